@@ -1,0 +1,92 @@
+"""The fields of a configuration object as dotted paths: which exist and what type each takes."""
+
+import types
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any, Union
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+
+def _members(annotation: Any) -> Iterator[Any]:
+    """Yields the alternatives of a union, without None and without metadata."""
+    origin = typing.get_origin(annotation)
+    if origin is Annotated:
+        yield from _members(typing.get_args(annotation)[0])
+    elif origin in (Union, types.UnionType):
+        for member in typing.get_args(annotation):
+            yield from _members(member)
+    elif annotation is not type(None):
+        yield annotation
+
+
+def children_of(annotation: Any, part: str | int) -> list[Any]:
+    """Returns the types that key `part` may have below a value of type `annotation`.
+
+    A tag that pydantic puts into a location (the kind of a discriminated union) selects that member.
+    """
+    found: list[Any] = []
+    for member in _members(annotation):
+        origin = typing.get_origin(member)
+        if isinstance(member, type) and issubclass(member, BaseModel):
+            if part in member.model_fields:
+                field = member.model_fields[str(part)]
+                inner = field.annotation
+                found.append(Annotated[inner, *field.metadata] if field.metadata else inner)
+            elif _is_tagged(member, part):
+                found.append(member)
+        elif origin is dict:
+            found.append(typing.get_args(member)[1])
+        elif origin in (list, tuple) and isinstance(part, int):
+            found.append(typing.get_args(member)[0])
+    return found
+
+
+def _is_tagged(model: type[BaseModel], tag: str | int) -> bool:
+    return any(
+        typing.get_origin(field.annotation) is typing.Literal and tag in typing.get_args(field.annotation)
+        for field in model.model_fields.values()
+    )
+
+
+def types_at(model: type[BaseModel], path: str) -> list[Any]:
+    """Returns the types the dotted `path` may have below `model`; empty where there is no such field."""
+    candidates: list[Any] = [model]
+    for part in path.split("."):
+        candidates = [child for candidate in candidates for child in children_of(candidate, part)]
+    return candidates
+
+
+def known_paths(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Returns every dotted path to a plain value below `model`; `*` stands for the key of a mapping."""
+    paths: list[str] = []
+    for name, field in model.model_fields.items():
+        for path in _below(field.annotation, f"{prefix}{name}"):
+            if path not in paths:
+                paths.append(path)
+    return paths
+
+
+def _below(annotation: Any, path: str) -> list[str]:
+    paths: list[str] = []
+    for member in _members(annotation):
+        if isinstance(member, type) and issubclass(member, BaseModel):
+            paths += known_paths(member, f"{path}.")
+        elif typing.get_origin(member) is dict:
+            paths += _below(typing.get_args(member)[1], f"{path}.*")
+        else:
+            paths.append(path)
+    return paths
+
+
+def accepts(model: type[BaseModel], path: str, value: Any) -> bool:
+    """Returns whether some type of the field at `path` takes `value`."""
+    return any(_takes(annotation, value) for annotation in types_at(model, path))
+
+
+def _takes(annotation: Any, value: Any) -> bool:
+    try:
+        TypeAdapter(annotation).validate_python(value, strict=not isinstance(value, list))
+    except ValidationError:
+        return False
+    return True

@@ -1,0 +1,53 @@
+"""What a trial returns: its operating points."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """One setting of the inference-time knobs of one trained network, measured on validation data.
+
+    Attributes:
+        metric: Value of the recipe's metric.
+        macs: Expected multiply-accumulates per sample.
+        params: Trainable numbers.
+        latency_s: Median time of one sample, batch 1.
+        latency_iqr_s: Its interquartile range.
+        peak_bytes: Activation memory of a training step, per sample.
+        knobs: The setting; empty for a network that has none.
+    """
+
+    metric: float
+    macs: int
+    params: int
+    latency_s: float
+    latency_iqr_s: float
+    peak_bytes: int
+    knobs: dict[str, Any] = field(default_factory=dict)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Returns the point as a plain mapping."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """All that a training leaves behind for the study.
+
+    Attributes:
+        points: At least one operating point.
+        record: Seed, versions, device, wall time, epochs and the like.
+    """
+
+    points: tuple[OperatingPoint, ...]
+    record: dict[str, Any]
+
+    def to_plain(self) -> dict[str, Any]:
+        """Returns the measurements as plain mappings."""
+        return {"points": [point.to_plain() for point in self.points], "record": self.record}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> "Measurements":
+        """Returns the measurements that `to_plain` described."""
+        return cls(tuple(OperatingPoint(**point) for point in plain["points"]), plain["record"])

@@ -1,0 +1,183 @@
+"""The recipe: one complete, serialisable description of data, network and training."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from nasfuse.config.fusion import FusionConfig
+from nasfuse.config.model import Model
+from nasfuse.config.modality import ModalityKind
+from nasfuse.config.stream import StreamConfig
+from nasfuse.config.yaml_file import read_document, to_yaml
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
+
+
+class ModalityConfig(Model):
+    """Where a modality stands in an `.npz` file.
+
+    Attributes:
+        kind: `vector`, `sequence` or `image`.
+        array: Name of the array; the modality's own name where left out.
+        index: Name of an integer array; sample i is then `array[index[i]]`.
+        lengths: Name of an array with the true length of each sequence; the rest is padding.
+        vocabulary: Number of ids, for a sequence of integer token ids.
+    """
+
+    kind: ModalityKind
+    array: str | None = None
+    index: str | None = None
+    lengths: str | None = None
+    vocabulary: Annotated[int, Field(ge=2)] | None = None
+
+
+class DataConfig(Model):
+    """Which data set, and how its file is read.
+
+    Attributes:
+        source: A shipped data set (`nasfuse data list`) or the path of an `.npz` file.
+        modalities: For a file: the modalities it holds. A shipped set knows its own.
+        target: Name of the label array of a file.
+        split: Name of the array that says train, val or test for every sample of a file.
+        group: Name of an array; samples of one group never stand on both sides of a cut.
+        task: What the labels are.
+        val_fraction: Share of train that becomes val where the file has none.
+    """
+
+    source: Annotated[str, Field(min_length=1)]
+    modalities: dict[Name, ModalityConfig] = {}
+    target: str = "y"
+    split: str = "split"
+    group: str | None = None
+    task: Literal["multiclass", "multilabel", "regression"] = "multiclass"
+    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15
+
+
+class NetworkConfig(Model):
+    """The network: streams, the route through them and how they are fused.
+
+    Attributes:
+        route: The streams that run, in order.
+        streams: One encoder per stream of the route.
+        fusion: How two or more streams are merged; absent for a single stream.
+        dropout: Dropout before the head.
+    """
+
+    route: Annotated[tuple[Name, ...], Field(min_length=1)]
+    streams: dict[Name, StreamConfig]
+    fusion: FusionConfig | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _route_and_streams_agree(self) -> Self:
+        if len(set(self.route)) != len(self.route):
+            raise ValueError(f"route names a stream twice: {', '.join(self.route)}; name each once")
+        missing = [name for name in self.route if name not in self.streams]
+        idle = [name for name in self.streams if name not in self.route]
+        if missing:
+            raise ValueError(f"route names {', '.join(missing)}, which streams does not describe; add it there")
+        if idle:
+            raise ValueError(f"streams describes {', '.join(idle)}, which is not on the route; remove it")
+        if len(self.route) == 1 and self.fusion is not None:
+            raise ValueError("a route of one stream has nothing to fuse; remove fusion or add a stream")
+        if len(self.route) > 1 and self.fusion is None:
+            raise ValueError("a route of several streams needs fusion; add it, for example {kind: concat}")
+        return self
+
+
+class TrainingConfig(Model):
+    """How the network is trained.
+
+    Attributes:
+        epochs: Passes over the training data at most.
+        batch_size: Samples per step.
+        lr: Peak learning rate of AdamW; warm-up, then cosine to zero.
+        weight_decay: Of AdamW, on matrices only.
+        warmup: Share of the steps that the learning rate rises.
+        clip_norm: Gradient norm above which gradients are scaled down.
+        patience: Epochs without a better validation loss before training stops.
+        label_smoothing: Of the cross entropy; multiclass only.
+        mixup: Alpha of the Beta distribution of input mixup (one lambda per batch); 0 is off.
+        input_noise: Standard deviation of Gaussian noise on the normalised inputs.
+        shift: Largest random translation of images and sequences, as a share of their size.
+        modality_dropout: Chance that a sample of a fused network loses one modality in training.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 30
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    lr: Annotated[float, Field(gt=0)] = 3e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    patience: Annotated[int, Field(ge=1)] = 10
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    input_noise: Annotated[float, Field(ge=0)] = 0.0
+    shift: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class Recipe(Model):
+    """One complete description of a network, its data and its training. YAML on disk.
+
+    Attributes:
+        metric: What validation and test report; `nasfuse.config.METRICS` has the names.
+        data: Which data set.
+        network: What is built.
+        training: How it is trained.
+    """
+
+    metric: str = "accuracy"
+    data: DataConfig
+    network: NetworkConfig
+    training: TrainingConfig = TrainingConfig()
+
+    @classmethod
+    def expand(cls, values: Any) -> Any:
+        """Returns `values` with every shorthand written out."""
+        return expand_modalities(values)
+
+    @property
+    def hash(self) -> str:
+        """Returns 12 hexadecimal digits that two recipes share only if every field is equal."""
+        canonical = json.dumps(self.to_plain(), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    @property
+    def summary(self) -> str:
+        """Returns the network in one line, for tables.
+
+        Example: `left conv 2x32 + right conv 2x32 | gated at 1, width 32`.
+        """
+        network = self.network
+        streams = " + ".join(f"{name} {network.streams[name].summary}" for name in network.route)
+        return f"{streams} | {network.fusion.summary}" if network.fusion else streams
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Recipe":
+        """Returns the recipe in a YAML file.
+
+        Raises:
+            MissingFileError: No such file.
+            ConfigError: With all problems of the file at once.
+        """
+        document = read_document(Path(path))
+        return cls.parse(document.values, document=document)
+
+    def to_yaml(self) -> str:
+        """Returns the recipe as YAML; `load` gives the equal recipe back."""
+        return to_yaml(self.to_plain())
+
+
+def expand_modalities(values: Any) -> Any:
+    """Returns `values` with `image: image` under `data.modalities` written as `image: {kind: image}`."""
+    if not isinstance(values, dict) or not isinstance(values.get("data"), dict):
+        return values
+    modalities = values["data"].get("modalities")
+    if not isinstance(modalities, dict):
+        return values
+    full = {name: {"kind": entry} if isinstance(entry, str) else entry for name, entry in modalities.items()}
+    return {**values, "data": {**values["data"], "modalities": full}}

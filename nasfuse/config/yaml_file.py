@@ -1,0 +1,127 @@
+"""YAML files read with the line of every key, and written back in one way."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nasfuse.errors import ConfigError, MissingFileError, Problem
+
+KeyPath = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 scalars: `1e-3` is a number and `no`, `on` are words."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":float", ":bool", ":timestamp"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|nan))$"),
+    list("-+.0123456789"),
+)
+
+
+class Document:
+    """A parsed YAML mapping that remembers where each key stands.
+
+    Attributes:
+        source: File name, used in messages.
+        values: The plain mapping.
+        lines: One-based line of every key path.
+    """
+
+    def __init__(self, source: str, values: dict[str, Any], lines: dict[KeyPath, int]) -> None:
+        """Keeps the parsed `values` beside the `lines` they came from."""
+        self.source = source
+        self.values = values
+        self.lines = lines
+
+    def line_of(self, path: KeyPath) -> int | None:
+        """Returns the line of `path`, or of its nearest parent that is in the file."""
+        while path:
+            if path in self.lines:
+                return self.lines[path]
+            path = path[:-1]
+        return None
+
+
+def read_document(path: Path) -> Document:
+    """Returns the mapping in the YAML file at `path`.
+
+    Raises:
+        MissingFileError: No such file.
+        ConfigError: Not YAML, not a mapping, or a key given twice.
+    """
+    if not path.is_file():
+        raise MissingFileError(f"no such file: {path}. Give the path of an existing YAML file.")
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=_Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        what = getattr(error, "problem", None) or str(error)
+        problem = Problem("", f"not valid YAML: {what}", mark.line + 1 if mark else None)
+        raise ConfigError(str(path), [problem]) from error
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(str(path), [Problem("", "the file must hold a YAML mapping (key: value lines)")])
+    lines: dict[KeyPath, int] = {}
+    problems: list[Problem] = []
+    _walk(node, (), lines, problems)
+    if problems:
+        raise ConfigError(str(path), problems)
+    return Document(str(path), yaml.load(text, Loader=_Loader), lines)  # noqa: S506 - a SafeLoader
+
+
+def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], problems: list[Problem]) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            child = (*path, key)
+            if key in seen:
+                line = key_node.start_mark.line + 1
+                problems.append(Problem(dotted(child), "this key is given twice; keep one", line))
+            seen.add(key)
+            lines[child] = key_node.start_mark.line + 1
+            _walk(value_node, child, lines, problems)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            lines[(*path, index)] = item.start_mark.line + 1
+            _walk(item, (*path, index), lines, problems)
+
+
+def dotted(path: KeyPath) -> str:
+    """Returns `path` as users write it.
+
+    >>> dotted(("network", "route", 0))
+    'network.route[0]'
+    """
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else part)
+    return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Block mappings, short lists on one line."""
+
+
+def _represent_list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
+    flat = all(not isinstance(value, dict | list) for value in values)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=flat)
+
+
+_Dumper.add_representer(list, _represent_list)
+
+
+def to_yaml(values: dict[str, Any]) -> str:
+    """Returns `values` as YAML text, keys in their given order."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)

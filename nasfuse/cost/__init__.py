@@ -1,0 +1,16 @@
+"""What a network costs: MACs counted and in closed form, parameters, memory, latency."""
+
+from nasfuse.cost.closed_form import count_parameters, expected_macs
+from nasfuse.cost.counter import count_network, count_operators
+from nasfuse.cost.latency import Latency, measure_latency
+from nasfuse.cost.memory import activation_bytes
+
+__all__ = [
+    "Latency",
+    "activation_bytes",
+    "count_network",
+    "count_operators",
+    "count_parameters",
+    "expected_macs",
+    "measure_latency",
+]

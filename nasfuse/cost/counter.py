@@ -1,0 +1,78 @@
+"""Counting the MACs of a real forward pass with fvcore: the witness for the closed forms."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from fvcore.nn import FlopCountAnalysis
+from torch import Tensor, nn
+
+from nasfuse.cost.operators import FREE, HANDLES
+from nasfuse.data.dataset import Batch
+from nasfuse.errors import UncountedOperatorError
+
+
+class _PlainInputs(nn.Module):
+    """Takes tensors one by one, which is what tracing wants, and calls the network with its mappings."""
+
+    def __init__(self, network: nn.Module, names: tuple[str, ...], mask_names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.network = network
+        self.names = names
+        self.mask_names = mask_names
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        inputs = dict(zip(self.names, tensors, strict=False))
+        masks = dict(zip(self.mask_names, tensors[len(self.names) :], strict=True))
+        logits: Tensor = self.network(inputs, masks)
+        return logits
+
+
+def count_network(network: nn.Module, batch: Batch) -> int:
+    """Returns the multiply-accumulates that `network` executes for one sample of `batch`, padding included.
+
+    Raises:
+        UncountedOperatorError: The network uses an operator whose MACs are not known.
+    """
+    names, mask_names = tuple(batch.inputs), tuple(batch.masks)
+    tensors = (*batch.inputs.values(), *batch.masks.values())
+    total = sum(count_operators(_PlainInputs(network, names, mask_names), tensors).values())
+    n_samples = len(tensors[0])
+    assert total % n_samples == 0, "a batch costs a whole number of samples"
+    return total // n_samples
+
+
+def count_operators(module: nn.Module, inputs: tuple[Tensor, ...]) -> Mapping[str, int]:
+    """Returns multiply-accumulates by operator for one call of `module`, in the mode it is in.
+
+    fvcore with the handles of `nasfuse.cost.operators`. Attention's fused inference path is switched off
+    while counting, since it hides its products inside one operator.
+
+    Args:
+        module: Any module; it is traced once.
+        inputs: Its positional arguments.
+
+    Raises:
+        UncountedOperatorError: An operator is neither counted nor known to be free of products.
+    """
+    with _decomposed_attention(), torch.no_grad():
+        analysis = FlopCountAnalysis(module, inputs).set_op_handle(**HANDLES)
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+        counts = {name: int(value) for name, value in analysis.by_operator().items()}
+        unknown = sorted(name for name in analysis.unsupported_ops() if name not in FREE)
+    if unknown:
+        raise UncountedOperatorError(
+            f"no MACs are known for the operators {', '.join(unknown)}, so a count would be too low; "
+            "add a handle (or a free operator) in nasfuse/cost/operators.py"
+        )
+    return counts
+
+
+@contextmanager
+def _decomposed_attention() -> Iterator[None]:
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)

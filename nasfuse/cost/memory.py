@@ -1,0 +1,48 @@
+"""Peak activation memory: what a training step keeps for its backward pass."""
+
+import torch
+from torch import Tensor
+
+from nasfuse.data.dataset import Batch
+from nasfuse.nn.network import FusionNetwork
+
+
+def activation_bytes(network: FusionNetwork, batch: Batch) -> float:
+    """Returns the bytes per sample that a forward pass in training mode saves for backward.
+
+    Counts every tensor that autograd keeps, once per storage, without parameters. On CUDA it is the device's
+    own peak of allocated memory above what was allocated before.
+    """
+    was_training = network.training
+    network.train()
+    try:
+        device = next(iter(batch.inputs.values())).device
+        total = _cuda_bytes(network, batch, device) if device.type == "cuda" else _saved_bytes(network, batch)
+    finally:
+        network.train(was_training)
+    return total / len(batch.targets)
+
+
+def _saved_bytes(network: FusionNetwork, batch: Batch) -> int:
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    saved: dict[int, Tensor] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        pointer = tensor.untyped_storage().data_ptr()
+        if pointer not in parameters:
+            saved[pointer] = tensor  # kept alive, so that no address is used twice
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        network(batch.inputs, batch.masks)
+    return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+
+
+def _cuda_bytes(network: FusionNetwork, batch: Batch, device: torch.device) -> int:
+    torch.cuda.synchronize(device)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    with torch.enable_grad():
+        network(batch.inputs, batch.masks)
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - before

@@ -1,0 +1,144 @@
+"""The data contract: what every data set looks like in memory (`docs/data.md`)."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from nasfuse.config.modality import Modality, Task
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples ready for a network.
+
+    Attributes:
+        inputs: Modality name to (b, F), (b, T, F), (b, T) token ids or (b, C, H, W).
+        masks: Sequence name to (b, T), true where a step is real; absent where every step is.
+        targets: (b,) class numbers, or (b, n_outputs) labels or real numbers.
+    """
+
+    inputs: dict[str, Tensor]
+    masks: dict[str, Tensor]
+    targets: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """Returns the batch on `device`."""
+        return Batch(
+            {name: values.to(device, non_blocking=True) for name, values in self.inputs.items()},
+            {name: mask.to(device, non_blocking=True) for name, mask in self.masks.items()},
+            self.targets.to(device, non_blocking=True),
+        )
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Normalisation of one modality, from its training samples alone.
+
+    Attributes:
+        mean: Broadcasts against a batch of the modality.
+        std: Likewise; 1 where the feature is constant.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+
+@dataclass(frozen=True)
+class Column:
+    """One modality of one split.
+
+    Attributes:
+        values: (u, ...) stored rows in their own type (uint8 images stay uint8).
+        index: (n,) row of each sample where rows are shared, else None and u = n.
+        lengths: (n,) true steps of each sequence, None where all are full.
+        scale: Applied when samples are gathered; None for token ids.
+    """
+
+    values: Tensor
+    index: Tensor | None = None
+    lengths: Tensor | None = None
+    scale: Scale | None = None
+
+    def gather(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Returns the normalised samples `rows` and their mask.
+
+        Sequences are cut to the longest of the batch, so that a batch never pays for padding it has not.
+        Padded steps are zero after normalisation, whatever stood there.
+
+        Returns:
+            (b, ...) float32 (int64 for ids) and (b, T) bool or None.
+        """
+        values = self.values[rows if self.index is None else self.index[rows]]
+        mask = None
+        if self.lengths is not None:
+            lengths = self.lengths[rows]
+            longest = max(int(lengths.max()), 1)
+            values = values[:, :longest]
+            mask = torch.arange(longest) < lengths[:, None]
+        if self.scale is None:
+            values = values.long()
+        else:
+            values = (values.float() - self.scale.mean) / self.scale.std
+        if mask is not None:
+            values = values * mask.view(*mask.shape, *[1] * (values.dim() - 2))
+        return values, mask
+
+
+@dataclass(frozen=True)
+class Split:
+    """The samples of train, val or test.
+
+    Attributes:
+        columns: Modality name to its column.
+        targets: (n,) int64 or (n, n_outputs) float32.
+    """
+
+    columns: dict[str, Column]
+    targets: Tensor
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.targets)
+
+    def batch(self, rows: Tensor, *, names: tuple[str, ...]) -> Batch:
+        """Returns the samples `rows` (b,) with the modalities `names` only."""
+        inputs, masks = {}, {}
+        for name in names:
+            inputs[name], mask = self.columns[name].gather(rows)
+            if mask is not None:
+                masks[name] = mask
+        return Batch(inputs, masks, self.targets[rows])
+
+    def lengths(self, name: str) -> Tensor | None:
+        """Returns the (n,) true lengths of a sequence, None where all are full."""
+        return self.columns[name].lengths
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set with its three splits.
+
+    Attributes:
+        name: For reports.
+        modalities: In the order of the file or configuration.
+        task: What is predicted.
+        train: Networks are fitted to it.
+        val: Everything is chosen on it.
+        test: Touched once, at the end.
+        fingerprint: 12 hexadecimal digits of the content, recorded with every trial.
+        class_names: One per output where known.
+    """
+
+    name: str
+    modalities: tuple[Modality, ...]
+    task: Task
+    train: Split
+    val: Split
+    test: Split
+    fingerprint: str
+    class_names: tuple[str, ...] = field(default=())
+
+    def split(self, name: str) -> Split:
+        """Returns the split called `train`, `val` or `test`."""
+        return {"train": self.train, "val": self.val, "test": self.test}[name]

@@ -1,0 +1,87 @@
+"""Data sets in `.npz` files: one array per modality, labels and splits (`docs/data.md`)."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasfuse.config.recipe import DataConfig, ModalityConfig
+from nasfuse.data.arrays import ModalityArrays, build_dataset
+from nasfuse.data.dataset import Dataset
+from nasfuse.errors import DataError, nearest
+
+
+def load_npz(path: Path, config: DataConfig) -> Dataset:
+    """Returns the data set in an `.npz` file, read without pickle.
+
+    Raises:
+        DataError: The file is damaged, lacks an array that `config` names, or breaks the data contract.
+    """
+    name = path.stem
+    arrays = read_arrays(path)
+    if not config.modalities:
+        raise DataError(
+            f"{path.name} needs data.modalities (name: vector, sequence or image); "
+            f"`nasfuse data check {path}` suggests them. Arrays: {', '.join(arrays)}"
+        )
+    modalities = {key: _modality(path, arrays, key, entry) for key, entry in config.modalities.items()}
+    return build_dataset(
+        name,
+        modalities,
+        targets=_array(path, arrays, config.target, "data.target"),
+        task=config.task,
+        splits=arrays.get(config.split),
+        groups=_array(path, arrays, config.group, "data.group") if config.group else None,
+        val_fraction=config.val_fraction,
+    )
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Returns every array of the `.npz` file at `path`.
+
+    Raises:
+        DataError: Not an `.npz` file, or one that needs pickle.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
+        raise DataError(f"{path} is not an .npz file of plain arrays: {error}; write it with numpy.savez") from error
+
+
+def _modality(path: Path, arrays: dict[str, NDArray[Any]], key: str, entry: ModalityConfig) -> ModalityArrays:
+    where = f"data.modalities.{key}"
+    return ModalityArrays(
+        kind=entry.kind,
+        values=_array(path, arrays, entry.array or key, where),
+        index=_array(path, arrays, entry.index, f"{where}.index") if entry.index else None,
+        lengths=_array(path, arrays, entry.lengths, f"{where}.lengths") if entry.lengths else None,
+        vocabulary=entry.vocabulary,
+    )
+
+
+def _array(path: Path, arrays: dict[str, NDArray[Any]], name: str, where: str) -> NDArray[Any]:
+    if name not in arrays:
+        raise DataError(f"{path.name} has no array {name!r} ({where}); {nearest(name, arrays)}")
+    return arrays[name]
+
+
+def suggest_modalities(arrays: dict[str, NDArray[Any]], *, target: str = "y", split: str = "split") -> dict[str, str]:
+    """Returns a guess of name to kind for the arrays that could be modalities of an undescribed file.
+
+    Three axes may be a sequence of features or a grey image: square ones are taken for images.
+    """
+    n_samples = len(arrays[target]) if target in arrays else None
+    kinds: dict[str, str] = {}
+    for name, values in arrays.items():
+        if name in (target, split) or values.dtype.kind not in "fiub" or len(values) != n_samples:
+            continue
+        if values.ndim == 2:
+            kinds[name] = "vector"
+        elif values.ndim == 3:
+            kinds[name] = "image" if values.shape[1] == values.shape[2] else "sequence"
+        elif values.ndim == 4:
+            kinds[name] = "image"
+    return kinds

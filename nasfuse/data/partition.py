@@ -1,0 +1,73 @@
+"""Cutting samples into train, val and test: stratified by class, groups never cut in two."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.model_selection import GroupShuffleSplit, train_test_split
+from torch import Tensor
+
+from nasfuse.errors import DataError
+
+_CUT_SEED = 0  # A cut is part of the data set, so it does not follow the seed of a search.
+
+
+def cut_splits(
+    name: str,
+    labels: NDArray[Any],
+    task: str,
+    *,
+    splits: NDArray[Any] | None,
+    groups: NDArray[Any] | None,
+    val_fraction: float,
+) -> dict[str, Tensor]:
+    """Returns the sorted rows of `train`, `val` and `test`.
+
+    Args:
+        name: Of the data set, for messages.
+        labels: (n,) or (n, k).
+        task: Multiclass cuts are stratified.
+        splits: (n,) words; None cuts 80/10/10.
+        groups: (n,) or None.
+        val_fraction: Share of train that becomes val where `splits` names no val.
+
+    Raises:
+        DataError: An unknown word, a wrong length, or an empty split.
+    """
+    n_samples = len(labels)
+    for what, array in (("split", splits), ("group", groups)):
+        if array is not None and array.shape != (n_samples,):
+            raise DataError(f"{name}: the {what} array must have one entry per label, got shape {array.shape}")
+    everything = np.arange(n_samples)
+    if splits is None:
+        rest, test = _cut(name, everything, labels, task, groups, 0.1)
+        train, val = _cut(name, rest, labels, task, groups, 1 / 9)
+    else:
+        words = set(np.unique(splits).tolist())
+        unknown = words - {"train", "val", "test"}
+        if unknown:
+            raise DataError(f"{name}: the split array must say train, val or test, got {sorted(unknown)[0]!r}")
+        train, val, test = (everything[splits == word] for word in ("train", "val", "test"))
+        if not len(val) and len(train):
+            train, val = _cut(name, train, labels, task, groups, val_fraction)
+    rows = {"train": train, "val": val, "test": test}
+    for part, index in rows.items():
+        if not len(index):
+            raise DataError(f"{name}: the {part} split is empty; mark some samples as {part!r} in the split array")
+    return {part: torch.from_numpy(np.sort(index)) for part, index in rows.items()}
+
+
+def _cut(
+    name: str, rows: NDArray[Any], labels: NDArray[Any], task: str, groups: NDArray[Any] | None, share: float
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    try:
+        if groups is not None:
+            cutter = GroupShuffleSplit(n_splits=1, test_size=share, random_state=_CUT_SEED)
+            kept, cut = next(cutter.split(rows, groups=groups[rows]))
+            return rows[kept], rows[cut]
+        strata = labels[rows] if task == "multiclass" else None
+        kept_rows, cut_rows = train_test_split(rows, test_size=share, random_state=_CUT_SEED, stratify=strata)
+    except ValueError as error:
+        raise DataError(f"{name}: {len(rows)} samples are too few to cut a split from: {error}") from error
+    return kept_rows, cut_rows

@@ -1,0 +1,25 @@
+"""Fusion operators, one file each, behind one interface."""
+
+from collections.abc import Callable
+
+from nasfuse.nn.fusion.base import Fusion, VectorFusion
+from nasfuse.nn.fusion.bottleneck import Bottleneck
+from nasfuse.nn.fusion.concat import Concat
+from nasfuse.nn.fusion.cross_attention import CrossAttention
+from nasfuse.nn.fusion.gated import Gated
+from nasfuse.nn.fusion.joint_tokens import JointTokens
+from nasfuse.nn.fusion.low_rank import LowRank
+from nasfuse.nn.fusion.sum import Sum
+
+#: Operator by `kind` of a recipe. Called with the streams' widths, `n_joint` and the options of the kind.
+FUSIONS: dict[str, Callable[..., Fusion]] = {
+    "concat": Concat,
+    "sum": Sum,
+    "gated": Gated,
+    "low_rank": LowRank,
+    "bottleneck": Bottleneck,
+    "cross_attention": CrossAttention,
+    "joint_tokens": JointTokens,
+}
+
+__all__ = ["FUSIONS", "Fusion", "VectorFusion"]

@@ -1,0 +1,70 @@
+"""What a fusion operator is: the states of the streams in, one vector per sample out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from nasfuse.nn.residual_mlp import ResidualMlp
+from nasfuse.nn.tokens import Extent, Tokens
+
+
+class Fusion(nn.Module, ABC):
+    """Merges the streams of a route and runs the joint stages.
+
+    Attributes:
+        out_width: Features of the fused vector.
+    """
+
+    out_width: int
+
+    @abstractmethod
+    def forward(self, states: Mapping[str, Tokens]) -> Tensor:
+        """Returns the fused (b, out_width) for the tokens of each stream."""
+
+    @abstractmethod
+    def macs(self, extents: Mapping[str, Extent]) -> int:
+        """Returns the multiply-accumulates for one sample with these tokens."""
+
+
+class VectorFusion(Fusion):
+    """Pools every stream to one vector, merges the vectors, then runs residual MLP stages."""
+
+    def __init__(self, *, width: int, n_joint: int, expansion: int, dropout: float) -> None:
+        """Builds `n_joint` joint stages of `width`."""
+        super().__init__()
+        self.out_width = width
+        self.joint = nn.ModuleList(
+            ResidualMlp(width, hidden=expansion * width, dropout=dropout) for _ in range(n_joint)
+        )
+
+    def forward(self, states: Mapping[str, Tokens]) -> Tensor:
+        """Returns the fused (b, out_width) for the tokens of each stream."""
+        fused = self.merge({name: tokens.mean() for name, tokens in states.items()})
+        for block in self.joint:
+            fused = block(fused)
+        return fused
+
+    def macs(self, extents: Mapping[str, Extent]) -> int:
+        """Returns the multiply-accumulates of merging and of the joint stages."""
+        blocks: list[ResidualMlp] = list(self.joint)  # type: ignore[arg-type]
+        return self.merge_macs() + sum(block.macs(1) for block in blocks)
+
+    @abstractmethod
+    def merge(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Returns (b, width) for one (b, d_m) per stream."""
+
+    @abstractmethod
+    def merge_macs(self) -> int:
+        """Returns the multiply-accumulates of `merge` for one sample."""
+
+
+class Projections(nn.ModuleDict):
+    """A linear layer for each stream whose width is not the fused one; the others pass unchanged."""
+
+    def __init__(self, widths: Mapping[str, int], width: int) -> None:
+        """Builds the layers from stream name to `width`."""
+        super().__init__(
+            {name: nn.Linear(own, width) if own != width else nn.Identity() for name, own in widths.items()}
+        )
+        self.macs_per_token = {name: own * width if own != width else 0 for name, own in widths.items()}

@@ -1,0 +1,62 @@
+"""Cross-attention fusion: every stream attends to every other one (MulT)."""
+
+from collections.abc import Mapping
+from itertools import permutations
+
+import torch
+from torch import Tensor, nn
+
+from nasfuse.nn.attention import CrossAttentionBlock
+from nasfuse.nn.fusion.base import Fusion, Projections
+from nasfuse.nn.tokens import Extent, Tokens
+
+
+class CrossAttention(Fusion):
+    """Multimodal transformer (Tsai et al., ACL 2019).
+
+    For every ordered pair (target, source) a stack of cross-attention blocks refines the target's tokens
+    with the low-level source, the same at every stage. Out: the mean tokens of all pairs, concatenated.
+    Unlike there: no self-attention memory after the pairs, no future mask, mean instead of last step.
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        *,
+        width: int,
+        n_joint: int,
+        heads: int,
+        mlp_ratio: int,
+        dropout: float,
+    ) -> None:
+        """Builds at least one joint stage for streams of `widths`."""
+        super().__init__()
+        self.project = Projections(widths, width)
+        self.pairs = list(permutations(widths, 2))
+        self.out_width = width * len(self.pairs)
+        self.stacks = nn.ModuleList(
+            nn.ModuleList(
+                CrossAttentionBlock(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout)
+                for _ in range(max(n_joint, 1))
+            )
+            for _ in self.pairs
+        )
+
+    def forward(self, states: Mapping[str, Tokens]) -> Tensor:
+        """Returns the fused (b, out_width) for the tokens of each stream."""
+        tokens = {name: state.with_values(self.project[name](state.values)) for name, state in states.items()}
+        pooled = []
+        for (target, source), stack in zip(self.pairs, self.stacks, strict=True):
+            refined = tokens[target].values
+            for block in stack:  # type: ignore[union-attr]
+                refined = block(refined, tokens[source].values, tokens[source].mask)
+            pooled.append(tokens[target].with_values(refined).mean())
+        return torch.cat(pooled, dim=1)
+
+    def macs(self, extents: Mapping[str, Extent]) -> int:
+        """Returns the projections' multiply-accumulates plus every block of every pair."""
+        total = sum(self.project.macs_per_token[name] * extent.n_tokens for name, extent in extents.items())
+        for (target, source), stack in zip(self.pairs, self.stacks, strict=True):
+            n_target, n_source = extents[target].n_tokens, extents[source].n_tokens
+            total += sum(block.macs(n_target, n_source) for block in stack)  # type: ignore[union-attr]
+        return total

@@ -1,0 +1,46 @@
+"""Low-rank tensor fusion: every product of one feature per modality, without forming the tensor."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from nasfuse.nn.fusion.base import VectorFusion
+
+
+class LowRank(VectorFusion):
+    """sum_r prod_m (W_m^r x_m + c_m^r), the rank-R form of a linear map on the outer product of all [x_m; 1].
+
+    Low-rank multimodal fusion (Liu et al., ACL 2018) without its separate rank weights, which the last factor
+    absorbs; a layer norm follows because products grow. Rank 1 is the elementwise product of projections.
+    MACs: R d sum_m d_m (the products themselves are elementwise).
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        *,
+        width: int,
+        n_joint: int,
+        expansion: int,
+        dropout: float,
+        rank: int,
+    ) -> None:
+        """Builds the operator for streams of `widths`."""
+        super().__init__(width=width, n_joint=n_joint, expansion=expansion, dropout=dropout)
+        self.rank = rank
+        self.factors = nn.ModuleDict({name: nn.Linear(own, rank * width) for name, own in widths.items()})
+        self.widths = dict(widths)
+        self.norm = nn.LayerNorm(width)
+
+    def merge(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Returns (b, width) for one (b, d_m) per stream."""
+        names = list(features)
+        product: Tensor = self.factors[names[0]](features[names[0]])
+        for name in names[1:]:
+            product = product * self.factors[name](features[name])
+        fused: Tensor = self.norm(product.unflatten(1, (self.rank, self.out_width)).sum(dim=1))
+        return fused
+
+    def merge_macs(self) -> int:
+        """Returns R d sum_m d_m."""
+        return self.rank * self.out_width * sum(self.widths.values())

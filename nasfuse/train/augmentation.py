@@ -1,0 +1,118 @@
+"""Augmentation of whole batches: shift, noise, lost modalities, mixup."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from nasfuse.config.recipe import TrainingConfig
+from nasfuse.data.dataset import Batch
+from nasfuse.errors import InvalidInputError
+
+Loss = Callable[[Tensor], Tensor]
+
+
+class Augmentation:
+    """Changes training batches as a recipe says; random numbers come from torch's current generator."""
+
+    def __init__(
+        self, *, shift: float, input_noise: float, modality_dropout: float, mixup: float, ids: frozenset[str]
+    ) -> None:
+        """Keeps the strengths (see `TrainingConfig`); `ids` names the sequences of token ids.
+
+        Raises:
+            InvalidInputError: Mixup together with token ids, which cannot be averaged.
+        """
+        if mixup > 0 and ids:
+            raise InvalidInputError(
+                f"training.mixup: token ids cannot be averaged, and {', '.join(sorted(ids))} holds them; set it to 0"
+            )
+        self.shift = shift
+        self.input_noise = input_noise
+        self.modality_dropout = modality_dropout
+        self.mixup = mixup
+        self.ids = ids
+
+    @classmethod
+    def from_config(cls, training: TrainingConfig, ids: frozenset[str]) -> "Augmentation":
+        """Returns the augmentation that `training` names."""
+        return cls(
+            shift=training.shift,
+            input_noise=training.input_noise,
+            modality_dropout=training.modality_dropout,
+            mixup=training.mixup,
+            ids=ids,
+        )
+
+    def apply(self, batch: Batch) -> Batch:
+        """Returns the batch shifted, noisy and with some modalities lost (zero, which is the mean)."""
+        inputs = dict(batch.inputs)
+        for name in inputs.keys() - self.ids:
+            values = inputs[name]
+            if self.shift > 0 and name not in batch.masks:
+                values = _shifted(values, self.shift)
+            if self.input_noise > 0:
+                values = values + self.input_noise * torch.randn_like(values)
+            inputs[name] = values
+        if self.modality_dropout > 0 and len(inputs) > 1:
+            inputs = self._without_some(inputs)
+        return Batch(inputs, batch.masks, batch.targets)
+
+    def mix(self, batch: Batch, loss: Loss) -> tuple[Batch, Loss]:
+        """Returns a batch mixed with a permutation of itself, and the loss with the same weight.
+
+        The label weight is the lambda that mixed the inputs, for every modality (Zhang et al., 2018).
+
+        Args:
+            batch: To be mixed.
+            loss: Loss of logits given the targets of some rows: called as loss(targets).
+        """
+        if self.mixup <= 0:
+            return batch, loss
+        weight = float(torch.distributions.Beta(self.mixup, self.mixup).sample())
+        order = torch.randperm(len(batch.targets), device=batch.targets.device)
+        inputs = {name: weight * x + (1 - weight) * x[order] for name, x in batch.inputs.items()}
+        masks = {name: mask | mask[order] for name, mask in batch.masks.items()}
+        mixed = Batch(inputs, masks, batch.targets)
+        return mixed, _Mixed(loss, weight, order)
+
+    def _without_some(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Drops at most one modality of a sample, each equally often."""
+        names = sorted(inputs)
+        first = inputs[names[0]]
+        lost = torch.randint(len(names), (len(first),), device=first.device)
+        hit = torch.rand(len(first), device=first.device) < self.modality_dropout
+        kept = {}
+        for position, name in enumerate(names):
+            keep = ~(hit & (lost == position))
+            shape = (-1, *[1] * (inputs[name].dim() - 1))
+            kept[name] = inputs[name] * keep.view(shape)
+        return kept
+
+
+class _Mixed:
+    """The loss of a mixed batch."""
+
+    def __init__(self, loss: Loss, weight: float, order: Tensor) -> None:
+        self.loss = loss
+        self.weight = weight
+        self.order = order
+
+    def __call__(self, targets: Tensor) -> Tensor:
+        return self.weight * self.loss(targets) + (1 - self.weight) * self.loss(targets[self.order])
+
+
+def _shifted(values: Tensor, share: float) -> Tensor:
+    """Returns images (b, C, H, W) or sequences (b, T, F) translated at random, edges repeated."""
+    axes = {4: (2, 3), 3: (1,), 2: ()}[values.dim()]
+    for axis in axes:
+        size = values.shape[axis]
+        reach = round(share * size)
+        if reach == 0:
+            continue
+        offsets = torch.randint(-reach, reach + 1, (len(values), 1), device=values.device)
+        places = (torch.arange(size, device=values.device) + offsets).clamp(0, size - 1)
+        shape = [1] * values.dim()
+        shape[0], shape[axis] = len(values), size
+        values = values.gather(axis, places.view(shape).expand_as(values))
+    return values

@@ -1,0 +1,44 @@
+"""Checkpoints: written atomically, read without executing anything."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nasfuse.errors import CheckpointError, MissingFileError
+
+_FORMAT = 1
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Writes `content` (tensors and plain values) to `path`: the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            torch.save({"format": _FORMAT, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Returns what `save_checkpoint` wrote, tensors on the CPU.
+
+    Raises:
+        MissingFileError: No such file.
+        CheckpointError: Damaged, or not one of ours.
+    """
+    if not path.is_file():
+        raise MissingFileError(f"no such checkpoint: {path}. Give the path of a model.pt that nasfuse wrote.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} is not a readable checkpoint; train the recipe again") from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise CheckpointError(f"{path} is not a nasfuse checkpoint of format {_FORMAT}; train the recipe again")
+    return content

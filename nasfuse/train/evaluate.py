@@ -1,0 +1,35 @@
+"""Evaluating a network on a split: logits in batches, metric and loss."""
+
+import torch
+from torch import Tensor
+
+from nasfuse.config.modality import Task
+from nasfuse.data.dataset import Split
+from nasfuse.nn.network import FusionNetwork
+from nasfuse.train.losses import task_loss
+from nasfuse.train.metrics import score
+
+_ROWS = 512
+
+
+def predict_logits(network: FusionNetwork, split: Split, *, device: torch.device) -> Tensor:
+    """Returns the (n, n_outputs) float32 logits of every sample of `split`, on the CPU, in inference mode."""
+    network.eval()
+    names = tuple(network.route.n_stages)
+    parts = []
+    with torch.inference_mode():
+        for rows in torch.arange(len(split)).split(_ROWS):
+            batch = split.batch(rows, names=names).to(device)
+            parts.append(network(batch.inputs, batch.masks).float().cpu())
+    return torch.cat(parts)
+
+
+def evaluate(
+    network: FusionNetwork, split: Split, *, metric: str, task: Task, device: torch.device
+) -> tuple[float, float]:
+    """Returns (metric, loss) of `network` on `split`."""
+    logits = predict_logits(network, split, device=device)
+    loss = float(task_loss(logits, split.targets, task=task.kind))
+    if not torch.isfinite(logits).all():
+        return float("nan"), float("nan")
+    return score(metric, logits, split.targets, task=task.kind), loss

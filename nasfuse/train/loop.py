@@ -1,0 +1,236 @@
+"""The training loop: one recipe, one seed, selection on validation data, resumable at any epoch."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nasfuse.config.recipe import Recipe
+from nasfuse.data.dataset import Dataset
+from nasfuse.errors import NonFiniteError
+from nasfuse.nn.build import build_network
+from nasfuse.nn.network import FusionNetwork
+from nasfuse.seeds import derive_seed
+from nasfuse.train.augmentation import Augmentation
+from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
+from nasfuse.train.evaluate import evaluate
+from nasfuse.train.losses import task_loss
+
+_SAVE_EVERY_S = 10.0
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of `metrics.jsonl`.
+
+    Attributes:
+        epoch: From 1.
+        train_loss: Mean over the steps.
+        val_loss: Of the task, without smoothing or mixup.
+        val_metric: The recipe's metric.
+        wall_s: Since the training began, earlier sessions counted in.
+    """
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_metric: float
+    wall_s: float
+
+
+@dataclass
+class Trained:
+    """A trained network, at the epoch of its lowest validation loss.
+
+    Attributes:
+        network: In inference mode.
+        best: That epoch.
+        curve: All epochs.
+        status: `complete`, or `early stop` where patience ran out.
+    """
+
+    network: FusionNetwork
+    best: Epoch
+    curve: list[Epoch] = field(default_factory=list)
+    status: str = "complete"
+
+
+def train_network(
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    seed: int,
+    device: torch.device,
+    epochs: int | None = None,
+    report: Callable[[Epoch], None] | None = None,
+    resume_file: Path | None = None,
+) -> Trained:
+    """Returns the network of `recipe`, trained with `seed`.
+
+    Args:
+        recipe: What to build and how to train it.
+        dataset: Trained on `train`, selected on `val`; `test` is not touched.
+        seed: Everything random derives from it; torch's global generator is left as it was.
+        device: CUDA trains in bfloat16 autocast.
+        epochs: Fewer epochs than the recipe says; the learning rate schedule keeps the recipe's length.
+        report: Called after every epoch.
+        resume_file: Progress is kept there (at most every 10 s) and taken up from there if it exists;
+            removed at the end.
+
+    Raises:
+        NonFiniteError: The loss or the metric became NaN or infinite.
+        InvalidInputError: The recipe does not fit the data.
+    """
+    run = _Run(recipe, dataset, seed=seed, device=device)
+    last = min(epochs or recipe.training.epochs, recipe.training.epochs)
+    with _own_generator(derive_seed(seed, "training"), device):
+        if resume_file is not None and resume_file.is_file():
+            run.restore(load_checkpoint(resume_file))
+        saved_at = time.perf_counter()
+        while run.epoch < last and not run.out_of_patience:
+            result = run.one_epoch()
+            if report is not None:
+                report(result)
+            if resume_file is not None and time.perf_counter() - saved_at > _SAVE_EVERY_S:
+                save_checkpoint(resume_file, run.state())
+                saved_at = time.perf_counter()
+    if resume_file is not None:
+        resume_file.unlink(missing_ok=True)
+    return run.finish()
+
+
+@contextmanager
+def _own_generator(seed: int, device: torch.device) -> Iterator[None]:
+    """Seeds torch inside the block and puts its global generators back afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+class _Run:
+    """One training in progress: everything a resumed training needs is in `state`."""
+
+    def __init__(self, recipe: Recipe, dataset: Dataset, *, seed: int, device: torch.device) -> None:
+        self.training = recipe.training
+        self.metric = recipe.metric
+        self.dataset = dataset
+        self.device = device
+        self.task = dataset.task
+        with _own_generator(derive_seed(seed, "weights"), torch.device("cpu")):
+            self.network = build_network(recipe.network, dataset.modalities, dataset.task).to(device)
+        self.names = tuple(self.network.route.n_stages)
+        ids = frozenset(m.name for m in dataset.modalities if m.vocabulary is not None and m.name in self.names)
+        self.augmentation = Augmentation.from_config(recipe.training, ids)
+        self.batches = torch.Generator().manual_seed(derive_seed(seed, "batches"))
+        self.optimizer = _optimizer(self.network, recipe.training.lr, recipe.training.weight_decay)
+        self.steps_per_epoch = math.ceil(len(dataset.train) / recipe.training.batch_size)
+        self.step = 0
+        self.epoch = 0
+        self.curve: list[Epoch] = []
+        self.best: Epoch | None = None
+        self.best_state: dict[str, Tensor] = {}
+        self.started = time.perf_counter()
+
+    @property
+    def out_of_patience(self) -> bool:
+        return self.best is not None and self.epoch - self.best.epoch >= self.training.patience
+
+    def one_epoch(self) -> Epoch:
+        self.network.train()
+        order = torch.randperm(len(self.dataset.train), generator=self.batches)
+        losses = []
+        for rows in order.split(self.training.batch_size):
+            losses.append(self._one_step(rows))
+        train_loss = float(torch.stack(losses).mean())
+        if not math.isfinite(train_loss):
+            raise NonFiniteError(f"the training loss became {train_loss} in epoch {self.epoch + 1}; lower training.lr")
+        metric, loss = evaluate(
+            self.network, self.dataset.val, metric=self.metric, task=self.task, device=self.device
+        )
+        if not (math.isfinite(metric) and math.isfinite(loss)):
+            raise NonFiniteError(f"the validation metric became {metric} in epoch {self.epoch + 1}; lower training.lr")
+        self.epoch += 1
+        result = Epoch(self.epoch, train_loss, loss, metric, time.perf_counter() - self.started)
+        self.curve.append(result)
+        if self.best is None or loss < self.best.val_loss:
+            self.best = result
+            self.best_state = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
+        return result
+
+    def _one_step(self, rows: Tensor) -> Tensor:
+        batch = self.dataset.train.batch(rows, names=self.names).to(self.device)
+        batch = self.augmentation.apply(batch)
+        smoothing = self.training.label_smoothing
+        logits = torch.empty(0)
+
+        def loss_of(targets: Tensor) -> Tensor:
+            return task_loss(logits, targets, task=self.task.kind, label_smoothing=smoothing)
+
+        mixed, mixed_loss = self.augmentation.mix(batch, loss_of)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            logits = self.network(mixed.inputs, mixed.masks)
+        logits = logits.float()
+        loss = mixed_loss(mixed.targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.training.clip_norm)
+        self.optimizer.step()
+        self.step += 1
+        return loss.detach()
+
+    def _learning_rate(self) -> float:
+        """Returns the rate of this step: linear warm-up, then cosine to zero at the recipe's last step."""
+        total = self.training.epochs * self.steps_per_epoch
+        warm = self.training.warmup * total
+        if self.step < warm:
+            return self.training.lr * (self.step + 1) / warm
+        return self.training.lr * 0.5 * (1 + math.cos(math.pi * (self.step - warm) / max(total - warm, 1)))
+
+    def finish(self) -> Trained:
+        assert self.best is not None
+        self.network.load_state_dict(self.best_state)
+        self.network.eval()
+        status = "early stop" if self.out_of_patience and self.epoch < self.training.epochs else "complete"
+        return Trained(self.network, self.best, self.curve, status)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "curve": [asdict(epoch) for epoch in self.curve],
+            "best_epoch": self.best.epoch if self.best else 0,
+            "best_state": self.best_state,
+            "batches": self.batches.get_state(),
+            "generator": torch.get_rng_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+        self.curve = [Epoch(**epoch) for epoch in state["curve"]]
+        self.epoch = len(self.curve)
+        self.best = self.curve[state["best_epoch"] - 1] if state["best_epoch"] else None
+        self.best_state = {key: value.to(self.device) for key, value in state["best_state"].items()}
+        self.batches.set_state(state["batches"])
+        torch.set_rng_state(state["generator"])
+        self.started = time.perf_counter() - (self.curve[-1].wall_s if self.curve else 0.0)
+
+
+def _optimizer(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
+    """Returns AdamW that decays matrices and kernels, not biases, norms and positions."""
+    decayed = [p for name, p in network.named_parameters() if p.dim() >= 2 and not name.endswith("positions")]
+    chosen = {id(p) for p in decayed}
+    kept = [p for p in network.parameters() if id(p) not in chosen]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=lr, fused=True)

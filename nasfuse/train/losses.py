@@ -1,0 +1,22 @@
+"""The task losses."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def task_loss(logits: Tensor, targets: Tensor, *, task: str, label_smoothing: float = 0.0) -> Tensor:
+    """Returns the mean loss of a batch.
+
+    Cross entropy for `multiclass`, binary cross entropy for `multilabel`, smooth L1 for `regression`.
+
+    Args:
+        logits: (b, n_outputs).
+        targets: (b,) classes, or (b, n_outputs).
+        task: Kind of task.
+        label_smoothing: Multiclass only.
+    """
+    if task == "multiclass":
+        return F.cross_entropy(logits, targets, label_smoothing=label_smoothing)
+    if task == "multilabel":
+        return F.binary_cross_entropy_with_logits(logits, targets)
+    return F.smooth_l1_loss(logits, targets)
