@@ -1,8 +1,6 @@
 """Launches the nasfuse command line from a checkout: `python cli.py ...` is `nasfuse ...`."""
 
-import sys
-
 from nasfuse.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

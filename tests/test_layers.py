@@ -134,9 +134,7 @@ def test_importing_a_light_layer_loads_nothing_heavy(layer):
         pytest.skip(f"nasfuse.{layer} does not exist yet")
     module = f"nasfuse.{layer}" if layer else "nasfuse"
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 
 

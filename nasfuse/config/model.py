@@ -64,7 +64,7 @@ def _user_path(detail: Any, values: Any) -> KeyPath:
         try:
             here = here[part]
         except (KeyError, IndexError, TypeError):
-            if position < len(detail["loc"]) - 1:
+            if position < len(detail["loc"]) - 1 or detail["type"] != "missing":
                 continue
         path.append(part)
     if detail["type"] == "union_tag_invalid":
@@ -87,7 +87,7 @@ def _words(model: type[BaseModel], detail: Any, path: KeyPath) -> str:
         return f"{context.get('tag', got)!r} is not known; {nearest(str(context.get('tag', got)), tags)}"
     if kind == "union_tag_not_found":
         return f"the key {context['discriminator']} is required; it says which kind this is"
-    message = detail["msg"].removeprefix("Input ").replace("should be", "must be")
+    message = detail["msg"].removeprefix("Input ").replace("should", "must", 1)
     return f"{message}, got {got!r}"
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from nasfuse.config.fusion import FusionConfig
-from nasfuse.config.model import Model
 from nasfuse.config.modality import ModalityKind
+from nasfuse.config.model import Model
 from nasfuse.config.stream import StreamConfig
 from nasfuse.config.yaml_file import read_document, to_yaml
 
@@ -48,7 +48,7 @@ class DataConfig(Model):
     """
 
     source: Annotated[str, Field(min_length=1)]
-    modalities: dict[Name, ModalityConfig] = {}
+    modalities: dict[Name, ModalityConfig] = Field(default={})
     target: str = "y"
     split: str = "split"
     group: str | None = None

@@ -10,6 +10,11 @@ from nasfuse.errors import ConfigError, MissingFileError, Problem
 
 KeyPath = tuple[str | int, ...]
 
+_FLOAT = re.compile(r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|nan))$")
+
+
+_DEEPEST = 32  # keys in a row; no file of ours has a third of that
+
 
 class _Loader(yaml.SafeLoader):
     """YAML 1.2 scalars: `1e-3` is a number and `no`, `on` are words."""
@@ -22,11 +27,7 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|nan))$"),
-    list("-+.0123456789"),
-)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 
 
 class Document:
@@ -65,7 +66,8 @@ def read_document(path: Path) -> Document:
     try:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or `!!int x`
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or str(error)
         problem = Problem("", f"not valid YAML: {what}", mark.line + 1 if mark else None)
@@ -77,11 +79,13 @@ def read_document(path: Path) -> Document:
     _walk(node, (), lines, problems)
     if problems:
         raise ConfigError(str(path), problems)
-    return Document(str(path), yaml.load(text, Loader=_Loader), lines)  # noqa: S506 - a SafeLoader
+    return Document(str(path), values, lines)
 
 
 def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], problems: list[Problem]) -> None:
-    if isinstance(node, yaml.MappingNode):
+    if len(path) > _DEEPEST:
+        problems.append(Problem("", "nested too deeply; does an alias contain itself?", node.start_mark.line + 1))
+    elif isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key_node, value_node in node.value:
             key = str(key_node.value)
@@ -120,6 +124,8 @@ def _represent_list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
 
 
 _Dumper.add_representer(list, _represent_list)
+# A word that `_Loader` reads as a number, such as 1e3, is written in quotes.
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 
 
 def to_yaml(values: dict[str, Any]) -> str:

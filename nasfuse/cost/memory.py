@@ -11,13 +11,15 @@ def activation_bytes(network: FusionNetwork, batch: Batch) -> float:
     """Returns the bytes per sample that a forward pass in training mode saves for backward.
 
     Counts every tensor that autograd keeps, once per storage, without parameters. On CUDA it is the device's
-    own peak of allocated memory above what was allocated before.
+    own peak of allocated memory above what was allocated before. Torch's generators are left as they were.
     """
     was_training = network.training
+    device = next(iter(batch.inputs.values())).device
+    on_cuda = device.type == "cuda"
     network.train()
     try:
-        device = next(iter(batch.inputs.values())).device
-        total = _cuda_bytes(network, batch, device) if device.type == "cuda" else _saved_bytes(network, batch)
+        with torch.random.fork_rng(devices=[device] if on_cuda else []):
+            total = _cuda_bytes(network, batch, device) if on_cuda else _saved_bytes(network, batch)
     finally:
         network.train(was_training)
     return total / len(batch.targets)

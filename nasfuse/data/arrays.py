@@ -71,9 +71,7 @@ def build_dataset(
         column, modality = _column(f"{name}: modality {key}", key, arrays, len(labels))
         columns[key] = column
         described.append(modality)
-    rows = cut_splits(
-        name, labels.numpy(), the_task.kind, splits=splits, groups=groups, val_fraction=val_fraction
-    )
+    rows = cut_splits(name, labels.numpy(), the_task.kind, splits=splits, groups=groups, val_fraction=val_fraction)
     if the_task.kind == "multiclass":
         _every_class_is_trained(name, labels, rows["train"])
     scaled = {key: _scaled(column, rows["train"]) for key, column in columns.items()}
@@ -94,7 +92,7 @@ def build_dataset(
 
 
 def _column(where: str, name: str, arrays: ModalityArrays, n_samples: int) -> tuple[Column, Modality]:
-    values = np.asarray(arrays.values)
+    values = np.atleast_1d(np.asarray(arrays.values))
     if not (np.issubdtype(values.dtype, np.number) or values.dtype == np.bool_):
         raise DataError(f"{where} must hold numbers, got {values.dtype}; encode it first")
     if len(values) == 0:
@@ -105,21 +103,20 @@ def _column(where: str, name: str, arrays: ModalityArrays, n_samples: int) -> tu
             f"{where} has {len(values)} rows but there are {n_samples} labels; name an index array or align them"
         )
     values = _in_layout(where, arrays.kind, values, arrays.vocabulary)
-    if np.issubdtype(values.dtype, np.floating):
-        bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-        if bad.any():
-            raise DataError(
-                f"{where} holds NaN or infinite values in {int(bad.sum())} rows, the first is row {int(bad.argmax())}; "
-                "clean or impute them"
-            )
+    values = values.astype(_storage_type(values, arrays.vocabulary), copy=False)
+    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if bad.any():
+        raise DataError(
+            f"{where} holds NaN or infinite values in {int(bad.sum())} rows, "
+            f"the first is row {int(bad.argmax())}; clean or impute them"
+        )
     lengths = None
     if arrays.lengths is not None:
         if arrays.kind != "sequence":
             raise DataError(f"{where} is a {arrays.kind}, only a sequence has lengths; remove lengths")
         lengths = _integers(f"{where}, lengths", arrays.lengths, n_samples, below=values.shape[1] + 1)
-    stored = torch.from_numpy(values.astype(_storage_type(values, arrays.vocabulary), copy=False))
     modality = Modality(name, arrays.kind, tuple(values.shape[1:]), arrays.vocabulary)
-    return Column(stored, index, lengths), modality
+    return Column(torch.from_numpy(values), index, lengths), modality
 
 
 def _storage_type(values: Array, vocabulary: int | None) -> type[np.generic]:
@@ -135,7 +132,8 @@ def _in_layout(where: str, kind: ModalityKind, values: Array, vocabulary: int | 
             raise DataError(f"{where} has a vocabulary, so it must be integer ids (n, T), got {values.shape}")
         if values.min() < 0 or values.max() >= vocabulary:
             raise DataError(
-                f"{where} must hold ids from 0 to {vocabulary - 1}, got {values.min()} to {values.max()}; fix vocabulary"
+                f"{where} must hold ids from 0 to {vocabulary - 1}, got {values.min()} to {values.max()}; "
+                "fix vocabulary"
             )
         return values
     if kind == "vector" and len(shape) == 1:
@@ -169,15 +167,17 @@ def _integers(where: str, values: Array | None, n_samples: int, *, below: int) -
 
 
 def _targets(name: str, targets: Array, task: str) -> tuple[Tensor, Task]:
-    targets = np.asarray(targets)
+    targets = np.atleast_1d(np.asarray(targets))
     where = f"{name}: the labels"
     if len(targets) == 0:
         raise DataError(f"{where} are empty; there is nothing to learn from")
     if task == "multiclass":
         if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
-            raise DataError(f"{where} must be (n,) integers for multiclass, got {targets.dtype} of shape {targets.shape}")
+            raise DataError(
+                f"{where} must be (n,) integers for multiclass, got {targets.dtype} of shape {targets.shape}"
+            )
         if targets.min() < 0:
-            row = int((targets < 0).argmax())
+            row = int(np.less(targets, 0).argmax())
             raise DataError(f"{where} must be class numbers from 0, got {targets[row]} in row {row}; renumber them")
         classes = np.unique(targets)
         if len(classes) < 2:
@@ -186,8 +186,8 @@ def _targets(name: str, targets: Array, task: str) -> tuple[Tensor, Task]:
         if len(classes) < n_classes:
             absent = next(c for c in range(n_classes) if c not in classes)
             raise DataError(
-                f"{where} go up to {n_classes - 1} but class {absent} never occurs, so some label is out of range; "
-                "renumber the classes without gaps"
+                f"{where} go up to {n_classes - 1} but class {absent} never occurs, so some label is "
+                "out of range; renumber the classes without gaps"
             )
         return torch.from_numpy(targets.astype(np.int64)), Task("multiclass", n_classes)
     values = targets.astype(np.float32)
@@ -210,12 +210,14 @@ def _every_class_is_trained(name: str, labels: Tensor, train: Tensor) -> None:
 def _scaled(column: Column, train: Tensor) -> Column:
     if column.values.dtype == torch.int64:
         return column
-    rows = train if column.index is None else column.index[train].unique()
+    stored = train if column.index is None else column.index[train]
+    rows: Tensor = torch.zeros(len(column.values), dtype=torch.bool).index_fill(0, stored, True).nonzero()[:, 0]
     values = column.values[rows].float()
     weights = torch.ones(len(values), *[1] * (values.dim() - 1))
-    if column.lengths is not None and column.index is None:
-        steps = torch.arange(values.shape[1]) < column.lengths[train][:, None]
-        weights = steps[..., None].float()
+    if column.lengths is not None:
+        lengths = torch.zeros(len(column.values), dtype=torch.int64)
+        lengths = lengths.scatter_reduce(0, stored, column.lengths[train], "amax")[rows]
+        weights = (torch.arange(values.shape[1]) < lengths[:, None])[..., None].float()
     axes = [0] if values.dim() == 2 else ([0, 1] if values.dim() == 3 else [0, 2, 3])
     total = (weights * torch.ones_like(values)).sum(axes, keepdim=True).clamp_min(1.0)
     mean = (weights * values).sum(axes, keepdim=True) / total
@@ -234,10 +236,15 @@ def _take(column: Column, rows: Tensor) -> Column:
 def _fingerprint(columns: dict[str, Column], labels: Tensor, rows: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, column in columns.items():
-        digest.update(name.encode())
-        for tensor in (column.values, column.index, column.lengths):
+        parts = {"values": column.values, "index": column.index, "lengths": column.lengths}
+        for part, tensor in parts.items():
             if tensor is not None:
-                digest.update(tensor.numpy().tobytes())
-    for tensor in (labels, *rows.values()):
-        digest.update(tensor.numpy().tobytes())
+                _digest_tensor(digest, f"{name}.{part}", tensor)
+    for part, tensor in {"labels": labels, **rows}.items():
+        _digest_tensor(digest, part, tensor)
     return digest.hexdigest()[:12]
+
+
+def _digest_tensor(digest: "hashlib._Hash", name: str, tensor: Tensor) -> None:
+    digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+    digest.update(tensor.numpy().tobytes())

@@ -1,6 +1,7 @@
 """Data sets in `.npz` files: one array per modality, labels and splits (`docs/data.md`)."""
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def load_npz(path: Path, config: DataConfig) -> Dataset:
         modalities,
         targets=_array(path, arrays, config.target, "data.target"),
         task=config.task,
-        splits=arrays.get(config.split),
+        splits=_splits(path, arrays, config.split),
         groups=_array(path, arrays, config.group, "data.group") if config.group else None,
         val_fraction=config.val_fraction,
     )
@@ -45,9 +46,11 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         DataError: Not an `.npz` file, or one that needs pickle.
     """
     try:
+        with zipfile.ZipFile(path):  # numpy would take other formats too
+            pass
         with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
+            return {key: np.asarray(archive[key]) for key in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise DataError(f"{path} is not an .npz file of plain arrays: {error}; write it with numpy.savez") from error
 
 
@@ -60,6 +63,13 @@ def _modality(path: Path, arrays: dict[str, NDArray[Any]], key: str, entry: Moda
         lengths=_array(path, arrays, entry.lengths, f"{where}.lengths") if entry.lengths else None,
         vocabulary=entry.vocabulary,
     )
+
+
+def _splits(path: Path, arrays: dict[str, NDArray[Any]], name: str) -> NDArray[Any] | None:
+    """Returns the split array; only one that the user did not name may be absent."""
+    if name == DataConfig.model_fields["split"].default and name not in arrays:
+        return None
+    return _array(path, arrays, name, "data.split")
 
 
 def _array(path: Path, arrays: dict[str, NDArray[Any]], name: str, where: str) -> NDArray[Any]:
@@ -76,7 +86,7 @@ def suggest_modalities(arrays: dict[str, NDArray[Any]], *, target: str = "y", sp
     n_samples = len(arrays[target]) if target in arrays else None
     kinds: dict[str, str] = {}
     for name, values in arrays.items():
-        if name in (target, split) or values.dtype.kind not in "fiub" or len(values) != n_samples:
+        if name in (target, split) or values.dtype.kind not in "fiub" or values.shape[:1] != (n_samples,):
             continue
         if values.ndim == 2:
             kinds[name] = "vector"

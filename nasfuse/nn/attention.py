@@ -20,7 +20,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, heads: int, mask: Tenso
         (b, q, d).
     """
     batch, n_queries, width = query.shape
-    q, k, v = (x.unflatten(2, (heads, width // heads)).transpose(1, 2) for x in (query, key, value))
+    q, k, v = (x.view(batch, -1, heads, width // heads).transpose(1, 2) for x in (query, key, value))
     allowed = None
     if mask is not None:
         # A row without any key would be 0/0: let it see everything, then set it to zero.

@@ -43,8 +43,8 @@ def build_network(config: NetworkConfig, modalities: Sequence[Modality], task: T
         stream = config.streams[name]
         if stream.encoder not in ENCODERS[known[name].kind]:
             raise InvalidInputError(
-                f"network.streams.{name}.encoder: a {known[name].kind} cannot have encoder {stream.encoder!r}; "
-                f"{nearest(stream.encoder, ENCODERS[known[name].kind])}"
+                f"network.streams.{name}.encoder: a {known[name].kind} cannot have encoder "
+                f"{stream.encoder!r}; {nearest(stream.encoder, ENCODERS[known[name].kind])}"
             )
         depth = stream.depth if fusion_config is None else min(fusion_config.placement, stream.depth)
         n_stages[name] = depth

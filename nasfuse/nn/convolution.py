@@ -28,7 +28,7 @@ class ResidualConvolution(nn.Module):
         normed = tokens.with_values(self.norm(tokens.values)).masked().transpose(1, 2)
         if self.on_grid:
             assert tokens.grid is not None
-            normed = self.convolution(normed.unflatten(2, tokens.grid)).flatten(2)
+            normed = self.convolution(normed.reshape(*normed.shape[:2], *tokens.grid)).flatten(2)
         else:
             normed = self.convolution(normed)
         return tokens.with_values(tokens.values + self.rest(normed.transpose(1, 2)))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from nasfuse.nn.fusion import Fusion
+from nasfuse.nn.per_stream import PerStream
 from nasfuse.nn.route import Route
 from nasfuse.nn.stream import Stream
 
@@ -39,7 +40,7 @@ class FusionNetwork(nn.Module):
     def __init__(self, streams: Mapping[str, Stream], *, route: Route, fusion: Fusion | None, head: Head) -> None:
         """Joins the parts; `fusion` is None for a route of one stream."""
         super().__init__()
-        self.streams = nn.ModuleDict(streams)
+        self.streams = PerStream(streams)
         self.route = route
         self.fusion = fusion
         self.head = head
@@ -71,8 +72,7 @@ class FusionNetwork(nn.Module):
         """
         total, extents = 0, {}
         for name, n_stages in self.route.n_stages.items():
-            stream: Stream = self.streams[name]  # type: ignore[assignment]
-            cost, extents[name] = stream.macs(lengths.get(name, 0), n_stages=n_stages)
+            cost, extents[name] = self.streams[name].macs(lengths.get(name, 0), n_stages=n_stages)
             total += cost
         if self.fusion is not None:
             total += self.fusion.macs(extents)

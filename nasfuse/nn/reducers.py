@@ -100,7 +100,7 @@ class _Pool(Reducer):
     def _pool_grid(self, tokens: Tokens, grid: tuple[int, int]) -> Tokens:
         extent = Extent(tokens.values.shape[1], grid)
         windows = self._windows(extent)
-        image = tokens.values.transpose(1, 2).unflatten(2, grid)
+        image = tokens.values.transpose(1, 2).reshape(tokens.values.shape[0], -1, *grid)
         pooled = self._reduce_grid(image, windows)
         return Tokens(pooled.flatten(2).transpose(1, 2), None, self.extent(extent).grid)
 

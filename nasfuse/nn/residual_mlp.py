@@ -15,7 +15,11 @@ class ResidualMlp(nn.Module):
         self.width = width
         self.hidden = hidden
         self.layers = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width)
+            nn.LayerNorm(width),
+            nn.Linear(width, hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, width),
         )
 
     def forward(self, x: Tensor) -> Tensor:

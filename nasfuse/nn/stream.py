@@ -26,7 +26,7 @@ class Stem(nn.Module, ABC):
 
     @abstractmethod
     def extent(self, length: int) -> Extent:
-        """Returns how many tokens a sample of `length` steps has; other kinds ignore `length`."""
+        """Returns the number of tokens of `length` steps, at least one; other kinds ignore `length`."""
 
     @abstractmethod
     def macs(self, length: int) -> int:
@@ -67,7 +67,7 @@ class Stream(nn.Module):
 
     def macs(self, length: int, *, n_stages: int) -> tuple[int, Extent]:
         """Returns the multiply-accumulates up to `n_stages`, and what is left there."""
-        stem: Stem = self.stem  # type: ignore[assignment]
+        stem: Stem = self.stem
         total, extent = stem.macs(length), stem.extent(length)
         for index in range(n_stages):
             stage: Stage = self.stages[index]  # type: ignore[assignment]
@@ -89,7 +89,7 @@ class _FlatStem(Stem):
 
     def forward(self, inputs: Tensor, mask: Tensor | None) -> Tokens:
         if mask is not None:
-            inputs = F.pad(inputs, (0, 0, 0, self.shape[0] - inputs.shape[1]))
+            inputs = F.pad(inputs * mask[..., None], (0, 0, 0, self.shape[0] - inputs.shape[1]))
         return Tokens(self.project(inputs.flatten(1))[:, None])
 
     def extent(self, length: int) -> Extent:
@@ -156,7 +156,7 @@ class _SequenceStem(Stem):
         return Tokens(values + self.positions[:, :n_tokens], mask)
 
     def extent(self, length: int) -> Extent:
-        return Extent(math.ceil(length / self.stride))
+        return Extent(max(math.ceil(length / self.stride), 1))
 
     def macs(self, length: int) -> int:
         return self.extent(length).n_tokens * self.macs_per_token
@@ -174,8 +174,8 @@ class _ImageStem(Stem):
         channels, height, wide = modality.shape
         if stride > min(height, wide):
             raise InvalidInputError(
-                f"stride {stride} of stream {modality.name} is longer than a side of its {height} x {wide} image; "
-                "make it smaller"
+                f"stride {stride} of stream {modality.name} is longer than a side of its "
+                f"{height} x {wide} image; make it smaller"
             )
         self.grid = (math.ceil(height / stride), math.ceil(wide / stride))
         kernel = stride + 2 * overlap

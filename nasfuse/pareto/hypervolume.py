@@ -29,9 +29,7 @@ def hypervolume(costs: npt.ArrayLike, *, reference: npt.ArrayLike) -> float:
     table = as_costs(costs)
     corner = _as_reference(reference, n_objectives=table.shape[1])
     if np.isneginf(table).any():
-        raise InvalidInputError(
-            "costs must be above -inf to enclose a finite volume, got -inf; leave such points out"
-        )
+        raise InvalidInputError("costs must be above -inf to enclose a finite volume, got -inf; leave such points out")
     better = table[(table < corner).all(axis=1)]
     return _volume(better[non_dominated(better)], corner)
 

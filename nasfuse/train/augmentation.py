@@ -47,7 +47,7 @@ class Augmentation:
     def apply(self, batch: Batch) -> Batch:
         """Returns the batch shifted, noisy and with some modalities lost (zero, which is the mean)."""
         inputs = dict(batch.inputs)
-        for name in inputs.keys() - self.ids:
+        for name in (name for name in batch.inputs if name not in self.ids):
             values = inputs[name]
             if self.shift > 0 and name not in batch.masks:
                 values = _shifted(values, self.shift)

@@ -18,7 +18,7 @@ def predict_logits(network: FusionNetwork, split: Split, *, device: torch.device
     names = tuple(network.route.n_stages)
     parts = []
     with torch.inference_mode():
-        for rows in torch.arange(len(split)).split(_ROWS):
+        for rows in torch.split(torch.arange(len(split)), _ROWS):
             batch = split.batch(rows, names=names).to(device)
             parts.append(network(batch.inputs, batch.masks).float().cpu())
     return torch.cat(parts)

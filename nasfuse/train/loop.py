@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nasfuse.config.recipe import Recipe
 from nasfuse.data.dataset import Dataset
-from nasfuse.errors import NonFiniteError
+from nasfuse.errors import CheckpointError, NonFiniteError
 from nasfuse.nn.build import build_network
 from nasfuse.nn.network import FusionNetwork
 from nasfuse.seeds import derive_seed
@@ -86,12 +86,19 @@ def train_network(
     Raises:
         NonFiniteError: The loss or the metric became NaN or infinite.
         InvalidInputError: The recipe does not fit the data.
+        CheckpointError: The resume file is damaged or belongs to another recipe, seed or data set.
     """
     run = _Run(recipe, dataset, seed=seed, device=device)
     last = min(epochs or recipe.training.epochs, recipe.training.epochs)
     with _own_generator(derive_seed(seed, "training"), device):
         if resume_file is not None and resume_file.is_file():
-            run.restore(load_checkpoint(resume_file))
+            state = load_checkpoint(resume_file)
+            if state.get("identity") != run.identity:
+                raise CheckpointError(
+                    f"{resume_file} holds the progress of another recipe, seed or data set; "
+                    "remove it or name another file"
+                )
+            run.restore(state)
         saved_at = time.perf_counter()
         while run.epoch < last and not run.out_of_patience:
             result = run.one_epoch()
@@ -118,6 +125,7 @@ class _Run:
     """One training in progress: everything a resumed training needs is in `state`."""
 
     def __init__(self, recipe: Recipe, dataset: Dataset, *, seed: int, device: torch.device) -> None:
+        self.identity = f"{recipe.hash} {seed} {dataset.fingerprint}"
         self.training = recipe.training
         self.metric = recipe.metric
         self.dataset = dataset
@@ -146,14 +154,12 @@ class _Run:
         self.network.train()
         order = torch.randperm(len(self.dataset.train), generator=self.batches)
         losses = []
-        for rows in order.split(self.training.batch_size):
+        for rows in torch.split(order, self.training.batch_size):
             losses.append(self._one_step(rows))
         train_loss = float(torch.stack(losses).mean())
         if not math.isfinite(train_loss):
             raise NonFiniteError(f"the training loss became {train_loss} in epoch {self.epoch + 1}; lower training.lr")
-        metric, loss = evaluate(
-            self.network, self.dataset.val, metric=self.metric, task=self.task, device=self.device
-        )
+        metric, loss = evaluate(self.network, self.dataset.val, metric=self.metric, task=self.task, device=self.device)
         if not (math.isfinite(metric) and math.isfinite(loss)):
             raise NonFiniteError(f"the validation metric became {metric} in epoch {self.epoch + 1}; lower training.lr")
         self.epoch += 1
@@ -203,7 +209,9 @@ class _Run:
         return Trained(self.network, self.best, self.curve, status)
 
     def state(self) -> dict[str, Any]:
+        on_cuda = self.device.type == "cuda"
         return {
+            "identity": self.identity,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
@@ -212,6 +220,7 @@ class _Run:
             "best_state": self.best_state,
             "batches": self.batches.get_state(),
             "generator": torch.get_rng_state(),
+            "cuda_generator": torch.cuda.get_rng_state(self.device) if on_cuda else None,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -224,6 +233,8 @@ class _Run:
         self.best_state = {key: value.to(self.device) for key, value in state["best_state"].items()}
         self.batches.set_state(state["batches"])
         torch.set_rng_state(state["generator"])
+        if state["cuda_generator"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_generator"], self.device)
         self.started = time.perf_counter() - (self.curve[-1].wall_s if self.curve else 0.0)
 
 

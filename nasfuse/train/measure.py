@@ -11,7 +11,7 @@ _MEMORY_ROWS = 8
 
 
 def measure(trained: Trained, dataset: Dataset, *, device: torch.device) -> tuple[OperatingPoint, ...]:
-    """Returns the operating points of a trained network on validation data: one, as nothing can be turned yet."""
+    """Returns the operating points of a trained network on validation data: one, as it has no knobs."""
     network = trained.network
     names = tuple(network.route.n_stages)
     one = dataset.val.batch(torch.arange(1), names=names).to(device)

@@ -24,8 +24,7 @@ def dominates(a, b):
 def naive_non_dominated(costs):
     rows = costs.tolist()
     return [
-        not any(dominates(other, row) for other in rows) and row not in rows[:index]
-        for index, row in enumerate(rows)
+        not any(dominates(other, row) for other in rows) and row not in rows[:index] for index, row in enumerate(rows)
     ]
 
 

@@ -33,18 +33,14 @@ def inclusion_exclusion(costs, reference):
 @given(tables(n_objectives=st.integers(1, 4)))
 def test_is_the_volume_of_the_union_of_boxes(costs):
     reference = np.ones(costs.shape[1])
-    assert hypervolume(costs, reference=reference) == pytest.approx(
-        inclusion_exclusion(costs, reference), abs=1e-12
-    )
+    assert hypervolume(costs, reference=reference) == pytest.approx(inclusion_exclusion(costs, reference), abs=1e-12)
 
 
 @pytest.mark.parametrize("n_objectives", [2, 3, 4])
 def test_agrees_with_optuna(n_objectives):
     costs = np.random.default_rng(n_objectives).uniform(size=(40, n_objectives))
     reference = np.full(n_objectives, 1.1)
-    assert hypervolume(costs, reference=reference) == pytest.approx(
-        compute_hypervolume(costs, reference), rel=1e-12
-    )
+    assert hypervolume(costs, reference=reference) == pytest.approx(compute_hypervolume(costs, reference), rel=1e-12)
 
 
 def test_three_objectives_agree_with_monte_carlo():
@@ -93,9 +89,7 @@ def test_order_of_points_and_of_objectives_does_not_matter(costs, random):
 def test_dominated_points_and_duplicates_change_nothing(costs):
     reference = np.ones(costs.shape[1])
     front = costs[non_dominated(costs)]
-    assert hypervolume(front, reference=reference) == hypervolume(
-        np.vstack([costs, costs]), reference=reference
-    )
+    assert hypervolume(front, reference=reference) == hypervolume(np.vstack([costs, costs]), reference=reference)
 
 
 @given(tables(n_objectives=st.just(2)), st.tuples(st.integers(-8, 8), st.integers(-8, 8)))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from nasfuse.nn.per_stream import PerStream
 from nasfuse.nn.residual_mlp import ResidualMlp
 from nasfuse.nn.tokens import Extent, Tokens
 
@@ -59,7 +60,7 @@ class VectorFusion(Fusion):
         """Returns the multiply-accumulates of `merge` for one sample."""
 
 
-class Projections(nn.ModuleDict):
+class Projections(PerStream[nn.Module]):
     """A linear layer for each stream whose width is not the fused one; the others pass unchanged."""
 
     def __init__(self, widths: Mapping[str, int], width: int) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from nasfuse.nn.attention import TransformerBlock
 from nasfuse.nn.fusion.base import Fusion, Projections
+from nasfuse.nn.per_stream import PerStream
 from nasfuse.nn.tokens import Extent, Tokens, join_masks
 
 
@@ -36,11 +37,8 @@ class Bottleneck(Fusion):
         self.project = Projections(widths, width)
         self.shared = nn.Parameter(torch.randn(1, n_bottlenecks, width) * 0.02)
         self.layers = nn.ModuleList(
-            nn.ModuleDict(
-                {
-                    name: TransformerBlock(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout)
-                    for name in widths
-                }
+            PerStream(
+                {name: TransformerBlock(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout) for name in widths}
             )
             for _ in range(max(n_joint, 1))
         )

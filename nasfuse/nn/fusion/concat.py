@@ -12,9 +12,7 @@ from nasfuse.nn.fusion.base import VectorFusion
 class Concat(VectorFusion):
     """GELU(W [x_1; ...; x_M] + c). MACs: d sum_m d_m."""
 
-    def __init__(
-        self, widths: Mapping[str, int], *, width: int, n_joint: int, expansion: int, dropout: float
-    ) -> None:
+    def __init__(self, widths: Mapping[str, int], *, width: int, n_joint: int, expansion: int, dropout: float) -> None:
         """Builds the operator for streams of `widths`."""
         super().__init__(width=width, n_joint=n_joint, expansion=expansion, dropout=dropout)
         self.names = tuple(widths)

@@ -46,9 +46,9 @@ class CrossAttention(Fusion):
         """Returns the fused (b, out_width) for the tokens of each stream."""
         tokens = {name: state.with_values(self.project[name](state.values)) for name, state in states.items()}
         pooled = []
-        for (target, source), stack in zip(self.pairs, self.stacks, strict=True):
+        for (target, source), stack in zip(self.pairs, self._stacks(), strict=True):
             refined = tokens[target].values
-            for block in stack:  # type: ignore[union-attr]
+            for block in stack:
                 refined = block(refined, tokens[source].values, tokens[source].mask)
             pooled.append(tokens[target].with_values(refined).mean())
         return torch.cat(pooled, dim=1)
@@ -56,7 +56,10 @@ class CrossAttention(Fusion):
     def macs(self, extents: Mapping[str, Extent]) -> int:
         """Returns the projections' multiply-accumulates plus every block of every pair."""
         total = sum(self.project.macs_per_token[name] * extent.n_tokens for name, extent in extents.items())
-        for (target, source), stack in zip(self.pairs, self.stacks, strict=True):
+        for (target, source), stack in zip(self.pairs, self._stacks(), strict=True):
             n_target, n_source = extents[target].n_tokens, extents[source].n_tokens
-            total += sum(block.macs(n_target, n_source) for block in stack)  # type: ignore[union-attr]
+            total += sum(block.macs(n_target, n_source) for block in stack)
         return total
+
+    def _stacks(self) -> list[list[CrossAttentionBlock]]:
+        return [list(stack) for stack in self.stacks]  # type: ignore[call-overload]

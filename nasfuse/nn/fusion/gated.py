@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from nasfuse.nn.fusion.base import Projections, VectorFusion
+from nasfuse.nn.per_stream import PerStream
 
 
 class Gated(VectorFusion):
@@ -28,7 +29,7 @@ class Gated(VectorFusion):
         super().__init__(width=width, n_joint=n_joint, expansion=expansion, dropout=dropout)
         self.hidden = max(width // reduction, 1)
         self.project = Projections(widths, width)
-        self.gates = nn.ModuleDict(
+        self.gates = PerStream(
             {
                 name: nn.Sequential(
                     nn.Linear(width, self.hidden), nn.ReLU(), nn.Linear(self.hidden, width), nn.Sigmoid()

@@ -33,17 +33,16 @@ class JointTokens(Fusion):
         self.out_width = width
         self.project = Projections(widths, width)
         self.cls = nn.Parameter(torch.zeros(1, width))
-        self.modality = nn.ParameterDict({name: nn.Parameter(torch.randn(width) * 0.02) for name in widths})
+        self.modality = nn.ParameterList(nn.Parameter(torch.randn(width) * 0.02) for _ in widths)
         self.layers = nn.ModuleList(
-            TransformerBlock(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout)
-            for _ in range(max(n_joint, 1))
+            TransformerBlock(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout) for _ in range(max(n_joint, 1))
         )
 
     def forward(self, states: Mapping[str, Tokens]) -> Tensor:
         """Returns the fused (b, out_width) for the tokens of each stream."""
         tokens = [
-            state.with_values(self.project[name](state.values) + self.modality[name])
-            for name, state in states.items()
+            states[name].with_values(self.project[name](states[name].values) + embedding)
+            for name, embedding in zip(self.project.names, self.modality, strict=True)
         ]
         cls = self.cls + torch.stack([part.mean() for part in tokens]).sum(dim=0)
         parts = [Tokens(cls[:, None]), *tokens]

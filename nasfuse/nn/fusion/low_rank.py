@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from nasfuse.nn.fusion.base import VectorFusion
+from nasfuse.nn.per_stream import PerStream
 
 
 class LowRank(VectorFusion):
@@ -28,7 +29,7 @@ class LowRank(VectorFusion):
         """Builds the operator for streams of `widths`."""
         super().__init__(width=width, n_joint=n_joint, expansion=expansion, dropout=dropout)
         self.rank = rank
-        self.factors = nn.ModuleDict({name: nn.Linear(own, rank * width) for name, own in widths.items()})
+        self.factors = PerStream({name: nn.Linear(own, rank * width) for name, own in widths.items()})
         self.widths = dict(widths)
         self.norm = nn.LayerNorm(width)
 
@@ -38,7 +39,7 @@ class LowRank(VectorFusion):
         product: Tensor = self.factors[names[0]](features[names[0]])
         for name in names[1:]:
             product = product * self.factors[name](features[name])
-        fused: Tensor = self.norm(product.unflatten(1, (self.rank, self.out_width)).sum(dim=1))
+        fused: Tensor = self.norm(product.view(-1, self.rank, self.out_width).sum(dim=1))
         return fused
 
     def merge_macs(self) -> int:

@@ -10,9 +10,7 @@ from nasfuse.nn.fusion.base import Projections, VectorFusion
 class Sum(VectorFusion):
     """sum_m P_m x_m, with P_m the identity where widths agree. MACs: d d_m for each P_m that is not."""
 
-    def __init__(
-        self, widths: Mapping[str, int], *, width: int, n_joint: int, expansion: int, dropout: float
-    ) -> None:
+    def __init__(self, widths: Mapping[str, int], *, width: int, n_joint: int, expansion: int, dropout: float) -> None:
         """Builds the operator for streams of `widths`."""
         super().__init__(width=width, n_joint=n_joint, expansion=expansion, dropout=dropout)
         self.project = Projections(widths, width)

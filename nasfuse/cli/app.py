@@ -1,0 +1,45 @@
+"""The verbs, each in its own file."""
+
+from typing import Annotated
+
+import typer
+
+from nasfuse.cli.data import data_app
+from nasfuse.cli.doctor import doctor
+from nasfuse.cli.export import export
+from nasfuse.cli.pareto import pareto
+from nasfuse.cli.report import report
+from nasfuse.cli.search import search
+from nasfuse.cli.status import status
+from nasfuse.cli.train import evaluate, train
+
+app = typer.Typer(
+    name="nasfuse",
+    help="Finds the multimodal fusion network with the most accuracy for the compute you can afford.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from nasfuse import __version__
+
+        typer.echo(f"nasfuse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+for _verb in (search, status, pareto, report, export, train, evaluate, doctor):
+    app.command()(_verb)
+app.add_typer(data_app, name="data")

@@ -1,0 +1,99 @@
+"""`nasfuse data`: which data sets there are, and whether one is in order."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from nasfuse.data import Dataset
+
+data_app = typer.Typer(help="List data sets and check them.", no_args_is_help=True)
+
+
+@data_app.command("list")
+def list_sets(
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """List the shipped data sets and the .npz files in the data folder."""
+    from nasfuse.cli.console import out, print_json
+    from nasfuse.data.registry import SHIPPED, data_folder
+
+    folder = data_folder()
+    files = sorted(str(path) for path in folder.glob("*.npz"))
+    if as_json:
+        print_json({"shipped": sorted(SHIPPED), "folder": str(folder), "files": files})
+        return
+    for name in sorted(SHIPPED):
+        out.print(f"[bold]{name}[/]  shipped")
+    for file in files:
+        out.print(file, soft_wrap=True)
+    if not files:
+        out.print(f"[dim]no .npz files in {folder} (set NASFUSE_DATA to the folder of your data)[/]", soft_wrap=True)
+
+
+@data_app.command("check")
+def check(
+    source: Annotated[str, typer.Argument(help="A shipped name, a study or recipe (YAML), or an .npz file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Check a data set and describe it; for an undescribed .npz file, suggest its description."""
+    from nasfuse.cli.console import out, print_json
+    from nasfuse.config.recipe import DataConfig
+    from nasfuse.data.registry import SHIPPED, load_dataset
+
+    if source.endswith(".npz"):
+        _suggest(source)
+        return
+    config = DataConfig(source=source) if source in SHIPPED else _described(Path(source))
+    document = _document(load_dataset(config))
+    if as_json:
+        print_json(document)
+        return
+    for name, value in document.items():
+        for index, line in enumerate(value if isinstance(value, list) else [value]):
+            out.print(f"[dim]{name if index == 0 else '':>12}[/]  {line}", soft_wrap=True)
+    out.print("in order")
+
+
+def _described(path: Path) -> Any:
+    """Returns the data block of a study or recipe."""
+    from nasfuse.config.recipe import Recipe
+    from nasfuse.config.shipped import find_shipped
+    from nasfuse.config.study import StudyConfig
+    from nasfuse.config.yaml_file import read_document
+
+    path = find_shipped(path, folder="studies")
+    if "space" in read_document(path).values:
+        return StudyConfig.load(path).data
+    return Recipe.load(path).data
+
+
+def _document(dataset: "Dataset") -> dict[str, Any]:
+    parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+    document: dict[str, Any] = {
+        "data": dataset.name,
+        "modalities": [str(modality) for modality in dataset.modalities],
+        "task": f"{dataset.task.kind}, {dataset.task.n_outputs} outputs",
+        "samples": ", ".join(f"{len(part)} {name}" for name, part in parts.items()),
+        "fingerprint": dataset.fingerprint,
+    }
+    if dataset.task.kind == "multiclass":
+        counts = dataset.train.targets.bincount(minlength=dataset.task.n_outputs).tolist()
+        document["classes"] = f"{min(counts)} to {max(counts)} training samples each"
+    return document
+
+
+def _suggest(source: str) -> None:
+    from nasfuse.cli.console import out
+    from nasfuse.config.yaml_file import to_yaml
+    from nasfuse.data.npz import read_arrays, suggest_modalities
+    from nasfuse.data.registry import find_file
+
+    path = find_file(source)
+    arrays = read_arrays(path)
+    for name, values in arrays.items():
+        out.print(f"[dim]{name:>16}[/]  {values.dtype} {' x '.join(map(str, values.shape))}")
+    block = {"data": {"source": source, "modalities": suggest_modalities(arrays)}}
+    out.print("\nA guess of what a study needs; correct the kinds and put it into the study file:\n")
+    print(to_yaml(block), end="")

@@ -1,0 +1,63 @@
+"""`nasfuse doctor`: whether this machine can run a search."""
+
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_PACKAGES = ("torch", "optuna", "ray", "fvcore", "scikit-learn", "rich", "pydantic")
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Check packages, cores, memory, GPU and that Ray starts; takes a few seconds."""
+    from nasfuse.cli.console import err, out, print_json
+
+    checks: list[dict[str, Any]] = []
+
+    def note(name: str, value: str, *, good: bool = True) -> None:
+        checks.append({"check": name, "value": value, "ok": good})
+
+    note("python", sys.version.split()[0], good=sys.version_info >= (3, 11))
+    for package in _PACKAGES:
+        try:
+            note(package, metadata.version(package))
+        except metadata.PackageNotFoundError:
+            note(package, "missing; install nasfuse again", good=False)
+    note("cores", str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()))
+    with err.status("starting torch and Ray ..."):
+        note("gpu", _gpu())
+        note(*_ray())
+    folder = Path(os.environ.get("NASFUSE_DATA", "../shared/data"))
+    note("data folder", f"{folder} {'' if folder.is_dir() else '(absent; only needed for your own files)'}".strip())
+    if as_json:
+        print_json(checks)
+    else:
+        for check in checks:
+            mark = "[green]ok[/]" if check["ok"] else "[red]!![/]"
+            out.print(f"{mark}  {check['check']:<14} {check['value']}", soft_wrap=True)
+    if not all(check["ok"] for check in checks):
+        raise typer.Exit(1)
+
+
+def _gpu() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return "none (not needed)"
+    return ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+
+
+def _ray() -> tuple[str, str]:
+    from nasfuse.errors import NasfuseError
+    from nasfuse.experiment.tune_runner import cluster_workers, ray_session
+
+    try:
+        with ray_session(None):
+            return "ray session", f"starts; {cluster_workers(1, 0)} workers of one core"
+    except Exception as error:
+        raise NasfuseError(f"Ray does not start on this machine: {error}") from error

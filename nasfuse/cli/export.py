@@ -1,0 +1,41 @@
+"""`nasfuse export`: one point of the front as a recipe."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Recipe file (YAML) to write.")],
+    pick: Annotated[
+        Literal["best", "knee", "cheapest"] | None, typer.Option(help="Which point of the front. Default: best.")
+    ] = None,
+    max_macs: Annotated[int | None, typer.Option(min=1, help="Best metric at no more MACs than this.")] = None,
+    min_metric: Annotated[float | None, typer.Option(help="Cheapest point at least this good.")] = None,
+    trial: Annotated[int | None, typer.Option(min=0, help="This trial.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was exported as JSON.")] = False,
+) -> None:
+    """Write the recipe of one point of the front, ready for `nasfuse train`."""
+    from nasfuse.cli.console import out, print_json
+    from nasfuse.errors import InvalidInputError
+    from nasfuse.experiment.reading import read_run
+    from nasfuse.experiment.run_folder import RunFolder, write_text
+    from nasfuse.export import pick as choose
+    from nasfuse.search.front import to_row
+
+    given = [option for option in (pick, max_macs, min_metric, trial) if option is not None]
+    if len(given) > 1:
+        raise InvalidInputError("give one of --pick, --max-macs, --min-metric and --trial, got several")
+    folder = RunFolder(run)
+    chosen = choose(read_run(folder), rule=pick, trial=trial, max_macs=max_macs, min_metric=min_metric)
+    recipe = folder.recipe(chosen.trial)
+    write_text(output, recipe.to_yaml())
+    if as_json:
+        print_json({**to_row(chosen), "recipe_hash": recipe.hash, "file": str(output)})
+        return
+    measured = chosen.measured
+    out.print(f"trial {chosen.trial}: {recipe.metric} {measured.metric:.4f} (validation), {measured.macs:,} MACs")
+    out.print(f"{recipe.summary}", soft_wrap=True)
+    out.print(f"wrote {output} (recipe {recipe.hash}); train it with: nasfuse train {output}", soft_wrap=True)

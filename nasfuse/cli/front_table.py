@@ -1,0 +1,29 @@
+"""The front as a table in the terminal."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from nasfuse.report.units import with_prefix
+from nasfuse.search.front import Candidate
+
+
+def front_table(front: Sequence[Candidate], *, metric: str, title: str, knee: Candidate | None = None) -> Table:
+    """Returns the candidates as a table, cheapest first; a star marks the knee."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for name in ("trial", metric, "MACs", "params", "latency"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("network", overflow="fold")
+    for candidate in front:
+        measured = candidate.measured
+        name = f"  [yellow]({candidate.baseline})[/]" if candidate.baseline else ""
+        star = "*" if knee is not None and candidate is knee else ""
+        table.add_row(
+            f"{star}{candidate.trial}",
+            f"{measured.metric:.4f}",
+            f"{measured.macs:,}",
+            f"{measured.params:,}",
+            with_prefix(measured.latency_s, "s"),
+            f"{candidate.summary}{name}",
+        )
+    return table

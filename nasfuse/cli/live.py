@@ -1,0 +1,154 @@
+"""The display of a running search: trials by state, best so far, hypervolume, time left."""
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from nasfuse.report.units import cost_label
+
+if TYPE_CHECKING:
+    from nasfuse.config.study import StudyConfig
+    from nasfuse.data import Dataset
+    from nasfuse.search.ledger import Assignment
+    from nasfuse.search.progress import Progress
+
+_LINE_EVERY_S = 10.0
+
+
+class LiveDisplay:
+    """Redraws in place on a terminal; prints a line now and then elsewhere.
+
+    Attributes:
+        ran: Whether workers were started at all.
+    """
+
+    def __init__(self, console: Console, study: "StudyConfig") -> None:
+        """Prepares the display of `study` on `console`."""
+        self.ran = False
+        self._console = console
+        self._study = study
+        self._progress: Progress | None = None
+        self._workers = 0
+        self._running: dict[int, str] = {}
+        self._message = "starting workers ..."
+        self._offset_s = 0.0
+        self._since = time.monotonic()
+        self._last_line = 0.0
+        self._live = Live(
+            get_renderable=self._render, console=console, refresh_per_second=4, transient=True, redirect_stdout=False
+        )
+
+    def __enter__(self) -> Self:
+        """Starts drawing."""
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stops drawing and leaves one closing line."""
+        if self._console.is_terminal:
+            self._live.stop()
+        if self.ran and self._progress is not None:
+            self._console.print(self._line())
+
+    def ready(self, study: "StudyConfig", dataset: "Dataset", *, workers: int, progress: "Progress") -> None:
+        """The workers are up; trials start now."""
+        self.ran = True
+        self._workers = workers
+        self._progress = progress
+        self._message = "training the hand-made designs first"
+        shapes = ", ".join(str(modality) for modality in dataset.modalities)
+        self._console.print(f"[bold]{study.name}[/]: {shapes}; {dataset.task.kind}, {dataset.task.n_outputs} outputs")
+        self._console.print(
+            f"{len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test; {workers} workers"
+        )
+
+    def started(self, assignment: "Assignment") -> None:
+        """A trial was handed to a worker."""
+        name = f"{assignment.baseline}: " if assignment.baseline else ""
+        self._running[assignment.number] = f"{name}{assignment.recipe.summary}"
+
+    def changed(self, progress: "Progress", seconds: float, message: str) -> None:
+        """A trial ended."""
+        self._progress = progress
+        self._offset_s, self._since = seconds, time.monotonic()
+        self._message = message
+        number = int(message.split()[1])
+        self._running.pop(number, None)
+        if "failed" in message:
+            self._console.print(f"[yellow]{message}[/]", soft_wrap=True)
+        if not self._console.is_terminal and time.monotonic() - self._last_line > _LINE_EVERY_S:
+            self._console.print(self._line())
+            self._last_line = time.monotonic()
+
+    @property
+    def _seconds(self) -> float:
+        return self._offset_s + time.monotonic() - self._since
+
+    def _line(self) -> str:
+        progress = self._progress
+        assert progress is not None
+        states = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in progress.states.items() if count)
+        best = f", best {self._study.metric} {progress.best.measured.metric:.4f}" if progress.best else ""
+        return f"{self._seconds:5.0f} s: {states}{best}, hypervolume {progress.hypervolume:.3f}"
+
+    def _render(self) -> RenderableType:
+        progress = self._progress
+        if progress is None:
+            return Text(self._message)
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim")
+        grid.add_column()
+        states = {**progress.states, "running": len(self._running)}
+        grid.add_row("trials", "  ".join(f"{name.replace('_', ' ')} {count}" for name, count in states.items()))
+        if progress.best is not None:
+            grid.add_row("best", self._describe(progress.best))
+        if progress.best_baseline is not None:
+            grid.add_row("hand-made", self._describe(progress.best_baseline))
+        grid.add_row("front", f"{len(progress.front)} points, hypervolume {progress.hypervolume:.3f}")
+        for number, summary in sorted(self._running.items()):
+            grid.add_row(f"#{number}", Text(summary, style="cyan", overflow="ellipsis", no_wrap=True))
+        grid.add_row("last", Text(self._message, overflow="ellipsis", no_wrap=True))
+        return Group(self._bar(progress), grid)
+
+    def _describe(self, candidate: "object") -> str:
+        from nasfuse.search.front import Candidate
+
+        assert isinstance(candidate, Candidate)
+        cost = self._study.cost
+        label = cost_label(cost, float(getattr(candidate.measured, cost)))
+        name = candidate.baseline or candidate.summary
+        return f"{self._study.metric} {candidate.measured.metric:.4f} at {label}  [dim]{name}[/]"
+
+    def _bar(self, progress: "Progress") -> RenderableType:
+        budget = self._study.budget
+        done = progress.states["complete"] + progress.states["failed"]
+        shares, left = [], []
+        if budget.trials is not None:
+            shares.append(done / budget.trials)
+            left.append(f"{max(budget.trials - done, 0)} trials")
+        if budget.minutes is not None:
+            shares.append(self._seconds / (budget.minutes * 60))
+            left.append(_clock(max(budget.minutes * 60 - self._seconds, 0)))
+        elif budget.trials is not None and done:
+            left.append(f"about {_clock(self._seconds / done * max(budget.trials - done, 0))}")
+        row = Table.grid(padding=(0, 2))
+        share = min(max(shares), 1.0)
+        row.add_row(
+            self._study.name, ProgressBar(total=1.0, completed=share, width=40), f"{share:.0%}, {', '.join(left)} left"
+        )
+        return row
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

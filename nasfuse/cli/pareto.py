@@ -1,0 +1,60 @@
+"""`nasfuse pareto`: the front of a run as table, JSON, CSV or picture."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from nasfuse.experiment.reading import Run
+    from nasfuse.search.front import Candidate, Objectives
+
+
+def pareto(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    csv: Annotated[Path | None, typer.Option(help="Write the front to this CSV file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the front to this PNG file.")] = None,
+    latency: Annotated[bool, typer.Option(help="Front over measured latency instead of the study's cost.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON, with the recipes.")] = False,
+) -> None:
+    """Show the front of a run: the operating points that no other one beats."""
+    from nasfuse.cli.console import err, print_json
+    from nasfuse.experiment.reading import read_run
+    from nasfuse.experiment.run_folder import RunFolder
+    from nasfuse.report.table import by_cost, front_document, write_csv
+
+    found = read_run(RunFolder(run))
+    objectives, front = by_cost(found, "latency_s" if latency else found.objectives.cost)
+    if csv is not None:
+        write_csv(csv, front)
+        err.print(f"wrote {csv}")
+    if plot is not None:
+        from nasfuse.report.figure import write_png
+
+        write_png(plot, found, objectives, front)
+        err.print(f"wrote {plot}")
+    if as_json:
+        print_json(front_document(found, objectives, front))
+    else:
+        print_front(found, objectives, front)
+
+
+def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") -> None:
+    """Prints the front and, beside it, the best hand-made design."""
+    from nasfuse.cli.console import out
+    from nasfuse.cli.front_table import front_table
+    from nasfuse.search.front import knee_of
+
+    if not front:
+        out.print(f"{run.folder.root} has no finished trial yet.")
+        return
+    knee = knee_of(front, objectives)
+    title = f"Front of {run.study.name}: {len(front)} points, hypervolume {objectives.hypervolume(run.candidates):.3f}"
+    out.print(front_table(front, metric=objectives.metric, title=title, knee=knee))
+    hand_made = run.progress.best_baseline
+    out.print("[dim]* the knee; metric on validation data, FLOPs are 2 x MACs[/]")
+    if hand_made is not None:
+        out.print(
+            f"Best hand-made design: {hand_made.baseline}, {objectives.metric} {hand_made.measured.metric:.4f} at "
+            f"{hand_made.measured.macs:,} MACs (trial {hand_made.trial})"
+        )

@@ -1,0 +1,93 @@
+"""`nasfuse search`: runs a study, shows its progress, ends with the front."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from nasfuse.config.study import StudyConfig
+    from nasfuse.experiment.run_folder import RunFolder
+
+
+def search(
+    study: Annotated[Path, typer.Argument(help="Study file (YAML), or the name of a shipped one.")],
+    trials: Annotated[int | None, typer.Option(min=1, help="Stop after so many trainings in all.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after so much time in all.")] = None,
+    max_macs: Annotated[int | None, typer.Option(min=1, help="Never train a network above so many MACs.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Trials at a time; default: as many as fit.")] = None,
+    address: Annotated[str | None, typer.Option(help="Address of a Ray cluster; default: this machine.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of suggestions and trainings.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Run folder; default: runs/<study>.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON.")] = False,
+) -> None:
+    """Search a study's space and end with its front. The same command again continues it."""
+    from nasfuse.config.study import StudyConfig
+    from nasfuse.experiment.run_folder import RunFolder
+
+    asked = _with_options(StudyConfig.load(study), trials, minutes, max_macs, workers, seed)
+    folder = RunFolder(output or Path("runs") / asked.name)
+    try:
+        _search(asked, folder, address=address, as_json=as_json)
+    except KeyboardInterrupt:
+        from nasfuse.cli.console import err
+
+        command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+        prefix = "python " if sys.argv[0].endswith(".py") else ""
+        err.print(f"\nInterrupted; every finished trial is kept in {folder.root}. Go on with:")
+        err.print(f"  {prefix}{command}", style="bold", soft_wrap=True)
+        raise typer.Exit(130) from None
+
+
+def _with_options(
+    study: "StudyConfig",
+    trials: int | None,
+    minutes: float | None,
+    max_macs: int | None,
+    workers: int | None,
+    seed: int | None,
+) -> "StudyConfig":
+    """Returns the study with what the command line says; --trials and --minutes replace its budget."""
+    changes: dict[str, Any] = {}
+    if trials is not None or minutes is not None:
+        changes["budget"] = study.budget.model_copy(update={"trials": trials, "minutes": minutes})
+    if workers is not None:
+        changes["resources"] = study.resources.model_copy(update={"workers": workers})
+    changes |= {key: value for key, value in (("max_macs", max_macs), ("seed", seed)) if value is not None}
+    return study.model_copy(update=changes)
+
+
+def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, as_json: bool) -> None:
+    from nasfuse.cli.console import err, out, print_json
+    from nasfuse.cli.live import LiveDisplay
+
+    with err.status("loading data and starting workers ..."):
+        from nasfuse.experiment.search import run_search
+    display = LiveDisplay(err, study)
+    with display:
+        progress = run_search(study, folder, display=display, address=address)
+    if not display.ran:
+        err.print(
+            f"{folder.root} has spent its budget ({progress.states['complete']} trials complete); "
+            "go on with a larger --trials or --minutes."
+        )
+    from nasfuse.experiment.reading import read_run
+    from nasfuse.report.figure import write_png
+    from nasfuse.report.html import write_report
+    from nasfuse.report.table import front_document, write_csv
+
+    run = read_run(folder)
+    write_csv(folder.root / "front.csv", run.progress.front)
+    write_png(folder.root / "front.png", run, run.objectives, run.progress.front)
+    write_report(folder.report_file, run)
+    if as_json:
+        print_json(front_document(run, run.objectives, run.progress.front))
+        return
+    from nasfuse.cli.pareto import print_front
+
+    print_front(run, run.objectives, run.progress.front)
+    out.print(
+        f"\nReport: {folder.report_file}   Table: {folder.root / 'front.csv'}   Picture: {folder.root / 'front.png'}"
+    )

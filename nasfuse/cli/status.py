@@ -1,0 +1,63 @@
+"""`nasfuse status`: how far a run is."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from nasfuse.experiment.reading import Run
+
+
+def status(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    watch: Annotated[bool, typer.Option(help="Print again every two seconds until interrupted.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Show how far a run is: trials by state, epochs, hypervolume, time per suggestion."""
+    from nasfuse.cli.console import out, print_json
+    from nasfuse.experiment.reading import read_run
+    from nasfuse.experiment.run_folder import RunFolder
+
+    while True:
+        document = _document(read_run(RunFolder(run)))
+        if as_json:
+            print_json(document)
+        else:
+            for name, value in _lines(document):
+                out.print(f"[dim]{name:>24}[/]  {value}")
+        if not watch:
+            return
+        time.sleep(2)
+        out.print()
+
+
+def _document(run: "Run") -> dict[str, Any]:
+    progress = run.progress
+    best = progress.best
+    return {
+        "study": run.study.name,
+        "trials": progress.states,
+        "epochs": {"spent": progress.epochs_spent, "saved": progress.epochs_saved},
+        "hypervolume": progress.hypervolume,
+        "reference": list(run.objectives.reference),
+        "seconds_per_suggestion": progress.seconds_per_suggestion,
+        "front_points": len(progress.front),
+        "best": {"trial": best.trial, "metric": best.measured.metric, "macs": best.measured.macs} if best else None,
+        "failures": {str(number): reason for number, reason in progress.reasons.items()},
+    }
+
+
+def _lines(document: dict[str, Any]) -> list[tuple[str, str]]:
+    best = document["best"]
+    wait = document["seconds_per_suggestion"]
+    lines = [
+        ("study", document["study"]),
+        ("trials", ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in document["trials"].items() if n)),
+        ("epochs", f"{document['epochs']['spent']} spent, {document['epochs']['saved']} saved"),
+        ("front", f"{document['front_points']} points, hypervolume {document['hypervolume']:.4f}"),
+        ("best", f"{best['metric']:.4f} at {best['macs']:,} MACs, trial {best['trial']}" if best else "none yet"),
+        ("per suggestion", f"{wait:.3f} s" if wait is not None else "no suggestion yet"),
+    ]
+    return lines + [(f"trial {number} failed", reason) for number, reason in document["failures"].items()]

@@ -1,0 +1,85 @@
+"""`nasfuse train` and `nasfuse evaluate`: a recipe becomes a network; a network is judged."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda, cuda:1 ...; auto takes a GPU where there is one.", show_default=True)
+]
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).")],
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings with different seeds.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="All seeds derive from it.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for the networks; default: runs/train-<hash>.")
+    ] = None,
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Train a recipe and test it once: the mean over seeds, MACs and where the networks are."""
+    from rich.progress import Progress
+
+    from nasfuse.cli.console import err, out, print_json
+    from nasfuse.config.recipe import Recipe
+
+    what = Recipe.load(recipe)
+    folder = output or Path("runs") / f"train-{what.hash}"
+    with err.status("loading ..."):
+        from nasfuse.experiment.final_training import train_recipe
+        from nasfuse.train import Epoch
+    err.print(what.summary, soft_wrap=True)
+    epochs = what.training.epochs
+    with Progress(console=err, transient=True) as bars:
+        task = bars.add_task("training", total=seeds * epochs)
+
+        def advance(number: int, epoch: Epoch) -> None:
+            text = f"seed {number + 1}/{seeds}  val {what.metric} {epoch.val_metric:.4f}"
+            bars.update(task, completed=number * epochs + epoch.epoch, description=text)
+
+        result = train_recipe(what, folder, n_seeds=seeds, seed=seed, device=_device(device), report=advance)
+    if as_json:
+        print_json(result.to_plain())
+        return
+    for split in ("val", "test"):
+        mean, deviation = result.spread(split)
+        spread = f" +- {deviation:.4f} (sd of {seeds} seeds)" if seeds > 1 else " (1 seed)"
+        out.print(f"{split:>5} {what.metric} [bold]{mean:.4f}[/]{spread}")
+    out.print(f"{result.macs:,} MACs, recipe {what.hash}; networks in {folder}", soft_wrap=True)
+
+
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="A model.pt that `train` or a search wrote.")],
+    split: Annotated[Literal["val", "test"], typer.Option(help="Which split of its data.")] = "test",
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Evaluate a saved network on the val or test split of its data."""
+    from nasfuse.cli.console import out, print_json
+    from nasfuse.experiment.final_training import evaluate_checkpoint
+
+    result = evaluate_checkpoint(checkpoint, split=split, device=_device(device))
+    if as_json:
+        print_json(result)
+        return
+    out.print(f"{result['split']} {result['metric']} [bold]{result['value']:.4f}[/] on {result['samples']} samples")
+    out.print(f"{result['macs']:,} MACs, recipe {result['recipe_hash']}: {result['summary']}", soft_wrap=True)
+
+
+def _device(name: str) -> "torch.device":  # type: ignore[name-defined]  # noqa: F821 - torch is imported late
+    import torch
+
+    from nasfuse.errors import InvalidInputError
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(name)
+    except RuntimeError as error:
+        raise InvalidInputError(f"--device {name}: no such kind of device; use cpu, cuda or auto") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise InvalidInputError(f"--device {name}: torch sees no GPU here; use cpu or auto")
+    return chosen

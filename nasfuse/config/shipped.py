@@ -1,0 +1,34 @@
+"""Shipped studies and search spaces: inside an installed package, or at the root of a checkout."""
+
+from pathlib import Path
+
+from nasfuse.errors import MissingFileError, nearest
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def shipped_files(folder: str) -> dict[str, Path]:
+    """Returns the shipped YAML files of `studies` or `search_spaces` by name, without their ending."""
+    for root in (_PACKAGE, _PACKAGE.parent):
+        files = sorted((root / folder).glob("*.yaml"))
+        if files:
+            return {file.stem: file for file in files}
+    return {}
+
+
+def find_shipped(path: Path, *, folder: str) -> Path:
+    """Returns `path` if it is a file, else the shipped file of that name.
+
+    Args:
+        path: As the user gave it: a file, `folder/name.yaml` or a bare name.
+        folder: `studies` or `search_spaces`.
+
+    Raises:
+        MissingFileError: Neither exists.
+    """
+    if path.is_file():
+        return path
+    shipped = shipped_files(folder)
+    if path.stem in shipped and str(path.parent) in (".", folder):
+        return shipped[path.stem]
+    raise MissingFileError(f"no such file: {path}. Give a YAML file or a shipped name; {nearest(path.stem, shipped)}")

@@ -1,0 +1,74 @@
+"""The schema of a search space file: recipe field to distribution."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from nasfuse.config.modality import ModalityKind
+from nasfuse.config.model import Model
+
+Scalar = bool | int | float | str
+
+
+class FieldConfig(Model):
+    """The distribution of one recipe field; exactly one of `choices`, `int`, `float` and `subsets`.
+
+    Attributes:
+        choices: Values to choose from. A choice that a modality cannot have (an encoder) is left out for it.
+        int: Lowest and highest whole number, both included.
+        float: Lowest and highest number, both included.
+        subsets: `network.route` only: every non-empty subset of the modalities.
+        log: Draw `int` or `float` evenly in the logarithm.
+        step: Distance of neighbouring values of `int` or `float`.
+        default: Value a baseline has where it does not say.
+        when: The field exists only while every other field named here has the value given: a value, a list
+            of values, `{has: stream}` for a route, or `{at_least: n}` for a number or a route's length.
+        kinds: For a field of every stream (`network.streams.*`): the kinds of modality that have it.
+    """
+
+    model_config = ConfigDict(validate_by_alias=True, validate_by_name=False)
+
+    choices: Annotated[tuple[Scalar, ...], Field(min_length=1)] | None = None
+    integers: Annotated[tuple[int, int] | None, Field(alias="int")] = None
+    floats: Annotated[tuple[float, float] | None, Field(alias="float")] = None
+    subsets: bool = False
+    log: bool = False
+    step: Annotated[float, Field(gt=0)] | None = None
+    default: Scalar | None = None
+    when: Annotated[dict[str, Scalar | tuple[Scalar, ...] | dict[str, Scalar]], Field(default_factory=dict)]
+    kinds: tuple[ModalityKind, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_distribution(self) -> Self:
+        given = [self.choices is not None, self.integers is not None, self.floats is not None, self.subsets]
+        if sum(given) != 1:
+            raise ValueError("give exactly one of choices, int, float and subsets")
+        bounds = self.integers or self.floats
+        if bounds is not None and bounds[0] > bounds[1]:
+            raise ValueError(f"the range is empty: {bounds[0]} is above {bounds[1]}; swap them")
+        if self.log and (bounds is None or bounds[0] <= 0):
+            raise ValueError("log needs a range of numbers above 0")
+        if self.log and self.step is not None:
+            raise ValueError("a range cannot have both log and step; remove one")
+        if self.choices is not None and len(set(map(repr, self.choices))) < len(self.choices):
+            raise ValueError("choices names a value twice; keep one")
+        return self
+
+
+class SpaceConfig(Model):
+    """A search space: what may vary, what is set, and the hand-made designs that run first.
+
+    Attributes:
+        fields: Dotted recipe path to distribution; `*` stands for every stream.
+        fixed: Dotted recipe path to a set value.
+        baselines: Name to the values of a hand-made design. `network.route: all` takes every modality,
+            `network.route: each` makes one baseline per modality.
+    """
+
+    fields: Annotated[dict[str, FieldConfig], Field(min_length=1)]
+    fixed: Annotated[dict[str, Any], Field(default_factory=dict)]
+    baselines: Annotated[dict[str, dict[str, Any]], Field(default_factory=dict)]
+
+    def to_plain(self) -> dict[str, Any]:
+        """Returns the space as plain mappings, as it would be written by hand."""
+        return self.model_dump(mode="json", exclude_none=True, exclude_defaults=True, by_alias=True)

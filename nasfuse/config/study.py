@@ -1,0 +1,158 @@
+"""The study: data, space, budget, sampler and resources of one search. YAML on disk."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from nasfuse.config.model import Model
+from nasfuse.config.recipe import DataConfig, expand_modalities
+from nasfuse.config.shipped import find_shipped
+from nasfuse.config.space import SpaceConfig
+from nasfuse.config.yaml_file import Document, read_document, to_yaml
+from nasfuse.errors import ConfigError, MissingFileError, NasfuseError, Problem
+
+Cost = Literal["macs", "params", "latency_s", "peak_bytes"]
+
+
+class BudgetConfig(Model):
+    """When the search ends; the first that is reached counts.
+
+    Attributes:
+        trials: Finished trainings.
+        minutes: Wall-clock time of the search, over all its sessions. Trials that are running then finish.
+    """
+
+    trials: Annotated[int, Field(ge=1)] | None = None
+    minutes: Annotated[float, Field(gt=0)] | None = None
+
+
+class ResourcesConfig(Model):
+    """What trials run on.
+
+    Attributes:
+        workers: Trials at a time; None fills the machine or cluster.
+        cpus_per_trial: Also the number of threads of a trial.
+        gpus_per_trial: May be a fraction.
+    """
+
+    workers: Annotated[int, Field(ge=1)] | None = None
+    cpus_per_trial: Annotated[int, Field(ge=1)] = 1
+    gpus_per_trial: Annotated[float, Field(ge=0)] = 0.0
+
+
+class StudyConfig(Model):
+    """One search, complete.
+
+    Attributes:
+        name: Also the name of the run folder.
+        data: Which data set.
+        metric: What is maximised (or minimised, for an error), on validation data.
+        cost: The other objective.
+        space: The search space.
+        fixed: Recipe fields with a set value; they win over the space.
+        budget: When to stop.
+        sampler: What suggests trials: `tpe`, `nsga2` or `random`.
+        seed: Every suggestion and training derives from it.
+        max_macs: Candidates above are never trained.
+        resources: What trials run on.
+        storage: Optuna storage URL; None is `study.db` in the run folder.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    data: DataConfig
+    metric: str = "accuracy"
+    cost: Cost = "macs"
+    space: SpaceConfig
+    fixed: Annotated[dict[str, Any], Field(default_factory=dict)]
+    budget: BudgetConfig = BudgetConfig()
+    sampler: str = "tpe"
+    seed: Annotated[int, Field(ge=0)] = 0
+    max_macs: Annotated[int, Field(ge=1)] | None = None
+    resources: ResourcesConfig = ResourcesConfig()
+    storage: str | None = None
+
+    @field_validator("budget")
+    @classmethod
+    def _ends(cls, budget: BudgetConfig) -> BudgetConfig:
+        if budget.trials is None and budget.minutes is None:
+            raise ValueError("a search must end: give budget.trials, budget.minutes or both")
+        return budget
+
+    @classmethod
+    def expand(cls, values: Any) -> Any:
+        """Returns `values` with every shorthand written out."""
+        return expand_modalities(values)
+
+    @classmethod
+    def load(cls, path: Path) -> "StudyConfig":
+        """Returns the study in a YAML file; `space` may be a mapping, a path or the name of a shipped space.
+
+        Paths are looked up from the working folder and then beside the study file; a shipped study
+        may be given by its path in the repository or by its name alone.
+
+        Raises:
+            MissingFileError: The study or its space is not there.
+            ConfigError: With all problems of both files at once.
+        """
+        document = read_document(find_shipped(path, folder="studies"))
+        values = dict(document.values)
+        problems: list[Problem] = []
+        if isinstance(values.get("space"), str):
+            values["space"], found = _read_space(document, values["space"])
+            problems += found
+        _look_beside(document, values)
+        try:
+            study = cls.parse(values, document=document)
+        except ConfigError as error:
+            own = [problem for problem in error.problems if not (found_in_space(problem) and problems)]
+            raise ConfigError(document.source, [*own, *problems]) from None
+        if problems:
+            raise ConfigError(document.source, problems)
+        return study
+
+    def to_plain(self) -> dict[str, Any]:
+        """Returns the study as plain mappings, as it would be written by hand."""
+        plain = self.model_dump(mode="json", exclude_none=True)
+        return {**plain, "space": self.space.to_plain()}
+
+    def to_yaml(self) -> str:
+        """Returns the study as YAML, complete: the space is written out."""
+        return to_yaml(self.to_plain())
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Returns what makes two studies the same: all but budget, resources and limits on what is trained."""
+        plain = self.to_plain()
+        return {key: plain[key] for key in plain if key not in ("budget", "resources", "max_macs")}
+
+
+def found_in_space(problem: Problem) -> bool:
+    """Returns whether a problem lies inside the space of a study."""
+    return re.match(r"space(\.|$)", problem.where) is not None
+
+
+def _read_space(document: Document, name: str) -> tuple[Any, list[Problem]]:
+    """Returns the mapping of a space file, and its problems under the key `space`."""
+    line = document.line_of(("space",))
+    beside = Path(document.source).parent / name
+    try:
+        path = beside if beside.is_file() else find_shipped(Path(name), folder="search_spaces")
+        space = read_document(path)
+        SpaceConfig.parse(space.values, document=space)
+    except ConfigError as error:
+        where = f"space ({error.source})"
+        return {}, [Problem(f"{where} {p.where}".strip(), p.what, p.line) for p in error.problems]
+    except (MissingFileError, NasfuseError) as error:
+        return {}, [Problem("space", str(error), line)]
+    return space.values, []
+
+
+def _look_beside(document: Document, values: dict[str, Any]) -> None:
+    """Points `data.source` at a file beside the study where there is one and none in the working folder."""
+    data = values.get("data")
+    if isinstance(data, dict) and isinstance(data.get("source"), str):
+        beside = Path(document.source).parent / data["source"]
+        if not Path(data["source"]).is_file() and beside.is_file():
+            values["data"] = {**data, "source": str(beside)}

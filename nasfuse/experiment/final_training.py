@@ -1,0 +1,148 @@
+"""Training one recipe for good: several seeds, one look at the test split at the end."""
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nasfuse.config.recipe import Recipe
+from nasfuse.data import Dataset
+from nasfuse.errors import CheckpointError
+from nasfuse.experiment.objective import cached_dataset, save_network, write_curve
+from nasfuse.experiment.search import macs_of
+from nasfuse.nn import build_network
+from nasfuse.seeds import derive_seed
+from nasfuse.train import Epoch, evaluate, load_checkpoint, train_network
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """One training.
+
+    Attributes:
+        seed: The seed derived for it.
+        val: Metric on validation data, at the chosen epoch.
+        test: Metric on the test split, looked at once.
+        epochs: That ran.
+        checkpoint: Where the network is.
+    """
+
+    seed: int
+    val: float
+    test: float
+    epochs: int
+    checkpoint: str
+
+
+@dataclass(frozen=True)
+class FinalResult:
+    """A recipe trained with one or more seeds.
+
+    Attributes:
+        recipe: What was trained.
+        macs: Expected multiply-accumulates per sample, on validation data.
+        seeds: One entry per training.
+    """
+
+    recipe: Recipe
+    macs: int
+    seeds: tuple[SeedResult, ...]
+
+    def spread(self, split: str) -> tuple[float, float]:
+        """Returns (mean, standard deviation) over the seeds; the deviation of one seed is 0."""
+        values = [getattr(result, split) for result in self.seeds]
+        return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+    def to_plain(self) -> dict[str, Any]:
+        """Returns the result as plain mappings."""
+        val, test = self.spread("val"), self.spread("test")
+        return {
+            "recipe_hash": self.recipe.hash,
+            "summary": self.recipe.summary,
+            "macs": self.macs,
+            "metric": self.recipe.metric,
+            "val": {"mean": val[0], "sd": val[1]},
+            "test": {"mean": test[0], "sd": test[1]},
+            "seeds": [vars(result) for result in self.seeds],
+        }
+
+
+def train_recipe(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    n_seeds: int,
+    seed: int,
+    device: torch.device,
+    report: Callable[[int, Epoch], None],
+) -> FinalResult:
+    """Trains `recipe` with `n_seeds` seeds and tests each network once.
+
+    A training that was interrupted goes on where it was.
+
+    Args:
+        recipe: What to train.
+        folder: Gets `recipe.yaml` and a folder per seed with `model.pt` and `metrics.jsonl`.
+        n_seeds: How many trainings.
+        seed: They derive from it.
+        device: To train on.
+        report: Called with (training number, epoch) after every epoch.
+    """
+    dataset = cached_dataset(recipe.data.model_dump_json())
+    macs = macs_of(recipe, dataset)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+    results = []
+    for number in range(n_seeds):
+        own = derive_seed(seed, "final", number)
+        place = folder / f"seed{number}"
+        place.mkdir(exist_ok=True)
+        trained = train_network(
+            recipe,
+            dataset,
+            seed=own,
+            device=device,
+            report=lambda epoch, number=number: report(number, epoch),  # type: ignore[misc]
+            resume_file=place / "resume.pt",
+        )
+        save_network(place / "model.pt", trained, recipe, seed=own)
+        write_curve(place / "metrics.jsonl", trained.curve)
+        test, _ = evaluate(trained.network, dataset.test, metric=recipe.metric, task=dataset.task, device=device)
+        result = SeedResult(own, trained.best.val_metric, test, len(trained.curve), str(place / "model.pt"))
+        results.append(result)
+    return FinalResult(recipe, macs, tuple(results))
+
+
+def evaluate_checkpoint(path: Path, *, split: str, device: torch.device) -> dict[str, Any]:
+    """Returns metric, loss and MACs of a saved network on one split of its data.
+
+    Raises:
+        MissingFileError: No such file.
+        CheckpointError: Damaged, or its weights do not fit its recipe.
+    """
+    content = load_checkpoint(path)
+    recipe = Recipe.parse(content["recipe"], source=str(path))
+    dataset: Dataset = cached_dataset(recipe.data.model_dump_json())
+    network = build_network(recipe.network, dataset.modalities, dataset.task)
+    try:
+        network.load_state_dict(content["network"])
+    except RuntimeError as error:
+        raise CheckpointError(f"the weights in {path} do not fit its recipe; train the recipe again") from error
+    network.to(device)
+    part = dataset.split(split)
+    value, loss = evaluate(network, part, metric=recipe.metric, task=dataset.task, device=device)
+    return {
+        "checkpoint": str(path),
+        "split": split,
+        "samples": len(part),
+        "metric": recipe.metric,
+        "value": value,
+        "loss": loss,
+        "macs": macs_of(recipe, dataset),
+        "recipe_hash": recipe.hash,
+        "summary": recipe.summary,
+        "val_metric_at_training": content["val_metric"],
+    }

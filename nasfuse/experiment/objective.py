@@ -1,0 +1,88 @@
+"""The objective: a recipe goes in, its measured operating points come out. Runs inside a worker."""
+
+import json
+import platform
+import time
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from nasfuse import __version__
+from nasfuse.config.measurement import Measurements
+from nasfuse.config.recipe import DataConfig, Recipe
+from nasfuse.data import Dataset, load_dataset
+from nasfuse.train import Epoch, Trained, measure, save_checkpoint, train_network
+
+
+class Objective(Protocol):
+    """What a study optimises. Must be picklable; it is called in worker processes."""
+
+    def __call__(self, recipe: Recipe, *, seed: int, folder: Path) -> Measurements:
+        """Returns the measurements of `recipe`; files go to `folder`, progress is resumed from there."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """The objective of every real search: train the recipe, measure it on validation data.
+
+    Attributes:
+        threads: Of torch.
+        on_cuda: Whether to train on the GPU that the worker was given.
+    """
+
+    threads: int = 1
+    on_cuda: bool = False
+
+    def __call__(self, recipe: Recipe, *, seed: int, folder: Path) -> Measurements:
+        """Returns the operating points of the trained recipe; leaves `metrics.jsonl` and `model.pt`."""
+        torch.set_num_threads(self.threads)
+        device = torch.device("cuda" if self.on_cuda else "cpu")
+        started = time.perf_counter()
+        dataset = cached_dataset(recipe.data.model_dump_json())
+        folder.mkdir(parents=True, exist_ok=True)
+        trained = train_network(recipe, dataset, seed=seed, device=device, resume_file=folder / "resume.pt")
+        points = measure(trained, dataset, device=device)
+        save_network(folder / "model.pt", trained, recipe, seed=seed)
+        write_curve(folder / "metrics.jsonl", trained.curve)
+        record = {
+            "status": trained.status,
+            "epochs": len(trained.curve),
+            "epochs_asked": recipe.training.epochs,
+            "best_epoch": trained.best.epoch,
+            "seed": seed,
+            "recipe_hash": recipe.hash,
+            "data_fingerprint": dataset.fingerprint,
+            "nasfuse": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "device": torch.cuda.get_device_name() if self.on_cuda else "cpu",
+            "threads": self.threads,
+            "wall_s": round(time.perf_counter() - started, 3),
+        }
+        return Measurements(points, record)
+
+
+@lru_cache(maxsize=2)
+def cached_dataset(config: str) -> Dataset:
+    """Returns the data set of a `DataConfig` in JSON; a worker loads it once for all its trials."""
+    return load_dataset(DataConfig.model_validate_json(config))
+
+
+def save_network(path: Path, trained: Trained, recipe: Recipe, *, seed: int) -> None:
+    """Writes a trained network with the recipe it was built from."""
+    content = {
+        "recipe": recipe.to_plain(),
+        "recipe_hash": recipe.hash,
+        "seed": seed,
+        "val_metric": trained.best.val_metric,
+        "network": {key: value.cpu() for key, value in trained.network.state_dict().items()},
+    }
+    save_checkpoint(path, content)
+
+
+def write_curve(path: Path, curve: list[Epoch]) -> None:
+    """Writes one JSON line per epoch."""
+    path.write_text("".join(json.dumps(asdict(epoch)) + "\n" for epoch in curve), encoding="utf-8")

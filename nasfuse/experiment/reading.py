@@ -1,0 +1,53 @@
+"""Reading a run: its study, its progress and its front, while a search writes or long after."""
+
+from dataclasses import dataclass
+
+import optuna
+
+from nasfuse.config.study import StudyConfig
+from nasfuse.errors import RunFolderError
+from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.search.front import Candidate, Objectives, candidates_of
+from nasfuse.search.ledger import objectives_of
+from nasfuse.search.progress import Progress, summarise
+from nasfuse.search.storage import open_storage
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds.
+
+    Attributes:
+        folder: The folder.
+        study: What was asked.
+        objectives: Metric, cost and reference point.
+        candidates: Every measured operating point.
+        progress: Counts, front and best.
+    """
+
+    folder: RunFolder
+    study: StudyConfig
+    objectives: Objectives
+    candidates: list[Candidate]
+    progress: Progress
+
+
+def read_run(folder: RunFolder) -> Run:
+    """Returns what `folder` holds; writes nothing.
+
+    Raises:
+        MissingFileError: The folder holds no run.
+        RunFolderError: The storage is damaged, or the search has not started.
+    """
+    study = folder.read_study()
+    url = folder.storage_url(study)
+    if study.storage is None and not (folder.root / "study.db").is_file():
+        raise RunFolderError(f"{folder.root} has no study.db yet; the search has not started. Run it first.")
+    storage = open_storage(url)
+    try:
+        stored = optuna.load_study(study_name=study.name, storage=storage)
+    except KeyError as error:
+        raise RunFolderError(f"{url} holds no study {study.name!r}; run the search first") from error
+    objectives = objectives_of(stored)
+    trials = stored.get_trials(deepcopy=False)
+    return Run(folder, study, objectives, candidates_of(trials), summarise(trials, objectives))

@@ -1,0 +1,126 @@
+"""The folder of a run: where each file is, who may write it, and whose study it holds."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nasfuse.config.recipe import Recipe
+from nasfuse.config.study import StudyConfig
+from nasfuse.config.yaml_file import read_document
+from nasfuse.errors import ConfigError, MissingFileError, RunFolderError
+from nasfuse.search.storage import sqlite_url
+
+
+class RunFolder:
+    """The files of one run.
+
+    Attributes:
+        root: The folder itself.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Names the folder; nothing is read or made yet."""
+        self.root = root
+
+    @property
+    def study_file(self) -> Path:
+        """What was asked, complete."""
+        return self.root / "study.yaml"
+
+    @property
+    def report_file(self) -> Path:
+        """The self-contained HTML report."""
+        return self.root / "report.html"
+
+    def trial(self, number: int) -> Path:
+        """Returns the folder of one trial."""
+        return self.root / "trials" / str(number)
+
+    def recipe(self, number: int) -> Recipe:
+        """Returns the recipe of one trial.
+
+        Raises:
+            MissingFileError: The run has no such trial.
+        """
+        return Recipe.load(self.trial(number) / "recipe.yaml")
+
+    def storage_url(self, study: StudyConfig) -> str:
+        """Returns where the study is stored."""
+        return study.storage or sqlite_url(self.root / "study.db")
+
+    def read_study(self) -> StudyConfig:
+        """Returns the study this folder holds.
+
+        Raises:
+            MissingFileError: The folder holds no run.
+            ConfigError: Its study file was damaged.
+        """
+        if not self.study_file.is_file():
+            raise MissingFileError(f"{self.root} is not a run folder: it has no study.yaml. Name the folder of a run.")
+        document = read_document(self.study_file)
+        return StudyConfig.parse(document.values, document=document)
+
+    def claim(self, study: StudyConfig) -> None:
+        """Makes the folder the home of `study`, or checks that it is.
+
+        A folder that exists keeps its study; budget, resources and max_macs may change from run to run.
+
+        Raises:
+            RunFolderError: The folder holds another study, or something else. Nothing is overwritten.
+        """
+        if self.study_file.is_file():
+            self._check_same(study)
+        elif self.root.exists() and any(entry.name != "lock" for entry in self.root.iterdir()):
+            raise RunFolderError(f"{self.root} exists and is not a run folder; choose another with -o")
+        write_text(self.study_file, study.to_yaml())
+
+    def _check_same(self, study: StudyConfig) -> None:
+        try:
+            held = self.read_study()
+        except ConfigError as error:
+            raise RunFolderError(f"{self.root} holds a study.yaml that cannot be read: {error}") from error
+        before, now = held.identity, study.identity
+        changed = [key for key in now.keys() | before.keys() if now.get(key) != before.get(key)]
+        if changed:
+            raise RunFolderError(
+                f"{self.root} holds another study: {', '.join(sorted(changed))} differ. Choose another folder with -o, "
+                "or remove that one if it is not needed."
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the folder for one writer; the lock goes with the process, however it ends.
+
+        Raises:
+            RunFolderError: Another search is writing to it.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RunFolderError(
+                    f"another search is writing to {self.root}; wait for it, or watch it with nasfuse status"
+                ) from error
+            yield
+
+    def drop_checkpoints_except(self, numbers: set[int]) -> None:
+        """Removes the trained networks of trials that are not on the front."""
+        for file in (self.root / "trials").glob("*/model.pt"):
+            if file.parent.name.isdigit() and int(file.parent.name) not in numbers:
+                file.unlink(missing_ok=True)
+
+    def drop_scratch(self) -> None:
+        """Removes what the trial runner wrote for itself."""
+        shutil.rmtree(self.root / ".tune", ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file atomically: the old content or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,241 @@
+"""One search from start to end: data, space, ledger, workers, and the files of the run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import optuna
+import torch
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
+
+from nasfuse.config.measurement import Measurements
+from nasfuse.config.metric import get_metric
+from nasfuse.config.recipe import Recipe
+from nasfuse.config.study import StudyConfig
+from nasfuse.cost import count_parameters, expected_macs
+from nasfuse.data import Dataset
+from nasfuse.errors import InvalidInputError, NasfuseError
+from nasfuse.experiment.objective import Objective, Training, cached_dataset
+from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.nn import build_network
+from nasfuse.search.ledger import Assignment, Ledger
+from nasfuse.search.progress import Progress, summarise
+from nasfuse.search.samplers import make_sampler
+from nasfuse.search.space import Space
+from nasfuse.search.storage import open_storage
+from nasfuse.seeds import derive_seed
+from nasfuse.train.metrics import score
+
+_DRAWS = 128
+
+#: Reference values of the costs that cannot be known before a network runs: a second, a gibibyte.
+_MEASURED_COSTS = {"latency_s": 1.0, "peak_bytes": float(2**30)}
+
+
+class Display(Protocol):
+    """Shows a search while it runs."""
+
+    def ready(self, study: StudyConfig, dataset: Dataset, *, workers: int, progress: Progress) -> None:
+        """The workers are up; trials start now."""
+
+    def started(self, assignment: Assignment) -> None:
+        """A trial was handed to a worker."""
+
+    def changed(self, progress: Progress, seconds: float, message: str) -> None:
+        """A trial ended."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When this session of a study stops; totals over all sessions.
+
+    Attributes:
+        trials: Finished trainings.
+        seconds: Wall-clock time.
+    """
+
+    trials: int | None
+    seconds: float | None
+
+    def reached(self, *, done: int, running: int, seconds: float) -> bool:
+        """Returns whether no further trial should start."""
+        enough = self.trials is not None and done + running >= self.trials
+        return enough or (self.seconds is not None and seconds >= self.seconds)
+
+
+def run_search(
+    study: StudyConfig,
+    folder: RunFolder,
+    *,
+    display: Display,
+    address: str | None = None,
+    objective: Objective | None = None,
+) -> Progress:
+    """Runs `study` in `folder` until its budget is spent; continues what is there.
+
+    Args:
+        study: What was asked.
+        folder: A new folder, or one that holds the same study.
+        display: Shown what happens.
+        address: Of a Ray cluster; None runs on this machine.
+        objective: What a trial does; training, where left out.
+
+    Raises:
+        DataError: The data breaks the data contract.
+        ConfigError: The space does not fit the recipe or the data.
+        RunFolderError: The folder holds another study, or another search is writing to it.
+        Exhausted: No candidate may be trained.
+    """
+    get_metric(study.metric, study.data.task)
+    make_sampler(study.sampler, 0)
+    dataset = cached_dataset(study.data.model_dump_json())
+    space = make_space(study, dataset)
+    _check_limit(study, space, dataset)
+    with folder.locked():
+        folder.claim(study)
+        storage = open_storage(folder.storage_url(study))
+        ledger = Ledger(
+            storage,
+            study,
+            space,
+            macs_of=lambda recipe: macs_of(recipe, dataset),
+            reference=lambda: _reference(study, space, dataset),
+        )
+        limits = Limits(study.budget.trials, study.budget.minutes and study.budget.minutes * 60)
+        done = sum(t.state in (TrialState.COMPLETE, TrialState.FAIL) for t in ledger.trials())
+        if not limits.reached(done=done, running=0, seconds=ledger.seconds):
+            _run(study, folder, ledger, dataset, limits, display=display, address=address, objective=objective)
+        return summarise(ledger.trials(), ledger.objectives)
+
+
+def _run(
+    study: StudyConfig,
+    folder: RunFolder,
+    ledger: Ledger,
+    dataset: Dataset,
+    limits: Limits,
+    *,
+    display: Display,
+    address: str | None,
+    objective: Objective | None,
+) -> None:
+    from nasfuse.experiment.tune_runner import Workers, cluster_workers, ray_session, run_trials
+
+    resources = study.resources
+    with ray_session(address):
+        count = resources.workers or cluster_workers(resources.cpus_per_trial, resources.gpus_per_trial)
+        workers = Workers(count, resources.cpus_per_trial, resources.gpus_per_trial)
+        watcher = _Watcher(ledger, folder, display)
+        display.ready(study, dataset, workers=count, progress=watcher.progress)
+        default = Training(threads=resources.cpus_per_trial, on_cuda=resources.gpus_per_trial > 0)
+        try:
+            run_trials(
+                ledger,
+                objective or default,
+                workers=workers,
+                folder_of=folder.trial,
+                scratch=folder.root / ".tune",
+                wants_more=lambda running: (
+                    not limits.reached(done=watcher.done, running=running, seconds=ledger.seconds)
+                ),
+                watcher=watcher,
+            )
+        finally:
+            folder.drop_scratch()
+
+
+class _Watcher:
+    """Keeps the progress up to date, the checkpoints few and the display informed."""
+
+    def __init__(self, ledger: Ledger, folder: RunFolder, display: Display) -> None:
+        self._ledger = ledger
+        self._folder = folder
+        self._display = display
+        self.progress = self._summarise()
+
+    @property
+    def done(self) -> int:
+        return self.progress.states["complete"] + self.progress.states["failed"]
+
+    def started(self, assignment: Assignment) -> None:
+        self._display.started(assignment)
+
+    def finished(self, number: int, measurements: Measurements) -> None:
+        self.progress = self._summarise()
+        self._folder.drop_checkpoints_except({candidate.trial for candidate in self.progress.front})
+        self._display.changed(self.progress, self._ledger.seconds, f"trial {number} complete")
+
+    def failed(self, number: int, reason: str) -> None:
+        self.progress = self._summarise()
+        self._display.changed(self.progress, self._ledger.seconds, f"trial {number} failed: {reason}")
+
+    def _summarise(self) -> Progress:
+        return summarise(self._ledger.trials(), self._ledger.objectives)
+
+
+def make_space(study: StudyConfig, dataset: Dataset) -> Space:
+    """Returns the study's space, written out for the modalities of its data."""
+    base = {"metric": study.metric, "data": study.data.to_plain()}
+    return Space(
+        study.space, dataset.modalities, base=base, fixed=study.fixed, source=f"the space of study {study.name}"
+    )
+
+
+def macs_of(recipe: Recipe, dataset: Dataset) -> int:
+    """Returns the expected MACs of a recipe without training it, or making room for its weights."""
+    return _on_meta(recipe, dataset, lambda network: expected_macs(network, dataset.val, dataset))
+
+
+def _on_meta(recipe: Recipe, dataset: Dataset, figure: Callable[..., int]) -> int:
+    with torch.device("meta"):
+        network = build_network(recipe.network, dataset.modalities, dataset.task)
+    return figure(network)
+
+
+def _draws(study: StudyConfig, space: Space) -> list[Recipe]:
+    """Returns the baselines and some random networks of the space."""
+    sampler = RandomSampler(seed=derive_seed(study.seed, "reference"))
+    draws = optuna.create_study(sampler=sampler)
+    recipes = [space.recipe(parameters) for parameters in space.baselines.values()]
+    for _ in range(_DRAWS):
+        try:
+            recipes.append(space.recipe(space.suggest(draws.ask())))
+        except NasfuseError:
+            continue
+    return recipes
+
+
+def _check_limit(study: StudyConfig, space: Space, dataset: Dataset) -> None:
+    if study.max_macs is None:
+        return
+    cheapest = min(macs_of(recipe, dataset) for recipe in _draws(study, space))
+    if cheapest > study.max_macs:
+        raise InvalidInputError(
+            f"max_macs: no network of the space was found below {study.max_macs} MACs, the cheapest of {_DRAWS} draws "
+            f"and the baselines has {cheapest}; raise it"
+        )
+
+
+def _reference(study: StudyConfig, space: Space, dataset: Dataset) -> tuple[float, float]:
+    """Returns (metric of a constant prediction, cost of the costliest of some random networks)."""
+    if study.cost in _MEASURED_COSTS:
+        return constant_metric(dataset, study.metric), _MEASURED_COSTS[study.cost]
+    recipes = _draws(study, space)
+    if study.cost == "macs":
+        highest = max(macs_of(recipe, dataset) for recipe in recipes)
+    else:
+        highest = max(_on_meta(recipe, dataset, count_parameters) for recipe in recipes)
+    return constant_metric(dataset, study.metric), float(highest)
+
+
+def constant_metric(dataset: Dataset, metric: str) -> float:
+    """Returns what always predicting the training set's most frequent class (or median) scores on val."""
+    train, val = dataset.train.targets, dataset.val.targets
+    if dataset.task.kind == "multiclass":
+        logits = torch.bincount(train, minlength=dataset.task.n_outputs).float()
+    elif dataset.task.kind == "multilabel":
+        logits = train.mean(dim=0) - 0.5
+    else:
+        logits = train.median(dim=0).values
+    return score(metric, logits.expand(len(val), -1), val, task=dataset.task.kind)

@@ -1,0 +1,258 @@
+"""Running trials with Ray Tune: it distributes and restarts them, the ledger decides and remembers.
+
+Optuna's storage is the only truth. Tune keeps nothing that matters: its own experiment state is thrown away,
+a new session starts a new experiment, and what was running is handed out again by the ledger.
+"""
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+# Read by Ray when it is imported: quiet, no result loggers, no state snapshots, and a worker that runs out of
+# memory dies like any other instead of aborting the experiment.
+_ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_TRAIN_V2_ENABLED": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_memory_monitor_refresh_ms": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+for _name, _value in _ENVIRONMENT.items():
+    os.environ.setdefault(_name, _value)
+
+import ray  # noqa: E402 - after its environment
+from ray import tune  # noqa: E402
+from ray.tune.search import Searcher  # noqa: E402
+
+from nasfuse.config.measurement import Measurements  # noqa: E402
+from nasfuse.config.recipe import Recipe  # noqa: E402
+from nasfuse.errors import NasfuseError  # noqa: E402
+from nasfuse.experiment.objective import Objective  # noqa: E402
+from nasfuse.search.ledger import Assignment, Exhausted, Ledger  # noqa: E402
+
+#: How often Ray runs a trial again whose worker process died.
+_WORKER_DEATHS = 2
+
+_STORE_BYTES = 200 * 2**20
+
+
+class Watcher(Protocol):
+    """Is told what happens to the trials, in the driver."""
+
+    def started(self, assignment: Assignment) -> None:
+        """A trial was handed to a worker."""
+
+    def finished(self, number: int, measurements: Measurements) -> None:
+        """A trial has its result."""
+
+    def failed(self, number: int, reason: str) -> None:
+        """A trial ended without one."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What the trials run on.
+
+    Attributes:
+        count: Trials at a time.
+        cpus_per_trial: Cores of each.
+        gpus_per_trial: GPUs of each; may be a fraction.
+    """
+
+    count: int
+    cpus_per_trial: int
+    gpus_per_trial: float
+
+
+@contextmanager
+def ray_session(address: str | None) -> Iterator[None]:
+    """Connects to the cluster at `address`, or starts Ray on this machine and stops it afterwards.
+
+    Raises:
+        NasfuseError: No cluster answers there.
+    """
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    folder = None
+    try:
+        if address is None:
+            folder = tempfile.mkdtemp(prefix="nasfuse-ray-")
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=_STORE_BYTES,
+                _temp_dir=folder,
+                **quiet,
+            )
+        else:
+            try:
+                ray.init(address=address, **quiet)
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                reason = str(error).splitlines()[0]
+                raise NasfuseError(
+                    f"no Ray cluster at {address}: {reason}; start one with `ray start --head`"
+                ) from error
+        yield
+    finally:
+        ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def cluster_workers(cpus_per_trial: int, gpus_per_trial: float) -> int:
+    """Returns how many trials fit on the connected cluster at a time."""
+    resources = ray.cluster_resources()
+    by_cpu = int(resources.get("CPU", 1)) // cpus_per_trial
+    if gpus_per_trial <= 0:
+        return max(by_cpu, 1)
+    return max(min(by_cpu, int(resources.get("GPU", 0) / gpus_per_trial)), 1)
+
+
+def run_trials(
+    ledger: Ledger,
+    objective: Objective,
+    *,
+    workers: Workers,
+    folder_of: Callable[[int], Path],
+    scratch: Path,
+    wants_more: Callable[[int], bool],
+    watcher: Watcher,
+) -> None:
+    """Runs trials until `wants_more` says no and all are done.
+
+    Args:
+        ledger: Hands out trials and takes their results.
+        objective: Runs in the workers.
+        workers: How many trials at a time, and what each gets.
+        folder_of: Folder of a trial, on a file system that every node sees.
+        scratch: For Tune's own files; may be removed afterwards.
+        wants_more: Given the number of trials that run, whether a further one should start.
+        watcher: Told what happens.
+
+    Raises:
+        Exhausted: The space has no candidate that may be trained.
+    """
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers.count)
+    searcher = _LedgerSearcher(ledger, watcher, folder_of, wants_more, workers.count)
+    trainable = tune.with_resources(
+        tune.with_parameters(_run_trial, objective=objective),
+        {"cpu": workers.cpus_per_trial, "gpu": workers.gpus_per_trial},
+    )
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            num_samples=-1,
+            max_concurrent_trials=None,
+            reuse_actors=True,
+            trial_name_creator=_short_name,
+            trial_dirname_creator=_short_name,
+        ),
+        run_config=tune.RunConfig(
+            name="trials",
+            storage_path=str(scratch.absolute()),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=_WORKER_DEATHS),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    tuner.fit()
+    if searcher.exhausted is not None:
+        raise searcher.exhausted
+
+
+def _short_name(trial: Any) -> str:
+    return str(trial.trial_id)
+
+
+def _run_trial(config: dict[str, Any], *, objective: Objective) -> None:
+    """Runs one trial in a worker. Our own errors are results; only the death of the process is Ray's business."""
+    recipe = Recipe.model_validate_json(config["recipe"])
+    try:
+        measured = objective(recipe, seed=config["seed"], folder=Path(config["folder"]))
+        payload: dict[str, Any] = {"measurements": measured.to_plain()}
+    except Exception as error:
+        payload = {"reason": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+    tune.report({"payload": json.dumps(payload)})
+
+
+class _LedgerSearcher(Searcher):
+    """Lets Tune take its trials from the ledger and give their results back to it."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        watcher: Watcher,
+        folder_of: Callable[[int], Path],
+        wants_more: Callable[[int], bool],
+        n_workers: int,
+    ) -> None:
+        super().__init__()
+        self._ledger = ledger
+        self._watcher = watcher
+        self._folder_of = folder_of
+        self._wants_more = wants_more
+        self._n_workers = n_workers
+        self._running: dict[str, int] = {}
+        self.exhausted: Exhausted | None = None
+
+    def suggest(self, trial_id: str) -> Any:
+        """Returns the configuration of the next trial, None to be asked again, or FINISHED."""
+        if self.exhausted is not None or not self._wants_more(len(self._running)):
+            return None if self._running else Searcher.FINISHED
+        if len(self._running) >= self._n_workers:
+            return None
+        try:
+            assignment = self._ledger.next()
+        except Exhausted as error:
+            self.exhausted = error
+            return None if self._running else Searcher.FINISHED
+        folder = self._folder_of(assignment.number)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "recipe.yaml").write_text(assignment.recipe.to_yaml(), encoding="utf-8")
+        self._running[trial_id] = assignment.number
+        self._watcher.started(assignment)
+        return {
+            "recipe": assignment.recipe.model_dump_json(),
+            "seed": assignment.seed,
+            "folder": str(folder.absolute()),
+        }
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tells the ledger how a trial ended."""
+        number = self._running.pop(trial_id, None)
+        if number is None:
+            return
+        payload = json.loads(result["payload"]) if result and "payload" in result else {}
+        if "measurements" in payload:
+            measurements = Measurements.from_plain(payload["measurements"])
+            self._ledger.finish(number, measurements)
+            self._watcher.finished(number, measurements)
+        else:
+            reason = payload.get("reason", f"its worker process died {_WORKER_DEATHS + 1} times")
+            self._ledger.fail(number, reason)
+            self._watcher.failed(number, reason)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns nothing: Tune pickles its searcher into a state that is never restored."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Saves nothing: the storage is the only truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restores nothing: the storage is the only truth."""

@@ -1,0 +1,58 @@
+"""Choosing one operating point of a run."""
+
+from nasfuse.config.metric import METRICS
+from nasfuse.errors import InvalidInputError
+from nasfuse.experiment.reading import Run
+from nasfuse.search.front import Candidate, best, knee_of
+
+
+def pick(
+    run: Run,
+    *,
+    rule: str | None = None,
+    trial: int | None = None,
+    max_macs: int | None = None,
+    min_metric: float | None = None,
+) -> Candidate:
+    """Returns the operating point that a user asks for.
+
+    Args:
+        run: To choose from.
+        rule: `best` (metric), `knee` or `cheapest` member of the front.
+        trial: The main point of this trial, on the front or not.
+        max_macs: The best metric among points of at most so many MACs.
+        min_metric: The cheapest point whose metric is at least as good.
+
+    Raises:
+        InvalidInputError: Nothing fits, saying what there is.
+    """
+    front = run.progress.front
+    if not front:
+        raise InvalidInputError(f"{run.folder.root} has no finished trial yet; let the search run on")
+    if trial is not None:
+        return _of_trial(run, trial)
+    if max_macs is not None:
+        affordable = [candidate for candidate in run.candidates if candidate.measured.macs <= max_macs]
+        if not affordable:
+            cheapest = min(candidate.measured.macs for candidate in run.candidates)
+            raise InvalidInputError(f"--max-macs {max_macs}: the cheapest network has {cheapest} MACs; allow more")
+        return best(affordable, run.objectives)
+    if min_metric is not None:
+        sign = METRICS[run.objectives.metric].sign
+        good = [candidate for candidate in front if sign * candidate.measured.metric <= sign * min_metric]
+        if not good:
+            top = best(front, run.objectives).measured.metric
+            raise InvalidInputError(f"--min-metric {min_metric}: the best network reaches {top:.4f}; ask for less")
+        return good[0]
+    if rule == "knee":
+        return knee_of(front, run.objectives)
+    return front[0] if rule == "cheapest" else best(front, run.objectives)
+
+
+def _of_trial(run: Run, number: int) -> Candidate:
+    for candidate in run.candidates:
+        if candidate.trial == number:
+            return candidate
+    reason = run.progress.reasons.get(number)
+    why = f"it failed: {reason}" if reason else "it is not a finished trial of this run"
+    raise InvalidInputError(f"--trial {number}: {why}; `nasfuse pareto {run.folder.root}` lists the front")

@@ -1,0 +1,1 @@
+"""Reports: the front as table, picture and page."""

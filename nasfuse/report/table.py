@@ -1,0 +1,44 @@
+"""The front as rows: JSON for programs, CSV for spreadsheets."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from nasfuse.config.metric import METRICS
+from nasfuse.experiment.reading import Run
+from nasfuse.search.front import Candidate, Objectives, front_of, to_row
+
+
+def by_cost(run: Run, cost: str) -> tuple[Objectives, list[Candidate]]:
+    """Returns objectives and front of a run with another cost on the second axis.
+
+    The reference of a cost the study was not run for is the worst value measured.
+    """
+    if cost == run.objectives.cost:
+        return run.objectives, run.progress.front
+    worst = max((float(getattr(c.measured, cost)) for c in run.candidates), default=1.0)
+    objectives = Objectives(run.objectives.metric, cost, (run.objectives.reference[0], worst))
+    return objectives, front_of(run.candidates, objectives)
+
+
+def front_document(run: Run, objectives: Objectives, front: list[Candidate]) -> dict[str, Any]:
+    """Returns what `nasfuse pareto --json` prints."""
+    metric = METRICS[objectives.metric]
+    rows = [{**to_row(c), "recipe": run.folder.recipe(c.trial).to_plain()} for c in front]
+    return {
+        "study": run.study.name,
+        "metric": {"name": metric.name, "direction": metric.direction},
+        "cost": objectives.cost,
+        "reference": list(objectives.reference),
+        "hypervolume": objectives.hypervolume(run.candidates),
+        "front": rows,
+    }
+
+
+def write_csv(path: Path, front: list[Candidate]) -> None:
+    """Writes the front as CSV, one operating point a row."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(to_row(front[0])) if front else ["trial"])
+        writer.writeheader()
+        writer.writerows(to_row(candidate) for candidate in front)

@@ -1,0 +1,29 @@
+"""Numbers with units for people."""
+
+
+def with_prefix(value: float, unit: str) -> str:
+    """Returns a number with three digits and an SI prefix.
+
+    >>> with_prefix(48_210, "MACs")
+    '48.2 kMACs'
+    >>> with_prefix(0.0007, "s")
+    '700 µs'
+    """
+    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ")):
+        if abs(value) >= factor:
+            return f"{value / factor:.3g} {prefix}{unit}" if abs(value / factor) < 999.5 else f"{value:.3g} {unit}"
+    return f"{value:.3g} {unit}"
+
+
+def cost_label(cost: str, value: float) -> str:
+    """Returns a value of one of a study's costs with its unit."""
+    return with_prefix(value, {"macs": "MACs", "params": "", "latency_s": "s", "peak_bytes": "B"}[cost]).rstrip()
+
+
+#: Axis titles of the costs.
+COST_TITLES = {
+    "macs": "MACs per sample (expected)",
+    "params": "parameters",
+    "latency_s": "latency in seconds (batch 1, median)",
+    "peak_bytes": "activation memory per sample in bytes",
+}

@@ -1,0 +1,28 @@
+"""The search: spaces, samplers, the ledger of a study and its front. Knows Optuna, not torch."""
+
+from nasfuse.search.front import Candidate, Objectives, best, candidates_of, front_of, knee_of, to_row
+from nasfuse.search.ledger import Assignment, Exhausted, Ledger, objectives_of
+from nasfuse.search.progress import Progress, summarise
+from nasfuse.search.samplers import SAMPLERS
+from nasfuse.search.space import Space
+from nasfuse.search.storage import open_storage, sqlite_url
+
+__all__ = [
+    "SAMPLERS",
+    "Assignment",
+    "Candidate",
+    "Exhausted",
+    "Ledger",
+    "Objectives",
+    "Progress",
+    "Space",
+    "best",
+    "candidates_of",
+    "front_of",
+    "knee_of",
+    "objectives_of",
+    "open_storage",
+    "sqlite_url",
+    "summarise",
+    "to_row",
+]

@@ -1,0 +1,126 @@
+"""Parameters: the fields of a space, written out for the modalities of one data set."""
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+#: How a route is written as one value of a categorical parameter.
+ROUTE_SEPARATOR = "+"
+
+ROUTE = "network.route"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What another parameter must be for this one to exist.
+
+    Attributes:
+        name: Of the other parameter or fixed field.
+        values: One of these, or None.
+        has: A stream that must be on the route, or None.
+        at_least: Smallest number, or smallest length of the route, or None.
+    """
+
+    name: str
+    values: tuple[Any, ...] | None = None
+    has: str | None = None
+    at_least: float | None = None
+
+    def holds(self, known: Mapping[str, Any]) -> bool:
+        """Returns whether the values `known` fulfil the condition; an absent value fulfils none."""
+        if self.name not in known:
+            return False
+        value = known[self.name]
+        if self.values is not None and value not in self.values:
+            return False
+        if self.has is not None and self.has not in str(value).split(ROUTE_SEPARATOR):
+            return False
+        if self.at_least is not None:
+            size = len(value.split(ROUTE_SEPARATOR)) if isinstance(value, str) else value
+            return bool(size >= self.at_least)
+        return True
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One thing to suggest.
+
+    Attributes:
+        name: Recipe path, such as `network.streams.left.width`.
+        distribution: What it is drawn from.
+        default: Value of a baseline that does not name it.
+        when: All must hold, else the parameter does not exist in the trial.
+    """
+
+    name: str
+    distribution: BaseDistribution
+    default: Any
+    when: tuple[Condition, ...] = field(default=())
+
+    def exists(self, known: Mapping[str, Any]) -> bool:
+        """Returns whether the parameter exists beside the values `known`."""
+        return all(condition.holds(known) for condition in self.when)
+
+    def allows(self, value: Any) -> bool:
+        """Returns whether the distribution contains `value`."""
+        if isinstance(self.distribution, CategoricalDistribution):
+            return value in self.distribution.choices
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return bool(self.distribution._contains(float(value)))
+
+
+def order(parameters: list[Parameter]) -> tuple[list[Parameter], list[str]]:
+    """Returns the parameters so that each stands after those it depends on, and the names in a cycle."""
+    waiting = {parameter.name: parameter for parameter in parameters}
+    placed: list[Parameter] = []
+    while waiting:
+        free = [p for p in waiting.values() if not any(condition.name in waiting for condition in p.when)]
+        if not free:
+            return placed, _cycle(waiting)
+        for parameter in free:
+            placed.append(waiting.pop(parameter.name))
+    return placed, []
+
+
+def _cycle(waiting: dict[str, Parameter]) -> list[str]:
+    path = [next(iter(waiting))]
+    while True:
+        following = next(c.name for c in waiting[path[-1]].when if c.name in waiting)
+        if following in path:
+            return [*path[path.index(following) :], following]
+        path.append(following)
+
+
+def integer(low: int, high: int, *, log: bool, step: float | None) -> IntDistribution:
+    """Returns the whole numbers from `low` to `high`."""
+    return IntDistribution(low, high, log=log, step=int(step or 1))
+
+
+def real(low: float, high: float, *, log: bool, step: float | None) -> FloatDistribution:
+    """Returns the numbers from `low` to `high`."""
+    return FloatDistribution(low, high, log=log, step=step)
+
+
+def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
+    """Sets the value at a dotted `path` of nested mappings, making those in between."""
+    *parents, last = path.split(".")
+    reduce(lambda node, key: node.setdefault(key, {}), parents, tree)[last] = value
+
+
+def get_path(tree: Mapping[str, Any], path: str) -> Any:
+    """Returns the value at a dotted `path`.
+
+    Raises:
+        KeyError: Nothing there.
+    """
+    return reduce(operator.getitem, path.split("."), tree)

@@ -1,0 +1,30 @@
+"""Metrics by name: direction, tasks, and what is said of a wrong one."""
+
+import pytest
+
+from nasfuse.config.metric import METRICS, get_metric
+from nasfuse.errors import InvalidInputError
+
+PAIRS = [(metric.name, task) for metric in METRICS.values() for task in metric.tasks]
+
+
+@pytest.mark.parametrize(("name", "task"), PAIRS)
+def test_every_metric_judges_its_tasks(name, task):
+    metric = get_metric(name, task)
+    assert metric is METRICS[name]
+    assert metric.sign == {"maximize": -1.0, "minimize": 1.0}[metric.direction]
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel", "regression"])
+def test_every_task_has_a_metric(task):
+    assert any(task in metric.tasks for metric in METRICS.values())
+
+
+def test_an_unknown_metric_gets_the_nearest():
+    with pytest.raises(InvalidInputError, match=r"^metric: 'acuracy' is not known; did you mean 'accuracy'\? Known"):
+        get_metric("acuracy", "multiclass")
+
+
+def test_a_metric_of_another_task_gets_the_fitting_ones():
+    with pytest.raises(InvalidInputError, match="^metric: accuracy cannot judge a regression task; use r2 or mae$"):
+        get_metric("accuracy", "regression")

@@ -1,0 +1,135 @@
+"""Small inputs for every test: one modality of each kind, batches and data sets of them, networks and recipes."""
+
+import numpy as np
+import pytest
+import torch
+
+from nasfuse.config.modality import Modality, Task
+from nasfuse.config.recipe import NetworkConfig, Recipe
+from nasfuse.data import Batch, ModalityArrays, build_dataset
+
+VECTOR = Modality("v", "vector", (6,))
+SEQUENCE = Modality("s", "sequence", (11, 5))
+IDS = Modality("q", "sequence", (9,), 13)
+IMAGE = Modality("i", "image", (3, 7, 6))
+MODALITIES = {modality.name: modality for modality in (VECTOR, SEQUENCE, IDS, IMAGE)}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def modalities():
+    """By name: v a vector, s a sequence, q a sequence of ids, i an image."""
+    return MODALITIES
+
+
+@pytest.fixture(scope="session")
+def make_batch():
+    """Batches of random numbers."""
+
+    def make(names, *, n_samples=3, lengths=None):
+        """`lengths` maps a sequence to the true lengths of its samples; the batch is as long as the modality."""
+        inputs, masks = {}, {}
+        for name in names:
+            modality = MODALITIES[name]
+            if modality.vocabulary is None:
+                inputs[name] = torch.randn(n_samples, *modality.shape)
+            else:
+                inputs[name] = torch.randint(modality.vocabulary, (n_samples, *modality.shape))
+        for name, values in (lengths or {}).items():
+            masks[name] = torch.arange(MODALITIES[name].shape[0]) < torch.as_tensor(values)[:, None]
+        return Batch(inputs, masks, torch.zeros(n_samples, dtype=torch.int64))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_config():
+    """Network configurations from stream name to encoder."""
+
+    def make(encoders, *, fusion=None, placement=1, width=8, depth=2, stride=1, reducer=("max", 0.5), dropout=0.0):
+        streams = {}
+        for position, (name, encoder) in enumerate(encoders.items()):
+            # Widths differ, so that projections to the fused width are needed for some streams and not for others.
+            stream = {"encoder": encoder, "depth": depth, "width": width * (1 + position % 2), "dropout": dropout}
+            if encoder != "mlp":
+                stream |= {"stride": stride, "reducer": {"kind": reducer[0], "keep_ratio": reducer[1]}}
+            streams[name] = stream
+        plain = {"route": list(encoders), "streams": streams}
+        if fusion is not None:
+            plain["fusion"] = {"kind": fusion, "placement": placement, "width": width, "dropout": dropout}
+        return NetworkConfig.parse(plain)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_dataset():
+    """Data sets of all four modalities whose labels can be learnt from the vector and the sequence together."""
+
+    def make(task="multiclass", *, n_samples=120, seed=0, name="synthetic"):
+        rng = np.random.default_rng(seed)
+        vector = rng.normal(size=(n_samples, *VECTOR.shape)).astype(np.float32)
+        sequence = rng.normal(size=(n_samples, *SEQUENCE.shape)).astype(np.float32)
+        lengths = rng.integers(3, SEQUENCE.shape[0] + 1, n_samples)
+        bits = rng.integers(0, 2, (n_samples, 2))
+        vector[:, 0] += 4 * bits[:, 0] - 2
+        sequence[:, :, 0] += (4 * bits[:, 1] - 2)[:, None]
+        targets = {
+            "multiclass": bits[:, 0] * 2 + bits[:, 1],
+            "multilabel": bits,
+            "regression": bits.sum(axis=1) - 1.0,
+        }[task]
+        return build_dataset(
+            name,
+            {
+                "v": ModalityArrays("vector", vector),
+                "s": ModalityArrays("sequence", sequence, lengths=lengths),
+                "q": ModalityArrays(
+                    "sequence", rng.integers(0, IDS.vocabulary, (n_samples, *IDS.shape)), vocabulary=IDS.vocabulary
+                ),
+                "i": ModalityArrays("image", rng.integers(0, 256, (n_samples, *IMAGE.shape)).astype(np.uint8)),
+            },
+            targets=targets,
+            task=task,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def dataset(make_dataset):
+    """120 samples in four classes."""
+    return make_dataset()
+
+
+@pytest.fixture(scope="session")
+def make_recipe(make_config):
+    """Recipes that train in well under a second."""
+
+    def make(*, encoders=None, fusion="concat", metric="accuracy", dropout=0.1, **training):
+        network = make_config(encoders or {"v": "mlp", "s": "conv"}, fusion=fusion, dropout=dropout)
+        return Recipe.parse(
+            {
+                "metric": metric,
+                "data": {"source": "synthetic"},
+                "network": network.to_plain(),
+                "training": {"epochs": 4, "batch_size": 32, "lr": 0.01, **training},
+            }
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def task():
+    """Four classes."""
+    return Task("multiclass", 4)

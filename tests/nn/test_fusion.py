@@ -1,0 +1,137 @@
+"""Fusion operators: every entry of the registry, so that a new one is tested with no new code."""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch.func import functional_call
+
+from nasfuse.config.recipe import NetworkConfig
+from nasfuse.nn import build_network
+from nasfuse.nn.fusion import FUSIONS
+from nasfuse.nn.tokens import Extent, Tokens
+
+WIDTHS = {"a": 4, "b": 3, "values": 4}
+N_TOKENS = {"a": 3, "b": 1, "values": 2}
+
+
+def make_fusion(kind, *, width=4, n_joint=1, widths=WIDTHS):
+    """The operator with the default options of its configuration class."""
+    streams = {name: {"encoder": "mlp"} for name in widths}
+    plain = {"route": list(widths), "streams": streams, "fusion": {"kind": kind, "width": width}}
+    options = NetworkConfig.parse(plain).fusion.model_dump(exclude={"kind", "placement"})
+    return FUSIONS[kind](widths, n_joint=n_joint, **options)
+
+
+def make_states(*, masked=False, dtype=torch.float32, n_samples=2):
+    states = {}
+    for name, width in WIDTHS.items():
+        mask = None
+        if masked and name == "a":
+            mask = torch.tensor([[True, True, False], [True, False, False]])[:n_samples]
+        states[name] = Tokens(torch.randn(n_samples, N_TOKENS[name], width, dtype=dtype), mask)
+    return states
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+@pytest.mark.parametrize("n_joint", [0, 1, 3])
+def test_one_vector_per_sample_comes_out(kind, n_joint):
+    fusion = make_fusion(kind, n_joint=n_joint)
+    assert fusion(make_states()).shape == (2, fusion.out_width)
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_gradients_are_right(kind, masked):
+    fusion = make_fusion(kind).double()
+    states = make_states(masked=masked, dtype=torch.float64)
+    # Fresh weights have zeros (CLS) and tiny numbers; random ones of size 1/2 test every path.
+    named = {name: 0.5 * torch.randn_like(p) for name, p in fusion.named_parameters()}
+
+    def fuse(*tensors):
+        values = tensors[: len(states)]
+        parameters = dict(zip(named, tensors[len(states) :], strict=True))
+        tokens = {name: states[name].with_values(x) for name, x in zip(states, values, strict=True)}
+        return functional_call(fusion, parameters, (tokens,))
+
+    inputs = [*(state.values for state in states.values()), *named.values()]
+    inputs = [tensor.detach().requires_grad_() for tensor in inputs]
+    assert torch.autograd.gradcheck(fuse, inputs[: len(states)] + inputs[len(states) :], fast_mode=True)
+    exact = [*inputs[: len(states)], *(tensor.detach() for tensor in inputs[len(states) :])]
+    assert torch.autograd.gradcheck(fuse, exact)
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+def test_every_stream_and_every_weight_matters(kind):
+    fusion = make_fusion(kind)
+    states = {name: state.with_values(state.values.requires_grad_()) for name, state in make_states().items()}
+    (fusion(states) * torch.randn(2, fusion.out_width)).sum().backward()
+    for name, state in states.items():
+        assert state.values.grad.abs().sum() > 0, name
+    assert all(parameter.grad is not None for parameter in fusion.parameters())
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+def test_what_stands_in_the_padding_does_not_matter(kind):
+    fusion = make_fusion(kind).eval()
+    states = make_states(masked=True)
+    masked = states["a"].mask
+    garbage = torch.where(masked[..., None], states["a"].values, 1000 * torch.randn(2, 3, 4))
+    changed = {**states, "a": states["a"].with_values(garbage)}
+    assert torch.allclose(fusion(states), fusion(changed), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+def test_samples_do_not_see_each_other(kind):
+    fusion = make_fusion(kind).eval()
+    states = make_states(masked=True)
+    together = fusion(states)
+    for row in range(2):
+        alone = {
+            name: Tokens(state.values[row : row + 1], None if state.mask is None else state.mask[row : row + 1])
+            for name, state in states.items()
+        }
+        assert torch.allclose(fusion(alone)[0], together[row], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+def test_the_closed_form_is_a_whole_number_that_grows_with_tokens_or_not_at_all(kind):
+    fusion = make_fusion(kind)
+    few = fusion.macs({name: Extent(n) for name, n in N_TOKENS.items()})
+    many = fusion.macs({name: Extent(n + 5) for name, n in N_TOKENS.items()})
+    assert isinstance(few, int)
+    assert 0 <= few <= many
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+def test_any_names_can_be_fused(kind):
+    names = ["values", "type", "float", "items", "training", "state_dict", "a-b", "_x", "stream", "x_stream"]
+    fusion = make_fusion(kind, widths={name: 3 + position % 2 for position, name in enumerate(names)})
+    states = {name: Tokens(torch.randn(2, 2, 3 + position % 2)) for position, name in enumerate(names)}
+    assert fusion(states).shape == (2, fusion.out_width)
+    assert set(fusion.state_dict()) == {name for name, _ in fusion.named_parameters()}
+
+
+@pytest.mark.parametrize("encoder", ["transformer", "conv", "mlp"])
+@pytest.mark.parametrize("kind", FUSIONS)
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_fused_sample_does_not_depend_on_its_batch_or_its_padding(
+    make_config, make_batch, modalities, task, kind, encoder, data
+):
+    longest = {"s": modalities["s"].shape[0], "q": modalities["q"].shape[0]}
+    lengths = {name: data.draw(st.lists(st.integers(0, n), min_size=3, max_size=3)) for name, n in longest.items()}
+    placement = data.draw(st.integers(0, 3))
+    config = make_config(
+        {"s": encoder, "i": "conv", "q": encoder}, fusion=kind, placement=placement, stride=2, reducer=("max", 0.5)
+    )
+    network = build_network(config, list(modalities.values()), task).eval()
+    batch = make_batch(["s", "i", "q"], lengths=lengths)
+    with torch.no_grad():
+        together = network(batch.inputs, batch.masks)
+        assert torch.isfinite(together).all()
+        for row in range(3):
+            shown = {name: max(lengths[name][row], 1) for name in longest}
+            inputs = {name: x[row : row + 1, : shown.get(name)] for name, x in batch.inputs.items()}
+            masks = {name: x[row : row + 1, : shown[name]] for name, x in batch.masks.items()}
+            assert torch.allclose(network(inputs, masks)[0], together[row], atol=1e-5)
