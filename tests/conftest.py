@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import register_random
 
 from nasfuse.config.modality import Modality, Task
 from nasfuse.config.recipe import NetworkConfig, Recipe
@@ -13,6 +14,18 @@ SEQUENCE = Modality("s", "sequence", (11, 5))
 IDS = Modality("q", "sequence", (9,), 13)
 IMAGE = Modality("i", "image", (3, 7, 6))
 MODALITIES = {modality.name: modality for modality in (VECTOR, SEQUENCE, IDS, IMAGE)}
+
+
+class TorchRandom:
+    """Torch's generator as hypothesis wants it, so that every example of a property draws the same numbers again."""
+
+    seed = staticmethod(torch.manual_seed)
+    getstate = staticmethod(torch.get_rng_state)
+    setstate = staticmethod(torch.set_rng_state)
+
+
+TORCH_RANDOM = TorchRandom()
+register_random(TORCH_RANDOM)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -133,3 +146,56 @@ def make_recipe(make_config):
 def task():
     """Four classes."""
     return Task("multiclass", 4)
+
+
+@pytest.fixture(scope="session")
+def make_run():
+    """Run folders of a small study of the digits, without training: what trials measured is told."""
+    from nasfuse.config.measurement import Measurements, OperatingPoint
+    from nasfuse.config.study import StudyConfig
+    from nasfuse.data.digits import load_digits
+    from nasfuse.experiment.run_folder import RunFolder, write_text
+    from nasfuse.experiment.search import make_space
+    from nasfuse.search import Ledger, open_storage
+
+    dataset = load_digits()
+    plain = {
+        "name": "small",
+        "data": {"source": "digits"},
+        "space": {
+            "fields": {
+                "network.route": {"subsets": True},
+                "network.streams.*.width": {"choices": [8, 16, 32], "when": {"network.route": {"has": "*"}}},
+                "training.lr": {"float": [1e-3, 1e-1], "log": True},
+            },
+            "fixed": {"network.streams.*.encoder": "mlp", "training.epochs": 2},
+            "baselines": {"one [stream]": {"network.route": "each"}, "both": {"network.route": "all"}},
+        },
+        "budget": {"trials": 6},
+    }
+
+    def make(root, results, **changes):
+        """`results`: for each trial (metric, MACs), several of them, the reason of a failure, or None if it runs."""
+        study = StudyConfig.parse({**plain, **changes})
+        folder = RunFolder(root)
+        folder.claim(study)
+        storage = open_storage(folder.storage_url(study))
+        ledger = Ledger(
+            storage, study, make_space(study, dataset), macs_of=lambda recipe: 1, reference=lambda: (0.1, 1e6)
+        )
+        for result in results:
+            assignment = ledger.next()
+            write_text(folder.trial(assignment.number) / "recipe.yaml", assignment.recipe.to_yaml())
+            if isinstance(result, str):
+                ledger.fail(assignment.number, result)
+            elif result is not None:
+                points = tuple(
+                    OperatingPoint(
+                        metric=metric, macs=macs, params=macs // 2, latency_s=1e-3, latency_iqr_s=1e-5, peak_bytes=4096
+                    )
+                    for metric, macs in (result if isinstance(result, list) else [result])
+                )
+                ledger.finish(assignment.number, Measurements(points, {"epochs": 2, "epochs_asked": 3}))
+        return folder
+
+    return make

@@ -101,5 +101,6 @@ def fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     names: list[str] = []
     for candidate in candidates:
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            names += [name for name in candidate.model_fields if name not in names]
+            own = [field.alias or name for name, field in candidate.model_fields.items()]
+            names += [name for name in own if name not in names]
     return names

@@ -42,7 +42,8 @@ class DataConfig(Model):
         modalities: For a file: the modalities it holds. A shipped set knows its own.
         target: Name of the label array of a file.
         split: Name of the array that says train, val or test for every sample of a file.
-        group: Name of an array; samples of one group never stand on both sides of a cut.
+        group: Name of an array; samples of one group never stand on both sides of a cut. Where the file's own
+            val shares groups with train, the two are cut anew.
         task: What the labels are.
         val_fraction: Share of train that becomes val where the file has none.
     """
@@ -98,12 +99,14 @@ class TrainingConfig(Model):
         weight_decay: Of AdamW, on matrices only.
         warmup: Share of the steps that the learning rate rises.
         clip_norm: Gradient norm above which gradients are scaled down.
-        patience: Epochs without a better validation loss before training stops.
+        patience: Epochs without a better validation loss before training stops, with the weights of its best
+            epoch. A training that runs to its end keeps its last weights: the rate has come down to zero.
         label_smoothing: Of the cross entropy; multiclass only.
         mixup: Alpha of the Beta distribution of input mixup (one lambda per batch); 0 is off.
         input_noise: Standard deviation of Gaussian noise on the normalised inputs.
-        shift: Largest random translation of images and sequences, as a share of their size.
-        modality_dropout: Chance that a sample of a fused network loses one modality in training.
+        shift: Largest random translation of images and sequences, as a share of their size, in whole steps.
+        modality_dropout: Chance that a sample of a fused network loses one modality in training; token ids are
+            never lost, as no id means nothing.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 30

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupShuffleSplit, train_test_split
+from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold, train_test_split
 from torch import Tensor
 
 from nasfuse.errors import DataError
@@ -29,11 +29,12 @@ def cut_splits(
         labels: (n,) or (n, k).
         task: Multiclass cuts are stratified.
         splits: (n,) words; None cuts 80/10/10.
-        groups: (n,) or None.
-        val_fraction: Share of train that becomes val where `splits` names no val.
+        groups: (n,) or None. Where a group stands in train and in val, train and val are cut anew: a
+            validation set that repeats training samples selects what memorises.
+        val_fraction: Share of train that becomes val where `splits` names no val, or one that leaks.
 
     Raises:
-        DataError: An unknown word, a wrong length, or an empty split.
+        DataError: An unknown word, a wrong length, an empty split, or a group on both sides of test.
     """
     n_samples = len(labels)
     for what, array in (("split", splits), ("group", groups)):
@@ -49,8 +50,11 @@ def cut_splits(
         if unknown:
             raise DataError(f"{name}: the split array must say train, val or test, got {sorted(unknown)[0]!r}")
         train, val, test = (everything[splits == word] for word in ("train", "val", "test"))
-        if not len(val) and len(train):
-            train, val = _cut(name, train, labels, task, groups, val_fraction)
+        if groups is not None:
+            _test_is_apart(name, groups, np.concatenate([train, val]), test)
+        leaks = groups is not None and len(np.intersect1d(groups[train], groups[val])) > 0
+        if (not len(val) or leaks) and len(train):
+            train, val = _cut(name, np.concatenate([train, val]), labels, task, groups, val_fraction)
     rows = {"train": train, "val": val, "test": test}
     for part, index in rows.items():
         if not len(index):
@@ -62,6 +66,10 @@ def _cut(
     name: str, rows: NDArray[Any], labels: NDArray[Any], task: str, groups: NDArray[Any] | None, share: float
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     try:
+        if groups is not None and task == "multiclass":
+            folds = StratifiedGroupKFold(max(round(1 / share), 2), shuffle=True, random_state=_CUT_SEED)
+            kept, cut = next(folds.split(rows, labels[rows], groups[rows]))
+            return rows[kept], rows[cut]
         if groups is not None:
             cutter = GroupShuffleSplit(n_splits=1, test_size=share, random_state=_CUT_SEED)
             kept, cut = next(cutter.split(rows, groups=groups[rows]))
@@ -71,3 +79,12 @@ def _cut(
     except ValueError as error:
         raise DataError(f"{name}: {len(rows)} samples are too few to cut a split from: {error}") from error
     return kept_rows, cut_rows
+
+
+def _test_is_apart(name: str, groups: NDArray[Any], others: NDArray[Any], test: NDArray[Any]) -> None:
+    shared = np.intersect1d(groups[others], groups[test])
+    if len(shared):
+        raise DataError(
+            f"{name}: {len(shared)} groups stand in test and in train or val, the first is {shared[0]!s}; "
+            "correct the split array or name another group"
+        )

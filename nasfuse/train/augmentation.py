@@ -55,7 +55,7 @@ class Augmentation:
                 values = values + self.input_noise * torch.randn_like(values)
             inputs[name] = values
         if self.modality_dropout > 0 and len(inputs) > 1:
-            inputs = self._without_some(inputs)
+            inputs |= self._without_some({name: x for name, x in inputs.items() if name not in self.ids})
         return Batch(inputs, batch.masks, batch.targets)
 
     def mix(self, batch: Batch, loss: Loss) -> tuple[Batch, Loss]:
@@ -79,6 +79,8 @@ class Augmentation:
     def _without_some(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Drops at most one modality of a sample, each equally often."""
         names = sorted(inputs)
+        if not names:
+            return {}
         first = inputs[names[0]]
         lost = torch.randint(len(names), (len(first),), device=first.device)
         hit = torch.rand(len(first), device=first.device) < self.modality_dropout

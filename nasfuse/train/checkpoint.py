@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,18 @@ import torch
 from nasfuse.errors import CheckpointError, MissingFileError
 
 _FORMAT = 1
+
+#: What reading a damaged file raises, from the archive to the pickle in it.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    LookupError,
+    ValueError,
+)
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -36,8 +50,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingFileError(f"no such checkpoint: {path}. Give the path of a model.pt that nasfuse wrote.")
     try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch does not look at the checksums
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, ValueError) as error:
+    except _UNREADABLE as error:
         raise CheckpointError(f"{path} is not a readable checkpoint; train the recipe again") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise CheckpointError(f"{path} is not a nasfuse checkpoint of format {_FORMAT}; train the recipe again")

@@ -46,17 +46,20 @@ class Epoch:
 
 @dataclass
 class Trained:
-    """A trained network, at the epoch of its lowest validation loss.
+    """A trained network: of the last epoch, or of the lowest validation loss where patience ran out.
+
+    The last epoch, because the learning rate has come down to zero there, and because the best of many
+    looks at a small validation set flatters every network, the unstable ones most.
 
     Attributes:
         network: In inference mode.
-        best: That epoch.
+        chosen: The epoch its weights are from.
         curve: All epochs.
         status: `complete`, or `early stop` where patience ran out.
     """
 
     network: FusionNetwork
-    best: Epoch
+    chosen: Epoch
     curve: list[Epoch] = field(default_factory=list)
     status: str = "complete"
 
@@ -203,10 +206,11 @@ class _Run:
 
     def finish(self) -> Trained:
         assert self.best is not None
-        self.network.load_state_dict(self.best_state)
         self.network.eval()
-        status = "early stop" if self.out_of_patience and self.epoch < self.training.epochs else "complete"
-        return Trained(self.network, self.best, self.curve, status)
+        if self.out_of_patience and self.epoch < self.training.epochs:
+            self.network.load_state_dict(self.best_state)
+            return Trained(self.network, self.best, self.curve, "early stop")
+        return Trained(self.network, self.curve[-1], self.curve, "complete")
 
     def state(self) -> dict[str, Any]:
         on_cuda = self.device.type == "cuda"
@@ -239,8 +243,8 @@ class _Run:
 
 
 def _optimizer(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """Returns AdamW that decays matrices and kernels, not biases, norms and positions."""
-    decayed = [p for name, p in network.named_parameters() if p.dim() >= 2 and not name.endswith("positions")]
+    """Returns AdamW that decays matrices and kernels, not biases, norms, positions and learned tokens."""
+    decayed = [p for name, p in network.named_parameters() if p.dim() >= 2 and name.endswith(".weight")]
     chosen = {id(p) for p in decayed}
     kept = [p for p in network.parameters() if id(p) not in chosen]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]

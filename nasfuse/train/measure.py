@@ -18,7 +18,7 @@ def measure(trained: Trained, dataset: Dataset, *, device: torch.device) -> tupl
     few = dataset.val.batch(torch.arange(min(_MEMORY_ROWS, len(dataset.val))), names=names).to(device)
     latency = measure_latency(network, one)
     point = OperatingPoint(
-        metric=trained.best.val_metric,
+        metric=trained.chosen.val_metric,
         macs=expected_macs(network, dataset.val, dataset),
         params=count_parameters(network),
         latency_s=latency.median_s,

@@ -26,5 +26,5 @@ def test_an_unknown_metric_gets_the_nearest():
 
 
 def test_a_metric_of_another_task_gets_the_fitting_ones():
-    with pytest.raises(InvalidInputError, match="^metric: accuracy cannot judge a regression task; use r2 or mae$"):
+    with pytest.raises(InvalidInputError, match=r"^metric: accuracy cannot judge a regression task; use r2 or mae$"):
         get_metric("accuracy", "regression")

@@ -38,7 +38,7 @@ def test_an_integer_is_a_real_number():
 
 
 def test_without_a_file_the_source_is_named_and_there_are_no_lines():
-    with pytest.raises(ConfigError, match="^the box has 1 problem:\n  colour: this key is required; add it$"):
+    with pytest.raises(ConfigError, match=r"^the box has 1 problem:\n  colour: this key is required; add it$"):
         Box.parse({}, source="the box")
 
 

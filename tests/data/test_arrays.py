@@ -249,14 +249,14 @@ def test_labels_that_break_the_contract(task, targets, match):
 
 
 def test_at_least_one_modality():
-    with pytest.raises(DataError, match="^toy names no modality; list at least one under data.modalities$"):
+    with pytest.raises(DataError, match=r"^toy names no modality; list at least one under data.modalities$"):
         build_dataset("toy", {}, targets=LABELS, task="multiclass")
 
 
 def test_every_class_needs_a_training_sample():
     labels = LABELS.copy()
     labels[35] = 2
-    with pytest.raises(DataError, match="^toy: class 2 has no training sample; fix the labels or the split$"):
+    with pytest.raises(DataError, match=r"^toy: class 2 has no training sample; fix the labels or the split$"):
         build(targets=labels)
 
 

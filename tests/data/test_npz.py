@@ -72,7 +72,7 @@ def test_the_task_and_target_are_those_of_the_configuration(path):
     [
         (
             {"modalities": {}},
-            r"^toy\.npz needs data\.modalities \(name: vector, sequence or image\); `nasfuse data check .*toy\.npz` sugg",
+            r"^toy\.npz needs data\.modalities \(name: vector, sequence or image\); `nasfuse data check .*toy\.npz` ",
         ),
         (
             {"modalities": {"pixel": {"kind": "image"}}},

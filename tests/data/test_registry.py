@@ -48,8 +48,8 @@ def test_a_missing_set_is_named_with_the_places_and_the_nearest(monkeypatch, tmp
     monkeypatch.setenv("NASFUSE_DATA", str(tmp_path))
     with pytest.raises(
         MissingFileError,
-        match=r"^no data set 'digit': no file at digit or .*digit\. Set NASFUSE_DATA to the folder of your data, or use "
-        r"a shipped set: did you mean 'digits'\? Known: digits$",
+        match=r"^no data set 'digit': no file at digit or .*digit\. Set NASFUSE_DATA to the folder of your data, "
+        r"or use a shipped set: did you mean 'digits'\? Known: digits$",
     ):
         load_dataset(DataConfig(source="digit"))
 

@@ -54,11 +54,10 @@ def test_gradients_are_right(kind, masked):
         tokens = {name: states[name].with_values(x) for name, x in zip(states, values, strict=True)}
         return functional_call(fusion, parameters, (tokens,))
 
-    inputs = [*(state.values for state in states.values()), *named.values()]
-    inputs = [tensor.detach().requires_grad_() for tensor in inputs]
-    assert torch.autograd.gradcheck(fuse, inputs[: len(states)] + inputs[len(states) :], fast_mode=True)
-    exact = [*inputs[: len(states)], *(tensor.detach() for tensor in inputs[len(states) :])]
-    assert torch.autograd.gradcheck(fuse, exact)
+    values = [state.values.requires_grad_() for state in states.values()]
+    weights = [tensor.requires_grad_() for tensor in named.values()]
+    assert torch.autograd.gradcheck(fuse, [*values, *weights], fast_mode=True)
+    assert torch.autograd.gradcheck(fuse, [*values, *(tensor.detach() for tensor in weights)])
 
 
 @pytest.mark.parametrize("kind", FUSIONS)

@@ -94,10 +94,12 @@ def test_an_empty_sequence_costs_one_step(make_config, modalities, task, name):
 
 @pytest.mark.parametrize("encoder", ["conv", "transformer"])
 def test_a_stride_longer_than_the_input_is_refused(make_config, modalities, task, encoder):
-    with pytest.raises(InvalidInputError, match="^stride 12 of stream s is longer than its 11 steps; make it smaller$"):
+    with pytest.raises(
+        InvalidInputError, match=r"^stride 12 of stream s is longer than its 11 steps; make it smaller$"
+    ):
         make_stream(make_config, modalities, task, "s", encoder, stride=12)
     with pytest.raises(
-        InvalidInputError, match="^stride 7 of stream i is longer than a side of its 7 x 6 image; make it smaller$"
+        InvalidInputError, match=r"^stride 7 of stream i is longer than a side of its 7 x 6 image; make it smaller$"
     ):
         make_stream(make_config, modalities, task, "i", encoder, stride=7)
 

@@ -1,0 +1,51 @@
+"""Expected MACs: the mean over samples, each at its own lengths."""
+
+import pytest
+import torch
+from torch import nn
+
+from nasfuse.cost import count_network, count_parameters, expected_macs
+from nasfuse.nn import build_network
+
+
+def test_without_lengths_every_sample_costs_the_same(make_config, dataset):
+    config = make_config({"v": "mlp", "i": "conv"}, fusion="sum")
+    network = build_network(config, dataset.modalities, dataset.task)
+    assert expected_macs(network, dataset.val, dataset) == network.macs({})
+
+
+@pytest.mark.parametrize("encoder", ["transformer", "conv"])
+def test_true_lengths_are_counted_sample_by_sample(make_config, dataset, encoder):
+    config = make_config({"s": encoder, "q": "transformer"}, fusion="cross_attention", stride=2)
+    network = build_network(config, dataset.modalities, dataset.task).eval()
+    # One at a time, a batch is as long as its sample: nothing is padded.
+    alone = [
+        count_network(network, dataset.val.batch(torch.tensor([row]), names=("s", "q")))
+        for row in range(len(dataset.val))
+    ]
+    assert len(set(alone)) > 1
+    assert expected_macs(network, dataset.val, dataset) == round(sum(alone) / len(alone))
+
+
+def test_a_flat_sequence_costs_its_padding(make_config, dataset):
+    network = build_network(make_config({"s": "mlp"}), dataset.modalities, dataset.task)
+    assert expected_macs(network, dataset.val, dataset) == network.macs({"s": 11})
+
+
+def test_the_formula_of_a_whole_network(make_config, modalities, task):
+    # v: 6 x 8 stem, one stage of 2 x 8 x 16. s: 6 tokens (stride 2) of 2 x 5 x 16, one block of d 16 and rho 2, then
+    # 3 tokens. Concat of 8 + 16 to 8, one joint stage, head of 8 x 4.
+    config = make_config({"v": "mlp", "s": "transformer"}, fusion="concat", stride=2)
+    network = build_network(config, list(modalities.values()), task)
+    vector = 6 * 8 + 2 * 8 * 16
+    sequence = 6 * 2 * 5 * 16 + 4 * 6 * 16**2 + 2 * 6**2 * 16 + 2 * 2 * 6 * 16**2
+    assert network.macs({"s": 11}) == vector + sequence + 24 * 8 + 2 * 8 * 16 + 8 * 4
+
+
+def test_frozen_numbers_are_no_parameters(make_config, modalities, task):
+    network = build_network(make_config({"v": "mlp"}, depth=1), list(modalities.values()), task)
+    before = count_parameters(network)
+    assert before == (6 * 8 + 8) + (2 * 8 + 8 * 16 + 16 + 16 * 8 + 8) + (2 * 8) + (8 * 4 + 4)
+    network.head.out.weight.requires_grad_(False)
+    assert count_parameters(network) == before - 8 * 4
+    assert isinstance(network.head.out, nn.Linear)

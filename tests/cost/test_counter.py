@@ -1,0 +1,100 @@
+"""The counter against the closed form of every network, to the unit, and against torch's own counter."""
+
+import copy
+import zlib
+from itertools import product
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from nasfuse.config.modality import ENCODERS
+from nasfuse.cost import count_network
+from nasfuse.nn import build_network
+from nasfuse.nn.fusion import FUSIONS
+from nasfuse.nn.reducers import REDUCERS
+
+KINDS = {"v": "vector", "s": "sequence", "q": "sequence", "i": "image"}
+PAIRS = [
+    ((first, a), (second, b))
+    for first, second in (("s", "i"), ("q", "v"))
+    for a, b in product(ENCODERS[KINDS[first]], ENCODERS[KINDS[second]])
+]
+PAIR_IDS = ["+".join(f"{name}:{encoder}" for name, encoder in pair) for pair in PAIRS]
+# Placements around and beyond the depth of 2, strides that do not divide the sizes, and every reducer: each case of
+# a fusion and a pair of encoders takes one, and together they take all.
+SHAPES = list(product((0, 1, 3), (1, 2, 5), [(kind, ratio) for kind in REDUCERS for ratio in (1.0, 0.3)]))
+
+
+def one_sample(make_batch, names, *, masked):
+    longest = {"s": 11, "q": 9}
+    lengths = {name: [longest[name]] for name in names if name in longest} if masked else {}
+    return make_batch(names, n_samples=1, lengths=lengths)
+
+
+def assert_equal_in_both_modes(network, make_batch, names):
+    closed = network.macs({"s": 11, "q": 9})
+    assert isinstance(closed, int)
+    for training, masked in product((True, False), (True, False)):
+        counted = count_network(network.train(training), one_sample(make_batch, names, masked=masked))
+        assert counted == closed, f"training {training}, masked {masked}"
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+@pytest.mark.parametrize("pair", PAIRS, ids=PAIR_IDS)
+def test_two_streams(make_config, modalities, make_batch, task, kind, pair):
+    shape = SHAPES[zlib.crc32(f"{kind}{pair}".encode()) % len(SHAPES)]
+    placement, stride, reducer = shape
+    config = make_config(dict(pair), fusion=kind, placement=placement, stride=stride, reducer=reducer, dropout=0.1)
+    network = build_network(config, list(modalities.values()), task)
+    assert_equal_in_both_modes(network, make_batch, [name for name, _ in pair])
+
+
+def test_the_cases_above_take_every_shape_in_turn():
+    taken = {SHAPES[zlib.crc32(f"{kind}{pair}".encode()) % len(SHAPES)] for kind in FUSIONS for pair in PAIRS}
+    assert {shape[0] for shape in taken} == {0, 1, 3}
+    assert {shape[1] for shape in taken} == {1, 2, 5}
+    assert {shape[2] for shape in taken} == {shape[2] for shape in SHAPES}
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+def test_four_streams(make_config, modalities, make_batch, task, kind):
+    encoders = {"v": "mlp", "s": "conv", "q": "transformer", "i": "transformer"}
+    network = build_network(make_config(encoders, fusion=kind, stride=2), list(modalities.values()), task)
+    assert_equal_in_both_modes(network, make_batch, list(encoders))
+
+
+@pytest.mark.parametrize(("name", "encoder"), [(n, e) for n, kind in KINDS.items() for e in ENCODERS[kind]])
+@pytest.mark.parametrize("stride", [1, 4])
+def test_one_stream(make_config, modalities, make_batch, task, name, encoder, stride):
+    config = make_config({name: encoder}, stride=stride, reducer=("average", 0.4), depth=3)
+    network = build_network(config, list(modalities.values()), task)
+    assert_equal_in_both_modes(network, make_batch, [name])
+
+
+@pytest.mark.parametrize("encoder", ENCODERS["sequence"])
+@pytest.mark.parametrize("length", [1, 2, 5, 10])
+def test_shorter_sequences(make_config, modalities, make_batch, task, encoder, length):
+    config = make_config({"s": encoder, "q": encoder}, fusion="cross_attention", stride=3, reducer=("max", 0.3))
+    network = build_network(config, list(modalities.values()), task).eval()
+    batch = one_sample(make_batch, ["s", "q"], masked=True)
+    for part in (batch.inputs, batch.masks):
+        for name in ("s", "q"):
+            part[name] = part[name][:, : min(length, 9)]
+    assert count_network(network, batch) == network.macs({"s": min(length, 9), "q": min(length, 9)})
+
+
+def test_the_count_is_per_sample(make_config, modalities, make_batch, task):
+    config = make_config({"s": "transformer", "i": "conv"}, fusion="joint_tokens")
+    network = build_network(config, list(modalities.values()), task)
+    assert count_network(network, make_batch(["s", "i"], n_samples=5)) == network.macs({"s": 11})
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+def test_torch_agrees_on_the_meta_device(make_config, modalities, make_batch, task, kind):
+    encoders = {"s": "transformer", "i": "conv", "v": "mlp"}
+    network = build_network(make_config(encoders, fusion=kind, stride=2), list(modalities.values()), task).eval()
+    batch = one_sample(make_batch, list(encoders), masked=True).to(torch.device("meta"))
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        copy.deepcopy(network).to("meta")(batch.inputs, batch.masks)
+    assert counter.get_total_flops() == 2 * network.macs({"s": 11})

@@ -1,0 +1,112 @@
+"""Augmentation: each change alone, with nothing changed in place and draws that any process repeats."""
+
+import pytest
+import torch
+
+from nasfuse.data import Batch
+from nasfuse.errors import InvalidInputError
+from nasfuse.train.augmentation import Augmentation
+
+OFF = {"shift": 0.0, "input_noise": 0.0, "modality_dropout": 0.0, "mixup": 0.0, "ids": frozenset()}
+
+
+def augmentation(**changes):
+    return Augmentation(**(OFF | changes))
+
+
+def image_batch(n_samples=64):
+    """Images whose pixels tell their row and column."""
+    pixels = torch.arange(10.0)[:, None] * 100 + torch.arange(8.0)
+    return Batch({"i": pixels.expand(n_samples, 1, 10, 8).clone()}, {}, torch.arange(n_samples))
+
+
+def test_switched_off_it_changes_nothing(make_batch):
+    batch = make_batch(["v", "s", "i"])
+    changed = augmentation().apply(batch)
+    assert all(torch.equal(changed.inputs[name], batch.inputs[name]) for name in batch.inputs)
+    loss = object()
+    assert augmentation().mix(batch, loss) == (batch, loss)
+
+
+def test_the_batch_given_is_left_alone(make_batch):
+    batch = make_batch(["v", "s", "i"], n_samples=8)
+    copies = {name: values.clone() for name, values in batch.inputs.items()}
+    strong = augmentation(shift=0.3, input_noise=1.0, modality_dropout=0.9, mixup=1.0)
+    strong.mix(strong.apply(batch), lambda targets: targets)
+    assert all(torch.equal(copies[name], batch.inputs[name]) for name in copies)
+
+
+def test_a_shift_moves_whole_images_and_repeats_their_edges():
+    shifted = augmentation(shift=0.25).apply(image_batch()).inputs["i"]
+    offsets = set()
+    for image in shifted[:, 0]:
+        rows, columns = image[:, 0] // 100, image[0] % 100
+        assert torch.equal(image, rows[:, None] * 100 + columns)
+        moved = int(rows[5] - 5), int(columns[4] - 4)
+        assert torch.equal(rows, (torch.arange(10.0) + moved[0]).clamp(0, 9))
+        assert torch.equal(columns, (torch.arange(8.0) + moved[1]).clamp(0, 7))
+        offsets.add(moved)
+    assert {row for row, _ in offsets} == {-2, -1, 0, 1, 2}
+    assert {column for _, column in offsets} == {-2, -1, 0, 1, 2}
+
+
+def test_a_shift_leaves_vectors_padded_sequences_and_ids(make_batch):
+    batch = make_batch(["v", "s", "q"], lengths={"s": [3, 11, 0]})
+    changed = augmentation(shift=0.5, ids=frozenset("q")).apply(batch)
+    assert all(torch.equal(changed.inputs[name], batch.inputs[name]) for name in batch.inputs)
+
+
+def test_noise_has_its_size_and_spares_ids(make_batch):
+    batch = make_batch(["s", "q"], n_samples=200)
+    changed = augmentation(input_noise=0.3, ids=frozenset("q")).apply(batch)
+    noise = changed.inputs["s"] - batch.inputs["s"]
+    assert noise.std().item() == pytest.approx(0.3, rel=0.05)
+    assert noise.mean().item() == pytest.approx(0.0, abs=0.01)
+    assert torch.equal(changed.inputs["q"], batch.inputs["q"])
+
+
+def test_draws_follow_the_order_of_the_batch():
+    # The order of a set of words differs from process to process, and would make a seed worth nothing.
+    names = [f"name{number}" for number in range(12)]
+    batch = Batch({name: torch.zeros(2, 3) for name in names}, {}, torch.zeros(2))
+    torch.manual_seed(5)
+    changed = augmentation(input_noise=1.0).apply(batch)
+    torch.manual_seed(5)
+    assert all(torch.equal(changed.inputs[name], torch.randn(2, 3)) for name in names)
+
+
+def test_a_sample_loses_one_modality_at_most_each_equally_often(make_batch):
+    batch = make_batch(["v", "s", "i"], n_samples=3000)
+    changed = augmentation(modality_dropout=0.6).apply(batch)
+    lost = torch.stack([(changed.inputs[name].flatten(1) == 0).all(1) for name in ("v", "s", "i")])
+    assert lost.sum(0).max() == 1
+    assert lost.float().mean(1).tolist() == pytest.approx([0.2] * 3, abs=0.03)
+    kept = ~lost[0]
+    assert torch.equal(changed.inputs["v"][kept], batch.inputs["v"][kept])
+
+
+def test_a_single_modality_is_never_lost(make_batch):
+    batch = make_batch(["v"])
+    assert torch.equal(augmentation(modality_dropout=0.99).apply(batch).inputs["v"], batch.inputs["v"])
+
+
+def test_mixup_mixes_inputs_and_loss_with_one_weight(make_batch):
+    batch = make_batch(["v", "s"], n_samples=16, lengths={"s": torch.arange(16) % 12})
+    batch = Batch(batch.inputs, batch.masks, torch.arange(16.0))
+    torch.manual_seed(3)
+    mixed, loss = augmentation(mixup=0.4).mix(batch, lambda targets: targets)
+    torch.manual_seed(3)
+    weight = float(torch.distributions.Beta(0.4, 0.4).sample())
+    order = torch.randperm(16)
+    for name, values in batch.inputs.items():
+        assert torch.allclose(mixed.inputs[name], weight * values + (1 - weight) * values[order])
+    assert torch.allclose(loss(batch.targets), weight * batch.targets + (1 - weight) * batch.targets[order])
+    assert torch.equal(mixed.masks["s"], batch.masks["s"] | batch.masks["s"][order])
+
+
+def test_mixup_of_ids_is_refused():
+    with pytest.raises(
+        InvalidInputError,
+        match=r"^training.mixup: token ids cannot be averaged, and a, q holds them; set it to 0$",
+    ):
+        augmentation(mixup=0.1, ids=frozenset("qa"))

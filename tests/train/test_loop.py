@@ -1,0 +1,248 @@
+"""Training: it learns, a seed decides everything, and an interruption changes nothing."""
+
+import math
+
+import pytest
+import torch
+
+from nasfuse.config.metric import METRICS
+from nasfuse.errors import CheckpointError, InvalidInputError, NonFiniteError
+from nasfuse.train import loop, save_checkpoint, train_network
+
+CPU = torch.device("cpu")
+# Everything in training that draws random numbers.
+RANDOM = {"mixup": 0.2, "input_noise": 0.1, "shift": 0.2, "modality_dropout": 0.2}
+
+
+class Interruption(Exception):
+    """Stands for a kill."""
+
+
+def train(recipe, dataset, *, seed=0, **options):
+    return train_network(recipe, dataset, seed=seed, device=CPU, **options)
+
+
+def assert_same(first, second):
+    states = first.network.state_dict(), second.network.state_dict()
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    for one, other in zip(first.curve, second.curve, strict=True):
+        assert (one.epoch, one.train_loss, one.val_loss, one.val_metric) == (
+            other.epoch,
+            other.train_loss,
+            other.val_loss,
+            other.val_metric,
+        )
+    assert first.chosen.epoch == second.chosen.epoch
+    assert first.status == second.status
+
+
+def differ(first, second):
+    states = first.network.state_dict(), second.network.state_dict()
+    return any(not torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_a_fused_network_learns_what_no_stream_shows(make_recipe, make_dataset):
+    dataset = make_dataset(n_samples=300)
+    both = train(make_recipe(epochs=12), dataset).chosen.val_metric
+    alone = train(make_recipe(encoders={"v": "mlp"}, fusion=None, epochs=12), dataset).chosen.val_metric
+    assert both > 0.9
+    assert alone < 0.75
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"), [(task, m.name) for m in METRICS.values() for task in m.tasks if task != "multiclass"]
+)
+def test_other_tasks_are_learnt(make_recipe, make_dataset, task, metric):
+    dataset = make_dataset(task, n_samples=200)
+    curve = train(make_recipe(metric=metric, epochs=8), dataset).curve
+    assert curve[-1].val_loss < 0.6 * curve[0].val_loss or curve[-1].val_loss < 0.1
+    assert METRICS[metric].sign * curve[-1].val_metric < METRICS[metric].sign * METRICS[metric].worst
+
+
+def test_a_seed_decides_everything(make_recipe, dataset):
+    recipe = make_recipe(**RANDOM)
+    first = train(recipe, dataset, seed=3)
+    torch.randn(7)
+    assert_same(first, train(recipe, dataset, seed=3))
+    assert differ(first, train(recipe, dataset, seed=4))
+
+
+def test_the_global_generator_is_neither_used_nor_moved(make_recipe, dataset):
+    before = torch.get_rng_state()
+    train(make_recipe(**RANDOM), dataset)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_global_generator_is_left_alone_after_a_failure(make_recipe, dataset):
+    def interrupt(epoch):
+        raise Interruption
+
+    before = torch.get_rng_state()
+    with pytest.raises(Interruption, match=r"^$"):
+        train(make_recipe(), dataset, report=interrupt)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("after", [1, 2, 4])
+def test_interrupted_and_resumed_equals_unbroken(make_recipe, dataset, tmp_path, monkeypatch, after):
+    monkeypatch.setattr(loop, "_SAVE_EVERY_S", -1.0)
+    recipe = make_recipe(epochs=5, **RANDOM)
+    resume_file = tmp_path / "progress.pt"
+    unbroken = train(recipe, dataset)
+
+    def interrupt(epoch):
+        if epoch.epoch == after:
+            raise Interruption
+
+    with pytest.raises(Interruption, match=r"^$"):
+        train(recipe, dataset, report=interrupt, resume_file=resume_file)
+    assert resume_file.exists() == (after > 1)
+    seen = []
+    resumed = train(recipe, dataset, report=seen.append, resume_file=resume_file)
+    assert_same(unbroken, resumed)
+    # The epoch in which it broke was not saved yet, so it is the first to be run again.
+    assert [epoch.epoch for epoch in seen] == list(range(after, 6))
+    assert not resume_file.exists()
+
+
+def test_resuming_keeps_patience_and_wall_time(make_recipe, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_SAVE_EVERY_S", -1.0)
+    losses = [1.0, 0.5, 0.6, 0.7, 0.8]
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: (0.5, losses[len(seen)]))
+    seen = []
+
+    def interrupt(epoch):
+        seen.append(epoch)
+        if len(seen) == 3:
+            seen.pop()
+            raise Interruption
+
+    recipe = make_recipe(epochs=5, patience=2)
+    with pytest.raises(Interruption, match=r"^$"):
+        train(recipe, dataset, report=interrupt, resume_file=tmp_path / "p.pt")
+    resumed = train(recipe, dataset, report=seen.append, resume_file=tmp_path / "p.pt")
+    assert resumed.status == "early stop"
+    assert resumed.chosen.epoch == 2
+    assert [epoch.epoch for epoch in resumed.curve] == [1, 2, 3, 4]
+    times = [epoch.wall_s for epoch in resumed.curve]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize("change", ["recipe", "seed", "data"])
+def test_the_progress_of_something_else_is_refused(make_recipe, make_dataset, tmp_path, monkeypatch, change):
+    monkeypatch.setattr(loop, "_SAVE_EVERY_S", -1.0)
+    resume_file = tmp_path / "progress.pt"
+
+    def interrupt(epoch):
+        if epoch.epoch == 2:
+            raise Interruption
+
+    with pytest.raises(Interruption, match=r"^$"):
+        train(make_recipe(), make_dataset(), report=interrupt, resume_file=resume_file)
+    recipe = make_recipe(lr=0.02) if change == "recipe" else make_recipe()
+    dataset = make_dataset(seed=9) if change == "data" else make_dataset()
+    with pytest.raises(
+        CheckpointError,
+        match=r"progress\.pt holds the progress of another recipe, seed or data set; remove it or name another file$",
+    ):
+        train(recipe, dataset, seed=1 if change == "seed" else 0, resume_file=resume_file)
+    assert resume_file.exists()
+
+
+def test_a_damaged_resume_file_is_refused(make_recipe, dataset, tmp_path):
+    (tmp_path / "progress.pt").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="is not a readable checkpoint"):
+        train(make_recipe(), dataset, resume_file=tmp_path / "progress.pt")
+    save_checkpoint(tmp_path / "progress.pt", {"network": {}})
+    with pytest.raises(CheckpointError, match="holds the progress of another recipe"):
+        train(make_recipe(), dataset, resume_file=tmp_path / "progress.pt")
+
+
+def test_fewer_epochs_are_the_beginning_of_more(make_recipe, dataset):
+    recipe = make_recipe(epochs=4, **RANDOM)
+    whole, part = train(recipe, dataset), train(recipe, dataset, epochs=2)
+    assert [epoch.val_loss for epoch in part.curve] == [epoch.val_loss for epoch in whole.curve[:2]]
+    assert len(train(recipe, dataset, epochs=99).curve) == 4
+
+
+def test_every_epoch_is_reported_as_it_ends(make_recipe, dataset):
+    seen = []
+    trained = train(make_recipe(), dataset, report=seen.append)
+    assert seen == trained.curve
+    assert [epoch.epoch for epoch in seen] == [1, 2, 3, 4]
+    assert trained.status == "complete"
+    assert not trained.network.training
+
+
+def test_patience_ends_training_and_the_best_epoch_is_returned(make_recipe, dataset, monkeypatch):
+    recipe = make_recipe(epochs=8, patience=2)
+    second = train(recipe, dataset, epochs=2)
+    losses = iter([1.0, 0.5, 0.6, 0.7, 0.1])
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: (0.5, next(losses)))
+    stopped = train(recipe, dataset)
+    assert stopped.status == "early stop"
+    assert stopped.chosen.epoch == 2
+    assert len(stopped.curve) == 4
+    assert second.chosen.epoch == 2
+    assert not differ(stopped, second)
+
+
+def test_running_out_of_patience_in_the_last_epoch_is_complete(make_recipe, dataset, monkeypatch):
+    losses = iter([0.5, 0.6, 0.7])
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: (0.5, next(losses)))
+    assert train(make_recipe(epochs=3, patience=2), dataset).status == "complete"
+
+
+def test_the_learning_rate_rises_then_falls_to_zero(make_recipe, dataset):
+    recipe = make_recipe(epochs=10, warmup=0.2, batch_size=48)
+    run = loop._Run(recipe, dataset, seed=0, device=CPU)
+    total = 10 * run.steps_per_epoch
+    assert run.steps_per_epoch == 2
+    rates = []
+    for run.step in range(total):
+        rates.append(run._learning_rate())
+    assert rates[3] == recipe.training.lr == max(rates)
+    assert rates[:4] == pytest.approx([0.0025, 0.005, 0.0075, 0.01])
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert 0 < rates[-1] < 0.02 * max(rates)
+
+
+def test_biases_norms_and_positions_are_not_decayed(make_recipe, dataset):
+    network = loop._Run(make_recipe(), dataset, seed=0, device=CPU).network
+    decayed, kept = loop._optimizer(network, 0.1, 0.05).param_groups
+    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.05, 0.0)
+    ids = {id(parameter) for parameter in decayed["params"]}
+    for name, parameter in network.named_parameters():
+        assert (id(parameter) in ids) == (parameter.dim() > 1 and "positions" not in name), name
+
+
+def test_nan_in_training_data_is_no_result(make_recipe, make_dataset):
+    dataset = make_dataset()
+    dataset.train.columns["v"].values[0, 0] = math.nan
+    with pytest.raises(NonFiniteError, match=r"^the training loss became nan in epoch 1; lower training.lr$"):
+        train(make_recipe(), dataset)
+
+
+def test_nan_in_validation_data_is_no_result(make_recipe, make_dataset):
+    dataset = make_dataset()
+    dataset.val.columns["v"].values[0, 0] = math.nan
+    with pytest.raises(NonFiniteError, match=r"^the validation metric became nan in epoch 1; lower training.lr$"):
+        train(make_recipe(), dataset)
+
+
+def test_a_last_batch_of_one_sample_is_trained_on(make_recipe, make_dataset):
+    dataset = make_dataset(n_samples=122)
+    size = len(dataset.train) - 1
+    assert len(train(make_recipe(epochs=1, batch_size=size), dataset).curve) == 1
+
+
+def test_ids_and_mixup_do_not_go_together(make_recipe, dataset):
+    with pytest.raises(InvalidInputError, match="token ids cannot be averaged, and q holds them"):
+        train(make_recipe(encoders={"v": "mlp", "q": "transformer"}, mixup=0.2), dataset)
+
+
+@pytest.mark.parametrize("encoders", [{"q": "mlp", "i": "conv"}, {"s": "transformer", "q": "conv"}])
+def test_every_kind_of_input_trains(make_recipe, dataset, encoders):
+    recipe = make_recipe(encoders=encoders, fusion="bottleneck", epochs=1, input_noise=0.1, modality_dropout=0.2)
+    assert math.isfinite(train(recipe, dataset).chosen.val_loss)
