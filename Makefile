@@ -22,14 +22,12 @@ RUN := runs/digits
 help: ## Lists what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(INSTALLED) ## Searches studies/digits.yaml, prints the front, trains its best network
-	$(BIN)/python cli.py search studies/digits.yaml
-	$(BIN)/python cli.py pareto $(RUN)
-	$(BIN)/python cli.py export $(RUN) --pick best -o $(RUN)/best.yaml
-	$(BIN)/python cli.py train $(RUN)/best.yaml -o $(RUN)/best
-	@echo "The front is printed above. Files of this run:"
-	@for file in front.csv front.png report.html best.yaml best; do \
-		if test -e $(RUN)/$$file; then echo "  $(RUN)/$$file"; fi; done
+demo: $(INSTALLED) ## Searches studies/digits.yaml, trains the best network of its front, shows the front
+	@$(BIN)/python cli.py search studies/digits.yaml
+	@$(BIN)/python cli.py export $(RUN) --pick best -o $(RUN)/best.yaml
+	@$(BIN)/python cli.py train $(RUN)/best.yaml -o $(RUN)/best
+	@$(BIN)/python cli.py pareto $(RUN)
+	@echo "Report: $(RUN)/report.html   Picture: $(RUN)/front.png   Best network: $(RUN)/best/seed0/model.pt"
 
 test: lint ## Lints, checks types and runs every test
 	$(BIN)/python -m pytest

@@ -176,12 +176,18 @@ def make_run():
 
     def make(root, results, **changes):
         """`results`: for each trial (metric, MACs), several of them, the reason of a failure, or None if it runs."""
-        study = StudyConfig.parse({**plain, **changes})
+        budget = {"repeats": 1, **changes.pop("budget", plain["budget"])}
+        study = StudyConfig.parse({**plain, **changes, "budget": budget})
         folder = RunFolder(root)
         folder.claim(study)
         storage = open_storage(folder.storage_url(study))
         ledger = Ledger(
-            storage, study, make_space(study, dataset), macs_of=lambda recipe: 1, reference=lambda: (0.1, 1e6)
+            storage,
+            study,
+            make_space(study, dataset),
+            macs_of=lambda recipe: 1,
+            reference=lambda: (0.1, 1e6),
+            fingerprint=dataset.fingerprint,
         )
         for result in results:
             assignment = ledger.next()

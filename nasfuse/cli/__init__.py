@@ -2,6 +2,9 @@
 
 import sys
 
+#: What the operating system says of a path that the user named wrongly.
+_WRONG_PATH = (PermissionError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
+
 
 def main() -> None:
     """Runs `nasfuse`; exits 0 on success, 1 where running failed, 2 where the user can correct the input."""
@@ -12,7 +15,12 @@ def main() -> None:
     try:
         app()
     except NasfuseError as error:
-        explain(error)
+        explain(str(error))
         sys.exit(error.exit_code)
+    except OSError as error:  # no permission, a file where a folder must be, a full disk
+        if error.filename is None:
+            raise
+        explain(f"{error.filename}: {error.strerror}")
+        sys.exit(2 if isinstance(error, _WRONG_PATH) else 1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -43,7 +43,7 @@ def check(
     from nasfuse.data.registry import SHIPPED, load_dataset
 
     if source.endswith(".npz"):
-        _suggest(source)
+        _suggest(source, as_json=as_json)
         return
     config = DataConfig(source=source) if source in SHIPPED else _described(Path(source))
     document = _document(load_dataset(config))
@@ -84,16 +84,20 @@ def _document(dataset: "Dataset") -> dict[str, Any]:
     return document
 
 
-def _suggest(source: str) -> None:
-    from nasfuse.cli.console import out
+def _suggest(source: str, *, as_json: bool) -> None:
+    from nasfuse.cli.console import out, print_json
     from nasfuse.config.yaml_file import to_yaml
     from nasfuse.data.npz import read_arrays, suggest_modalities
     from nasfuse.data.registry import find_file
 
     path = find_file(source)
     arrays = read_arrays(path)
-    for name, values in arrays.items():
-        out.print(f"[dim]{name:>16}[/]  {values.dtype} {' x '.join(map(str, values.shape))}")
     block = {"data": {"source": source, "modalities": suggest_modalities(arrays)}}
+    if as_json:
+        shapes = {name: {"dtype": str(values.dtype), "shape": values.shape} for name, values in arrays.items()}
+        print_json({"arrays": shapes, **block})
+        return
+    for name, values in arrays.items():
+        out.print(f"{name:>16}  {values.dtype} {' x '.join(map(str, values.shape))}", markup=False)
     out.print("\nA guess of what a study needs; correct the kinds and put it into the study file:\n")
     print(to_yaml(block), end="")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
 from nasfuse.report.units import with_prefix
@@ -11,16 +12,17 @@ from nasfuse.search.front import Candidate
 def front_table(front: Sequence[Candidate], *, metric: str, title: str, knee: Candidate | None = None) -> Table:
     """Returns the candidates as a table, cheapest first; a star marks the knee."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
-    for name in ("trial", metric, "MACs", "params", "latency"):
+    for name in ("trial", metric, "sd (n)", "MACs", "params", "latency"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("network", overflow="fold")
     for candidate in front:
         measured = candidate.measured
-        name = f"  [yellow]({candidate.baseline})[/]" if candidate.baseline else ""
+        name = f"  [yellow]({escape(candidate.baseline)})[/]" if candidate.baseline else ""
         star = "*" if knee is not None and candidate is knee else ""
         table.add_row(
             f"{star}{candidate.trial}",
             f"{measured.metric:.4f}",
+            f"{candidate.metric_sd:.3f} ({len(candidate.trainings)})" if len(candidate.trainings) > 1 else "(1)",
             f"{measured.macs:,}",
             f"{measured.params:,}",
             with_prefix(measured.latency_s, "s"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -84,7 +85,7 @@ class LiveDisplay:
         number = int(message.split()[1])
         self._running.pop(number, None)
         if "failed" in message:
-            self._console.print(f"[yellow]{message}[/]", soft_wrap=True)
+            self._console.print(message, style="yellow", markup=False, soft_wrap=True)
         if not self._console.is_terminal and time.monotonic() - self._last_line > _LINE_EVERY_S:
             self._console.print(self._line())
             self._last_line = time.monotonic()
@@ -126,11 +127,11 @@ class LiveDisplay:
         cost = self._study.cost
         label = cost_label(cost, float(getattr(candidate.measured, cost)))
         name = candidate.baseline or candidate.summary
-        return f"{self._study.metric} {candidate.measured.metric:.4f} at {label}  [dim]{name}[/]"
+        return f"{self._study.metric} {candidate.measured.metric:.4f} at {label}  [dim]{escape(name)}[/]"
 
     def _bar(self, progress: "Progress") -> RenderableType:
         budget = self._study.budget
-        done = progress.states["complete"] + progress.states["failed"]
+        done = progress.done
         shares, left = [], []
         if budget.trials is not None:
             shares.append(done / budget.trials)

@@ -1,5 +1,6 @@
 """`nasfuse search`: runs a study, shows its progress, ends with the front."""
 
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -50,6 +51,10 @@ def _with_options(
     seed: int | None,
 ) -> "StudyConfig":
     """Returns the study with what the command line says; --trials and --minutes replace its budget."""
+    from nasfuse.errors import InvalidInputError
+
+    if minutes is not None and not math.isfinite(minutes):
+        raise InvalidInputError(f"--minutes must be a finite number, got {minutes}")
     changes: dict[str, Any] = {}
     if trials is not None or minutes is not None:
         changes["budget"] = study.budget.model_copy(update={"trials": trials, "minutes": minutes})

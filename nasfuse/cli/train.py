@@ -80,6 +80,8 @@ def _device(name: str) -> "torch.device":  # type: ignore[name-defined]  # noqa:
         chosen = torch.device(name)
     except RuntimeError as error:
         raise InvalidInputError(f"--device {name}: no such kind of device; use cpu, cuda or auto") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise InvalidInputError(f"--device {name}: torch sees no GPU here; use cpu or auto")
+    if chosen.type not in ("cpu", "cuda"):
+        raise InvalidInputError(f"--device {name}: nasfuse trains on cpu or cuda; use one of them or auto")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise InvalidInputError(f"--device {name}: torch sees {torch.cuda.device_count()} GPUs here; use cpu or auto")
     return chosen

@@ -29,6 +29,7 @@ def find_shipped(path: Path, *, folder: str) -> Path:
     if path.is_file():
         return path
     shipped = shipped_files(folder)
-    if path.stem in shipped and str(path.parent) in (".", folder):
-        return shipped[path.stem]
-    raise MissingFileError(f"no such file: {path}. Give a YAML file or a shipped name; {nearest(path.stem, shipped)}")
+    name = path.name.removesuffix(".yaml")
+    if name in shipped and str(path.parent) in (".", folder):
+        return shipped[name]
+    raise MissingFileError(f"no such file: {path}. Give a YAML file or a shipped name; {nearest(name, shipped)}")

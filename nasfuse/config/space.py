@@ -1,13 +1,23 @@
 """The schema of a search space file: recipe field to distribution."""
 
+import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from nasfuse.config.modality import ModalityKind
 from nasfuse.config.model import Model
 
-Scalar = bool | int | float | str
+
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, bool | int | float | str) or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError(f"a value must be a word, a finite number, true or false, got {value!r}")
+    return value
+
+
+#: A plain value of a recipe. Not a union, which would report one problem per member.
+Scalar = Annotated[Any, AfterValidator(_scalar)]
 
 
 class FieldConfig(Model):
@@ -28,15 +38,23 @@ class FieldConfig(Model):
 
     model_config = ConfigDict(validate_by_alias=True, validate_by_name=False)
 
-    choices: Annotated[tuple[Scalar, ...], Field(min_length=1)] | None = None
+    choices: tuple[Scalar, ...] | None = None
     integers: Annotated[tuple[int, int] | None, Field(alias="int")] = None
     floats: Annotated[tuple[float, float] | None, Field(alias="float")] = None
     subsets: bool = False
     log: bool = False
     step: Annotated[float, Field(gt=0)] | None = None
     default: Scalar | None = None
-    when: Annotated[dict[str, Scalar | tuple[Scalar, ...] | dict[str, Scalar]], Field(default_factory=dict)]
+    when: Annotated[dict[str, Any], Field(default_factory=dict)]
     kinds: tuple[ModalityKind, ...] | None = None
+
+    @field_validator("when")
+    @classmethod
+    def _conditions(cls, when: dict[str, Any]) -> dict[str, Any]:
+        wrong = [problem for name, wanted in when.items() for problem in _problems_of_condition(name, wanted)]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return when
 
     @model_validator(mode="after")
     def _one_distribution(self) -> Self:
@@ -50,9 +68,23 @@ class FieldConfig(Model):
             raise ValueError("log needs a range of numbers above 0")
         if self.log and self.step is not None:
             raise ValueError("a range cannot have both log and step; remove one")
-        if self.choices is not None and len(set(map(repr, self.choices))) < len(self.choices):
+        if self.step is not None:
+            self._check_step(self.step)
+        if self.choices == ():
+            raise ValueError("choices is empty; give at least one value")
+        if self.choices is not None and len(set(self.choices)) < len(self.choices):
             raise ValueError("choices names a value twice; keep one")
         return self
+
+    def _check_step(self, step: float) -> None:
+        bounds = self.integers or self.floats
+        if bounds is None:
+            raise ValueError("step needs a range; remove it, or give int or float")
+        if self.integers is not None and step != int(step):
+            raise ValueError(f"the step of an int range must be a whole number, got {step}")
+        steps = (bounds[1] - bounds[0]) / step
+        if abs(steps - round(steps)) > 1e-8:
+            raise ValueError(f"{bounds[1]} is no whole number of steps of {step} above {bounds[0]}; change one of them")
 
 
 class SpaceConfig(Model):
@@ -72,3 +104,20 @@ class SpaceConfig(Model):
     def to_plain(self) -> dict[str, Any]:
         """Returns the space as plain mappings, as it would be written by hand."""
         return self.model_dump(mode="json", exclude_none=True, exclude_defaults=True, by_alias=True)
+
+
+def _problems_of_condition(name: str, wanted: Any) -> list[str]:
+    """Returns what is wrong with one entry of `when`."""
+    if isinstance(wanted, Mapping):
+        if not wanted or not wanted.keys() <= {"has", "at_least"}:
+            return [f"{name} needs a value, a list of values, {{has: stream}} or {{at_least: n}}, got {dict(wanted)!r}"]
+        if "has" in wanted and not isinstance(wanted["has"], str):
+            return [f"{name}: has must name a stream, got {wanted['has']!r}"]
+        least = wanted.get("at_least", 0)
+        if isinstance(least, bool) or not isinstance(least, int | float) or not math.isfinite(least):
+            return [f"{name}: at_least must be a number, got {least!r}"]
+        return []
+    values = wanted if isinstance(wanted, list | tuple) else [wanted]
+    if not values or any(not isinstance(value, bool | int | float | str) for value in values):
+        return [f"{name} needs a value, a list of values, {{has: stream}} or {{at_least: n}}, got {wanted!r}"]
+    return []

@@ -1,17 +1,20 @@
 """The study: data, space, budget, sampler and resources of one search. YAML on disk."""
 
+import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from nasfuse.config.metric import METRICS, get_metric
 from nasfuse.config.model import Model
 from nasfuse.config.recipe import DataConfig, expand_modalities
 from nasfuse.config.shipped import find_shipped
 from nasfuse.config.space import SpaceConfig
 from nasfuse.config.yaml_file import Document, read_document, to_yaml
-from nasfuse.errors import ConfigError, MissingFileError, NasfuseError, Problem
+from nasfuse.errors import ConfigError, InvalidInputError, NasfuseError, Problem, nearest
 
 Cost = Literal["macs", "params", "latency_s", "peak_bytes"]
 
@@ -22,10 +25,13 @@ class BudgetConfig(Model):
     Attributes:
         trials: Finished trainings.
         minutes: Wall-clock time of the search, over all its sessions. Trials that are running then finish.
+        repeats: Trainings, with different seeds, behind every member of the front; its metric is their mean.
+            A front of single trainings is a front of lucky ones. 1 trains everything once.
     """
 
     trials: Annotated[int, Field(ge=1)] | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None
+    repeats: Annotated[int, Field(ge=1)] = 3
 
 
 class ResourcesConfig(Model):
@@ -62,16 +68,28 @@ class StudyConfig(Model):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     data: DataConfig
-    metric: str = "accuracy"
+    metric: Annotated[str, Field(validate_default=True)] = "accuracy"
     cost: Cost = "macs"
     space: SpaceConfig
     fixed: Annotated[dict[str, Any], Field(default_factory=dict)]
-    budget: BudgetConfig = BudgetConfig()
+    budget: BudgetConfig
     sampler: str = "tpe"
     seed: Annotated[int, Field(ge=0)] = 0
     max_macs: Annotated[int, Field(ge=1)] | None = None
     resources: ResourcesConfig = ResourcesConfig()
     storage: str | None = None
+
+    @field_validator("metric")
+    @classmethod
+    def _judges_the_task(cls, metric: str, info: ValidationInfo) -> str:
+        if metric not in METRICS:
+            raise ValueError(f"{metric!r} is not known; {nearest(metric, METRICS)}")
+        if "data" in info.data:
+            try:
+                get_metric(metric, info.data["data"].task)
+            except InvalidInputError as error:
+                raise ValueError(f"the metric {str(error).removeprefix('metric: ')}") from None
+        return metric
 
     @field_validator("budget")
     @classmethod
@@ -127,6 +145,11 @@ class StudyConfig(Model):
         plain = self.to_plain()
         return {key: plain[key] for key in plain if key not in ("budget", "resources", "max_macs")}
 
+    @property
+    def hash(self) -> str:
+        """Returns 12 hexadecimal digits that two studies share only if their identity is equal."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:12]
+
 
 def found_in_space(problem: Problem) -> bool:
     """Returns whether a problem lies inside the space of a study."""
@@ -144,7 +167,7 @@ def _read_space(document: Document, name: str) -> tuple[Any, list[Problem]]:
     except ConfigError as error:
         where = f"space ({error.source})"
         return {}, [Problem(f"{where} {p.where}".strip(), p.what, p.line) for p in error.problems]
-    except (MissingFileError, NasfuseError) as error:
+    except NasfuseError as error:
         return {}, [Problem("space", str(error), line)]
     return space.values, []
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from nasfuse.config.metric import get_metric
 from nasfuse.config.recipe import Recipe
 from nasfuse.data import Dataset
 from nasfuse.errors import CheckpointError
@@ -92,6 +93,7 @@ def train_recipe(
         report: Called with (training number, epoch) after every epoch.
     """
     dataset = cached_dataset(recipe.data.model_dump_json())
+    get_metric(recipe.metric, dataset.task.kind)
     macs = macs_of(recipe, dataset)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
@@ -111,7 +113,7 @@ def train_recipe(
         save_network(place / "model.pt", trained, recipe, seed=own)
         write_curve(place / "metrics.jsonl", trained.curve)
         test, _ = evaluate(trained.network, dataset.test, metric=recipe.metric, task=dataset.task, device=device)
-        result = SeedResult(own, trained.best.val_metric, test, len(trained.curve), str(place / "model.pt"))
+        result = SeedResult(own, trained.chosen.val_metric, test, len(trained.curve), str(place / "model.pt"))
         results.append(result)
     return FinalResult(recipe, macs, tuple(results))
 
@@ -124,6 +126,8 @@ def evaluate_checkpoint(path: Path, *, split: str, device: torch.device) -> dict
         CheckpointError: Damaged, or its weights do not fit its recipe.
     """
     content = load_checkpoint(path)
+    if not content.keys() >= {"recipe", "network", "val_metric"}:
+        raise CheckpointError(f"{path} is no trained network; name a model.pt that `train` or a search wrote")
     recipe = Recipe.parse(content["recipe"], source=str(path))
     dataset: Dataset = cached_dataset(recipe.data.model_dump_json())
     network = build_network(recipe.network, dataset.modalities, dataset.task)

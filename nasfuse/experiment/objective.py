@@ -51,7 +51,7 @@ class Training:
             "status": trained.status,
             "epochs": len(trained.curve),
             "epochs_asked": recipe.training.epochs,
-            "best_epoch": trained.best.epoch,
+            "chosen_epoch": trained.chosen.epoch,
             "seed": seed,
             "recipe_hash": recipe.hash,
             "data_fingerprint": dataset.fingerprint,
@@ -77,7 +77,7 @@ def save_network(path: Path, trained: Trained, recipe: Recipe, *, seed: int) -> 
         "recipe": recipe.to_plain(),
         "recipe_hash": recipe.hash,
         "seed": seed,
-        "val_metric": trained.best.val_metric,
+        "val_metric": trained.chosen.val_metric,
         "network": {key: value.cpu() for key, value in trained.network.state_dict().items()},
     }
     save_checkpoint(path, content)

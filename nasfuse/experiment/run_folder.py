@@ -63,18 +63,35 @@ class RunFolder:
         document = read_document(self.study_file)
         return StudyConfig.parse(document.values, document=document)
 
-    def claim(self, study: StudyConfig) -> None:
-        """Makes the folder the home of `study`, or checks that it is.
+    def check(self, study: StudyConfig) -> None:
+        """Checks that the folder is, or can become, the home of `study`; writes nothing.
 
         A folder that exists keeps its study; budget, resources and max_macs may change from run to run.
 
         Raises:
-            RunFolderError: The folder holds another study, or something else. Nothing is overwritten.
+            RunFolderError: The folder holds another study, or something else.
         """
         if self.study_file.is_file():
+            if not any((self.root / mark).is_file() for mark in ("lock", "study.db")):
+                raise RunFolderError(
+                    f"{self.root} has a study.yaml that no search has written, so it is not a run folder; "
+                    "choose another with -o"
+                )
             self._check_same(study)
+        elif self.root.exists() and not self.root.is_dir():
+            raise RunFolderError(f"{self.root} is a file, not a run folder; choose another with -o")
         elif self.root.exists() and any(entry.name != "lock" for entry in self.root.iterdir()):
             raise RunFolderError(f"{self.root} exists and is not a run folder; choose another with -o")
+
+    def claim(self, study: StudyConfig) -> None:
+        """Makes the folder the home of `study`.
+
+        Raises:
+            RunFolderError: See `check`. Nothing is overwritten.
+        """
+        self.check(study)
+        self.root.mkdir(parents=True, exist_ok=True)
+        (self.root / "lock").touch()
         write_text(self.study_file, study.to_yaml())
 
     def _check_same(self, study: StudyConfig) -> None:
@@ -122,5 +139,8 @@ def write_text(path: Path, text: str) -> None:
     """Writes a file atomically: the old content or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,13 +1,11 @@
 """One search from start to end: data, space, ledger, workers, and the files of the run."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import optuna
 import torch
 from optuna.samplers import RandomSampler
-from optuna.trial import TrialState
 
 from nasfuse.config.measurement import Measurements
 from nasfuse.config.metric import get_metric
@@ -46,24 +44,6 @@ class Display(Protocol):
         """A trial ended."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """When this session of a study stops; totals over all sessions.
-
-    Attributes:
-        trials: Finished trainings.
-        seconds: Wall-clock time.
-    """
-
-    trials: int | None
-    seconds: float | None
-
-    def reached(self, *, done: int, running: int, seconds: float) -> bool:
-        """Returns whether no further trial should start."""
-        enough = self.trials is not None and done + running >= self.trials
-        return enough or (self.seconds is not None and seconds >= self.seconds)
-
-
 def run_search(
     study: StudyConfig,
     folder: RunFolder,
@@ -89,6 +69,7 @@ def run_search(
     """
     get_metric(study.metric, study.data.task)
     make_sampler(study.sampler, 0)
+    folder.check(study)
     dataset = cached_dataset(study.data.model_dump_json())
     space = make_space(study, dataset)
     _check_limit(study, space, dataset)
@@ -101,11 +82,10 @@ def run_search(
             space,
             macs_of=lambda recipe: macs_of(recipe, dataset),
             reference=lambda: _reference(study, space, dataset),
+            fingerprint=dataset.fingerprint,
         )
-        limits = Limits(study.budget.trials, study.budget.minutes and study.budget.minutes * 60)
-        done = sum(t.state in (TrialState.COMPLETE, TrialState.FAIL) for t in ledger.trials())
-        if not limits.reached(done=done, running=0, seconds=ledger.seconds):
-            _run(study, folder, ledger, dataset, limits, display=display, address=address, objective=objective)
+        if ledger.wants_more(running=0):
+            _run(study, folder, ledger, dataset, display=display, address=address, objective=objective)
         return summarise(ledger.trials(), ledger.objectives)
 
 
@@ -114,7 +94,6 @@ def _run(
     folder: RunFolder,
     ledger: Ledger,
     dataset: Dataset,
-    limits: Limits,
     *,
     display: Display,
     address: str | None,
@@ -124,7 +103,13 @@ def _run(
 
     resources = study.resources
     with ray_session(address):
-        count = resources.workers or cluster_workers(resources.cpus_per_trial, resources.gpus_per_trial)
+        fitting = cluster_workers(resources.cpus_per_trial, resources.gpus_per_trial)
+        if fitting == 0 and address is None:  # a cluster may still grow
+            raise InvalidInputError(
+                f"resources: this machine has not the {resources.cpus_per_trial} cores and "
+                f"{resources.gpus_per_trial:g} GPUs that one trial needs; ask for less per trial"
+            )
+        count = resources.workers or max(fitting, 1)
         workers = Workers(count, resources.cpus_per_trial, resources.gpus_per_trial)
         watcher = _Watcher(ledger, folder, display)
         display.ready(study, dataset, workers=count, progress=watcher.progress)
@@ -136,9 +121,6 @@ def _run(
                 workers=workers,
                 folder_of=folder.trial,
                 scratch=folder.root / ".tune",
-                wants_more=lambda running: (
-                    not limits.reached(done=watcher.done, running=running, seconds=ledger.seconds)
-                ),
                 watcher=watcher,
             )
         finally:
@@ -152,21 +134,23 @@ class _Watcher:
         self._ledger = ledger
         self._folder = folder
         self._display = display
+        self._running: set[int] = set()
         self.progress = self._summarise()
 
-    @property
-    def done(self) -> int:
-        return self.progress.states["complete"] + self.progress.states["failed"]
-
     def started(self, assignment: Assignment) -> None:
+        self._running.add(assignment.number)
         self._display.started(assignment)
 
     def finished(self, number: int, measurements: Measurements) -> None:
+        self._running.discard(number)
         self.progress = self._summarise()
-        self._folder.drop_checkpoints_except({candidate.trial for candidate in self.progress.front})
+        # A running trial may have written its network already, and its result is on the way.
+        front = {candidate.trial for candidate in self.progress.front}
+        self._folder.drop_checkpoints_except(front | self._running)
         self._display.changed(self.progress, self._ledger.seconds, f"trial {number} complete")
 
     def failed(self, number: int, reason: str) -> None:
+        self._running.discard(number)
         self.progress = self._summarise()
         self._display.changed(self.progress, self._ledger.seconds, f"trial {number} failed: {reason}")
 
@@ -193,23 +177,33 @@ def _on_meta(recipe: Recipe, dataset: Dataset, figure: Callable[..., int]) -> in
     return figure(network)
 
 
-def _draws(study: StudyConfig, space: Space) -> list[Recipe]:
-    """Returns the baselines and some random networks of the space."""
-    sampler = RandomSampler(seed=derive_seed(study.seed, "reference"))
-    draws = optuna.create_study(sampler=sampler)
-    recipes = [space.recipe(parameters) for parameters in space.baselines.values()]
-    for _ in range(_DRAWS):
+def _costs_of_draws(study: StudyConfig, space: Space, figure: Callable[[Recipe], int]) -> list[int]:
+    """Returns a figure of the baselines and of some random networks of the space.
+
+    Raises:
+        InvalidInputError: None of them is a valid network.
+    """
+    draws = optuna.create_study(sampler=RandomSampler(seed=derive_seed(study.seed, "reference")))
+    parameters = [*space.baselines.values(), *(space.suggest(draws.ask()) for _ in range(_DRAWS))]
+    costs: list[int] = []
+    first: NasfuseError | None = None
+    for one in parameters:
         try:
-            recipes.append(space.recipe(space.suggest(draws.ask())))
-        except NasfuseError:
-            continue
-    return recipes
+            costs.append(figure(space.recipe(one)))
+        except NasfuseError as error:
+            first = first or error
+    if not costs:
+        raise InvalidInputError(
+            f"none of {len(parameters)} networks drawn from the space of study {study.name} is valid; "
+            f"the first: {first}"
+        )
+    return costs
 
 
 def _check_limit(study: StudyConfig, space: Space, dataset: Dataset) -> None:
     if study.max_macs is None:
         return
-    cheapest = min(macs_of(recipe, dataset) for recipe in _draws(study, space))
+    cheapest = min(_costs_of_draws(study, space, lambda recipe: macs_of(recipe, dataset)))
     if cheapest > study.max_macs:
         raise InvalidInputError(
             f"max_macs: no network of the space was found below {study.max_macs} MACs, the cheapest of {_DRAWS} draws "
@@ -221,12 +215,11 @@ def _reference(study: StudyConfig, space: Space, dataset: Dataset) -> tuple[floa
     """Returns (metric of a constant prediction, cost of the costliest of some random networks)."""
     if study.cost in _MEASURED_COSTS:
         return constant_metric(dataset, study.metric), _MEASURED_COSTS[study.cost]
-    recipes = _draws(study, space)
     if study.cost == "macs":
-        highest = max(macs_of(recipe, dataset) for recipe in recipes)
+        costs = _costs_of_draws(study, space, lambda recipe: macs_of(recipe, dataset))
     else:
-        highest = max(_on_meta(recipe, dataset, count_parameters) for recipe in recipes)
-    return constant_metric(dataset, study.metric), float(highest)
+        costs = _costs_of_draws(study, space, lambda recipe: _on_meta(recipe, dataset, count_parameters))
+    return constant_metric(dataset, study.metric), float(max(costs))
 
 
 def constant_metric(dataset: Dataset, metric: str) -> float:

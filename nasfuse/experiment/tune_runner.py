@@ -49,6 +49,8 @@ _WORKER_DEATHS = 2
 
 _STORE_BYTES = 200 * 2**20
 
+_SESSION = "nasfuse-ray-"
+
 
 class Watcher(Protocol):
     """Is told what happens to the trials, in the driver."""
@@ -90,7 +92,8 @@ def ray_session(address: str | None) -> Iterator[None]:
     folder = None
     try:
         if address is None:
-            folder = tempfile.mkdtemp(prefix="nasfuse-ray-")
+            _remove_folders_of_the_dead()
+            folder = tempfile.mkdtemp(prefix=f"{_SESSION}{os.getpid()}-")
             ray.init(
                 address="local",
                 include_dashboard=False,
@@ -113,13 +116,31 @@ def ray_session(address: str | None) -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _remove_folders_of_the_dead() -> None:
+    """Removes the session folders of drivers that were killed; a living one keeps its own."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_SESSION}*-*"):
+        owner = folder.name.removeprefix(_SESSION).split("-")[0]
+        if owner.isdigit() and not _lives(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def cluster_workers(cpus_per_trial: int, gpus_per_trial: float) -> int:
-    """Returns how many trials fit on the connected cluster at a time."""
+    """Returns how many trials fit on the connected cluster at a time; 0 where it is too small for one."""
     resources = ray.cluster_resources()
     by_cpu = int(resources.get("CPU", 1)) // cpus_per_trial
     if gpus_per_trial <= 0:
-        return max(by_cpu, 1)
-    return max(min(by_cpu, int(resources.get("GPU", 0) / gpus_per_trial)), 1)
+        return by_cpu
+    return min(by_cpu, int(resources.get("GPU", 0) / gpus_per_trial))
 
 
 def run_trials(
@@ -129,10 +150,9 @@ def run_trials(
     workers: Workers,
     folder_of: Callable[[int], Path],
     scratch: Path,
-    wants_more: Callable[[int], bool],
     watcher: Watcher,
 ) -> None:
-    """Runs trials until `wants_more` says no and all are done.
+    """Runs trials until the ledger wants no more and all are done.
 
     Args:
         ledger: Hands out trials and takes their results.
@@ -140,14 +160,13 @@ def run_trials(
         workers: How many trials at a time, and what each gets.
         folder_of: Folder of a trial, on a file system that every node sees.
         scratch: For Tune's own files; may be removed afterwards.
-        wants_more: Given the number of trials that run, whether a further one should start.
         watcher: Told what happens.
 
     Raises:
         Exhausted: The space has no candidate that may be trained.
     """
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers.count)
-    searcher = _LedgerSearcher(ledger, watcher, folder_of, wants_more, workers.count)
+    searcher = _LedgerSearcher(ledger, watcher, folder_of, workers.count)
     trainable = tune.with_resources(
         tune.with_parameters(_run_trial, objective=objective),
         {"cpu": workers.cpus_per_trial, "gpu": workers.gpus_per_trial},
@@ -184,10 +203,10 @@ def _run_trial(config: dict[str, Any], *, objective: Objective) -> None:
     recipe = Recipe.model_validate_json(config["recipe"])
     try:
         measured = objective(recipe, seed=config["seed"], folder=Path(config["folder"]))
-        payload: dict[str, Any] = {"measurements": measured.to_plain()}
+        payload = json.dumps({"measurements": measured.to_plain()})
     except Exception as error:
-        payload = {"reason": f"{type(error).__name__}: {' '.join(str(error).split())}"}
-    tune.report({"payload": json.dumps(payload)})
+        payload = json.dumps({"reason": f"{type(error).__name__}: {' '.join(str(error).split())}"})
+    tune.report({"payload": payload})
 
 
 class _LedgerSearcher(Searcher):
@@ -198,21 +217,19 @@ class _LedgerSearcher(Searcher):
         ledger: Ledger,
         watcher: Watcher,
         folder_of: Callable[[int], Path],
-        wants_more: Callable[[int], bool],
         n_workers: int,
     ) -> None:
         super().__init__()
         self._ledger = ledger
         self._watcher = watcher
         self._folder_of = folder_of
-        self._wants_more = wants_more
         self._n_workers = n_workers
         self._running: dict[str, int] = {}
         self.exhausted: Exhausted | None = None
 
     def suggest(self, trial_id: str) -> Any:
         """Returns the configuration of the next trial, None to be asked again, or FINISHED."""
-        if self.exhausted is not None or not self._wants_more(len(self._running)):
+        if self.exhausted is not None or not self._ledger.wants_more(running=len(self._running)):
             return None if self._running else Searcher.FINISHED
         if len(self._running) >= self._n_workers:
             return None

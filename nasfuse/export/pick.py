@@ -27,10 +27,10 @@ def pick(
         InvalidInputError: Nothing fits, saying what there is.
     """
     front = run.progress.front
-    if not front:
-        raise InvalidInputError(f"{run.folder.root} has no finished trial yet; let the search run on")
     if trial is not None:
         return _of_trial(run, trial)
+    if not front:
+        raise InvalidInputError(f"{run.folder.root} has no finished trial yet; let the search run on")
     if max_macs is not None:
         affordable = [candidate for candidate in run.candidates if candidate.measured.macs <= max_macs]
         if not affordable:

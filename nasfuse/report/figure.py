@@ -5,8 +5,10 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from nasfuse.config.metric import METRICS
 from nasfuse.experiment.reading import Run
 from nasfuse.report.units import COST_TITLES
+from nasfuse.report.window import metric_window
 from nasfuse.search.front import Candidate, Objectives
 
 
@@ -21,14 +23,23 @@ def write_png(path: Path, run: Run, objectives: Objectives, front: list[Candidat
     axes.scatter(*_xy(suggested, objectives), s=18, color="#9aa5b1", label="suggested", zorder=2)
     axes.scatter(*_xy(hand_made, objectives), s=34, marker="D", color="#d9822b", label="hand-made", zorder=3)
     axes.step(*_xy(front, objectives), where="post", color="#1f5fa8", linewidth=1.6, zorder=4)
-    axes.scatter(*_xy(front, objectives), s=40, color="#1f5fa8", label="front", zorder=5)
-    axes.set_xscale("log")
+    spread = [member.metric_sd for member in front]
+    axes.errorbar(
+        *_xy(front, objectives), yerr=spread, fmt="o", ms=6.5, color="#1f5fa8", capsize=2, label="front", zorder=5
+    )
+    if run.candidates:  # an empty logarithmic axis is an error
+        axes.set_xscale("log")
     axes.set_xlabel(COST_TITLES[objectives.cost])
     axes.set_ylabel(f"{objectives.metric} (validation)")
-    axes.set_title(f"{run.study.name}: {len(run.candidates)} operating points, {len(front)} on the front")
+    title = f"{run.study.name}: {len(run.candidates)} operating points, {len(front)} on the front"
+    window = metric_window(run.candidates, front, metric=objectives.metric)
+    if window is not None:
+        axes.set_ylim(window[0])
+        title += f" ({window[1]} below the picture)" if METRICS[objectives.metric].sign < 0 else ""
+    axes.set_title(title)
     axes.grid(True, which="major", alpha=0.25)
     axes.legend(loc="lower right", frameon=False)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=150, format="png")
 
 
 def _xy(candidates: list[Candidate], objectives: Objectives) -> tuple[list[float], list[float]]:

@@ -9,13 +9,14 @@ import plotly.graph_objects as go
 from nasfuse.experiment.reading import Run
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.report.units import COST_TITLES, cost_label, with_prefix
+from nasfuse.report.window import metric_window
 from nasfuse.search.front import Candidate
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1c2733;max-width:1080px;margin:2.5rem auto;padding:0 1.2rem}
 h1{font-size:1.7rem;margin:0 0 .2rem}h2{font-size:1.15rem;margin:2.2rem 0 .5rem}
 p.lead{color:#52606d;margin:.2rem 0 1.4rem}table{border-collapse:collapse;width:100%;font-size:.92rem}
-th,td{text-align:left;padding:.35rem .7rem;border-bottom:1px solid #e4e7eb}td.n,th.n{text-align:right;
+th,td{text-align:left;padding:.35rem .7rem;border-bottom:1px solid #e4e7eb}td.n,th.n{text-align:right;white-space:nowrap;
 font-variant-numeric:tabular-nums}th{color:#52606d;font-weight:600}
 dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.8rem;margin:1rem 0}
 dt{color:#52606d;font-size:.82rem}dd{margin:0;font-size:1.15rem;font-weight:600}
@@ -45,7 +46,8 @@ def write_report(path: Path, run: Run) -> None:
         "<dl>" + "".join(f"<div><dt>{k}</dt><dd>{html.escape(v)}</dd></div>" for k, v in facts.items()) + "</dl>",
         _chart(run),
         f"<h2>Front</h2><p>Export one with <code>nasfuse export {html.escape(str(run.folder.root))} --trial N "
-        "-o recipe.yaml</code>. FLOPs are 2 x MACs.</p>",
+        "-o recipe.yaml</code>. The metric is the mean of n trainings with different seeds, sd their standard "
+        "deviation. FLOPs are 2 x MACs.</p>",
         _table(progress.front, objectives.metric, hand_made=True),
         "<h2>Hand-made designs</h2>",
         _table(hand_made, objectives.metric, hand_made=True),
@@ -76,16 +78,18 @@ def _chart(run: Run) -> str:
             mode="lines+markers" if on_front else "markers",
             line={"shape": "hv" if on_front else "linear", "width": 2},
             marker=marker,
+            error_y={"array": [c.metric_sd for c in members], "thickness": 1.2} if on_front else None,
             name=name,
             text=[_hover(c) for c in members],
             hovertemplate="%{text}<extra></extra>",
         )
+    window = metric_window(run.candidates, front, metric=objectives.metric)
     figure.update_layout(
         template="plotly_white",
         height=520,
         margin={"l": 60, "r": 20, "t": 20, "b": 60},
         xaxis={"type": "log", "title": {"text": COST_TITLES[objectives.cost]}, "exponentformat": "SI"},
-        yaxis={"title": {"text": f"{objectives.metric} (validation)"}},
+        yaxis={"title": {"text": f"{objectives.metric} (validation)"}, "range": window[0] if window else None},
         legend={"orientation": "h", "y": 1.04},
     )
     chart: str = figure.to_html(full_html=False, include_plotlyjs=True, config={"displaylogo": False})
@@ -105,7 +109,7 @@ def _table(candidates: Sequence[Candidate], metric: str, *, hand_made: bool) -> 
     if not candidates:
         return "<p>None.</p>"
     head = (
-        f"<tr><th class=n>trial<th class=n>{html.escape(metric)}<th class=n>MACs<th class=n>parameters"
+        f"<tr><th class=n>trial<th class=n>{html.escape(metric)}<th class=n>sd (n)<th class=n>MACs<th class=n>parameters"
         "<th class=n>latency<th class=n>activations<th>network</tr>"
     )
     rows = []
@@ -113,7 +117,8 @@ def _table(candidates: Sequence[Candidate], metric: str, *, hand_made: bool) -> 
         measured = candidate.measured
         name = f" <b>({html.escape(candidate.baseline)})</b>" if hand_made and candidate.baseline else ""
         rows.append(
-            f"<tr><td class=n>{candidate.trial}<td class=n>{measured.metric:.4f}<td class=n>{measured.macs:,}"
+            f"<tr><td class=n>{candidate.trial}<td class=n>{measured.metric:.4f}"
+            f"<td class=n>{candidate.metric_sd:.3f} ({len(candidate.trainings)})<td class=n>{measured.macs:,}"
             f"<td class=n>{measured.params:,}<td class=n>{with_prefix(measured.latency_s, 's')}"
             f"<td class=n>{cost_label('peak_bytes', measured.peak_bytes)}"
             f"<td>{html.escape(candidate.summary)}{name}</tr>"

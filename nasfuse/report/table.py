@@ -6,7 +6,7 @@ from typing import Any
 
 from nasfuse.config.metric import METRICS
 from nasfuse.experiment.reading import Run
-from nasfuse.search.front import Candidate, Objectives, front_of, to_row
+from nasfuse.search.front import COLUMNS, Candidate, Objectives, front_of, to_row
 
 
 def by_cost(run: Run, cost: str) -> tuple[Objectives, list[Candidate]]:
@@ -39,6 +39,6 @@ def write_csv(path: Path, front: list[Candidate]) -> None:
     """Writes the front as CSV, one operating point a row."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(to_row(front[0])) if front else ["trial"])
+        writer = csv.DictWriter(file, fieldnames=COLUMNS)
         writer.writeheader()
         writer.writerows(to_row(candidate) for candidate in front)

@@ -1,5 +1,7 @@
 """Numbers with units for people."""
 
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
+
 
 def with_prefix(value: float, unit: str) -> str:
     """Returns a number with three digits and an SI prefix.
@@ -9,9 +11,9 @@ def with_prefix(value: float, unit: str) -> str:
     >>> with_prefix(0.0007, "s")
     '700 µs'
     """
-    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ")):
-        if abs(value) >= factor:
-            return f"{value / factor:.3g} {prefix}{unit}" if abs(value / factor) < 999.5 else f"{value:.3g} {unit}"
+    for factor, prefix in _PREFIXES:
+        if abs(value) >= 0.9995 * factor:  # what rounds to 1000 takes the next prefix
+            return f"{float(f'{value / factor:.3g}'):g} {prefix}{unit}"
     return f"{value:.3g} {unit}"
 
 

@@ -1,8 +1,9 @@
 """The front of a study: its non-dominated operating points, and how much they are worth."""
 
 import math
+import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,13 @@ class Candidate:
     """One operating point of one finished trial.
 
     Attributes:
-        trial: Number of the trial.
+        trial: Number of the first trial with this recipe.
         point: Which of the trial's points.
-        measured: The point itself.
+        measured: The point itself; metric and MACs are means over all trainings of the recipe.
         summary: The network in one line.
         baseline: Name of the hand-made design, None for a suggestion.
+        trainings: Numbers of all trials with this recipe.
+        metric_sd: Standard deviation of the metric over them, 0 for one.
     """
 
     trial: int
@@ -31,6 +34,8 @@ class Candidate:
     measured: OperatingPoint
     summary: str
     baseline: str | None = None
+    trainings: tuple[int, ...] = ()
+    metric_sd: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -65,22 +70,35 @@ class Objectives:
         return METRICS[self.metric].sign * metric, math.log10(max(cost, 1e-9))
 
 
+def was_trained(trial: FrozenTrial) -> bool:
+    """Returns whether a trial has spent budget: it ended, and not for being no network or too costly."""
+    return trial.state in (TrialState.COMPLETE, TrialState.FAIL) and "recipe_hash" in trial.user_attrs
+
+
 def candidates_of(trials: Sequence[FrozenTrial]) -> list[Candidate]:
-    """Returns every operating point of the completed trials."""
-    found = []
+    """Returns every operating point of the completed trials; trainings of one recipe are one candidate."""
+    groups: dict[tuple[str, int], list[tuple[FrozenTrial, OperatingPoint]]] = {}
     for trial in trials:
         if trial.state is TrialState.COMPLETE:
             for index, plain in enumerate(trial.user_attrs["points"]):
-                found.append(
-                    Candidate(
-                        trial.number,
-                        index,
-                        OperatingPoint(**plain),
-                        trial.user_attrs["summary"],
-                        trial.user_attrs.get("baseline"),
-                    )
-                )
-    return found
+                key = (trial.user_attrs["recipe_hash"], index)
+                groups.setdefault(key, []).append((trial, OperatingPoint(**plain)))
+    return [_candidate(index, group) for (_, index), group in groups.items()]
+
+
+def _candidate(index: int, group: list[tuple[FrozenTrial, OperatingPoint]]) -> Candidate:
+    first, point = group[0]
+    metrics = [measured.metric for _, measured in group]
+    macs = statistics.fmean(measured.macs for _, measured in group)
+    return Candidate(
+        trial=first.number,
+        point=index,
+        measured=replace(point, metric=statistics.fmean(metrics), macs=round(macs)),
+        summary=first.user_attrs["summary"],
+        baseline=first.user_attrs.get("baseline"),
+        trainings=tuple(trial.number for trial, _ in group),
+        metric_sd=statistics.stdev(metrics) if len(metrics) > 1 else 0.0,
+    )
 
 
 def front_of(candidates: Sequence[Candidate], objectives: Objectives) -> list[Candidate]:
@@ -103,17 +121,23 @@ def knee_of(front: Sequence[Candidate], objectives: Objectives) -> Candidate:
     return front[knee(objectives.costs(front))]
 
 
+#: What `to_row` gives.
+COLUMNS = (
+    "trial",
+    "point",
+    "metric",
+    "metric_sd",
+    "trainings",
+    "macs",
+    "params",
+    "latency_s",
+    "peak_bytes",
+    "baseline",
+    "summary",
+)
+
+
 def to_row(candidate: Candidate) -> dict[str, Any]:
     """Returns the candidate as one flat row, for tables and CSV."""
-    measured = candidate.measured
-    return {
-        "trial": candidate.trial,
-        "point": candidate.point,
-        "metric": measured.metric,
-        "macs": measured.macs,
-        "params": measured.params,
-        "latency_s": measured.latency_s,
-        "peak_bytes": measured.peak_bytes,
-        "baseline": candidate.baseline,
-        "summary": candidate.summary,
-    }
+    values = {**vars(candidate.measured), **vars(candidate), "trainings": len(candidate.trainings)}
+    return {name: values[name] for name in COLUMNS}

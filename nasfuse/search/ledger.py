@@ -1,8 +1,10 @@
 """The ledger of a study: what is asked of Optuna and told to it. One process writes, the driver."""
 
 import math
+import textwrap
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +19,17 @@ from nasfuse.config.metric import METRICS
 from nasfuse.config.recipe import Recipe
 from nasfuse.config.study import StudyConfig
 from nasfuse.errors import NasfuseError, RunFolderError
-from nasfuse.search.front import Objectives
+from nasfuse.search.budget import Budget
+from nasfuse.search.front import Objectives, candidates_of, front_of, was_trained
+from nasfuse.search.mirror import Mirror
 from nasfuse.search.samplers import make_sampler
 from nasfuse.search.space import Space
 from nasfuse.seeds import derive_seed
 
 #: How often a trial whose worker or driver died is run again before it counts as failed.
 MAX_ATTEMPTS = 3
+
+_LONGEST_REASON = 1000
 
 #: Candidates in a row that may be too costly before the search gives up.
 MAX_REJECTIONS = 500
@@ -65,6 +71,7 @@ class Ledger:
         *,
         macs_of: Callable[[Recipe], int],
         reference: Callable[[], tuple[float, float]],
+        fingerprint: str = "",
     ) -> None:
         """Opens the study in `storage`, or starts it.
 
@@ -74,28 +81,44 @@ class Ledger:
             space: What to suggest.
             macs_of: MACs of a recipe, known without training.
             reference: Called once, when the study starts, for its reference point (metric, cost).
+            fingerprint: Of the data.
+
+        Raises:
+            RunFolderError: The storage holds another study of this name, or one of other data.
         """
         self._config = study
         self._space = space
         self._macs_of = macs_of
         maximize = METRICS[study.metric].direction == "maximize"
+        self._budget = Budget.from_config(study.budget)
+        self._mirror = Mirror(storage, study.name)
         self._study = optuna.create_study(
-            storage=storage,
+            storage=self._mirror,
             study_name=study.name,
             directions=["maximize" if maximize else "minimize", "minimize"],
             load_if_exists=True,
             sampler=make_sampler(study.sampler, 0),
         )
+        self._check_same("study", study.hash, "another study of this name; rename one or use another storage")
+        self._check_same("data", fingerprint, "trials on other data, the file has changed; start anew with another -o")
         if "reference" not in self._study.user_attrs:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 self._study.set_metric_names([study.metric, f"log10_{study.cost}"])
-            for name, parameters in space.baselines.items():
-                self._study.enqueue_trial(parameters, user_attrs={"baseline": name}, skip_if_exists=True)
             self._study.set_user_attr("reference", list(reference()))
+        begun = {trial.user_attrs.get("baseline") for trial in self.trials()}
+        for name, parameters in space.baselines.items():
+            if name not in begun:
+                self._study.enqueue_trial(parameters, user_attrs={"baseline": name})
         self._orphans = [t.number for t in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
         self._earlier_s = float(self._study.user_attrs.get("seconds", 0.0))
         self._started: float | None = None
+
+    def _check_same(self, key: str, now: str, what: str) -> None:
+        if self._study.user_attrs.get(key, now) != now:
+            raise RunFolderError(f"the storage of study {self._config.name} holds {what}")
+        if key not in self._study.user_attrs:
+            self._study.set_user_attr(key, now)
 
     @property
     def seconds(self) -> float:
@@ -106,6 +129,13 @@ class Ledger:
     def objectives(self) -> Objectives:
         """The study's objectives with their reference point."""
         return objectives_of(self._study)
+
+    def wants_more(self, *, running: int) -> bool:
+        """Returns whether a further trial should start beside those that run."""
+        return self._budget.share(trainings=self._trainings() + running, seconds=self.seconds) < 1
+
+    def _trainings(self) -> int:
+        return sum(was_trained(trial) for trial in self.trials())
 
     def trials(self) -> list[FrozenTrial]:
         """Returns all trials of the study."""
@@ -129,10 +159,12 @@ class Ledger:
             self._study.sampler = make_sampler(
                 self._config.sampler, derive_seed(self._config.seed, "sampler", len(self.trials()))
             )
+            self._enqueue_repetition()
             start = time.perf_counter()
             trial = self._study.ask()
             parameters = self._space.suggest(trial)
-            trial.set_user_attr("suggestion_s", round(time.perf_counter() - start, 5))
+            if not trial.user_attrs:  # neither hand-made nor repeated
+                trial.set_user_attr("suggestion_s", round(time.perf_counter() - start, 5))
             assignment = self._accept(trial, parameters)
             if assignment is not None:
                 return assignment
@@ -142,12 +174,13 @@ class Ledger:
         )
 
     def finish(self, number: int, measurements: Measurements) -> None:
-        """Records what trial `number` measured; a value that is not finite makes it failed."""
+        """Records what trial `number` measured; without a point, or with a value that is not finite, it failed."""
+        problem = _problem_of(measurements)
+        if problem is not None:
+            self.fail(number, problem)
+            return
         main = measurements.points[0]
         values = [main.metric, math.log10(max(getattr(main, self._config.cost), 1e-9))]
-        if not all(math.isfinite(value) for value in values):
-            self.fail(number, f"the measurements are not finite: {self._config.metric} {main.metric}")
-            return
         plain = measurements.to_plain()
         self._set(number, "points", plain["points"])
         self._set(number, "record", plain["record"])
@@ -156,20 +189,40 @@ class Ledger:
 
     def fail(self, number: int, reason: str) -> None:
         """Records that trial `number` has no result, and why; the search goes on."""
-        self._set(number, "reason", reason)
+        self._set(number, "reason", textwrap.shorten(reason, _LONGEST_REASON, placeholder=" ..."))
         self._study.tell(number, state=TrialState.FAIL)
 
+    def _enqueue_repetition(self) -> None:
+        """Lets the next trial be a further training of an unconfirmed member of the front, if it is time."""
+        trials = self.trials()
+        repetitions = sum("repeat_of" in trial.user_attrs for trial in trials)
+        if any(trial.state is TrialState.WAITING for trial in trials) or not self._budget.may_repeat(
+            trainings=self._trainings(), repetitions=repetitions, seconds=self.seconds
+        ):
+            return
+        running = Counter(t.user_attrs.get("repeat_of") for t in trials if t.state is TrialState.RUNNING)
+        members = [
+            (len(member.trainings) + running[member.trial], -index, member.trial)
+            for index, member in enumerate(front_of(candidates_of(trials), self.objectives))
+        ]
+        fewest, _, number = min(members, default=(self._budget.repeats, 0, 0))
+        if fewest < self._budget.repeats:
+            first = trials[number]
+            name = {"baseline": first.user_attrs["baseline"]} if "baseline" in first.user_attrs else {}
+            self._study.enqueue_trial(first.params, user_attrs={**name, "repeat_of": number})
+
+    def _id(self, number: int) -> int:
+        return self._mirror.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+
     def _set(self, number: int, key: str, value: Any) -> None:
-        storage = self._study._storage
-        trial_id = storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
-        storage.set_trial_user_attr(trial_id, key, value)
+        self._mirror.set_trial_user_attr(self._id(number), key, value)
 
     def _accept(self, trial: Trial, parameters: dict[str, Any]) -> Assignment | None:
         try:
             recipe = self._space.recipe(parameters)
             macs = self._macs_of(recipe)
         except NasfuseError as error:
-            self.fail(trial.number, f"no valid network: {' '.join(str(error).split())}")
+            self.fail(trial.number, f"no valid network: {error}")
             return None
         trial.set_user_attr("summary", recipe.summary)
         trial.set_user_attr("recipe_hash", recipe.hash)
@@ -180,19 +233,29 @@ class Ledger:
             trial.set_user_attr("reason", f"{macs} MACs are above max_macs {limit}")
             self._study.tell(trial.number, state=TrialState.PRUNED)
             return None
+        self._mirror.publish(trial._trial_id)
         seed = derive_seed(self._config.seed, "trial", trial.number)
         return Assignment(trial.number, seed, recipe, trial.user_attrs.get("baseline"))
 
     def _adopt(self, number: int) -> Assignment | None:
         """Takes over a trial that was running when its driver died."""
-        trial_id = self._study._storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
-        trial = Trial(self._study, trial_id)
+        trial = Trial(self._study, self._id(number))
         attempts = int(trial.user_attrs.get("attempts", 1)) + 1
         if attempts > MAX_ATTEMPTS:
             self.fail(number, f"its process died {MAX_ATTEMPTS} times")
             return None
         trial.set_user_attr("attempts", attempts)
         return self._accept(trial, self._space.suggest(trial))
+
+
+def _problem_of(measurements: Measurements) -> str | None:
+    if not measurements.points:
+        return "it measured no operating point"
+    for point in measurements.points:
+        for name, value in point.to_plain().items():
+            if isinstance(value, int | float) and not math.isfinite(value):
+                return f"the measurements are not finite: {name} is {value}"
+    return None
 
 
 def objectives_of(study: optuna.Study) -> Objectives:

@@ -1,5 +1,6 @@
 """Parameters: the fields of a space, written out for the modalities of one data set."""
 
+import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import BaseTrial
 
 #: How a route is written as one value of a categorical parameter.
 ROUTE_SEPARATOR = "+"
@@ -66,6 +68,16 @@ class Parameter:
     default: Any
     when: tuple[Condition, ...] = field(default=())
 
+    def draw(self, trial: BaseTrial) -> Any:
+        """Returns the value that `trial` draws."""
+        drawn = self.distribution
+        if isinstance(drawn, CategoricalDistribution):
+            return trial.suggest_categorical(self.name, drawn.choices)
+        if isinstance(drawn, IntDistribution):
+            return trial.suggest_int(self.name, drawn.low, drawn.high, step=drawn.step, log=drawn.log)
+        assert isinstance(drawn, FloatDistribution)
+        return trial.suggest_float(self.name, drawn.low, drawn.high, step=drawn.step, log=drawn.log)
+
     def exists(self, known: Mapping[str, Any]) -> bool:
         """Returns whether the parameter exists beside the values `known`."""
         return all(condition.holds(known) for condition in self.when)
@@ -75,6 +87,8 @@ class Parameter:
         if isinstance(self.distribution, CategoricalDistribution):
             return value in self.distribution.choices
         if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if isinstance(self.distribution, IntDistribution) and not isinstance(value, int):
             return False
         return bool(self.distribution._contains(float(value)))
 
@@ -99,6 +113,22 @@ def _cycle(waiting: dict[str, Parameter]) -> list[str]:
         if following in path:
             return [*path[path.index(following) :], following]
         path.append(following)
+
+
+def middle(distribution: BaseDistribution) -> Any:
+    """Returns the first choice, or the middle of a range (of its logarithm for a log range).
+
+    >>> middle(IntDistribution(1, 4)), middle(FloatDistribution(0.01, 1.0, log=True))
+    (2, 0.1)
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0]
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    value = math.sqrt(low * high) if distribution.log else (low + high) / 2
+    if step is not None:
+        value = low + step * math.floor((value - low) / step)
+    return int(value) if isinstance(distribution, IntDistribution) else value
 
 
 def integer(low: int, high: int, *, log: bool, step: float | None) -> IntDistribution:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from nasfuse.search.front import Candidate, Objectives, best, candidates_of, front_of
+from nasfuse.search.front import Candidate, Objectives, best, candidates_of, front_of, was_trained
 
 _NAMES = {
     TrialState.COMPLETE: "complete",
@@ -24,6 +24,7 @@ class Progress:
 
     Attributes:
         states: Trials by state: complete, running, waiting, failed, over_max_macs.
+        done: Trainings that have ended, well or not; draws that were no valid network are not among them.
         epochs_spent: Of all completed trainings.
         epochs_saved: That early stopping did not run.
         hypervolume: Of the front, in metric x decades of cost.
@@ -35,6 +36,7 @@ class Progress:
     """
 
     states: dict[str, int]
+    done: int
     epochs_spent: int
     epochs_saved: int
     hypervolume: float
@@ -54,6 +56,7 @@ def summarise(trials: Sequence[FrozenTrial], objectives: Objectives) -> Progress
     waits = [trial.user_attrs["suggestion_s"] for trial in trials if "suggestion_s" in trial.user_attrs]
     return Progress(
         states={name: counts.get(name, 0) for name in _NAMES.values()},
+        done=sum(was_trained(trial) for trial in trials),
         epochs_spent=sum(record["epochs"] for record in records),
         epochs_saved=sum(record["epochs_asked"] - record["epochs"] for record in records),
         hypervolume=objectives.hypervolume(candidates),

@@ -1,9 +1,10 @@
 """The search space of one study: what to suggest, and how suggestions become recipes."""
 
-import math
+import difflib
+import typing
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import BaseTrial
@@ -19,16 +20,21 @@ from nasfuse.search.parameters import (
     Condition,
     Parameter,
     integer,
+    middle,
     order,
     real,
     set_path,
 )
+from nasfuse.search.streams import PREFIX, WILDCARD, Streams, stream_of
 
-_WILDCARD = "network.streams.*."
 
+@dataclass(frozen=True)
+class _Field:
+    """One path of the space: its key and entry in the file, and what it is drawn from."""
 
-class _Suggests(Protocol):
-    def suggest(self, parameter: Parameter) -> Any: ...
+    key: str
+    entry: FieldConfig
+    distribution: BaseDistribution
 
 
 class Space:
@@ -36,7 +42,8 @@ class Space:
 
     Attributes:
         parameters: In an order in which each stands after those it depends on.
-        baselines: Name to the complete parameters of a hand-made design.
+        baselines: Name to the complete parameters of a hand-made design. One that contradicts what the study
+            fixes is left out, as is one that comes to the same as an earlier one.
     """
 
     def __init__(
@@ -60,21 +67,20 @@ class Space:
         Raises:
             ConfigError: With all problems at once.
         """
-        self._modalities = {modality.name: modality for modality in modalities}
+        self._config = config
+        self._streams = Streams(modalities)
         self._base = dict(base)
         self._problems: list[Problem] = []
-        self._fixed = self._expand_fixed({**config.fixed, **(fixed or {})})
+        self._fixed_by_study = self._expand_fixed(fixed or {})
+        self._fixed = {**self._expand_fixed(config.fixed), **self._fixed_by_study}
         drawn = self._expand_fields(config)
-        self._known = self._known_without_drawing(drawn)
-        self.parameters, cycle = order(self._with_conditions(config, drawn))
+        self._known = self._known_without_drawing()
+        self.parameters, cycle = order([self._parameter(path, field, drawn) for path, field in drawn.items()])
         if cycle:
             self._complain(f"fields.{cycle[0]}.when", f"these fields depend on each other: {' -> '.join(cycle)}")
-        self.baselines: dict[str, dict[str, Any]] = {}
-        if not cycle:
-            for name, values in config.baselines.items():
-                self.baselines.update(self._baseline(name, values))
+        self.baselines = {} if cycle else self._complete_baselines()
         if self._problems:
-            raise ConfigError(source, self._problems)
+            raise ConfigError(source, dict.fromkeys(self._problems))
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """Returns the parameters that `trial` draws, only those that exist beside one another."""
@@ -82,8 +88,7 @@ class Space:
         drawn: dict[str, Any] = {}
         for parameter in self.parameters:
             if parameter.exists(known):
-                value = _draw(trial, parameter)
-                known[parameter.name] = drawn[parameter.name] = value
+                known[parameter.name] = drawn[parameter.name] = parameter.draw(trial)
         return drawn
 
     def recipe(self, parameters: Mapping[str, Any]) -> Recipe:
@@ -96,7 +101,7 @@ class Space:
         for path, value in {**self._fixed, **parameters}.items():
             set_path(tree, path, value)
         network = tree["network"]
-        route = str(network.get("route", ROUTE_SEPARATOR.join(self._modalities))).split(ROUTE_SEPARATOR)
+        route = str(network.get("route", self._streams.route("all"))).split(ROUTE_SEPARATOR)
         network["route"] = route
         given = network.get("streams", {})
         network["streams"] = {name: self._stream(name, given.get(name, {}), parameters) for name in route}
@@ -106,8 +111,8 @@ class Space:
         return Recipe.parse(tree, source="the drawn recipe")
 
     def _stream(self, name: str, given: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-        stream = {"encoder": self._known[f"network.streams.{name}.encoder"], **given}
-        return self._without_foreign(f"network.streams.{name}", str(stream["encoder"]), stream, parameters)
+        stream = {"encoder": self._known[f"{PREFIX}{name}.encoder"], **given}
+        return self._without_foreign(f"{PREFIX}{name}", str(stream["encoder"]), stream, parameters)
 
     def _without_foreign(
         self, path: str, tag: str, values: dict[str, Any], parameters: Mapping[str, Any]
@@ -122,220 +127,229 @@ class Space:
     def _complain(self, where: str, what: str) -> None:
         self._problems.append(Problem(where, what))
 
-    def _paths(self, path: str, kinds: Sequence[str] | None = None) -> Iterator[tuple[str, Modality | None]]:
-        """Yields the path for each stream that `*` stands for."""
-        if not path.startswith(_WILDCARD):
-            yield path, self._modalities.get(path.split(".")[2]) if path.startswith("network.streams.") else None
-            return
-        for name, modality in self._modalities.items():
-            if kinds is None or modality.kind in kinds:
-                yield path.replace("*", name), modality
-
     def _is_field(self, path: str, where: str) -> bool:
-        parts = path.split(".")
-        if parts[0] in ("data", "metric"):
+        if path.split(".")[0] in ("data", "metric"):
             self._complain(where, f"{path} is set by the study, not by a space; remove it")
             return False
-        if path.startswith("network.streams.") and len(parts) > 2 and parts[2] not in {*self._modalities, "*"}:
-            self._complain(where, f"the data has no modality {parts[2]!r}; {nearest(parts[2], self._modalities)}")
+        stream = stream_of(path)
+        if stream is not None and stream != "*" and stream not in self._streams.modalities:
+            self._complain(where, f"the data has no modality {stream!r}; {nearest(stream, self._streams.modalities)}")
             return False
-        generic = ".".join(["network", "streams", "*", *parts[3:]]) if path.startswith("network.streams.") else path
+        generic = path if stream is None else path.replace(f"{PREFIX}{stream}.", WILDCARD, 1)
         leaves = [known for known in known_paths(Recipe) if known.startswith(("network.", "training."))]
         if generic not in leaves:
             self._complain(where, f"no recipe has a field {path}; {_nearest_path(generic, leaves)}")
             return False
         return True
 
+    def _takes(self, path: str, value: Any) -> bool:
+        """Returns whether the recipe field at `path` takes `value`."""
+        return accepts(Recipe, path.replace("*", next(iter(self._streams.modalities))), value)
+
+    def _suits(self, where: str, path: str, value: Any) -> bool:
+        """Returns whether the modality can have `value`; complains where the user named that modality."""
+        fits = self._streams.suits(path, value)
+        if not fits and WILDCARD not in where:
+            kind = self._streams.modalities[path.split(".")[2]].kind
+            self._complain(
+                where, f"the encoder of a modality of kind {kind} must be one of {', '.join(ENCODERS[kind])}"
+            )
+        return fits
+
+    def _route(self, where: str, value: Any) -> str:
+        for name in self._streams.strangers(value):
+            self._complain(where, f"the data has no modality {name!r}; {nearest(name, self._streams.modalities)}")
+        return self._streams.route(value)
+
     def _expand_fixed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns concrete path to value; a path that names a stream wins over `*`."""
         fixed: dict[str, Any] = {}
-        for path, value in values.items():
+        for path, value in sorted(values.items(), key=lambda item: "*" not in item[0]):
             where = f"fixed.{path}"
             if not self._is_field(path, where):
                 continue
             if path == ROUTE:
                 value = self._route(where, value)
-            elif not accepts(Recipe, path.replace("*", next(iter(self._modalities))), value):
+            elif not self._takes(path, value):
                 self._complain(where, f"{value!r} is not a value of this field; see docs/spaces.md")
                 continue
-            for concrete, modality in self._paths(path):
-                if not (concrete.endswith(".encoder") and modality and value not in ENCODERS[modality.kind]):
-                    fixed[concrete] = value
+            fixed |= {one: value for one in self._streams.paths(path) if self._suits(where, one, value)}
         return fixed
 
-    def _expand_fields(self, config: SpaceConfig) -> dict[str, tuple[str, FieldConfig, BaseDistribution]]:
-        """Returns concrete path to (its key in the file, its entry, its distribution), explicit paths last."""
-        drawn: dict[str, tuple[str, FieldConfig, BaseDistribution]] = {}
+    def _expand_fields(self, config: SpaceConfig) -> dict[str, _Field]:
+        """Returns concrete path to field, in the order of the file; a path that names a stream wins over `*`."""
+        drawn: dict[str, _Field] = {}
         for key, entry in sorted(config.fields.items(), key=lambda item: "*" not in item[0]):
             where = f"fields.{key}"
             if not self._is_field(key, where):
                 continue
             if entry.kinds is not None and "*" not in key:
-                self._complain(f"{where}.kinds", "kinds needs a field of every stream (network.streams.*)")
-            for path, modality in self._paths(key, entry.kinds):
+                self._complain(f"{where}.kinds", f"kinds needs a field of every stream ({WILDCARD}...)")
+            for path in self._streams.paths(key, entry.kinds):
                 if path not in self._fixed:
-                    distribution = self._distribution(where, path, entry, modality)
+                    distribution = self._distribution(where, path, entry)
                     if distribution is not None:
-                        drawn[path] = (key, entry, distribution)
-        return {path: drawn[path] for path in self._in_file_order(config, drawn)}
+                        drawn[path] = _Field(key, entry, distribution)
+        in_file_order = dict.fromkeys(path for key in config.fields for path in self._streams.paths(key))
+        return {path: drawn[path] for path in in_file_order if path in drawn}
 
-    def _in_file_order(self, config: SpaceConfig, drawn: Mapping[str, Any]) -> list[str]:
-        paths = [path for key in config.fields for path, _ in self._paths(key)]
-        return [path for path in dict.fromkeys(paths) if path in drawn]
-
-    def _distribution(
-        self, where: str, path: str, entry: FieldConfig, modality: Modality | None
-    ) -> BaseDistribution | None:
+    def _distribution(self, where: str, path: str, entry: FieldConfig) -> BaseDistribution | None:
         if entry.subsets:
             if path != ROUTE:
                 self._complain(where, f"only {ROUTE} can have subsets; use choices")
                 return None
-            names = list(self._modalities)
-            sizes = range(1, len(names) + 1)
-            routes = [ROUTE_SEPARATOR.join(chosen) for size in sizes for chosen in combinations(names, size)]
-            return CategoricalDistribution(routes)
+            return CategoricalDistribution(self._streams.routes())
         if entry.choices is not None:
-            return self._choices(where, path, entry.choices, modality)
+            return self._choices(where, path, entry.choices)
         bounds = entry.integers or entry.floats
         assert bounds is not None
         for bound in bounds:
-            if not accepts(Recipe, path, bound):
+            if not self._takes(path, bound):
                 self._complain(where, f"{bound!r} is not a value of this field; change the range")
                 return None
         if entry.integers is not None:
             return integer(*entry.integers, log=entry.log, step=entry.step)
         return real(*bounds, log=entry.log, step=entry.step)
 
-    def _choices(
-        self, where: str, path: str, choices: Sequence[Any], modality: Modality | None
-    ) -> BaseDistribution | None:
+    def _choices(self, where: str, path: str, choices: Sequence[Any]) -> BaseDistribution | None:
         if path == ROUTE:
-            return CategoricalDistribution([self._route(where, choice) for choice in choices])
-        bad = [choice for choice in choices if not _accepts_choice(path, choice)]
+            return CategoricalDistribution(list(dict.fromkeys(self._route(where, choice) for choice in choices)))
+        bad = [choice for choice in choices if not self._takes(path, choice)]
         if bad:
             hint = "; it is one of " + ", ".join(_tags(path)) if _tags(path) else "; change it"
             self._complain(f"{where}.choices", f"{bad[0]!r} is not a value of this field{hint}")
             return None
-        if path.endswith(".encoder") and modality is not None:
-            choices = [choice for choice in choices if choice in ENCODERS[modality.kind]]
-        return CategoricalDistribution(list(choices)) if choices else None
+        suitable = [choice for choice in choices if self._suits(where, path, choice)]
+        return CategoricalDistribution(suitable) if suitable else None
 
-    def _route(self, where: str, value: Any) -> str:
-        """Returns a route as one word; `all` is every modality."""
-        if value == "all":
-            return ROUTE_SEPARATOR.join(self._modalities)
-        names = value if isinstance(value, list) else str(value).split(ROUTE_SEPARATOR)
-        for name in names:
-            if name not in self._modalities:
-                self._complain(where, f"the data has no modality {name!r}; {nearest(str(name), self._modalities)}")
-        return ROUTE_SEPARATOR.join(name for name in self._modalities if name in names)
-
-    def _known_without_drawing(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
+    def _known_without_drawing(self) -> dict[str, Any]:
         known = dict(self._fixed)
-        known.setdefault(ROUTE, ROUTE_SEPARATOR.join(self._modalities))
-        for name, modality in self._modalities.items():
-            known.setdefault(f"network.streams.{name}.encoder", ENCODERS[modality.kind][0])
+        known.setdefault(ROUTE, self._streams.route("all"))
+        for name, modality in self._streams.modalities.items():
+            known.setdefault(f"{PREFIX}{name}.encoder", ENCODERS[modality.kind][0])
         return known
 
-    def _with_conditions(
-        self, config: SpaceConfig, drawn: Mapping[str, tuple[str, FieldConfig, BaseDistribution]]
-    ) -> list[Parameter]:
-        parameters = []
-        for path, (key, entry, distribution) in drawn.items():
-            stream = path.split(".")[2] if path.startswith("network.streams.") else ""
-            conditions = []
-            for name, wanted in entry.when.items():
-                concrete = name.replace("*", stream)
-                if concrete not in drawn and concrete not in self._known:
-                    self._unknown_condition(f"fields.{key}.when", name, config)
-                conditions.append(_condition(concrete, wanted, stream))
-            default = entry.default if entry.default is not None else _middle(distribution)
-            parameter = Parameter(path, distribution, default, tuple(conditions))
-            if not parameter.allows(default):
-                self._complain(f"fields.{key}.default", f"{default!r} is not in the distribution; change one of them")
-            parameters.append(parameter)
-        return parameters
+    def _parameter(self, path: str, field: _Field, drawn: Mapping[str, _Field]) -> Parameter:
+        conditions = tuple(
+            self._condition(f"fields.{field.key}.when", name, wanted, path=path, drawn=drawn)
+            for name, wanted in field.entry.when.items()
+        )
+        default = field.entry.default
+        if default is None or not self._streams.suits(path, default):
+            default = middle(field.distribution)
+        elif path == ROUTE:
+            default = self._route(f"fields.{field.key}.default", default)
+        parameter = Parameter(path, field.distribution, default, conditions)
+        if not parameter.allows(default):
+            self._complain(f"fields.{field.key}.default", f"{default!r} is not in the distribution; change one of them")
+        return parameter
 
-    def _unknown_condition(self, where: str, name: str, config: SpaceConfig) -> None:
-        if name not in config.fields and name not in config.fixed:
-            self._complain(where, f"{name} is no field of this space; {_nearest_path(name, list(config.fields))}")
+    def _condition(self, where: str, name: str, wanted: Any, *, path: str, drawn: Mapping[str, _Field]) -> Condition:
+        stream = stream_of(path)
+        if stream is None and ("*" in name or (isinstance(wanted, Mapping) and wanted.get("has") == "*")):
+            self._complain(where, "* stands for the stream of the field itself, and this field has none; name a stream")
+            return Condition(name)
+        concrete = name.replace("*", stream or "")
+        is_known = concrete in drawn or concrete in self._known or name in {**self._config.fields, **self._config.fixed}
+        if not is_known:
+            self._complain(where, f"{name} is no field of this space; {_nearest_path(name, list(self._config.fields))}")
+            return Condition(concrete)
+        if isinstance(wanted, Mapping):
+            return self._condition_on_size(where, concrete, wanted, stream=stream)
+        values = tuple(wanted) if isinstance(wanted, tuple | list) else (wanted,)
+        if concrete == ROUTE:
+            return Condition(concrete, values=tuple(self._route(where, value) for value in values))
+        for value in values:
+            if not self._takes(concrete, value):
+                self._complain(where, f"{value!r} is not a value of {name}; change it")
+        return Condition(concrete, values=values)
 
-    def _baseline(self, name: str, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        if values.get(ROUTE) == "each":
-            found: dict[str, dict[str, Any]] = {}
-            for modality in self._modalities:
-                found[f"{name}: {modality}"] = self._complete(name, {**values, ROUTE: modality})
-            return found
-        return {name: self._complete(name, values)}
+    def _condition_on_size(self, where: str, name: str, wanted: Mapping[str, Any], *, stream: str | None) -> Condition:
+        has, least = wanted.get("has"), wanted.get("at_least")
+        if has is not None:
+            has = stream if has == "*" else has
+            if name != ROUTE:
+                self._complain(where, f"only {ROUTE} can have a stream; give values of {name} instead")
+            else:
+                self._route(where, has)
+        if least is not None and name != ROUTE and not any(self._takes(name, size) for size in (1, 0.5, 2**6)):
+            self._complain(where, f"{name} is no number, so at_least means nothing; give values instead")
+        return Condition(name, has=has, at_least=least)
 
-    def _complete(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        where = f"baselines.{name}"
-        parameters = {parameter.name: parameter for parameter in self.parameters}
-        chosen: dict[str, Any] = {}
-        for path, value in values.items():
-            if path == ROUTE:
-                value = self._route(f"{where}.{path}", value)
-            concrete = [one for one, _ in self._paths(path) if one in parameters]
-            if not concrete and not self._is_settled(path):
-                self._complain(f"{where}.{path}", f"no field of this space; {_nearest_path(path, list(parameters))}")
-            for one in concrete:
-                if parameters[one].allows(value):
-                    chosen[one] = value
-                elif not (path.startswith(_WILDCARD) and path.endswith(".encoder")):
-                    self._complain(f"{where}.{path}", f"{value!r} is not in the distribution of {one}; change one")
+    def _complete_baselines(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for name, values in self._config.baselines.items():
+            for label, one in self._single_routes(name, values):
+                complete = self._complete(f"baselines.{name}", one)
+                if complete is not None and complete not in found.values():
+                    found[label] = complete
+        return found
+
+    def _single_routes(self, name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        if values.get(ROUTE) != "each":
+            yield name, values
+            return
+        for modality in self._streams.modalities:
+            yield f"{name}: {modality}", {**values, ROUTE: modality}
+
+    def _complete(self, where: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Returns all parameters of a hand-made design, None where the study's fixed values contradict it."""
+        chosen = self._chosen(where, values)
+        if chosen is None:
+            return None
         known = dict(self._known)
         complete: dict[str, Any] = {}
         for parameter in self.parameters:
             if parameter.exists(known):
                 value = chosen.get(parameter.name, parameter.default)
                 known[parameter.name] = complete[parameter.name] = value
+        if not self._problems:
+            try:
+                self.recipe(complete)
+            except ConfigError as error:
+                self._complain(where, f"no valid network: {'; '.join(str(problem) for problem in error.problems)}")
         return complete
 
-    def _is_settled(self, path: str) -> bool:
-        """Returns whether a baseline may name `path` although nothing is drawn there."""
-        return any(one in self._known for one, _ in self._paths(path))
+    def _chosen(self, where: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Returns what a baseline says, by concrete path."""
+        parameters = {parameter.name: parameter for parameter in self.parameters}
+        route = self._streams.route(values.get(ROUTE, self._known[ROUTE])).split(ROUTE_SEPARATOR)
+        chosen: dict[str, Any] = {}
+        for path, value in values.items():
+            here = f"{where}.{path}"
+            value = self._route(here, value) if path == ROUTE else value
+            paths = self._streams.paths(path)
+            is_known = path in self._config.fields or any(one in parameters or one in self._known for one in paths)
+            if not is_known:
+                self._complain(here, f"no field of this space; {_nearest_path(path, list(parameters))}")
+            elif path != ROUTE and not self._takes(path, value):
+                self._complain(here, f"{value!r} is not a value of this field; change it")
+                continue
+            for one in (one for one in paths if self._suits(here, one, value)):
+                if one in parameters:
+                    chosen[one] = value
+                    if not parameters[one].allows(value):
+                        self._complain(here, f"{value!r} is not in the distribution of {one}; change one")
+                elif one.startswith("network.") and stream_of(one) in (None, *route):
+                    if value != self._known.get(one, value) and not self._is_overruled(here, one, value):
+                        return None
+        return chosen
 
-
-def _condition(name: str, wanted: Any, stream: str) -> Condition:
-    if isinstance(wanted, Mapping):
-        has = wanted.get("has")
-        at_least = wanted.get("at_least")
-        return Condition(name, has=stream if has == "*" else has, at_least=at_least)
-    return Condition(name, values=tuple(wanted) if isinstance(wanted, tuple | list) else (wanted,))
-
-
-def _draw(trial: BaseTrial, parameter: Parameter) -> Any:
-    distribution = parameter.distribution
-    if isinstance(distribution, CategoricalDistribution):
-        return trial.suggest_categorical(parameter.name, distribution.choices)
-    suggest = trial.suggest_int if type(distribution).__name__ == "IntDistribution" else trial.suggest_float
-    options = {"log": distribution.log, "step": distribution.step}  # type: ignore[attr-defined]
-    return suggest(parameter.name, distribution.low, distribution.high, **options)  # type: ignore[attr-defined]
-
-
-def _middle(distribution: BaseDistribution) -> Any:
-    """Returns the first choice, or the middle of a range (of its logarithm for a log range)."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[0]
-    low, high = distribution.low, distribution.high  # type: ignore[attr-defined]
-    middle = math.sqrt(low * high) if distribution.log else (low + high) / 2  # type: ignore[attr-defined]
-    if distribution.step is not None:  # type: ignore[attr-defined]
-        step = distribution.step  # type: ignore[attr-defined]
-        middle = low + step * math.floor((middle - low) / step)
-    return int(middle) if isinstance(low, int) else middle
+    def _is_overruled(self, where: str, path: str, value: Any) -> bool:
+        """Complains where a baseline contradicts what is not drawn, unless the study has decided that."""
+        if path in self._fixed_by_study:
+            return False
+        self._complain(where, f"{value!r} contradicts {path}, which is {self._known[path]!r} in this space; change one")
+        return True
 
 
 def _tags(path: str) -> list[str]:
     """Returns the kinds that a discriminator field such as `network.fusion.kind` can take."""
-    return [tag for annotation in types_at(Recipe, path) for tag in getattr(annotation, "__args__", ())]
-
-
-def _accepts_choice(path: str, choice: Any) -> bool:
-    return accepts(Recipe, path, choice)
+    kinds = [annotation for annotation in types_at(Recipe, path) if typing.get_origin(annotation) is typing.Literal]
+    return [str(tag) for kind in kinds for tag in typing.get_args(kind)]
 
 
 def _nearest_path(path: str, known: list[str]) -> str:
     """Returns a hint that compares the last parts first: they are what is usually misspelt."""
-    import difflib
-
     close = difflib.get_close_matches(path, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else "see docs/spaces.md for the fields"

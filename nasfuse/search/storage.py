@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import OptunaError
 from optuna.storages import RDBStorage
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
@@ -33,11 +34,19 @@ def open_storage(url: str) -> RDBStorage:
         if is_sqlite:
             event.listen(storage.engine, "connect", _use_write_ahead_log)
             storage.engine.dispose()  # so that every connection from now on is tuned
+            _check_pages(storage)
         storage.get_all_studies()
-    except (SQLAlchemyError, RuntimeError, OSError, ImportError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (SQLAlchemyError, OptunaError, RuntimeError, OSError, ImportError, ValueError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
         raise RunFolderError(f"cannot open the study's storage {url}: {reason}; check the file or the URL") from error
     return storage
+
+
+def _check_pages(storage: RDBStorage) -> None:
+    with storage.engine.connect() as connection:
+        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if found != "ok":
+        raise ValueError(f"the file is damaged: {' '.join(str(found).split())}")
 
 
 def _use_write_ahead_log(connection: Any, _record: Any) -> None:

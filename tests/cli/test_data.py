@@ -1,0 +1,96 @@
+"""`nasfuse data`."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def file(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "mine.npz",
+        sensors=rng.normal(size=(60, 4)).astype(np.float32),
+        photo=rng.integers(0, 255, (60, 8, 8)).astype(np.uint8),
+        y=np.arange(60) % 3,
+    )
+    return "mine.npz"
+
+
+def study(tmp_path, modalities="{sensors: vector, photo: image}", **data):
+    rest = "".join(f", {key}: {value}" for key, value in data.items())
+    (tmp_path / "s.yaml").write_text(
+        f"name: s\ndata: {{source: mine.npz, modalities: {modalities}{rest}}}\nspace: fusion\nbudget: {{trials: 1}}\n"
+    )
+    return "s.yaml"
+
+
+def test_list(nasfuse, tmp_path, monkeypatch, file):
+    assert nasfuse("data", "list", "--json").json == {
+        "shipped": ["digits"],
+        "folder": str(tmp_path / "no-data"),
+        "files": [],
+    }
+    assert "no .npz files in" in nasfuse("data", "list").out
+    monkeypatch.setenv("NASFUSE_DATA", str(tmp_path))
+    assert nasfuse("data", "list", "--json").json["files"] == [str(tmp_path / "mine.npz")]
+    assert "digits  shipped" in nasfuse("data", "list").out
+
+
+@pytest.mark.parametrize("source", ["digits", "studies/digits.yaml"])
+def test_check_of_what_is_shipped(nasfuse, source):
+    document = nasfuse("data", "check", source, "--json").json
+    assert document["modalities"] == ["left: image 1 x 8 x 4", "right: image 1 x 8 x 4"]
+    assert document["samples"] == "1437 train, 180 val, 180 test"
+    assert "in order" in nasfuse("data", "check", source).out
+
+
+def test_check_of_a_study_and_of_a_recipe(nasfuse, tmp_path, file):
+    by_study = nasfuse("data", "check", study(tmp_path), "--json").json
+    (tmp_path / "r.yaml").write_text(
+        "data: {source: mine.npz, modalities: {sensors: vector, photo: image}}\n"
+        "network: {route: [sensors], streams: {sensors: {encoder: mlp}}}\n"
+    )
+    assert nasfuse("data", "check", "r.yaml", "--json").json == by_study
+    assert by_study["task"] == "multiclass, 3 outputs"
+
+
+def test_an_undescribed_file_gets_a_suggestion(nasfuse, file, tmp_path):
+    ran = nasfuse("data", "check", file)
+    assert ran.code == 0
+    assert "sensors  float32 60 x 4" in ran.out
+    assert "sensors: vector" in ran.out
+    document = nasfuse("data", "check", file, "--json").json
+    assert document["arrays"]["photo"] == {"dtype": "uint8", "shape": [60, 8, 8]}
+    suggested = document["data"]["modalities"]
+    assert suggested == {"sensors": "vector", "photo": "image"}
+    assert nasfuse("data", "check", study(tmp_path, str(suggested).replace("'", "")), "--json").code == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("absent.npz", "no data set 'absent.npz'"),
+        ("digitz", "did you mean 'digits'"),
+        ("absent.yaml", "no such file: absent.yaml"),
+        ("bad.npz", "is not an .npz file of plain arrays"),
+        ("list.yaml", "the file must hold a YAML mapping"),
+    ],
+)
+def test_refusals(refuses, tmp_path, source, message):
+    (tmp_path / "bad.npz").write_bytes(b"rubbish")
+    (tmp_path / "list.yaml").write_text("- a\n")
+    assert message in refuses("data", "check", source)
+
+
+@pytest.mark.parametrize(
+    ("modalities", "data", "message"),
+    [
+        ("{}", {}, "mine.npz needs data.modalities"),
+        ("{sensor: vector}", {}, "has no array 'sensor' (data.modalities.sensor); did you mean 'sensors'?"),
+        ("{sensors: vector}", {"target": "labels"}, "has no array 'labels' (data.target)"),
+        ("{sensors: image}", {}, "sensors"),
+        ("{sensors: sound}", {}, "'sound' is not known; Known: image, sequence, vector"),
+    ],
+)
+def test_descriptions_that_do_not_fit(refuses, tmp_path, file, modalities, data, message):
+    assert message in refuses("data", "check", study(tmp_path, modalities, **data))

@@ -1,0 +1,64 @@
+"""`nasfuse export`."""
+
+import pytest
+
+from nasfuse.config.recipe import Recipe
+from nasfuse.experiment.run_folder import RunFolder
+
+
+@pytest.mark.parametrize(
+    ("options", "trial"),
+    [
+        ([], 4),
+        (["--pick", "best"], 4),
+        (["--pick", "knee"], 2),
+        (["--pick", "cheapest"], 0),
+        (["--max-macs", 5000], 2),
+        (["--min-metric", 0.6], 2),
+        (["--trial", 1], 1),
+    ],
+)
+def test_a_recipe_is_written(nasfuse, run_folder, tmp_path, options, trial):
+    ran = nasfuse("export", run_folder, *options, "-o", "new/r.yaml", "--json")
+    assert ran.code == 0
+    assert ran.json["trial"] == trial
+    assert ran.json["file"] == "new/r.yaml"
+    recipe = Recipe.load(tmp_path / "new" / "r.yaml")
+    assert recipe == RunFolder(run_folder).recipe(trial)
+    assert ran.json["recipe_hash"] == recipe.hash
+
+
+def test_text(nasfuse, run_folder):
+    out = nasfuse("export", run_folder, "-o", "r.yaml").out
+    assert "trial 4: accuracy 0.9500 (validation), 20,000 MACs" in out
+    assert "train it with: nasfuse train r.yaml" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--pick", "best", "--trial", 1], "give one of --pick, --max-macs, --min-metric and --trial, got several"),
+        (["--max-macs", 10, "--min-metric", 0], "give one of --pick, --max-macs, --min-metric and --trial"),
+        (["--max-macs", 99], "--max-macs 99: the cheapest network has 100 MACs; allow more"),
+        (["--min-metric", 1], "--min-metric 1.0: the best network reaches 0.9500; ask for less"),
+        (["--trial", 3], "--trial 3: it failed: ValueError: shape [3, /4]"),
+        (["--trial", 5], "--trial 5: it is not a finished trial of this run"),
+        (["--trial", 44], "--trial 44: it is not a finished trial of this run"),
+    ],
+)
+def test_refusals(refuses, run_folder, tmp_path, options, message):
+    (tmp_path / "r.yaml").write_text("mine")
+    assert message in refuses("export", run_folder, "-o", "r.yaml", *options)
+
+
+def test_no_run_folder(refuses):
+    assert "is not a run folder" in refuses("export", "absent", "-o", "r.yaml")
+
+
+def test_a_recipe_that_is_gone(refuses, run_folder):
+    (run_folder / "trials" / "4" / "recipe.yaml").unlink()
+    assert "no such file: " in refuses("export", run_folder, "-o", "r.yaml")
+
+
+def test_a_file_that_cannot_be_written(refuses, run_folder):
+    refuses("export", run_folder, "-o", run_folder)

@@ -1,0 +1,69 @@
+"""`nasfuse pareto` and `nasfuse report`."""
+
+import csv
+
+import pytest
+
+from nasfuse.config.recipe import Recipe
+
+
+def test_json(nasfuse, run_folder):
+    document = nasfuse("pareto", run_folder, "--json").json
+    assert document["study"] == "small"
+    assert document["metric"] == {"name": "accuracy", "direction": "maximize"}
+    assert len(document["reference"]) == 2
+    assert document["hypervolume"] == pytest.approx(4 * 0.4 + 3 * 0.4 + (6 - 4.30103) * 0.05)
+    assert [point["macs"] for point in document["front"]] == [100, 1000, 20_000], "ordered by MACs"
+    for point in document["front"]:
+        assert {"trial", "point", "metric", "macs", "params", "latency_s", "summary", "recipe"} <= set(point)
+        assert Recipe.parse(point["recipe"]).summary == point["summary"]
+
+
+def test_the_table(nasfuse, run_folder):
+    ran = nasfuse("pareto", run_folder)
+    assert ran.code == 0
+    assert "Front of small: 3 points, hypervolume 2." in ran.out
+    assert "*2" in ran.out, "the knee"
+    assert "(one [stream]: left)" in ran.out
+    assert "Best hand-made design: both, accuracy 0.9000 at 1,000 MACs (trial 2)" in ran.out
+    assert "FLOPs are 2 x MACs" in ran.out
+
+
+def test_files(nasfuse, run_folder, tmp_path):
+    ran = nasfuse("pareto", run_folder, "--csv", "new/front.csv", "--plot", "new/front.png", "--json")
+    assert ran.json["front"]
+    assert "wrote new/front.csv" in ran.sentence
+    assert "wrote new/front.png" in ran.sentence
+    with (tmp_path / "new" / "front.csv").open(newline="") as file:
+        assert [row["trial"] for row in csv.DictReader(file)] == ["0", "2", "4"]
+    assert (tmp_path / "new" / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("option", ["--csv", "--plot"])
+def test_a_file_that_cannot_be_written(refuses, run_folder, option):
+    assert "run" in refuses("pareto", run_folder, option, run_folder)
+    assert "study.yaml" in refuses("pareto", run_folder, option, run_folder / "study.yaml" / "x")
+
+
+def test_latency(nasfuse, run_folder):
+    document = nasfuse("pareto", run_folder, "--latency", "--json").json
+    assert document["cost"] == "latency_s"
+    assert [point["trial"] for point in document["front"]] == [4]
+
+
+def test_a_search_that_has_just_begun(nasfuse, make_run, tmp_path):
+    root = make_run(tmp_path / "run", ["it broke"]).root
+    assert "has no finished trial yet" in nasfuse("pareto", root).out
+    assert nasfuse("pareto", root, "--json").json["front"] == []
+
+
+def test_the_report(nasfuse, run_folder, tmp_path):
+    ran = nasfuse("report", run_folder)
+    assert (ran.code, ran.out.strip()) == (0, f"wrote {run_folder / 'report.html'}")
+    assert (run_folder / "report.html").stat().st_size > 10_000
+    assert nasfuse("report", run_folder, "-o", "elsewhere/r.html").code == 0
+    assert (tmp_path / "elsewhere" / "r.html").is_file()
+
+
+def test_a_report_that_cannot_be_written(refuses, run_folder):
+    refuses("report", run_folder, "-o", run_folder)

@@ -1,0 +1,55 @@
+"""`nasfuse status`."""
+
+import pytest
+
+
+def test_json(nasfuse, run_folder):
+    ran = nasfuse("status", run_folder, "--json")
+    assert ran.code == 0
+    document = ran.json
+    assert document["trials"] == {"complete": 4, "running": 1, "waiting": 0, "failed": 1, "over_max_macs": 0}
+    assert document["epochs"] == {"spent": 8, "saved": 4}
+    assert document["hypervolume"] > 0
+    assert document["seconds_per_suggestion"] > 0
+    assert document["best"] == {"trial": 4, "metric": 0.95, "macs": 20_000}
+    assert document["failures"] == {"3": "ValueError: shape [3, /4]"}
+
+
+def test_text(nasfuse, run_folder):
+    out = nasfuse("status", run_folder).out
+    for part in ("4 complete, 1 running, 1 failed", "8 spent, 4 saved", "0.9500 at 20,000 MACs, trial 4"):
+        assert part in out
+    assert "trial 3 failed  ValueError: shape [3, /4]" in out
+
+
+@pytest.mark.parametrize("results", [[], ["it broke"], [None]])
+def test_a_search_that_has_just_begun(nasfuse, make_run, tmp_path, results):
+    root = make_run(tmp_path / "run", results).root
+    assert nasfuse("status", root, "--json").json["best"] is None
+    assert "none yet" in nasfuse("status", root).out
+
+
+@pytest.mark.parametrize("verb", ["status", "pareto", "report"])
+class TestRefusals:
+    """The verbs that read a run say the same about what is none."""
+
+    def test_no_run_folder(self, refuses, verb, tmp_path):
+        assert "absent is not a run folder: it has no study.yaml" in refuses(verb, "absent")
+        (tmp_path / "mine.txt").write_text("x")
+        assert ". is not a run folder" in refuses(verb, ".")
+        assert "mine.txt is not a run folder" in refuses(verb, "mine.txt")
+
+    def test_a_damaged_storage(self, refuses, verb, run_folder):
+        for file in run_folder.glob("study.db-*"):
+            file.unlink()
+        (run_folder / "study.db").write_bytes(b"rubbish" * 999)
+        assert "cannot open the study's storage" in refuses(verb, run_folder)
+
+    def test_a_damaged_study_file(self, refuses, verb, run_folder):
+        (run_folder / "study.yaml").write_text("name: [")
+        assert "study.yaml has 1 problem: " in refuses(verb, run_folder)
+
+    def test_a_search_that_has_not_started(self, refuses, verb, run_folder):
+        for file in run_folder.glob("study.db*"):
+            file.unlink()
+        assert "the search has not started" in refuses(verb, run_folder)

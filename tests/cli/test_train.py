@@ -1,0 +1,108 @@
+"""`nasfuse train` and `nasfuse evaluate`."""
+
+import pytest
+import torch
+
+RECIPE = """data: {source: digits}
+network:
+  route: [left]
+  streams:
+    left: {encoder: mlp, depth: 1, width: 8}
+training: {epochs: 2, lr: 0.01}
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text=RECIPE):
+        (tmp_path / "r.yaml").write_text(text)
+        return "r.yaml"
+
+    return write
+
+
+def test_train_then_evaluate(nasfuse, write, tmp_path):
+    ran = nasfuse("train", write(), "--seeds", 2, "-o", "out", "--device", "cpu", "--json")
+    assert ran.code == 0
+    document = ran.json
+    assert set(document) == {"recipe_hash", "summary", "macs", "metric", "val", "test", "seeds"}
+    assert len(document["seeds"]) == 2
+    first = document["seeds"][0]
+    judged = nasfuse("evaluate", first["checkpoint"], "--device", "cpu", "--json").json
+    assert judged["value"] == first["test"]
+    assert judged["split"] == "test"
+    assert judged["macs"] == document["macs"]
+    text = nasfuse("evaluate", first["checkpoint"], "--split", "val", "--device", "cpu").out
+    assert f"val accuracy {first['val']:.4f} on 180 samples" in text
+
+
+def test_text_and_default_folder(nasfuse, write, tmp_path):
+    out = nasfuse("train", write(), "--device", "cpu").out
+    assert "test accuracy 0." in out
+    assert "(1 seed)" in out
+    assert len(list((tmp_path / "runs").glob("train-*/seed0/model.pt"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("width: 8", "widht: 8", "line 5: network.streams.left.widht: unknown key; did you mean 'width'"),
+        ("route: [left]", "route: [left, right]", "route names right, which streams does not describe"),
+        ("left", "middle", "network.route: the data has no modality 'middle'; Known: left, right"),
+        ("source: digits", "source: absent.npz", "no data set 'absent.npz'"),
+        ("data:", "metric: acc\ndata:", "metric"),
+        ("data:", "metric: mae\ndata:", "mae cannot judge a multiclass task; use accuracy"),
+        ("encoder: mlp, depth: 1, width: 8", "encoder: conv, stride: 64", "stride"),
+        ("encoder: mlp", "encoder: transformer, heads: 3", "heads must divide width, got heads 3 and width 8"),
+        (RECIPE, "", "the file must hold a YAML mapping"),
+        (RECIPE, "\tdata: x", "not valid YAML"),
+    ],
+)
+def test_what_cannot_be_trained(refuses, write, old, new, message):
+    sentence = refuses("train", write(RECIPE.replace(old, new)), "-o", "out", "--device", "cpu")
+    assert message in sentence
+
+
+def test_all_problems_at_once(refuses, write):
+    sentence = refuses(
+        "train", write(RECIPE.replace("width: 8", "width: 0").replace("epochs: 2", "epochs: x") + "a: 1\n")
+    )
+    assert "r.yaml has 3 problems:" in sentence
+
+
+def test_missing_files(refuses):
+    assert "no such file: absent.yaml" in refuses("train", "absent.yaml")
+    assert "no such checkpoint: absent.pt" in refuses("evaluate", "absent.pt", "--device", "cpu")
+
+
+def test_a_damaged_checkpoint(refuses, tmp_path):
+    (tmp_path / "model.pt").write_bytes(b"PK rubbish")
+    assert "is not a readable checkpoint" in refuses("evaluate", "model.pt", "--device", "cpu")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", ""])
+def test_an_unknown_device(refuses, write, device):
+    assert "no such kind of device; use cpu, cuda or auto" in refuses("train", write(), "--device", device)
+
+
+def test_a_device_that_is_not_there(refuses, write):
+    here = torch.cuda.device_count()
+    assert f"torch sees {here} GPUs here; use cpu or auto" in refuses("train", write(), "--device", f"cuda:{here}")
+
+
+@pytest.mark.parametrize("device", ["meta", "mps"])
+def test_a_device_that_cannot_train(refuses, write, device):
+    assert "nasfuse trains on cpu or cuda" in refuses("train", write(), "--device", device)
+
+
+def test_a_folder_that_cannot_be_written(refuses, write, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    refuses("train", write(), "-o", "out", "--device", "cpu")
+
+
+def test_a_loss_that_is_not_finite(nasfuse, write):
+    ran = nasfuse(
+        "train", write(RECIPE.replace("lr: 0.01", "lr: 1e38, clip_norm: 1e38")), "-o", "out", "--device", "cpu"
+    )
+    assert ran.code == 1
+    assert ran.sentence.splitlines()[-1].count("error: ") == 1

@@ -1,0 +1,133 @@
+"""Training a recipe for good, and judging a saved network."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from nasfuse.config.recipe import Recipe
+from nasfuse.errors import CheckpointError, DataError, InvalidInputError, MissingFileError
+from nasfuse.experiment.final_training import evaluate_checkpoint, train_recipe
+from nasfuse.train import load_checkpoint, save_checkpoint
+
+CPU = torch.device("cpu")
+PLAIN = {
+    "data": {"source": "digits"},
+    "network": {"route": ["left"], "streams": {"left": {"encoder": "mlp", "depth": 1, "width": 8}}},
+    "training": {"epochs": 2, "lr": 0.01},
+}
+RECIPE = Recipe.parse(PLAIN)
+
+
+def train(recipe, folder, *, n_seeds=1, seed=0):
+    epochs = []
+    result = train_recipe(
+        recipe, folder, n_seeds=n_seeds, seed=seed, device=CPU, report=lambda n, e: epochs.append((n, e.epoch))
+    )
+    return result, epochs
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("final")
+    return *train(RECIPE, folder, n_seeds=2), folder
+
+
+def test_the_result(trained):
+    result, epochs, folder = trained
+    assert epochs == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    assert Recipe.load(folder / "recipe.yaml") == RECIPE
+    assert len({one.seed for one in result.seeds}) == 2
+    mean, deviation = result.spread("test")
+    first, second = (one.test for one in result.seeds)
+    assert mean == pytest.approx((first + second) / 2)
+    assert deviation == pytest.approx(abs(first - second) / 2**0.5)
+    plain = result.to_plain()
+    assert set(plain) == {"recipe_hash", "summary", "macs", "metric", "val", "test", "seeds"}
+    assert plain["recipe_hash"] == RECIPE.hash
+    assert not list(folder.rglob("resume.pt"))
+
+
+def test_one_seed_has_no_spread(tmp_path, trained):
+    result, _ = train(RECIPE, tmp_path)
+    assert result.spread("val")[1] == 0.0
+    assert result.seeds[0].val == trained[0].seeds[0].val, "the first of two seeds is the only one of one"
+    assert train(RECIPE, tmp_path, seed=1)[0].seeds[0].seed != result.seeds[0].seed
+
+
+def test_a_saved_network_is_what_was_measured(trained):
+    result, _, _ = trained
+    for one in result.seeds:
+        for split, value in (("val", one.val), ("test", one.test)):
+            judged = evaluate_checkpoint(Path(one.checkpoint), split=split, device=CPU)
+            assert judged["value"] == value
+            assert judged["macs"] == result.macs
+            assert judged["recipe_hash"] == RECIPE.hash
+            assert judged["samples"] == 180
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"metric": "acuracy"}, ValueError, "'acuracy' is not known; did you mean 'accuracy'"),
+        ({"metric": "mae"}, InvalidInputError, "mae cannot judge a multiclass task; use accuracy"),
+        ({"data": {"source": "absent.npz"}}, MissingFileError, r"no data set 'absent\.npz'"),
+        (
+            {"network": {"route": ["middle"], "streams": {"middle": {"encoder": "mlp"}}}},
+            InvalidInputError,
+            "network.route: the data has no modality 'middle'; Known: left, right",
+        ),
+        (
+            {"network": {"route": ["left"], "streams": {"left": {"encoder": "conv", "stride": 64}}}},
+            InvalidInputError,
+            "stride",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_writes_nothing(tmp_path, changes, error, message):
+    with pytest.raises(error, match=message):
+        train(Recipe.parse({**PLAIN, **changes}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+class TestBadCheckpoints:
+    def evaluate(self, path):
+        return evaluate_checkpoint(path, split="test", device=CPU)
+
+    def test_missing(self, tmp_path):
+        with pytest.raises(MissingFileError, match="no such checkpoint"):
+            self.evaluate(tmp_path / "model.pt")
+
+    @pytest.mark.parametrize("content", [b"", b"rubbish", b"PK\x03\x04 and so on"])
+    def test_damaged(self, tmp_path, content):
+        (tmp_path / "model.pt").write_bytes(content)
+        with pytest.raises(CheckpointError, match="is not a readable checkpoint; train the recipe again"):
+            self.evaluate(tmp_path / "model.pt")
+
+    def test_progress_of_a_training(self, tmp_path):
+        save_checkpoint(tmp_path / "resume.pt", {"epoch": 3})
+        with pytest.raises(CheckpointError, match=r"is no trained network; name a model\.pt"):
+            self.evaluate(tmp_path / "resume.pt")
+
+    def change(self, trained, path, **changes):
+        content = load_checkpoint(trained[2] / "seed0" / "model.pt")
+        save_checkpoint(path, {**content, **changes})
+        return path
+
+    def test_weights_of_another_recipe(self, trained, tmp_path):
+        wider = Recipe.parse(
+            {**PLAIN, "network": {"route": ["left"], "streams": {"left": {"encoder": "mlp", "width": 9}}}}
+        )
+        path = self.change(trained, tmp_path / "model.pt", recipe=wider.to_plain())
+        with pytest.raises(CheckpointError, match="do not fit its recipe; train the recipe again"):
+            self.evaluate(path)
+
+    def test_a_recipe_that_is_none(self, trained, tmp_path):
+        with pytest.raises(ValueError, match="data: this key is required"):
+            self.evaluate(self.change(trained, tmp_path / "model.pt", recipe={}))
+
+    def test_data_that_are_gone(self, trained, tmp_path):
+        plain = {**PLAIN, "data": {"source": "absent.npz", "modalities": {"left": "image"}}}
+        path = self.change(trained, tmp_path / "model.pt", recipe=Recipe.parse(plain).to_plain())
+        with pytest.raises((MissingFileError, DataError), match=r"absent\.npz"):
+            self.evaluate(path)

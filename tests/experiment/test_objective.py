@@ -1,0 +1,92 @@
+"""The objective of every real search: what it measures, and the files it leaves."""
+
+import json
+import pickle
+
+import pytest
+import torch
+
+from nasfuse.config.recipe import Recipe
+from nasfuse.cost import count_parameters
+from nasfuse.errors import NonFiniteError
+from nasfuse.experiment import objective as objective_module
+from nasfuse.experiment.objective import Training, cached_dataset
+from nasfuse.experiment.search import macs_of
+from nasfuse.nn import build_network
+from nasfuse.train import load_checkpoint
+
+RECIPE = Recipe.parse(
+    {
+        "data": {"source": "digits"},
+        "network": {"route": ["left"], "streams": {"left": {"encoder": "mlp", "depth": 1, "width": 8}}},
+        "training": {"epochs": 2, "lr": 0.01},
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trial") / "0"
+    return Training()(RECIPE, seed=3, folder=folder), folder
+
+
+def test_it_can_be_sent_to_workers():
+    assert pickle.loads(pickle.dumps(Training(threads=2))) == Training(threads=2)
+
+
+def test_what_is_measured(trained):
+    measurements, _ = trained
+    dataset = cached_dataset(RECIPE.data.model_dump_json())
+    (point,) = measurements.points
+    assert point.macs == macs_of(RECIPE, dataset), "known before it is trained"
+    assert point.params == count_parameters(build_network(RECIPE.network, dataset.modalities, dataset.task))
+    assert 0.1 < point.metric < 1
+    assert point.latency_s > 0
+    assert point.peak_bytes > 0
+
+
+def test_the_record(trained):
+    record = trained[0].record
+    assert record["seed"] == 3
+    assert record["recipe_hash"] == RECIPE.hash
+    assert (record["epochs"], record["epochs_asked"]) == (2, 2)
+    assert record["torch"] == torch.__version__
+    assert {"nasfuse", "python", "device", "threads", "wall_s", "data_fingerprint", "status"} <= set(record)
+    json.dumps(trained[0].to_plain())
+
+
+def test_the_files(trained):
+    measurements, folder = trained
+    assert {path.name for path in folder.iterdir()} == {"model.pt", "metrics.jsonl"}
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    content = load_checkpoint(folder / "model.pt")
+    assert Recipe.parse(content["recipe"]) == RECIPE
+    assert content["val_metric"] == measurements.points[0].metric
+
+
+def test_the_same_seed_gives_the_same_network(trained, tmp_path):
+    again = Training()(RECIPE, seed=3, folder=tmp_path)
+    other = Training()(RECIPE, seed=4, folder=tmp_path / "other")
+    assert again.points[0].metric == trained[0].points[0].metric
+    weights = [load_checkpoint(folder / "model.pt")["network"] for folder in (trained[1], tmp_path, tmp_path / "other")]
+    name = next(iter(weights[0]))
+    assert torch.equal(weights[0][name], weights[1][name])
+    assert not torch.equal(weights[0][name], weights[2][name])
+    assert other.record["seed"] == 4
+
+
+def test_a_loss_that_is_not_finite_is_an_error_and_leaves_no_network(tmp_path):
+    wild = Recipe.parse({**RECIPE.to_plain(), "training": {"epochs": 2, "lr": 1e38, "clip_norm": 1e38}})
+    with pytest.raises(NonFiniteError):
+        Training()(wild, seed=0, folder=tmp_path)
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_a_worker_loads_its_data_once(monkeypatch):
+    loads = []
+    monkeypatch.setattr(objective_module, "load_dataset", lambda config: loads.append(config) or config)
+    cached_dataset.cache_clear()
+    assert cached_dataset(RECIPE.data.model_dump_json()) is cached_dataset(RECIPE.data.model_dump_json())
+    assert loads == [RECIPE.data]
+    cached_dataset.cache_clear()

@@ -1,0 +1,168 @@
+"""The folder of a run: whose it is, one writer at a time, and nothing of anybody else is touched."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nasfuse.config.study import StudyConfig
+from nasfuse.errors import ConfigError, MissingFileError, RunFolderError
+from nasfuse.experiment.run_folder import RunFolder, write_text
+
+PLAIN = {
+    "name": "x",
+    "data": {"source": "digits"},
+    "space": {"fields": {"training.lr": {"choices": [0.1]}}},
+    "budget": {"trials": 1},
+}
+STUDY = StudyConfig.parse(PLAIN)
+
+
+def study(**changes):
+    return StudyConfig.parse({**PLAIN, **changes})
+
+
+def files(root):
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return RunFolder(tmp_path / "runs" / "x")
+
+
+def test_a_new_folder_becomes_the_home_of_a_study(folder):
+    folder.check(STUDY)
+    assert not folder.root.exists(), "a check writes nothing"
+    folder.claim(STUDY)
+    assert folder.read_study() == STUDY
+    folder.claim(STUDY)
+
+
+def test_budget_and_limits_may_change(folder):
+    folder.claim(STUDY)
+    longer = study(budget={"minutes": 5}, max_macs=7, resources={"workers": 2})
+    folder.claim(longer)
+    assert folder.read_study() == longer
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"seed": 1}, "seed"),
+        ({"name": "y"}, "name"),
+        ({"metric": "macro_f1", "sampler": "random"}, "metric, sampler"),
+        ({"space": {"fields": {"training.lr": {"choices": [0.2]}}}}, "space"),
+        ({"data": {"source": "y.npz"}}, "data"),
+        ({"storage": "sqlite:///y.db"}, "storage"),
+    ],
+)
+def test_the_folder_of_another_study_is_left_alone(folder, changes, named):
+    folder.claim(STUDY)
+    before = files(folder.root)
+    with pytest.raises(RunFolderError, match=f"holds another study: {named} differ. Choose another folder with -o"):
+        folder.claim(study(**changes))
+    assert files(folder.root) == before
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunFolderError, match="exists and is not a run folder; choose another with -o"):
+        RunFolder(tmp_path).claim(STUDY)
+    assert files(tmp_path) == {"thesis.tex": b"years of work"}
+
+
+def test_a_study_of_the_user_is_left_alone(tmp_path):
+    (tmp_path / "study.yaml").write_text(STUDY.to_yaml() + "# my notes\n")
+    with pytest.raises(RunFolderError, match=r"has a study\.yaml that no search has written, so it is not"):
+        RunFolder(tmp_path).claim(STUDY)
+    assert files(tmp_path) == {"study.yaml": (STUDY.to_yaml() + "# my notes\n").encode()}
+
+
+def test_a_file_is_no_run_folder(tmp_path):
+    (tmp_path / "x").write_text("mine")
+    with pytest.raises(RunFolderError, match="is a file, not a run folder; choose another with -o"):
+        RunFolder(tmp_path / "x").claim(STUDY)
+    assert files(tmp_path) == {"x": b"mine"}
+
+
+@pytest.mark.parametrize("text", ["", "name: [", "name: x\n", "- a\n", "name: x\n\tdata: y"])
+def test_a_damaged_study_file(folder, text):
+    folder.claim(STUDY)
+    folder.study_file.write_text(text)
+    with pytest.raises(ConfigError, match=r"study\.yaml has"):
+        folder.read_study()
+    with pytest.raises(RunFolderError, match=r"holds a study\.yaml that cannot be read"):
+        folder.claim(STUDY)
+    assert folder.study_file.read_text() == text
+
+
+@pytest.mark.parametrize("name", ["absent", "."])
+def test_what_is_no_run_folder(tmp_path, name):
+    with pytest.raises(MissingFileError, match=r"is not a run folder: it has no study\.yaml"):
+        RunFolder(tmp_path / name).read_study()
+
+
+def test_one_writer_at_a_time(folder):
+    with folder.locked():
+        with pytest.raises(RunFolderError, match=r"another search is writing to .*; wait for it, or watch it with"):
+            with RunFolder(folder.root).locked():
+                pass
+    with folder.locked():
+        folder.claim(STUDY)
+
+
+def test_the_lock_goes_with_its_process(folder):
+    code = (
+        "import os, pathlib\n"
+        "from nasfuse.experiment.run_folder import RunFolder\n"
+        f"with RunFolder(pathlib.Path({str(folder.root)!r})).locked():\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == -9
+    with folder.locked():
+        pass
+
+
+def test_networks_that_are_not_wanted_are_removed(folder):
+    for number in (0, 1, 12):
+        write_text(folder.trial(number) / "model.pt", "weights")
+        write_text(folder.trial(number) / "recipe.yaml", "recipe")
+    write_text(folder.root / "trials" / "mine" / "model.pt", "somebody's")
+    folder.drop_checkpoints_except({1, 5})
+    kept = {path.parent.name for path in folder.root.glob("trials/*/model.pt")}
+    assert kept == {"1", "mine"}
+    assert len(list(folder.root.glob("trials/*/recipe.yaml"))) == 3
+
+
+def test_scratch(folder):
+    write_text(folder.root / ".tune" / "a" / "b", "")
+    folder.drop_scratch()
+    folder.drop_scratch()
+    assert not (folder.root / ".tune").exists()
+
+
+def test_the_storage(folder):
+    assert folder.storage_url(STUDY) == f"sqlite:///{folder.root / 'study.db'}"
+    assert folder.storage_url(study(storage="mysql://x")) == "mysql://x"
+
+
+def test_a_recipe_that_is_not_there(folder):
+    with pytest.raises(MissingFileError, match="no such file"):
+        folder.recipe(3)
+
+
+class TestWriteText:
+    def test_new_and_old(self, tmp_path):
+        write_text(tmp_path / "a" / "b.txt", "one")
+        write_text(tmp_path / "a" / "b.txt", "zwei ü")
+        assert files(tmp_path) == {"a/b.txt": "zwei ü".encode()}
+
+    def test_nothing_is_left_behind_where_it_fails(self, tmp_path):
+        (tmp_path / "a").mkdir()
+        with pytest.raises(OSError, match="a"):
+            write_text(tmp_path / "a", "one")
+        with pytest.raises(UnicodeEncodeError, match="surrogates"):
+            write_text(tmp_path / "b", "\udcff")
+        assert files(tmp_path) == {}

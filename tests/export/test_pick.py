@@ -1,0 +1,73 @@
+"""Choosing one point of a run, and what is said where nothing fits."""
+
+import pytest
+
+from nasfuse.errors import InvalidInputError
+from nasfuse.experiment.reading import read_run
+from nasfuse.export import pick
+
+RESULTS = [(0.2, 10), (0.15, 20), (0.8, 100), "ValueError: it broke", (0.9, 10_000), [(0.7, 90), (0.3, 30)], None]
+
+
+@pytest.fixture
+def run(make_run, tmp_path):
+    return read_run(make_run(tmp_path / "run", RESULTS))
+
+
+@pytest.mark.parametrize(
+    ("how", "trial", "point"),
+    [
+        ({}, 4, 0),
+        ({"rule": "best"}, 4, 0),
+        ({"rule": "cheapest"}, 0, 0),
+        ({"rule": "knee"}, 2, 0),
+        ({"trial": 1}, 1, 0),
+        ({"trial": 5}, 5, 0),
+        ({"max_macs": 99}, 5, 0),
+        ({"max_macs": 50}, 5, 1),
+        ({"max_macs": 10}, 0, 0),
+        ({"max_macs": 10**9}, 4, 0),
+        ({"min_metric": 0.2}, 0, 0),
+        ({"min_metric": 0.25}, 5, 1),
+        ({"min_metric": 0.75}, 2, 0),
+        ({"min_metric": 0.9}, 4, 0),
+    ],
+)
+def test_what_is_picked(run, how, trial, point):
+    chosen = pick(run, **how)
+    assert (chosen.trial, chosen.point) == (trial, point)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"max_macs": 9}, "--max-macs 9: the cheapest network has 10 MACs; allow more"),
+        ({"min_metric": 0.91}, r"--min-metric 0.91: the best network reaches 0\.9000; ask for less"),
+        ({"min_metric": float("nan")}, "ask for less"),
+        ({"trial": 3}, "--trial 3: it failed: ValueError: it broke; `nasfuse pareto .*run` lists the front"),
+        ({"trial": 6}, "--trial 6: it is not a finished trial of this run"),
+        ({"trial": 99}, "--trial 99: it is not a finished trial of this run"),
+    ],
+)
+def test_what_cannot_be_picked(run, how, message):
+    with pytest.raises(InvalidInputError, match=message):
+        pick(run, **how)
+
+
+def test_an_error_is_better_where_it_is_smaller(make_run, tmp_path):
+    study = {"metric": "mae", "data": {"source": "digits", "task": "regression"}}
+    run = read_run(make_run(tmp_path / "run", [(0.9, 10), (0.5, 100), (0.4, 1000)], **study))
+    assert pick(run).trial == 2
+    assert pick(run, rule="cheapest").trial == 0
+    assert pick(run, min_metric=0.6).trial == 1
+    with pytest.raises(InvalidInputError, match=r"the best network reaches 0\.4000"):
+        pick(run, min_metric=0.3)
+
+
+@pytest.mark.parametrize("how", [{}, {"rule": "knee"}, {"max_macs": 10}, {"min_metric": 0.5}])
+def test_nothing_measured_yet(make_run, tmp_path, how):
+    run = read_run(make_run(tmp_path / "run", ["it broke"]))
+    with pytest.raises(InvalidInputError, match="has no finished trial yet; let the search run on"):
+        pick(run, **how)
+    with pytest.raises(InvalidInputError, match="--trial 0: it failed: it broke"):
+        pick(run, trial=0)

@@ -1,0 +1,28 @@
+"""When a study ends."""
+
+import pytest
+
+from nasfuse.config.study import BudgetConfig
+from nasfuse.search.budget import Budget
+
+
+@pytest.mark.parametrize(
+    ("budget", "share"),
+    [
+        (Budget(16, None), 0.5),
+        (Budget(8, None), 1.0),
+        (Budget(4, None), 2.0),
+        (Budget(None, 60), 0.75),
+        (Budget(None, 45), 1.0),
+        (Budget(80, 60), 0.75),
+        (Budget(8, 60), 1.0),
+    ],
+)
+def test_the_first_that_is_reached_counts(budget, share):
+    assert budget.share(trainings=8, seconds=45.0) == share
+
+
+def test_minutes_are_seconds_here():
+    assert Budget.from_config(BudgetConfig(minutes=2)).seconds == 120
+    assert Budget.from_config(BudgetConfig(trials=3)).seconds is None
+    assert Budget.from_config(BudgetConfig(trials=3)).trials == 3

@@ -1,0 +1,98 @@
+"""Fronts and hypervolumes, by hand."""
+
+import math
+
+import pytest
+
+from nasfuse.config.measurement import OperatingPoint
+from nasfuse.search.front import COLUMNS, Candidate, Objectives, best, front_of, knee_of, to_row
+
+
+def candidate(trial, metric, macs, *, point=0, **changes):
+    values = {"params": 10 * macs, "latency_s": 1e-3, "latency_iqr_s": 0.0, "peak_bytes": 1, **changes}
+    return Candidate(trial, point, OperatingPoint(metric=metric, macs=macs, **values), f"network {trial}")
+
+
+ACCURACY = Objectives("accuracy", "macs", (0.1, 10_000.0))
+MAE = Objectives("mae", "macs", (4.0, 10_000.0))
+
+
+def test_a_metric_to_be_maximised():
+    a, b, c, d = candidate(0, 0.6, 10), candidate(1, 0.8, 100), candidate(2, 0.7, 1000), candidate(3, 0.9, 1000)
+    assert front_of([d, c, b, a], ACCURACY) == [a, b, d]
+    # in decades of cost above: 3 of a, 2 of b, 1 of d
+    expected = 3 * (0.6 - 0.1) + 2 * (0.8 - 0.6) + 1 * (0.9 - 0.8)
+    assert ACCURACY.hypervolume([a, b, c, d]) == pytest.approx(expected)
+    assert best([a, b, c, d], ACCURACY) == d
+
+
+def test_a_metric_to_be_minimised():
+    a, b, c, d = candidate(0, 3.0, 10), candidate(1, 1.0, 100), candidate(2, 2.0, 1000), candidate(3, 0.5, 1000)
+    assert front_of([d, c, b, a], MAE) == [a, b, d]
+    expected = 3 * (4 - 3) + 2 * (3 - 1) + 1 * (1 - 0.5)
+    assert MAE.hypervolume([a, b, c, d]) == pytest.approx(expected)
+    assert best([a, b, c, d], MAE) == d
+
+
+def test_costs_are_to_be_minimised():
+    row = candidate(0, 0.75, 1000)
+    assert ACCURACY.costs([row]).tolist() == [[-0.75, 3.0]]
+    assert MAE.costs([row]).tolist() == [[0.75, 3.0]]
+    assert ACCURACY.costs([]).shape == (0, 2)
+
+
+def test_another_cost():
+    objectives = Objectives("accuracy", "latency_s", (0.0, 1.0))
+    fast, slow = candidate(0, 0.5, 1000, latency_s=0.01), candidate(1, 0.4, 10, latency_s=0.1)
+    assert front_of([fast, slow], objectives) == [fast]
+    assert objectives.hypervolume([fast, slow]) == pytest.approx(0.5 * 2)
+
+
+def test_nothing_is_worth_nothing():
+    assert ACCURACY.hypervolume([]) == 0.0
+    assert front_of([], ACCURACY) == []
+
+
+@pytest.mark.parametrize(("metric", "macs"), [(0.1, 10), (0.05, 10), (0.9, 10_000), (0.9, 20_000)])
+def test_what_does_not_beat_the_reference_is_worth_nothing(metric, macs):
+    assert ACCURACY.hypervolume([candidate(0, metric, macs)]) == 0.0
+
+
+def test_of_equals_the_first_is_on_the_front_and_the_cheapest_is_best():
+    a, b, c = candidate(0, 0.8, 100), candidate(1, 0.8, 100), candidate(2, 0.8, 10)
+    assert front_of([a, b], ACCURACY) == [a]
+    assert best([a, b, c], ACCURACY) == c
+
+
+def test_a_cost_of_zero_has_a_logarithm():
+    free = candidate(0, 0.5, 0)
+    assert math.isfinite(ACCURACY.hypervolume([free]))
+    assert front_of([free], ACCURACY) == [free]
+
+
+def test_several_points_of_one_trial():
+    a, b = candidate(0, 0.6, 10, point=0), candidate(0, 0.8, 100, point=1)
+    assert front_of([a, b], ACCURACY) == [a, b]
+
+
+def test_the_knee_is_in_decades():
+    front = [candidate(0, 0.1, 10), candidate(1, 0.8, 100), candidate(2, 0.9, 10_000)]
+    assert knee_of(front, ACCURACY).trial == 1
+
+
+def test_a_row():
+    row = to_row(Candidate(3, 1, candidate(3, 0.5, 7).measured, "x", "by hand"))
+    assert tuple(row) == COLUMNS
+    assert row == {
+        "trial": 3,
+        "point": 1,
+        "metric": 0.5,
+        "metric_sd": 0.0,
+        "trainings": 0,
+        "macs": 7,
+        "params": 70,
+        "latency_s": 1e-3,
+        "peak_bytes": 1,
+        "baseline": "by hand",
+        "summary": "x",
+    }

@@ -1,0 +1,35 @@
+"""Progress from the storage alone."""
+
+from optuna.storages import InMemoryStorage
+
+from nasfuse.search import summarise
+
+
+def test_before_the_first_trial(open_ledger):
+    ledger = open_ledger(InMemoryStorage())
+    progress = summarise(ledger.trials(), ledger.objectives)
+    assert progress.states == {"complete": 0, "running": 0, "waiting": 3, "failed": 0, "over_max_macs": 0}
+    assert (progress.done, progress.hypervolume, progress.front) == (0, 0.0, [])
+    assert progress.best is progress.best_baseline is progress.seconds_per_suggestion is None
+
+
+def test_in_the_middle(open_ledger, make_study, measured):
+    ledger = open_ledger(InMemoryStorage(), make_study(max_macs=16))
+    for metric, macs in ((0.5, 10), (0.4, 20), (0.6, 100)):
+        ledger.finish(ledger.next().number, measured(metric, macs))
+    better = ledger.next().number
+    ledger.finish(better, measured(0.7, 1000))
+    failed = ledger.next().number
+    ledger.fail(failed, "it broke")
+    running = ledger.next().number
+    progress = summarise(ledger.trials(), ledger.objectives)
+    assert progress.states["complete"] == 4
+    assert progress.states["failed"] == progress.states["running"] == 1
+    assert progress.states["over_max_macs"] == running + 1 - 6
+    assert progress.done == 5
+    assert (progress.epochs_spent, progress.epochs_saved) == (16, 8)
+    assert [candidate.trial for candidate in progress.front] == [0, 2, better]
+    assert progress.best.trial == better
+    assert (progress.best_baseline.trial, progress.best_baseline.baseline) == (2, "both")
+    assert progress.reasons == {failed: "it broke"}
+    assert progress.seconds_per_suggestion > 0

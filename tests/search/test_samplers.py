@@ -1,0 +1,40 @@
+"""Samplers: each is known by name, seeded, and able to search a conditional space of two objectives."""
+
+import optuna
+import pytest
+
+from nasfuse.errors import InvalidInputError
+from nasfuse.search.samplers import SAMPLERS, make_sampler
+
+
+def run(name, *, n_trials=14, seed=3):
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    drawn = []
+    for number in range(n_trials):
+        study.sampler = make_sampler(name, seed + number)
+        trial = study.ask()
+        x = trial.suggest_float("x", 0, 1)
+        kind = trial.suggest_categorical("kind", ["a", "b"])
+        y = trial.suggest_int("y", 1, 9) if kind == "a" else 0
+        drawn.append((x, kind, y))
+        if number % 5 == 4:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            study.tell(trial, [x, y - x])
+    return drawn
+
+
+def test_some_are_there():
+    assert {"tpe", "nsga2", "random"} <= set(SAMPLERS)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_the_same_seed_gives_the_same_suggestions(name, recwarn):
+    assert run(name) == run(name)
+    assert run(name) != run(name, seed=4)
+    assert not [warning for warning in recwarn if "nasfuse" in str(warning.filename)]
+
+
+def test_an_unknown_name():
+    with pytest.raises(InvalidInputError, match=r"sampler: 'tpee' is not known; did you mean 'tpe'\? Known: nsga2, "):
+        make_sampler("tpee", 0)
