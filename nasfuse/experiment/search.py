@@ -123,6 +123,9 @@ def _run(
                 scratch=folder.root / ".tune",
                 watcher=watcher,
             )
+        except KeyboardInterrupt:
+            ledger.release()
+            raise
         finally:
             folder.drop_scratch()
 

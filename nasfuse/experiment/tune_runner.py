@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -102,18 +103,31 @@ def ray_session(address: str | None) -> Iterator[None]:
                 **quiet,
             )
         else:
+            _answers(address)
             try:
                 ray.init(address=address, **quiet)
             except (ConnectionError, ValueError, RuntimeError) as error:
-                reason = str(error).splitlines()[0]
-                raise NasfuseError(
-                    f"no Ray cluster at {address}: {reason}; start one with `ray start --head`"
-                ) from error
+                raise _no_cluster(address, error) from error
         yield
     finally:
         ray.shutdown()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _no_cluster(address: str, error: Exception) -> NasfuseError:
+    reason = str(error).splitlines()[0]
+    return NasfuseError(f"no Ray cluster at {address}: {reason}; start one with `ray start --head`")
+
+
+def _answers(address: str) -> None:
+    """Raises at once where nobody listens; Ray itself would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise _no_cluster(address, error) from error
 
 
 def _remove_folders_of_the_dead() -> None:
@@ -203,6 +217,7 @@ def _run_trial(config: dict[str, Any], *, objective: Objective) -> None:
     recipe = Recipe.model_validate_json(config["recipe"])
     try:
         measured = objective(recipe, seed=config["seed"], folder=Path(config["folder"]))
+        measured.record["node"] = ray.get_runtime_context().get_node_id()[:8]
         payload = json.dumps({"measurements": measured.to_plain()})
     except Exception as error:
         payload = json.dumps({"reason": f"{type(error).__name__}: {' '.join(str(error).split())}"})

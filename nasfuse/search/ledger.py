@@ -173,6 +173,12 @@ class Ledger:
             "raise --max-macs or add cheaper choices to the space"
         )
 
+    def release(self) -> None:
+        """Takes note of an orderly interrupt: being cut off by it is no fault of the trials that run."""
+        for trial in self.trials():
+            if trial.state is TrialState.RUNNING:
+                self._set(trial.number, "attempts", int(trial.user_attrs.get("attempts", 1)) - 1)
+
     def finish(self, number: int, measurements: Measurements) -> None:
         """Records what trial `number` measured; without a point, or with a value that is not finite, it failed."""
         problem = _problem_of(measurements)
