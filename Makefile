@@ -25,6 +25,7 @@ help: ## Lists what make can do
 demo: $(INSTALLED) ## Searches studies/digits.yaml, trains the best network of its front, shows the front
 	@$(BIN)/python cli.py search studies/digits.yaml
 	@$(BIN)/python cli.py export $(RUN) --pick best -o $(RUN)/best.yaml
+	@rm -rf $(RUN)/best
 	@$(BIN)/python cli.py train $(RUN)/best.yaml -o $(RUN)/best
 	@$(BIN)/python cli.py pareto $(RUN)
 	@echo "Report: $(RUN)/report.html   Picture: $(RUN)/front.png   Best network: $(RUN)/best/seed0/model.pt"

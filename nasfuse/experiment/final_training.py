@@ -11,8 +11,9 @@ import torch
 from nasfuse.config.metric import get_metric
 from nasfuse.config.recipe import Recipe
 from nasfuse.data import Dataset
-from nasfuse.errors import CheckpointError
+from nasfuse.errors import CheckpointError, RunFolderError
 from nasfuse.experiment.objective import cached_dataset, save_network, write_curve
+from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.search import macs_of
 from nasfuse.nn import build_network
 from nasfuse.seeds import derive_seed
@@ -91,12 +92,14 @@ def train_recipe(
         seed: They derive from it.
         device: To train on.
         report: Called with (training number, epoch) after every epoch.
+
+    Raises:
+        RunFolderError: The folder holds something else; nothing is overwritten.
     """
     dataset = cached_dataset(recipe.data.model_dump_json())
     get_metric(recipe.metric, dataset.task.kind)
     macs = macs_of(recipe, dataset)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+    _claim(folder, recipe)
     results = []
     for number in range(n_seeds):
         own = derive_seed(seed, "final", number)
@@ -116,6 +119,17 @@ def train_recipe(
         result = SeedResult(own, trained.chosen.val_metric, test, len(trained.curve), str(place / "model.pt"))
         results.append(result)
     return FinalResult(recipe, macs, tuple(results))
+
+
+def _claim(folder: Path, recipe: Recipe) -> None:
+    """Makes `folder` the home of the networks of `recipe`, or checks that it is."""
+    held = folder / "recipe.yaml"
+    if held.is_file():
+        if held.read_text(encoding="utf-8") != recipe.to_yaml():
+            raise RunFolderError(f"{folder} holds the networks of another recipe; choose another folder with -o")
+    elif folder.exists() and any(folder.iterdir()):
+        raise RunFolderError(f"{folder} exists and holds something else; choose another folder with -o")
+    write_text(held, recipe.to_yaml())
 
 
 def evaluate_checkpoint(path: Path, *, split: str, device: torch.device) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nasfuse.config.recipe import Recipe
-from nasfuse.errors import CheckpointError, DataError, InvalidInputError, MissingFileError
+from nasfuse.errors import CheckpointError, DataError, InvalidInputError, MissingFileError, RunFolderError
 from nasfuse.experiment.final_training import evaluate_checkpoint, train_recipe
 from nasfuse.train import load_checkpoint, save_checkpoint
 
@@ -131,3 +131,15 @@ class TestBadCheckpoints:
         path = self.change(trained, tmp_path / "model.pt", recipe=Recipe.parse(plain).to_plain())
         with pytest.raises((MissingFileError, DataError), match=r"absent\.npz"):
             self.evaluate(path)
+
+
+def test_the_networks_of_another_recipe_are_not_overwritten(trained, tmp_path):
+    _, _, folder = trained
+    other = Recipe.parse({**PLAIN, "training": {"epochs": 1}})
+    with pytest.raises(RunFolderError, match=r"holds the networks of another recipe; choose another folder with -o$"):
+        train(other, folder)
+    assert Recipe.load(folder / "recipe.yaml") == RECIPE
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match=r"exists and holds something else; choose another folder with -o$"):
+        train(RECIPE, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

@@ -1,0 +1,79 @@
+"""Does every point of a front come back when its recipe is exported and trained?
+
+For each member of a run's front: export the recipe, read the file back, train it with fresh seeds, and compare the
+recipe hash, the MACs (to the unit) and the validation metric with what the search recorded. The test metric of the
+retrained networks is printed beside them; nothing is chosen by it.
+
+    python benchmarks/front_retraining.py runs/digits --seeds 3
+"""
+
+import argparse
+import math
+import tempfile
+from pathlib import Path
+
+import torch
+
+from nasfuse.config.recipe import Recipe
+from nasfuse.experiment.final_training import FinalResult, train_recipe
+from nasfuse.experiment.reading import read_run
+from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.search.front import Candidate
+
+
+def standard_error(sd: float, n: int, floor: float) -> float:
+    """Returns the standard error of a mean; at least `floor`, as a few equal values do not mean no spread."""
+    return max(sd, floor) / math.sqrt(n)
+
+
+def compare(candidate: Candidate, result: FinalResult, *, floor: float) -> tuple[float, bool]:
+    """Returns the difference of the validation means in standard errors, and whether it is below 3."""
+    mean, sd = result.spread("val")
+    error = math.hypot(
+        standard_error(candidate.metric_sd, len(candidate.trainings), floor),
+        standard_error(sd, len(result.seeds), floor),
+    )
+    distance = (mean - candidate.measured.metric) / error
+    return distance, abs(distance) < 3
+
+
+def main() -> None:
+    """Prints one line per member of the front and the verdict."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--floor", type=float, default=0.003, help="smallest believable sd of one training")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    folder = RunFolder(options.run)
+    run = read_run(folder)
+    print(f"{'trial':>5} {'MACs':>10} {'search (n)':>16} {'retrained val':>16} {'test':>16} {'distance':>9}  recipe")
+    good = True
+    for candidate in run.progress.front:
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / "recipe.yaml"
+            file.write_text(folder.recipe(candidate.trial).to_yaml())
+            recipe = Recipe.load(file)
+            result = train_recipe(
+                recipe,
+                Path(scratch),
+                n_seeds=options.seeds,
+                seed=1000,
+                device=torch.device("cpu"),
+                report=lambda *_: None,
+            )
+        same = recipe.hash == folder.recipe(candidate.trial).hash and result.macs == candidate.measured.macs
+        distance, near = compare(candidate, result, floor=options.floor)
+        good = good and same and near
+        val, test = result.spread("val"), result.spread("test")
+        searched = f"{candidate.measured.metric:.4f}+-{candidate.metric_sd:.4f} ({len(candidate.trainings)})"
+        print(
+            f"{candidate.trial:>5} {result.macs:>10,} {searched:>16} {val[0]:.4f}+-{val[1]:.4f} "
+            f"{test[0]:.4f}+-{test[1]:.4f} {distance:>+8.1f}  {recipe.hash} {'same' if same else 'DIFFERENT'}",
+            flush=True,
+        )
+    print("every point came back" if good else "some point did not come back")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""How long does a user wait: for --help, and from typing `search` to the first trial training?
+
+The first trial trains from its end minus the wall time in its record.
+
+    python benchmarks/startup.py
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+VERBS = ((), ("search",), ("pareto",), ("train",), ("data", "check"))
+
+
+def seconds_of(command: list[str]) -> float:
+    """Returns how long a command takes."""
+    start = time.perf_counter()
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def until_training() -> float:
+    """Returns the seconds from the command to the first training, by the end of that training."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        start = time.time()
+        subprocess.run(
+            [sys.executable, "cli.py", "search", "digits", "--trials", "1", "--workers", "1", "-o", str(run)],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+        )
+        (trial,) = optuna.load_study(study_name="digits", storage=f"sqlite:///{run}/study.db").trials
+        assert trial.datetime_complete is not None
+        return trial.datetime_complete.timestamp() - float(trial.user_attrs["record"]["wall_s"]) - start
+
+
+def main() -> None:
+    """Prints medians and ranges."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    for verb in VERBS:
+        command = [sys.executable, "cli.py", *verb, "--help"]
+        times = [seconds_of(command) for _ in range(options.repeats)]
+        print(
+            f"{' '.join((*verb, '--help')):<20} {statistics.median(times):.2f} s (up to {max(times):.2f})", flush=True
+        )
+    times = [until_training() for _ in range(options.repeats)]
+    print(f"{'first training':<20} {statistics.median(times):.1f} s (from {min(times):.1f} to {max(times):.1f})")
+
+
+if __name__ == "__main__":
+    main()
