@@ -62,7 +62,7 @@ def ours(n_trials: int) -> float:
     class Silent:
         def ready(self, *_: Any, **__: Any) -> None: ...
         def started(self, _: Any) -> None: ...
-        def changed(self, *_: Any) -> None:
+        def changed(self, *_: Any, **__: Any) -> None:
             clock.tick()
 
     study = StudyConfig.load(Path("digits"))

@@ -43,6 +43,12 @@ class NonFiniteError(NasfuseError, ArithmeticError):
     exit_code = 1
 
 
+class NoResultError(NasfuseError, RuntimeError):
+    """A search ended without one finished training."""
+
+    exit_code = 1
+
+
 class CheckpointError(NasfuseError, ValueError):
     """A checkpoint file is damaged or belongs to another recipe."""
 

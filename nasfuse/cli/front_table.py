@@ -9,10 +9,12 @@ from nasfuse.report.units import with_prefix
 from nasfuse.search.front import Candidate
 
 
-def front_table(front: Sequence[Candidate], *, metric: str, title: str, knee: Candidate | None = None) -> Table:
-    """Returns the candidates as a table, cheapest first; a star marks the knee."""
+def front_table(
+    front: Sequence[Candidate], *, metric: str, title: str, wide: bool, knee: Candidate | None = None
+) -> Table:
+    """Returns the candidates as a table, cheapest first; a star marks the knee, `wide` has more columns."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
-    for name in ("trial", metric, "sd (n)", "MACs", "params", "latency"):
+    for name in ("trial", metric, "sd (n)", "MACs", *(("params", "latency") if wide else ())):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("network", overflow="fold")
     for candidate in front:
@@ -24,8 +26,7 @@ def front_table(front: Sequence[Candidate], *, metric: str, title: str, knee: Ca
             f"{measured.metric:.4f}",
             f"{candidate.metric_sd:.3f} ({len(candidate.trainings)})" if len(candidate.trainings) > 1 else "(1)",
             f"{measured.macs:,}",
-            f"{measured.params:,}",
-            with_prefix(measured.latency_s, "s"),
+            *((f"{measured.params:,}", with_prefix(measured.latency_s, "s")) if wide else ()),
             f"{candidate.summary}{name}",
         )
     return table

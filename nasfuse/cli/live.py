@@ -58,36 +58,36 @@ class LiveDisplay:
         if self._console.is_terminal:
             self._live.stop()
         if self.ran and self._progress is not None:
-            self._console.print(self._line())
+            self._console.print(self._line(), soft_wrap=True)
 
-    def ready(self, study: "StudyConfig", dataset: "Dataset", *, workers: int, progress: "Progress") -> None:
-        """The workers are up; trials start now."""
+    def ready(self, dataset: "Dataset", *, workers: int, progress: "Progress", seconds: float) -> None:
+        """The workers are up; trials start now. Earlier sessions took `seconds`."""
         self.ran = True
+        self._offset_s, self._since = seconds, time.monotonic()
         self._workers = workers
         self._progress = progress
         self._message = "training the hand-made designs first"
         shapes = ", ".join(str(modality) for modality in dataset.modalities)
-        self._console.print(f"[bold]{study.name}[/]: {shapes}; {dataset.task.kind}, {dataset.task.n_outputs} outputs")
-        self._console.print(
-            f"{len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test; {workers} workers"
-        )
+        task = f"{dataset.task.kind}, {dataset.task.n_outputs} outputs"
+        sizes = f"{len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test"
+        self._console.print(f"[bold]{self._study.name}[/]: {shapes}; {task}", soft_wrap=True)
+        self._console.print(f"{sizes}; {workers} workers", soft_wrap=True)
 
     def started(self, assignment: "Assignment") -> None:
         """A trial was handed to a worker."""
         name = f"{assignment.baseline}: " if assignment.baseline else ""
         self._running[assignment.number] = f"{name}{assignment.recipe.summary}"
 
-    def changed(self, progress: "Progress", seconds: float, message: str) -> None:
-        """A trial ended."""
+    def changed(self, progress: "Progress", seconds: float, *, number: int, failure: str | None = None) -> None:
+        """Trial `number` ended, with a result or with the reason why it has none."""
         self._progress = progress
         self._offset_s, self._since = seconds, time.monotonic()
-        self._message = message
-        number = int(message.split()[1])
+        self._message = f"trial {number} complete" if failure is None else f"trial {number} failed: {failure}"
         self._running.pop(number, None)
-        if "failed" in message:
-            self._console.print(message, style="yellow", markup=False, soft_wrap=True)
+        if failure is not None:
+            self._console.print(self._message, style="yellow", markup=False, soft_wrap=True)
         if not self._console.is_terminal and time.monotonic() - self._last_line > _LINE_EVERY_S:
-            self._console.print(self._line())
+            self._console.print(self._line(), soft_wrap=True)
             self._last_line = time.monotonic()
 
     @property
@@ -97,9 +97,12 @@ class LiveDisplay:
     def _line(self) -> str:
         progress = self._progress
         assert progress is not None
-        states = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in progress.states.items() if count)
+        states = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in self._states(progress) if count)
         best = f", best {self._study.metric} {progress.best.measured.metric:.4f}" if progress.best else ""
         return f"{self._seconds:5.0f} s: {states}{best}, hypervolume {progress.hypervolume:.3f}"
+
+    def _states(self, progress: "Progress") -> list[tuple[str, int]]:
+        return list({**progress.states, "running": len(self._running)}.items())
 
     def _render(self) -> RenderableType:
         progress = self._progress
@@ -108,8 +111,8 @@ class LiveDisplay:
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim")
         grid.add_column()
-        states = {**progress.states, "running": len(self._running)}
-        grid.add_row("trials", "  ".join(f"{name.replace('_', ' ')} {count}" for name, count in states.items()))
+        states = self._states(progress)
+        grid.add_row("trials", "  ".join(f"{name.replace('_', ' ')} {count}" for name, count in states))
         if progress.best is not None:
             grid.add_row("best", self._describe(progress.best))
         if progress.best_baseline is not None:

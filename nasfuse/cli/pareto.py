@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from nasfuse.search.front import Candidate, Objectives
 
 
+#: Columns of a terminal from which all columns of the table fit.
+_WIDE = 110
+
+
 def pareto(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     csv: Annotated[Path | None, typer.Option(help="Write the front to this CSV file.")] = None,
@@ -50,7 +54,7 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
         return
     knee = knee_of(front, objectives)
     title = f"Front of {run.study.name}: {len(front)} points, hypervolume {objectives.hypervolume(run.candidates):.3f}"
-    out.print(front_table(front, metric=objectives.metric, title=title, knee=knee))
+    out.print(front_table(front, metric=objectives.metric, title=title, wide=out.width >= _WIDE, knee=knee))
     hand_made = run.progress.best_baseline
     out.print("[dim]* the knee; metric on validation data, FLOPs are 2 x MACs[/]")
     if hand_made is not None:

@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from nasfuse.config.study import StudyConfig
     from nasfuse.experiment.run_folder import RunFolder
+    from nasfuse.search.progress import Progress
 
 
 def search(
@@ -83,6 +84,8 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
     from nasfuse.report.html import write_report
     from nasfuse.report.table import front_document, write_csv
 
+    if progress.best is None:
+        raise _nothing(progress)
     run = read_run(folder)
     write_csv(folder.root / "front.csv", run.progress.front)
     write_png(folder.root / "front.png", run, run.objectives, run.progress.front)
@@ -93,6 +96,13 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
     from nasfuse.cli.pareto import print_front
 
     print_front(run, run.objectives, run.progress.front)
-    out.print(
-        f"\nReport: {folder.report_file}   Table: {folder.root / 'front.csv'}   Picture: {folder.root / 'front.png'}"
-    )
+    out.print(f"\nReport: {folder.report_file} (table front.csv and picture front.png beside it)", soft_wrap=True)
+
+
+def _nothing(progress: "Progress") -> Exception:
+    from nasfuse.errors import NoResultError
+
+    failed = progress.states["failed"]
+    first = next(iter(progress.reasons.items()), None)
+    why = f"all {failed} trials failed, trial {first[0]} because {first[1]}" if first else "no trial was run"
+    return NoResultError(f"the search ended without a result: {why}")

@@ -40,6 +40,7 @@ def _document(run: "Run") -> dict[str, Any]:
     best = progress.best
     return {
         "study": run.study.name,
+        "searching": run.searching,
         "trials": progress.states,
         "epochs": {"spent": progress.epochs_spent, "saved": progress.epochs_saved},
         "hypervolume": progress.hypervolume,
@@ -56,10 +57,17 @@ def _lines(document: dict[str, Any]) -> list[tuple[str, str]]:
     wait = document["seconds_per_suggestion"]
     lines = [
         ("study", document["study"]),
-        ("trials", ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in document["trials"].items() if n)),
+        ("trials", ", ".join(f"{n} {_state(name, document)}" for name, n in document["trials"].items() if n)),
         ("epochs", f"{document['epochs']['spent']} spent, {document['epochs']['saved']} saved"),
         ("front", f"{document['front_points']} points, hypervolume {document['hypervolume']:.4f}"),
         ("best", f"{best['metric']:.4f} at {best['macs']:,} MACs, trial {best['trial']}" if best else "none yet"),
         ("per suggestion", f"{wait:.3f} s" if wait is not None else "no suggestion yet"),
     ]
     return lines + [(f"trial {number} failed", reason) for number, reason in document["failures"].items()]
+
+
+def _state(name: str, document: dict[str, Any]) -> str:
+    """Returns a state in words: without a search, what was running has been interrupted."""
+    if name == "running" and not document["searching"]:
+        return "interrupted (the same search command goes on with them)"
+    return name.replace("_", " ")

@@ -66,7 +66,7 @@ class StudyConfig(Model):
         storage: Optuna storage URL; None is `study.db` in the run folder.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     data: DataConfig
     metric: Annotated[str, Field(validate_default=True)] = "accuracy"
     cost: Cost = "macs"
@@ -178,4 +178,4 @@ def _look_beside(document: Document, values: dict[str, Any]) -> None:
     if isinstance(data, dict) and isinstance(data.get("source"), str):
         beside = Path(document.source).parent / data["source"]
         if not Path(data["source"]).is_file() and beside.is_file():
-            values["data"] = {**data, "source": str(beside)}
+            values["data"] = {**data, "source": str(beside.resolve())}

@@ -171,6 +171,10 @@ def _targets(name: str, targets: Array, task: str) -> tuple[Tensor, Task]:
     where = f"{name}: the labels"
     if len(targets) == 0:
         raise DataError(f"{where} are empty; there is nothing to learn from")
+    if task == "multiclass" and targets.dtype.kind in "US" and targets.ndim == 1:
+        raise DataError(
+            f"{where} are words such as {targets[0]!s}; number them and save numpy.unique(y, return_inverse=True)[1]"
+        )
     if task == "multiclass":
         if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
             raise DataError(

@@ -1,8 +1,10 @@
 """Training one recipe for good: several seeds, one look at the test split at the end."""
 
+import json
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +85,7 @@ def train_recipe(
 ) -> FinalResult:
     """Trains `recipe` with `n_seeds` seeds and tests each network once.
 
-    A training that was interrupted goes on where it was.
+    A training that was interrupted goes on where it was; one that has its result is not run, nor tested, again.
 
     Args:
         recipe: What to train.
@@ -94,7 +96,7 @@ def train_recipe(
         report: Called with (training number, epoch) after every epoch.
 
     Raises:
-        RunFolderError: The folder holds something else; nothing is overwritten.
+        RunFolderError: The folder holds something else, or other seeds; nothing is overwritten.
     """
     dataset = cached_dataset(recipe.data.model_dump_json())
     get_metric(recipe.metric, dataset.task.kind)
@@ -104,21 +106,41 @@ def train_recipe(
     for number in range(n_seeds):
         own = derive_seed(seed, "final", number)
         place = folder / f"seed{number}"
-        place.mkdir(exist_ok=True)
-        trained = train_network(
-            recipe,
-            dataset,
-            seed=own,
-            device=device,
-            report=lambda epoch, number=number: report(number, epoch),  # type: ignore[misc]
-            resume_file=place / "resume.pt",
-        )
-        save_network(place / "model.pt", trained, recipe, seed=own)
-        write_curve(place / "metrics.jsonl", trained.curve)
-        test, _ = evaluate(trained.network, dataset.test, metric=recipe.metric, task=dataset.task, device=device)
-        result = SeedResult(own, trained.chosen.val_metric, test, len(trained.curve), str(place / "model.pt"))
+        result = _earlier_result(place, own, dataset)
+        if result is None:
+            advance = partial(report, number)
+            result = _train_one(recipe, dataset, place, seed=own, device=device, report=advance)
         results.append(result)
     return FinalResult(recipe, macs, tuple(results))
+
+
+def _train_one(
+    recipe: Recipe, dataset: Dataset, place: Path, *, seed: int, device: torch.device, report: Callable[[Epoch], None]
+) -> SeedResult:
+    place.mkdir(exist_ok=True)
+    trained = train_network(recipe, dataset, seed=seed, device=device, report=report, resume_file=place / "resume.pt")
+    save_network(place / "model.pt", trained, recipe, seed=seed)
+    write_curve(place / "metrics.jsonl", trained.curve)
+    test, _ = evaluate(trained.network, dataset.test, metric=recipe.metric, task=dataset.task, device=device)
+    result = SeedResult(seed, trained.chosen.val_metric, test, len(trained.curve), str(place / "model.pt"))
+    write_text(place / "result.json", json.dumps({**vars(result), "data_fingerprint": dataset.fingerprint}, indent=2))
+    return result
+
+
+def _earlier_result(place: Path, seed: int, dataset: Dataset) -> SeedResult | None:
+    """Returns the result that a training with this seed on this data has left in `place`."""
+    file = place / "result.json"
+    if not file.is_file() or not (place / "model.pt").is_file():
+        return None
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+        fingerprint = held.pop("data_fingerprint")
+        result = SeedResult(**held)
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(f"{file} is damaged; remove {place} to train that seed again") from error
+    if (result.seed, fingerprint) != (seed, dataset.fingerprint):
+        raise RunFolderError(f"{place} holds a network of another --seed or of other data; choose another -o")
+    return replace(result, checkpoint=str(place / "model.pt"))
 
 
 def _claim(folder: Path, recipe: Recipe) -> None:

@@ -10,7 +10,7 @@ from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.search.front import Candidate, Objectives, candidates_of
 from nasfuse.search.ledger import objectives_of
 from nasfuse.search.progress import Progress, summarise
-from nasfuse.search.storage import open_storage
+from nasfuse.search.storage import open_to_read
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Run:
         objectives: Metric, cost and reference point.
         candidates: Every measured operating point.
         progress: Counts, front and best.
+        searching: Whether a search is writing to the folder now.
     """
 
     folder: RunFolder
@@ -30,6 +31,7 @@ class Run:
     objectives: Objectives
     candidates: list[Candidate]
     progress: Progress
+    searching: bool
 
 
 def read_run(folder: RunFolder) -> Run:
@@ -43,11 +45,12 @@ def read_run(folder: RunFolder) -> Run:
     url = folder.storage_url(study)
     if study.storage is None and not (folder.root / "study.db").is_file():
         raise RunFolderError(f"{folder.root} has no study.db yet; the search has not started. Run it first.")
-    storage = open_storage(url)
+    storage = open_to_read(url)
     try:
         stored = optuna.load_study(study_name=study.name, storage=storage)
     except KeyError as error:
         raise RunFolderError(f"{url} holds no study {study.name!r}; run the search first") from error
     objectives = objectives_of(stored)
     trials = stored.get_trials(deepcopy=False)
-    return Run(folder, study, objectives, candidates_of(trials), summarise(trials, objectives))
+    progress = summarise(trials, objectives)
+    return Run(folder, study, objectives, candidates_of(trials), progress, folder.is_locked())

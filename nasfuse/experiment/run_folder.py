@@ -10,7 +10,7 @@ from pathlib import Path
 from nasfuse.config.recipe import Recipe
 from nasfuse.config.study import StudyConfig
 from nasfuse.config.yaml_file import read_document
-from nasfuse.errors import ConfigError, MissingFileError, RunFolderError
+from nasfuse.errors import ConfigError, InvalidInputError, MissingFileError, RunFolderError
 from nasfuse.search.storage import sqlite_url
 
 
@@ -124,8 +124,19 @@ class RunFolder:
                 ) from error
             yield
 
+    def is_locked(self) -> bool:
+        """Returns whether a search is writing to the folder."""
+        try:
+            with (self.root / "lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
     def drop_checkpoints_except(self, numbers: set[int]) -> None:
-        """Removes the trained networks of trials that are not on the front."""
+        """Removes the trained networks of all other trials."""
         for file in (self.root / "trials").glob("*/model.pt"):
             if file.parent.name.isdigit() and int(file.parent.name) not in numbers:
                 file.unlink(missing_ok=True)
@@ -137,6 +148,8 @@ class RunFolder:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file atomically: the old content or the new one, never a part."""
+    if path.is_dir():
+        raise InvalidInputError(f"{path} is a folder; give the name of a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

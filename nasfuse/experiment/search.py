@@ -17,11 +17,12 @@ from nasfuse.errors import InvalidInputError, NasfuseError
 from nasfuse.experiment.objective import Objective, Training, cached_dataset
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.nn import build_network
+from nasfuse.search.front import candidates_of, contenders
 from nasfuse.search.ledger import Assignment, Ledger
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.samplers import make_sampler
 from nasfuse.search.space import Space
-from nasfuse.search.storage import open_storage
+from nasfuse.search.storage import open_storage, quieten_optuna
 from nasfuse.seeds import derive_seed
 from nasfuse.train.metrics import score
 
@@ -34,14 +35,14 @@ _MEASURED_COSTS = {"latency_s": 1.0, "peak_bytes": float(2**30)}
 class Display(Protocol):
     """Shows a search while it runs."""
 
-    def ready(self, study: StudyConfig, dataset: Dataset, *, workers: int, progress: Progress) -> None:
-        """The workers are up; trials start now."""
+    def ready(self, dataset: Dataset, *, workers: int, progress: Progress, seconds: float) -> None:
+        """The workers are up; trials start now. Earlier sessions took `seconds`."""
 
     def started(self, assignment: Assignment) -> None:
         """A trial was handed to a worker."""
 
-    def changed(self, progress: Progress, seconds: float, message: str) -> None:
-        """A trial ended."""
+    def changed(self, progress: Progress, seconds: float, *, number: int, failure: str | None = None) -> None:
+        """Trial `number` ended, with a result or with the reason why it has none."""
 
 
 def run_search(
@@ -86,7 +87,9 @@ def run_search(
         )
         if ledger.wants_more(running=0):
             _run(study, folder, ledger, dataset, display=display, address=address, objective=objective)
-        return summarise(ledger.trials(), ledger.objectives)
+        progress = summarise(ledger.trials(), ledger.objectives)
+        folder.drop_checkpoints_except({member.trial for member in progress.front})
+        return progress
 
 
 def _run(
@@ -111,8 +114,8 @@ def _run(
             )
         count = resources.workers or max(fitting, 1)
         workers = Workers(count, resources.cpus_per_trial, resources.gpus_per_trial)
-        watcher = _Watcher(ledger, folder, display)
-        display.ready(study, dataset, workers=count, progress=watcher.progress)
+        watcher = _Watcher(ledger, folder, display, repeats=study.budget.repeats)
+        display.ready(dataset, workers=count, progress=watcher.progress, seconds=ledger.seconds)
         default = Training(threads=resources.cpus_per_trial, on_cuda=resources.gpus_per_trial > 0)
         try:
             run_trials(
@@ -133,10 +136,11 @@ def _run(
 class _Watcher:
     """Keeps the progress up to date, the checkpoints few and the display informed."""
 
-    def __init__(self, ledger: Ledger, folder: RunFolder, display: Display) -> None:
+    def __init__(self, ledger: Ledger, folder: RunFolder, display: Display, *, repeats: int) -> None:
         self._ledger = ledger
         self._folder = folder
         self._display = display
+        self._repeats = repeats
         self._running: set[int] = set()
         self.progress = self._summarise()
 
@@ -147,15 +151,16 @@ class _Watcher:
     def finished(self, number: int, measurements: Measurements) -> None:
         self._running.discard(number)
         self.progress = self._summarise()
+        candidates = candidates_of(self._ledger.trials())
+        kept = contenders(candidates, self._ledger.objectives, repeats=self._repeats)
         # A running trial may have written its network already, and its result is on the way.
-        front = {candidate.trial for candidate in self.progress.front}
-        self._folder.drop_checkpoints_except(front | self._running)
-        self._display.changed(self.progress, self._ledger.seconds, f"trial {number} complete")
+        self._folder.drop_checkpoints_except(kept | self._running)
+        self._display.changed(self.progress, self._ledger.seconds, number=number)
 
     def failed(self, number: int, reason: str) -> None:
         self._running.discard(number)
         self.progress = self._summarise()
-        self._display.changed(self.progress, self._ledger.seconds, f"trial {number} failed: {reason}")
+        self._display.changed(self.progress, self._ledger.seconds, number=number, failure=reason)
 
     def _summarise(self) -> Progress:
         return summarise(self._ledger.trials(), self._ledger.objectives)
@@ -186,6 +191,7 @@ def _costs_of_draws(study: StudyConfig, space: Space, figure: Callable[[Recipe],
     Raises:
         InvalidInputError: None of them is a valid network.
     """
+    quieten_optuna()
     draws = optuna.create_study(sampler=RandomSampler(seed=derive_seed(study.seed, "reference")))
     parameters = [*space.baselines.values(), *(space.suggest(draws.ask()) for _ in range(_DRAWS))]
     costs: list[int] = []

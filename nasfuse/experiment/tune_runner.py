@@ -43,7 +43,7 @@ from nasfuse.config.measurement import Measurements  # noqa: E402
 from nasfuse.config.recipe import Recipe  # noqa: E402
 from nasfuse.errors import NasfuseError  # noqa: E402
 from nasfuse.experiment.objective import Objective  # noqa: E402
-from nasfuse.search.ledger import Assignment, Exhausted, Ledger  # noqa: E402
+from nasfuse.search.ledger import Assignment, Ledger  # noqa: E402
 
 #: How often Ray runs a trial again whose worker process died.
 _WORKER_DEATHS = 2
@@ -178,6 +178,7 @@ def run_trials(
 
     Raises:
         Exhausted: The space has no candidate that may be trained.
+        RunFolderError: Another search writes to the same study.
     """
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers.count)
     searcher = _LedgerSearcher(ledger, watcher, folder_of, workers.count)
@@ -204,8 +205,8 @@ def run_trials(
         ),
     )
     tuner.fit()
-    if searcher.exhausted is not None:
-        raise searcher.exhausted
+    if searcher.error is not None:
+        raise searcher.error
 
 
 def _short_name(trial: Any) -> str:
@@ -240,18 +241,18 @@ class _LedgerSearcher(Searcher):
         self._folder_of = folder_of
         self._n_workers = n_workers
         self._running: dict[str, int] = {}
-        self.exhausted: Exhausted | None = None
+        self.error: NasfuseError | None = None
 
     def suggest(self, trial_id: str) -> Any:
         """Returns the configuration of the next trial, None to be asked again, or FINISHED."""
-        if self.exhausted is not None or not self._ledger.wants_more(running=len(self._running)):
+        if self.error is not None or not self._ledger.wants_more(running=len(self._running)):
             return None if self._running else Searcher.FINISHED
         if len(self._running) >= self._n_workers:
             return None
         try:
             assignment = self._ledger.next()
-        except Exhausted as error:
-            self.exhausted = error
+        except NasfuseError as error:  # raised after the trials that run have ended
+            self.error = error
             return None if self._running else Searcher.FINISHED
         folder = self._folder_of(assignment.number)
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,7 @@
 """Choosing one operating point of a run."""
 
+import math
+
 from nasfuse.config.metric import METRICS
 from nasfuse.errors import InvalidInputError
 from nasfuse.experiment.reading import Run
@@ -38,6 +40,8 @@ def pick(
             raise InvalidInputError(f"--max-macs {max_macs}: the cheapest network has {cheapest} MACs; allow more")
         return best(affordable, run.objectives)
     if min_metric is not None:
+        if math.isnan(min_metric):
+            raise InvalidInputError("--min-metric must be a number, got nan")
         sign = METRICS[run.objectives.metric].sign
         good = [candidate for candidate in front if sign * candidate.measured.metric <= sign * min_metric]
         if not good:
@@ -51,7 +55,7 @@ def pick(
 
 def _of_trial(run: Run, number: int) -> Candidate:
     for candidate in run.candidates:
-        if candidate.trial == number:
+        if number in (candidate.trial, *candidate.trainings):
             return candidate
     reason = run.progress.reasons.get(number)
     why = f"it failed: {reason}" if reason else "it is not a finished trial of this run"

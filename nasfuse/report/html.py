@@ -16,8 +16,8 @@ _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1c2733;max-width:1080px;margin:2.5rem auto;padding:0 1.2rem}
 h1{font-size:1.7rem;margin:0 0 .2rem}h2{font-size:1.15rem;margin:2.2rem 0 .5rem}
 p.lead{color:#52606d;margin:.2rem 0 1.4rem}table{border-collapse:collapse;width:100%;font-size:.92rem}
-th,td{text-align:left;padding:.35rem .7rem;border-bottom:1px solid #e4e7eb}td.n,th.n{text-align:right;white-space:nowrap;
-font-variant-numeric:tabular-nums}th{color:#52606d;font-weight:600}
+th,td{text-align:left;padding:.35rem .7rem;border-bottom:1px solid #e4e7eb}td.n,th.n{text-align:right;
+white-space:nowrap;font-variant-numeric:tabular-nums}th{color:#52606d;font-weight:600}
 dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.8rem;margin:1rem 0}
 dt{color:#52606d;font-size:.82rem}dd{margin:0;font-size:1.15rem;font-weight:600}
 code{background:#f0f3f6;padding:.1rem .3rem;border-radius:3px}
@@ -109,8 +109,8 @@ def _table(candidates: Sequence[Candidate], metric: str, *, hand_made: bool) -> 
     if not candidates:
         return "<p>None.</p>"
     head = (
-        f"<tr><th class=n>trial<th class=n>{html.escape(metric)}<th class=n>sd (n)<th class=n>MACs<th class=n>parameters"
-        "<th class=n>latency<th class=n>activations<th>network</tr>"
+        f"<tr><th class=n>trial<th class=n>{html.escape(metric)}<th class=n>sd (n)<th class=n>MACs"
+        "<th class=n>parameters<th class=n>latency<th class=n>activations<th>network</tr>"
     )
     rows = []
     for candidate in candidates:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nasfuse.config.metric import METRICS
+from nasfuse.errors import MissingFileError
 from nasfuse.experiment.reading import Run
 from nasfuse.search.front import COLUMNS, Candidate, Objectives, front_of, to_row
 
@@ -24,7 +25,7 @@ def by_cost(run: Run, cost: str) -> tuple[Objectives, list[Candidate]]:
 def front_document(run: Run, objectives: Objectives, front: list[Candidate]) -> dict[str, Any]:
     """Returns what `nasfuse pareto --json` prints."""
     metric = METRICS[objectives.metric]
-    rows = [{**to_row(c), "recipe": run.folder.recipe(c.trial).to_plain()} for c in front]
+    rows = [{**to_row(c), "recipe": _recipe(run, c)} for c in front]
     return {
         "study": run.study.name,
         "metric": {"name": metric.name, "direction": metric.direction},
@@ -33,6 +34,14 @@ def front_document(run: Run, objectives: Objectives, front: list[Candidate]) -> 
         "hypervolume": objectives.hypervolume(run.candidates),
         "front": rows,
     }
+
+
+def _recipe(run: Run, candidate: Candidate) -> dict[str, Any] | None:
+    """Returns the recipe of a candidate, None where its file is gone."""
+    try:
+        return run.folder.recipe(candidate.trial).to_plain()
+    except MissingFileError:
+        return None
 
 
 def write_csv(path: Path, front: list[Candidate]) -> None:

@@ -22,7 +22,8 @@ class Candidate:
     Attributes:
         trial: Number of the first trial with this recipe.
         point: Which of the trial's points.
-        measured: The point itself; metric and MACs are means over all trainings of the recipe.
+        measured: The point itself; metric and MACs are means over all trainings of the recipe,
+            the latency is their median.
         summary: The network in one line.
         baseline: Name of the hand-made design, None for a suggestion.
         trainings: Numbers of all trials with this recipe.
@@ -90,10 +91,11 @@ def _candidate(index: int, group: list[tuple[FrozenTrial, OperatingPoint]]) -> C
     first, point = group[0]
     metrics = [measured.metric for _, measured in group]
     macs = statistics.fmean(measured.macs for _, measured in group)
+    latency_s = statistics.median(measured.latency_s for _, measured in group)
     return Candidate(
         trial=first.number,
         point=index,
-        measured=replace(point, metric=statistics.fmean(metrics), macs=round(macs)),
+        measured=replace(point, metric=statistics.fmean(metrics), macs=round(macs), latency_s=latency_s),
         summary=first.user_attrs["summary"],
         baseline=first.user_attrs.get("baseline"),
         trainings=tuple(trial.number for trial, _ in group),
@@ -108,6 +110,21 @@ def front_of(candidates: Sequence[Candidate], objectives: Objectives) -> list[Ca
     keep = non_dominated(objectives.costs(candidates))
     front = [candidate for candidate, kept in zip(candidates, keep, strict=True) if kept]
     return sorted(front, key=lambda candidate: float(getattr(candidate.measured, objectives.cost)))
+
+
+def contenders(candidates: Sequence[Candidate], objectives: Objectives, *, repeats: int) -> set[int]:
+    """Returns the trials that are on the front or may still come back to it.
+
+    A candidate is out for good once one that was trained `repeats` times dominates it; a lucky newcomer,
+    judged by fewer trainings, may fall again.
+    """
+    costs = objectives.costs(candidates)
+    confirmed = costs[[len(candidate.trainings) >= repeats for candidate in candidates]]
+    return {
+        candidate.trial
+        for candidate, own in zip(candidates, costs, strict=True)
+        if not ((confirmed <= own).all(axis=1) & (confirmed < own).any(axis=1)).any()
+    }
 
 
 def best(candidates: Sequence[Candidate], objectives: Objectives) -> Candidate:

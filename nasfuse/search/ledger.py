@@ -178,6 +178,7 @@ class Ledger:
         for trial in self.trials():
             if trial.state is TrialState.RUNNING:
                 self._set(trial.number, "attempts", int(trial.user_attrs.get("attempts", 1)) - 1)
+        self._book_time()
 
     def finish(self, number: int, measurements: Measurements) -> None:
         """Records what trial `number` measured; without a point, or with a value that is not finite, it failed."""
@@ -191,12 +192,16 @@ class Ledger:
         self._set(number, "points", plain["points"])
         self._set(number, "record", plain["record"])
         self._study.tell(number, values)
-        self._study.set_user_attr("seconds", round(self.seconds, 2))
+        self._book_time()
 
     def fail(self, number: int, reason: str) -> None:
         """Records that trial `number` has no result, and why; the search goes on."""
         self._set(number, "reason", textwrap.shorten(reason, _LONGEST_REASON, placeholder=" ..."))
         self._study.tell(number, state=TrialState.FAIL)
+        self._book_time()
+
+    def _book_time(self) -> None:
+        self._study.set_user_attr("seconds", round(self.seconds, 2))
 
     def _enqueue_repetition(self) -> None:
         """Lets the next trial be a further training of an unconfirmed member of the front, if it is time."""

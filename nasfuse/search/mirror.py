@@ -8,6 +8,8 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import TrialState
 
+from nasfuse.errors import RunFolderError
+
 
 class Mirror(InMemoryStorage):
     """What one process, the only writer, works on; the storage behind it is what everybody else sees.
@@ -39,12 +41,21 @@ class Mirror(InMemoryStorage):
             self._trial_behind[trial_id] = trial._trial_id
 
     def publish(self, trial_id: int) -> None:
-        """Writes a draft to the storage; does nothing for a trial that is there."""
+        """Writes a draft to the storage; does nothing for a trial that is there.
+
+        Raises:
+            RunFolderError: Another process has written to the study.
+        """
         if trial_id in self._trial_behind:
             return
         study_id, number = self._trial_id_to_study_id_and_number[trial_id]
         behind_id = self._behind.create_new_trial(self._study_behind[study_id], self.get_trial(trial_id))
-        assert self._behind.get_trial_number_from_id(behind_id) == number, "two processes write to one study"
+        if self._behind.get_trial_number_from_id(behind_id) != number:
+            self._behind.set_trial_state_values(behind_id, TrialState.FAIL)
+            raise RunFolderError(
+                f"another search writes to study {self.get_study_name_from_id(study_id)} in the same storage; "
+                "end one of them, or give one study another name"
+            )
         self._trial_behind[trial_id] = behind_id
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:

@@ -1,7 +1,6 @@
 """Parameters: the fields of a space, written out for the modalities of one data set."""
 
 import math
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import reduce
@@ -145,12 +144,3 @@ def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
     """Sets the value at a dotted `path` of nested mappings, making those in between."""
     *parents, last = path.split(".")
     reduce(lambda node, key: node.setdefault(key, {}), parents, tree)[last] = value
-
-
-def get_path(tree: Mapping[str, Any], path: str) -> Any:
-    """Returns the value at a dotted `path`.
-
-    Raises:
-        KeyError: Nothing there.
-    """
-    return reduce(operator.getitem, path.split("."), tree)

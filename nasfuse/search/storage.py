@@ -1,7 +1,9 @@
 """The study's storage: any Optuna storage URL, SQLite tuned for one writer and many readers."""
 
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 from optuna.exceptions import OptunaError
@@ -11,14 +13,23 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from nasfuse.errors import RunFolderError
 
+_SQLITE = "sqlite:///"
+
+_UNREADABLE = (SQLAlchemyError, OptunaError, RuntimeError, OSError, ImportError, ValueError)
+
 
 def sqlite_url(path: Path) -> str:
     """Returns the storage URL of a SQLite file."""
-    return f"sqlite:///{path.absolute()}"
+    return f"{_SQLITE}{path.absolute()}"
+
+
+def quieten_optuna() -> None:
+    """Keeps Optuna's own progress lines off the terminal."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def open_storage(url: str) -> RDBStorage:
-    """Returns the storage at `url`, made if it is not there.
+    """Returns the storage at `url` to write to, made if it is not there.
 
     SQLite is put in write-ahead mode, so that status, pareto and optuna-dashboard can read while a search
     writes, and a commit costs no disk flush (a power cut may lose the last trials, never the file).
@@ -26,7 +37,7 @@ def open_storage(url: str) -> RDBStorage:
     Raises:
         RunFolderError: Not a storage, damaged, or out of reach.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    quieten_optuna()
     is_sqlite = url.startswith("sqlite")
     options = {"connect_args": {"timeout": 60}} if is_sqlite else {}
     try:
@@ -36,10 +47,34 @@ def open_storage(url: str) -> RDBStorage:
             storage.engine.dispose()  # so that every connection from now on is tuned
             _check_pages(storage)
         storage.get_all_studies()
-    except (SQLAlchemyError, OptunaError, RuntimeError, OSError, ImportError, ValueError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise RunFolderError(f"cannot open the study's storage {url}: {reason}; check the file or the URL") from error
+    except _UNREADABLE as error:
+        raise _cannot_open(url, error) from error
     return storage
+
+
+def open_to_read(url: str) -> RDBStorage:
+    """Returns the storage at `url` to read from; a SQLite file may be read-only and is not touched.
+
+    Raises:
+        RunFolderError: Not a storage, damaged, or out of reach.
+    """
+    quieten_optuna()
+    try:
+        if not url.startswith(_SQLITE):
+            return RDBStorage(url)
+        path = Path(url.removeprefix(_SQLITE))
+        # A file in a folder that cannot be written has no write-ahead log beside it, and none can be made.
+        immutable = "" if os.access(path.parent, os.W_OK) else "&immutable=1"
+        storage = RDBStorage(f"{_SQLITE}file:{quote(str(path))}?mode=ro{immutable}&uri=true", skip_table_creation=True)
+        _check_pages(storage)
+    except _UNREADABLE as error:
+        raise _cannot_open(url, error) from error
+    return storage
+
+
+def _cannot_open(url: str, error: Exception) -> RunFolderError:
+    reason = str(error.__cause__ or error).splitlines()[0]
+    return RunFolderError(f"cannot open the study's storage {url}: {reason}; check the file or the URL")
 
 
 def _check_pages(storage: RDBStorage) -> None:

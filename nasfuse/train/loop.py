@@ -99,7 +99,7 @@ def train_network(
             if state.get("identity") != run.identity:
                 raise CheckpointError(
                     f"{resume_file} holds the progress of another recipe, seed or data set; "
-                    "remove it or name another file"
+                    "remove it or choose another folder with -o"
                 )
             run.restore(state)
         saved_at = time.perf_counter()

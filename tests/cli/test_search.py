@@ -195,8 +195,8 @@ class TestAnExistingRun:
         folder = make_run(tmp_path / "run", ["it broke"], budget={"trials": 1})
         write(folder.read_study().to_yaml())
         ran = nasfuse("search", "study.yaml", "-o", "run")
-        assert ran.code == 0
-        assert "has no finished trial yet" in ran.out
+        assert ran.code == 1
+        assert "the search ended without a result: all 1 trials failed, trial 0 because it broke" in ran.err
 
 
 class TestOptions:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from nasfuse.experiment.run_folder import RunFolder
+
 
 def test_json(nasfuse, run_folder):
     ran = nasfuse("status", run_folder, "--json")
@@ -17,9 +19,17 @@ def test_json(nasfuse, run_folder):
 
 def test_text(nasfuse, run_folder):
     out = nasfuse("status", run_folder).out
-    for part in ("4 complete, 1 running, 1 failed", "8 spent, 4 saved", "0.9500 at 20,000 MACs, trial 4"):
+    interrupted = "4 complete, 1 interrupted (the same search command goes on with them), 1 failed"
+    for part in (interrupted, "8 spent, 4 saved", "0.9500 at 20,000 MACs, trial 4"):
         assert part in out
     assert "trial 3 failed  ValueError: shape [3, /4]" in out
+
+
+def test_a_search_that_runs_is_told_from_one_that_was_interrupted(nasfuse, run_folder):
+    assert nasfuse("status", run_folder, "--json").json["searching"] is False
+    with RunFolder(run_folder).locked():
+        assert nasfuse("status", run_folder, "--json").json["searching"] is True
+        assert "1 running" in nasfuse("status", run_folder).out
 
 
 @pytest.mark.parametrize("results", [[], ["it broke"], [None]])

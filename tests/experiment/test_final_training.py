@@ -52,7 +52,32 @@ def test_one_seed_has_no_spread(tmp_path, trained):
     result, _ = train(RECIPE, tmp_path)
     assert result.spread("val")[1] == 0.0
     assert result.seeds[0].val == trained[0].seeds[0].val, "the first of two seeds is the only one of one"
-    assert train(RECIPE, tmp_path, seed=1)[0].seeds[0].seed != result.seeds[0].seed
+    assert train(RECIPE, tmp_path / "other", seed=1)[0].seeds[0].seed != result.seeds[0].seed
+
+
+def test_what_has_its_result_is_neither_trained_nor_tested_again(tmp_path, monkeypatch):
+    first, epochs = train(RECIPE, tmp_path)
+    assert len(epochs) == 2
+    monkeypatch.setattr("nasfuse.experiment.final_training.evaluate", lambda *_, **__: pytest.fail("tested again"))
+    again, epochs = train(RECIPE, tmp_path)
+    assert epochs == []
+    assert again.seeds == first.seeds
+
+
+def test_a_further_seed_joins_the_others(tmp_path):
+    one, _ = train(RECIPE, tmp_path)
+    two, epochs = train(RECIPE, tmp_path, n_seeds=2)
+    assert two.seeds[0] == one.seeds[0]
+    assert epochs == [(1, 1), (1, 2)]
+
+
+def test_other_seeds_do_not_overwrite(tmp_path):
+    train(RECIPE, tmp_path)
+    with pytest.raises(RunFolderError, match="seed0 holds a network of another --seed or of other data; choose ano"):
+        train(RECIPE, tmp_path, seed=1)
+    (tmp_path / "seed0" / "result.json").write_text("{")
+    with pytest.raises(RunFolderError, match=r"result\.json is damaged; remove .*seed0 to train that seed again"):
+        train(RECIPE, tmp_path)
 
 
 def test_a_saved_network_is_what_was_measured(trained):

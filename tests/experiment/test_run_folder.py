@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nasfuse.config.study import StudyConfig
-from nasfuse.errors import ConfigError, MissingFileError, RunFolderError
+from nasfuse.errors import ConfigError, InvalidInputError, MissingFileError, RunFolderError
 from nasfuse.experiment.run_folder import RunFolder, write_text
 
 PLAIN = {
@@ -161,7 +161,7 @@ class TestWriteText:
 
     def test_nothing_is_left_behind_where_it_fails(self, tmp_path):
         (tmp_path / "a").mkdir()
-        with pytest.raises(OSError, match="a"):
+        with pytest.raises(InvalidInputError, match="a is a folder; give the name of a file"):
             write_text(tmp_path / "a", "one")
         with pytest.raises(UnicodeEncodeError, match="surrogates"):
             write_text(tmp_path / "b", "\udcff")

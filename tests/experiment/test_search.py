@@ -46,14 +46,14 @@ class Display:
     def __init__(self):
         self.events = []
 
-    def ready(self, study, dataset, *, workers, progress):
+    def ready(self, dataset, *, workers, progress, seconds):
         self.events.append(f"ready with {workers}")
 
     def started(self, assignment):
         self.events.append(f"started {assignment.number}")
 
-    def changed(self, progress, seconds, message):
-        self.events.append(message)
+    def changed(self, progress, seconds, *, number, failure=None):
+        self.events.append(f"trial {number} complete" if failure is None else f"trial {number} failed: {failure}")
 
 
 def measured(metric=0.5, macs=100):

@@ -43,7 +43,7 @@ def test_what_is_picked(run, how, trial, point):
     [
         ({"max_macs": 9}, "--max-macs 9: the cheapest network has 10 MACs; allow more"),
         ({"min_metric": 0.91}, r"--min-metric 0.91: the best network reaches 0\.9000; ask for less"),
-        ({"min_metric": float("nan")}, "ask for less"),
+        ({"min_metric": float("nan")}, "--min-metric must be a number, got nan"),
         ({"trial": 3}, "--trial 3: it failed: ValueError: it broke; `nasfuse pareto .*run` lists the front"),
         ({"trial": 6}, "--trial 6: it is not a finished trial of this run"),
         ({"trial": 99}, "--trial 99: it is not a finished trial of this run"),

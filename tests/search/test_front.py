@@ -5,7 +5,7 @@ import math
 import pytest
 
 from nasfuse.config.measurement import OperatingPoint
-from nasfuse.search.front import COLUMNS, Candidate, Objectives, best, front_of, knee_of, to_row
+from nasfuse.search.front import COLUMNS, Candidate, Objectives, best, contenders, front_of, knee_of, to_row
 
 
 def candidate(trial, metric, macs, *, point=0, **changes):
@@ -96,3 +96,18 @@ def test_a_row():
         "baseline": "by hand",
         "summary": "x",
     }
+
+
+def test_who_may_come_back_to_the_front():
+    """(metric, MACs, trainings): a lucky newcomer cannot put out what it only seems to dominate."""
+
+    def candidate(number, metric, macs, n):
+        point = OperatingPoint(metric, macs, 1, 1e-3, 0.0, 1)
+        return Candidate(number, 0, point, "network", trainings=tuple(range(n)))
+
+    objectives = Objectives("accuracy", "macs", (0.1, 1e6))
+    confirmed, lucky = candidate(0, 0.90, 1000, 3), candidate(1, 0.99, 500, 1)
+    beaten, late = candidate(2, 0.89, 1000, 1), candidate(3, 0.97, 600, 2)
+    assert contenders([confirmed, lucky, beaten, late], objectives, repeats=3) == {0, 1, 3}
+    assert contenders([confirmed, lucky, beaten, late], objectives, repeats=1) == {1}
+    assert contenders([lucky], objectives, repeats=3) == {1}

@@ -6,6 +6,7 @@ from optuna.distributions import FloatDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
+from nasfuse.errors import RunFolderError
 from nasfuse.search.mirror import Mirror
 from nasfuse.search.storage import open_storage, sqlite_url
 
@@ -95,5 +96,6 @@ def test_a_second_writer_is_noticed(behind):
     mirror, study = open_study(behind)
     optuna.load_study(study_name="mirrored", storage=behind).ask()
     trial = study.ask()
-    with pytest.raises(AssertionError, match="two processes write to one study"):
+    with pytest.raises(RunFolderError, match="another search writes to study mirrored in the same storage"):
         mirror.publish(trial._trial_id)
+    assert [t.state for t in seen(behind)] == [TrialState.RUNNING, TrialState.FAIL], "only the other one's goes on"

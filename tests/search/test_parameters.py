@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from nasfuse.search.parameters import Condition, Parameter, get_path, integer, middle, order, real, set_path
+from nasfuse.search.parameters import Condition, Parameter, integer, middle, order, real, set_path
 
 
 def parameter(name, *, after=(), distribution=None):
@@ -111,6 +111,3 @@ def test_paths():
     set_path(tree, "a.c.d", 2)
     set_path(tree, "e", 3)
     assert tree == {"a": {"b": 1, "c": {"d": 2}}, "e": 3}
-    assert get_path(tree, "a.c.d") == 2
-    with pytest.raises(KeyError, match="x"):
-        get_path(tree, "a.x")
