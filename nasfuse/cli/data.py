@@ -87,12 +87,12 @@ def _document(dataset: "Dataset") -> dict[str, Any]:
 def _suggest(source: str, *, as_json: bool) -> None:
     from nasfuse.cli.console import out, print_json
     from nasfuse.config.yaml_file import to_yaml
-    from nasfuse.data.npz import read_arrays, suggest_modalities
+    from nasfuse.data.npz import read_arrays, suggest_data
     from nasfuse.data.registry import find_file
 
     path = find_file(source)
     arrays = read_arrays(path)
-    block = {"data": {"source": source, "modalities": suggest_modalities(arrays)}}
+    block = {"data": {"source": source, **suggest_data(arrays)}}
     if as_json:
         shapes = {name: {"dtype": str(values.dtype), "shape": values.shape} for name, values in arrays.items()}
         print_json({"arrays": shapes, **block})
@@ -101,3 +101,10 @@ def _suggest(source: str, *, as_json: bool) -> None:
         out.print(f"{name:>16}  {values.dtype} {' x '.join(map(str, values.shape))}", markup=False)
     out.print("\nA guess of what a study needs; correct the kinds and put it into the study file:\n")
     print(to_yaml(block), end="")
+    other = [name for name in arrays if name not in (*block["data"]["modalities"], "y", "split")]
+    if other:
+        out.print(
+            f"\nTaken for no modality: {', '.join(other)} (docs/data.md says what each can be).",
+            markup=False,
+            soft_wrap=True,
+        )

@@ -171,7 +171,7 @@ def _targets(name: str, targets: Array, task: str) -> tuple[Tensor, Task]:
     where = f"{name}: the labels"
     if len(targets) == 0:
         raise DataError(f"{where} are empty; there is nothing to learn from")
-    if task == "multiclass" and targets.dtype.kind in "US" and targets.ndim == 1:
+    if task == "multiclass" and targets.dtype.kind == "U" and targets.ndim == 1:
         raise DataError(
             f"{where} are words such as {targets[0]!s}; number them and save numpy.unique(y, return_inverse=True)[1]"
         )

@@ -78,20 +78,40 @@ def _array(path: Path, arrays: dict[str, NDArray[Any]], name: str, where: str) -
     return arrays[name]
 
 
-def suggest_modalities(arrays: dict[str, NDArray[Any]], *, target: str = "y", split: str = "split") -> dict[str, str]:
-    """Returns a guess of name to kind for the arrays that could be modalities of an undescribed file.
+def suggest_data(arrays: dict[str, NDArray[Any]], *, target: str = "y", split: str = "split") -> dict[str, Any]:
+    """Returns a guess of the `modalities` and `task` of an undescribed file.
 
-    Three axes may be a sequence of features or a grey image: square ones are taken for images.
+    Three axes may be a sequence of features or a grey image: square ones are taken for images. Two axes of
+    signed integers are taken for token ids, a vector of integers called like a sequence plus `len` for its lengths.
     """
-    n_samples = len(arrays[target]) if target in arrays else None
-    kinds: dict[str, str] = {}
+    labels = arrays.get(target)
+    if labels is None or labels.ndim == 0:
+        return {"modalities": {}}
+    modalities: dict[str, Any] = {}
     for name, values in arrays.items():
-        if name in (target, split) or values.dtype.kind not in "fiub" or values.shape[:1] != (n_samples,):
+        kind = None if name in (target, split) else _guess(values, len(labels))
+        if kind is None:
             continue
-        if values.ndim == 2:
-            kinds[name] = "vector"
-        elif values.ndim == 3:
-            kinds[name] = "image" if values.shape[1] == values.shape[2] else "sequence"
-        elif values.ndim == 4:
-            kinds[name] = "image"
-    return kinds
+        entry: dict[str, Any] = {"kind": kind}
+        if kind == "sequence" and values.ndim == 2:
+            entry["vocabulary"] = int(values.max()) + 1
+        lengths = [other for other in arrays if other.startswith(name) and "len" in other[len(name) :]]
+        if kind == "sequence" and lengths:
+            entry["lengths"] = lengths[0]
+        modalities[name] = kind if len(entry) == 1 else entry
+    suggestion: dict[str, Any] = {"modalities": modalities}
+    if labels.dtype.kind == "f":
+        suggestion["task"] = "regression"
+    elif labels.ndim == 2:
+        suggestion["task"] = "multilabel"
+    return suggestion
+
+
+def _guess(values: NDArray[Any], n_samples: int) -> str | None:
+    if values.dtype.kind not in "fiub" or values.shape[:1] != (n_samples,) or not values.size:
+        return None
+    if values.ndim == 2:
+        return "sequence" if values.dtype.kind == "i" and values.min() >= 0 and values.max() > 0 else "vector"
+    if values.ndim == 3:
+        return "image" if values.shape[1] == values.shape[2] else "sequence"
+    return "image" if values.ndim == 4 else None

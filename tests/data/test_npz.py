@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nasfuse.config.recipe import DataConfig
-from nasfuse.data.npz import load_npz, read_arrays, suggest_modalities
+from nasfuse.data.npz import load_npz, read_arrays, suggest_data
 from nasfuse.errors import DataError
 
 N = 40
@@ -145,8 +145,8 @@ def test_suggestions():
         "version": np.array(3),
         "names": np.array(["a"] * N),
     }
-    assert suggest_modalities(arrays) == {
-        "words": "vector",
+    assert suggest_data(arrays)["modalities"] == {
+        "words": {"kind": "sequence", "vocabulary": 7},
         "x": "vector",
         "steps": "sequence",
         "grey": "image",
@@ -155,7 +155,27 @@ def test_suggestions():
 
 
 def test_without_labels_nothing_is_suggested():
-    assert suggest_modalities({"x": np.zeros((3, 2))}) == {}
+    assert suggest_data({"x": np.zeros((3, 2))}) == {"modalities": {}}
+
+
+def test_ids_lengths_and_tasks_are_recognised():
+    arrays = {
+        "sig": np.zeros((4, 9, 2)),
+        "sig_length": np.array([1, 2, 3, 9]),
+        "words": np.array([[0, 5], [1, 2], [3, 4], [6, 0]]),
+        "y": np.zeros((4, 3), dtype=np.int64),
+    }
+    assert suggest_data(arrays) == {
+        "modalities": {
+            "sig": {"kind": "sequence", "lengths": "sig_length"},
+            "words": {"kind": "sequence", "vocabulary": 7},
+        },
+        "task": "multilabel",
+    }
+    assert suggest_data({"x": np.zeros((2, 2)), "y": np.zeros(2)}) == {
+        "modalities": {"x": "vector"},
+        "task": "regression",
+    }
 
 
 def test_an_archive_of_other_files_is_refused(path):

@@ -144,7 +144,7 @@ def test_the_progress_of_something_else_is_refused(make_recipe, make_dataset, tm
     dataset = make_dataset(seed=9) if change == "data" else make_dataset()
     with pytest.raises(
         CheckpointError,
-        match=r"progress\.pt holds the progress of another recipe, seed or data set; remove it or choose another folder",
+        match=r"progress\.pt holds the progress of another recipe, seed or data set; remove it or choose another",
     ):
         train(recipe, dataset, seed=1 if change == "seed" else 0, resume_file=resume_file)
     assert resume_file.exists()
