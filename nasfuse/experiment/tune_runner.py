@@ -8,12 +8,15 @@ import json
 import logging
 import os
 import shutil
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
 # Read by Ray when it is imported: quiet, no result loggers, no state snapshots, and a worker that runs out of
@@ -204,7 +207,8 @@ def run_trials(
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-    tuner.fit()
+    with _interrupts_noted(searcher):
+        tuner.fit()
     if searcher.error is not None:
         raise searcher.error
 
@@ -225,6 +229,26 @@ def _run_trial(config: dict[str, Any], *, objective: Objective) -> None:
     tune.report({"payload": payload})
 
 
+@contextmanager
+def _interrupts_noted(searcher: "_LedgerSearcher") -> Iterator[None]:
+    """Makes Ctrl-C end the search even where it strikes in code that swallows exceptions, such as a callback."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread gets signals
+        return
+
+    def note(_signal: int, _frame: FrameType | None) -> None:
+        searcher.interrupted = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if searcher.interrupted:
+        raise KeyboardInterrupt
+
+
 class _LedgerSearcher(Searcher):
     """Lets Tune take its trials from the ledger and give their results back to it."""
 
@@ -242,9 +266,12 @@ class _LedgerSearcher(Searcher):
         self._n_workers = n_workers
         self._running: dict[str, int] = {}
         self.error: NasfuseError | None = None
+        self.interrupted = False
 
     def suggest(self, trial_id: str) -> Any:
         """Returns the configuration of the next trial, None to be asked again, or FINISHED."""
+        if self.interrupted:
+            raise KeyboardInterrupt
         if self.error is not None or not self._ledger.wants_more(running=len(self._running)):
             return None if self._running else Searcher.FINISHED
         if len(self._running) >= self._n_workers:
