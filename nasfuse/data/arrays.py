@@ -45,6 +45,7 @@ def build_dataset(
     splits: Array | None = None,
     groups: Array | None = None,
     val_fraction: float = 0.15,
+    cut: int = 0,
     class_names: tuple[str, ...] = (),
 ) -> Dataset:
     """Returns the data set made of plain arrays.
@@ -57,6 +58,7 @@ def build_dataset(
         splits: (n,) words `train`, `val`, `test`; without it, 80/10/10 is cut, stratified by class.
         groups: (n,) group of each sample; a group is never cut in two.
         val_fraction: Share of train that becomes val where `splits` has none.
+        cut: Number of the division into train and val, see `cut_splits`.
         class_names: One per class where known.
 
     Raises:
@@ -71,7 +73,9 @@ def build_dataset(
         column, modality = _column(f"{name}: modality {key}", key, arrays, len(labels))
         columns[key] = column
         described.append(modality)
-    rows = cut_splits(name, labels.numpy(), the_task.kind, splits=splits, groups=groups, val_fraction=val_fraction)
+    rows = cut_splits(
+        name, labels.numpy(), the_task.kind, splits=splits, groups=groups, val_fraction=val_fraction, cut=cut
+    )
     if the_task.kind == "multiclass":
         _every_class_is_trained(name, labels, rows["train"])
     scaled = {key: _scaled(column, rows["train"]) for key, column in columns.items()}

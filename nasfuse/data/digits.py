@@ -7,11 +7,12 @@ from nasfuse.data.arrays import ModalityArrays, build_dataset
 from nasfuse.data.dataset import Dataset
 
 
-def load_digits() -> Dataset:
+def load_digits(*, cut: int = 0) -> Dataset:
     """Returns 1,797 handwritten digits as two images of 8 x 4, ten classes.
 
     The two-view protocol of deep canonical correlation analysis (Andrew et al., 2013): the left and the
-    right half are two modalities, neither of which shows the digit. 80/10/10, stratified by class.
+    right half are two modalities, neither of which shows the digit. 80/10/10, stratified by class; `cut` as in
+    `cut_splits`.
     """
     digits = load_sklearn_digits()
     images = digits.images.astype(np.uint8)
@@ -23,5 +24,6 @@ def load_digits() -> Dataset:
         },
         targets=digits.target,
         task="multiclass",
+        cut=cut,
         class_names=tuple(str(digit) for digit in range(10)),
     )

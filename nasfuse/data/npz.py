@@ -14,8 +14,8 @@ from nasfuse.data.dataset import Dataset
 from nasfuse.errors import DataError, nearest
 
 
-def load_npz(path: Path, config: DataConfig) -> Dataset:
-    """Returns the data set in an `.npz` file, read without pickle.
+def load_npz(path: Path, config: DataConfig, *, cut: int = 0) -> Dataset:
+    """Returns the data set in an `.npz` file, read without pickle; `cut` as in `cut_splits`.
 
     Raises:
         DataError: The file is damaged, lacks an array that `config` names, or breaks the data contract.
@@ -36,6 +36,7 @@ def load_npz(path: Path, config: DataConfig) -> Dataset:
         splits=_splits(path, arrays, config.split),
         groups=_array(path, arrays, config.group, "data.group") if config.group else None,
         val_fraction=config.val_fraction,
+        cut=cut,
     )
 
 

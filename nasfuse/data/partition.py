@@ -10,8 +10,6 @@ from torch import Tensor
 
 from nasfuse.errors import DataError
 
-_CUT_SEED = 0  # A cut is part of the data set, so it does not follow the seed of a search.
-
 
 def cut_splits(
     name: str,
@@ -21,8 +19,11 @@ def cut_splits(
     splits: NDArray[Any] | None,
     groups: NDArray[Any] | None,
     val_fraction: float,
+    cut: int = 0,
 ) -> dict[str, Tensor]:
     """Returns the sorted rows of `train`, `val` and `test`.
+
+    A cut depends on its number alone, never on the seed of a search.
 
     Args:
         name: Of the data set, for messages.
@@ -32,6 +33,9 @@ def cut_splits(
         groups: (n,) or None. Where a group stands in train and in val, train and val are cut anew: a
             validation set that repeats training samples selects what memorises.
         val_fraction: Share of train that becomes val where `splits` names no val, or one that leaks.
+        cut: 0 is the data set's own. Others cut train and val anew, so that repeated trainings are judged on
+            different samples; test stays. A val that `splits` names stays too, unless there are groups:
+            samples may belong together in ways the file does not tell.
 
     Raises:
         DataError: An unknown word, a wrong length, an empty split, or a group on both sides of test.
@@ -43,7 +47,7 @@ def cut_splits(
     everything = np.arange(n_samples)
     if splits is None:
         rest, test = _cut(name, everything, labels, task, groups, 0.1)
-        train, val = _cut(name, rest, labels, task, groups, 1 / 9)
+        train, val = _cut(name, rest, labels, task, groups, 1 / 9, cut)
     else:
         words = set(np.unique(splits).tolist())
         unknown = words - {"train", "val", "test"}
@@ -54,7 +58,10 @@ def cut_splits(
             _test_is_apart(name, groups, np.concatenate([train, val]), test)
         leaks = groups is not None and len(np.intersect1d(groups[train], groups[val])) > 0
         if (not len(val) or leaks) and len(train):
-            train, val = _cut(name, np.concatenate([train, val]), labels, task, groups, val_fraction)
+            train, val = _cut(name, np.concatenate([train, val]), labels, task, groups, val_fraction, cut)
+        elif cut and groups is not None and len(train):
+            pool = np.concatenate([train, val])
+            train, val = _cut(name, pool, labels, task, groups, len(val) / len(pool), cut)
     rows = {"train": train, "val": val, "test": test}
     for part, index in rows.items():
         if not len(index):
@@ -63,19 +70,25 @@ def cut_splits(
 
 
 def _cut(
-    name: str, rows: NDArray[Any], labels: NDArray[Any], task: str, groups: NDArray[Any] | None, share: float
+    name: str,
+    rows: NDArray[Any],
+    labels: NDArray[Any],
+    task: str,
+    groups: NDArray[Any] | None,
+    share: float,
+    number: int = 0,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     try:
         if groups is not None and task == "multiclass":
-            folds = StratifiedGroupKFold(max(round(1 / share), 2), shuffle=True, random_state=_CUT_SEED)
+            folds = StratifiedGroupKFold(max(round(1 / share), 2), shuffle=True, random_state=number)
             kept, cut = next(folds.split(rows, labels[rows], groups[rows]))
             return rows[kept], rows[cut]
         if groups is not None:
-            cutter = GroupShuffleSplit(n_splits=1, test_size=share, random_state=_CUT_SEED)
+            cutter = GroupShuffleSplit(n_splits=1, test_size=share, random_state=number)
             kept, cut = next(cutter.split(rows, groups=groups[rows]))
             return rows[kept], rows[cut]
         strata = labels[rows] if task == "multiclass" else None
-        kept_rows, cut_rows = train_test_split(rows, test_size=share, random_state=_CUT_SEED, stratify=strata)
+        kept_rows, cut_rows = train_test_split(rows, test_size=share, random_state=number, stratify=strata)
     except ValueError as error:
         raise DataError(f"{name}: {len(rows)} samples are too few to cut a split from: {error}") from error
     return kept_rows, cut_rows

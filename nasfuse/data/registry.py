@@ -1,8 +1,8 @@
 """Finding data sets: the shipped ones by name, files by path."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from nasfuse.config.recipe import DataConfig
 from nasfuse.data.dataset import Dataset
@@ -10,20 +10,33 @@ from nasfuse.data.digits import load_digits
 from nasfuse.data.npz import load_npz
 from nasfuse.errors import MissingFileError, nearest
 
+
+class Loader(Protocol):
+    """Returns a shipped data set."""
+
+    def __call__(self, *, cut: int) -> Dataset:
+        """Returns it with train and val divided in the way number `cut`."""
+
+
 #: Data sets that need no file, by name.
-SHIPPED: dict[str, Callable[[], Dataset]] = {"digits": load_digits}
+SHIPPED: dict[str, Loader] = {"digits": load_digits}
 
 
-def load_dataset(config: DataConfig) -> Dataset:
+def load_dataset(config: DataConfig, *, cut: int = 0) -> Dataset:
     """Returns the data set a recipe or study names.
+
+    Args:
+        config: What to load.
+        cut: 0 is the division into train and val that the data set comes with; others divide anew, for
+            repeated trainings, see `cut_splits`. Test is the same in all.
 
     Raises:
         MissingFileError: No shipped set and no file of that name.
         DataError: The file breaks the data contract.
     """
     if config.source in SHIPPED:
-        return SHIPPED[config.source]()
-    return load_npz(find_file(config.source), config)
+        return SHIPPED[config.source](cut=cut)
+    return load_npz(find_file(config.source), config, cut=cut)
 
 
 def data_folder() -> Path:

@@ -28,6 +28,7 @@ class SeedResult:
 
     Attributes:
         seed: The seed derived for it.
+        cut: Which division into train and val it had; training number k has cut k.
         val: Metric on validation data, at the chosen epoch.
         test: Metric on the test split, looked at once.
         epochs: That ran.
@@ -35,6 +36,7 @@ class SeedResult:
     """
 
     seed: int
+    cut: int
     val: float
     test: float
     epochs: int
@@ -85,7 +87,9 @@ def train_recipe(
 ) -> FinalResult:
     """Trains `recipe` with `n_seeds` seeds and tests each network once.
 
-    A training that was interrupted goes on where it was; one that has its result is not run, nor tested, again.
+    Training number k has the k-th division into train and val, as repetitions in a search have; test is the
+    same for all. A training that was interrupted goes on where it was; one that has its result is not run, nor
+    tested, again.
 
     Args:
         recipe: What to train.
@@ -98,7 +102,8 @@ def train_recipe(
     Raises:
         RunFolderError: The folder holds something else, or other seeds; nothing is overwritten.
     """
-    dataset = cached_dataset(recipe.data.model_dump_json())
+    data = recipe.data.model_dump_json()
+    dataset = cached_dataset(data)
     get_metric(recipe.metric, dataset.task.kind)
     macs = macs_of(recipe, dataset)
     _claim(folder, recipe)
@@ -106,23 +111,31 @@ def train_recipe(
     for number in range(n_seeds):
         own = derive_seed(seed, "final", number)
         place = folder / f"seed{number}"
-        result = _earlier_result(place, own, dataset)
+        divided = cached_dataset(data, number)
+        result = _earlier_result(place, own, divided)
         if result is None:
             advance = partial(report, number)
-            result = _train_one(recipe, dataset, place, seed=own, device=device, report=advance)
+            result = _train_one(recipe, divided, place, seed=own, cut=number, device=device, report=advance)
         results.append(result)
     return FinalResult(recipe, macs, tuple(results))
 
 
 def _train_one(
-    recipe: Recipe, dataset: Dataset, place: Path, *, seed: int, device: torch.device, report: Callable[[Epoch], None]
+    recipe: Recipe,
+    dataset: Dataset,
+    place: Path,
+    *,
+    seed: int,
+    cut: int,
+    device: torch.device,
+    report: Callable[[Epoch], None],
 ) -> SeedResult:
     place.mkdir(exist_ok=True)
     trained = train_network(recipe, dataset, seed=seed, device=device, report=report, resume_file=place / "resume.pt")
-    save_network(place / "model.pt", trained, recipe, seed=seed)
+    save_network(place / "model.pt", trained, recipe, seed=seed, cut=cut)
     write_curve(place / "metrics.jsonl", trained.curve)
     test, _ = evaluate(trained.network, dataset.test, metric=recipe.metric, task=dataset.task, device=device)
-    result = SeedResult(seed, trained.chosen.val_metric, test, len(trained.curve), str(place / "model.pt"))
+    result = SeedResult(seed, cut, trained.chosen.val_metric, test, len(trained.curve), str(place / "model.pt"))
     write_text(place / "result.json", json.dumps({**vars(result), "data_fingerprint": dataset.fingerprint}, indent=2))
     return result
 
@@ -162,10 +175,10 @@ def evaluate_checkpoint(path: Path, *, split: str, device: torch.device) -> dict
         CheckpointError: Damaged, or its weights do not fit its recipe.
     """
     content = load_checkpoint(path)
-    if not content.keys() >= {"recipe", "network", "val_metric"}:
+    if not content.keys() >= {"recipe", "network", "val_metric", "cut"}:
         raise CheckpointError(f"{path} is no trained network; name a model.pt that `train` or a search wrote")
     recipe = Recipe.parse(content["recipe"], source=str(path))
-    dataset: Dataset = cached_dataset(recipe.data.model_dump_json())
+    dataset: Dataset = cached_dataset(recipe.data.model_dump_json(), content["cut"])
     network = build_network(recipe.network, dataset.modalities, dataset.task)
     try:
         network.load_state_dict(content["network"])

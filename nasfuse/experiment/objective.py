@@ -20,8 +20,15 @@ from nasfuse.train import Epoch, Trained, measure, save_checkpoint, train_networ
 class Objective(Protocol):
     """What a study optimises. Must be picklable; it is called in worker processes."""
 
-    def __call__(self, recipe: Recipe, *, seed: int, folder: Path) -> Measurements:
-        """Returns the measurements of `recipe`; files go to `folder`, progress is resumed from there."""
+    def __call__(self, recipe: Recipe, *, seed: int, cut: int, folder: Path) -> Measurements:
+        """Returns the measurements of `recipe`; files go to `folder`, progress is resumed from there.
+
+        Args:
+            recipe: What to measure.
+            seed: Of everything random.
+            cut: Which division into train and val; repetitions of one recipe have different ones.
+            folder: Of the trial.
+        """
 
 
 @dataclass(frozen=True)
@@ -36,16 +43,16 @@ class Training:
     threads: int = 1
     on_cuda: bool = False
 
-    def __call__(self, recipe: Recipe, *, seed: int, folder: Path) -> Measurements:
+    def __call__(self, recipe: Recipe, *, seed: int, cut: int, folder: Path) -> Measurements:
         """Returns the operating points of the trained recipe; leaves `metrics.jsonl` and `model.pt`."""
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if self.on_cuda else "cpu")
         started = time.perf_counter()
-        dataset = cached_dataset(recipe.data.model_dump_json())
+        dataset = cached_dataset(recipe.data.model_dump_json(), cut)
         folder.mkdir(parents=True, exist_ok=True)
         trained = train_network(recipe, dataset, seed=seed, device=device, resume_file=folder / "resume.pt")
         points = measure(trained, dataset, device=device)
-        save_network(folder / "model.pt", trained, recipe, seed=seed)
+        save_network(folder / "model.pt", trained, recipe, seed=seed, cut=cut)
         write_curve(folder / "metrics.jsonl", trained.curve)
         record = {
             "status": trained.status,
@@ -53,6 +60,7 @@ class Training:
             "epochs_asked": recipe.training.epochs,
             "chosen_epoch": trained.chosen.epoch,
             "seed": seed,
+            "cut": cut,
             "recipe_hash": recipe.hash,
             "data_fingerprint": dataset.fingerprint,
             "nasfuse": __version__,
@@ -65,18 +73,19 @@ class Training:
         return Measurements(points, record)
 
 
-@lru_cache(maxsize=2)
-def cached_dataset(config: str) -> Dataset:
+@lru_cache(maxsize=4)
+def cached_dataset(config: str, cut: int = 0) -> Dataset:
     """Returns the data set of a `DataConfig` in JSON; a worker loads it once for all its trials."""
-    return load_dataset(DataConfig.model_validate_json(config))
+    return load_dataset(DataConfig.model_validate_json(config), cut=cut)
 
 
-def save_network(path: Path, trained: Trained, recipe: Recipe, *, seed: int) -> None:
+def save_network(path: Path, trained: Trained, recipe: Recipe, *, seed: int, cut: int) -> None:
     """Writes a trained network with the recipe it was built from."""
     content = {
         "recipe": recipe.to_plain(),
         "recipe_hash": recipe.hash,
         "seed": seed,
+        "cut": cut,
         "val_metric": trained.chosen.val_metric,
         "network": {key: value.cpu() for key, value in trained.network.state_dict().items()},
     }

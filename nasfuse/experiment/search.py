@@ -176,7 +176,7 @@ def make_space(study: StudyConfig, dataset: Dataset) -> Space:
 
 def macs_of(recipe: Recipe, dataset: Dataset) -> int:
     """Returns the expected MACs of a recipe without training it, or making room for its weights."""
-    return _on_meta(recipe, dataset, lambda network: expected_macs(network, dataset.val, dataset))
+    return _on_meta(recipe, dataset, lambda network: expected_macs(network, dataset))
 
 
 def _on_meta(recipe: Recipe, dataset: Dataset, figure: Callable[..., int]) -> int:

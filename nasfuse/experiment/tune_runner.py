@@ -221,7 +221,7 @@ def _run_trial(config: dict[str, Any], *, objective: Objective) -> None:
     """Runs one trial in a worker. Our own errors are results; only the death of the process is Ray's business."""
     recipe = Recipe.model_validate_json(config["recipe"])
     try:
-        measured = objective(recipe, seed=config["seed"], folder=Path(config["folder"]))
+        measured = objective(recipe, seed=config["seed"], cut=config["cut"], folder=Path(config["folder"]))
         measured.record["node"] = ray.get_runtime_context().get_node_id()[:8]
         payload = json.dumps({"measurements": measured.to_plain()})
     except Exception as error:
@@ -289,6 +289,7 @@ class _LedgerSearcher(Searcher):
         return {
             "recipe": assignment.recipe.model_dump_json(),
             "seed": assignment.seed,
+            "cut": assignment.cut,
             "folder": str(folder.absolute()),
         }
 

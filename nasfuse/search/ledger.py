@@ -43,12 +43,14 @@ class Assignment:
         number: Of the trial.
         seed: Of its training; depends on the study's seed and the number alone.
         recipe: What to train.
+        cut: Division into train and val: 0, and counting up for repetitions of one recipe.
         baseline: Name of the hand-made design, None for a suggestion.
     """
 
     number: int
     seed: int
     recipe: Recipe
+    cut: int = 0
     baseline: str | None = None
 
 
@@ -211,16 +213,17 @@ class Ledger:
             trainings=self._trainings(), repetitions=repetitions, seconds=self.seconds
         ):
             return
-        running = Counter(t.user_attrs.get("repeat_of") for t in trials if t.state is TrialState.RUNNING)
+        without_result = (TrialState.RUNNING, TrialState.FAIL)
+        others = Counter(t.user_attrs.get("repeat_of") for t in trials if t.state in without_result)
         members = [
-            (len(member.trainings) + running[member.trial], -index, member.trial)
+            (len(member.trainings) + others[member.trial], -index, member.trial)
             for index, member in enumerate(front_of(candidates_of(trials), self.objectives))
         ]
         fewest, _, number = min(members, default=(self._budget.repeats, 0, 0))
         if fewest < self._budget.repeats:
             first = trials[number]
             name = {"baseline": first.user_attrs["baseline"]} if "baseline" in first.user_attrs else {}
-            self._study.enqueue_trial(first.params, user_attrs={**name, "repeat_of": number})
+            self._study.enqueue_trial(first.params, user_attrs={**name, "repeat_of": number, "cut": fewest})
 
     def _id(self, number: int) -> int:
         return self._mirror.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
@@ -246,7 +249,8 @@ class Ledger:
             return None
         self._mirror.publish(trial._trial_id)
         seed = derive_seed(self._config.seed, "trial", trial.number)
-        return Assignment(trial.number, seed, recipe, trial.user_attrs.get("baseline"))
+        cut = trial.user_attrs.get("cut", 0)
+        return Assignment(trial.number, seed, recipe, cut, trial.user_attrs.get("baseline"))
 
     def _adopt(self, number: int) -> Assignment | None:
         """Takes over a trial that was running when its driver died."""

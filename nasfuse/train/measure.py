@@ -19,7 +19,7 @@ def measure(trained: Trained, dataset: Dataset, *, device: torch.device) -> tupl
     latency = measure_latency(network, one)
     point = OperatingPoint(
         metric=trained.chosen.val_metric,
-        macs=expected_macs(network, dataset.val, dataset),
+        macs=expected_macs(network, dataset),
         params=count_parameters(network),
         latency_s=latency.median_s,
         latency_iqr_s=latency.iqr_s,

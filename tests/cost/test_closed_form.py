@@ -11,7 +11,7 @@ from nasfuse.nn import build_network
 def test_without_lengths_every_sample_costs_the_same(make_config, dataset):
     config = make_config({"v": "mlp", "i": "conv"}, fusion="sum")
     network = build_network(config, dataset.modalities, dataset.task)
-    assert expected_macs(network, dataset.val, dataset) == network.macs({})
+    assert expected_macs(network, dataset) == network.macs({})
 
 
 @pytest.mark.parametrize("encoder", ["transformer", "conv"])
@@ -20,16 +20,17 @@ def test_true_lengths_are_counted_sample_by_sample(make_config, dataset, encoder
     network = build_network(config, dataset.modalities, dataset.task).eval()
     # One at a time, a batch is as long as its sample: nothing is padded.
     alone = [
-        count_network(network, dataset.val.batch(torch.tensor([row]), names=("s", "q")))
-        for row in range(len(dataset.val))
+        count_network(network, split.batch(torch.tensor([row]), names=("s", "q")))
+        for split in (dataset.train, dataset.val)
+        for row in range(len(split))
     ]
     assert len(set(alone)) > 1
-    assert expected_macs(network, dataset.val, dataset) == round(sum(alone) / len(alone))
+    assert expected_macs(network, dataset) == round(sum(alone) / len(alone))
 
 
 def test_a_flat_sequence_costs_its_padding(make_config, dataset):
     network = build_network(make_config({"s": "mlp"}), dataset.modalities, dataset.task)
-    assert expected_macs(network, dataset.val, dataset) == network.macs({"s": 11})
+    assert expected_macs(network, dataset) == network.macs({"s": 11})
 
 
 def test_the_formula_of_a_whole_network(make_config, modalities, task):

@@ -9,8 +9,8 @@ from nasfuse.data.partition import cut_splits
 from nasfuse.errors import DataError
 
 
-def cut(labels, task="multiclass", *, splits=None, groups=None, val_fraction=0.15):
-    rows = cut_splits("toy", labels, task, splits=splits, groups=groups, val_fraction=val_fraction)
+def cut(labels, task="multiclass", *, splits=None, groups=None, val_fraction=0.15, number=0):
+    rows = cut_splits("toy", labels, task, splits=splits, groups=groups, val_fraction=val_fraction, cut=number)
     return {part: index.numpy() for part, index in rows.items()}
 
 
@@ -36,6 +36,31 @@ def test_a_cut_is_always_the_same():
     labels = np.arange(60) % 3
     first, second = cut(labels), cut(labels)
     assert all(np.array_equal(first[part], second[part]) for part in first)
+
+
+WORDS = np.array(["train"] * 80 + ["test"] * 20)
+WITH_VAL = np.array(["train"] * 64 + ["val"] * 16 + ["test"] * 20)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"splits": WORDS}, {"groups": np.arange(100) // 2}, {"splits": WITH_VAL, "groups": np.arange(100) // 2}],
+)
+def test_other_cuts_divide_train_and_val_anew_and_leave_test(options):
+    labels = np.arange(100) % 2
+    cuts = [cut(labels, number=number, **options) for number in range(4)]
+    for rows in cuts:
+        assert_is_partition(rows, 100)
+        assert np.array_equal(rows["test"], cuts[0]["test"])
+        assert abs(len(rows["val"]) - len(cuts[0]["val"])) <= 2
+        if "groups" in options:
+            assert not set(rows["train"] // 2) & set(rows["val"] // 2)
+    assert len({tuple(rows["val"]) for rows in cuts}) == 4
+
+
+def test_a_val_that_the_file_names_is_the_same_in_every_cut():
+    rows = cut(np.arange(100) % 2, splits=WITH_VAL, number=3)
+    assert all((WITH_VAL[index] == part).all() for part, index in rows.items())
 
 
 @settings(max_examples=25)

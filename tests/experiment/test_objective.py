@@ -27,7 +27,7 @@ RECIPE = Recipe.parse(
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trial") / "0"
-    return Training()(RECIPE, seed=3, folder=folder), folder
+    return Training()(RECIPE, seed=3, cut=0, folder=folder), folder
 
 
 def test_it_can_be_sent_to_workers():
@@ -66,8 +66,8 @@ def test_the_files(trained):
 
 
 def test_the_same_seed_gives_the_same_network(trained, tmp_path):
-    again = Training()(RECIPE, seed=3, folder=tmp_path)
-    other = Training()(RECIPE, seed=4, folder=tmp_path / "other")
+    again = Training()(RECIPE, seed=3, cut=0, folder=tmp_path)
+    other = Training()(RECIPE, seed=4, cut=0, folder=tmp_path / "other")
     assert again.points[0].metric == trained[0].points[0].metric
     weights = [load_checkpoint(folder / "model.pt")["network"] for folder in (trained[1], tmp_path, tmp_path / "other")]
     name = next(iter(weights[0]))
@@ -79,13 +79,13 @@ def test_the_same_seed_gives_the_same_network(trained, tmp_path):
 def test_a_loss_that_is_not_finite_is_an_error_and_leaves_no_network(tmp_path):
     wild = Recipe.parse({**RECIPE.to_plain(), "training": {"epochs": 2, "lr": 1e38, "clip_norm": 1e38}})
     with pytest.raises(NonFiniteError):
-        Training()(wild, seed=0, folder=tmp_path)
+        Training()(wild, seed=0, cut=0, folder=tmp_path)
     assert not (tmp_path / "model.pt").exists()
 
 
 def test_a_worker_loads_its_data_once(monkeypatch):
     loads = []
-    monkeypatch.setattr(objective_module, "load_dataset", lambda config: loads.append(config) or config)
+    monkeypatch.setattr(objective_module, "load_dataset", lambda config, *, cut: loads.append(config) or config)
     cached_dataset.cache_clear()
     assert cached_dataset(RECIPE.data.model_dump_json()) is cached_dataset(RECIPE.data.model_dump_json())
     assert loads == [RECIPE.data]

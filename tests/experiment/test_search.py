@@ -61,7 +61,7 @@ def measured(metric=0.5, macs=100):
     return Measurements((point,), RECORD)
 
 
-def wide_is_good(recipe, *, seed, folder):
+def wide_is_good(recipe, *, seed, cut, folder):
     """An objective without training: the wider the better, and the dearer."""
     (folder / "model.pt").write_text("weights")
     width = sum(stream.width for stream in recipe.network.streams.values())
@@ -94,7 +94,7 @@ def in_process(monkeypatch):
 
         def call(self, objective, assignment, folder):
             try:
-                return objective(assignment.recipe, seed=assignment.seed, folder=folder)
+                return objective(assignment.recipe, seed=assignment.seed, cut=assignment.cut, folder=folder)
             except Exception as error:
                 return str(error)
 
@@ -145,7 +145,7 @@ class TestWithoutRay:
         assert progress.states["complete"] == 7
 
     def test_failures_count_and_the_search_goes_on(self, in_process, folder):
-        def moody(recipe, *, seed, folder):
+        def moody(recipe, *, seed, cut, folder):
             number = int(folder.name)
             if number == 1:
                 raise RuntimeError("no mood")
@@ -158,7 +158,7 @@ class TestWithoutRay:
         assert "trial 1 failed: no mood" in events
 
     def test_every_trial_may_fail(self, in_process, folder):
-        def never(recipe, *, seed, folder):
+        def never(recipe, *, seed, cut, folder):
             raise RuntimeError("no mood")
 
         progress, _ = run(folder, never)
@@ -169,9 +169,9 @@ class TestWithoutRay:
     def test_nothing_above_max_macs_is_trained(self, in_process, folder):
         trained = []
 
-        def note(recipe, *, seed, folder):
+        def note(recipe, *, seed, cut, folder):
             trained.append(recipe)
-            return wide_is_good(recipe, seed=seed, folder=folder)
+            return wide_is_good(recipe, seed=seed, cut=cut, folder=folder)
 
         dataset = search.cached_dataset(study().data.model_dump_json())
         limit = 2500
@@ -197,7 +197,7 @@ class TestWithoutRay:
         assert {path: path.read_bytes() for path in folder.root.rglob("*.yaml")} == before
 
     def test_two_at_once(self, in_process, folder):
-        def second(recipe, *, seed, folder):
+        def second(recipe, *, seed, cut, folder):
             with pytest.raises(RunFolderError, match="another search is writing to"):
                 run(RunFolder(folder.parents[1]))
             return measured()
@@ -318,7 +318,7 @@ def make_moody():
     """Returns an objective that is pickled by value: workers cannot import the tests."""
 
     class Moody:
-        def __call__(self, recipe, *, seed, folder):
+        def __call__(self, recipe, *, seed, cut, folder):
             from nasfuse.config.measurement import Measurements, OperatingPoint
 
             number = int(folder.name)

@@ -321,6 +321,9 @@ class TestRepetitions:
             assert trial.user_attrs["recipe_hash"] == first.user_attrs["recipe_hash"]
             assert trial.user_attrs.get("baseline") == first.user_attrs.get("baseline")
             assert assignments[trial.number].seed != assignments[first.number].seed
+        for number in {trial.user_attrs["repeat_of"] for trial in again}:
+            own = [trial.number for trial in again if trial.user_attrs["repeat_of"] == number]
+            assert [assignments[one].cut for one in [number, *own]] == list(range(len(own) + 1))
         for member in summarise(trials, ledger.objectives).front:
             values = [trials[number].values[0] for number in member.trainings]
             assert member.measured.metric == pytest.approx(sum(values) / len(values))
@@ -334,6 +337,18 @@ class TestRepetitions:
             broken += self.noisy(ledger, measured, n_trials=3)
             ledger.next()  # dies with its driver
         assert broken == unbroken
+
+    def test_what_fails_when_repeated_is_not_repeated_for_ever(self, open_ledger, make_study, storage, measured):
+        ledger = open_ledger(storage, make_study(budget={"trials": 40, "repeats": 3}))
+        for _ in range(40):
+            one = ledger.next()
+            if one.cut:
+                ledger.fail(one.number, "no mood")
+            else:
+                ledger.finish(one.number, measured(one.seed % 100 / 1000, one.seed % 97))
+        repeated = [trial.user_attrs["repeat_of"] for trial in ledger.trials() if "repeat_of" in trial.user_attrs]
+        assert repeated
+        assert max(repeated.count(number) for number in repeated) <= 2
 
     def test_none_where_one_training_is_enough(self, open_ledger, make_study, storage, measured):
         ledger = open_ledger(storage, make_study(budget={"trials": 20, "repeats": 1}))
