@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -10,8 +11,11 @@ from pydantic import Field, model_validator
 from nasfuse.config.fusion import FusionConfig
 from nasfuse.config.modality import ModalityKind
 from nasfuse.config.model import Model
+from nasfuse.config.route import parse_route
+from nasfuse.config.router import RouterConfig, RoutingConfig
 from nasfuse.config.stream import StreamConfig
 from nasfuse.config.yaml_file import read_document, to_yaml
+from nasfuse.errors import nearest
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 
@@ -61,16 +65,31 @@ class NetworkConfig(Model):
     """The network: streams, the route through them and how they are fused.
 
     Attributes:
-        route: The streams that run, in order.
+        route: The streams of the network, in order; without a router, all of them run for every sample.
         streams: One encoder per stream of the route.
         fusion: How two or more streams are merged; absent for a single stream.
         dropout: Dropout before the head.
+        router: Chooses between shorter routes sample by sample; absent in a static network.
     """
 
     route: Annotated[tuple[Name, ...], Field(min_length=1)]
     streams: dict[Name, StreamConfig]
     fusion: FusionConfig | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    router: RouterConfig | None = None
+
+    def stages(self, route: Mapping[str, int | None]) -> dict[str, int]:
+        """Returns stream name to the stages it runs on `route`, in the order of the network's streams.
+
+        None stands for all of them: those before the fusion, or the whole stream where it is alone.
+        """
+        return {name: self._stages(name, route) for name in self.route if name in route}
+
+    def _stages(self, name: str, route: Mapping[str, int | None]) -> int:
+        depth = self.streams[name].depth
+        most = depth if len(route) == 1 or self.fusion is None else min(self.fusion.placement, depth)
+        wanted = route[name]
+        return most if wanted is None else wanted
 
     @model_validator(mode="after")
     def _route_and_streams_agree(self) -> Self:
@@ -86,6 +105,33 @@ class NetworkConfig(Model):
             raise ValueError("a route of one stream has nothing to fuse; remove fusion or add a stream")
         if len(self.route) > 1 and self.fusion is None:
             raise ValueError("a route of several streams needs fusion; add it, for example {kind: concat}")
+        return self
+
+    @model_validator(mode="after")
+    def _routes_exist(self) -> Self:
+        if self.router is None:
+            return self
+        used: set[str] = set()
+        found: dict[tuple[tuple[str, int], ...], str] = {}
+        for text in self.router.routes:
+            route = parse_route(text)
+            used |= route.keys()
+            for name, wanted in route.items():
+                if name not in self.route:
+                    raise ValueError(f"router.routes: {text} names stream {name!r}; {nearest(name, self.route)}")
+                most = self._stages(name, {**route, name: None})
+                if wanted is not None and wanted > most:
+                    raise ValueError(
+                        f"router.routes: {text} runs {wanted} stages of {name}, which has {most} before the fusion; "
+                        "ask for less"
+                    )
+            stages = tuple(self.stages(route).items())
+            if stages in found:
+                raise ValueError(f"router.routes: {text} comes to the same as {found[stages]}; remove one")
+            found[stages] = text
+        idle = [name for name in self.route if name not in used]
+        if idle:
+            raise ValueError(f"router.routes: no route runs {', '.join(idle)}; add one, or remove it from route")
         return self
 
 
@@ -107,6 +153,7 @@ class TrainingConfig(Model):
         shift: Largest random translation of images and sequences, as a share of their size, in whole steps.
         modality_dropout: Chance that a sample of a fused network loses one modality in training; token ids are
             never lost, as no id means nothing.
+        routing: How routes and router are trained, for a network that has a router.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 30
@@ -121,6 +168,7 @@ class TrainingConfig(Model):
     input_noise: Annotated[float, Field(ge=0)] = 0.0
     shift: Annotated[float, Field(ge=0, lt=1)] = 0.0
     modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    routing: RoutingConfig | None = None
 
 
 class Recipe(Model):
@@ -141,7 +189,15 @@ class Recipe(Model):
     @classmethod
     def expand(cls, values: Any) -> Any:
         """Returns `values` with every shorthand written out."""
-        return expand_modalities(values)
+        return _expand_routing(expand_modalities(values))
+
+    @model_validator(mode="after")
+    def _routing_needs_a_router(self) -> Self:
+        if self.training.routing is not None and self.network.router is None:
+            raise ValueError(
+                "training.routing trains a router, and network.router is absent; remove one or add the other"
+            )
+        return self
 
     @property
     def hash(self) -> str:
@@ -157,7 +213,8 @@ class Recipe(Model):
         """
         network = self.network
         streams = " + ".join(f"{name} {network.streams[name].summary}" for name in network.route)
-        return f"{streams} | {network.fusion.summary}" if network.fusion else streams
+        fused = f"{streams} | {network.fusion.summary}" if network.fusion else streams
+        return f"{fused} | {network.router.summary}" if network.router else fused
 
     @classmethod
     def load(cls, path: str | Path) -> "Recipe":
@@ -173,6 +230,16 @@ class Recipe(Model):
     def to_yaml(self) -> str:
         """Returns the recipe as YAML; `load` gives the equal recipe back."""
         return to_yaml(self.to_plain())
+
+
+def _expand_routing(values: Any) -> Any:
+    """Returns `values` with an empty `training.routing` where there is a router."""
+    if not isinstance(values, dict) or not isinstance(values.get("network"), dict):
+        return values
+    training = values.get("training", {})
+    if not values["network"].get("router") or not isinstance(training, dict) or "routing" in training:
+        return values
+    return {**values, "training": {**training, "routing": {}}}
 
 
 def expand_modalities(values: Any) -> Any:

@@ -23,6 +23,8 @@ Scalar = Annotated[Any, AfterValidator(_scalar)]
 class FieldConfig(Model):
     """The distribution of one recipe field; exactly one of `choices`, `int`, `float` and `subsets`.
 
+    A route may have `choices` beside its `subsets`: dynamic networks such as `each > all`, beside static ones.
+
     Attributes:
         choices: Values to choose from. A choice that a modality cannot have (an encoder) is left out for it.
         int: Lowest and highest whole number, both included.
@@ -31,8 +33,9 @@ class FieldConfig(Model):
         log: Draw `int` or `float` evenly in the logarithm.
         step: Distance of neighbouring values of `int` or `float`.
         default: Value a baseline has where it does not say.
-        when: The field exists only while every other field named here has the value given: a value, a list
-            of values, `{has: stream}` for a route, or `{at_least: n}` for a number or a route's length.
+        when: The field exists only while every other field named here has the value given: a value, a list of
+            values, `{at_least: n}` for a number, or `{has: stream}`, `{at_least: n}` (streams) and
+            `{dynamic: true}` (several routes) for the route.
         kinds: For a field of every stream (`network.streams.*`): the kinds of modality that have it.
     """
 
@@ -58,7 +61,8 @@ class FieldConfig(Model):
 
     @model_validator(mode="after")
     def _one_distribution(self) -> Self:
-        given = [self.choices is not None, self.integers is not None, self.floats is not None, self.subsets]
+        by_choice = self.choices is not None or self.subsets
+        given = [by_choice, self.integers is not None, self.floats is not None]
         if sum(given) != 1:
             raise ValueError("give exactly one of choices, int, float and subsets")
         bounds = self.integers or self.floats
@@ -94,7 +98,7 @@ class SpaceConfig(Model):
         fields: Dotted recipe path to distribution; `*` stands for every stream.
         fixed: Dotted recipe path to a set value.
         baselines: Name to the values of a hand-made design. `network.route: all` takes every modality,
-            `network.route: each` makes one baseline per modality.
+            `network.route: each` and `network.route: each > all` make one baseline per modality.
     """
 
     fields: Annotated[dict[str, FieldConfig], Field(min_length=1)]
@@ -109,8 +113,13 @@ class SpaceConfig(Model):
 def _problems_of_condition(name: str, wanted: Any) -> list[str]:
     """Returns what is wrong with one entry of `when`."""
     if isinstance(wanted, Mapping):
-        if not wanted or not wanted.keys() <= {"has", "at_least"}:
-            return [f"{name} needs a value, a list of values, {{has: stream}} or {{at_least: n}}, got {dict(wanted)!r}"]
+        if not wanted or not wanted.keys() <= {"has", "at_least", "dynamic"}:
+            return [
+                f"{name} needs a value, a list of values, {{has: stream}}, {{at_least: n}} or {{dynamic: true}}, "
+                f"got {dict(wanted)!r}"
+            ]
+        if not isinstance(wanted.get("dynamic", True), bool):
+            return [f"{name}: dynamic must be true or false, got {wanted['dynamic']!r}"]
         if "has" in wanted and not isinstance(wanted["has"], str):
             return [f"{name}: has must name a stream, got {wanted['has']!r}"]
         least = wanted.get("at_least", 0)

@@ -1,33 +1,42 @@
 """MACs from the networks' own formulas: known before training, expected over true lengths."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 
-from nasfuse.data.dataset import Dataset
-from nasfuse.nn.network import FusionNetwork
+import torch
+from torch import Tensor
+
+from nasfuse.data.dataset import Dataset, Split
+from nasfuse.nn.network import Network
+
+#: From the length of each sequence to one figure per route.
+Figures = Callable[[Mapping[str, int]], list[int]]
 
 
-def expected_macs(network: FusionNetwork, dataset: Dataset) -> int:
+def expected_macs(network: Network, dataset: Dataset) -> int:
     """Returns the mean multiply-accumulates per sample of train and val, rounded to a whole number.
 
     Every sample is counted at its own lengths, as it costs alone; padding to a batch is not counted. Train and
-    val together, so that the number does not depend on how they are divided.
+    val together, so that the number does not depend on how they are divided. What a router will choose is not
+    known before training, so a routed network counts with its cheapest route alone: the least it can cost.
     """
+    tables = [sample_macs(network.static_macs, network, split, dataset) for split in (dataset.train, dataset.val)]
+    return round(float(torch.cat(tables)[:, 0].double().mean()))
+
+
+def sample_macs(figures: Figures, network: Network, split: Split, dataset: Dataset) -> Tensor:
+    """Returns (n, n_routes) int64: the `figures` of `network` for every sample of `split` at its own lengths."""
     kinds = {modality.name: modality for modality in dataset.modalities}
-    names = [name for name in network.route.n_stages if kinds[name].kind == "sequence"]
+    names = [name for name in network.stream_names if kinds[name].kind == "sequence"]
     full = {name: kinds[name].shape[0] for name in names}
-    ragged = [name for name in names if dataset.train.lengths(name) is not None]
-    if not ragged:
-        return network.macs(full)
-    combinations: Counter[tuple[int, ...]] = Counter()
-    for split in (dataset.train, dataset.val):
-        combinations.update(zip(*[split.lengths(name).tolist() for name in ragged], strict=True))  # type: ignore[union-attr]
-    total = sum(
-        count * network.macs({**full, **dict(zip(ragged, lengths, strict=True))})
-        for lengths, count in combinations.items()
-    )
-    return round(total / combinations.total())
+    columns = {name: lengths for name in names if (lengths := split.lengths(name)) is not None}
+    if not columns:
+        return torch.tensor([figures(full)]).expand(len(split), -1)
+    combinations = list(zip(*[lengths.tolist() for lengths in columns.values()], strict=True))
+    known = {one: figures({**full, **dict(zip(columns, one, strict=True))}) for one in Counter(combinations)}
+    return torch.tensor([known[one] for one in combinations])
 
 
-def count_parameters(network: FusionNetwork) -> int:
+def count_parameters(network: Network) -> int:
     """Returns the number of trainable numbers in `network`."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

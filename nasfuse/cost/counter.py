@@ -15,28 +15,45 @@ from nasfuse.errors import UncountedOperatorError
 class _PlainInputs(nn.Module):
     """Takes tensors one by one, which is what tracing wants, and calls the network with its mappings."""
 
-    def __init__(self, network: nn.Module, names: tuple[str, ...], mask_names: tuple[str, ...]) -> None:
+    def __init__(
+        self, network: nn.Module, names: tuple[str, ...], mask_names: tuple[str, ...], route: int | None
+    ) -> None:
         super().__init__()
         self.network = network
+        self.route = route
         self.names = names
         self.mask_names = mask_names
 
-    def forward(self, *tensors: Tensor) -> Tensor:
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         inputs = dict(zip(self.names, tensors, strict=False))
         masks = dict(zip(self.mask_names, tensors[len(self.names) :], strict=True))
-        logits: Tensor = self.network(inputs, masks)
-        return logits
+        if self.route is None:
+            return (self.network(inputs, masks),)
+        # The router's choice is overruled; returned, its logits are not taken for dead code by the tracer.
+        gates: list[Tensor] = []
+        hook = self.network.get_submodule("router").register_forward_hook(
+            lambda _module, _inputs, gate: gates.append(gate)
+        )
+        chosen = torch.full((len(tensors[0]),), self.route)
+        logits: Tensor = self.network(inputs, masks, chosen)
+        hook.remove()
+        return (logits, *gates)
 
 
-def count_network(network: nn.Module, batch: Batch) -> int:
+def count_network(network: nn.Module, batch: Batch, *, route: int | None = None) -> int:
     """Returns the multiply-accumulates that `network` executes for one sample of `batch`, padding included.
+
+    Args:
+        network: To be traced.
+        batch: At least one sample.
+        route: Of a routed network, the route that every sample takes.
 
     Raises:
         UncountedOperatorError: The network uses an operator whose MACs are not known.
     """
     names, mask_names = tuple(batch.inputs), tuple(batch.masks)
     tensors = (*batch.inputs.values(), *batch.masks.values())
-    total = sum(count_operators(_PlainInputs(network, names, mask_names), tensors).values())
+    total = sum(count_operators(_PlainInputs(network, names, mask_names, route), tensors).values())
     n_samples = len(tensors[0])
     assert total % n_samples == 0, "a batch costs a whole number of samples"
     return total // n_samples

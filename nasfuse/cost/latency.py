@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from nasfuse.data.dataset import Batch
-from nasfuse.nn.network import FusionNetwork
+from nasfuse.nn.network import Network
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,14 @@ class Latency:
     iqr_s: float
 
 
-def measure_latency(network: FusionNetwork, batch: Batch, *, n_warmup: int = 5, n_runs: int = 25) -> Latency:
-    """Returns the time of `network` on `batch` in inference mode, after `n_warmup` calls."""
+def measure_latency(
+    network: Network, batch: Batch, *, chosen: Tensor | None = None, n_warmup: int = 5, n_runs: int = 25
+) -> Latency:
+    """Returns the time of `network` on `batch` in inference mode, after `n_warmup` calls.
+
+    `chosen` (b,) gives the routes of a routed network's samples in the place of its router's choice.
+    """
+    forced = {} if chosen is None else {"chosen": chosen}
     was_training = network.training
     network.eval()
     on_cuda = next(iter(batch.inputs.values())).is_cuda
@@ -33,7 +40,7 @@ def measure_latency(network: FusionNetwork, batch: Batch, *, n_warmup: int = 5, 
         with torch.inference_mode():
             for run in range(n_warmup + n_runs):
                 start = time.perf_counter()
-                network(batch.inputs, batch.masks)
+                network(batch.inputs, batch.masks, **forced)
                 if on_cuda:
                     torch.cuda.synchronize()
                 if run >= n_warmup:

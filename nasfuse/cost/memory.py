@@ -4,10 +4,11 @@ import torch
 from torch import Tensor
 
 from nasfuse.data.dataset import Batch
-from nasfuse.nn.network import FusionNetwork
+from nasfuse.nn.network import Network
+from nasfuse.nn.routed import RoutedNetwork
 
 
-def activation_bytes(network: FusionNetwork, batch: Batch) -> float:
+def activation_bytes(network: Network, batch: Batch) -> float:
     """Returns the bytes per sample that a forward pass in training mode saves for backward.
 
     Counts every tensor that autograd keeps, once per storage, without parameters. On CUDA it is the device's
@@ -25,7 +26,14 @@ def activation_bytes(network: FusionNetwork, batch: Batch) -> float:
     return total / len(batch.targets)
 
 
-def _saved_bytes(network: FusionNetwork, batch: Batch) -> int:
+def _training_pass(network: Network, batch: Batch) -> None:
+    if isinstance(network, RoutedNetwork):  # trained on all routes
+        network.all_routes(batch.inputs, batch.masks)
+    else:
+        network(batch.inputs, batch.masks)
+
+
+def _saved_bytes(network: Network, batch: Batch) -> int:
     parameters = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
     saved: dict[int, Tensor] = {}
 
@@ -36,15 +44,15 @@ def _saved_bytes(network: FusionNetwork, batch: Batch) -> int:
         return tensor
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        network(batch.inputs, batch.masks)
+        _training_pass(network, batch)
     return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
 
 
-def _cuda_bytes(network: FusionNetwork, batch: Batch, device: torch.device) -> int:
+def _cuda_bytes(network: Network, batch: Batch, device: torch.device) -> int:
     torch.cuda.synchronize(device)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     with torch.enable_grad():
-        network(batch.inputs, batch.masks)
+        _training_pass(network, batch)
     torch.cuda.synchronize(device)
     return torch.cuda.max_memory_allocated(device) - before

@@ -51,7 +51,7 @@ class Training:
         dataset = cached_dataset(recipe.data.model_dump_json(), cut)
         folder.mkdir(parents=True, exist_ok=True)
         trained = train_network(recipe, dataset, seed=seed, device=device, resume_file=folder / "resume.pt")
-        points = measure(trained, dataset, device=device)
+        points, routing = measure(trained, dataset, metric=recipe.metric, device=device)
         save_network(folder / "model.pt", trained, recipe, seed=seed, cut=cut)
         write_curve(folder / "metrics.jsonl", trained.curve)
         record = {
@@ -70,6 +70,8 @@ class Training:
             "threads": self.threads,
             "wall_s": round(time.perf_counter() - started, 3),
         }
+        if routing:
+            record["routing"] = routing
         return Measurements(points, record)
 
 

@@ -1,14 +1,17 @@
 """From a recipe to a network: the one place where configuration objects end."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nasfuse.config.modality import ENCODERS, Modality, Task
 from nasfuse.config.recipe import NetworkConfig
+from nasfuse.config.route import parse_route
 from nasfuse.errors import InvalidInputError, nearest
 from nasfuse.nn.fusion import FUSIONS
-from nasfuse.nn.network import FusionNetwork, Head
-from nasfuse.nn.route import Route
+from nasfuse.nn.network import FusionNetwork, Network
+from nasfuse.nn.route import Branch, Head, Route
+from nasfuse.nn.routed import RoutedNetwork
+from nasfuse.nn.router import InputRouter, Router, RouteRouter, StreamRouter
 from nasfuse.nn.stream import Stream, conv_stream, mlp_stream, transformer_stream
 
 #: Stream builder by `encoder` of a recipe. Called with the modality and the options of the encoder.
@@ -19,8 +22,8 @@ STREAMS: dict[str, Callable[..., Stream]] = {
 }
 
 
-def build_network(config: NetworkConfig, modalities: Sequence[Modality], task: Task) -> FusionNetwork:
-    """Returns a freshly initialised network.
+def build_network(config: NetworkConfig, modalities: Sequence[Modality], task: Task) -> Network:
+    """Returns a freshly initialised network: a `FusionNetwork`, or a `RoutedNetwork` where there is a router.
 
     Weights are drawn from torch's current generator; `nasfuse.train` seeds it around this call.
 
@@ -34,32 +37,92 @@ def build_network(config: NetworkConfig, modalities: Sequence[Modality], task: T
             stride is longer than the input.
     """
     known = {modality.name: modality for modality in modalities}
-    fusion_config = config.fusion
-    streams: dict[str, Stream] = {}
-    n_stages: dict[str, int] = {}
+    _fit_the_data(config, known)
+    if config.router is None:
+        route = Route(config.stages(dict.fromkeys(config.route)), "+".join(config.route))
+        streams = {name: _stream(config, known[name], depth) for name, depth in route.n_stages.items()}
+        return FusionNetwork(streams, _branch(config, route, task))
+    routes = [Route(config.stages(parse_route(text)), text) for text in config.router.routes]
+    depths = {name: max(route.n_stages.get(name, 0) for route in routes) for name in config.route}
+    streams = {name: _stream(config, known[name], depth) for name, depth in depths.items()}
+    lengths = {name: known[name].shape[0] for name in streams if known[name].kind == "sequence"}
+    branches = _by_cost([_branch(config, route, task) for route in routes], streams, lengths)
+    return RoutedNetwork(
+        streams,
+        branches,
+        _router(config, branches, streams, known, task, lengths),
+        lengths=lengths,
+        threshold=config.router.threshold,
+    )
+
+
+def _fit_the_data(config: NetworkConfig, known: Mapping[str, Modality]) -> None:
     for name in config.route:
         if name not in known:
             raise InvalidInputError(f"network.route: the data has no modality {name!r}; {nearest(name, known)}")
-        stream = config.streams[name]
-        if stream.encoder not in ENCODERS[known[name].kind]:
+        encoder = config.streams[name].encoder
+        if encoder not in ENCODERS[known[name].kind]:
             raise InvalidInputError(
                 f"network.streams.{name}.encoder: a {known[name].kind} cannot have encoder "
-                f"{stream.encoder!r}; {nearest(stream.encoder, ENCODERS[known[name].kind])}"
+                f"{encoder!r}; {nearest(encoder, ENCODERS[known[name].kind])}"
             )
-        depth = stream.depth if fusion_config is None else min(fusion_config.placement, stream.depth)
-        n_stages[name] = depth
-        options = _options(stream.model_dump(exclude={"encoder", "depth"}))
-        streams[name] = STREAMS[stream.encoder](known[name], depth=depth, **options)
-    widths = {name: stream.width for name, stream in streams.items()}
+
+
+def _stream(config: NetworkConfig, modality: Modality, depth: int) -> Stream:
+    stream = config.streams[modality.name]
+    options = _options(stream.model_dump(exclude={"encoder", "depth"}))
+    return STREAMS[stream.encoder](modality, depth=depth, **options)
+
+
+def _branch(config: NetworkConfig, route: Route, task: Task) -> Branch:
+    widths = {name: config.streams[name].width for name in route.n_stages}
     fusion = None
-    if fusion_config is not None:
-        deepest = max(config.streams[name].depth for name in config.route)
-        n_joint = max(deepest - fusion_config.placement, 0)
-        options = fusion_config.model_dump(exclude={"kind", "placement"})
-        fusion = FUSIONS[fusion_config.kind](widths, n_joint=n_joint, **options)
-    width = fusion.out_width if fusion is not None else widths[config.route[0]]
-    head = Head(width, n_outputs=task.n_outputs, dropout=config.dropout)
-    return FusionNetwork(streams, route=Route(n_stages), fusion=fusion, head=head)
+    (width, *_) = widths.values()
+    if len(widths) > 1:
+        assert config.fusion is not None, "checked by the recipe"
+        deepest = max(config.streams[name].depth for name in widths)
+        n_joint = max(deepest - config.fusion.placement, 0)
+        options = config.fusion.model_dump(exclude={"kind", "placement"})
+        fusion = FUSIONS[config.fusion.kind](widths, n_joint=n_joint, **options)
+        width = fusion.out_width
+    return Branch(route, fusion=fusion, head=Head(width, n_outputs=task.n_outputs, dropout=config.dropout))
+
+
+def _by_cost(branches: Sequence[Branch], streams: Mapping[str, Stream], lengths: Mapping[str, int]) -> list[Branch]:
+    """Returns the branches with those first whose streams, fusion and head cost least at full lengths."""
+
+    def cost(branch: Branch) -> int:
+        total, extents = 0, {}
+        for name, n_stages in branch.route.n_stages.items():
+            own, extents[name] = streams[name].macs(lengths.get(name, 0), n_stages=n_stages)
+            total += own
+        return total + branch.macs(extents)
+
+    return sorted(branches, key=cost)
+
+
+def _router(
+    config: NetworkConfig,
+    branches: Sequence[Branch],
+    streams: Mapping[str, Stream],
+    known: Mapping[str, Modality],
+    task: Task,
+    lengths: Mapping[str, int],
+) -> Router:
+    router = config.router
+    assert router is not None
+    options: dict[str, Any] = {"n_routes": len(branches), "form": router.form, "width": router.width}
+    cheapest = branches[0]
+    if router.reads == "cheap_route":
+        return RouteRouter(cheapest.route.n_stages, cheapest.width, n_outputs=task.n_outputs, task=task.kind, **options)
+    if router.reads == "inputs":
+        return InputRouter([known[name] for name in config.route], **options)
+    name = min(
+        cheapest.route.n_stages,
+        key=lambda one: streams[one].macs(lengths.get(one, 0), n_stages=cheapest.route.n_stages[one])[0],
+    )
+    on_grid = known[name].kind == "image" and config.streams[name].encoder != "mlp"
+    return StreamRouter(name, streams[name].width, on_grid=on_grid, **options)
 
 
 def _options(plain: dict[str, Any]) -> dict[str, Any]:

@@ -1,50 +1,31 @@
-"""The fusion network: streams along a route, fusion, head."""
+"""The fusion network: streams along one route, fusion, head."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from nasfuse.nn.fusion import Fusion
 from nasfuse.nn.per_stream import PerStream
-from nasfuse.nn.route import Route
+from nasfuse.nn.route import Branch
+from nasfuse.nn.states import StreamStates
 from nasfuse.nn.stream import Stream
 
 
-class Head(nn.Module):
-    """Layer norm, dropout and a linear layer to the outputs. MACs: d c."""
-
-    def __init__(self, width: int, *, n_outputs: int, dropout: float) -> None:
-        """Builds the head for features of `width`."""
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(width, n_outputs)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Returns (b, n_outputs) for features (b, d)."""
-        result: Tensor = self.out(self.dropout(self.norm(features)))
-        return result
-
-    def macs(self) -> int:
-        """Returns d c."""
-        return self.out.in_features * self.out.out_features
-
-
-class FusionNetwork(nn.Module):
-    """Runs every stream of the route to its last stage, fuses them and predicts.
+class Network(nn.Module, ABC):
+    """What every network is: streams, and logits for a batch.
 
     Attributes:
-        route: What runs.
+        streams: By name.
     """
 
-    def __init__(self, streams: Mapping[str, Stream], *, route: Route, fusion: Fusion | None, head: Head) -> None:
-        """Joins the parts; `fusion` is None for a route of one stream."""
-        super().__init__()
-        self.streams = PerStream(streams)
-        self.route = route
-        self.fusion = fusion
-        self.head = head
+    streams: PerStream[Stream]
 
+    @property
+    def stream_names(self) -> tuple[str, ...]:
+        """Names of the modalities that the network reads."""
+        return self.streams.names
+
+    @abstractmethod
     def forward(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
         """Returns logits (b, n_outputs); real numbers for a regression.
 
@@ -52,28 +33,45 @@ class FusionNetwork(nn.Module):
             inputs: Modality name to its batch (`nasfuse.data.Batch.inputs`).
             masks: Sequence name to (b, T); absent where every step is real.
         """
-        states = {
-            name: self.streams[name](inputs[name], masks.get(name), n_stages=n_stages)
-            for name, n_stages in self.route.n_stages.items()
-        }
-        if self.fusion is None:
-            (tokens,) = states.values()
-            features = tokens.mean()
-        else:
-            features = self.fusion(states)
-        logits: Tensor = self.head(features)
-        return logits
 
-    def macs(self, lengths: Mapping[str, int]) -> int:
-        """Returns the multiply-accumulates of one sample in closed form.
+    @abstractmethod
+    def static_macs(self, lengths: Mapping[str, int]) -> list[int]:
+        """Returns the multiply-accumulates of one sample on each route in closed form, cheapest first.
+
+        Of the route alone, as a static network: what a router costs is not in it.
 
         Args:
             lengths: Steps of each sequence of the sample; other kinds need no entry.
         """
+
+
+class FusionNetwork(Network):
+    """Runs every stream of its route, fuses them and predicts.
+
+    Attributes:
+        branch: What follows the streams.
+    """
+
+    def __init__(self, streams: Mapping[str, Stream], branch: Branch) -> None:
+        """Joins the parts."""
+        super().__init__()
+        self.streams = PerStream(streams)
+        self.branch = branch
+        self._stops = {name: frozenset({n_stages}) for name, n_stages in branch.route.n_stages.items()}
+
+    def forward(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
+        """Returns logits (b, n_outputs), see `Network.forward`."""
+        logits: Tensor = self.branch(StreamStates(self.streams, inputs, masks, stops=self._stops))
+        return logits
+
+    def static_macs(self, lengths: Mapping[str, int]) -> list[int]:
+        """Returns one figure, see `Network.static_macs`."""
+        return [self.macs(lengths)]
+
+    def macs(self, lengths: Mapping[str, int]) -> int:
+        """Returns the multiply-accumulates of one sample in closed form."""
         total, extents = 0, {}
-        for name, n_stages in self.route.n_stages.items():
+        for name, n_stages in self.branch.route.n_stages.items():
             cost, extents[name] = self.streams[name].macs(lengths.get(name, 0), n_stages=n_stages)
             total += cost
-        if self.fusion is not None:
-            total += self.fusion.macs(extents)
-        return total + self.head.macs()
+        return total + self.branch.macs(extents)

@@ -1,7 +1,13 @@
-"""Routes: which streams run, and up to which stage."""
+"""Routes: which streams run, and up to which stage; and what follows the streams on a route."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from nasfuse.nn.fusion import Fusion
+from nasfuse.nn.tokens import Extent, Tokens
 
 
 @dataclass(frozen=True)
@@ -11,6 +17,73 @@ class Route:
     Attributes:
         n_stages: Stream name to the number of its stages that run before it is fused. A stream that is not
             named does not run at all; its later stages are not computed.
+        name: As the recipe calls it.
     """
 
     n_stages: Mapping[str, int]
+    name: str = ""
+
+
+class States(Protocol):
+    """The tokens of the streams of a batch."""
+
+    def at(self, stream: str, n_stages: int) -> Tokens:
+        """Returns the tokens of `stream` after its stem and `n_stages` stages."""
+
+
+class Head(nn.Module):
+    """Layer norm, dropout and a linear layer to the outputs. MACs: d c."""
+
+    def __init__(self, width: int, *, n_outputs: int, dropout: float) -> None:
+        """Builds the head for features of `width`."""
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(width, n_outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Returns (b, n_outputs) for features (b, d)."""
+        result: Tensor = self.out(self.dropout(self.norm(features)))
+        return result
+
+    def macs(self) -> int:
+        """Returns d c."""
+        return self.out.in_features * self.out.out_features
+
+
+class Branch(nn.Module):
+    """What follows the streams on one route: fusion and head. DynMM calls it an expert.
+
+    Attributes:
+        route: What it takes from the streams.
+    """
+
+    def __init__(self, route: Route, *, fusion: Fusion | None, head: Head) -> None:
+        """Joins the parts; `fusion` is None for a route of one stream."""
+        super().__init__()
+        self.route = route
+        self.fusion = fusion
+        self.head = head
+
+    @property
+    def width(self) -> int:
+        """Features that the head gets."""
+        return self.head.out.in_features
+
+    def features(self, states: States) -> Tensor:
+        """Returns the (b, width) features before the head."""
+        tokens = {name: states.at(name, n_stages) for name, n_stages in self.route.n_stages.items()}
+        if self.fusion is None:
+            (only,) = tokens.values()
+            return only.mean()
+        fused: Tensor = self.fusion(tokens)
+        return fused
+
+    def forward(self, states: States) -> Tensor:
+        """Returns logits (b, n_outputs); real numbers for a regression."""
+        logits: Tensor = self.head(self.features(states))
+        return logits
+
+    def macs(self, extents: Mapping[str, Extent]) -> int:
+        """Returns the multiply-accumulates after the streams, for tokens of `extents`."""
+        return (0 if self.fusion is None else self.fusion.macs(extents)) + self.head.macs()

@@ -60,10 +60,13 @@ class Stream(nn.Module):
         """Returns the tokens after the stem and the first `n_stages` stages."""
         tokens: Tokens = self.stem(inputs, mask)
         for index in range(n_stages):
-            tokens = self.stages[index](tokens)
-            if self.reducers:
-                tokens = self.reducers[index](tokens)
+            tokens = self.stage(tokens, index)
         return tokens
+
+    def stage(self, tokens: Tokens, index: int) -> Tokens:
+        """Returns `tokens` after stage number `index` (from 0) and its reducer."""
+        tokens = self.stages[index](tokens)
+        return self.reducers[index](tokens) if self.reducers else tokens
 
     def macs(self, length: int, *, n_stages: int) -> tuple[int, Extent]:
         """Returns the multiply-accumulates up to `n_stages`, and what is left there."""
@@ -217,28 +220,38 @@ class _MlpStage(Stage):
         return self.block.macs(extent.n_tokens)
 
 
-class _ConvolutionStage(Stage):
+class ConvolutionStage(Stage):
+    """A residual convolution, on an image where `on_grid`."""
+
     def __init__(self, width: int, *, on_grid: bool, dropout: float) -> None:
+        """Builds the block for features of `width`."""
         super().__init__()
         self.block = ResidualConvolution(width, on_grid=on_grid, dropout=dropout)
 
     def forward(self, tokens: Tokens) -> Tokens:
+        """Returns tokens at the same places."""
         result: Tokens = self.block(tokens)
         return result
 
     def macs(self, extent: Extent) -> int:
+        """Returns those of the block."""
         return self.block.macs(extent)
 
 
-class _TransformerStage(Stage):
+class TransformerStage(Stage):
+    """A transformer block."""
+
     def __init__(self, width: int, *, heads: int, mlp_ratio: int, dropout: float) -> None:
+        """Builds the block for features of `width`."""
         super().__init__()
         self.block = TransformerBlock(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout)
 
     def forward(self, tokens: Tokens) -> Tokens:
+        """Returns tokens at the same places."""
         return tokens.with_values(self.block(tokens.values, tokens.mask))
 
     def macs(self, extent: Extent) -> int:
+        """Returns those of the block."""
         return self.block.macs(extent.n_tokens)
 
 
@@ -261,7 +274,7 @@ def conv_stream(
     """Returns a residual convolutional stream; `reducer` is (kind, keep_ratio) after every stage."""
     stem = _token_stem(modality, width, stride=stride, overlap=1)
     on_grid = modality.kind == "image"
-    stages = [_ConvolutionStage(width, on_grid=on_grid, dropout=dropout) for _ in range(depth)]
+    stages = [ConvolutionStage(width, on_grid=on_grid, dropout=dropout) for _ in range(depth)]
     return Stream(stem, stages, width=width, reducers=[build_reducer(*reducer) for _ in range(depth)])
 
 
@@ -281,5 +294,5 @@ def transformer_stream(
     Tokens of an image are taken as a sequence after a reducer along the sequence, as a grid otherwise.
     """
     stem = _token_stem(modality, width, stride=stride, overlap=0)
-    stages = [_TransformerStage(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout) for _ in range(depth)]
+    stages = [TransformerStage(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout) for _ in range(depth)]
     return Stream(stem, stages, width=width, reducers=[build_reducer(*reducer) for _ in range(depth)])

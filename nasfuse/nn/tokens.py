@@ -37,6 +37,10 @@ class Tokens:
         """Returns tokens with other values at the same places."""
         return Tokens(values, self.mask, self.grid)
 
+    def rows(self, rows: Tensor) -> "Tokens":
+        """Returns the tokens of the samples `rows` (k,)."""
+        return Tokens(self.values[rows], None if self.mask is None else self.mask[rows], self.grid)
+
     def masked(self) -> Tensor:
         """Returns the (b, t, d) values, zero where a token is padding."""
         return self.values if self.mask is None else self.values * self.mask[..., None]

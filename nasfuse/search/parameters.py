@@ -14,9 +14,9 @@ from optuna.distributions import (
 )
 from optuna.trial import BaseTrial
 
-#: How a route is written as one value of a categorical parameter.
-ROUTE_SEPARATOR = "+"
+from nasfuse.config.route import is_dynamic, streams_of
 
+#: The field whose values are routes, each one word.
 ROUTE = "network.route"
 
 
@@ -27,14 +27,16 @@ class Condition:
     Attributes:
         name: Of the other parameter or fixed field.
         values: One of these, or None.
-        has: A stream that must be on the route, or None.
-        at_least: Smallest number, or smallest length of the route, or None.
+        has: A stream that must be on the route, or on one of several, or None.
+        at_least: Smallest number, or smallest count of streams, or None.
+        dynamic: Whether a router must choose between several routes, or None.
     """
 
     name: str
     values: tuple[Any, ...] | None = None
     has: str | None = None
     at_least: float | None = None
+    dynamic: bool | None = None
 
     def holds(self, known: Mapping[str, Any]) -> bool:
         """Returns whether the values `known` fulfil the condition; an absent value fulfils none."""
@@ -43,10 +45,12 @@ class Condition:
         value = known[self.name]
         if self.values is not None and value not in self.values:
             return False
-        if self.has is not None and self.has not in str(value).split(ROUTE_SEPARATOR):
+        if self.has is not None and self.has not in streams_of(str(value)):
+            return False
+        if self.dynamic is not None and is_dynamic(str(value)) != self.dynamic:
             return False
         if self.at_least is not None:
-            size = len(value.split(ROUTE_SEPARATOR)) if isinstance(value, str) else value
+            size = len(streams_of(value)) if isinstance(value, str) else value
             return bool(size >= self.at_least)
         return True
 

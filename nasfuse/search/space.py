@@ -12,11 +12,11 @@ from optuna.trial import BaseTrial
 from nasfuse.config.fields import accepts, known_paths, types_at
 from nasfuse.config.modality import ENCODERS, Modality
 from nasfuse.config.recipe import Recipe
+from nasfuse.config.route import is_dynamic, routes_of, streams_of
 from nasfuse.config.space import FieldConfig, SpaceConfig
 from nasfuse.errors import ConfigError, Problem, nearest
 from nasfuse.search.parameters import (
     ROUTE,
-    ROUTE_SEPARATOR,
     Condition,
     Parameter,
     integer,
@@ -101,8 +101,14 @@ class Space:
         for path, value in {**self._fixed, **parameters}.items():
             set_path(tree, path, value)
         network = tree["network"]
-        route = str(network.get("route", self._streams.route("all"))).split(ROUTE_SEPARATOR)
-        network["route"] = route
+        word = str(network.get("route", self._streams.route("all")))
+        on_route = streams_of(word)
+        route = network["route"] = [name for name in self._streams.modalities if name in on_route]
+        if is_dynamic(word):
+            network["router"] = {**network.get("router", {}), "routes": routes_of(word)}
+        else:
+            network.pop("router", None)
+            tree.get("training", {}).pop("routing", None)
         given = network.get("streams", {})
         network["streams"] = {name: self._stream(name, given.get(name, {}), parameters) for name in route}
         fusion = {"kind": "concat", **network.pop("fusion", {})}
@@ -137,6 +143,7 @@ class Space:
             return False
         generic = path if stream is None else path.replace(f"{PREFIX}{stream}.", WILDCARD, 1)
         leaves = [known for known in known_paths(Recipe) if known.startswith(("network.", "training."))]
+        leaves.remove("network.router.routes")  # part of network.route in a space
         if generic not in leaves:
             self._complain(where, f"no recipe has a field {path}; {_nearest_path(generic, leaves)}")
             return False
@@ -159,7 +166,11 @@ class Space:
     def _route(self, where: str, value: Any) -> str:
         for name in self._streams.strangers(value):
             self._complain(where, f"the data has no modality {name!r}; {nearest(name, self._streams.modalities)}")
-        return self._streams.route(value)
+        try:
+            return self._streams.route(value)
+        except ValueError as error:
+            self._complain(where, str(error))
+            return self._streams.route("all")
 
     def _expand_fixed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Returns concrete path to value; a path that names a stream wins over `*`."""
@@ -194,11 +205,13 @@ class Space:
         return {path: drawn[path] for path in in_file_order if path in drawn}
 
     def _distribution(self, where: str, path: str, entry: FieldConfig) -> BaseDistribution | None:
-        if entry.subsets:
-            if path != ROUTE:
-                self._complain(where, f"only {ROUTE} can have subsets; use choices")
-                return None
-            return CategoricalDistribution(self._streams.routes())
+        if entry.subsets and path != ROUTE:
+            self._complain(where, f"only {ROUTE} can have subsets; use choices")
+            return None
+        if path == ROUTE and (entry.subsets or entry.choices is not None):
+            words = [one for choice in entry.choices or () for one in self._streams.expand(choice).values()]
+            routes = [*(self._streams.routes() if entry.subsets else []), *(self._route(where, one) for one in words)]
+            return CategoricalDistribution(list(dict.fromkeys(routes)))
         if entry.choices is not None:
             return self._choices(where, path, entry.choices)
         bounds = entry.integers or entry.floats
@@ -212,8 +225,6 @@ class Space:
         return real(*bounds, log=entry.log, step=entry.step)
 
     def _choices(self, where: str, path: str, choices: Sequence[Any]) -> BaseDistribution | None:
-        if path == ROUTE:
-            return CategoricalDistribution(list(dict.fromkeys(self._route(where, choice) for choice in choices)))
         bad = [choice for choice in choices if not self._takes(path, choice)]
         if bad:
             hint = "; it is one of " + ", ".join(_tags(path)) if _tags(path) else "; change it"
@@ -238,7 +249,7 @@ class Space:
         if default is None or not self._streams.suits(path, default):
             default = middle(field.distribution)
         elif path == ROUTE:
-            default = self._route(f"fields.{field.key}.default", default)
+            default = self._route(f"fields.{field.key}.default", next(iter(self._streams.expand(default).values())))
         parameter = Parameter(path, field.distribution, default, conditions)
         if not parameter.allows(default):
             self._complain(f"fields.{field.key}.default", f"{default!r} is not in the distribution; change one of them")
@@ -265,7 +276,9 @@ class Space:
         return Condition(concrete, values=values)
 
     def _condition_on_size(self, where: str, name: str, wanted: Mapping[str, Any], *, stream: str | None) -> Condition:
-        has, least = wanted.get("has"), wanted.get("at_least")
+        has, least, dynamic = wanted.get("has"), wanted.get("at_least"), wanted.get("dynamic")
+        if dynamic is not None and name != ROUTE:
+            self._complain(where, f"only {ROUTE} can be dynamic; give values of {name} instead")
         if has is not None:
             has = stream if has == "*" else has
             if name != ROUTE:
@@ -274,7 +287,7 @@ class Space:
                 self._route(where, has)
         if least is not None and name != ROUTE and not any(self._takes(name, size) for size in (1, 0.5, 2**6)):
             self._complain(where, f"{name} is no number, so at_least means nothing; give values instead")
-        return Condition(name, has=has, at_least=least)
+        return Condition(name, has=has, at_least=least, dynamic=dynamic)
 
     def _complete_baselines(self) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
@@ -286,11 +299,12 @@ class Space:
         return found
 
     def _single_routes(self, name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        if values.get(ROUTE) != "each":
+        if ROUTE not in values:
             yield name, values
             return
-        for modality in self._streams.modalities:
-            yield f"{name}: {modality}", {**values, ROUTE: modality}
+        for modality, route in self._streams.expand(values[ROUTE]).items():
+            label = name if modality is None else f"{name}: {modality}"
+            yield label, {**values, ROUTE: route}
 
     def _complete(self, where: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
         """Returns all parameters of a hand-made design, None where the study's fixed values contradict it."""
@@ -313,7 +327,7 @@ class Space:
     def _chosen(self, where: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
         """Returns what a baseline says, by concrete path."""
         parameters = {parameter.name: parameter for parameter in self.parameters}
-        route = self._streams.route(values.get(ROUTE, self._known[ROUTE])).split(ROUTE_SEPARATOR)
+        route = streams_of(self._route(f"{where}.{ROUTE}", values.get(ROUTE, self._known[ROUTE])))
         chosen: dict[str, Any] = {}
         for path, value in values.items():
             here = f"{where}.{path}"

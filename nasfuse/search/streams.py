@@ -1,16 +1,19 @@
 """What a space's paths and routes mean for the modalities of one data set."""
 
+import re
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
 from nasfuse.config.modality import ENCODERS, Modality
-from nasfuse.search.parameters import ROUTE_SEPARATOR
+from nasfuse.config.route import ESCALATE, JOIN, is_dynamic, parse_route, routes_of, streams_of, write_route
 
 PREFIX = "network.streams."
 
 #: Stands for the name of every stream.
 WILDCARD = f"{PREFIX}*."
+
+_EACH = re.compile(r"\beach\b")
 
 
 def stream_of(path: str) -> str | None:
@@ -44,19 +47,45 @@ class Streams:
         return value in ENCODERS[self.modalities[stream].kind]
 
     def route(self, value: Any) -> str:
-        """Returns a route as one word, in the order of the data; `all` is every modality."""
-        names = self.modalities if value == "all" else _names(value)
-        return ROUTE_SEPARATOR.join(name for name in self.modalities if name in names)
+        """Returns a route, or several between which a router chooses, as one word in the order of the data.
+
+        `all` is every modality; names that are none are left out.
+
+        Raises:
+            ValueError: It is not written as a route is.
+        """
+        if isinstance(value, list | tuple):
+            value = JOIN.join(str(name) for name in value)
+        routes = [self._one_route(route) for route in routes_of(str(value))]
+        return ESCALATE.join(dict.fromkeys(route for route in routes if route))
+
+    def _one_route(self, text: str) -> str:
+        stages = dict.fromkeys(self.modalities) if text == "all" else parse_route(text)
+        return write_route({name: stages[name] for name in self.modalities if name in stages})
 
     def strangers(self, value: Any) -> list[str]:
         """Returns the names on a route that are no modality of the data."""
-        return [] if value == "all" else [name for name in _names(value) if name not in self.modalities]
+        text = JOIN.join(str(name) for name in value) if isinstance(value, list | tuple) else str(value)
+        return [name for name in streams_of(text) if name != "all" and name not in self.modalities]
+
+    def expand(self, value: Any) -> dict[str | None, Any]:
+        """Returns what `each` in a route stands for: one route per modality, by its name.
+
+        `each` is one modality and `others` are the rest: `each > each+others:1 > all` is DynMM's fusion level.
+        A word without `each` stands for itself, by None. Several routes that come to one are left out.
+        """
+        if not isinstance(value, str) or not _EACH.search(value):
+            return {None: value}
+        found: dict[str | None, Any] = {}
+        for name in self.modalities:
+            one = _EACH.sub(name, value)
+            others = [other for other in self.modalities if other != name]
+            one = re.sub(r"\bothers(:\d+)?", lambda match: JOIN.join(o + (match[1] or "") for o in others), one)  # noqa: B023
+            if others or not is_dynamic(value):
+                found[name] = one
+        return found
 
     def routes(self) -> list[str]:
-        """Returns every route, those of fewer streams first."""
+        """Returns every static route, those of fewer streams first."""
         sizes = range(1, len(self.modalities) + 1)
-        return [ROUTE_SEPARATOR.join(chosen) for size in sizes for chosen in combinations(self.modalities, size)]
-
-
-def _names(value: Any) -> list[str]:
-    return [str(name) for name in value] if isinstance(value, list | tuple) else str(value).split(ROUTE_SEPARATOR)
+        return [JOIN.join(chosen) for size in sizes for chosen in combinations(self.modalities, size)]

@@ -9,7 +9,8 @@ from nasfuse.config.recipe import TrainingConfig
 from nasfuse.data.dataset import Batch
 from nasfuse.errors import InvalidInputError
 
-Loss = Callable[[Tensor], Tensor]
+#: From logits (b, n_outputs) and targets to the mean loss.
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Augmentation:
@@ -65,7 +66,7 @@ class Augmentation:
 
         Args:
             batch: To be mixed.
-            loss: Loss of logits given the targets of some rows: called as loss(targets).
+            loss: Of logits and targets.
         """
         if self.mixup <= 0:
             return batch, loss
@@ -100,8 +101,8 @@ class _Mixed:
         self.weight = weight
         self.order = order
 
-    def __call__(self, targets: Tensor) -> Tensor:
-        return self.weight * self.loss(targets) + (1 - self.weight) * self.loss(targets[self.order])
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return self.weight * self.loss(logits, targets) + (1 - self.weight) * self.loss(logits, targets[self.order])
 
 
 def _shifted(values: Tensor, share: float) -> Tensor:

@@ -5,28 +5,25 @@ from torch import Tensor
 
 from nasfuse.config.modality import Task
 from nasfuse.data.dataset import Split
-from nasfuse.nn.network import FusionNetwork
+from nasfuse.nn.network import Network
 from nasfuse.train.losses import task_loss
 from nasfuse.train.metrics import score
 
 _ROWS = 512
 
 
-def predict_logits(network: FusionNetwork, split: Split, *, device: torch.device) -> Tensor:
+def predict_logits(network: Network, split: Split, *, device: torch.device) -> Tensor:
     """Returns the (n, n_outputs) float32 logits of every sample of `split`, on the CPU, in inference mode."""
     network.eval()
-    names = tuple(network.route.n_stages)
     parts = []
     with torch.inference_mode():
         for rows in torch.split(torch.arange(len(split)), _ROWS):
-            batch = split.batch(rows, names=names).to(device)
+            batch = split.batch(rows, names=network.stream_names).to(device)
             parts.append(network(batch.inputs, batch.masks).float().cpu())
     return torch.cat(parts)
 
 
-def evaluate(
-    network: FusionNetwork, split: Split, *, metric: str, task: Task, device: torch.device
-) -> tuple[float, float]:
+def evaluate(network: Network, split: Split, *, metric: str, task: Task, device: torch.device) -> tuple[float, float]:
     """Returns (metric, loss) of `network` on `split`."""
     logits = predict_logits(network, split, device=device)
     loss = float(task_loss(logits, split.targets, task=task.kind))

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from nasfuse.config.recipe import Recipe
-from nasfuse.data.dataset import Dataset
+from nasfuse.data.dataset import Batch, Dataset
 from nasfuse.errors import CheckpointError, NonFiniteError
 from nasfuse.nn.build import build_network
-from nasfuse.nn.network import FusionNetwork
+from nasfuse.nn.network import Network
+from nasfuse.nn.routed import RoutedNetwork
 from nasfuse.seeds import derive_seed
 from nasfuse.train.augmentation import Augmentation
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 from nasfuse.train.evaluate import evaluate
 from nasfuse.train.losses import task_loss
+from nasfuse.train.route_table import RouteTable, tabulate_routes
+from nasfuse.train.routing import RoutingLoss
 
 _SAVE_EVERY_S = 10.0
 
@@ -32,8 +35,8 @@ class Epoch:
     Attributes:
         epoch: From 1.
         train_loss: Mean over the steps.
-        val_loss: Of the task, without smoothing or mixup.
-        val_metric: The recipe's metric.
+        val_loss: Of the task, without smoothing or mixup; the resource term is counted in where a router chooses.
+        val_metric: The recipe's metric; of the costliest route while routes are trained without the router.
         wall_s: Since the training began, earlier sessions counted in.
     """
 
@@ -58,7 +61,7 @@ class Trained:
         status: `complete`, or `early stop` where patience ran out.
     """
 
-    network: FusionNetwork
+    network: Network
     chosen: Epoch
     curve: list[Epoch] = field(default_factory=list)
     status: str = "complete"
@@ -136,12 +139,20 @@ class _Run:
         self.task = dataset.task
         with _own_generator(derive_seed(seed, "weights"), torch.device("cpu")):
             self.network = build_network(recipe.network, dataset.modalities, dataset.task).to(device)
-        self.names = tuple(self.network.route.n_stages)
+        self.names = self.network.stream_names
         ids = frozenset(m.name for m in dataset.modalities if m.vocabulary is not None and m.name in self.names)
         self.augmentation = Augmentation.from_config(recipe.training, ids)
         self.batches = torch.Generator().manual_seed(derive_seed(seed, "batches"))
         self.optimizer = _optimizer(self.network, recipe.training.lr, recipe.training.weight_decay)
         self.steps_per_epoch = math.ceil(len(dataset.train) / recipe.training.batch_size)
+        self.routing: RoutingLoss | None = None
+        self.first_stage = 0  # epochs that train all routes, without the router
+        if isinstance(self.network, RoutedNetwork):
+            assert recipe.training.routing is not None and recipe.network.router is not None, "checked by the recipe"
+            self.routing = RoutingLoss(recipe.training.routing, self.network.cost_shares())
+            share = recipe.training.routing.first_stage
+            self.first_stage = min(round(share * recipe.training.epochs), recipe.training.epochs - 1)
+            self.macs = recipe.network.router.macs
         self.step = 0
         self.epoch = 0
         self.curve: list[Epoch] = []
@@ -151,10 +162,18 @@ class _Run:
 
     @property
     def out_of_patience(self) -> bool:
-        return self.best is not None and self.epoch - self.best.epoch >= self.training.patience
+        if self.best is None or self.epoch <= self.first_stage:
+            return False
+        return self.epoch - self.best.epoch >= self.training.patience
+
+    @property
+    def router_learns(self) -> bool:
+        return self.routing is not None and self.epoch >= self.first_stage
 
     def one_epoch(self) -> Epoch:
-        self.network.train()
+        if self.routing is not None and self.epoch == self.first_stage:
+            self.best = None  # epochs with and without the router do not compare
+        self._set_modes()
         order = torch.randperm(len(self.dataset.train), generator=self.batches)
         losses = []
         for rows in torch.split(order, self.training.batch_size):
@@ -162,7 +181,7 @@ class _Run:
         train_loss = float(torch.stack(losses).mean())
         if not math.isfinite(train_loss):
             raise NonFiniteError(f"the training loss became {train_loss} in epoch {self.epoch + 1}; lower training.lr")
-        metric, loss = evaluate(self.network, self.dataset.val, metric=self.metric, task=self.task, device=self.device)
+        metric, loss = self._validate()
         if not (math.isfinite(metric) and math.isfinite(loss)):
             raise NonFiniteError(f"the validation metric became {metric} in epoch {self.epoch + 1}; lower training.lr")
         self.epoch += 1
@@ -176,19 +195,10 @@ class _Run:
     def _one_step(self, rows: Tensor) -> Tensor:
         batch = self.dataset.train.batch(rows, names=self.names).to(self.device)
         batch = self.augmentation.apply(batch)
-        smoothing = self.training.label_smoothing
-        logits = torch.empty(0)
-
-        def loss_of(targets: Tensor) -> Tensor:
-            return task_loss(logits, targets, task=self.task.kind, label_smoothing=smoothing)
-
-        mixed, mixed_loss = self.augmentation.mix(batch, loss_of)
+        mixed, mixed_loss = self.augmentation.mix(batch, self._task_loss)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            logits = self.network(mixed.inputs, mixed.masks)
-        logits = logits.float()
-        loss = mixed_loss(mixed.targets)
+        loss = self._loss(mixed, lambda logits: mixed_loss(logits, mixed.targets))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.training.clip_norm)
@@ -196,21 +206,75 @@ class _Run:
         self.step += 1
         return loss.detach()
 
+    def _task_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return task_loss(logits, targets, task=self.task.kind, label_smoothing=self.training.label_smoothing)
+
+    def _loss(self, batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            if not isinstance(self.network, RoutedNetwork):
+                return loss(self.network(batch.inputs, batch.masks).float())
+            routes = self.network.all_routes(batch.inputs, batch.masks)
+        assert self.routing is not None
+        if not self.router_learns:
+            return self.routing.first_stage(routes, loss)
+        steps = self._steps_of_stage()
+        return self.routing.second_stage(routes, loss, progress=steps[0] / max(steps[1] - 1, 1))
+
+    def _set_modes(self) -> None:
+        """Puts the network into training mode; frozen parts stay in inference mode and get no gradient."""
+        self.network.train()
+        if isinstance(self.network, RoutedNetwork) and self.routing is not None:
+            frozen = self.router_learns and self.routing.config.freeze
+            self.network.parts().requires_grad_(not frozen).train(not frozen)
+
+    def _validate(self) -> tuple[float, float]:
+        """Returns metric and loss on validation data, in the mode that is deployed."""
+        if not isinstance(self.network, RoutedNetwork):
+            return evaluate(self.network, self.dataset.val, metric=self.metric, task=self.task, device=self.device)
+        assert self.routing is not None
+        table = self._table()
+        if not bool(torch.isfinite(table.outputs).all() and torch.isfinite(table.gate).all()):
+            return float("nan"), float("nan")
+        threshold = float(self.network.threshold) if self.router_learns else 0.0
+        routed, chosen = table.at(threshold), table.chosen(threshold)
+        logits = table.outputs[torch.arange(len(chosen)), chosen]
+        loss = float(task_loss(logits, table.targets, task=self.task.kind))
+        full = float(table.static_macs.double().mean(dim=0)[-1])
+        return routed.metric, loss + self.routing.config.resource_weight * routed.macs / full * self.router_learns
+
+    def _table(self) -> RouteTable:
+        assert isinstance(self.network, RoutedNetwork)
+        return tabulate_routes(self.network, self.dataset.val, self.dataset, metric=self.metric, device=self.device)
+
+    def _steps_of_stage(self) -> tuple[int, int]:
+        """Returns how many steps of the running stage are done, and how many it has."""
+        first = self.first_stage * self.steps_per_epoch
+        if self.step < first:
+            return self.step, first
+        return self.step - first, self.training.epochs * self.steps_per_epoch - first
+
     def _learning_rate(self) -> float:
-        """Returns the rate of this step: linear warm-up, then cosine to zero at the recipe's last step."""
-        total = self.training.epochs * self.steps_per_epoch
+        """Returns the rate of this step: linear warm-up, then cosine to zero at the last step of each stage."""
+        step, total = self._steps_of_stage()
         warm = self.training.warmup * total
-        if self.step < warm:
-            return self.training.lr * (self.step + 1) / warm
-        return self.training.lr * 0.5 * (1 + math.cos(math.pi * (self.step - warm) / max(total - warm, 1)))
+        if step < warm:
+            return self.training.lr * (step + 1) / warm
+        return self.training.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(total - warm, 1)))
 
     def finish(self) -> Trained:
         assert self.best is not None
-        self.network.eval()
+        self.network.eval().requires_grad_(True)
+        chosen, status = self.curve[-1], "complete"
         if self.out_of_patience and self.epoch < self.training.epochs:
             self.network.load_state_dict(self.best_state)
-            return Trained(self.network, self.best, self.curve, "early stop")
-        return Trained(self.network, self.curve[-1], self.curve, "complete")
+            chosen, status = self.best, "early stop"
+        if isinstance(self.network, RoutedNetwork):
+            table = self._table().calibrated()
+            self.network.temperature.fill_(table.temperature)
+            if self.macs is not None:
+                self.network.set_threshold(table.threshold_for(self.macs))
+            chosen = replace(chosen, val_metric=table.at(float(self.network.threshold)).metric)
+        return Trained(self.network, chosen, self.curve, status)
 
     def state(self) -> dict[str, Any]:
         on_cuda = self.device.type == "cuda"

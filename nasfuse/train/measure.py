@@ -1,21 +1,35 @@
 """Measuring a trained network: its operating points."""
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 
 from nasfuse.config.measurement import OperatingPoint
 from nasfuse.cost import activation_bytes, count_parameters, expected_macs, measure_latency
-from nasfuse.data.dataset import Dataset
+from nasfuse.data.dataset import Batch, Dataset
+from nasfuse.nn.routed import RoutedNetwork
 from nasfuse.train.loop import Trained
+from nasfuse.train.route_controls import random_mix
+from nasfuse.train.route_table import Routed, tabulate_routes
 
 _MEMORY_ROWS = 8
 
+#: Points of a router's curve: the two static ends and what lies between them, evenly in cost.
+N_SWEPT = 9
 
-def measure(trained: Trained, dataset: Dataset, *, device: torch.device) -> tuple[OperatingPoint, ...]:
-    """Returns the operating points of a trained network on validation data: one, as it has no knobs."""
+
+def measure(
+    trained: Trained, dataset: Dataset, *, metric: str, device: torch.device
+) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
+    """Returns the operating points of a trained network on validation data, and what its router does.
+
+    The first point is the network as its recipe sets it. A static network has no other and no router; a routed
+    one is swept over its threshold.
+    """
     network = trained.network
-    names = tuple(network.route.n_stages)
-    one = dataset.val.batch(torch.arange(1), names=names).to(device)
-    few = dataset.val.batch(torch.arange(min(_MEMORY_ROWS, len(dataset.val))), names=names).to(device)
+    few = dataset.val.batch(torch.arange(min(_MEMORY_ROWS, len(dataset.val))), names=network.stream_names).to(device)
+    one = dataset.val.batch(torch.arange(1), names=network.stream_names).to(device)
     latency = measure_latency(network, one)
     point = OperatingPoint(
         metric=trained.chosen.val_metric,
@@ -25,4 +39,43 @@ def measure(trained: Trained, dataset: Dataset, *, device: torch.device) -> tupl
         latency_iqr_s=latency.iqr_s,
         peak_bytes=round(activation_bytes(network, few)),
     )
-    return (point,)
+    if not isinstance(network, RoutedNetwork):
+        return (point,), {}
+    table = tabulate_routes(network, dataset.val, dataset, metric=metric, device=device)
+    main = table.at(float(network.threshold))
+    mixed, _ = random_mix(table, main.macs, seed=0)
+    latencies = _route_latencies(network, one, device)
+    points = [_routed_point(point, routed, latencies) for routed in (main, *table.sweep(N_SWEPT))]
+    return tuple(points), {**table.record(main), "random_mix": round(mixed, 4)}
+
+
+def _route_latencies(network: RoutedNetwork, one: Batch, device: torch.device) -> list[list[tuple[float, float]]]:
+    """Returns (median, interquartile range) of each route: with the router, and static."""
+    threshold = float(network.threshold)
+    routed, static = [], []
+    for number in range(len(network.branches)):
+        timed = measure_latency(network, one, chosen=torch.tensor([number], device=device))
+        routed.append((timed.median_s, timed.iqr_s))
+    for end in (1.0, 0.0):
+        network.set_threshold(end)
+        timed = measure_latency(network, one)
+        static.append((timed.median_s, timed.iqr_s))
+    network.set_threshold(threshold)
+    return [routed, static]
+
+
+def _routed_point(point: OperatingPoint, routed: Routed, latencies: list[list[tuple[float, float]]]) -> OperatingPoint:
+    if 0 < routed.threshold < 1:
+        shares = list(zip(routed.usage, latencies[0], strict=True))
+        latency = sum(share * median for share, (median, _) in shares)
+        spread = sum(share * iqr for share, (_, iqr) in shares)
+    else:
+        latency, spread = latencies[1][0 if routed.threshold >= 1 else 1]
+    return replace(
+        point,
+        metric=routed.metric,
+        macs=round(routed.macs),
+        latency_s=latency,
+        latency_iqr_s=spread,
+        knobs={"threshold": routed.threshold},
+    )

@@ -47,6 +47,6 @@ def test_frozen_numbers_are_no_parameters(make_config, modalities, task):
     network = build_network(make_config({"v": "mlp"}, depth=1), list(modalities.values()), task)
     before = count_parameters(network)
     assert before == (6 * 8 + 8) + (2 * 8 + 8 * 16 + 16 + 16 * 8 + 8) + (2 * 8) + (8 * 4 + 4)
-    network.head.out.weight.requires_grad_(False)
+    network.branch.head.out.weight.requires_grad_(False)
     assert count_parameters(network) == before - 8 * 4
-    assert isinstance(network.head.out, nn.Linear)
+    assert isinstance(network.branch.head.out, nn.Linear)

@@ -29,8 +29,8 @@ def test_the_placement_divides_the_stages(modalities, task, depths, placement, o
     )
     network = build_network(config, list(modalities.values()), task)
     assert tuple(len(network.streams[name].stages) for name in "vs") == own
-    assert tuple(network.route.n_stages.values()) == own
-    assert len(network.fusion.joint) == joint
+    assert tuple(network.branch.route.n_stages.values()) == own
+    assert len(network.branch.fusion.joint) == joint
 
 
 @pytest.mark.parametrize("kind", FUSIONS)

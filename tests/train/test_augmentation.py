@@ -32,7 +32,7 @@ def test_the_batch_given_is_left_alone(make_batch):
     batch = make_batch(["v", "s", "i"], n_samples=8)
     copies = {name: values.clone() for name, values in batch.inputs.items()}
     strong = augmentation(shift=0.3, input_noise=1.0, modality_dropout=0.9, mixup=1.0)
-    strong.mix(strong.apply(batch), lambda targets: targets)
+    strong.mix(strong.apply(batch), lambda logits, targets: logits * targets)
     assert all(torch.equal(copies[name], batch.inputs[name]) for name in copies)
 
 
@@ -94,13 +94,14 @@ def test_mixup_mixes_inputs_and_loss_with_one_weight(make_batch):
     batch = make_batch(["v", "s"], n_samples=16, lengths={"s": torch.arange(16) % 12})
     batch = Batch(batch.inputs, batch.masks, torch.arange(16.0))
     torch.manual_seed(3)
-    mixed, loss = augmentation(mixup=0.4).mix(batch, lambda targets: targets)
+    mixed, loss = augmentation(mixup=0.4).mix(batch, lambda logits, targets: logits * targets)
     torch.manual_seed(3)
     weight = float(torch.distributions.Beta(0.4, 0.4).sample())
     order = torch.randperm(16)
     for name, values in batch.inputs.items():
         assert torch.allclose(mixed.inputs[name], weight * values + (1 - weight) * values[order])
-    assert torch.allclose(loss(batch.targets), weight * batch.targets + (1 - weight) * batch.targets[order])
+    mixed_targets = weight * batch.targets + (1 - weight) * batch.targets[order]
+    assert torch.allclose(loss(torch.tensor(2.0), batch.targets), 2 * mixed_targets)
     assert torch.equal(mixed.masks["s"], batch.masks["s"] | batch.masks["s"][order])
 
 

@@ -1,0 +1,55 @@
+"""Routes in words: `image+audio:1` runs the image stream to its end and the audio stream for one stage."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+_PART = re.compile(r"^([A-Za-z_][A-Za-z0-9_-]*)(?::(\d+))?$")
+
+#: Between the streams of a route.
+JOIN = "+"
+
+#: Between the routes of a dynamic network written as one word, cheap ones first.
+ESCALATE = " > "
+
+
+def parse_route(text: str) -> dict[str, int | None]:
+    """Returns stream name to the stages it runs before it is fused, None for all of them.
+
+    Raises:
+        ValueError: Not of the form `stream+stream:stages`.
+    """
+    stages: dict[str, int | None] = {}
+    for part in text.split(JOIN):
+        match = _PART.match(part.strip())
+        if match is None:
+            raise ValueError(f"a route is written stream{JOIN}stream:stages, got {text!r}; correct it")
+        name, count = match.groups()
+        if name in stages:
+            raise ValueError(f"route {text!r} names {name} twice; name each stream once")
+        stages[name] = None if count is None else int(count)
+    return stages
+
+
+def write_route(stages: Mapping[str, int | None]) -> str:
+    """Returns the text that `parse_route` reads."""
+    return JOIN.join(name if count is None else f"{name}:{count}" for name, count in stages.items())
+
+
+def streams_of(text: str) -> list[str]:
+    """Returns the streams of a route, or of all routes of a dynamic network, each once.
+
+    >>> streams_of("image > image+audio:1")
+    ['image', 'audio']
+    """
+    parts = [part for route in text.split(ESCALATE.strip()) for part in route.split(JOIN)]
+    return list(dict.fromkeys(part.strip().split(":")[0] for part in parts))
+
+
+def is_dynamic(text: str) -> bool:
+    """Returns whether the word stands for several routes."""
+    return ESCALATE.strip() in text
+
+
+def routes_of(text: str) -> Sequence[str]:
+    """Returns the routes of a dynamic network written as one word."""
+    return [route.strip() for route in text.split(ESCALATE.strip())]

@@ -1,0 +1,200 @@
+"""The routed network: a router chooses one of several routes for every sample, the others are not computed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nasfuse.nn.gate import choose
+from nasfuse.nn.network import Network
+from nasfuse.nn.per_stream import PerStream
+from nasfuse.nn.route import Branch
+from nasfuse.nn.router import InputRouter, Router, RouteRouter
+from nasfuse.nn.states import StreamStates
+from nasfuse.nn.stream import Stream
+from nasfuse.nn.tokens import Extent
+
+
+@dataclass(frozen=True)
+class AllRoutes:
+    """What a batch gives on every route.
+
+    Attributes:
+        gate: (b, n_routes) logits of the router, uncalibrated.
+        outputs: (b, n_routes, n_outputs).
+    """
+
+    gate: Tensor
+    outputs: Tensor
+
+
+class RoutedNetwork(Network):
+    """Streams shared by several routes, a branch (fusion and head) for each, and a router (DynMM).
+
+    In inference and training mode alike, `forward` computes for each sample what its route needs and nothing
+    else: samples are grouped by route, each group runs once, results are scattered back. `all_routes` computes
+    everything, which is what training needs.
+
+    Attributes:
+        branches: By cost, cheapest first.
+        router: Its logits stand in the same order.
+        threshold: Inference-time knob, see `nasfuse.nn.gate.choose`. At 0 and 1 the router does not run.
+        temperature: What calibration divides the router's logits by.
+    """
+
+    threshold: Tensor
+    temperature: Tensor
+    relative_costs: Tensor
+
+    def __init__(
+        self,
+        streams: Mapping[str, Stream],
+        branches: Sequence[Branch],
+        router: Router,
+        *,
+        lengths: Mapping[str, int],
+        threshold: float,
+    ) -> None:
+        """Joins the parts; `lengths` are those of full sequences, at which the routes' costs are compared."""
+        super().__init__()
+        self.streams = PerStream(streams)
+        self.branches = nn.ModuleList(branches)
+        self.router = router
+        stops: dict[str, set[int]] = {name: set() for name in streams}
+        for needs in [router.needs, *(branch.route.n_stages for branch in branches)]:
+            for name, n_stages in needs.items():
+                stops[name].add(n_stages)
+        self._stops = {name: frozenset(counts) for name, counts in stops.items()}
+        self._full_lengths = dict(lengths)
+        costs = torch.tensor(self.static_macs(lengths), dtype=torch.float64)
+        spread = (costs.max() - costs.min()).clamp_min(1.0)
+        self.register_buffer("relative_costs", (costs - costs.min()) / spread)
+        self.register_buffer("threshold", torch.tensor(threshold, dtype=torch.float64))
+        self.register_buffer("temperature", torch.tensor(1.0, dtype=torch.float64))
+
+    @property
+    def route_names(self) -> tuple[str, ...]:
+        """Names of the routes, cheapest first."""
+        return tuple(branch.route.name for branch in self._branches())
+
+    def cost_shares(self) -> dict[str, float]:
+        """Returns route to its multiply-accumulates over those of the costliest, at full lengths, router included."""
+        macs = self.route_macs(self._full_lengths)
+        return {name: cost / max(macs) for name, cost in zip(self.route_names, macs, strict=True)}
+
+    def parts(self) -> nn.ModuleList:
+        """Returns all that a router chooses between: streams and branches, not the router."""
+        return nn.ModuleList([self.streams, self.branches])
+
+    def set_threshold(self, threshold: float) -> None:
+        """Sets the inference-time knob."""
+        self.threshold.fill_(threshold)
+
+    def forward(
+        self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], chosen: Tensor | None = None
+    ) -> Tensor:
+        """Returns logits (b, n_outputs), see `Network.forward`.
+
+        Args:
+            inputs: As there.
+            masks: As there.
+            chosen: (b,) route of each sample, in the place of the router's choice; the router runs nevertheless.
+        """
+        states = self._states(inputs, masks)
+        threshold = float(self.threshold)
+        if chosen is None and not 0 < threshold < 1:
+            end = self._branches()[-1 if threshold <= 0 else 0]
+            logits: Tensor = end(states)
+            return logits
+        gate, cheap = self._gate(inputs, masks, states)
+        if chosen is None:
+            chosen = choose(gate / self.temperature, self.relative_costs, threshold=threshold)
+        return self._by_group(states, chosen, cheap)
+
+    def all_routes(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> AllRoutes:
+        """Returns router and logits of every route for every sample; streams run once for all routes."""
+        states = self._states(inputs, masks)
+        gate, cheap = self._gate(inputs, masks, states)
+        first = [] if cheap is None else [cheap]
+        rest = [branch(states) for branch in self._branches()[len(first) :]]
+        return AllRoutes(gate, torch.stack([*first, *rest], dim=1))
+
+    def route_macs(self, lengths: Mapping[str, int]) -> list[int]:
+        """Returns one figure per route, router and what runs for it included; `lengths` as in `static_macs`."""
+        _, extents = self._streams_macs(self.router.needs, lengths)
+        own = self.router.macs(lengths, extents)
+        return [own + macs for macs in self._macs_after(self.router.needs, lengths, self.router.runs_cheap_route)]
+
+    def cascade_macs(self, lengths: Mapping[str, int]) -> list[int]:
+        """Returns one figure per route where the cheapest one runs for every sample first, without router."""
+        return self._macs_after(self._branches()[0].route.n_stages, lengths, runs_cheap_route=True)
+
+    def _macs_after(self, needs: Mapping[str, int], lengths: Mapping[str, int], runs_cheap_route: bool) -> list[int]:
+        """Returns one figure per route where the states in `needs` are computed for every sample."""
+        before, extents = self._streams_macs(needs, lengths)
+        base = before + (self._branches()[0].macs(extents) if runs_cheap_route else 0)
+        figures = []
+        for number, branch in enumerate(self._branches()):
+            total, own = self._streams_macs(branch.route.n_stages, lengths)
+            for name, n_stages in branch.route.n_stages.items():
+                if name in needs and needs[name] <= n_stages:  # goes on from what is there
+                    total -= self.streams[name].macs(lengths.get(name, 0), n_stages=needs[name])[0]
+            if not (number == 0 and runs_cheap_route):
+                total += branch.macs(own)
+            figures.append(base + total)
+        return figures
+
+    def static_macs(self, lengths: Mapping[str, int]) -> list[int]:
+        """Returns one figure per route, see `Network.static_macs`."""
+        figures = []
+        for branch in self._branches():
+            cost, extents = self._streams_macs(branch.route.n_stages, lengths)
+            figures.append(cost + branch.macs(extents))
+        return figures
+
+    def _branches(self) -> list[Branch]:
+        return list(self.branches)  # type: ignore[arg-type]
+
+    def _states(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> StreamStates:
+        return StreamStates(self.streams, inputs, masks, stops=self._stops)
+
+    def _gate(
+        self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], states: StreamStates
+    ) -> tuple[Tensor, Tensor | None]:
+        """Returns the router's logits, and those of the cheapest route where the router needs it run."""
+        if isinstance(self.router, RouteRouter):
+            cheapest = self._branches()[0]
+            features = cheapest.features(states)
+            cheap: Tensor = cheapest.head(features)
+            return self.router(features, cheap), cheap
+        if isinstance(self.router, InputRouter):
+            return self.router(inputs, masks), None
+        return self.router(states), None
+
+    def _by_group(self, states: StreamStates, chosen: Tensor, cheap: Tensor | None) -> Tensor:
+        order = torch.argsort(chosen, stable=True)
+        counts = torch.bincount(chosen, minlength=len(self.branches)).tolist()
+        groups = list(zip(self._branches(), torch.split(order, counts), strict=True))
+        outputs: Tensor | None = None
+        for number, (branch, rows) in enumerate(groups):
+            if not len(rows):
+                continue
+            everyone = len(rows) == len(chosen)
+            if number == 0 and cheap is not None:
+                logits = cheap if everyone else cheap[rows]
+            else:
+                logits = branch(states if everyone else states.rows(rows))
+            if everyone:
+                return logits
+            outputs = logits.new_empty(len(chosen), logits.shape[1]) if outputs is None else outputs
+            outputs[rows] = logits
+        assert outputs is not None, "a batch has at least one sample"
+        return outputs
+
+    def _streams_macs(self, stages: Mapping[str, int], lengths: Mapping[str, int]) -> tuple[int, dict[str, Extent]]:
+        total, extents = 0, {}
+        for name, n_stages in stages.items():
+            cost, extents[name] = self.streams[name].macs(lengths.get(name, 0), n_stages=n_stages)
+            total += cost
+        return total, extents

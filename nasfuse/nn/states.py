@@ -1,0 +1,82 @@
+"""The states of a batch on its way through the streams: each stage is computed once, and only where asked for."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from nasfuse.nn.per_stream import PerStream
+from nasfuse.nn.stream import Stream
+from nasfuse.nn.tokens import Tokens
+
+
+class StreamStates:
+    """Runs streams on demand and remembers where routes leave them.
+
+    A part of a batch (`rows`) goes on from what was computed for the whole batch.
+    """
+
+    def __init__(
+        self,
+        streams: PerStream[Stream],
+        inputs: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor],
+        *,
+        stops: Mapping[str, frozenset[int]],
+    ) -> None:
+        """Starts with nothing computed.
+
+        Args:
+            streams: To be run.
+            inputs: Modality name to its batch.
+            masks: Sequence name to (b, T); absent where every step is real.
+            stops: Stream name to the stage counts that are worth remembering.
+        """
+        self._streams = streams
+        self._inputs = inputs
+        self._masks = masks
+        self._stops = stops
+        self._known: dict[str, dict[int, Tokens]] = {name: {} for name in streams}
+        self._whole: StreamStates | None = None
+        self._rows: Tensor | None = None
+
+    def rows(self, rows: Tensor) -> "StreamStates":
+        """Returns the states of the samples `rows` (k,)."""
+        part = StreamStates(self._streams, self._inputs, self._masks, stops=self._stops)
+        part._whole, part._rows = self, rows
+        return part
+
+    def at(self, stream: str, n_stages: int) -> Tokens:
+        """Returns the tokens of `stream` after its stem and `n_stages` stages."""
+        known = self._known[stream]
+        if n_stages in known:
+            return known[n_stages]
+        start, tokens = self._start(stream, n_stages)
+        for stage in range(start, n_stages):
+            tokens = self._streams[stream].stage(tokens, stage)
+            if stage + 1 in self._stops[stream]:
+                known[stage + 1] = tokens
+        return tokens
+
+    def _start(self, stream: str, n_stages: int) -> tuple[int, Tokens]:
+        """Returns the furthest state that is known, computing the stem where there is none."""
+        known = self._known[stream]
+        earlier = [count for count in known if count <= n_stages]
+        if earlier:
+            return max(earlier), known[max(earlier)]
+        if self._whole is not None and self._rows is not None:
+            whole = self._whole._known[stream]
+            earlier = [count for count in whole if count <= n_stages]
+            if earlier:
+                tokens = whole[max(earlier)].rows(self._rows)
+                known[max(earlier)] = tokens
+                return max(earlier), tokens
+        tokens = self._streams[stream].stem(*self._input(stream))
+        if 0 in self._stops[stream]:
+            known[0] = tokens
+        return 0, tokens
+
+    def _input(self, stream: str) -> tuple[Tensor, Tensor | None]:
+        values, mask = self._inputs[stream], self._masks.get(stream)
+        if self._rows is None:
+            return values, mask
+        return values[self._rows], None if mask is None else mask[self._rows]

@@ -1,0 +1,88 @@
+"""What a router must beat: static routes, a random mix, a confidence cascade; and what it cannot, the oracle."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nasfuse.config.metric import METRICS
+from nasfuse.cost.closed_form import sample_macs
+from nasfuse.data.dataset import Dataset, Split
+from nasfuse.nn.routed import RoutedNetwork
+from nasfuse.train.route_table import RouteTable
+
+
+def static_routes(table: RouteTable) -> list[tuple[float, float]]:
+    """Returns (MACs, metric) of each route taken by every sample, without router."""
+    macs = table.static_macs.double().mean(dim=0).tolist()
+    everyone = torch.ones(len(table.targets), dtype=torch.int64)
+    return [(cost, table.metric_of(number * everyone)) for number, cost in enumerate(macs)]
+
+
+def random_mix(table: RouteTable, macs: float, *, seed: int, n_draws: int = 20) -> tuple[float, float]:
+    """Returns (mean, standard deviation) of the metric where chance chooses routes at `macs` per sample.
+
+    Between the two static routes whose mix is best at that cost; it needs no router and pays for none. `macs` is
+    clipped to what the routes cost.
+    """
+    points = static_routes(table)
+    sign = METRICS[table.metric].sign
+    macs = min(max(macs, points[0][0]), max(cost for cost, _ in points))
+    pairs = [
+        (low, high)
+        for low, (cheap, _) in enumerate(points)
+        for high, (full, _) in enumerate(points)
+        if cheap <= macs <= full and cheap < full
+    ]
+
+    def value(pair: tuple[int, int]) -> float:
+        (cheap, worse), (full, better) = points[pair[0]], points[pair[1]]
+        return sign * (worse + (better - worse) * (macs - cheap) / (full - cheap))
+
+    low, high = min(pairs, key=value)
+    share = (macs - points[low][0]) / (points[high][0] - points[low][0])
+    generator = torch.Generator().manual_seed(seed)
+    n_samples = len(table.targets)
+    values = []
+    for _ in range(n_draws):
+        up = torch.randperm(n_samples, generator=generator) < round(share * n_samples)
+        values.append(table.metric_of(torch.where(up, high, low)))
+    drawn = torch.tensor(values, dtype=torch.float64)
+    return float(drawn.mean()), float(drawn.std())
+
+
+def oracle(table: RouteTable) -> tuple[float, float]:
+    """Returns (MACs, metric) where every sample takes the cheapest of its least wrong routes, which nobody knows."""
+    best = table.best_routes()
+    macs = float(table.static_macs.gather(1, best[:, None]).double().mean())
+    return macs, table.metric_of(best)
+
+
+def confidence_cascade(
+    table: RouteTable, network: RoutedNetwork, split: Split, dataset: Dataset, *, n_points: int
+) -> list[tuple[float, float]]:
+    """Returns (MACs, metric) of running the cheapest route and escalating the least sure samples to the costliest.
+
+    Sure is the largest probability for one class of several, minus the mean entropy for several labels. Real
+    numbers have no such measure and give no points.
+    """
+    sure = _sure(table.outputs[:, 0], table.task.kind)
+    if sure is None:
+        return []
+    macs = sample_macs(network.cascade_macs, network, split, dataset).double()
+    order = sure.argsort(stable=True)
+    points = []
+    for step in range(n_points):
+        n_up = round(step * len(order) / (n_points - 1))
+        chosen = torch.zeros(len(order), dtype=torch.int64)
+        chosen[order[:n_up]] = len(table.names) - 1
+        points.append((float(macs.gather(1, chosen[:, None]).mean()), table.metric_of(chosen)))
+    return points
+
+
+def _sure(logits: Tensor, task: str) -> Tensor | None:
+    if task == "multiclass":
+        return F.softmax(logits.double(), dim=1).amax(dim=1)
+    if task == "multilabel":
+        values = logits.double()
+        return -(F.softplus(values) - values * values.sigmoid()).mean(dim=1)
+    return None

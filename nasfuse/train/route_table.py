@@ -1,0 +1,216 @@
+"""What a trained router can do: one pass over a split, then every threshold for the price of a lookup."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nasfuse.config.modality import Task
+from nasfuse.cost.closed_form import sample_macs
+from nasfuse.data.dataset import Dataset, Split
+from nasfuse.nn.gate import choose
+from nasfuse.nn.routed import RoutedNetwork
+from nasfuse.train.metrics import score
+
+_ROWS = 512
+
+#: Log odds of the thresholds at which a router still runs; beyond, one route is always taken.
+_REACH = 30.0
+
+#: Share of the samples on one route from which a router is called static.
+STATIC_FROM = 0.99
+
+#: Nats that a sample must tell about its route, on average, for the router not to be called static.
+_LEAST_INFORMATION = 0.01
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What one setting of the threshold gives on a split.
+
+    Attributes:
+        threshold: The setting.
+        metric: Of the chosen outputs.
+        macs: Mean per sample, the router's included where it runs.
+        usage: Share of the samples on each route, cheapest first.
+    """
+
+    threshold: float
+    metric: float
+    macs: float
+    usage: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class RouteTable:
+    """Router and routes of one network on one split, computed once.
+
+    Attributes:
+        names: Of the routes, cheapest first.
+        gate: (n, n_routes) logits of the router.
+        outputs: (n, n_routes, n_outputs).
+        macs: (n, n_routes) of each sample on each route, router included.
+        static_macs: (n, n_routes) of the routes as static networks.
+        relative_costs: (n_routes,) from 0 to 1.
+        targets: Of the split.
+        metric: Name of the metric.
+        task: What is predicted.
+        temperature: Of the calibrated gate.
+    """
+
+    names: tuple[str, ...]
+    gate: Tensor
+    outputs: Tensor
+    macs: Tensor
+    static_macs: Tensor
+    relative_costs: Tensor
+    targets: Tensor
+    metric: str
+    task: Task
+    temperature: float = 1.0
+
+    def chosen(self, threshold: float) -> Tensor:
+        """Returns the (n,) route of each sample."""
+        return choose(self.gate / self.temperature, self.relative_costs, threshold=threshold)
+
+    def at(self, threshold: float) -> Routed:
+        """Returns metric, expected MACs and usage at `threshold`."""
+        chosen = self.chosen(threshold)
+        usage = torch.bincount(chosen, minlength=len(self.names)).double() / len(chosen)
+        return Routed(threshold, self.metric_of(chosen), self._expected(chosen, threshold), tuple(usage.tolist()))
+
+    def metric_of(self, chosen: Tensor) -> float:
+        """Returns the metric where sample i takes route `chosen[i]`."""
+        rows = torch.arange(len(chosen))
+        return score(self.metric, self.outputs[rows, chosen], self.targets, task=self.task.kind)
+
+    def _expected(self, chosen: Tensor, threshold: float) -> float:
+        table = self.macs if 0 < threshold < 1 else self.static_macs
+        return float(table.gather(1, chosen[:, None]).double().mean())
+
+    def threshold_for(self, macs: float) -> float:
+        """Returns the threshold that spends as much as possible without exceeding `macs` per sample.
+
+        Half way between the two settings at which a sample changes its route, so that rounding changes none.
+        1, the cheapest route for all, where nothing is cheap enough.
+        """
+        if float(self.static_macs.double().mean(dim=0)[-1]) <= macs:
+            return 0.0
+        enough = self._first(lambda cost: cost <= macs)
+        if enough is None:
+            return 1.0
+        cost = self._cost(enough)
+        further = self._first(lambda other: other < cost)
+        log_odds = (enough + (_REACH if further is None else further)) / 2
+        return 1 / (1 + math.exp(-log_odds))
+
+    def _first(self, holds: Any) -> float | None:
+        """Returns the smallest log odds at which `holds(cost)`; cost never rises with them."""
+        low, high = -_REACH, _REACH
+        if holds(self._cost(low)):
+            return low
+        if not holds(self._cost(high)):
+            return None
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (low, middle) if holds(self._cost(middle)) else (middle, high)
+        return high
+
+    def _cost(self, log_odds: float) -> float:
+        threshold = 1 / (1 + math.exp(-log_odds))
+        return self._expected(self.chosen(threshold), threshold)
+
+    def sweep(self, n_points: int) -> list[Routed]:
+        """Returns points spread evenly in cost, from the cheapest route for all to the costliest for all."""
+        ends = self.static_macs.double().mean(dim=0)
+        cheap, full = float(ends[0]), float(ends[-1])
+        inner = [cheap + (full - cheap) * step / (n_points - 1) for step in range(1, n_points - 1)]
+        return [self.at(threshold) for threshold in [1.0, *(self.threshold_for(macs) for macs in inner), 0.0]]
+
+    def errors(self) -> Tensor:
+        """Returns (n, n_routes): how wrong each route is; classes or labels wrong, or absolute differences."""
+        if self.task.kind == "multiclass":
+            return (self.outputs.argmax(dim=2) != self.targets[:, None]).double()
+        targets = self.targets[:, None]
+        if self.task.kind == "multilabel":
+            return ((self.outputs > 0) != (targets > 0)).double().mean(dim=2)
+        return (self.outputs - targets).abs().double().mean(dim=2)
+
+    def best_routes(self) -> Tensor:
+        """Returns the (n,) cheapest route of those that are least wrong: what an oracle would take."""
+        return self.errors().argmin(dim=1)
+
+    def calibrated(self) -> "RouteTable":
+        """Returns the table with the temperature at which the gate's probabilities fit `best_routes` best.
+
+        Temperature scaling (Guo et al., 2017): one number, the likelihood's maximum, found by golden section in
+        its logarithm. Which samples go first does not change between two routes; what a threshold means does.
+        """
+        best = self.best_routes()
+
+        def loss(log_temperature: float) -> float:
+            return float(F.cross_entropy(self.gate.double() / math.exp(log_temperature), best))
+
+        low, high, ratio = math.log(0.05), math.log(20.0), (math.sqrt(5) - 1) / 2
+        for _ in range(40):
+            left, right = high - ratio * (high - low), low + ratio * (high - low)
+            low, high = (low, right) if loss(left) < loss(right) else (left, high)
+        return replace(self, temperature=math.exp((low + high) / 2))
+
+    def record(self, routed: Routed) -> dict[str, Any]:
+        """Returns how the router behaves at a setting, for the trial's record: collapse must be visible.
+
+        `usage` by route, `entropy` of the usage in nats, `effective_routes` (its exponential), `decisiveness`
+        (mean entropy of a sample's uncalibrated gate, 0 is sure), `information` (entropy of the mean gate minus
+        that: what a sample tells about its route), and `static_as`, the route that a collapsed router amounts to.
+        """
+        gate = F.softmax(self.gate.double(), dim=1)
+        mean_entropy = float(_entropy(gate).mean())
+        information = float(_entropy(gate.mean(dim=0))) - mean_entropy
+        entropy = float(_entropy(torch.tensor(routed.usage, dtype=torch.float64)))
+        largest = max(range(len(self.names)), key=lambda number: routed.usage[number])
+        is_static = routed.usage[largest] >= STATIC_FROM or information < _LEAST_INFORMATION
+        return {
+            "usage": {name: round(share, 4) for name, share in zip(self.names, routed.usage, strict=True)},
+            "entropy": round(entropy, 4),
+            "effective_routes": round(math.exp(entropy), 4),
+            "decisiveness": round(mean_entropy, 4),
+            "information": round(information, 4),
+            "static_as": self.names[largest] if is_static else None,
+            "threshold": routed.threshold,
+            "temperature": round(self.temperature, 4),
+        }
+
+
+def _entropy(shares: Tensor) -> Tensor:
+    result: Tensor = torch.special.xlogy(shares, shares).sum(dim=-1)
+    return -result
+
+
+def tabulate_routes(
+    network: RoutedNetwork, split: Split, dataset: Dataset, *, metric: str, device: torch.device
+) -> RouteTable:
+    """Returns every route's outputs on `split`, and the router's logits: one dense pass."""
+    network.eval()
+    gates, outputs = [], []
+    with torch.inference_mode():
+        for rows in torch.split(torch.arange(len(split)), _ROWS):
+            batch = split.batch(rows, names=network.stream_names).to(device)
+            everything = network.all_routes(batch.inputs, batch.masks)
+            gates.append(everything.gate.float().cpu())
+            outputs.append(everything.outputs.float().cpu())
+    return RouteTable(
+        names=network.route_names,
+        gate=torch.cat(gates),
+        outputs=torch.cat(outputs),
+        macs=sample_macs(network.route_macs, network, split, dataset),
+        static_macs=sample_macs(network.static_macs, network, split, dataset),
+        relative_costs=network.relative_costs.cpu(),
+        targets=split.targets,
+        metric=metric,
+        task=dataset.task,
+        temperature=float(network.temperature),
+    )

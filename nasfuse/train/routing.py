@@ -1,0 +1,55 @@
+"""Training a router: two stages, straight-through gates and a loss that knows what routes cost."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from nasfuse.config.router import RoutingConfig
+from nasfuse.nn.gate import straight_through, temperature_at
+from nasfuse.nn.routed import AllRoutes
+
+#: From logits (b, n_outputs) to the mean loss of the batch at hand.
+LossOfLogits = Callable[[Tensor], Tensor]
+
+
+def resource_loss(weights: Tensor, costs: Tensor, *, budget: float | None = None) -> Tensor:
+    """Returns the expected cost sum_k mean_batch(w_k) C_k of a gate (DynMM, Eq. 1), or what exceeds a budget.
+
+    Unlike in the released code the cost vector is named and normalised, so the term lies between 0 and 1.
+
+    Args:
+        weights: (b, n_routes) of the gate.
+        costs: (n_routes,) MACs over those of the costliest route.
+        budget: Share of the costliest route's MACs that is free: max(0, cost - budget).
+    """
+    cost = (weights.mean(dim=0) * costs).sum()
+    return cost if budget is None else torch.relu(cost - budget)
+
+
+class RoutingLoss:
+    """The loss of a routed network in the two stages of its training.
+
+    First stage: the mean loss of all routes, which is what a uniformly random route per sample gives on
+    average, without its noise. Second stage: the loss of the gate's choice plus the resource term.
+    """
+
+    def __init__(self, config: RoutingConfig, costs: Mapping[str, float]) -> None:
+        """Keeps the options; `costs` are MACs over those of the costliest route, by route in the network's order."""
+        self.config = config
+        self.costs = torch.tensor(list(costs.values()))
+
+    def first_stage(self, routes: AllRoutes, loss: LossOfLogits) -> Tensor:
+        """Returns the mean loss of the routes."""
+        outputs = routes.outputs.float()
+        losses = [loss(outputs[:, number]) for number in range(outputs.shape[1])]
+        return torch.stack(losses).mean()
+
+    def second_stage(self, routes: AllRoutes, loss: LossOfLogits, *, progress: float) -> Tensor:
+        """Returns task and resource loss; `progress` from 0 to 1 anneals the temperature."""
+        config = self.config
+        temperature = temperature_at(progress, start=config.temperature, end=config.final_temperature)
+        weights, _ = straight_through(routes.gate, temperature=temperature, gumbel=config.gumbel)
+        mixed = (weights[:, :, None] * routes.outputs.float()).sum(dim=1)
+        cost = resource_loss(weights, self.costs.to(weights), budget=config.budget)
+        return loss(mixed) + config.resource_weight * cost
