@@ -28,9 +28,9 @@ def export(
     given = [option for option in (pick, max_macs, min_metric, trial) if option is not None]
     if len(given) > 1:
         raise InvalidInputError("give one of --pick, --max-macs, --min-metric and --trial, got several")
-    folder = RunFolder(run)
-    chosen = choose(read_run(folder), rule=pick, trial=trial, max_macs=max_macs, min_metric=min_metric)
-    recipe = folder.recipe(chosen.trial)
+    found = read_run(RunFolder(run))
+    chosen = choose(found, rule=pick, trial=trial, max_macs=max_macs, min_metric=min_metric)
+    recipe = found.recipe(chosen)
     write_text(output, recipe.to_yaml())
     if as_json:
         print_json({**to_row(chosen), "recipe_hash": recipe.hash, "file": str(output)})

@@ -48,6 +48,9 @@ def train(
         mean, deviation = result.spread(split)
         spread = f" +- {deviation:.4f} (sd of {seeds} seeds)" if seeds > 1 else " (1 seed)"
         out.print(f"{split:>5} {what.metric} [bold]{mean:.4f}[/]{spread}")
+    for one in result.seeds if result.route_macs else ():
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in one.routes.items())
+        out.print(f"routes of the test samples: {shares} ({one.macs:,.0f} MACs on validation)", soft_wrap=True)
     out.print(f"{result.macs:,} MACs, recipe {what.hash}; networks in {folder}", soft_wrap=True)
 
 
@@ -66,6 +69,8 @@ def evaluate(
         print_json(result)
         return
     out.print(f"{result['split']} {result['metric']} [bold]{result['value']:.4f}[/] on {result['samples']} samples")
+    for name, share in result.get("routes", {}).items():
+        out.print(f"{share:>6.1%} take {name}", markup=False)
     out.print(f"{result['macs']:,} MACs, recipe {result['recipe_hash']}: {result['summary']}", soft_wrap=True)
 
 

@@ -8,7 +8,7 @@ from nasfuse.config.model import Model
 from nasfuse.config.stream import check_heads
 
 
-class _Fusion(Model):
+class FusionConfigBase(Model):
     """What all fusion operators have.
 
     Attributes:
@@ -30,7 +30,7 @@ class _Fusion(Model):
         return f"{kind} at {self.placement}, width {self.width}"
 
 
-class _VectorFusion(_Fusion):
+class _VectorFusion(FusionConfigBase):
     """Fuses one vector per stream; joint stages are residual MLPs.
 
     Attributes:
@@ -40,7 +40,7 @@ class _VectorFusion(_Fusion):
     expansion: Annotated[int, Field(ge=1, le=16)] = 2
 
 
-class _TokenFusion(_Fusion):
+class _TokenFusion(FusionConfigBase):
     """Fuses the tokens of the streams by attention; at least one joint stage.
 
     Attributes:

@@ -15,7 +15,8 @@ class OperatingPoint:
         latency_s: Median time of one sample, batch 1.
         latency_iqr_s: Its interquartile range.
         peak_bytes: Activation memory of a training step, per sample.
-        knobs: The setting; empty for a network that has none.
+        knobs: The setting; empty for a network that has none. `threshold` is the router's; `route` names the one
+            route that all samples take, where a router is static.
     """
 
     metric: float
@@ -25,6 +26,13 @@ class OperatingPoint:
     latency_iqr_s: float
     peak_bytes: int
     knobs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def setting(self) -> str:
+        """Returns the knobs in words, for tables; empty where there are none."""
+        if "route" in self.knobs:
+            return f"always {self.knobs['route']}"
+        return ", ".join(f"{name} {value:.3g}" for name, value in self.knobs.items())
 
     def to_plain(self) -> dict[str, Any]:
         """Returns the point as a plain mapping."""

@@ -75,7 +75,11 @@ class RoutingConfig(Model):
         final_temperature: Reached exponentially at the last epoch; None keeps `temperature`.
         gumbel: Whether Gumbel noise is added to the gate's logits in training.
         first_stage: Share of the epochs that trains all routes equally, without the router.
-        freeze: Whether streams, fusions and heads stay as the first stage left them.
+        freeze: Whether streams, fusions and heads stay as the first stage left them. The router is then trained
+            on samples as they are, without noise, shift or mixup.
+        holdout: Share of the training samples (of their groups, where the data has groups) that the first stage
+            leaves out and the second one is trained on. On samples that the routes were trained on, every route is
+            right and nothing can be learned about who needs which. Needs `freeze`.
     """
 
     resource_weight: Annotated[float, Field(ge=0)] = 0.01
@@ -85,3 +89,17 @@ class RoutingConfig(Model):
     gumbel: bool = False
     first_stage: Annotated[float, Field(ge=0, lt=1)] = 0.7
     freeze: bool = True
+    holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.15
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_holdout(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("freeze") is False:
+            return {"holdout": 0.0, **values}
+        return values
+
+    @model_validator(mode="after")
+    def _holdout_needs_freeze(self) -> Self:
+        if self.holdout > 0 and not self.freeze:
+            raise ValueError("holdout needs freeze: true, or the routes are trained on it after all; set it to 0")
+        return self

@@ -20,7 +20,7 @@ class ReducerConfig(Model):
     keep_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
-class _Stream(Model):
+class StreamConfigBase(Model):
     """What all encoders have.
 
     Attributes:
@@ -40,7 +40,7 @@ class _Stream(Model):
         return f"{getattr(self, 'encoder')} {self.depth}x{self.width}"  # noqa: B009 - on every subclass
 
 
-class MlpStream(_Stream):
+class MlpStream(StreamConfigBase):
     """Residual MLP on one token; sequences and images are flattened.
 
     Attributes:
@@ -51,7 +51,7 @@ class MlpStream(_Stream):
     expansion: Annotated[int, Field(ge=1, le=16)] = 2
 
 
-class ConvStream(_Stream):
+class ConvStream(StreamConfigBase):
     """Residual convolutions over an image (2-D) or a sequence (1-D).
 
     Attributes:
@@ -64,7 +64,7 @@ class ConvStream(_Stream):
     reducer: ReducerConfig = ReducerConfig(kind="max", keep_ratio=0.25)
 
 
-class TransformerStream(_Stream):
+class TransformerStream(StreamConfigBase):
     """Transformer on the steps of a sequence or the patches of an image.
 
     Attributes:

@@ -13,15 +13,16 @@ from nasfuse.nn.network import Network
 Figures = Callable[[Mapping[str, int]], list[int]]
 
 
-def expected_macs(network: Network, dataset: Dataset) -> int:
+def expected_macs(network: Network, dataset: Dataset, *, route: int = 0) -> int:
     """Returns the mean multiply-accumulates per sample of train and val, rounded to a whole number.
 
     Every sample is counted at its own lengths, as it costs alone; padding to a batch is not counted. Train and
     val together, so that the number does not depend on how they are divided. What a router will choose is not
-    known before training, so a routed network counts with its cheapest route alone: the least it can cost.
+    known before training, so a routed network counts with its cheapest route alone, the least it can cost, or
+    with another `route`.
     """
     tables = [sample_macs(network.static_macs, network, split, dataset) for split in (dataset.train, dataset.val)]
-    return round(float(torch.cat(tables)[:, 0].double().mean()))
+    return round(float(torch.cat(tables)[:, route].double().mean()))
 
 
 def sample_macs(figures: Figures, network: Network, split: Split, dataset: Dataset) -> Tensor:

@@ -79,8 +79,13 @@ def build_dataset(
     if the_task.kind == "multiclass":
         _every_class_is_trained(name, labels, rows["train"])
     scaled = {key: _scaled(column, rows["train"]) for key, column in columns.items()}
+    codes = None if groups is None else torch.from_numpy(np.unique(groups, return_inverse=True)[1])
     parts = {
-        part: Split({key: _take(column, index) for key, column in scaled.items()}, labels[index])
+        part: Split(
+            {key: _take(column, index) for key, column in scaled.items()},
+            labels[index],
+            None if codes is None else codes[index],
+        )
         for part, index in rows.items()
     }
     return Dataset(

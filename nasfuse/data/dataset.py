@@ -92,10 +92,12 @@ class Split:
     Attributes:
         columns: Modality name to its column.
         targets: (n,) int64 or (n, n_outputs) float32.
+        groups: (n,) number of each sample's group, None where the data has none.
     """
 
     columns: dict[str, Column]
     targets: Tensor
+    groups: Tensor | None = None
 
     def __len__(self) -> int:
         """Number of samples."""

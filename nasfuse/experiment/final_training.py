@@ -12,14 +12,14 @@ import torch
 
 from nasfuse.config.metric import get_metric
 from nasfuse.config.recipe import Recipe
-from nasfuse.data import Dataset
+from nasfuse.data import Dataset, Split
 from nasfuse.errors import CheckpointError, RunFolderError
 from nasfuse.experiment.objective import cached_dataset, save_network, write_curve
 from nasfuse.experiment.run_folder import write_text
-from nasfuse.experiment.search import macs_of
-from nasfuse.nn import build_network
+from nasfuse.experiment.search import macs_of, route_macs_of
+from nasfuse.nn import Network, RoutedNetwork, build_network
 from nasfuse.seeds import derive_seed
-from nasfuse.train import Epoch, evaluate, load_checkpoint, train_network
+from nasfuse.train import Epoch, evaluate, load_checkpoint, tabulate_routes, train_network
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class SeedResult:
         cut: Which division into train and val it had; training number k has cut k.
         val: Metric on validation data, at the chosen epoch.
         test: Metric on the test split, looked at once.
+        macs: Expected multiply-accumulates per sample, of a router's choices on validation data.
+        routes: Route to its share of the test samples; empty for a static network.
         epochs: That ran.
         checkpoint: Where the network is.
     """
@@ -39,6 +41,8 @@ class SeedResult:
     cut: int
     val: float
     test: float
+    macs: float
+    routes: dict[str, float]
     epochs: int
     checkpoint: str
 
@@ -49,12 +53,15 @@ class FinalResult:
 
     Attributes:
         recipe: What was trained.
-        macs: Expected multiply-accumulates per sample, on validation data.
+        macs: Expected multiply-accumulates per sample, the mean over the seeds where a router chooses.
+        route_macs: Route to the multiply-accumulates of a full-length sample that takes it; empty for a static
+            network.
         seeds: One entry per training.
     """
 
     recipe: Recipe
     macs: int
+    route_macs: dict[str, int]
     seeds: tuple[SeedResult, ...]
 
     def spread(self, split: str) -> tuple[float, float]:
@@ -69,6 +76,7 @@ class FinalResult:
             "recipe_hash": self.recipe.hash,
             "summary": self.recipe.summary,
             "macs": self.macs,
+            **({"route_macs": self.route_macs} if self.route_macs else {}),
             "metric": self.recipe.metric,
             "val": {"mean": val[0], "sd": val[1]},
             "test": {"mean": test[0], "sd": test[1]},
@@ -105,7 +113,7 @@ def train_recipe(
     data = recipe.data.model_dump_json()
     dataset = cached_dataset(data)
     get_metric(recipe.metric, dataset.task.kind)
-    macs = macs_of(recipe, dataset)
+    route_macs = route_macs_of(recipe, dataset)  # builds the network once, before anything is written
     _claim(folder, recipe)
     results = []
     for number in range(n_seeds):
@@ -117,7 +125,8 @@ def train_recipe(
             advance = partial(report, number)
             result = _train_one(recipe, divided, place, seed=own, cut=number, device=device, report=advance)
         results.append(result)
-    return FinalResult(recipe, macs, tuple(results))
+    macs = round(statistics.fmean(result.macs for result in results))
+    return FinalResult(recipe, macs, route_macs, tuple(results))
 
 
 def _train_one(
@@ -135,9 +144,24 @@ def _train_one(
     save_network(place / "model.pt", trained, recipe, seed=seed, cut=cut)
     write_curve(place / "metrics.jsonl", trained.curve)
     test, _ = evaluate(trained.network, dataset.test, metric=recipe.metric, task=dataset.task, device=device)
-    result = SeedResult(seed, cut, trained.chosen.val_metric, test, len(trained.curve), str(place / "model.pt"))
+    macs, _ = _spent(trained.network, recipe, dataset.val, dataset, device)
+    _, routes = _spent(trained.network, recipe, dataset.test, dataset, device)
+    result = SeedResult(
+        seed, cut, trained.chosen.val_metric, test, macs, routes, len(trained.curve), str(place / "model.pt")
+    )
     write_text(place / "result.json", json.dumps({**vars(result), "data_fingerprint": dataset.fingerprint}, indent=2))
     return result
+
+
+def _spent(
+    network: Network, recipe: Recipe, part: Split, dataset: Dataset, device: torch.device
+) -> tuple[float, dict[str, float]]:
+    """Returns expected MACs and the share of each route where a router chooses; `macs_of` and {} without one."""
+    if not isinstance(network, RoutedNetwork):
+        return macs_of(recipe, dataset), {}
+    table = tabulate_routes(network, part, dataset, metric=recipe.metric, device=device)
+    routed = table.at(float(network.threshold))
+    return routed.macs, dict(zip(network.route_names, routed.usage, strict=True))
 
 
 def _earlier_result(place: Path, seed: int, dataset: Dataset) -> SeedResult | None:
@@ -186,6 +210,7 @@ def evaluate_checkpoint(path: Path, *, split: str, device: torch.device) -> dict
         raise CheckpointError(f"the weights in {path} do not fit its recipe; train the recipe again") from error
     network.to(device)
     part = dataset.split(split)
+    macs, routes = _spent(network, recipe, part, dataset, device)
     value, loss = evaluate(network, part, metric=recipe.metric, task=dataset.task, device=device)
     return {
         "checkpoint": str(path),
@@ -194,7 +219,8 @@ def evaluate_checkpoint(path: Path, *, split: str, device: torch.device) -> dict
         "metric": recipe.metric,
         "value": value,
         "loss": loss,
-        "macs": macs_of(recipe, dataset),
+        "macs": round(macs),
+        **({"routes": routes} if routes else {}),
         "recipe_hash": recipe.hash,
         "summary": recipe.summary,
         "val_metric_at_training": content["val_metric"],

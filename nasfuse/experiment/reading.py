@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import optuna
 
+from nasfuse.config.recipe import Recipe
 from nasfuse.config.study import StudyConfig
 from nasfuse.errors import RunFolderError
 from nasfuse.experiment.run_folder import RunFolder
@@ -32,6 +33,24 @@ class Run:
     candidates: list[Candidate]
     progress: Progress
     searching: bool
+
+    def recipe(self, candidate: Candidate) -> Recipe:
+        """Returns the recipe of an operating point: trained, a router spends what it spent there.
+
+        Which samples a router sends where is learned, so its threshold means little in another training; what it
+        costs is kept instead, and the threshold set for that on validation data.
+
+        Raises:
+            MissingFileError: The trial's folder is gone.
+        """
+        recipe = self.folder.recipe(candidate.trial)
+        threshold = candidate.measured.knobs.get("threshold")
+        if recipe.network.router is None or threshold is None:
+            return recipe
+        plain = recipe.to_plain()
+        setting = {"macs": candidate.measured.macs} if 0 < threshold < 1 else {"threshold": threshold}
+        plain["network"]["router"].update(setting)
+        return Recipe.parse(plain, source=f"the recipe of trial {candidate.trial}")
 
 
 def read_run(folder: RunFolder) -> Run:

@@ -16,7 +16,7 @@ from nasfuse.data import Dataset
 from nasfuse.errors import InvalidInputError, NasfuseError
 from nasfuse.experiment.objective import Objective, Training, cached_dataset
 from nasfuse.experiment.run_folder import RunFolder
-from nasfuse.nn import build_network
+from nasfuse.nn import RoutedNetwork, build_network
 from nasfuse.search.front import candidates_of, contenders
 from nasfuse.search.ledger import Assignment, Ledger
 from nasfuse.search.progress import Progress, summarise
@@ -174,9 +174,19 @@ def make_space(study: StudyConfig, dataset: Dataset) -> Space:
     )
 
 
-def macs_of(recipe: Recipe, dataset: Dataset) -> int:
-    """Returns the expected MACs of a recipe without training it, or making room for its weights."""
-    return _on_meta(recipe, dataset, lambda network: expected_macs(network, dataset))
+def macs_of(recipe: Recipe, dataset: Dataset, *, route: int = 0) -> int:
+    """Returns the expected MACs of a recipe without training it, or making room for its weights.
+
+    Of a routed network, those of its cheapest route (the least it can cost), or of another `route`.
+    """
+    return _on_meta(recipe, dataset, lambda network: expected_macs(network, dataset, route=route))
+
+
+def route_macs_of(recipe: Recipe, dataset: Dataset) -> dict[str, int]:
+    """Returns route to the MACs of a full-length sample that takes it, the router's included; empty for static."""
+    with torch.device("meta"):
+        network = build_network(recipe.network, dataset.modalities, dataset.task)
+    return network.full_route_macs() if isinstance(network, RoutedNetwork) else {}
 
 
 def _on_meta(recipe: Recipe, dataset: Dataset, figure: Callable[..., int]) -> int:
@@ -225,7 +235,7 @@ def _reference(study: StudyConfig, space: Space, dataset: Dataset) -> tuple[floa
     if study.cost in _MEASURED_COSTS:
         return constant_metric(dataset, study.metric), _MEASURED_COSTS[study.cost]
     if study.cost == "macs":
-        costs = _costs_of_draws(study, space, lambda recipe: macs_of(recipe, dataset))
+        costs = _costs_of_draws(study, space, lambda recipe: macs_of(recipe, dataset, route=-1))
     else:
         costs = _costs_of_draws(study, space, lambda recipe: _on_meta(recipe, dataset, count_parameters))
     return constant_metric(dataset, study.metric), float(max(costs))

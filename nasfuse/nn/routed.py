@@ -80,8 +80,12 @@ class RoutedNetwork(Network):
 
     def cost_shares(self) -> dict[str, float]:
         """Returns route to its multiply-accumulates over those of the costliest, at full lengths, router included."""
-        macs = self.route_macs(self._full_lengths)
-        return {name: cost / max(macs) for name, cost in zip(self.route_names, macs, strict=True)}
+        macs = self.full_route_macs()
+        return {name: cost / max(macs.values()) for name, cost in macs.items()}
+
+    def full_route_macs(self) -> dict[str, int]:
+        """Returns route to the multiply-accumulates of a full-length sample that takes it, router included."""
+        return dict(zip(self.route_names, self.route_macs(self._full_lengths), strict=True))
 
     def parts(self) -> nn.ModuleList:
         """Returns all that a router chooses between: streams and branches, not the router."""

@@ -123,11 +123,16 @@ class StreamRouter(Router):
 class RouteRouter(Router):
     """Reads the features of the cheapest route and how sure it is: a learned cascade.
 
+    The last layer starts at zero, so the router starts as the plain confidence cascade: route k of 0 .. K-1 gets
+    the logit gain (u - level) k / (K - 1), u being how unsure the cheapest route is. Training changes that where
+    the features know better. Real numbers have no u; their router starts undecided.
+
     How sure: largest probability, margin between the two largest and entropy over its maximum for one class of
     several; mean and largest entropy of the labels for several labels; the outputs themselves for real numbers.
     """
 
     runs_cheap_route = True
+    ranks: Tensor
 
     def __init__(
         self,
@@ -147,14 +152,23 @@ class RouteRouter(Router):
         self.norm = nn.LayerNorm(in_width)
         n_features = in_width + {"multiclass": 3, "multilabel": 2}.get(task, n_outputs)
         hidden = [nn.Linear(n_features, width), nn.GELU()] if form == "mlp" else []
-        self.layers = nn.Sequential(*hidden, nn.Linear(width if hidden else n_features, n_routes))
+        last = nn.Linear(width if hidden else n_features, n_routes)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(*hidden, last)
+        self.gain = nn.Parameter(torch.tensor(10.0))
+        self.level = nn.Parameter(torch.tensor(0.1))
+        self.register_buffer("ranks", torch.linspace(0, 1, n_routes), persistent=False)
         self.own_macs = n_features * width + width * n_routes if hidden else n_features * n_routes
 
     def forward(self, features: Tensor, logits: Tensor) -> Tensor:
         """Returns (b, n_routes) for features (b, d) and logits (b, n_outputs) of the cheapest route."""
         sure = sureness(logits, task=self.task)
         result: Tensor = self.layers(torch.cat([self.norm(features), sure], dim=1))
-        return result
+        if self.task == "regression":
+            return result
+        unsure = 1 - sure[:, :1] if self.task == "multiclass" else sure[:, :1]
+        return result + self.gain * (unsure - self.level) * self.ranks
 
     def macs(self, lengths: Mapping[str, int], extents: Mapping[str, Extent]) -> int:
         """Returns those of its layers."""

@@ -39,7 +39,7 @@ def front_document(run: Run, objectives: Objectives, front: list[Candidate]) -> 
 def _recipe(run: Run, candidate: Candidate) -> dict[str, Any] | None:
     """Returns the recipe of a candidate, None where its file is gone."""
     try:
-        return run.folder.recipe(candidate.trial).to_plain()
+        return run.recipe(candidate).to_plain()
     except MissingFileError:
         return None
 

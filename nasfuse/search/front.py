@@ -23,8 +23,8 @@ class Candidate:
         trial: Number of the first trial with this recipe.
         point: Which of the trial's points.
         measured: The point itself; metric and MACs are means over all trainings of the recipe,
-            the latency is their median.
-        summary: The network in one line.
+            the latency is their median. The knobs are those of the first training.
+        summary: The network in one line, with its setting.
         baseline: Name of the hand-made design, None for a suggestion.
         trainings: Numbers of all trials with this recipe.
         metric_sd: Standard deviation of the metric over them, 0 for one.
@@ -96,7 +96,7 @@ def _candidate(index: int, group: list[tuple[FrozenTrial, OperatingPoint]]) -> C
         trial=first.number,
         point=index,
         measured=replace(point, metric=statistics.fmean(metrics), macs=round(macs), latency_s=latency_s),
-        summary=first.user_attrs["summary"],
+        summary=f"{first.user_attrs['summary']} | {point.setting}" if point.knobs else first.user_attrs["summary"],
         baseline=first.user_attrs.get("baseline"),
         trainings=tuple(trial.number for trial, _ in group),
         metric_sd=statistics.stdev(metrics) if len(metrics) > 1 else 0.0,
@@ -149,6 +149,7 @@ COLUMNS = (
     "params",
     "latency_s",
     "peak_bytes",
+    "setting",
     "baseline",
     "summary",
 )
@@ -156,5 +157,6 @@ COLUMNS = (
 
 def to_row(candidate: Candidate) -> dict[str, Any]:
     """Returns the candidate as one flat row, for tables and CSV."""
-    values = {**vars(candidate.measured), **vars(candidate), "trainings": len(candidate.trainings)}
+    measured = candidate.measured
+    values = {**vars(measured), **vars(candidate), "setting": measured.setting, "trainings": len(candidate.trainings)}
     return {name: values[name] for name in COLUMNS}

@@ -183,7 +183,14 @@ class Ledger:
         self._book_time()
 
     def finish(self, number: int, measurements: Measurements) -> None:
-        """Records what trial `number` measured; without a point, or with a value that is not finite, it failed."""
+        """Records what trial `number` measured; without a point, or with a value that is not finite, it failed.
+
+        Operating points above the study's `max_macs` are no answer to it and are left out.
+        """
+        limit = self._config.max_macs
+        if limit is not None:
+            kept = tuple(point for point in measurements.points if point.macs <= limit)
+            measurements = Measurements(kept or measurements.points[:1], measurements.record)
         problem = _problem_of(measurements)
         if problem is not None:
             self.fail(number, problem)

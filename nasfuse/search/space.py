@@ -10,10 +10,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import BaseTrial
 
 from nasfuse.config.fields import accepts, known_paths, types_at
+from nasfuse.config.fusion import FusionConfigBase
 from nasfuse.config.modality import ENCODERS, Modality
 from nasfuse.config.recipe import Recipe
-from nasfuse.config.route import is_dynamic, routes_of, streams_of
+from nasfuse.config.route import is_dynamic, parse_route, routes_of, streams_of, write_route
 from nasfuse.config.space import FieldConfig, SpaceConfig
+from nasfuse.config.stream import StreamConfigBase
 from nasfuse.errors import ConfigError, Problem, nearest
 from nasfuse.search.parameters import (
     ROUTE,
@@ -104,16 +106,16 @@ class Space:
         word = str(network.get("route", self._streams.route("all")))
         on_route = streams_of(word)
         route = network["route"] = [name for name in self._streams.modalities if name in on_route]
-        if is_dynamic(word):
-            network["router"] = {**network.get("router", {}), "routes": routes_of(word)}
-        else:
-            network.pop("router", None)
-            tree.get("training", {}).pop("routing", None)
         given = network.get("streams", {})
         network["streams"] = {name: self._stream(name, given.get(name, {}), parameters) for name in route}
         fusion = {"kind": "concat", **network.pop("fusion", {})}
         if len(route) > 1:
             network["fusion"] = self._without_foreign("network.fusion", str(fusion["kind"]), fusion, parameters)
+        if is_dynamic(word):
+            network["router"] = {**network.get("router", {}), "routes": _distinct_routes(word, network)}
+        else:
+            network.pop("router", None)
+            tree.get("training", {}).pop("routing", None)
         return Recipe.parse(tree, source="the drawn recipe")
 
     def _stream(self, name: str, given: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -355,6 +357,20 @@ class Space:
             return False
         self._complain(where, f"{value!r} contradicts {path}, which is {self._known[path]!r} in this space; change one")
         return True
+
+
+def _distinct_routes(word: str, network: Mapping[str, Any]) -> list[str]:
+    """Returns the routes in `word`; where streams are so shallow that two come to the same, one of them."""
+    placement = network["fusion"].get("placement", FusionConfigBase.model_fields["placement"].default)
+    routes = []
+    for text in routes_of(word):
+        stages = parse_route(text)
+        for name, wanted in stages.items():
+            depth = network["streams"][name].get("depth", StreamConfigBase.model_fields["depth"].default)
+            if wanted is not None and wanted >= (depth if len(stages) == 1 else min(depth, placement)):
+                stages[name] = None
+        routes.append(write_route(stages))
+    return list(dict.fromkeys(routes))
 
 
 def _tags(path: str) -> list[str]:

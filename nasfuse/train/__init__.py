@@ -4,6 +4,7 @@ from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 from nasfuse.train.evaluate import evaluate, predict_logits
 from nasfuse.train.loop import Epoch, Trained, train_network
 from nasfuse.train.measure import measure
+from nasfuse.train.route_table import tabulate_routes
 
 __all__ = [
     "Epoch",
@@ -13,5 +14,6 @@ __all__ = [
     "measure",
     "predict_logits",
     "save_checkpoint",
+    "tabulate_routes",
     "train_network",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +18,12 @@ from nasfuse.nn.build import build_network
 from nasfuse.nn.network import Network
 from nasfuse.nn.routed import RoutedNetwork
 from nasfuse.seeds import derive_seed
-from nasfuse.train.augmentation import Augmentation
+from nasfuse.train.augmentation import Augmentation, Loss
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 from nasfuse.train.evaluate import evaluate
 from nasfuse.train.losses import task_loss
 from nasfuse.train.route_table import RouteTable, tabulate_routes
-from nasfuse.train.routing import RoutingLoss
+from nasfuse.train.routing import RoutingLoss, hold_out
 
 _SAVE_EVERY_S = 10.0
 
@@ -144,7 +144,8 @@ class _Run:
         self.augmentation = Augmentation.from_config(recipe.training, ids)
         self.batches = torch.Generator().manual_seed(derive_seed(seed, "batches"))
         self.optimizer = _optimizer(self.network, recipe.training.lr, recipe.training.weight_decay)
-        self.steps_per_epoch = math.ceil(len(dataset.train) / recipe.training.batch_size)
+        every = torch.arange(len(dataset.train))
+        self.rows = (every, every)  # of the first stage and of the second, which is the only one without a router
         self.routing: RoutingLoss | None = None
         self.first_stage = 0  # epochs that train all routes, without the router
         if isinstance(self.network, RoutedNetwork):
@@ -153,6 +154,8 @@ class _Run:
             share = recipe.training.routing.first_stage
             self.first_stage = min(round(share * recipe.training.epochs), recipe.training.epochs - 1)
             self.macs = recipe.network.router.macs
+            if self.first_stage and recipe.training.routing.holdout > 0:
+                self.rows = hold_out(dataset.train, recipe.training.routing.holdout, seed=derive_seed(seed, "holdout"))
         self.step = 0
         self.epoch = 0
         self.curve: list[Epoch] = []
@@ -170,11 +173,16 @@ class _Run:
     def router_learns(self) -> bool:
         return self.routing is not None and self.epoch >= self.first_stage
 
+    @property
+    def frozen(self) -> bool:
+        return self.routing is not None and self.router_learns and self.routing.config.freeze
+
     def one_epoch(self) -> Epoch:
         if self.routing is not None and self.epoch == self.first_stage:
             self.best = None  # epochs with and without the router do not compare
         self._set_modes()
-        order = torch.randperm(len(self.dataset.train), generator=self.batches)
+        rows_of_stage = self.rows[self.epoch >= self.first_stage]
+        order = rows_of_stage[torch.randperm(len(rows_of_stage), generator=self.batches)]
         losses = []
         for rows in torch.split(order, self.training.batch_size):
             losses.append(self._one_step(rows))
@@ -194,8 +202,9 @@ class _Run:
 
     def _one_step(self, rows: Tensor) -> Tensor:
         batch = self.dataset.train.batch(rows, names=self.names).to(self.device)
-        batch = self.augmentation.apply(batch)
-        mixed, mixed_loss = self.augmentation.mix(batch, self._task_loss)
+        mixed, mixed_loss = batch, cast(Loss, self._task_loss)
+        if not self.frozen:
+            mixed, mixed_loss = self.augmentation.mix(self.augmentation.apply(batch), self._task_loss)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         loss = self._loss(mixed, lambda logits: mixed_loss(logits, mixed.targets))
@@ -207,7 +216,8 @@ class _Run:
         return loss.detach()
 
     def _task_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return task_loss(logits, targets, task=self.task.kind, label_smoothing=self.training.label_smoothing)
+        smoothing = 0.0 if self.frozen else self.training.label_smoothing
+        return task_loss(logits, targets, task=self.task.kind, label_smoothing=smoothing)
 
     def _loss(self, batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
@@ -224,8 +234,7 @@ class _Run:
         """Puts the network into training mode; frozen parts stay in inference mode and get no gradient."""
         self.network.train()
         if isinstance(self.network, RoutedNetwork) and self.routing is not None:
-            frozen = self.router_learns and self.routing.config.freeze
-            self.network.parts().requires_grad_(not frozen).train(not frozen)
+            self.network.parts().requires_grad_(not self.frozen).train(not self.frozen)
 
     def _validate(self) -> tuple[float, float]:
         """Returns metric and loss on validation data, in the mode that is deployed."""
@@ -248,10 +257,11 @@ class _Run:
 
     def _steps_of_stage(self) -> tuple[int, int]:
         """Returns how many steps of the running stage are done, and how many it has."""
-        first = self.first_stage * self.steps_per_epoch
+        per_epoch = [math.ceil(len(rows) / self.training.batch_size) for rows in self.rows]
+        first = self.first_stage * per_epoch[0]
         if self.step < first:
             return self.step, first
-        return self.step - first, self.training.epochs * self.steps_per_epoch - first
+        return self.step - first, (self.training.epochs - self.first_stage) * per_epoch[1]
 
     def _learning_rate(self) -> float:
         """Returns the rate of this step: linear warm-up, then cosine to zero at the last step of each stage."""

@@ -11,7 +11,7 @@ from nasfuse.data.dataset import Batch, Dataset
 from nasfuse.nn.routed import RoutedNetwork
 from nasfuse.train.loop import Trained
 from nasfuse.train.route_controls import random_mix
-from nasfuse.train.route_table import Routed, tabulate_routes
+from nasfuse.train.route_table import STATIC_FROM, Routed, tabulate_routes
 
 _MEMORY_ROWS = 8
 
@@ -45,7 +45,7 @@ def measure(
     main = table.at(float(network.threshold))
     mixed, _ = random_mix(table, main.macs, seed=0)
     latencies = _route_latencies(network, one, device)
-    points = [_routed_point(point, routed, latencies) for routed in (main, *table.sweep(N_SWEPT))]
+    points = [_routed_point(point, routed, latencies, network.route_names) for routed in (main, *table.sweep(N_SWEPT))]
     return tuple(points), {**table.record(main), "random_mix": round(mixed, 4)}
 
 
@@ -64,18 +64,22 @@ def _route_latencies(network: RoutedNetwork, one: Batch, device: torch.device) -
     return [routed, static]
 
 
-def _routed_point(point: OperatingPoint, routed: Routed, latencies: list[list[tuple[float, float]]]) -> OperatingPoint:
+def _routed_point(
+    point: OperatingPoint, routed: Routed, latencies: list[list[tuple[float, float]]], names: tuple[str, ...]
+) -> OperatingPoint:
     if 0 < routed.threshold < 1:
         shares = list(zip(routed.usage, latencies[0], strict=True))
         latency = sum(share * median for share, (median, _) in shares)
         spread = sum(share * iqr for share, (_, iqr) in shares)
     else:
         latency, spread = latencies[1][0 if routed.threshold >= 1 else 1]
+    largest = max(routed.usage)
+    static = {"route": names[routed.usage.index(largest)]} if largest >= STATIC_FROM else {}
     return replace(
         point,
         metric=routed.metric,
         macs=round(routed.macs),
         latency_s=latency,
         latency_iqr_s=spread,
-        knobs={"threshold": routed.threshold},
+        knobs={"threshold": routed.threshold, **static},
     )

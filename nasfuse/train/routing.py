@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nasfuse.config.router import RoutingConfig
+from nasfuse.data.dataset import Split
 from nasfuse.nn.gate import straight_through, temperature_at
 from nasfuse.nn.routed import AllRoutes
 
@@ -25,6 +26,15 @@ def resource_loss(weights: Tensor, costs: Tensor, *, budget: float | None = None
     """
     cost = (weights.mean(dim=0) * costs).sum()
     return cost if budget is None else torch.relu(cost - budget)
+
+
+def hold_out(split: Split, share: float, *, seed: int) -> tuple[Tensor, Tensor]:
+    """Returns the rows of `split` that are kept and those held out, drawn by group where there are groups."""
+    groups = torch.arange(len(split)) if split.groups is None else split.groups
+    names = torch.unique(groups)
+    drawn = names[torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))]
+    held = torch.isin(groups, drawn[: max(round(share * len(names)), 1)])
+    return (~held).nonzero()[:, 0], held.nonzero()[:, 0]
 
 
 class RoutingLoss:

@@ -51,7 +51,11 @@ class TestRefusals:
             ("choices: [8, 16, 32]", "choices: [8, wide]", "'wide' is not a value of this field; change it"),
             ('{has: "*"}', "{has: middle}", "the data has no modality 'middle'"),
             ("when: {network.route:", "when: {network.rout:", "network.rout is no field of this space; did you mean"),
-            ('has: "*"', "hass: 1", "network.route needs a value, a list of values, {has: stream} or {at_least: n}"),
+            (
+                'has: "*"',
+                "hass: 1",
+                "network.route needs a value, a list of values, {has: stream}, {at_least: n} or {dynamic: true}",
+            ),
             ("{network.route: all}", "{network.rout: all}", "baselines.both.network.rout: no field of this space"),
             ("{network.route: all}", "{network.streams.*.width: 9}", "9 is not in the distribution of network.streams"),
             ("encoder: mlp", "encoder: rnn", "fixed.network.streams.*.encoder: 'rnn' is not a value of this field"),

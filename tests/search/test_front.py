@@ -93,6 +93,7 @@ def test_a_row():
         "params": 70,
         "latency_s": 1e-3,
         "peak_bytes": 1,
+        "setting": "",
         "baseline": "by hand",
         "summary": "x",
     }
