@@ -9,6 +9,15 @@ from nasfuse.config.yaml_file import Document, KeyPath, dotted
 from nasfuse.errors import ConfigError, Problem, nearest
 
 
+class MisfitError(ValueError):
+    """A value that does not fit its neighbours; says under which key below the object the user would look."""
+
+    def __init__(self, key: str, what: str) -> None:
+        """Keeps the dotted `key` and the sentence about it."""
+        super().__init__(what)
+        self.key = key
+
+
 class Model(BaseModel):
     """An immutable, strictly typed configuration object; unknown keys are errors."""
 
@@ -51,6 +60,9 @@ def problems_of(
     problems = []
     for detail in error.errors(include_url=False):
         path = _user_path(detail, values)
+        cause = detail.get("ctx", {}).get("error")
+        if isinstance(cause, MisfitError):
+            path = (*path, *cause.key.split("."))
         line = document.line_of(path) if document else None
         problems.append(Problem(dotted(path), _words(model, detail, path), line))
     return sorted(problems, key=lambda problem: problem.line or 0)

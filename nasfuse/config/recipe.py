@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from nasfuse.config.fusion import FusionConfig
 from nasfuse.config.modality import ModalityKind
-from nasfuse.config.model import Model
+from nasfuse.config.model import MisfitError, Model
 from nasfuse.config.route import parse_route
 from nasfuse.config.router import RouterConfig, RoutingConfig
 from nasfuse.config.stream import StreamConfig
@@ -118,20 +118,20 @@ class NetworkConfig(Model):
             used |= route.keys()
             for name, wanted in route.items():
                 if name not in self.route:
-                    raise ValueError(f"router.routes: {text} names stream {name!r}; {nearest(name, self.route)}")
+                    raise MisfitError("router.routes", f"{text} names stream {name!r}; {nearest(name, self.route)}")
                 most = self._stages(name, {**route, name: None})
                 if wanted is not None and wanted > most:
-                    raise ValueError(
-                        f"router.routes: {text} runs {wanted} stages of {name}, which has {most} before the fusion; "
-                        "ask for less"
+                    raise MisfitError(
+                        "router.routes",
+                        f"{text} runs {wanted} stages of {name}, which has {most} before the fusion; ask for less",
                     )
             stages = tuple(self.stages(route).items())
             if stages in found:
-                raise ValueError(f"router.routes: {text} comes to the same as {found[stages]}; remove one")
+                raise MisfitError("router.routes", f"{text} comes to the same as {found[stages]}; remove one")
             found[stages] = text
         idle = [name for name in self.route if name not in used]
         if idle:
-            raise ValueError(f"router.routes: no route runs {', '.join(idle)}; add one, or remove it from route")
+            raise MisfitError("router.routes", f"no route runs {', '.join(idle)}; add one, or remove it from route")
         return self
 
 
@@ -194,8 +194,8 @@ class Recipe(Model):
     @model_validator(mode="after")
     def _routing_needs_a_router(self) -> Self:
         if self.training.routing is not None and self.network.router is None:
-            raise ValueError(
-                "training.routing trains a router, and network.router is absent; remove one or add the other"
+            raise MisfitError(
+                "training.routing", "it trains a router, and network.router is absent; remove one or add the other"
             )
         return self
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from nasfuse.config.model import Model
+from nasfuse.config.model import MisfitError, Model
 from nasfuse.config.route import parse_route, write_route
 
 
@@ -58,9 +58,10 @@ class RouterConfig(Model):
     @model_validator(mode="after")
     def _form_suits(self) -> Self:
         if self.reads == "cheap_route" and self.form in ("conv", "transformer"):
-            raise ValueError(
-                f"form: a router that reads the cheap route gets one vector, so {self.form} means nothing; "
-                "choose linear or mlp"
+            raise MisfitError(
+                "form",
+                f"a router that reads the cheap route gets one vector, so {self.form} means nothing; "
+                "choose linear or mlp",
             )
         return self
 
@@ -101,5 +102,5 @@ class RoutingConfig(Model):
     @model_validator(mode="after")
     def _holdout_needs_freeze(self) -> Self:
         if self.holdout > 0 and not self.freeze:
-            raise ValueError("holdout needs freeze: true, or the routes are trained on it after all; set it to 0")
+            raise MisfitError("holdout", "needs freeze: true, or the routes are trained on it after all; set it to 0")
         return self

@@ -46,7 +46,8 @@ def measure(
     mixed, _ = random_mix(table, main.macs, seed=0)
     latencies = _route_latencies(network, one, device)
     points = [_routed_point(point, routed, latencies, network.route_names) for routed in (main, *table.sweep(N_SWEPT))]
-    return tuple(points), {**table.record(main), "random_mix": round(mixed, 4)}
+    macs = network.full_route_macs()
+    return tuple(points), {**table.record(main), "random_mix": round(mixed, 4), "route_macs": macs}
 
 
 def _route_latencies(network: RoutedNetwork, one: Batch, device: torch.device) -> list[list[tuple[float, float]]]:
