@@ -29,7 +29,7 @@ def config(encoder: str, reads: str) -> NetworkConfig:
         {
             "route": ["image", "audio"],
             "streams": {
-                "image": {"encoder": "conv", "depth": 2, "width": 32, "stride": 2},
+                "image": {"encoder": "conv", "depth": 2, "width": 64, "stride": 4},
                 "audio": {"encoder": encoder, "depth": 4, "width": 128, "reducer": {"keep_ratio": 1.0}},
             },
             "fusion": {"kind": "concat", "placement": 4, "width": 128},

@@ -128,13 +128,14 @@ def dataset(make_dataset):
 def make_recipe(make_config):
     """Recipes that train in well under a second."""
 
-    def make(*, encoders=None, fusion="concat", metric="accuracy", dropout=0.1, **training):
-        network = make_config(encoders or {"v": "mlp", "s": "conv"}, fusion=fusion, dropout=dropout)
+    def make(*, encoders=None, fusion="concat", metric="accuracy", placement=1, dropout=0.1, router=None, **training):
+        streams = encoders or {"v": "mlp", "s": "conv"}
+        network = make_config(streams, fusion=fusion, placement=placement, dropout=dropout).to_plain()
         return Recipe.parse(
             {
                 "metric": metric,
                 "data": {"source": "synthetic"},
-                "network": network.to_plain(),
+                "network": {**network, **({"router": router} if router else {})},
                 "training": {"epochs": 4, "batch_size": 32, "lr": 0.01, **training},
             }
         )

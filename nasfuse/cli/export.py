@@ -14,7 +14,9 @@ def export(
     ] = None,
     max_macs: Annotated[int | None, typer.Option(min=1, help="Best metric at no more MACs than this.")] = None,
     min_metric: Annotated[float | None, typer.Option(help="Cheapest point at least this good.")] = None,
-    trial: Annotated[int | None, typer.Option(min=0, help="This trial.")] = None,
+    trial: Annotated[
+        str | None, typer.Option(help="This trial, or N:P for one of several operating points, as in the tables.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was exported as JSON.")] = False,
 ) -> None:
     """Write the recipe of one point of the front, ready for `nasfuse train`."""
@@ -36,6 +38,6 @@ def export(
         print_json({**to_row(chosen), "recipe_hash": recipe.hash, "file": str(output)})
         return
     measured = chosen.measured
-    out.print(f"trial {chosen.trial}: {recipe.metric} {measured.metric:.4f} (validation), {measured.macs:,} MACs")
+    out.print(f"trial {chosen.label}: {recipe.metric} {measured.metric:.4f} (validation), {measured.macs:,} MACs")
     out.print(f"{recipe.summary}", soft_wrap=True)
     out.print(f"wrote {output} (recipe {recipe.hash}); train it with: nasfuse train {output}", soft_wrap=True)

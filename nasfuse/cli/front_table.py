@@ -22,7 +22,7 @@ def front_table(
         name = f"  [yellow]({escape(candidate.baseline)})[/]" if candidate.baseline else ""
         star = "*" if knee is not None and candidate is knee else ""
         table.add_row(
-            f"{star}{candidate.trial}",
+            f"{star}{candidate.label}",
             f"{measured.metric:.4f}",
             f"{candidate.metric_sd:.3f} ({len(candidate.trainings)})" if len(candidate.trainings) > 1 else "(1)",
             f"{measured.macs:,}",

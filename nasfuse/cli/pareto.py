@@ -60,6 +60,6 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
     if hand_made is not None:
         out.print(
             f"Best hand-made design: {hand_made.baseline}, {objectives.metric} {hand_made.measured.metric:.4f} at "
-            f"{hand_made.measured.macs:,} MACs (trial {hand_made.trial})",
+            f"{hand_made.measured.macs:,} MACs (trial {hand_made.label})",
             markup=False,
         )

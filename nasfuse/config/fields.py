@@ -8,14 +8,14 @@ from typing import Annotated, Any, Union
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 
-def _members(annotation: Any) -> Iterator[Any]:
+def members_of(annotation: Any) -> Iterator[Any]:
     """Yields the alternatives of a union, without None and without metadata."""
     origin = typing.get_origin(annotation)
     if origin is Annotated:
-        yield from _members(typing.get_args(annotation)[0])
+        yield from members_of(typing.get_args(annotation)[0])
     elif origin in (Union, types.UnionType):
         for member in typing.get_args(annotation):
-            yield from _members(member)
+            yield from members_of(member)
     elif annotation is not type(None):
         yield annotation
 
@@ -26,7 +26,7 @@ def children_of(annotation: Any, part: str | int) -> list[Any]:
     A tag that pydantic puts into a location (the kind of a discriminated union) selects that member.
     """
     found: list[Any] = []
-    for member in _members(annotation):
+    for member in members_of(annotation):
         origin = typing.get_origin(member)
         if isinstance(member, type) and issubclass(member, BaseModel):
             if part in member.model_fields:
@@ -69,7 +69,7 @@ def known_paths(model: type[BaseModel], prefix: str = "") -> list[str]:
 
 def _below(annotation: Any, path: str) -> list[str]:
     paths: list[str] = []
-    for member in _members(annotation):
+    for member in members_of(annotation):
         if isinstance(member, type) and issubclass(member, BaseModel):
             paths += known_paths(member, f"{path}.")
         elif typing.get_origin(member) is dict:

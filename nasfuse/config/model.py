@@ -105,14 +105,14 @@ def _words(model: type[BaseModel], detail: Any, path: KeyPath) -> str:
 
 def fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     """Returns the keys a model knows at location `loc`, empty where anything goes."""
-    from nasfuse.config.fields import children_of
+    from nasfuse.config.fields import children_of, members_of
 
     candidates: list[Any] = [model]
     for part in loc:
         candidates = [child for candidate in candidates for child in children_of(candidate, part)]
     names: list[str] = []
-    for candidate in candidates:
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            own = [field.alias or name for name, field in candidate.model_fields.items()]
+    for member in (member for candidate in candidates for member in members_of(candidate)):
+        if isinstance(member, type) and issubclass(member, BaseModel):
+            own = [field.alias or name for name, field in member.model_fields.items()]
             names += [name for name in own if name not in names]
     return names

@@ -120,10 +120,11 @@ class NetworkConfig(Model):
                 if name not in self.route:
                     raise MisfitError("router.routes", f"{text} names stream {name!r}; {nearest(name, self.route)}")
                 most = self._stages(name, {**route, name: None})
+                before = " before the fusion" if len(route) > 1 else ""
                 if wanted is not None and wanted > most:
                     raise MisfitError(
                         "router.routes",
-                        f"{text} runs {wanted} stages of {name}, which has {most} before the fusion; ask for less",
+                        f"{text} runs {wanted} stages of {name}, which has {most}{before}; ask for less",
                     )
             stages = tuple(self.stages(route).items())
             if stages in found:
@@ -197,6 +198,9 @@ class Recipe(Model):
             raise MisfitError(
                 "training.routing", "it trains a router, and network.router is absent; remove one or add the other"
             )
+        routing = self.training.routing
+        if routing is not None and routing.first_stage > 0 and self.training.epochs < 2:
+            raise MisfitError("training.epochs", "must be at least 2: the router is trained after its routes; raise it")
         return self
 
     @property
@@ -237,7 +241,7 @@ def _expand_routing(values: Any) -> Any:
     if not isinstance(values, dict) or not isinstance(values.get("network"), dict):
         return values
     training = values.get("training", {})
-    if not values["network"].get("router") or not isinstance(training, dict) or "routing" in training:
+    if not values["network"].get("router") or not isinstance(training, dict) or training.get("routing") is not None:
         return values
     return {**values, "training": {**training, "routing": {}}}
 

@@ -100,6 +100,12 @@ class RoutingConfig(Model):
         return values
 
     @model_validator(mode="after")
+    def _routes_are_trained(self) -> Self:
+        if self.freeze and self.first_stage == 0:
+            raise MisfitError("first_stage", "0 with freeze: true would never train the routes; raise it")
+        return self
+
+    @model_validator(mode="after")
     def _holdout_needs_freeze(self) -> Self:
         if self.holdout > 0 and not self.freeze:
             raise MisfitError("holdout", "needs freeze: true, or the routes are trained on it after all; set it to 0")

@@ -48,8 +48,9 @@ class Run:
         if recipe.network.router is None or threshold is None:
             return recipe
         plain = recipe.to_plain()
-        setting = {"macs": candidate.measured.macs} if 0 < threshold < 1 else {"threshold": threshold}
-        plain["network"]["router"].update(setting)
+        router = plain["network"]["router"]
+        router.pop("macs", None)
+        router.update({"macs": candidate.measured.macs} if 0 < threshold < 1 else {"threshold": threshold})
         return Recipe.parse(plain, source=f"the recipe of trial {candidate.trial}")
 
 

@@ -1,6 +1,7 @@
 """Choosing one operating point of a run."""
 
 import math
+import re
 
 from nasfuse.config.metric import METRICS
 from nasfuse.errors import InvalidInputError
@@ -12,7 +13,7 @@ def pick(
     run: Run,
     *,
     rule: str | None = None,
-    trial: int | None = None,
+    trial: str | None = None,
     max_macs: int | None = None,
     min_metric: float | None = None,
 ) -> Candidate:
@@ -21,7 +22,7 @@ def pick(
     Args:
         run: To choose from.
         rule: `best` (metric), `knee` or `cheapest` member of the front.
-        trial: The main point of this trial, on the front or not.
+        trial: The main point of this trial, on the front or not; `N:P` is its point P.
         max_macs: The best metric among points of at most so many MACs.
         min_metric: The cheapest point whose metric is at least as good.
 
@@ -53,10 +54,17 @@ def pick(
     return front[0] if rule == "cheapest" else best(front, run.objectives)
 
 
-def _of_trial(run: Run, number: int) -> Candidate:
-    for candidate in run.candidates:
-        if number in (candidate.trial, *candidate.trainings):
-            return candidate
+def _of_trial(run: Run, label: str) -> Candidate:
+    match = re.fullmatch(r"(\d+)(?::(\d+))?", label)
+    if match is None:
+        raise InvalidInputError(f"--trial must be a trial's number, or N:P for its point P, got {label!r}")
+    number, point = int(match[1]), int(match[2] or 0)
+    points = {c.point: c for c in run.candidates if number in (c.trial, *c.trainings)}
+    if point in points:
+        return points[point]
+    if points:
+        known = ", ".join(str(one) for one in sorted(points))
+        raise InvalidInputError(f"--trial {label}: trial {number} has the points {known}; name one of them")
     reason = run.progress.reasons.get(number)
     why = f"it failed: {reason}" if reason else "it is not a finished trial of this run"
-    raise InvalidInputError(f"--trial {number}: {why}; `nasfuse pareto {run.folder.root}` lists the front")
+    raise InvalidInputError(f"--trial {label}: {why}; `nasfuse pareto {run.folder.root}` lists the front")

@@ -47,13 +47,12 @@ def build_network(config: NetworkConfig, modalities: Sequence[Modality], task: T
     streams = {name: _stream(config, known[name], depth) for name, depth in depths.items()}
     lengths = {name: known[name].shape[0] for name in streams if known[name].kind == "sequence"}
     branches = _by_cost([_branch(config, route, task) for route in routes], streams, lengths)
-    return RoutedNetwork(
-        streams,
-        branches,
-        _router(config, branches, streams, known, task, lengths),
-        lengths=lengths,
-        threshold=config.router.threshold,
-    )
+    router = _router(config, branches, streams, known, task, lengths)
+    # What runs for every sample counts too: a route that is cheap alone may not be where it shares nothing.
+    realised = RoutedNetwork(streams, branches, router, lengths=lengths, threshold=0.5).route_macs(lengths)
+    order = sorted(range(1, len(branches)), key=realised.__getitem__)
+    branches = [branches[0], *(branches[number] for number in order)]
+    return RoutedNetwork(streams, branches, router, lengths=lengths, threshold=config.router.threshold)
 
 
 def _fit_the_data(config: NetworkConfig, known: Mapping[str, Modality]) -> None:

@@ -36,12 +36,12 @@ def choose(logits: Tensor, relative_costs: Tensor, *, threshold: float) -> Tenso
 
     Args:
         logits: (b, n_routes) of the router, calibrated.
-        relative_costs: (n_routes,) from 0 to 1.
-        threshold: t; 0 takes the costliest route and 1 the cheapest.
+        relative_costs: (n_routes,) from 0 to 1, rising.
+        threshold: t; 0 takes the costliest route, the last, and 1 the cheapest, the first.
     """
     if threshold <= 0 or threshold >= 1:
-        end = relative_costs.argmax() if threshold <= 0 else relative_costs.argmin()
-        return end.expand(len(logits))
+        end = logits.shape[1] - 1 if threshold <= 0 else 0
+        return torch.full((len(logits),), end, device=logits.device)
     price = math.log(threshold / (1 - threshold))
     return (logits.double() - price * relative_costs.double()).argmax(dim=1)
 

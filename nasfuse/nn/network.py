@@ -36,7 +36,7 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def static_macs(self, lengths: Mapping[str, int]) -> list[int]:
-        """Returns the multiply-accumulates of one sample on each route in closed form, cheapest first.
+        """Returns the multiply-accumulates of one sample on each route in closed form.
 
         Of the route alone, as a static network: what a router costs is not in it.
 

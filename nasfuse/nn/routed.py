@@ -37,7 +37,7 @@ class RoutedNetwork(Network):
     everything, which is what training needs.
 
     Attributes:
-        branches: By cost, cheapest first.
+        branches: By cost at full lengths, all that runs before the router decides included; cheapest first.
         router: Its logits stand in the same order.
         threshold: Inference-time knob, see `nasfuse.nn.gate.choose`. At 0 and 1 the router does not run.
         temperature: What calibration divides the router's logits by.
@@ -67,7 +67,7 @@ class RoutedNetwork(Network):
                 stops[name].add(n_stages)
         self._stops = {name: frozenset(counts) for name, counts in stops.items()}
         self._full_lengths = dict(lengths)
-        costs = torch.tensor(self.static_macs(lengths), dtype=torch.float64)
+        costs = torch.tensor(self.route_macs(lengths), dtype=torch.float64)
         spread = (costs.max() - costs.min()).clamp_min(1.0)
         self.register_buffer("relative_costs", (costs - costs.min()) / spread)
         self.register_buffer("threshold", torch.tensor(threshold, dtype=torch.float64))
@@ -142,8 +142,9 @@ class RoutedNetwork(Network):
         for number, branch in enumerate(self._branches()):
             total, own = self._streams_macs(branch.route.n_stages, lengths)
             for name, n_stages in branch.route.n_stages.items():
-                if name in needs and needs[name] <= n_stages:  # goes on from what is there
-                    total -= self.streams[name].macs(lengths.get(name, 0), n_stages=needs[name])[0]
+                if name in needs:  # goes on from what is there, or stopped on the way to it
+                    done = min(needs[name], n_stages)
+                    total -= self.streams[name].macs(lengths.get(name, 0), n_stages=done)[0]
             if not (number == 0 and runs_cheap_route):
                 total += branch.macs(own)
             figures.append(base + total)
@@ -177,18 +178,21 @@ class RoutedNetwork(Network):
         return self.router(states), None
 
     def _by_group(self, states: StreamStates, chosen: Tensor, cheap: Tensor | None) -> Tensor:
+        branches = self._branches()
+        if len(chosen) == 1:  # nothing to sort: at batch 1 every small operation shows
+            number = int(chosen)
+            return cheap if number == 0 and cheap is not None else branches[number](states)
         order = torch.argsort(chosen, stable=True)
-        counts = torch.bincount(chosen, minlength=len(self.branches)).tolist()
-        groups = list(zip(self._branches(), torch.split(order, counts), strict=True))
+        counts = torch.bincount(chosen, minlength=len(branches)).tolist()
         outputs: Tensor | None = None
-        for number, (branch, rows) in enumerate(groups):
+        for number, rows in enumerate(torch.split(order, counts)):
             if not len(rows):
                 continue
             everyone = len(rows) == len(chosen)
             if number == 0 and cheap is not None:
                 logits = cheap if everyone else cheap[rows]
             else:
-                logits = branch(states if everyone else states.rows(rows))
+                logits = branches[number](states if everyone else states.rows(rows))
             if everyone:
                 return logits
             outputs = logits.new_empty(len(chosen), logits.shape[1]) if outputs is None else outputs

@@ -100,7 +100,7 @@ def _hover(candidate: Candidate) -> str:
     measured = candidate.measured
     name = f"<b>{html.escape(candidate.baseline)}</b><br>" if candidate.baseline else ""
     return (
-        f"{name}trial {candidate.trial}: {measured.metric:.4f}<br>{with_prefix(measured.macs, 'MACs')}, "
+        f"{name}trial {candidate.label}: {measured.metric:.4f}<br>{with_prefix(measured.macs, 'MACs')}, "
         f"{with_prefix(measured.latency_s, 's')}<br>{html.escape(candidate.summary)}"
     )
 
@@ -117,7 +117,7 @@ def _table(candidates: Sequence[Candidate], metric: str, *, hand_made: bool) -> 
         measured = candidate.measured
         name = f" <b>({html.escape(candidate.baseline)})</b>" if hand_made and candidate.baseline else ""
         rows.append(
-            f"<tr><td class=n>{candidate.trial}<td class=n>{measured.metric:.4f}"
+            f"<tr><td class=n>{candidate.label}<td class=n>{measured.metric:.4f}"
             f"<td class=n>{candidate.metric_sd:.3f} ({len(candidate.trainings)})<td class=n>{measured.macs:,}"
             f"<td class=n>{measured.params:,}<td class=n>{with_prefix(measured.latency_s, 's')}"
             f"<td class=n>{cost_label('peak_bytes', measured.peak_bytes)}"

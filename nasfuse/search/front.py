@@ -38,6 +38,11 @@ class Candidate:
     trainings: tuple[int, ...] = ()
     metric_sd: float = 0.0
 
+    @property
+    def label(self) -> str:
+        """Returns what `nasfuse export --trial` takes: the trial, with its point where it has several."""
+        return f"{self.trial}:{self.point}" if self.point else str(self.trial)
+
 
 @dataclass(frozen=True)
 class Objectives:
@@ -82,6 +87,8 @@ def candidates_of(trials: Sequence[FrozenTrial]) -> list[Candidate]:
     for trial in trials:
         if trial.state is TrialState.COMPLETE:
             for index, plain in enumerate(trial.user_attrs["points"]):
+                if plain is None:  # above the study's max_macs
+                    continue
                 key = (trial.user_attrs["recipe_hash"], index)
                 groups.setdefault(key, []).append((trial, OperatingPoint(**plain)))
     return [_candidate(index, group) for (_, index), group in groups.items()]

@@ -187,18 +187,24 @@ class Ledger:
 
         Operating points above the study's `max_macs` are no answer to it and are left out.
         """
-        limit = self._config.max_macs
-        if limit is not None:
-            kept = tuple(point for point in measurements.points if point.macs <= limit)
-            measurements = Measurements(kept or measurements.points[:1], measurements.record)
         problem = _problem_of(measurements)
         if problem is not None:
             self.fail(number, problem)
             return
-        main = measurements.points[0]
+        limit = self._config.max_macs
+        kept = [point for point in measurements.points if limit is None or point.macs <= limit]
+        main = kept[0] if kept else measurements.points[0]
         values = [main.metric, math.log10(max(getattr(main, self._config.cost), 1e-9))]
         plain = measurements.to_plain()
-        self._set(number, "points", plain["points"])
+        # A point that is left out keeps its place, as points of repeated trainings are matched by it.
+        self._set(
+            number,
+            "points",
+            [
+                entry if point in kept or point is main else None
+                for point, entry in zip(measurements.points, plain["points"], strict=True)
+            ],
+        )
         self._set(number, "record", plain["record"])
         self._study.tell(number, values)
         self._book_time()

@@ -213,6 +213,9 @@ class Space:
         if path == ROUTE and (entry.subsets or entry.choices is not None):
             words = [one for choice in entry.choices or () for one in self._streams.expand(choice).values()]
             routes = [*(self._streams.routes() if entry.subsets else []), *(self._route(where, one) for one in words)]
+            if not routes:
+                self._complain(where, "the data has one modality, so none of these routes is left; add subsets: true")
+                return None
             return CategoricalDistribution(list(dict.fromkeys(routes)))
         if entry.choices is not None:
             return self._choices(where, path, entry.choices)
@@ -251,7 +254,8 @@ class Space:
         if default is None or not self._streams.suits(path, default):
             default = middle(field.distribution)
         elif path == ROUTE:
-            default = self._route(f"fields.{field.key}.default", next(iter(self._streams.expand(default).values())))
+            meant = next(iter(self._streams.expand(default).values()), middle(field.distribution))
+            default = self._route(f"fields.{field.key}.default", meant)
         parameter = Parameter(path, field.distribution, default, conditions)
         if not parameter.allows(default):
             self._complain(f"fields.{field.key}.default", f"{default!r} is not in the distribution; change one of them")
@@ -361,7 +365,8 @@ class Space:
 
 def _distinct_routes(word: str, network: Mapping[str, Any]) -> list[str]:
     """Returns the routes in `word`; where streams are so shallow that two come to the same, one of them."""
-    placement = network["fusion"].get("placement", FusionConfigBase.model_fields["placement"].default)
+    fusion = network.get("fusion", {})
+    placement = fusion.get("placement", FusionConfigBase.model_fields["placement"].default)
     routes = []
     for text in routes_of(word):
         stages = parse_route(text)

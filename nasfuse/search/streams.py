@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -13,7 +14,9 @@ PREFIX = "network.streams."
 #: Stands for the name of every stream.
 WILDCARD = f"{PREFIX}*."
 
-_EACH = re.compile(r"\beach\b")
+_OTHERS = re.compile(r"(?<![\w-])others(:\d+)?(?![\w-])")
+
+_EACH = re.compile(r"(?<![\w-])each(?![\w-])")
 
 
 def stream_of(path: str) -> str | None:
@@ -80,7 +83,7 @@ class Streams:
         for name in self.modalities:
             one = _EACH.sub(name, value)
             others = [other for other in self.modalities if other != name]
-            one = re.sub(r"\bothers(:\d+)?", lambda match: JOIN.join(o + (match[1] or "") for o in others), one)  # noqa: B023
+            one = _OTHERS.sub(partial(_rest, others), one)
             if others or not is_dynamic(value):
                 found[name] = one
         return found
@@ -89,3 +92,8 @@ class Streams:
         """Returns every static route, those of fewer streams first."""
         sizes = range(1, len(self.modalities) + 1)
         return [JOIN.join(chosen) for size in sizes for chosen in combinations(self.modalities, size)]
+
+
+def _rest(names: Sequence[str], match: re.Match[str]) -> str:
+    """Returns what `others` or `others:1` stands for."""
+    return JOIN.join(f"{name}{match[1] or ''}" for name in names)

@@ -152,7 +152,8 @@ class _Run:
             assert recipe.training.routing is not None and recipe.network.router is not None, "checked by the recipe"
             self.routing = RoutingLoss(recipe.training.routing, self.network.cost_shares())
             share = recipe.training.routing.first_stage
-            self.first_stage = min(round(share * recipe.training.epochs), recipe.training.epochs - 1)
+            if share > 0:
+                self.first_stage = min(max(round(share * recipe.training.epochs), 1), recipe.training.epochs - 1)
             self.macs = recipe.network.router.macs
             if self.first_stage and recipe.training.routing.holdout > 0:
                 self.rows = hold_out(dataset.train, recipe.training.routing.holdout, seed=derive_seed(seed, "holdout"))

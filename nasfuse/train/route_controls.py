@@ -26,20 +26,23 @@ def random_mix(table: RouteTable, macs: float, *, seed: int, n_draws: int = 20) 
     """
     points = static_routes(table)
     sign = METRICS[table.metric].sign
-    macs = min(max(macs, points[0][0]), max(cost for cost, _ in points))
+    macs = min(max(macs, min(cost for cost, _ in points)), max(cost for cost, _ in points))
     pairs = [
         (low, high)
         for low, (cheap, _) in enumerate(points)
         for high, (full, _) in enumerate(points)
-        if cheap <= macs <= full and cheap < full
+        if cheap <= macs <= full
     ]
 
     def value(pair: tuple[int, int]) -> float:
-        (cheap, worse), (full, better) = points[pair[0]], points[pair[1]]
-        return sign * (worse + (better - worse) * (macs - cheap) / (full - cheap))
+        return sign * (points[pair[0]][1] + (points[pair[1]][1] - points[pair[0]][1]) * share_of(pair))
+
+    def share_of(pair: tuple[int, int]) -> float:
+        cheap, full = points[pair[0]][0], points[pair[1]][0]
+        return (macs - cheap) / (full - cheap) if full > cheap else 0.0
 
     low, high = min(pairs, key=value)
-    share = (macs - points[low][0]) / (points[high][0] - points[low][0])
+    share = share_of((low, high))
     generator = torch.Generator().manual_seed(seed)
     n_samples = len(table.targets)
     values = []

@@ -104,7 +104,9 @@ class RouteTable:
             return 1.0
         cost = self._cost(enough)
         further = self._first(lambda other: other < cost)
-        log_odds = (enough + (_REACH if further is None else further)) / 2
+        between = (enough + (_REACH if further is None else further)) / 2
+        # At their true lengths routes may stand in another order, and cost may rise on the way.
+        log_odds = between if self._cost(between) <= macs else enough
         return 1 / (1 + math.exp(-log_odds))
 
     def _first(self, holds: Any) -> float | None:
@@ -187,7 +189,7 @@ class RouteTable:
 
 def _entropy(shares: Tensor) -> Tensor:
     result: Tensor = torch.special.xlogy(shares, shares).sum(dim=-1)
-    return -result
+    return 0.0 - result
 
 
 def tabulate_routes(

@@ -31,6 +31,8 @@ def resource_loss(weights: Tensor, costs: Tensor, *, budget: float | None = None
 def hold_out(split: Split, share: float, *, seed: int) -> tuple[Tensor, Tensor]:
     """Returns the rows of `split` that are kept and those held out, drawn by group where there are groups."""
     groups = torch.arange(len(split)) if split.groups is None else split.groups
+    if len(torch.unique(groups)) < 2:  # one group cannot be divided
+        groups = torch.arange(len(split))
     names = torch.unique(groups)
     drawn = names[torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))]
     held = torch.isin(groups, drawn[: max(round(share * len(names)), 1)])

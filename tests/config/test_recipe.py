@@ -56,6 +56,27 @@ FUSIONS = st.one_of(
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]*", fullmatch=True) | st.sampled_from(["no", "null", "true", "values"])
 # PyYAML does not read its own writing of three rare line separators.
 CHARACTERS = st.characters(codec="utf-8", exclude_characters="\x85\u2028\u2029")
+ROUTERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "reads": st.sampled_from(["inputs", "cheapest_stream"]),
+        "form": st.sampled_from(["linear", "mlp"]),
+        "width": st.integers(1, 4096),
+        "threshold": st.floats(0, 1),
+        "macs": st.integers(1, 10**12),
+    },
+)
+ROUTING = {
+    "resource_weight": st.floats(0, 1e300),
+    "budget": st.floats(0, 1, exclude_min=True),
+    "temperature": st.floats(0, 1e300, exclude_min=True),
+    "final_temperature": st.floats(0, 1e300, exclude_min=True),
+    "gumbel": st.booleans(),
+}
+ROUTINGS = st.one_of(
+    st.fixed_dictionaries({}, optional={**ROUTING, "first_stage": SHARE, "freeze": st.booleans()}),
+    st.fixed_dictionaries({"freeze": st.just(False)}, optional={**ROUTING, "first_stage": RATE}),
+)
 TEXTS = st.text(CHARACTERS, min_size=1, max_size=20) | st.sampled_from(["1e3", "no", "null", "-.5", " a", "#"])
 MODALITIES = st.sampled_from(["vector", "sequence", "image"]) | st.fixed_dictionaries(
     {"kind": st.sampled_from(["vector", "sequence", "image"])},
@@ -95,7 +116,12 @@ def recipes(draw):
             "modality_dropout": RATE,
         },
     )
-    return {"metric": draw(TEXTS), "data": draw(data), "network": network, "training": draw(training)}
+    plain = {"metric": draw(TEXTS), "data": draw(data), "network": network, "training": draw(training)}
+    if len(route) > 1 and draw(st.booleans()):
+        network["router"] = {"routes": [route[-1], "+".join(route)], **draw(ROUTERS)}
+        both = {"epochs": st.integers(2, 10**9)}  # one for the routes, one for the router
+        plain["training"] |= draw(st.fixed_dictionaries(both, optional={"routing": ROUTINGS}))
+    return plain
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,8 @@ def space(**field):
         {"choices": [1], "when": {"a": 1, "b": [1, "x"], "c": {"has": "*"}, "d": {"at_least": 2}}},
         {"choices": [1], "when": {"c": {"has": "left", "at_least": 2}}},
         {"choices": [1], "kinds": ["image", "vector"]},
+        {"choices": ["each > all", "v > v+s:1"], "subsets": True},
+        {"choices": [1], "when": {"c": {"dynamic": True}, "d": {"dynamic": False, "has": "left"}}},
     ],
 )
 def test_what_a_field_may_be(field):
@@ -74,6 +76,10 @@ def test_what_a_field_may_be(field):
         ({"choices": [1], "when": {"a": {"has": 3}}}, r"when: a: has must name a stream, got 3"),
         ({"choices": [1], "when": {"a": {"at_least": "two"}}}, r"when: a: at_least must be a number, got 'two'"),
         ({"choices": [1], "when": {"a": {"at_least": True}}}, r"at_least must be a number"),
+        ({"choices": [1], "when": {"a": {"dynamic": 1}}}, r"when: a: dynamic must be true or false, got 1"),
+        ({"choices": [1], "when": {"a": {"dynamic": "yes"}}}, r"a: dynamic must be true or false, got 'yes'"),
+        ({"choices": [1], "when": {"a": {"dynamick": True}}}, r"\{at_least: n\} or \{dynamic: true\}, got {'dynamick'"),
+        ({"subsets": True, "int": [1, 2]}, "give exactly one of choices, int, float and subsets"),
         ({"choices": [1], "when": "a"}, r"fields.training.lr.when"),
         ({"choises": [1]}, r"fields.training.lr.choises: unknown key; did you mean 'choices'\? Known: .*float, int,"),
     ],

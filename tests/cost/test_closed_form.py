@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from nasfuse.cost import count_network, count_parameters, expected_macs
+from nasfuse.cost.closed_form import sample_macs
 from nasfuse.nn import build_network
 
 
@@ -50,3 +51,54 @@ def test_frozen_numbers_are_no_parameters(make_config, modalities, task):
     network.branch.head.out.weight.requires_grad_(False)
     assert count_parameters(network) == before - 8 * 4
     assert isinstance(network.branch.head.out, nn.Linear)
+
+
+class TestRouted:
+    ROUTES = ("v", "v+s", "v+s+q")
+
+    @pytest.fixture
+    def network(self, make_recipe, dataset):
+        encoders = {"v": "mlp", "s": "conv", "q": "transformer"}
+        recipe = make_recipe(encoders=encoders, placement=2, router={"routes": list(self.ROUTES), "width": 4})
+        return build_network(recipe.network, dataset.modalities, dataset.task).eval()
+
+    @pytest.fixture
+    def alone(self, make_config, dataset):
+        """The routes as static networks."""
+        encoders = ({"v": "mlp"}, {"v": "mlp", "s": "conv"}, {"v": "mlp", "s": "conv", "q": "transformer"})
+        fusions = (None, "concat", "concat")
+        configs = [make_config(one, fusion=kind, placement=2) for one, kind in zip(encoders, fusions, strict=True)]
+        return [build_network(config, dataset.modalities, dataset.task) for config in configs]
+
+    def test_a_route_costs_what_it_costs_without_a_router(self, network, alone, dataset):
+        costs = [expected_macs(network, dataset, route=number) for number in range(3)]
+        assert costs == [expected_macs(one, dataset) for one in alone]
+        assert costs == sorted(costs)
+        assert expected_macs(network, dataset) == costs[0], "the least it can cost"
+        assert expected_macs(network, dataset, route=-1) == costs[2]
+
+    def test_every_sample_at_its_own_lengths(self, network, dataset):
+        table = sample_macs(network.route_macs, network, dataset.val, dataset)
+        assert table.shape == (len(dataset.val), 3)
+        assert table.dtype == torch.int64
+        lengths = dataset.val.lengths("s").tolist()
+        assert table.tolist() == [network.route_macs({"s": length, "q": 9}) for length in lengths]
+        for row in range(0, len(dataset.val), 5):
+            batch = dataset.val.batch(torch.tensor([row]), names=network.stream_names)
+            assert table[row].tolist() == [count_network(network, batch, route=number) for number in range(3)]
+
+    def test_formulas_are_asked_once_per_length(self, network, dataset):
+        asked = []
+
+        def figures(lengths):
+            asked.append(lengths["s"])
+            return network.static_macs(lengths)
+
+        sample_macs(figures, network, dataset.train, dataset)
+        assert sorted(asked) == sorted(set(dataset.train.lengths("s").tolist()))
+
+    def test_without_lengths_all_samples_are_alike(self, make_recipe, dataset):
+        recipe = make_recipe(encoders={"v": "mlp", "i": "conv"}, placement=2, router={"routes": ["v", "v+i"]})
+        network = build_network(recipe.network, dataset.modalities, dataset.task)
+        table = sample_macs(network.static_macs, network, dataset.val, dataset)
+        assert table.tolist() == [network.static_macs({})] * len(dataset.val)

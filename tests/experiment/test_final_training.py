@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from nasfuse.config.recipe import Recipe
+from nasfuse.data.digits import load_digits
 from nasfuse.errors import CheckpointError, DataError, InvalidInputError, MissingFileError, RunFolderError
 from nasfuse.experiment.final_training import evaluate_checkpoint, train_recipe
+from nasfuse.experiment.search import macs_of, route_macs_of
+from nasfuse.nn import build_network
 from nasfuse.train import load_checkpoint, save_checkpoint
 
 CPU = torch.device("cpu")
@@ -113,6 +116,84 @@ def test_what_cannot_be_trained_writes_nothing(tmp_path, changes, error, message
     with pytest.raises(error, match=message):
         train(Recipe.parse({**PLAIN, **changes}), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+ROUTED = Recipe.parse(
+    {
+        "data": {"source": "digits"},
+        "network": {
+            "route": ["left", "right"],
+            "streams": {name: {"encoder": "mlp", "depth": 1, "width": 8} for name in ("left", "right")},
+            "fusion": {"kind": "sum", "width": 8},
+            "router": {"routes": ["left", "left+right"], "width": 4},
+        },
+        "training": {"epochs": 3, "lr": 0.02},
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def routed(tmp_path_factory):
+    return train(ROUTED, tmp_path_factory.mktemp("routed"), n_seeds=2)[0]
+
+
+class TestRouted:
+    def test_what_it_spends_is_the_mean_over_seeds(self, routed):
+        assert routed.macs == round(sum(one.macs for one in routed.seeds) / 2)
+        cheap, full = routed.route_macs["left"], routed.route_macs["left+right"]
+        assert list(routed.route_macs) == ["left", "left+right"]
+        assert all(cheap <= one.macs <= full for one in routed.seeds)
+        assert routed.to_plain()["route_macs"] == routed.route_macs
+
+    def test_where_the_test_samples_went(self, routed):
+        for one in routed.seeds:
+            assert list(one.routes) == ["left", "left+right"]
+            assert sum(one.routes.values()) == pytest.approx(1)
+            judged = evaluate_checkpoint(Path(one.checkpoint), split="test", device=CPU)
+            assert judged["routes"] == one.routes
+            assert judged["value"] == one.test
+
+    def test_macs_are_those_of_the_samples_judged(self, routed):
+        cheap, full = routed.route_macs.values()
+        for one in routed.seeds:
+            val = evaluate_checkpoint(Path(one.checkpoint), split="val", device=CPU)
+            assert (val["value"], val["macs"]) == (one.val, round(one.macs))
+            for judged in (val, evaluate_checkpoint(Path(one.checkpoint), split="train", device=CPU)):
+                # Images have no length, so every sample of a route costs the same.
+                shares = judged["routes"].values()
+                expected = sum(share * macs for share, macs in zip(shares, (cheap, full), strict=True))
+                assert judged["macs"] == round(expected)
+
+    def test_calibration_and_threshold_are_saved(self, routed, tmp_path):
+        content = load_checkpoint(Path(routed.seeds[0].checkpoint))
+        assert float(content["network"]["temperature"]) != 1.0
+        for threshold, route in ((0.0, "left+right"), (1.0, "left")):
+            content["network"]["threshold"] = torch.tensor(threshold, dtype=torch.float64)
+            content.pop("format", None)
+            save_checkpoint(tmp_path / "model.pt", content)
+            judged = evaluate_checkpoint(tmp_path / "model.pt", split="test", device=CPU)
+            assert judged["routes"][route] == 1.0
+            assert judged["macs"] == macs_of(ROUTED, load_digits(), route=0 if threshold else 1)
+
+    def test_what_has_its_result_is_read_back(self, routed):
+        folder = Path(routed.seeds[0].checkpoint).parent.parent
+        again, epochs = train(ROUTED, folder, n_seeds=2)
+        assert epochs == []
+        assert again == routed
+
+    def test_a_static_network_has_no_routes(self, trained):
+        result, _, _ = trained
+        assert result.route_macs == {}
+        assert all(one.routes == {} and one.macs == result.macs for one in result.seeds)
+        assert "routes" not in evaluate_checkpoint(Path(result.seeds[0].checkpoint), split="val", device=CPU)
+
+    def test_the_costs_of_a_recipe_before_training(self):
+        dataset = load_digits()
+        network = build_network(ROUTED.network, dataset.modalities, dataset.task)
+        assert route_macs_of(ROUTED, dataset) == network.full_route_macs()
+        assert [macs_of(ROUTED, dataset, route=number) for number in (0, 1)] == network.static_macs({})
+        assert macs_of(ROUTED, dataset) == macs_of(ROUTED, dataset, route=0)
+        assert route_macs_of(RECIPE, dataset) == {}
 
 
 class TestBadCheckpoints:

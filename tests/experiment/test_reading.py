@@ -1,7 +1,10 @@
 """Reading a run, while it is written or long after; what is damaged is said in one sentence."""
 
+from dataclasses import replace
+
 import pytest
 
+from nasfuse.config.recipe import Recipe
 from nasfuse.errors import MissingFileError, RunFolderError
 from nasfuse.experiment.reading import read_run
 from nasfuse.experiment.run_folder import RunFolder
@@ -65,3 +68,50 @@ def test_a_storage_elsewhere(make_run, tmp_path):
     folder = make_run(tmp_path / "run", RESULTS, storage=url)
     assert not (folder.root / "study.db").exists()
     assert len(read_run(folder).candidates) == 3
+
+
+class TestRecipes:
+    ROUTED = Recipe.parse(
+        {
+            "data": {"source": "digits"},
+            "network": {
+                "route": ["left", "right"],
+                "streams": {"left": {"encoder": "mlp"}, "right": {"encoder": "mlp"}},
+                "fusion": {"kind": "sum"},
+                "router": {"routes": ["left", "left+right"], "threshold": 0.6},
+            },
+        }
+    )
+
+    def recipe(self, folder, knobs):
+        run = read_run(folder)
+        candidate = next(one for one in run.candidates if one.trial == 3)
+        return run.recipe(replace(candidate, measured=replace(candidate.measured, knobs=knobs)))
+
+    def test_of_a_static_network(self, folder):
+        assert self.recipe(folder, {}) == folder.recipe(3)
+
+    @pytest.mark.parametrize("budget", [None, 1234])
+    @pytest.mark.parametrize(
+        ("knobs", "setting"),
+        [
+            ({"threshold": 0.25}, {"macs": 1000}),
+            ({"threshold": 1e-9, "route": "left+right"}, {"macs": 1000}),
+            ({"threshold": 1.0, "route": "left"}, {"threshold": 1.0, "macs": None}),
+            ({"threshold": 0.0, "route": "left+right"}, {"threshold": 0.0, "macs": None}),
+        ],
+    )
+    def test_of_a_point_of_a_router(self, folder, knobs, setting, budget):
+        """What it spent is kept; what its threshold was, only where that is a static network."""
+        plain = self.ROUTED.to_plain()
+        plain["network"]["router"]["macs"] = budget
+        searched = Recipe.parse(plain)
+        folder.trial(3).joinpath("recipe.yaml").write_text(searched.to_yaml())
+        plain["network"]["router"] |= setting
+        assert self.recipe(folder, knobs) == Recipe.parse(plain)
+        assert folder.recipe(3) == searched, "the file stays as it was"
+
+    def test_whose_folder_is_gone(self, folder):
+        folder.trial(3).joinpath("recipe.yaml").unlink()
+        with pytest.raises(MissingFileError, match=r"no such file: .*recipe\.yaml"):
+            self.recipe(folder, {"threshold": 0.5})

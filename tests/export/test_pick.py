@@ -21,8 +21,9 @@ def run(make_run, tmp_path):
         ({"rule": "best"}, 4, 0),
         ({"rule": "cheapest"}, 0, 0),
         ({"rule": "knee"}, 2, 0),
-        ({"trial": 1}, 1, 0),
-        ({"trial": 5}, 5, 0),
+        ({"trial": "1"}, 1, 0),
+        ({"trial": "5"}, 5, 0),
+        ({"trial": "5:1"}, 5, 1),
         ({"max_macs": 99}, 5, 0),
         ({"max_macs": 50}, 5, 1),
         ({"max_macs": 10}, 0, 0),
@@ -36,6 +37,7 @@ def run(make_run, tmp_path):
 def test_what_is_picked(run, how, trial, point):
     chosen = pick(run, **how)
     assert (chosen.trial, chosen.point) == (trial, point)
+    assert pick(run, trial=chosen.label) == chosen
 
 
 @pytest.mark.parametrize(
@@ -44,9 +46,11 @@ def test_what_is_picked(run, how, trial, point):
         ({"max_macs": 9}, "--max-macs 9: the cheapest network has 10 MACs; allow more"),
         ({"min_metric": 0.91}, r"--min-metric 0.91: the best network reaches 0\.9000; ask for less"),
         ({"min_metric": float("nan")}, "--min-metric must be a number, got nan"),
-        ({"trial": 3}, "--trial 3: it failed: ValueError: it broke; `nasfuse pareto .*run` lists the front"),
-        ({"trial": 6}, "--trial 6: it is not a finished trial of this run"),
-        ({"trial": 99}, "--trial 99: it is not a finished trial of this run"),
+        ({"trial": "3"}, "--trial 3: it failed: ValueError: it broke; `nasfuse pareto .*run` lists the front"),
+        ({"trial": "6"}, "--trial 6: it is not a finished trial of this run"),
+        ({"trial": "5:9"}, "--trial 5:9: trial 5 has the points 0, 1; name one of them"),
+        ({"trial": "five"}, "--trial must be a trial's number, or N:P for its point P, got 'five'"),
+        ({"trial": "99"}, "--trial 99: it is not a finished trial of this run"),
     ],
 )
 def test_what_cannot_be_picked(run, how, message):
@@ -70,4 +74,4 @@ def test_nothing_measured_yet(make_run, tmp_path, how):
     with pytest.raises(InvalidInputError, match="has no finished trial yet; let the search run on"):
         pick(run, **how)
     with pytest.raises(InvalidInputError, match="--trial 0: it failed: it broke"):
-        pick(run, trial=0)
+        pick(run, trial="0")

@@ -26,6 +26,8 @@ READS = [
 
 ENCODERS = {"v": "mlp", "i": "conv", "s": "transformer", "q": "conv"}
 
+SHALLOW = {"v": "mlp", "s": "conv", "i": "conv"}
+
 ROUTES = ["v", "v+i:1", "v+i", "s+q:0", "v+i+s+q"]
 
 LENGTHS = {"s": 11, "q": 9}
@@ -151,6 +153,16 @@ def test_the_formula_is_what_is_counted(make_routed, make_batch, reads, form, fu
     assert network.route_macs(LENGTHS) == counted
 
 
+@pytest.mark.parametrize(("reads", "form"), READS)
+@pytest.mark.parametrize("placement", [0, 1])
+def test_the_formula_holds_where_the_cheap_route_goes_deeper_than_the_fusion(
+    make_routed, make_batch, reads, form, placement
+):
+    network = make_routed(["v", "v+s", "i"], reads=reads, form=form, placement=placement, encoders=SHALLOW)
+    batch = make_batch(list(SHALLOW), n_samples=2)
+    assert network.route_macs(LENGTHS) == [count_network(network, batch, route=number) for number in range(3)]
+
+
 def test_static_routes_cost_what_static_networks_cost(make_routed, make_config, modalities, task):
     network = make_routed(["v+i", "v+i+s+q"])
     alone = build_network(
@@ -165,6 +177,22 @@ def test_routes_are_ordered_by_cost_whatever_the_recipe_says(make_routed):
         assert network.route_names == ("v", "v+i", "v+i+s+q")
         assert network.static_macs(LENGTHS) == sorted(network.static_macs(LENGTHS))
         assert network.relative_costs[[0, -1]].tolist() == [0.0, 1.0]
+
+
+def test_routes_are_ordered_by_what_they_cost_once_the_router_has_run(make_config, modalities, task):
+    """Alone s costs less than v; after the router has read v:5, v is nearly there."""
+    plain = make_config({"v": "mlp", "s": "mlp"}, fusion="concat", placement=2).to_plain()
+    plain["streams"]["v"].update(depth=6, width=32)
+    plain["streams"]["s"].update(depth=1, width=68)
+    plain["router"] = {"routes": ["s", "v", "v:5"], "width": 4}
+    network = build_network(NetworkConfig.parse(plain), list(modalities.values()), task)
+    assert network.route_names == ("v:5", "v", "s")
+    v, s = network.static_macs(LENGTHS)[1:]
+    assert s < v
+    costs = network.route_macs(LENGTHS)
+    assert costs == sorted(costs)
+    expected = [(cost - costs[0]) / (costs[-1] - costs[0]) for cost in costs]
+    assert network.relative_costs.tolist() == pytest.approx(expected)
 
 
 def test_a_cascade_costs_both_routes_less_what_they_share(make_routed):

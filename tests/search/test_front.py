@@ -2,10 +2,21 @@
 
 import math
 
+import optuna
 import pytest
 
 from nasfuse.config.measurement import OperatingPoint
-from nasfuse.search.front import COLUMNS, Candidate, Objectives, best, contenders, front_of, knee_of, to_row
+from nasfuse.search.front import (
+    COLUMNS,
+    Candidate,
+    Objectives,
+    best,
+    candidates_of,
+    contenders,
+    front_of,
+    knee_of,
+    to_row,
+)
 
 
 def candidate(trial, metric, macs, *, point=0, **changes):
@@ -97,6 +108,49 @@ def test_a_row():
         "baseline": "by hand",
         "summary": "x",
     }
+
+
+def test_a_row_says_at_which_setting():
+    point = candidate(0, 0.5, 7, knobs={"threshold": 0.25, "route": "left"}).measured
+    assert to_row(Candidate(0, 2, point, "x"))["setting"] == "always left"
+
+
+def trial(number, points):
+    """`points`: of one recipe; None for one above the study's max_macs."""
+    plain = [None if one is None else vars(one.measured) for one in points]
+    attributes = {"recipe_hash": "a", "summary": "v > v+s", "points": plain}
+    frozen = optuna.trial.create_trial(values=[0.5, 1.0], user_attrs=attributes)
+    frozen.number = number
+    return frozen
+
+
+def test_points_of_a_router_are_candidates_with_their_setting():
+    """Two trainings of one recipe: point by point, means of metric and MACs, the setting of the first."""
+    first = [
+        candidate(0, 0.6, 100, knobs={"threshold": 0.5}),
+        candidate(0, 0.5, 10, knobs={"threshold": 1.0, "route": "v"}),
+    ]
+    second = [
+        candidate(1, 0.8, 121, knobs={"threshold": 0.5}),
+        candidate(1, 0.7, 10, knobs={"threshold": 1.0, "route": "v"}),
+    ]
+    found = candidates_of([trial(3, first), trial(5, second)])
+    assert [one.summary for one in found] == ["v > v+s | threshold 0.5", "v > v+s | always v"]
+    assert [(one.trial, one.point, one.trainings) for one in found] == [(3, 0, (3, 5)), (3, 1, (3, 5))]
+    assert [one.measured.metric for one in found] == pytest.approx([0.7, 0.6])
+    assert [one.measured.macs for one in found] == [110, 10]
+
+
+def test_a_point_that_is_left_out_is_no_candidate_and_shifts_no_other():
+    found = candidates_of(
+        [
+            trial(3, [candidate(3, 0.6, 90), candidate(3, 0.5, 10)]),
+            trial(5, [None, candidate(5, 0.7, 10)]),
+            trial(6, [None, None]),
+        ]
+    )
+    assert [(one.point, one.trainings, one.measured.macs) for one in found] == [(0, (3,), 90), (1, (3, 5), 10)]
+    assert [one.measured.metric for one in found] == pytest.approx([0.6, 0.6])
 
 
 def test_who_may_come_back_to_the_front():

@@ -11,6 +11,7 @@ from nasfuse.config.measurement import Measurements
 from nasfuse.errors import InvalidInputError, RunFolderError
 from nasfuse.search import Exhausted, open_storage, sqlite_url, summarise
 from nasfuse.search import ledger as ledger_module
+from nasfuse.search.front import candidates_of
 from nasfuse.search.ledger import MAX_ATTEMPTS
 
 BASELINES = ["one: left", "one: right", "both"]
@@ -202,6 +203,51 @@ class TestMaxMacs:
         ledger = open_ledger(storage, make_study(max_macs=8))
         assert ledger.next().number > 2
         assert states(ledger)[2] is TrialState.PRUNED
+
+    @pytest.mark.parametrize(
+        ("macs", "kept"),
+        [
+            ([64, 8, 16, 100], [64, 8, 16, 100]),
+            ([64, 8, 101, 500], [64, 8, None, None]),
+            ([101, 8, 500, 64], [None, 8, None, 64]),
+            ([101, 500], [101, None]),  # something was measured, and is recorded
+        ],
+    )
+    def test_operating_points_above_are_left_out_in_their_places(
+        self, open_ledger, make_study, storage, measured, macs, kept
+    ):
+        points = tuple(measured(0.5 + number / 100, cost).points[0] for number, cost in enumerate(macs))
+        ledger = open_ledger(storage, make_study(max_macs=100))
+        ledger.finish(ledger.next().number, Measurements(points, {}))
+        trial, *_ = ledger.trials()
+        points = trial.user_attrs["points"]
+        assert [point and point["macs"] for point in points] == kept
+        main = next(point for point in points if point is not None)
+        assert trial.values == [main["metric"], pytest.approx(math.log10(main["macs"]))]
+
+    def test_points_of_repeated_trainings_stay_aligned(self, open_ledger, make_study, storage, measured):
+        def finish(assignment, costs):
+            metric = 0.5 + assignment.cut / 10
+            points = tuple(measured(metric, cost, knobs={"threshold": t}).points[0] for t, cost in costs.items())
+            ledger.finish(assignment.number, Measurements(points, {}))
+
+        ledger = open_ledger(storage, make_study(max_macs=100, budget={"trials": 30, "repeats": 2}))
+        for _ in range(30):
+            assignment = ledger.next()
+            finish(assignment, {0.5: 101 if assignment.cut else 90, 1.0: 8, 0.7: 60})
+        repeated = [one for one in candidates_of(ledger.trials()) if len(one.trainings) > 1]
+        assert repeated
+        for candidate in repeated:
+            assert candidate.measured.macs == {1.0: 8, 0.7: 60}[candidate.measured.knobs["threshold"]]
+            assert candidate.measured.metric == pytest.approx(0.55)
+        once = [one for one in candidates_of(ledger.trials()) if one.measured.knobs == {"threshold": 0.5}]
+        assert {(one.measured.macs, len(one.trainings)) for one in once} == {(90, 1)}
+
+    def test_without_a_limit_all_points_stay(self, open_ledger, storage, measured):
+        points = tuple(measured(0.5, cost).points[0] for cost in (64, 8, 10**9))
+        ledger = open_ledger(storage)
+        ledger.finish(ledger.next().number, Measurements(points, {}))
+        assert len(ledger.trials()[0].user_attrs["points"]) == 3
 
     def test_exhausted(self, open_ledger, make_study, storage, monkeypatch):
         monkeypatch.setattr(ledger_module, "MAX_REJECTIONS", 20)

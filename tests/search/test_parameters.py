@@ -28,6 +28,15 @@ def parameter(name, *, after=(), distribution=None):
         (Condition("a", at_least=2), {"a": 1.5}, False),
         (Condition("a", has="x", at_least=2), {"a": "x"}, False),
         (Condition("a", has="x", at_least=2), {"a": "y+x"}, True),
+        (Condition("a", has="x"), {"a": "y > y+x:1"}, True),
+        (Condition("a", has="x"), {"a": "y > y:1+z"}, False),
+        (Condition("a", at_least=2), {"a": "x > x+y"}, True),
+        (Condition("a", at_least=2), {"a": "x:1 > x"}, False),
+        (Condition("a", dynamic=True), {"a": "x > x+y"}, True),
+        (Condition("a", dynamic=True), {"a": "x+y"}, False),
+        (Condition("a", dynamic=False), {"a": "x+y"}, True),
+        (Condition("a", dynamic=False), {"a": "x > y"}, False),
+        (Condition("a", dynamic=True), {}, False),
     ],
 )
 def test_a_condition(condition, known, holds):

@@ -64,3 +64,64 @@ def test_strangers():
 
 def test_every_route():
     assert STREAMS.routes() == ["v", "s", "i", "v+s", "v+i", "s+i", "v+s+i"]
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        ("i > all", "i > v+s+i"),
+        ("i>i+v:1>all", "i > v:1+i > v+s+i"),
+        ("s:0 > i + s", "s:0 > s+i"),
+        ("all > v+s+i", "v+s+i"),  # two that come to one are one, and static
+        ("v > v > s", "v > s"),
+        ("v:1", "v:1"),
+    ],
+)
+def test_several_routes_are_one_word_too(value, word):
+    assert STREAMS.route(value) == word
+
+
+def test_names_that_are_no_modality_are_left_out_of_every_route():
+    assert STREAMS.route("v+x > x > s:1+v") == "v > v+s:1"
+    assert STREAMS.strangers("v+x > all > x+y:1") == ["x", "y"]
+
+
+@pytest.mark.parametrize("value", ["v > s:x", "v > ", "v++s"])
+def test_what_is_no_route_is_said(value):
+    with pytest.raises(ValueError, match=r"^a route is written stream"):
+        STREAMS.route(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expanded"),
+    [
+        ("all", {None: "all"}),
+        ("v > all", {None: "v > all"}),
+        (3, {None: 3}),
+        ("each", {"v": "v", "s": "s", "i": "i"}),
+        ("each > all", {name: f"{name} > all" for name in "vsi"}),
+        ("each:1 > each", {name: f"{name}:1 > {name}" for name in "vsi"}),
+        (
+            "each > each+others:1 > all",
+            {"v": "v > v+s:1+i:1 > all", "s": "s > s+v:1+i:1 > all", "i": "i > i+v:1+s:1 > all"},
+        ),
+        ("each > others", {"v": "v > s+i", "s": "s > v+i", "i": "i > v+s"}),
+    ],
+)
+def test_each_is_one_modality_and_others_are_the_rest(value, expanded):
+    assert STREAMS.expand(value) == expanded
+
+
+@pytest.mark.parametrize("names", [("reach", "each_one"), ("x-each", "each-x"), ("brothers", "x-others")])
+def test_a_modality_called_almost_each_or_others_stands_for_itself(names):
+    streams = Streams([Modality(name, "vector", (3,)) for name in names])
+    one, other = names
+    assert streams.expand(f"{one} > {other}") == {None: f"{one} > {other}"}
+    assert streams.route(f"{one} > {other}") == f"{one} > {other}"
+    assert streams.expand(f"each > {one}+{other}") == {name: f"{name} > {one}+{other}" for name in names}
+
+
+def test_one_modality_alone_needs_no_others():
+    streams = Streams([Modality("v", "vector", (3,))])
+    assert streams.expand("each > each+others:1 > all") == {}
+    assert streams.expand("each") == {"v": "v"}

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from nasfuse.config.measurement import Measurements
-from nasfuse.cost import count_parameters, expected_macs
+from nasfuse.cost import Latency, count_parameters, expected_macs
 from nasfuse.nn import build_network
-from nasfuse.train import evaluate, measure, predict_logits, train_network
+from nasfuse.train import evaluate, measure, predict_logits, tabulate_routes, train_network
+from nasfuse.train.measure import N_SWEPT
+from nasfuse.train.route_controls import random_mix, static_routes
 
 CPU = torch.device("cpu")
 
@@ -57,3 +59,93 @@ def test_a_network_that_predicts_nan_has_no_metric(make_config, dataset):
     metric, loss = evaluate(network, dataset.val, metric="accuracy", task=dataset.task, device=CPU)
     assert math.isnan(metric)
     assert math.isnan(loss)
+
+
+ROUTES = ("v", "v+s:1", "v+s")
+
+
+@pytest.fixture(scope="module")
+def routed(make_recipe, dataset):
+    router = {"routes": list(ROUTES), "width": 4, "threshold": 0.4}
+    return train_network(make_recipe(placement=2, router=router), dataset, seed=0, device=CPU)
+
+
+@pytest.fixture(scope="module")
+def measured(routed, dataset):
+    return measure(routed, dataset, metric="accuracy", device=CPU)
+
+
+class TestRouted:
+    def test_the_first_point_is_the_network_as_its_recipe_sets_it(self, routed, measured, dataset):
+        point, *_ = measured[0]
+        value, _ = evaluate(routed.network, dataset.val, metric="accuracy", task=dataset.task, device=CPU)
+        assert point.metric == routed.chosen.val_metric == value
+        assert point.knobs["threshold"] == 0.4
+        assert float(routed.network.threshold) == 0.4, "measuring leaves it as it was"
+
+    def test_the_others_are_its_curve(self, routed, measured, dataset):
+        points = measured[0][1:]
+        assert len(points) == N_SWEPT
+        table = tabulate_routes(routed.network, dataset.val, dataset, metric="accuracy", device=CPU)
+        for point in points:
+            routed.network.set_threshold(point.knobs["threshold"])
+            value, _ = evaluate(routed.network, dataset.val, metric="accuracy", task=dataset.task, device=CPU)
+            assert point.metric == value
+            assert point.macs == round(table.at(point.knobs["threshold"]).macs)
+        routed.network.set_threshold(0.4)
+        assert [point.macs for point in points] == sorted(point.macs for point in points)
+        assert (points[0].setting, points[-1].setting) == ("always v", "always v+s")
+        assert [points[0].macs, points[-1].macs] == [round(macs) for macs, _ in static_routes(table)][::2]
+
+    def test_a_point_is_called_static_exactly_where_it_is(self, routed, measured, dataset):
+        table = tabulate_routes(routed.network, dataset.val, dataset, metric="accuracy", device=CPU)
+        for point in measured[0]:
+            usage = table.at(point.knobs["threshold"]).usage
+            assert ("route" in point.knobs) is (max(usage) >= 0.99)
+            if "route" in point.knobs:
+                assert point.knobs["route"] == ROUTES[usage.index(max(usage))]
+
+    def test_latency_is_that_of_the_routes_as_often_as_they_are_taken(self, routed, dataset, monkeypatch):
+        told = []
+
+        def measure_latency(network, one, *, chosen=None):
+            assert len(one.targets) == 1
+            route = None if chosen is None else int(chosen)
+            told.append((route, float(network.threshold)))
+            return Latency(10.0 ** (len(told) - 1), 1.0)
+
+        monkeypatch.setitem(measure.__globals__, "measure_latency", measure_latency)
+        points, _ = measure(routed, dataset, metric="accuracy", device=CPU)
+        # The whole network, each route with its router, the static ends.
+        assert told == [(None, 0.4), (0, 0.4), (1, 0.4), (2, 0.4), (None, 1.0), (None, 0.0)]
+        table = tabulate_routes(routed.network, dataset.val, dataset, metric="accuracy", device=CPU)
+        for point in points:
+            threshold = point.knobs["threshold"]
+            usage = table.at(threshold).usage
+            between = sum(share * median for share, median in zip(usage, (10, 100, 1000), strict=True))
+            assert point.latency_s == pytest.approx({1.0: 1e4, 0.0: 1e5}.get(threshold, between))
+            assert point.latency_iqr_s == pytest.approx(1.0)
+
+    def test_the_record_says_what_the_router_does_and_what_chance_would_do(self, routed, measured, dataset):
+        points, record = measured
+        table = tabulate_routes(routed.network, dataset.val, dataset, metric="accuracy", device=CPU)
+        mixed, _ = random_mix(table, table.at(0.4).macs, seed=0)
+        assert record == {
+            **table.record(table.at(0.4)),
+            "random_mix": round(mixed, 4),
+            "route_macs": routed.network.full_route_macs(),
+        }
+        assert list(record["usage"]) == list(ROUTES)
+        assert {point.params for point in points} == {count_parameters(routed.network)}
+
+    def test_of_routes_of_equal_cost(self, equal_routes):
+        recipe, dataset = equal_routes
+        trained = train_network(recipe, dataset, seed=0, device=CPU)
+        points, _ = measure(trained, dataset, metric="accuracy", device=CPU)
+        assert (points[1].setting, points[-1].setting) == ("always left", "always right")
+        assert points[1].macs == points[-1].macs
+
+    def test_it_survives_json(self, measured):
+        points, record = measured
+        told = Measurements(points, {"routing": record})
+        assert Measurements.from_plain(json.loads(json.dumps(told.to_plain()))) == told
