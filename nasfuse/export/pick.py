@@ -22,7 +22,8 @@ def pick(
     Args:
         run: To choose from.
         rule: `best` (metric), `knee` or `cheapest` member of the front.
-        trial: The main point of this trial, on the front or not; `N:P` is its point P.
+        trial: The main point of this trial (the first that is not above `max_macs`), on the front or not; `N:P`
+            is its point P.
         max_macs: The best metric among points of at most so many MACs.
         min_metric: The cheapest point whose metric is at least as good.
 
@@ -58,8 +59,9 @@ def _of_trial(run: Run, label: str) -> Candidate:
     match = re.fullmatch(r"(\d+)(?::(\d+))?", label)
     if match is None:
         raise InvalidInputError(f"--trial must be a trial's number, or N:P for its point P, got {label!r}")
-    number, point = int(match[1]), int(match[2] or 0)
+    number = int(match[1])
     points = {c.point: c for c in run.candidates if number in (c.trial, *c.trainings)}
+    point = int(match[2]) if match[2] else min(points, default=0)
     if point in points:
         return points[point]
     if points:

@@ -70,9 +70,7 @@ def test_routes_that_go_on_learning_hold_nothing_out(load):
 
 
 def test_routes_and_router_may_be_trained_together_from_the_start(load):
-    text = GOOD.replace("resource_weight: 0.1", "{first_stage: 0, freeze: false}").replace(
-        "routing:\n    {", "routing: {"
-    )
+    text = GOOD.replace("resource_weight: 0.1", "first_stage: 0\n    freeze: false")
     recipe = load(text.replace("  routing:", "  epochs: 1\n  routing:"))
     assert (recipe.training.epochs, recipe.training.routing.first_stage) == (1, 0.0)
 

@@ -190,12 +190,13 @@ class TestThresholds:
         assert macs == sorted(macs, reverse=True)
 
     @settings(max_examples=30)
-    @given(seed=st.integers(0, 10**6), share=st.floats(0, 1))
-    def test_a_budget_is_kept_where_routes_are_not_nested(self, crossed, seed, share):
+    @given(seed=st.integers(0, 10**6))
+    def test_a_budget_is_kept_where_routes_are_not_nested(self, crossed, seed):
         table = with_gate(crossed, seed=seed)
         cheap, full = table.at(1.0).macs, table.at(0.0).macs
-        budget = cheap + share * (full - cheap)
-        assert table.at(table.threshold_for(budget)).macs <= budget
+        for share in (0.2, 0.4, 0.6, 0.8, 0.95):
+            budget = cheap + share * (full - cheap)
+            assert table.at(table.threshold_for(budget)).macs <= budget
 
     @settings(max_examples=15)
     @given(seed=st.integers(0, 10**6), n_points=st.integers(2, 30))
