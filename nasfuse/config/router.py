@@ -22,8 +22,8 @@ class RouterConfig(Model):
         width: Hidden features of the router.
         threshold: 0 sends every sample down the costliest route, 1 down the cheapest; at 0.5 the likeliest route
             is taken. Can be changed after training.
-        macs: Expected MACs per sample that the threshold is set for after training, on validation data; in the
-            place of `threshold`.
+        macs: Expected MACs per sample that are spent at most: the threshold is set for them after training, on
+            validation data. Wins over `threshold`.
     """
 
     routes: tuple[str, ...]

@@ -22,8 +22,8 @@ class Candidate:
     Attributes:
         trial: Number of the first trial with this recipe.
         point: Which of the trial's points.
-        measured: The point itself; metric and MACs are means over all trainings of the recipe,
-            the latency is their median. The knobs are those of the first training.
+        measured: The point itself; metric and MACs are means over all trainings of the recipe, the latency is
+            their median. The threshold is that of the first training; a route is named where all agree on it.
         summary: The network in one line, with its setting.
         baseline: Name of the hand-made design, None for a suggestion.
         trainings: Numbers of all trials with this recipe.
@@ -99,11 +99,15 @@ def _candidate(index: int, group: list[tuple[FrozenTrial, OperatingPoint]]) -> C
     metrics = [measured.metric for _, measured in group]
     macs = statistics.fmean(measured.macs for _, measured in group)
     latency_s = statistics.median(measured.latency_s for _, measured in group)
+    knobs = dict(point.knobs)
+    if len({measured.knobs.get("route") for _, measured in group}) > 1:  # static in some trainings only
+        knobs.pop("route", None)
+    mean = replace(point, metric=statistics.fmean(metrics), macs=round(macs), latency_s=latency_s, knobs=knobs)
     return Candidate(
         trial=first.number,
         point=index,
-        measured=replace(point, metric=statistics.fmean(metrics), macs=round(macs), latency_s=latency_s),
-        summary=f"{first.user_attrs['summary']} | {point.setting}" if point.knobs else first.user_attrs["summary"],
+        measured=mean,
+        summary=f"{first.user_attrs['summary']} | {mean.setting}" if knobs else first.user_attrs["summary"],
         baseline=first.user_attrs.get("baseline"),
         trainings=tuple(trial.number for trial, _ in group),
         metric_sd=statistics.stdev(metrics) if len(metrics) > 1 else 0.0,

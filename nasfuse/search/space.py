@@ -167,7 +167,10 @@ class Space:
 
     def _route(self, where: str, value: Any) -> str:
         for name in self._streams.strangers(value):
-            self._complain(where, f"the data has no modality {name!r}; {nearest(name, self._streams.modalities)}")
+            hint = nearest(name, self._streams.modalities)
+            if name in ("each", "others"):
+                hint = "others is what each leaves, as in each > each+others:1 > all; it means nothing without each"
+            self._complain(where, f"the data has no modality {name!r}; {hint}")
         try:
             return self._streams.route(value)
         except ValueError as error:

@@ -59,17 +59,21 @@ class Streams:
         """
         if isinstance(value, list | tuple):
             value = JOIN.join(str(name) for name in value)
-        routes = [self._one_route(route) for route in routes_of(str(value))]
-        return ESCALATE.join(dict.fromkeys(route for route in routes if route))
+        routes = [route for route in (self._one_route(one) for one in routes_of(str(value))) if route]
+        if len(set(routes)) < len(routes):
+            raise ValueError(f"two routes of {str(value)!r} come to the same; name each once")
+        return ESCALATE.join(routes)
 
     def _one_route(self, text: str) -> str:
         stages = dict.fromkeys(self.modalities) if text == "all" else parse_route(text)
+        if "all" in stages and "all" not in self.modalities:
+            raise ValueError(f"all is every stream and stands alone in a route, got {text!r}; name streams instead")
         return write_route({name: stages[name] for name in self.modalities if name in stages})
 
     def strangers(self, value: Any) -> list[str]:
         """Returns the names on a route that are no modality of the data."""
         text = JOIN.join(str(name) for name in value) if isinstance(value, list | tuple) else str(value)
-        return [name for name in streams_of(text) if name != "all" and name not in self.modalities]
+        return [name for name in streams_of(text) if name not in ("", "all") and name not in self.modalities]
 
     def expand(self, value: Any) -> dict[str | None, Any]:
         """Returns what `each` in a route stands for: one route per modality, by its name.

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from nasfuse.config.recipe import Recipe
+from nasfuse.cost.closed_form import expected_macs
 from nasfuse.data.dataset import Batch, Dataset
-from nasfuse.errors import CheckpointError, NonFiniteError
+from nasfuse.errors import CheckpointError, InvalidInputError, NonFiniteError
 from nasfuse.nn.build import build_network
 from nasfuse.nn.network import Network
 from nasfuse.nn.routed import RoutedNetwork
@@ -155,6 +156,11 @@ class _Run:
             if share > 0:
                 self.first_stage = min(max(round(share * recipe.training.epochs), 1), recipe.training.epochs - 1)
             self.macs = recipe.network.router.macs
+            least = expected_macs(self.network, dataset)
+            if self.macs is not None and self.macs < least:
+                raise InvalidInputError(
+                    f"network.router.macs: {self.macs} is below the {least} MACs of the cheapest route alone; raise it"
+                )
             if self.first_stage and recipe.training.routing.holdout > 0:
                 self.rows = hold_out(dataset.train, recipe.training.routing.holdout, seed=derive_seed(seed, "holdout"))
         self.step = 0

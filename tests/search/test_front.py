@@ -153,6 +153,17 @@ def test_a_point_that_is_left_out_is_no_candidate_and_shifts_no_other():
     assert [one.measured.metric for one in found] == pytest.approx([0.6, 0.6])
 
 
+def test_a_route_is_named_only_where_all_trainings_take_it():
+    def static(number, route):
+        knobs = {"threshold": 0.5, **({"route": route} if route else {})}
+        return trial(number, [candidate(number, 0.5, 10, knobs=knobs)])
+
+    (agreed,) = candidates_of([static(0, "a"), static(1, "a")])
+    (mixed,) = candidates_of([static(0, "a"), static(1, None)])
+    assert agreed.summary.endswith("| always a")
+    assert mixed.summary.endswith("| threshold 0.5")
+
+
 def test_who_may_come_back_to_the_front():
     """(metric, MACs, trainings): a lucky newcomer cannot put out what it only seems to dominate."""
 

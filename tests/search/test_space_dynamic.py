@@ -58,9 +58,21 @@ def test_choices_stand_beside_subsets():
     assert parameter(space, "network.route").distribution.choices == (*static, *dynamic)
 
 
-def test_what_comes_to_a_static_route_is_there_once():
-    space = make({"network.route": {"subsets": True, "choices": ["all > v+s+i", "i+v", "s > s:1+i"]}})
+def test_a_route_that_a_subset_has_too_is_there_once():
+    space = make({"network.route": {"subsets": True, "choices": ["i+v", "s > s:1+i"]}})
     assert space.parameters[0].distribution.choices[6:] == ("v+s+i", "s > s:1+i")
+
+
+@pytest.mark.parametrize(
+    ("route", "message"),
+    [
+        ("v > v", "fields.network.route: two routes of 'v > v' come to the same; name each once"),
+        ("v > each+all", "fields.network.route: all is every stream and stands alone in a route, got 'i+all'"),
+        ("others > all", "fields.network.route: the data has no modality 'others'; others is what each leaves"),
+    ],
+)
+def test_routes_that_mean_nothing(route, message):
+    assert any(found.startswith(message) for found in problems({"network.route": {"choices": [route]}}))
 
 
 def test_one_modality_has_static_routes_only():

@@ -72,13 +72,24 @@ def test_every_route():
         ("i > all", "i > v+s+i"),
         ("i>i+v:1>all", "i > v:1+i > v+s+i"),
         ("s:0 > i + s", "s:0 > s+i"),
-        ("all > v+s+i", "v+s+i"),  # two that come to one are one, and static
-        ("v > v > s", "v > s"),
         ("v:1", "v:1"),
     ],
 )
 def test_several_routes_are_one_word_too(value, word):
     assert STREAMS.route(value) == word
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("all > v+s+i", r"two routes of 'all > v\+s\+i' come to the same; name each once"),
+        ("v > v > s", "two routes of 'v > v > s' come to the same"),
+        ("v > v+all", r"all is every stream and stands alone in a route, got 'v\+all'; name streams instead"),
+    ],
+)
+def test_routes_that_mean_nothing(value, message):
+    with pytest.raises(ValueError, match=message):
+        STREAMS.route(value)
 
 
 def test_names_that_are_no_modality_are_left_out_of_every_route():

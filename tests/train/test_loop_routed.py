@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from nasfuse.errors import NonFiniteError
+from nasfuse.errors import InvalidInputError, NonFiniteError
 from nasfuse.train import evaluate, loop, tabulate_routes, train_network
 from nasfuse.train.losses import task_loss
 from nasfuse.train.route_controls import random_mix
@@ -233,9 +233,14 @@ def test_a_budget_sets_the_threshold(make, settled):
     assert same(*states), "nothing else changes"
 
 
-@pytest.mark.parametrize(("macs", "threshold"), [(1, 1.0), (10**9, 0.0)])
-def test_a_budget_out_of_reach_gives_a_static_network(make, dataset, macs, threshold):
-    assert float(train(make(router={"macs": macs}), dataset).network.threshold) == threshold
+def test_a_budget_for_everything_gives_the_costliest_route_alone(make, dataset):
+    assert float(train(make(router={"macs": 10**9}), dataset).network.threshold) == 0
+
+
+def test_a_budget_below_the_cheapest_route_is_refused(make, dataset):
+    message = r"network\.router\.macs: 1 is below the \d+ MACs of the cheapest route alone; raise it"
+    with pytest.raises(InvalidInputError, match=message):
+        train(make(router={"macs": 1}), dataset)
 
 
 def test_fewer_epochs_are_the_beginning_of_more(make, dataset):
