@@ -1,0 +1,159 @@
+"""Gradients through a fixed point: exact and implicit, phantom, or through every step."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from nasfuse.nn.equilibrium.solvers import Picard, Solver, solve
+from nasfuse.nn.equilibrium.stopping import Solution, StoppingRule
+
+#: f(z, rows, *inputs): the map on samples `rows` of the batch (all where rows is None). It may use nothing that wants a
+#: gradient but `inputs`, which are the whole batch's features and parameters.
+Function = Callable[..., Tensor]
+
+
+Kind = Literal["implicit", "phantom", "unroll"]
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """How gradients pass a fixed point.
+
+    Attributes:
+        kind: `implicit` is exact (to the tolerance of `rule`): solves g = J^T g + v. `phantom` differentiates
+            `n_steps` damped steps from the solution (Geng et al., 2021); one step is Jacobian-free backpropagation.
+            `unroll` differentiates every step of plain iteration, with memory that grows with them.
+        n_steps: Of `phantom`.
+        damping: Of the phantom steps.
+        solver: Of the backward system.
+        rule: Of the backward system.
+    """
+
+    kind: Kind = "implicit"
+    n_steps: int = 5
+    damping: float = 1.0
+    solver: Solver = field(default_factory=Picard)
+    rule: StoppingRule = field(default_factory=StoppingRule)
+
+
+def fixed_point(
+    function: Function,
+    start: Tensor,
+    inputs: Sequence[Tensor],
+    *,
+    solver: Solver,
+    rule: StoppingRule,
+    gradient: Gradient,
+) -> tuple[Tensor, Solution]:
+    """Returns the fixed points (b, d) of `function`, through which gradients pass, and how each was found.
+
+    Nothing of the solve is kept for backward but the solution, so memory does not grow with the steps. The module
+    may be used any number of times before backward, and backward may run, or be differentiated, any number of times.
+
+    Args:
+        function: f(z, rows, *inputs), every sample by itself.
+        start: (b, d).
+        inputs: Parameters and injected features.
+        solver: Of the forward system.
+        rule: Ends it.
+        gradient: How gradients are found.
+    """
+    tracked = torch.is_grad_enabled() and any(one.requires_grad for one in inputs)
+
+    def bound(z: Tensor, rows: Tensor | None) -> Tensor:
+        return function(z, rows, *inputs)
+
+    found = solve(bound, start, solver=solver, rule=rule)
+    if not tracked:
+        return found.z, found
+    if gradient.kind == "unroll":
+        z = start
+        for _ in range(rule.max_steps):
+            z = bound(z, None)
+        return z, found
+    if gradient.kind == "phantom":
+        z = found.z
+        for _ in range(gradient.n_steps):
+            z = torch.lerp(z, bound(z, None), gradient.damping)
+        return z, found
+    return _Implicit.apply(found.z, function, gradient, *inputs), found  # type: ignore[no-untyped-call]
+
+
+class _Implicit(torch.autograd.Function):
+    """z* as a function of `inputs`; backward solves g = J^T g + v at z* and returns g^T df/d inputs."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, function: Function, gradient: Gradient, *inputs: Tensor) -> Tensor:
+        ctx.function, ctx.gradient = function, gradient
+        ctx.autocast = torch.is_autocast_enabled(z.device.type), torch.get_autocast_dtype(z.device.type)
+        output = z.clone()
+        ctx.save_for_backward(output, *inputs)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor | None, ...]:
+        saved = ctx.saved_tensors
+        needed = ctx.needs_input_grad[3:]
+        options = ctx.gradient
+        enabled, dtype = ctx.autocast
+        twice = torch.is_grad_enabled()  # someone wants to differentiate this gradient
+        with torch.enable_grad(), torch.autocast(incoming.device.type, dtype, enabled=enabled):
+            if twice:
+                g, _ = fixed_point(
+                    _adjoint(ctx.function),
+                    torch.zeros_like(incoming),
+                    (incoming, *saved),
+                    solver=options.solver,
+                    rule=options.rule,
+                    gradient=options,
+                )
+                # Aliases: derivatives by the inputs alone, not through z*, which depends on them too.
+                z, *inputs = [one.view_as(one) for one in saved]
+                image = ctx.function(z, None, *inputs)
+            else:
+                z, *inputs = [one.detach() for one in saved]
+                for one, wanted in zip(inputs, needed, strict=True):
+                    one.requires_grad_(wanted)
+                transposed = _Transposed(ctx.function, z.requires_grad_(), inputs, incoming)
+                g = solve(transposed, incoming, solver=options.solver, rule=options.rule).z
+                image = transposed.whole
+            wanted_inputs = [one for one, wanted in zip(inputs, needed, strict=True) if wanted]
+            grads = iter(torch.autograd.grad(image, wanted_inputs, g, create_graph=twice, allow_unused=True))
+        return None, None, None, *[next(grads) if wanted else None for wanted in needed]
+
+
+class _Transposed:
+    """g -> J^T g + v on some rows. The graph of f is made once, and again whenever rows leave."""
+
+    def __init__(self, function: Function, z: Tensor, inputs: Sequence[Tensor], incoming: Tensor) -> None:
+        self.function, self.z, self.inputs, self.incoming = function, z, inputs, incoming
+        self.whole = self.image = function(z, None, *inputs)
+        self.point, self.right = z, incoming
+        self.rows: Tensor | None = None
+
+    def __call__(self, g: Tensor, rows: Tensor | None) -> Tensor:
+        if rows is not self.rows:
+            self.rows = rows
+            self.right = self.incoming[rows]
+            with torch.enable_grad():
+                self.point = self.z.detach()[rows].requires_grad_()
+                self.image = self.function(self.point, rows, *[one.detach() for one in self.inputs])
+        (product,) = torch.autograd.grad(self.image, self.point, g, retain_graph=True)
+        return product + self.right
+
+
+def _adjoint(function: Function) -> Function:
+    """Returns the backward system as a map of its own, which can be differentiated in turn."""
+
+    def adjoint(g: Tensor, rows: Tensor | None, incoming: Tensor, z: Tensor, *inputs: Tensor) -> Tensor:
+        with torch.enable_grad():
+            point = z if rows is None else z[rows]
+            point = point.view_as(point) if point.requires_grad else point.detach().requires_grad_()
+            image = function(point, rows, *inputs)
+            (product,) = torch.autograd.grad(image, point, g, create_graph=True)
+        return product + (incoming if rows is None else incoming[rows])
+
+    return adjoint

@@ -1,0 +1,120 @@
+"""Gradients through fixed points: exact to rounding, re-entrant, differentiable, and small."""
+
+import pytest
+import torch
+
+from nasfuse.nn.equilibrium import Anderson, Broyden, Gradient, Picard, StoppingRule, fixed_point
+
+SOLVERS = [Picard(), Anderson(), Broyden()]
+TIGHT = StoppingRule(1e-14, 400, patience=400)
+
+
+def cell(z, rows, weight, x):
+    return torch.tanh(z @ weight.T + (x if rows is None else x[rows]))
+
+
+@pytest.fixture
+def problem():
+    weight = (0.5 * torch.randn(6, 6, dtype=torch.float64) / 6**0.5).requires_grad_()
+    return weight, torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
+
+
+def solved(weight, x, *, solver=Anderson(), gradient=None, rule=TIGHT):  # noqa: B008 - options are immutable
+    gradient = gradient or Gradient(solver=solver, rule=rule)
+    start = torch.zeros_like(x)
+    return fixed_point(cell, start, (weight, x), solver=solver, rule=rule, gradient=gradient)[0]
+
+
+def unrolled(weight, x, n_steps=400):
+    z = torch.zeros_like(x)
+    for _ in range(n_steps):
+        z = cell(z, None, weight, x)
+    return z
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_implicit_gradients_are_those_of_400_unrolled_steps(problem, solver):
+    expected = torch.autograd.grad((unrolled(*problem) ** 3).sum(), problem)
+    found = torch.autograd.grad((solved(*problem, solver=solver) ** 3).sum(), problem)
+    for one, other in zip(found, expected, strict=True):
+        assert (one - other).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_gradcheck_once_and_twice(problem, solver):
+    assert torch.autograd.gradcheck(lambda *inputs: solved(*inputs, solver=solver), problem, atol=1e-8)
+    assert torch.autograd.gradgradcheck(lambda *inputs: solved(*inputs, solver=solver), problem, atol=1e-6)
+
+
+def test_one_map_twice_before_backward(problem):
+    weight, x = problem
+    both = solved(weight, x) + solved(weight, 2 * x)
+    together = torch.autograd.grad(both.sum(), problem)
+    apart = [torch.autograd.grad(solved(weight, scale * x).sum(), problem) for scale in (1, 2)]
+    for one, first, second in zip(together, *apart, strict=True):
+        assert torch.allclose(one, first + second, atol=1e-11)
+
+
+def test_backward_twice_gives_the_same(problem):
+    loss = (solved(*problem) ** 2).sum()
+    first = torch.autograd.grad(loss, problem, retain_graph=True)
+    second = torch.autograd.grad(loss, problem)
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+def test_phantom_gradients_approach_the_exact_ones(problem):
+    exact = torch.autograd.grad(solved(*problem).sum(), problem)[0]
+    errors = []
+    for n_steps in (1, 3, 10):
+        phantom = solved(*problem, gradient=Gradient(kind="phantom", n_steps=n_steps))
+        found = torch.autograd.grad(phantom.sum(), problem)[0]
+        errors.append(float((found - exact).norm() / exact.norm()))
+    assert errors[0] > 5 * errors[1] > 25 * errors[2]
+
+
+def test_unrolled_gradients_are_the_reference(problem):
+    rule = StoppingRule(1e-14, 60, patience=60)
+    found = solved(*problem, gradient=Gradient(kind="unroll"), rule=rule)
+    assert torch.allclose(found, unrolled(*problem, n_steps=60), atol=1e-14)
+    assert torch.autograd.grad(found.sum(), problem)[0].abs().max() > 0
+
+
+def test_what_wants_no_gradient_gets_none(problem):
+    weight, x = problem
+    found = solved(weight, x.detach())
+    assert torch.autograd.grad(found.sum(), weight)[0].shape == weight.shape
+    with torch.no_grad():
+        assert not solved(weight, x).requires_grad
+
+
+def test_nothing_of_the_steps_is_kept_for_backward(problem):
+    def saved(n_steps, kind):
+        total = 0
+
+        def pack(tensor):
+            nonlocal total
+            total += tensor.numel()
+            return tensor
+
+        gradient = Gradient(kind=kind)
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            solved(*problem, gradient=gradient, rule=StoppingRule(1e-17, n_steps, patience=400))
+        return total
+
+    assert saved(5, "implicit") == saved(50, "implicit")
+    assert saved(50, "unroll") > 5 * saved(5, "unroll")
+
+
+def test_autocast_is_the_same_forward_and_backward():
+    weight = (0.3 * torch.randn(8, 8) / 8**0.5).requires_grad_()
+    x = torch.randn(3, 8, requires_grad=True)
+
+    def low(z, rows, weight, x):
+        return torch.tanh(torch.nn.functional.linear(z, weight) + (x if rows is None else x[rows])).float()
+
+    rule = StoppingRule(1e-2, 30)
+    with torch.autocast("cpu", torch.bfloat16):
+        z, _ = fixed_point(low, torch.zeros_like(x), (weight, x), solver=Anderson(), rule=rule, gradient=Gradient())
+    z.sum().backward()
+    assert torch.isfinite(weight.grad).all()
+    assert torch.isfinite(x.grad).all()
