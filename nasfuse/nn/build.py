@@ -8,7 +8,7 @@ from nasfuse.config.recipe import NetworkConfig
 from nasfuse.config.route import parse_route
 from nasfuse.errors import InvalidInputError, nearest
 from nasfuse.nn.fusion import FUSIONS
-from nasfuse.nn.network import FusionNetwork, Network
+from nasfuse.nn.network import FusionNetwork, Network, streams_macs
 from nasfuse.nn.route import Branch, Head, Route
 from nasfuse.nn.routed import RoutedNetwork
 from nasfuse.nn.router import InputRouter, Router, RouteRouter, StreamRouter
@@ -48,10 +48,6 @@ def build_network(config: NetworkConfig, modalities: Sequence[Modality], task: T
     lengths = {name: known[name].shape[0] for name in streams if known[name].kind == "sequence"}
     branches = _by_cost([_branch(config, route, task) for route in routes], streams, lengths)
     router = _router(config, branches, streams, known, task, lengths)
-    # What runs for every sample counts too: a route that is cheap alone may not be where it shares nothing.
-    realised = RoutedNetwork(streams, branches, router, lengths=lengths, threshold=0.5).route_macs(lengths)
-    order = sorted(range(1, len(branches)), key=realised.__getitem__)
-    branches = [branches[0], *(branches[number] for number in order)]
     return RoutedNetwork(streams, branches, router, lengths=lengths, threshold=config.router.threshold)
 
 
@@ -91,10 +87,7 @@ def _by_cost(branches: Sequence[Branch], streams: Mapping[str, Stream], lengths:
     """Returns the branches with those first whose streams, fusion and head cost least at full lengths."""
 
     def cost(branch: Branch) -> int:
-        total, extents = 0, {}
-        for name, n_stages in branch.route.n_stages.items():
-            own, extents[name] = streams[name].macs(lengths.get(name, 0), n_stages=n_stages)
-            total += own
+        total, extents = streams_macs(streams, branch.route.n_stages, lengths)
         return total + branch.macs(extents)
 
     return sorted(branches, key=cost)

@@ -9,6 +9,7 @@ from nasfuse.nn.per_stream import PerStream
 from nasfuse.nn.route import Branch
 from nasfuse.nn.states import StreamStates
 from nasfuse.nn.stream import Stream
+from nasfuse.nn.tokens import Extent
 
 
 class Network(nn.Module, ABC):
@@ -45,6 +46,17 @@ class Network(nn.Module, ABC):
         """
 
 
+def streams_macs(
+    streams: PerStream[Stream] | Mapping[str, Stream], n_stages: Mapping[str, int], lengths: Mapping[str, int]
+) -> tuple[int, dict[str, Extent]]:
+    """Returns the multiply-accumulates of running each stream so far, and what is left of each there."""
+    total, extents = 0, {}
+    for name, count in n_stages.items():
+        macs, extents[name] = streams[name].macs(lengths.get(name, 0), n_stages=count)
+        total += macs
+    return total, extents
+
+
 class FusionNetwork(Network):
     """Runs every stream of its route, fuses them and predicts.
 
@@ -70,8 +82,5 @@ class FusionNetwork(Network):
 
     def macs(self, lengths: Mapping[str, int]) -> int:
         """Returns the multiply-accumulates of one sample in closed form."""
-        total, extents = 0, {}
-        for name, n_stages in self.branch.route.n_stages.items():
-            cost, extents[name] = self.streams[name].macs(lengths.get(name, 0), n_stages=n_stages)
-            total += cost
+        total, extents = streams_macs(self.streams, self.branch.route.n_stages, lengths)
         return total + self.branch.macs(extents)

@@ -7,13 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from nasfuse.nn.gate import choose
-from nasfuse.nn.network import Network
+from nasfuse.nn.network import Network, streams_macs
 from nasfuse.nn.per_stream import PerStream
 from nasfuse.nn.route import Branch
 from nasfuse.nn.router import InputRouter, Router, RouteRouter
 from nasfuse.nn.states import StreamStates
 from nasfuse.nn.stream import Stream
-from nasfuse.nn.tokens import Extent
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,15 @@ class RoutedNetwork(Network):
         lengths: Mapping[str, int],
         threshold: float,
     ) -> None:
-        """Joins the parts; `lengths` are those of full sequences, at which the routes' costs are compared."""
+        """Joins the parts.
+
+        Args:
+            streams: Of all routes.
+            branches: The cheapest first, the others in any order.
+            router: Reads the streams or the first branch.
+            lengths: Those of full sequences, at which the routes' costs are compared.
+            threshold: See above.
+        """
         super().__init__()
         self.streams = PerStream(streams)
         self.branches = nn.ModuleList(branches)
@@ -67,11 +74,18 @@ class RoutedNetwork(Network):
                 stops[name].add(n_stages)
         self._stops = {name: frozenset(counts) for name, counts in stops.items()}
         self._full_lengths = dict(lengths)
+        self._sort_branches(lengths)
         costs = torch.tensor(self.route_macs(lengths), dtype=torch.float64)
         spread = (costs.max() - costs.min()).clamp_min(1.0)
         self.register_buffer("relative_costs", (costs - costs.min()) / spread)
         self.register_buffer("threshold", torch.tensor(threshold, dtype=torch.float64))
         self.register_buffer("temperature", torch.tensor(1.0, dtype=torch.float64))
+
+    def _sort_branches(self, lengths: Mapping[str, int]) -> None:
+        """Sorts all routes but the first, which the router may read, by what they cost beside what always runs."""
+        first, *others = self._branches()
+        costs = dict(zip(others, self.route_macs(lengths)[1:], strict=True))
+        self.branches = nn.ModuleList([first, *sorted(others, key=costs.__getitem__)])
 
     @property
     def route_names(self) -> tuple[str, ...]:
@@ -126,7 +140,7 @@ class RoutedNetwork(Network):
 
     def route_macs(self, lengths: Mapping[str, int]) -> list[int]:
         """Returns one figure per route, router and what runs for it included; `lengths` as in `static_macs`."""
-        _, extents = self._streams_macs(self.router.needs, lengths)
+        _, extents = streams_macs(self.streams, self.router.needs, lengths)
         own = self.router.macs(lengths, extents)
         return [own + macs for macs in self._macs_after(self.router.needs, lengths, self.router.runs_cheap_route)]
 
@@ -136,11 +150,11 @@ class RoutedNetwork(Network):
 
     def _macs_after(self, needs: Mapping[str, int], lengths: Mapping[str, int], runs_cheap_route: bool) -> list[int]:
         """Returns one figure per route where the states in `needs` are computed for every sample."""
-        before, extents = self._streams_macs(needs, lengths)
+        before, extents = streams_macs(self.streams, needs, lengths)
         base = before + (self._branches()[0].macs(extents) if runs_cheap_route else 0)
         figures = []
         for number, branch in enumerate(self._branches()):
-            total, own = self._streams_macs(branch.route.n_stages, lengths)
+            total, own = streams_macs(self.streams, branch.route.n_stages, lengths)
             for name, n_stages in branch.route.n_stages.items():
                 if name in needs:  # goes on from what is there, or stopped on the way to it
                     done = min(needs[name], n_stages)
@@ -154,7 +168,7 @@ class RoutedNetwork(Network):
         """Returns one figure per route, see `Network.static_macs`."""
         figures = []
         for branch in self._branches():
-            cost, extents = self._streams_macs(branch.route.n_stages, lengths)
+            cost, extents = streams_macs(self.streams, branch.route.n_stages, lengths)
             figures.append(cost + branch.macs(extents))
         return figures
 
@@ -199,10 +213,3 @@ class RoutedNetwork(Network):
             outputs[rows] = logits
         assert outputs is not None, "a batch has at least one sample"
         return outputs
-
-    def _streams_macs(self, stages: Mapping[str, int], lengths: Mapping[str, int]) -> tuple[int, dict[str, Extent]]:
-        total, extents = 0, {}
-        for name, n_stages in stages.items():
-            cost, extents[name] = self.streams[name].macs(lengths.get(name, 0), n_stages=n_stages)
-            total += cost
-        return total, extents
