@@ -12,6 +12,7 @@ import signal
 import socket
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,7 +49,8 @@ from nasfuse.errors import NasfuseError  # noqa: E402
 from nasfuse.experiment.objective import Objective  # noqa: E402
 from nasfuse.search.ledger import Assignment, Ledger  # noqa: E402
 
-#: How often Ray runs a trial again whose worker process died.
+#: How often a trial is handed out again whose worker process died. Ray's own `max_failures` stays 0: it loses a
+#: trial whose worker dies while the process is being reset for it (the trial is then still pending).
 _WORKER_DEATHS = 2
 
 _STORE_BYTES = 200 * 2**20
@@ -203,7 +205,7 @@ def run_trials(
             name="trials",
             storage_path=str(scratch.absolute()),
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=_WORKER_DEATHS),
+            failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
@@ -264,7 +266,9 @@ class _LedgerSearcher(Searcher):
         self._watcher = watcher
         self._folder_of = folder_of
         self._n_workers = n_workers
-        self._running: dict[str, int] = {}
+        self._running: dict[str, Assignment] = {}
+        self._orphans: list[Assignment] = []
+        self._deaths: Counter[int] = Counter()
         self.error: NasfuseError | None = None
         self.interrupted = False
 
@@ -272,6 +276,8 @@ class _LedgerSearcher(Searcher):
         """Returns the configuration of the next trial, None to be asked again, or FINISHED."""
         if self.interrupted:
             raise KeyboardInterrupt
+        if self._orphans:
+            return self._hand_out(trial_id, self._orphans.pop(0))
         if self.error is not None or not self._ledger.wants_more(running=len(self._running)):
             return None if self._running else Searcher.FINISHED
         if len(self._running) >= self._n_workers:
@@ -284,29 +290,40 @@ class _LedgerSearcher(Searcher):
         folder = self._folder_of(assignment.number)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "recipe.yaml").write_text(assignment.recipe.to_yaml(), encoding="utf-8")
-        self._running[trial_id] = assignment.number
         self._watcher.started(assignment)
+        return self._hand_out(trial_id, assignment)
+
+    def _hand_out(self, trial_id: str, assignment: Assignment) -> dict[str, Any]:
+        self._running[trial_id] = assignment
         return {
             "recipe": assignment.recipe.model_dump_json(),
             "seed": assignment.seed,
             "cut": assignment.cut,
-            "folder": str(folder.absolute()),
+            "folder": str(self._folder_of(assignment.number).absolute()),
         }
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tells the ledger how a trial ended."""
-        number = self._running.pop(trial_id, None)
-        if number is None:
+        """Tells the ledger how a trial ended; one whose worker died goes to another."""
+        assignment = self._running.pop(trial_id, None)
+        if assignment is None:
             return
+        number = assignment.number
         payload = json.loads(result["payload"]) if result and "payload" in result else {}
         if "measurements" in payload:
             measurements = Measurements.from_plain(payload["measurements"])
             self._ledger.finish(number, measurements)
             self._watcher.finished(number, measurements)
+        elif "reason" in payload:
+            self._fail(number, payload["reason"])
+        elif self._deaths[number] < _WORKER_DEATHS:
+            self._deaths[number] += 1
+            self._orphans.append(assignment)
         else:
-            reason = payload.get("reason", f"its worker process died {_WORKER_DEATHS + 1} times")
-            self._ledger.fail(number, reason)
-            self._watcher.failed(number, reason)
+            self._fail(number, f"its worker process died {_WORKER_DEATHS + 1} times")
+
+    def _fail(self, number: int, reason: str) -> None:
+        self._ledger.fail(number, reason)
+        self._watcher.failed(number, reason)
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns nothing: Tune pickles its searcher into a state that is never restored."""

@@ -335,6 +335,25 @@ def make_moody():
 
 
 @pytest.mark.slow
+def make_doomed():
+    """An objective whose worker dies a little after every trial's first run; inside a function, to be pickled whole."""
+    record = dict(RECORD)
+
+    def doomed(recipe, *, seed, cut, folder):
+        import os
+        import threading
+
+        if not (folder / "doomed").exists():
+            (folder / "doomed").touch()
+            delay = int(folder.name) % 6 * 0.004
+            threading.Timer(delay, os._exit, [1]).start()
+        (folder / "model.pt").write_text("weights")
+        point = OperatingPoint(metric=0.5, macs=100, params=1, latency_s=1e-3, latency_iqr_s=0.0, peak_bytes=1)
+        return Measurements((point,), record)
+
+    return doomed
+
+
 class TestThroughRay:
     def test_a_search_and_its_files(self, folder):
         display = Display()
@@ -369,6 +388,11 @@ class TestThroughRay:
         assert progress.reasons[3] == "the measurements are not finite: metric is nan"
         assert "not JSON serializable" in progress.reasons[4]
         assert progress.reasons[5] == "it measured no operating point"
+
+    def test_workers_that_die_after_their_trial(self, folder):
+        """Whatever Ray is doing with the worker at that moment, resetting it for another trial above all."""
+        progress = run_search(study(budget={"trials": 6}), folder, display=Display(), objective=make_doomed())
+        assert progress.states["complete"] == progress.done == 6, progress.reasons
 
     def test_a_trial_that_needs_more_than_there_is(self, folder):
         with pytest.raises(InvalidInputError, match="this machine has not the 9999 cores"):
