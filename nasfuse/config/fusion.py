@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nasfuse.config.model import Model
+from nasfuse.config.model import MisfitError, Model
 from nasfuse.config.stream import check_heads
 
 
@@ -91,6 +91,55 @@ class LowRankFusion(_VectorFusion):
     rank: Annotated[int, Field(ge=1, le=256)] = 4
 
 
+class EquilibriumFusion(_VectorFusion):
+    """The fixed point of a shared cell: DEQ fusion (Ni et al., 2023).
+
+    Attributes:
+        level: `features` fuses one vector per stream; `tokens` fuses token by token, before they are pooled.
+        coupled: Whether the modalities' blocks read the fused state; in the paper they do not.
+        gate: Of the fusion block; `linear` as in the paper, or squashed by `sigmoid` or `tanh`.
+        start: First states: the injected `inputs`, or `zero` as in the released code.
+        solver: Of the fixed point and of the backward system.
+        damping: Share of f(z) in a step of `anderson` or `picard`.
+        max_steps: Evaluations of a cell at most.
+        tolerance: Relative residual |f(z) - z| / |f(z)| at which a sample is done.
+        gradient: `implicit` is exact. `phantom` differentiates `gradient_steps` steps from the fixed point. `unroll`
+            is no fixed point: the same cell as a weight-tied network of `max_steps` plain steps, the control.
+        gradient_steps: Of `phantom`; 1 is Jacobian-free backpropagation.
+        spectral_bound: Largest spectral norm of the cell's matrices; absent, they are free.
+        inference_max_steps: `max_steps` after training, where it is another.
+        inference_tolerance: `tolerance` after training, where it is another.
+    """
+
+    kind: Literal["equilibrium"]
+    level: Literal["features", "tokens"] = "features"
+    coupled: bool = False
+    gate: Literal["linear", "sigmoid", "tanh"] = "linear"
+    start: Literal["inputs", "zero"] = "inputs"
+    solver: Literal["anderson", "picard", "broyden"] = "anderson"
+    damping: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_steps: Annotated[int, Field(ge=1, le=1000)] = 16
+    tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-3
+    gradient: Literal["implicit", "phantom", "unroll"] = "implicit"
+    gradient_steps: Annotated[int, Field(ge=1, le=100)] = 5
+    spectral_bound: Annotated[float, Field(gt=0)] | None = None
+    inference_max_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
+    inference_tolerance: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+    @property
+    def summary(self) -> str:
+        """Returns the fusion in a few words, for tables."""
+        how = f"{self.max_steps} tied steps" if self.gradient == "unroll" else f"at most {self.max_steps} steps"
+        cell = f"{self.gate} gate{', coupled' if self.coupled else ''}{', tokens' if self.level == 'tokens' else ''}"
+        return f"{super().summary}, {cell}, {how}"
+
+    @model_validator(mode="after")
+    def _a_tied_network_has_one_depth(self) -> Self:
+        if self.gradient == "unroll" and self.inference_max_steps not in (None, self.max_steps):
+            raise MisfitError("inference_max_steps", "gradient: unroll always takes max_steps steps; remove it")
+        return self
+
+
 class BottleneckFusion(_TokenFusion):
     """Streams that exchange only through shared tokens (MBT).
 
@@ -119,6 +168,7 @@ FusionConfig = Annotated[
     | SumFusion
     | GatedFusion
     | LowRankFusion
+    | EquilibriumFusion
     | BottleneckFusion
     | CrossAttentionFusion
     | JointTokensFusion,

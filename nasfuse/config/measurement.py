@@ -15,8 +15,9 @@ class OperatingPoint:
         latency_s: Median time of one sample, batch 1.
         latency_iqr_s: Its interquartile range.
         peak_bytes: Activation memory of a training step, per sample.
-        knobs: The setting; empty for a network that has none. `threshold` is the router's; `route` names the one
-            route that all samples take, where a router is static.
+        knobs: The setting; empty for a network as its recipe has it. `threshold` is the router's; `route` names the
+            one route that all samples take, where a router is static. `max_steps` and `tolerance` are those of
+            equilibrium fusion.
     """
 
     metric: float
@@ -44,18 +45,20 @@ class Measurements:
     """All that a training leaves behind for the study.
 
     Attributes:
-        points: At least one operating point.
+        points: At least one operating point, the network as its recipe has it first. None stands for a setting that
+            was tried and is no answer: accuracy does not hold there.
         record: Seed, versions, device, wall time, epochs and the like.
     """
 
-    points: tuple[OperatingPoint, ...]
+    points: tuple[OperatingPoint | None, ...]
     record: dict[str, Any]
 
     def to_plain(self) -> dict[str, Any]:
         """Returns the measurements as plain mappings."""
-        return {"points": [point.to_plain() for point in self.points], "record": self.record}
+        return {"points": [point.to_plain() if point else None for point in self.points], "record": self.record}
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "Measurements":
         """Returns the measurements that `to_plain` described."""
-        return cls(tuple(OperatingPoint(**point) for point in plain["points"]), plain["record"])
+        points = tuple(OperatingPoint(**point) if point else None for point in plain["points"])
+        return cls(points, plain["record"])

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from nasfuse.config.equilibrium import EquilibriumConfig
 from nasfuse.config.fusion import FusionConfig
 from nasfuse.config.modality import ModalityKind
 from nasfuse.config.model import MisfitError, Model
@@ -155,6 +156,7 @@ class TrainingConfig(Model):
         modality_dropout: Chance that a sample of a fused network loses one modality in training; token ids are
             never lost, as no id means nothing.
         routing: How routes and router are trained, for a network that has a router.
+        equilibrium: How fixed points are kept within reach, for a network that has `equilibrium` fusion.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 30
@@ -170,6 +172,7 @@ class TrainingConfig(Model):
     shift: Annotated[float, Field(ge=0, lt=1)] = 0.0
     modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     routing: RoutingConfig | None = None
+    equilibrium: EquilibriumConfig | None = None
 
 
 class Recipe(Model):
@@ -201,6 +204,15 @@ class Recipe(Model):
         routing = self.training.routing
         if routing is not None and routing.first_stage > 0 and self.training.epochs < 2:
             raise MisfitError("training.epochs", "must be at least 2: the router is trained after its routes; raise it")
+        return self
+
+    @model_validator(mode="after")
+    def _equilibrium_needs_one(self) -> Self:
+        fusion = self.network.fusion
+        if self.training.equilibrium is not None and (fusion is None or fusion.kind != "equilibrium"):
+            raise MisfitError(
+                "training.equilibrium", "it needs network.fusion.kind: equilibrium; remove one or add the other"
+            )
         return self
 
     @property

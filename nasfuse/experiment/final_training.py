@@ -16,10 +16,10 @@ from nasfuse.data import Dataset, Split
 from nasfuse.errors import CheckpointError, RunFolderError
 from nasfuse.experiment.objective import cached_dataset, save_network, write_curve
 from nasfuse.experiment.run_folder import write_text
-from nasfuse.experiment.search import macs_of, route_macs_of
+from nasfuse.experiment.search import route_macs_of
 from nasfuse.nn import Network, RoutedNetwork, build_network
 from nasfuse.seeds import derive_seed
-from nasfuse.train import Epoch, evaluate, load_checkpoint, tabulate_routes, train_network
+from nasfuse.train import Epoch, evaluate, load_checkpoint, measured_macs, tabulate_routes, train_network
 
 
 @dataclass(frozen=True)
@@ -156,9 +156,9 @@ def _train_one(
 def _spent(
     network: Network, recipe: Recipe, part: Split, dataset: Dataset, device: torch.device
 ) -> tuple[float, dict[str, float]]:
-    """Returns expected MACs and the share of each route where a router chooses; `macs_of` and {} without one."""
+    """Returns expected MACs and, where a router chooses, the share of each route."""
     if not isinstance(network, RoutedNetwork):
-        return macs_of(recipe, dataset), {}
+        return measured_macs(network, part, dataset, device=device), {}
     table = tabulate_routes(network, part, dataset, metric=recipe.metric, device=device)
     routed = table.at(float(network.threshold))
     return routed.macs, dict(zip(network.route_names, routed.usage, strict=True))

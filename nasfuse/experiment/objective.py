@@ -51,7 +51,7 @@ class Training:
         dataset = cached_dataset(recipe.data.model_dump_json(), cut)
         folder.mkdir(parents=True, exist_ok=True)
         trained = train_network(recipe, dataset, seed=seed, device=device, resume_file=folder / "resume.pt")
-        points, routing = measure(trained, dataset, metric=recipe.metric, device=device)
+        points, more = measure(trained, dataset, metric=recipe.metric, device=device)
         save_network(folder / "model.pt", trained, recipe, seed=seed, cut=cut)
         write_curve(folder / "metrics.jsonl", trained.curve)
         record = {
@@ -69,9 +69,8 @@ class Training:
             "device": torch.cuda.get_device_name() if self.on_cuda else "cpu",
             "threads": self.threads,
             "wall_s": round(time.perf_counter() - started, 3),
+            **more,
         }
-        if routing:
-            record["routing"] = routing
         return Measurements(points, record)
 
 

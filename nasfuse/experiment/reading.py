@@ -35,16 +35,23 @@ class Run:
     searching: bool
 
     def recipe(self, candidate: Candidate) -> Recipe:
-        """Returns the recipe of an operating point: trained, a router spends what it spent there.
+        """Returns the recipe of an operating point: trained, it spends what was spent there.
 
         Which samples a router sends where is learned, so its threshold means little in another training; what it
-        costs is kept instead, and the threshold set for that on validation data.
+        costs is kept instead, and the threshold set for that on validation data. The cap and the tolerance of an
+        equilibrium are written as what holds after training.
 
         Raises:
             MissingFileError: The trial's folder is gone.
         """
         recipe = self.folder.recipe(candidate.trial)
-        threshold = candidate.measured.knobs.get("threshold")
+        knobs = candidate.measured.knobs
+        solver = {f"inference_{name}": knobs[name] for name in ("max_steps", "tolerance") if name in knobs}
+        if solver:
+            plain = recipe.to_plain()
+            plain["network"]["fusion"].update(solver)
+            return Recipe.parse(plain, source=f"the recipe of trial {candidate.trial}")
+        threshold = knobs.get("threshold")
         if recipe.network.router is None or threshold is None:
             return recipe
         plain = recipe.to_plain()

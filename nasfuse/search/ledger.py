@@ -192,8 +192,9 @@ class Ledger:
             self.fail(number, problem)
             return
         limit = self._config.max_macs
-        kept = [point for point in measurements.points if limit is None or point.macs <= limit]
-        main = kept[0] if kept else measurements.points[0]
+        points = [point for point in measurements.points if point is not None]
+        kept = [point for point in points if limit is None or point.macs <= limit]
+        main = kept[0] if kept else points[0]
         values = [main.metric, math.log10(max(getattr(main, self._config.cost), 1e-9))]
         plain = measurements.to_plain()
         # A point that is left out keeps its place, as points of repeated trainings are matched by it.
@@ -277,9 +278,10 @@ class Ledger:
 
 
 def _problem_of(measurements: Measurements) -> str | None:
-    if not measurements.points:
+    points = [point for point in measurements.points if point is not None]
+    if not points:
         return "it measured no operating point"
-    for point in measurements.points:
+    for point in points:
         for name, value in point.to_plain().items():
             if isinstance(value, int | float) and not math.isfinite(value):
                 return f"the measurements are not finite: {name} is {value}"

@@ -111,6 +111,8 @@ class Space:
         fusion = {"kind": "concat", **network.pop("fusion", {})}
         if len(route) > 1:
             network["fusion"] = self._without_foreign("network.fusion", str(fusion["kind"]), fusion, parameters)
+        if network.get("fusion", {}).get("kind") != "equilibrium":
+            tree.get("training", {}).pop("equilibrium", None)
         if is_dynamic(word):
             network["router"] = {**network.get("router", {}), "routes": _distinct_routes(word, network)}
         else:

@@ -1,6 +1,7 @@
 """Training and measuring: one recipe, one seed."""
 
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
+from nasfuse.train.equilibrium import measured_macs
 from nasfuse.train.evaluate import evaluate, predict_logits
 from nasfuse.train.loop import Epoch, Trained, train_network
 from nasfuse.train.measure import measure
@@ -12,6 +13,7 @@ __all__ = [
     "evaluate",
     "load_checkpoint",
     "measure",
+    "measured_macs",
     "predict_logits",
     "save_checkpoint",
     "tabulate_routes",

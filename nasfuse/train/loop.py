@@ -21,6 +21,7 @@ from nasfuse.nn.routed import RoutedNetwork
 from nasfuse.seeds import derive_seed
 from nasfuse.train.augmentation import Augmentation, Loss
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
+from nasfuse.train.equilibrium import EquilibriumTerm
 from nasfuse.train.evaluate import evaluate
 from nasfuse.train.losses import task_loss
 from nasfuse.train.route_table import RouteTable, tabulate_routes
@@ -60,12 +61,14 @@ class Trained:
         chosen: The epoch its weights are from.
         curve: All epochs.
         status: `complete`, or `early stop` where patience ran out.
+        backward_converged: Share of the backward systems of equilibria solved in the last epoch; None without any.
     """
 
     network: Network
     chosen: Epoch
     curve: list[Epoch] = field(default_factory=list)
     status: str = "complete"
+    backward_converged: float | None = None
 
 
 def train_network(
@@ -147,6 +150,7 @@ class _Run:
         self.optimizer = _optimizer(self.network, recipe.training.lr, recipe.training.weight_decay)
         every = torch.arange(len(dataset.train))
         self.rows = (every, every)  # of the first stage and of the second, which is the only one without a router
+        self.equilibrium = EquilibriumTerm(self.network, recipe.training.equilibrium)
         self.routing: RoutingLoss | None = None
         self.first_stage = 0  # epochs that train all routes, without the router
         if isinstance(self.network, RoutedNetwork):
@@ -188,6 +192,7 @@ class _Run:
         if self.routing is not None and self.epoch == self.first_stage:
             self.best = None  # epochs with and without the router do not compare
         self._set_modes()
+        self.equilibrium.start_epoch()
         rows_of_stage = self.rows[self.epoch >= self.first_stage]
         order = rows_of_stage[torch.randperm(len(rows_of_stage), generator=self.batches)]
         losses = []
@@ -214,9 +219,12 @@ class _Run:
             mixed, mixed_loss = self.augmentation.mix(self.augmentation.apply(batch), self._task_loss)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        loss = self._loss(mixed, lambda logits: mixed_loss(logits, mixed.targets))
+        with self.equilibrium.listening():
+            loss = self._loss(mixed, lambda logits: mixed_loss(logits, mixed.targets))
+        loss = loss + self.equilibrium.value()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.equilibrium.note_backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.training.clip_norm)
         self.optimizer.step()
         self.step += 1
@@ -291,7 +299,7 @@ class _Run:
             if self.macs is not None:
                 self.network.set_threshold(table.threshold_for(self.macs))
             chosen = replace(chosen, val_metric=table.at(float(self.network.threshold)).metric)
-        return Trained(self.network, chosen, self.curve, status)
+        return Trained(self.network, chosen, self.curve, status, self.equilibrium.backward_converged)
 
     def state(self) -> dict[str, Any]:
         on_cuda = self.device.type == "cuda"

@@ -6,9 +6,12 @@ from typing import Any
 import torch
 
 from nasfuse.config.measurement import OperatingPoint
-from nasfuse.cost import activation_bytes, count_parameters, expected_macs, measure_latency
+from nasfuse.config.metric import METRICS
+from nasfuse.cost import activation_bytes, count_parameters, measure_latency
 from nasfuse.data.dataset import Batch, Dataset
+from nasfuse.nn.network import Network
 from nasfuse.nn.routed import RoutedNetwork
+from nasfuse.train.equilibrium import EquilibriumPoint, measured_macs, record_equilibria, sweep_equilibria
 from nasfuse.train.loop import Trained
 from nasfuse.train.route_controls import random_mix
 from nasfuse.train.route_table import STATIC_FROM, Routed, tabulate_routes
@@ -21,26 +24,57 @@ N_SWEPT = 9
 
 def measure(
     trained: Trained, dataset: Dataset, *, metric: str, device: torch.device
-) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
-    """Returns the operating points of a trained network on validation data, and what its router does.
+) -> tuple[tuple[OperatingPoint | None, ...], dict[str, Any]]:
+    """Returns the operating points of a trained network on validation data, and what its record should have.
 
-    The first point is the network as its recipe sets it. A static network has no other and no router; a routed
-    one is swept over its threshold.
+    The first point is the network as its recipe sets it. A routed network is swept over its threshold, one with an
+    equilibrium over the cap and the tolerance of its solver (None where accuracy does not hold); any other has no
+    more points. The record has `routing` and `equilibrium`, what router and solvers do.
+
+    Raises:
+        NonFiniteError: The solver of an equilibrium diverged.
     """
     network = trained.network
     few = dataset.val.batch(torch.arange(min(_MEMORY_ROWS, len(dataset.val))), names=network.stream_names).to(device)
     one = dataset.val.batch(torch.arange(1), names=network.stream_names).to(device)
+    record: dict[str, Any] = {}
+    equilibria = record_equilibria(network, dataset, device=device)
+    if equilibria:
+        record["equilibrium"] = {**equilibria, "backward_converged": trained.backward_converged}
     latency = measure_latency(network, one)
     point = OperatingPoint(
         metric=trained.chosen.val_metric,
-        macs=expected_macs(network, dataset),
+        macs=round(measured_macs(network, dataset.val, dataset, device=device)),
         params=count_parameters(network),
         latency_s=latency.median_s,
         latency_iqr_s=latency.iqr_s,
         peak_bytes=round(activation_bytes(network, few)),
     )
-    if not isinstance(network, RoutedNetwork):
-        return (point,), {}
+    if isinstance(network, RoutedNetwork):
+        points, record["routing"] = _routed_points(network, dataset, point, one, metric=metric, device=device)
+        return points, record
+    sign = METRICS[metric].sign
+    swept = sweep_equilibria(network, dataset, metric=metric, higher_is_better=sign < 0, device=device)
+    others = [_swept_point(network, point, setting, one) if setting else None for setting in swept]
+    return (point, *others), record
+
+
+def _swept_point(network: Network, point: OperatingPoint, swept: EquilibriumPoint, one: Batch) -> OperatingPoint:
+    with swept.set_on(network):
+        latency = measure_latency(network, one)
+    return replace(
+        point,
+        metric=swept.metric,
+        macs=round(swept.macs),
+        latency_s=latency.median_s,
+        latency_iqr_s=latency.iqr_s,
+        knobs=swept.knobs,
+    )
+
+
+def _routed_points(
+    network: RoutedNetwork, dataset: Dataset, point: OperatingPoint, one: Batch, *, metric: str, device: torch.device
+) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
     table = tabulate_routes(network, dataset.val, dataset, metric=metric, device=device)
     main = table.at(float(network.threshold))
     mixed, _ = random_mix(table, main.macs, seed=0)

@@ -1,6 +1,7 @@
 """What a trained router can do: one pass over a split, then every threshold for the price of a lookup."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 from nasfuse.config.modality import Task
 from nasfuse.cost.closed_form import sample_macs
 from nasfuse.data.dataset import Dataset, Split
+from nasfuse.nn.equilibrium import Solved, equilibrium_layers, listening, saved_macs
 from nasfuse.nn.gate import choose
 from nasfuse.nn.routed import RoutedNetwork
 from nasfuse.train.metrics import score
@@ -52,7 +54,7 @@ class RouteTable:
         names: Of the routes, cheapest first.
         gate: (n, n_routes) logits of the router.
         outputs: (n, n_routes, n_outputs).
-        macs: (n, n_routes) of each sample on each route, router included.
+        macs: (n, n_routes) of each sample on each route, router included; equilibria with the mean steps of the split.
         static_macs: (n, n_routes) of the routes as static networks.
         relative_costs: (n_routes,) from 0 to 1.
         targets: Of the split.
@@ -187,6 +189,13 @@ class RouteTable:
         }
 
 
+def _saved_by_route(network: RoutedNetwork, solves: Sequence[Solved], n_samples: int) -> Tensor:
+    """Returns (n_samples, n_routes): how far the equilibria of each route stay below their caps, in MACs."""
+    layers = [equilibrium_layers(branch) for branch in network.branches]
+    by_route = [[solved for solved in solves if solved.layer in own] for own in layers]
+    return torch.stack([saved_macs(own, n_samples) for own in by_route], dim=1)
+
+
 def _entropy(shares: Tensor) -> Tensor:
     result: Tensor = torch.special.xlogy(shares, shares).sum(dim=-1)
     return 0.0 - result
@@ -197,19 +206,25 @@ def tabulate_routes(
 ) -> RouteTable:
     """Returns every route's outputs on `split`, and the router's logits: one dense pass."""
     network.eval()
-    gates, outputs = [], []
+    gates, outputs, saved = [], [], []
     with torch.inference_mode():
         for rows in torch.split(torch.arange(len(split)), _ROWS):
             batch = split.batch(rows, names=network.stream_names).to(device)
-            everything = network.all_routes(batch.inputs, batch.masks)
+            with listening(equilibrium_layers(network)) as solves:
+                everything = network.all_routes(batch.inputs, batch.masks)
             gates.append(everything.gate.float().cpu())
             outputs.append(everything.outputs.float().cpu())
+            saved.append(_saved_by_route(network, solves, len(rows)))
+    static_saved = torch.cat(saved).mean(dim=0).round().long()
+    routed_saved = static_saved.clone()
+    if network.router.runs_cheap_route:
+        routed_saved[1:] += static_saved[0]
     return RouteTable(
         names=network.route_names,
         gate=torch.cat(gates),
         outputs=torch.cat(outputs),
-        macs=sample_macs(network.route_macs, network, split, dataset),
-        static_macs=sample_macs(network.static_macs, network, split, dataset),
+        macs=sample_macs(network.route_macs, network, split, dataset) - routed_saved,
+        static_macs=sample_macs(network.static_macs, network, split, dataset) - static_saved,
         relative_costs=network.relative_costs.cpu(),
         targets=split.targets,
         metric=metric,

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from nasfuse.nn.equilibrium.solvers import Picard, Solver, solve
-from nasfuse.nn.equilibrium.stopping import Solution, StoppingRule
+from nasfuse.nn.equilibrium.solvers import Map, Picard, Solver, solve
+from nasfuse.nn.equilibrium.stopping import Solution, Status, StoppingRule, relative_residual
 
 #: f(z, rows, *inputs): the map on samples `rows` of the batch (all where rows is None). It may use nothing that wants a
 #: gradient but `inputs`, which are the whole batch's features and parameters.
@@ -47,6 +47,7 @@ def fixed_point(
     solver: Solver,
     rule: StoppingRule,
     gradient: Gradient,
+    on_backward: Callable[[Solution], None] | None = None,
 ) -> tuple[Tensor, Solution]:
     """Returns the fixed points (b, d) of `function`, through which gradients pass, and how each was found.
 
@@ -59,35 +60,53 @@ def fixed_point(
         inputs: Parameters and injected features.
         solver: Of the forward system.
         rule: Ends it.
-        gradient: How gradients are found.
+        gradient: How gradients are found. `unroll` takes every one of `rule.max_steps` plain steps, without solver.
+        on_backward: Called with what the backward solver of `implicit` found.
     """
     tracked = torch.is_grad_enabled() and any(one.requires_grad for one in inputs)
 
     def bound(z: Tensor, rows: Tensor | None) -> Tensor:
         return function(z, rows, *inputs)
 
+    if gradient.kind == "unroll":
+        return _unroll(bound, start, rule)
     found = solve(bound, start, solver=solver, rule=rule)
     if not tracked:
         return found.z, found
-    if gradient.kind == "unroll":
-        z = start
-        for _ in range(rule.max_steps):
-            z = bound(z, None)
-        return z, found
     if gradient.kind == "phantom":
         z = found.z
         for _ in range(gradient.n_steps):
             z = torch.lerp(z, bound(z, None), gradient.damping)
         return z, found
-    return _Implicit.apply(found.z, function, gradient, *inputs), found  # type: ignore[no-untyped-call]
+    return _Implicit.apply(found.z, function, gradient, on_backward, *inputs), found  # type: ignore[no-untyped-call]
+
+
+def _unroll(bound: Map, start: Tensor, rule: StoppingRule) -> tuple[Tensor, Solution]:
+    """Returns the iterate after `rule.max_steps` plain steps, and how far from a fixed point it is."""
+    z, trace = start, []
+    for _ in range(rule.max_steps):
+        before, z = z, bound(z, None)
+        with torch.no_grad():
+            trace.append(relative_residual(before, z))
+    n_steps = torch.full((len(z),), rule.max_steps, device=z.device)
+    status = torch.where(trace[-1] < rule.tolerance, int(Status.CONVERGED), int(Status.OUT_OF_STEPS))
+    status = torch.where(torch.isfinite(trace[-1]), status, int(Status.DIVERGED))
+    return z, Solution(z.detach(), n_steps, trace[-1], status, torch.stack(trace))
 
 
 class _Implicit(torch.autograd.Function):
     """z* as a function of `inputs`; backward solves g = J^T g + v at z* and returns g^T df/d inputs."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, function: Function, gradient: Gradient, *inputs: Tensor) -> Tensor:
-        ctx.function, ctx.gradient = function, gradient
+    def forward(
+        ctx: Any,
+        z: Tensor,
+        function: Function,
+        gradient: Gradient,
+        on_backward: Callable[[Solution], None] | None,
+        *inputs: Tensor,
+    ) -> Tensor:
+        ctx.function, ctx.gradient, ctx.on_backward = function, gradient, on_backward
         ctx.autocast = torch.is_autocast_enabled(z.device.type), torch.get_autocast_dtype(z.device.type)
         output = z.clone()
         ctx.save_for_backward(output, *inputs)
@@ -96,7 +115,7 @@ class _Implicit(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
-        needed = ctx.needs_input_grad[3:]
+        needed = ctx.needs_input_grad[4:]
         options = ctx.gradient
         enabled, dtype = ctx.autocast
         twice = torch.is_grad_enabled()  # someone wants to differentiate this gradient
@@ -118,11 +137,14 @@ class _Implicit(torch.autograd.Function):
                 for one, wanted in zip(inputs, needed, strict=True):
                     one.requires_grad_(wanted)
                 transposed = _Transposed(ctx.function, z.requires_grad_(), inputs, incoming)
-                g = solve(transposed, incoming, solver=options.solver, rule=options.rule).z
+                found = solve(transposed, incoming, solver=options.solver, rule=options.rule)
+                if ctx.on_backward is not None:
+                    ctx.on_backward(found)
+                g = found.z
                 image = transposed.whole
             wanted_inputs = [one for one, wanted in zip(inputs, needed, strict=True) if wanted]
             grads = iter(torch.autograd.grad(image, wanted_inputs, g, create_graph=twice, allow_unused=True))
-        return None, None, None, *[next(grads) if wanted else None for wanted in needed]
+        return None, None, None, None, *[next(grads) if wanted else None for wanted in needed]
 
 
 class _Transposed:

@@ -35,6 +35,10 @@ class Solver(ABC):
     def start(self, z: Tensor) -> Memory:
         """Returns a fresh memory for iterates like z (b, d)."""
 
+    @abstractmethod
+    def macs(self, step: int, width: int) -> int:
+        """Returns the multiply-accumulates of the `step`-th `advance` (from 1) for one sample of `width`."""
+
 
 @dataclass(frozen=True)
 class Picard(Solver):
@@ -45,6 +49,10 @@ class Picard(Solver):
     def start(self, z: Tensor) -> Memory:
         """Returns a memory of nothing."""
         return _PicardMemory(self.damping)
+
+    def macs(self, step: int, width: int) -> int:
+        """Returns 0: a sum of two vectors."""
+        return 0
 
 
 class _PicardMemory(Memory):
@@ -79,6 +87,12 @@ class Anderson(Solver):
     def start(self, z: Tensor) -> Memory:
         """Returns an empty history."""
         return _AndersonMemory(self, z)
+
+    def macs(self, step: int, width: int) -> int:
+        """Returns the products of n residuals with the newest, the mixing, and an LU solve of n^3 / 3 + n^2."""
+        n = min(step, self.memory)
+        mixing = n * width * (1 if self.mixing == 1 else 2)
+        return n * width + mixing + (lu_macs(n) if n > 1 else 0)
 
 
 class _AndersonMemory(Memory):
@@ -141,6 +155,11 @@ class Broyden(Solver):
         """Returns an inverse Jacobian of -I, whose first step is Picard's."""
         return _BroydenMemory(self.memory, z)
 
+    def macs(self, step: int, width: int) -> int:
+        """Returns the products with the rank-one terms: two vectors for the update, one for the step."""
+        before, after = min(max(step - 2, 0), self.memory), min(step - 1, self.memory)
+        return 2 * width * (2 * before + after)
+
 
 class _BroydenMemory(Memory):
     def __init__(self, memory: int, z: Tensor) -> None:
@@ -187,6 +206,19 @@ class _BroydenMemory(Memory):
             self.z, self.residual = self.z[rows], self.residual[rows]
 
 
+def lu_macs(n: int) -> int:
+    """Returns the multiply-accumulates of solving one system of n equations: n^3 / 3 + n^2."""
+    return n**3 // 3 + n**2
+
+
+def solver_macs(solver: Solver, *, width: int, max_steps: int) -> list[int]:
+    """Returns what a solver adds to k evaluations of the map, for k from 0 to `max_steps`, for one sample."""
+    total = [0, 0]
+    for step in range(1, max_steps):
+        total.append(total[-1] + solver.macs(step, width))
+    return total
+
+
 @torch.no_grad()
 def solve(function: Map, start: Tensor, *, solver: Solver, rule: StoppingRule) -> Solution:
     """Returns the fixed points of `function`, each sample solved until it is done.
@@ -231,7 +263,7 @@ def solve(function: Map, start: Tensor, *, solver: Solver, rule: StoppingRule) -
             status[numbers[mask]] = int(code)
         alive = alive & ~(converged | diverged | stalled)
         n_alive = int(alive.sum())
-        if n_alive == 0:
+        if n_alive == 0 or step + 1 == rule.max_steps:
             break
         z = memory.advance(z, fz)
         if n_alive <= (1 - _COMPACT_FROM) * len(alive):

@@ -82,3 +82,9 @@ def norms(values: Tensor) -> Tensor:
     dtype = torch.promote_types(flat.dtype, torch.float32)
     result: Tensor = torch.linalg.vector_norm(flat, dim=1, dtype=dtype)
     return result
+
+
+def relative_residual(z: Tensor, fz: Tensor) -> Tensor:
+    """Returns the (b,) |f(z) - z| / |f(z)|, in float32 or better."""
+    size = norms(fz)
+    return norms(fz - z) / size.clamp_min(torch.finfo(size.dtype).tiny)

@@ -6,6 +6,7 @@ from nasfuse.nn.fusion.base import Fusion, VectorFusion
 from nasfuse.nn.fusion.bottleneck import Bottleneck
 from nasfuse.nn.fusion.concat import Concat
 from nasfuse.nn.fusion.cross_attention import CrossAttention
+from nasfuse.nn.fusion.equilibrium import Equilibrium
 from nasfuse.nn.fusion.gated import Gated
 from nasfuse.nn.fusion.joint_tokens import JointTokens
 from nasfuse.nn.fusion.low_rank import LowRank
@@ -17,6 +18,7 @@ FUSIONS: dict[str, Callable[..., Fusion]] = {
     "sum": Sum,
     "gated": Gated,
     "low_rank": LowRank,
+    "equilibrium": Equilibrium,
     "bottleneck": Bottleneck,
     "cross_attention": CrossAttention,
     "joint_tokens": JointTokens,

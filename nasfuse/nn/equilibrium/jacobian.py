@@ -1,0 +1,42 @@
+"""The Jacobian of a cell at its fixed point: a penalty for training, its spectral radius for the record."""
+
+import torch
+from torch import Tensor
+
+from nasfuse.nn.equilibrium.layer import Solved
+
+
+def jacobian_penalty(solved: Solved) -> Tensor:
+    """Returns Hutchinson's estimate of mean ||df/dz||_F^2 / width, with a graph: one Gaussian probe per sample.
+
+    Jacobian regularisation (Bai et al., 2021), divided by the width, so that a weight means the same at every one:
+    for f(z) = M z it is ||M||_F^2 / d. The fixed point itself is taken as given.
+    """
+    z = solved.solution.z.detach().requires_grad_()
+    with torch.enable_grad():
+        image = solved.cell.step(z, None, *solved.inputs)
+        probe = torch.randn_like(image)
+        (product,) = torch.autograd.grad(image, z, probe, create_graph=True)
+    return product.square().sum(dim=1).mean() / z.shape[1]
+
+
+def spectral_radius(solved: Solved, *, n_rows: int | None = None, n_iterations: int = 40) -> Tensor:
+    """Returns (n_rows,): about the largest |eigenvalue| of df/dz at each of the first fixed points.
+
+    By the power method: the geometric mean of the growth over the second half of the iterations, which also settles
+    where the largest eigenvalues are a complex pair.
+    """
+    rows = torch.arange(len(solved.solution.z), device=solved.solution.z.device)[:n_rows]
+    z = solved.solution.z.detach()[rows].requires_grad_()
+    with torch.enable_grad():
+        image = solved.cell.step(z, rows, *[one.detach() for one in solved.inputs])
+    generator = torch.Generator().manual_seed(0)
+    vector = torch.randn(z.shape, generator=generator, dtype=torch.float64).to(z)
+    growth = z.new_zeros(len(z))
+    tiny = torch.finfo(z.dtype).tiny
+    for iteration in range(n_iterations):
+        vector = vector / torch.linalg.vector_norm(vector, dim=1, keepdim=True).clamp_min(tiny)
+        (vector,) = torch.autograd.grad(image, z, vector, retain_graph=True)
+        if iteration >= n_iterations // 2:
+            growth += torch.linalg.vector_norm(vector, dim=1).clamp_min(tiny).log()
+    return (growth / (n_iterations - n_iterations // 2)).exp()

@@ -1,0 +1,208 @@
+"""Deep equilibrium fusion as a layer: features in, the fused fixed point out, and how it was found to whoever asks."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from nasfuse.errors import InvalidInputError, NonFiniteError
+from nasfuse.nn.equilibrium.cells import Cell, CoupledCell, FuseCell, Gate, ModalityCell, bound_spectra
+from nasfuse.nn.equilibrium.implicit import Gradient, fixed_point
+from nasfuse.nn.equilibrium.solvers import Solver, solver_macs
+from nasfuse.nn.equilibrium.stopping import Solution, StoppingRule
+
+
+@dataclass(frozen=True)
+class Solved:
+    """One solve: what was found, and the map with all that it was given, for whoever looks at its Jacobian.
+
+    Attributes:
+        layer: That solved.
+        number: Of the solve within the layer's call: one per modality and the fusion's, or one in all.
+        name: Of what was solved: `modality 0`, ..., `fused`, or `joint`.
+        cell: Its map is `cell.step`.
+        inputs: What `cell.step` was given beside the state.
+        solution: Of the forward pass.
+        backward: Of the backward passes so far; empty where gradients are not implicit.
+    """
+
+    layer: "EquilibriumLayer"
+    number: int
+    name: str
+    cell: Cell
+    inputs: tuple[Tensor, ...]
+    solution: Solution
+    backward: list[Solution] = field(default_factory=list)
+
+
+class EquilibriumLayer(nn.Module):
+    """Fuses N features of one width into the fixed point of a cell (DEQ fusion, Ni et al., 2023).
+
+    The states start at the injected features, z_i = x_i and z_f = x_f = sum_i w_i x_i + w_0, or at zero as in the
+    released code; a fixed point that is unique does not depend on it, the number of steps does.
+
+    Attributes:
+        width: Of the features and of what comes out.
+        n_modalities: N.
+        solver: Of every fixed point.
+        gradient: How gradients pass them; `unroll` makes the layer a weight-tied network of `rule.max_steps` steps.
+        rule: Ends a solve in training mode.
+        inference_rule: Ends it in inference mode; may be changed after training.
+        listener: Called with every solve, see `listening`.
+    """
+
+    def __init__(
+        self,
+        n_modalities: int,
+        width: int,
+        *,
+        coupled: bool,
+        gate: Gate,
+        start: Literal["inputs", "zero"],
+        solver: Solver,
+        gradient: Gradient,
+        rule: StoppingRule,
+        spectral_bound: float | None,
+    ) -> None:
+        """Builds the cells.
+
+        Raises:
+            InvalidInputError: There is nothing to fuse, or no width.
+        """
+        super().__init__()
+        if n_modalities < 1 or width < 1:
+            raise InvalidInputError(
+                f"equilibrium fusion needs at least one modality and a width of at least 1, got {n_modalities} and "
+                f"{width}; give it features"
+            )
+        self.width, self.n_modalities, self.coupled, self.start = width, n_modalities, coupled, start
+        self.solver, self.gradient, self.rule, self.inference_rule = solver, gradient, rule, rule
+        self.weights, self.offset = nn.Parameter(torch.ones(n_modalities)), nn.Parameter(torch.zeros(()))
+        cells: list[Cell]
+        if coupled:
+            cells = [CoupledCell(n_modalities, width, gate=gate)]
+            self._names = ["joint"]
+        else:
+            cells = [*(ModalityCell(width) for _ in range(n_modalities)), FuseCell(n_modalities, width, gate=gate)]
+            self._names = [*(f"modality {number}" for number in range(n_modalities)), "fused"]
+        self.cells = nn.ModuleList(cells)
+        if spectral_bound is not None:
+            bound_spectra(self.cells, spectral_bound)
+        self.listener: Callable[[Solved], None] | None = None
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Returns the fused (b, width), in float32 or better, for N features (b, width).
+
+        Raises:
+            InvalidInputError: Another number of features than N, or of another width.
+            NonFiniteError: A feature is NaN or infinite.
+        """
+        self._check(features)
+        with torch.autocast(features[0].device.type, enabled=False):  # bfloat16 has no residual below 1e-3
+            xs = [x.to(torch.promote_types(x.dtype, torch.float32)) for x in features]
+            fused = sum((weight * x for weight, x in zip(self.weights, xs, strict=True)), start=self.offset)
+            assert isinstance(fused, Tensor)
+            self._check_finite(fused, xs)
+            if self.coupled:
+                joint = self._solve(0, xs, fused, start=torch.cat([*xs, fused], dim=1))
+                return joint[:, -self.width :]
+            found = [self._solve(number, [x], fused, start=x) for number, x in enumerate(xs)]
+            return self._solve(self.n_modalities, found, fused, start=fused)
+
+    def _solve(self, number: int, features: Sequence[Tensor], fused: Tensor, *, start: Tensor) -> Tensor:
+        cell = self._cells()[number]
+        inputs = cell.inputs(features, fused)
+        backward: list[Solution] = []
+        first = torch.zeros_like(start) if self.start == "zero" else start
+        if self.gradient.kind != "unroll":
+            first = first.detach()
+        z, solution = fixed_point(
+            cell.step,
+            first,
+            inputs,
+            solver=self.solver,
+            rule=self.rule if self.training else self.inference_rule,
+            gradient=self.gradient,
+            on_backward=backward.append if self.listener is not None else None,
+        )
+        if self.listener is not None:
+            self.listener(Solved(self, number, self._names[number], cell, inputs, solution, backward))
+        return z
+
+    def _check(self, features: Sequence[Tensor]) -> None:
+        if len(features) != self.n_modalities:
+            raise InvalidInputError(
+                f"equilibrium fusion of {self.n_modalities} modalities got {len(features)} features; give one for each"
+            )
+        for number, x in enumerate(features):
+            if x.shape != (len(features[0]), self.width):
+                raise InvalidInputError(
+                    f"equilibrium fusion of width {self.width} got features {tuple(x.shape)} for modality {number} of "
+                    f"a batch of {len(features[0])}; project them to (batch, {self.width})"
+                )
+
+    def _check_finite(self, fused: Tensor, xs: Sequence[Tensor]) -> None:
+        if bool(torch.isfinite(fused).all()):
+            return
+        for number, x in enumerate(xs):
+            if not bool(torch.isfinite(x).all()):
+                raise NonFiniteError(
+                    f"the features of modality {number} have values that are NaN or infinite, so there is nothing to "
+                    "solve; check the data, or lower training.lr"
+                )
+        raise NonFiniteError("the weights of the injected features are not finite; lower training.lr")
+
+    def macs(self, max_steps: int | None = None) -> int:
+        """Returns the multiply-accumulates for one sample that needs `max_steps` (those of inference) everywhere."""
+        most = self.inference_rule.max_steps if max_steps is None else max_steps
+        return sum(int(self.solve_macs(number, most)[most]) for number in range(len(self.cells)))
+
+    def solve_macs(self, number: int, max_steps: int) -> Tensor:
+        """Returns (max_steps + 1,) int64: the multiply-accumulates of solve `number` of a call, by its steps."""
+        cell = self._cells()[number]
+        overhead = [0] * (max_steps + 1)
+        if self.gradient.kind != "unroll":
+            overhead = solver_macs(self.solver, width=cell.width, max_steps=max_steps)
+        per_step = torch.arange(max_steps + 1) * cell.macs_per_step
+        return per_step + torch.tensor(overhead) + cell.macs_once
+
+    def macs_per_step(self) -> int:
+        """Returns the multiply-accumulates of one step of every solve, solver not counted in."""
+        return sum(cell.macs_per_step for cell in self._cells())
+
+    def _cells(self) -> list[Cell]:
+        return list(self.cells)  # type: ignore[arg-type]
+
+
+def equilibrium_layers(network: nn.Module) -> list[EquilibriumLayer]:
+    """Returns the equilibrium layers of `network`."""
+    return [module for module in network.modules() if isinstance(module, EquilibriumLayer)]
+
+
+@contextmanager
+def listening(layers: Sequence[EquilibriumLayer]) -> Iterator[list[Solved]]:
+    """Gives a list that every solve of `layers` is added to while the block runs."""
+    heard: list[Solved] = []
+    for layer in layers:
+        layer.listener = heard.append
+    try:
+        yield heard
+    finally:
+        for layer in layers:
+            layer.listener = None
+
+
+def saved_macs(solves: Sequence[Solved], n_samples: int) -> Tensor:
+    """Returns (n_samples,) the multiply-accumulates that solves of one batch stayed below their caps.
+
+    Where a sample has several tokens, each sample gets the mean.
+    """
+    total = torch.zeros(n_samples, dtype=torch.float64)
+    for solved in solves:
+        by_steps = solved.layer.solve_macs(solved.number, solved.layer.inference_rule.max_steps)
+        saved = (by_steps[-1] - by_steps[solved.solution.n_steps.cpu()]).double()
+        total += saved if len(saved) == n_samples else saved.sum() / n_samples
+    return total

@@ -1,0 +1,223 @@
+"""Training and judging networks with an equilibrium: the Jacobian term, solves by status, MACs by steps, the sweep."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nasfuse.config.equilibrium import EquilibriumConfig
+from nasfuse.cost.closed_form import expected_macs
+from nasfuse.data.dataset import Dataset, Split
+from nasfuse.errors import NonFiniteError
+from nasfuse.nn.equilibrium import (
+    EquilibriumLayer,
+    Solved,
+    Status,
+    StoppingRule,
+    equilibrium_layers,
+    jacobian_penalty,
+    listening,
+    saved_macs,
+    spectral_radius,
+)
+from nasfuse.nn.network import Network
+from nasfuse.train.evaluate import evaluate
+
+#: Samples whose Jacobian is looked at for the record.
+_RADIUS_ROWS = 64
+
+#: Caps that a trained network is swept down to, as shares of the cap it was trained with.
+_CAPS = (0.75, 0.5, 0.25)
+
+#: Tolerances that it is swept up to, over the one it was trained with.
+_TOLERANCES = (10.0, 100.0)
+
+#: Relative loss of the metric up to which accuracy is said to hold.
+_HOLDS = 0.01
+
+
+class EquilibriumTerm:
+    """What equilibria add to the loss, and how often their backward systems were solved."""
+
+    def __init__(self, network: Network, config: EquilibriumConfig | None) -> None:
+        """Looks for the equilibrium layers of `network`; without any, the term is zero."""
+        self._layers = equilibrium_layers(network)
+        self._config = config or EquilibriumConfig()
+        self._solves: list[Solved] = []
+        self._converged, self._total = 0, 0
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Remembers the solves of the block, for the term and for `note_backward`."""
+        self._solves = []
+        if not self._layers:
+            yield
+            return
+        with listening(self._layers) as self._solves:
+            yield
+
+    def value(self) -> Tensor | float:
+        """Returns the Jacobian term of the solves that were heard; 0 in steps that leave it out."""
+        config = self._config
+        if not self._solves or config.jacobian_weight == 0:
+            return 0.0
+        if config.jacobian_frequency < 1 and float(torch.rand(())) >= config.jacobian_frequency:
+            return 0.0
+        penalties = [jacobian_penalty(solved) for solved in self._solves]
+        return config.jacobian_weight * torch.stack(penalties).sum()
+
+    def note_backward(self) -> None:
+        """Counts how the backward systems of the heard solves ended, after the backward pass."""
+        for solved in self._solves:
+            for solution in solved.backward:
+                self._converged += int((solution.status == Status.CONVERGED).sum())
+                self._total += len(solution.status)
+        self._solves = []
+
+    def start_epoch(self) -> None:
+        """Forgets what was counted."""
+        self._converged, self._total = 0, 0
+
+    @property
+    def backward_converged(self) -> float | None:
+        """Share of the backward systems solved since `start_epoch`; None where there was none."""
+        return self._converged / self._total if self._total else None
+
+
+def measured_macs(network: Network, split: Split, dataset: Dataset, *, device: torch.device) -> float:
+    """Returns expected multiply-accumulates per sample, equilibria with the steps that samples of `split` take."""
+    macs = float(expected_macs(network, dataset))
+    if not equilibrium_layers(network):
+        return macs
+    return macs - float(torch.cat([saved for _, saved in _passes(network, split, device)]).mean())
+
+
+@dataclass(frozen=True)
+class EquilibriumPoint:
+    """One setting of the inference-time knobs of a trained network.
+
+    Attributes:
+        metric: On validation data.
+        macs: Mean per sample, at the steps that were taken.
+        knobs: The setting.
+    """
+
+    metric: float
+    macs: float
+    knobs: dict[str, Any]
+
+    @contextmanager
+    def set_on(self, network: Network) -> Iterator[None]:
+        """Gives the equilibria of `network` this setting while the block runs."""
+        with _knobs(equilibrium_layers(network), self.knobs):
+            yield
+
+
+def sweep_equilibria(
+    network: Network, dataset: Dataset, *, metric: str, higher_is_better: bool, device: torch.device
+) -> list[EquilibriumPoint | None]:
+    """Returns the network at lower caps and looser tolerances; None where accuracy does not hold.
+
+    A network cut short of the depth it was trained for is often worth nothing, and one trained at that depth is a
+    better use of its cost: settings that lose more than 1 % of the metric are no operating points.
+    """
+    layers = equilibrium_layers(network)
+    settings = _settings(layers)
+    if not settings:
+        return []
+    reference, _ = evaluate(network, dataset.val, metric=metric, task=dataset.task, device=device)
+    points: list[EquilibriumPoint | None] = []
+    for knobs in settings:
+        with _knobs(layers, knobs):
+            value, _ = evaluate(network, dataset.val, metric=metric, task=dataset.task, device=device)
+            macs = measured_macs(network, dataset.val, dataset, device=device)
+        loss = (reference - value) * (1 if higher_is_better else -1)
+        holds = math.isfinite(value) and loss <= _HOLDS * abs(reference)
+        points.append(EquilibriumPoint(value, macs, knobs) if holds else None)
+    return points
+
+
+@contextmanager
+def _knobs(layers: Sequence[EquilibriumLayer], knobs: dict[str, Any]) -> Iterator[None]:
+    before = [layer.inference_rule for layer in layers]
+    try:
+        for layer, rule in zip(layers, before, strict=True):
+            layer.inference_rule = _changed(rule, **knobs)
+        yield
+    finally:
+        for layer, rule in zip(layers, before, strict=True):
+            layer.inference_rule = rule
+
+
+def _settings(layers: Sequence[EquilibriumLayer]) -> list[dict[str, Any]]:
+    """Returns the settings below the trained one; the same for every training of a recipe. A tied network has none."""
+    if not layers or all(layer.gradient.kind == "unroll" for layer in layers):
+        return []
+    cap = max(layer.inference_rule.max_steps for layer in layers)
+    tolerance = max(layer.inference_rule.tolerance for layer in layers)
+    caps = sorted({max(round(share * cap), 1) for share in _CAPS} - {cap}, reverse=True)
+    tolerances = [min(factor * tolerance, 0.5) for factor in _TOLERANCES]
+    return [{"max_steps": value} for value in caps] + [{"tolerance": value} for value in tolerances]
+
+
+def _changed(rule: StoppingRule, max_steps: int | None = None, tolerance: float | None = None) -> StoppingRule:
+    return StoppingRule(max(tolerance or 0.0, rule.tolerance), min(max_steps or rule.max_steps, rule.max_steps))
+
+
+def record_equilibria(network: Network, dataset: Dataset, *, device: torch.device) -> dict[str, Any]:
+    """Returns how the solves of a trained network end on validation data; empty where it has none.
+
+    Per solve: share of samples (tokens) by status, mean and largest steps, median residual, and the mean and largest
+    spectral radius of the cell's Jacobian at up to 64 of its fixed points. `worst_macs` is at the caps.
+
+    Raises:
+        NonFiniteError: A solve diverged; what came out is no answer.
+    """
+    if not equilibrium_layers(network):
+        return {}
+    statuses: dict[str, list[Tensor]] = defaultdict(list)
+    steps: dict[str, list[Tensor]] = defaultdict(list)
+    residuals: dict[str, list[Tensor]] = defaultdict(list)
+    radii: dict[str, Tensor] = {}
+    for solves, _ in _passes(network, dataset.val, device):
+        for position, solved in enumerate(solves):
+            name = solved.name if len(solves) == len({one.name for one in solves}) else f"{solved.name} ({position})"
+            statuses[name].append(solved.solution.status.cpu())
+            steps[name].append(solved.solution.n_steps.cpu())
+            residuals[name].append(solved.solution.residual.cpu())
+            if name not in radii:
+                radii[name] = spectral_radius(solved, n_rows=_RADIUS_ROWS).cpu()
+    record = {}
+    for name in statuses:
+        status, taken = torch.cat(statuses[name]), torch.cat(steps[name])
+        shares = {one.name.lower(): round(float((status == one).double().mean()), 4) for one in Status}
+        if shares["diverged"] > 0:
+            raise NonFiniteError(
+                f"the solver of {name} {Status.DIVERGED.advice}: {shares['diverged']:.1%} of the validation samples"
+            )
+        record[name] = {
+            **shares,
+            "mean_steps": round(float(taken.double().mean()), 3),
+            "max_steps": int(taken.max()),
+            "median_residual": float(torch.cat(residuals[name]).median()),
+            "spectral_radius": round(float(radii[name].mean()), 4),
+            "largest_spectral_radius": round(float(radii[name].max()), 4),
+        }
+    per_step = sum(layer.macs_per_step() for layer in equilibrium_layers(network))
+    return {"solves": record, "worst_macs": expected_macs(network, dataset), "macs_per_step": per_step}
+
+
+def _passes(network: nn.Module, split: Split, device: torch.device) -> Iterator[tuple[list[Solved], Tensor]]:
+    """Yields the solves of each batch of `split` in inference mode, and (b,) what they stayed below their caps."""
+    network.eval()
+    assert isinstance(network, Network)
+    for rows in torch.split(torch.arange(len(split)), 512):
+        batch = split.batch(rows, names=network.stream_names).to(device)
+        with torch.no_grad(), listening(equilibrium_layers(network)) as solves:
+            network(batch.inputs, batch.masks)
+        yield solves, saved_macs(solves, len(rows))
