@@ -34,13 +34,15 @@ class Cell(nn.Module, ABC):
 
     Attributes:
         width: Features of the state.
-        macs_per_step: Multiply-accumulates of `step` for one sample.
-        macs_once: Of `inputs`, once per solve and sample.
+        macs_per_step: Multiply-accumulates of `step` for one state.
+        macs_once: Of `inputs`, once per solve and state.
+        n_states: States of one sample; those of a batch lie end to end, all first states first.
     """
 
     width: int
     macs_per_step: int
     macs_once: int
+    n_states: int = 1
 
     @abstractmethod
     def inputs(self, features: Sequence[Tensor], fused: Tensor) -> tuple[Tensor, ...]:
@@ -53,27 +55,43 @@ class Cell(nn.Module, ABC):
 
     @abstractmethod
     def step(self, z: Tensor, rows: Tensor | None, *inputs: Tensor) -> Tensor:
-        """Returns f(z) (k, width) for the samples `rows` (k,), all of them where None."""
+        """Returns f(z) (k, width) for the states `rows` (k,), in ascending order; all of them where None."""
 
 
 class ModalityCell(Cell):
-    """z -> GN(ReLU(u + z)), u = GN(B h + b + x), h = ReLU(GN(A z + a)). Of one modality; 2 d^2 per step."""
+    """z_i -> GN(ReLU(u + z_i)), u = GN(B_i h + b_i + x_i), h = ReLU(GN(A_i z_i + a_i)). 2 d^2 per step.
 
-    def __init__(self, width: int) -> None:
-        """Builds the cell for features of `width`."""
+    All modalities are one batch, laid end to end, each with its own parameters: no state reads another one.
+    """
+
+    def __init__(self, n_modalities: int, width: int) -> None:
+        """Builds the cell for `n_modalities` features of `width`."""
         super().__init__()
-        self.width, self.macs_per_step, self.macs_once = width, 2 * width**2, 0
-        self.block = _Block(width)
+        self.width, self.macs_per_step, self.macs_once, self.n_states = width, 2 * width**2, 0, n_modalities
+        self.blocks = nn.ModuleList(_Block(width) for _ in range(n_modalities))
 
     def inputs(self, features: Sequence[Tensor], fused: Tensor) -> tuple[Tensor, ...]:
-        """Returns the features of the one modality and the parameters, see `Cell.inputs`."""
-        (x,) = features
-        return (x, *self.block.weights())
+        """Returns all features end to end (N b, d) and the parameters, see `Cell.inputs`."""
+        blocks: list[_Block] = list(self.blocks)  # type: ignore[arg-type]
+        return (torch.cat(list(features)), *(weight for block in blocks for weight in block.weights()))
 
     def step(self, z: Tensor, rows: Tensor | None, *inputs: Tensor) -> Tensor:
-        """Returns f(z) (k, d), see `Cell.step`."""
+        """Returns f(z) (k, d), see `Cell.step`; `rows` count through the modalities."""
         x, *weights = inputs
-        return _block(z, z, _at(x, rows), weights)
+        n_samples, size = len(x) // self.n_states, len(weights) // self.n_states
+        if rows is None:
+            counts = [n_samples] * self.n_states
+        else:
+            ends = torch.arange(1, self.n_states + 1, device=rows.device) * n_samples
+            ends = torch.searchsorted(rows, ends)
+            counts = torch.diff(ends, prepend=ends.new_zeros(1)).tolist()
+        parts = zip(torch.split(z, counts), torch.split(_at(x, rows), counts), strict=True)
+        new = [
+            _block(state, state, own, weights[size * number : size * (number + 1)])
+            for number, (state, own) in enumerate(parts)
+            if len(state)
+        ]
+        return torch.cat(new)
 
 
 class FuseCell(Cell):
@@ -170,15 +188,22 @@ class _Block(nn.Module):
 
 def _block(z: Tensor, read: Tensor, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
     a, a_bias, b, b_bias, *norms = weights
-    groups = n_groups(z.shape[1])
-    h = F.relu(F.group_norm(F.linear(read, a, a_bias), groups, norms[0], norms[1]))
-    u = F.group_norm(F.linear(h, b, b_bias) + x, groups, norms[2], norms[3])
-    return F.group_norm(F.relu(u + z), groups, norms[4], norms[5])
+    h = _norm(F.linear(read, a, a_bias), norms[0], norms[1]).relu_()
+    u = _norm(F.linear(h, b, b_bias).add_(x), norms[2], norms[3])
+    return _norm((u + z).relu_(), norms[4], norms[5])
 
 
 def _combine(purified: Tensor, fused: Tensor, weights: Sequence[Tensor]) -> Tensor:
     f, e, scale, shift = weights
-    return F.group_norm(F.relu(F.linear(purified, f, e) + fused), n_groups(fused.shape[1]), scale, shift)
+    return _norm(F.linear(purified, f, e).add_(fused).relu_(), scale, shift)
+
+
+def _norm(values: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Returns the group norm of (b, d); as a layer norm of its groups it takes half the time on CPUs, and less."""
+    groups = n_groups(values.shape[1])
+    size = values.shape[1] // groups
+    normalised = F.layer_norm(values.view(len(values), groups, size), (size,))
+    return torch.addcmul(shift, normalised.view_as(values), scale)
 
 
 def _at(values: Tensor, rows: Tensor | None) -> Tensor:

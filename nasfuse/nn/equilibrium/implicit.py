@@ -15,6 +15,9 @@ from nasfuse.nn.equilibrium.stopping import Solution, Status, StoppingRule, rela
 Function = Callable[..., Tensor]
 
 
+#: Of the backward system, whose graph is made anew for the samples that are left.
+_COMPACT_FROM = 0.5
+
 Kind = Literal["implicit", "phantom", "unroll"]
 
 
@@ -137,7 +140,9 @@ class _Implicit(torch.autograd.Function):
                 for one, wanted in zip(inputs, needed, strict=True):
                     one.requires_grad_(wanted)
                 transposed = _Transposed(ctx.function, z.requires_grad_(), inputs, incoming)
-                found = solve(transposed, incoming, solver=options.solver, rule=options.rule)
+                found = solve(
+                    transposed, incoming, solver=options.solver, rule=options.rule, compact_from=_COMPACT_FROM
+                )
                 if ctx.on_backward is not None:
                     ctx.on_backward(found)
                 g = found.z

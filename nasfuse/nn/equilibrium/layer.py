@@ -21,8 +21,8 @@ class Solved:
 
     Attributes:
         layer: That solved.
-        number: Of the solve within the layer's call: one per modality and the fusion's, or one in all.
-        name: Of what was solved: `modality 0`, ..., `fused`, or `joint`.
+        number: Of the solve within the layer's call: the modalities' and the fusion's, or one in all.
+        name: Of what was solved: `modalities`, one state each, then `fused`; or `joint`.
         cell: Its map is `cell.step`.
         inputs: What `cell.step` was given beside the state.
         solution: Of the forward pass.
@@ -86,8 +86,8 @@ class EquilibriumLayer(nn.Module):
             cells = [CoupledCell(n_modalities, width, gate=gate)]
             self._names = ["joint"]
         else:
-            cells = [*(ModalityCell(width) for _ in range(n_modalities)), FuseCell(n_modalities, width, gate=gate)]
-            self._names = [*(f"modality {number}" for number in range(n_modalities)), "fused"]
+            cells = [ModalityCell(n_modalities, width), FuseCell(n_modalities, width, gate=gate)]
+            self._names = ["modalities", "fused"]
         self.cells = nn.ModuleList(cells)
         if spectral_bound is not None:
             bound_spectra(self.cells, spectral_bound)
@@ -109,8 +109,8 @@ class EquilibriumLayer(nn.Module):
             if self.coupled:
                 joint = self._solve(0, xs, fused, start=torch.cat([*xs, fused], dim=1))
                 return joint[:, -self.width :]
-            found = [self._solve(number, [x], fused, start=x) for number, x in enumerate(xs)]
-            return self._solve(self.n_modalities, found, fused, start=fused)
+            found = self._solve(0, xs, fused, start=torch.cat(xs)).view(self.n_modalities, *fused.shape)
+            return self._solve(1, list(found), fused, start=fused)
 
     def _solve(self, number: int, features: Sequence[Tensor], fused: Tensor, *, start: Tensor) -> Tensor:
         cell = self._cells()[number]
@@ -158,10 +158,11 @@ class EquilibriumLayer(nn.Module):
     def macs(self, max_steps: int | None = None) -> int:
         """Returns the multiply-accumulates for one sample that needs `max_steps` (those of inference) everywhere."""
         most = self.inference_rule.max_steps if max_steps is None else max_steps
-        return sum(int(self.solve_macs(number, most)[most]) for number in range(len(self.cells)))
+        cells = enumerate(self._cells())
+        return sum(cell.n_states * int(self.solve_macs(number, most)[most]) for number, cell in cells)
 
     def solve_macs(self, number: int, max_steps: int) -> Tensor:
-        """Returns (max_steps + 1,) int64: the multiply-accumulates of solve `number` of a call, by its steps."""
+        """Returns (max_steps + 1,) int64: the multiply-accumulates of one state of solve `number`, by its steps."""
         cell = self._cells()[number]
         overhead = [0] * (max_steps + 1)
         if self.gradient.kind != "unroll":
@@ -171,7 +172,7 @@ class EquilibriumLayer(nn.Module):
 
     def macs_per_step(self) -> int:
         """Returns the multiply-accumulates of one step of every solve, solver not counted in."""
-        return sum(cell.macs_per_step for cell in self._cells())
+        return sum(cell.n_states * cell.macs_per_step for cell in self._cells())
 
     def _cells(self) -> list[Cell]:
         return list(self.cells)  # type: ignore[arg-type]
@@ -204,5 +205,6 @@ def saved_macs(solves: Sequence[Solved], n_samples: int) -> Tensor:
     for solved in solves:
         by_steps = solved.layer.solve_macs(solved.number, solved.layer.inference_rule.max_steps)
         saved = (by_steps[-1] - by_steps[solved.solution.n_steps.cpu()]).double()
-        total += saved if len(saved) == n_samples else saved.sum() / n_samples
+        whole = len(saved) == solved.cell.n_states * n_samples
+        total += saved.view(-1, n_samples).sum(dim=0) if whole else saved.sum() / n_samples
     return total

@@ -1,7 +1,7 @@
 """Fixed-point solvers: how the next iterate is made. Stopping and gradients are modules of their own."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,16 +12,12 @@ from nasfuse.nn.equilibrium.stopping import Solution, Status, StoppingRule, norm
 #: f(z, rows): the map on samples `rows` of the batch, on all of them where rows is None.
 Map = Callable[[Tensor, Tensor | None], Tensor]
 
-#: Finished samples leave the batch once they are this share of it: moving the rest costs about one step.
-_COMPACT_FROM = 0.25
-
-
 class Memory(ABC):
     """What a solver remembers of one solve."""
 
     @abstractmethod
-    def advance(self, z: Tensor, fz: Tensor) -> Tensor:
-        """Returns the next iterates for iterates z (b, d) and f(z)."""
+    def advance(self, fz: Tensor, change: Tensor) -> Tensor:
+        """Returns the next iterates, for f(z) and f(z) - z (b, d); the memory may keep or overwrite `change`."""
 
     @abstractmethod
     def keep(self, rows: Tensor) -> None:
@@ -59,8 +55,8 @@ class _PicardMemory(Memory):
     def __init__(self, damping: float) -> None:
         self.damping = damping
 
-    def advance(self, z: Tensor, fz: Tensor) -> Tensor:
-        return fz if self.damping == 1 else z + self.damping * (fz - z)
+    def advance(self, fz: Tensor, change: Tensor) -> Tensor:
+        return fz if self.damping == 1 else torch.sub(fz, change, alpha=1 - self.damping, out=change)
 
     def keep(self, rows: Tensor) -> None:
         pass
@@ -96,53 +92,68 @@ class Anderson(Solver):
 
 
 class _AndersonMemory(Memory):
+    """Large tensors are written over rather than made anew: on a CPU, fresh pages cost more than the arithmetic."""
+
     def __init__(self, options: Anderson, z: Tensor) -> None:
         self.options = options
-        size = (len(z), options.memory, z.shape[1])
-        self.iterates = z.new_zeros(size) if options.mixing != 1 else None
-        self.images = z.new_zeros(size)
-        self.residuals = z.new_zeros(size)
+        self.images: list[Tensor] = []
+        self.changes: list[Tensor] = []
         self.gram = z.new_zeros(len(z), options.memory, options.memory)
+        self.identity = torch.eye(options.memory, dtype=z.dtype, device=z.device)
+        self.scratch = torch.empty_like(z)
         self.count = 0
 
-    def advance(self, z: Tensor, fz: Tensor) -> Tensor:
+    def advance(self, fz: Tensor, change: Tensor) -> Tensor:
         slot = self.count % self.options.memory
         self.count += 1
-        n = min(self.count, self.options.memory)
-        if self.iterates is not None:
-            self.iterates[:, slot] = z
-        self.images[:, slot] = fz
-        self.residuals[:, slot] = fz - z
-        products = torch.bmm(self.residuals[:, :n], self.residuals[:, slot, :, None])[:, :, 0]
+        _put(self.images, slot, fz)
+        room = _put(self.changes, slot, change)
+        n = len(self.changes)
+        products = _products(self.changes, change, self.scratch)
         self.gram[:, :n, slot] = products
         self.gram[:, slot, :n] = products
-        if n == 1:
-            weights = torch.ones_like(products)
-        else:
-            weights = self._weights(n, slot)
-        mixed = torch.bmm(weights[:, None], self.images[:, :n])[:, 0]
-        if self.iterates is None:
-            return mixed
-        before = torch.bmm(weights[:, None], self.iterates[:, :n])[:, 0]
-        return torch.lerp(before, mixed, self.options.mixing)
+        weights = torch.ones_like(products) if n == 1 else self._weights(n, slot)
+        mixed = _combine(weights, self.images, out=room)
+        if self.options.mixing < 1:
+            mixed.sub_(_combine(weights, self.changes, out=self.scratch), alpha=1 - self.options.mixing)
+        return mixed
 
     def _weights(self, n: int, slot: int) -> Tensor:
         gram = self.gram[:, :n, :n]
         scale = gram.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
         system = gram / scale.clamp_min(torch.finfo(gram.dtype).tiny)
-        system = system + self.options.regularisation * torch.eye(n, dtype=gram.dtype, device=gram.device)
+        system = system + self.options.regularisation * self.identity[:n, :n]
         ones = system.new_ones(len(system), n)
         weights, _ = torch.linalg.solve_ex(system, ones)
         weights = weights / weights.sum(dim=1, keepdim=True)
-        plain = torch.zeros_like(weights)
-        plain[:, slot] = 1.0  # a Picard step where the system is singular
-        good = torch.isfinite(weights).all(dim=1, keepdim=True)
-        return torch.where(good, weights, plain)
+        plain = self.identity[slot, :n]  # a Picard step where the system is singular
+        return torch.where(torch.isfinite(weights.sum(dim=1, keepdim=True)), weights, plain)
 
     def keep(self, rows: Tensor) -> None:
-        if self.iterates is not None:
-            self.iterates = self.iterates[rows]
-        self.images, self.residuals, self.gram = self.images[rows], self.residuals[rows], self.gram[rows]
+        self.images, self.changes = [one[rows] for one in self.images], [one[rows] for one in self.changes]
+        self.gram, self.scratch = self.gram[rows], self.scratch[: len(rows)]
+
+
+def _put(history: list[Tensor], slot: int, value: Tensor) -> Tensor:
+    """Puts `value` at `slot` of a ring, which grows until it is full; returns room for another tensor like it."""
+    if slot == len(history):
+        history.append(value)
+        return torch.empty_like(value)
+    room, history[slot] = history[slot], value
+    return room
+
+
+def _products(vectors: Sequence[Tensor], other: Tensor, scratch: Tensor) -> Tensor:
+    """Returns (b, n): the inner products of each of n `vectors` (b, d) with `other`."""
+    return torch.stack([torch.mul(vector, other, out=scratch).sum(dim=1) for vector in vectors], dim=1)
+
+
+def _combine(weights: Tensor, vectors: Sequence[Tensor], *, out: Tensor) -> Tensor:
+    """Returns `out` (b, d): the sum of `vectors`, each times its column of `weights` (b, n)."""
+    torch.mul(vectors[0], weights[:, :1], out=out)
+    for number, vector in enumerate(vectors[1:], start=1):
+        out.addcmul_(vector, weights[:, number, None])
+    return out
 
 
 @dataclass(frozen=True)
@@ -156,54 +167,49 @@ class Broyden(Solver):
         return _BroydenMemory(self.memory, z)
 
     def macs(self, step: int, width: int) -> int:
-        """Returns the products with the rank-one terms: two vectors for the update, one for the step."""
+        """Returns the products with the rank-one terms, of two vectors for the update and one for the step."""
         before, after = min(max(step - 2, 0), self.memory), min(step - 1, self.memory)
-        return 2 * width * (2 * before + after)
+        return 2 * width * (2 * before + after) + (width if step > 1 else 0)
 
 
 class _BroydenMemory(Memory):
     def __init__(self, memory: int, z: Tensor) -> None:
-        self.left = z.new_zeros(len(z), memory, z.shape[1])
-        self.right = z.new_zeros(len(z), memory, z.shape[1])
+        self.memory = memory
+        self.left: list[Tensor] = []
+        self.right: list[Tensor] = []
         self.count = 0
-        self.z: Tensor | None = None
-        self.residual: Tensor | None = None
+        self.step: Tensor | None = None
+        self.change: Tensor | None = None
+        self.scratch = torch.empty_like(z)
 
-    def advance(self, z: Tensor, fz: Tensor) -> Tensor:
-        residual = fz - z
-        if self.z is not None and self.residual is not None:
-            self._update(z - self.z, residual - self.residual)
-        self.z, self.residual = z, residual
-        return z - self._times(residual)
+    def advance(self, fz: Tensor, change: Tensor) -> Tensor:
+        if self.step is not None and self.change is not None:
+            self._update(self.step, change - self.change)
+        self.step, self.change = -self._times(change, self.right, self.left), change
+        return fz - change + self.step
 
-    def _times(self, values: Tensor) -> Tensor:
-        n = min(self.count, self.left.shape[1])
-        if n == 0:
-            return -values
-        inner = torch.bmm(self.right[:, :n], values[:, :, None])
-        return torch.bmm(inner.transpose(1, 2), self.left[:, :n])[:, 0] - values
-
-    def _times_from_left(self, values: Tensor) -> Tensor:
-        n = min(self.count, self.left.shape[1])
-        if n == 0:
-            return -values
-        inner = torch.bmm(self.left[:, :n], values[:, :, None])
-        return torch.bmm(inner.transpose(1, 2), self.right[:, :n])[:, 0] - values
-
-    def _update(self, step: Tensor, change: Tensor) -> None:
-        right = self._times_from_left(step)
-        scale = (right * change).sum(dim=1, keepdim=True)
-        left = (step - self._times(change)) / torch.where(scale.abs() > 0, scale, torch.ones_like(scale))
-        good = (torch.isfinite(left).all(dim=1) & (scale[:, 0] != 0))[:, None]
-        slot = self.count % self.left.shape[1]
-        self.left[:, slot] = torch.where(good, left, torch.zeros_like(left))
-        self.right[:, slot] = torch.where(good, right, torch.zeros_like(right))
+    def _update(self, step: Tensor, difference: Tensor) -> None:
+        right = self._times(step, self.left, self.right)
+        scale = torch.mul(right, difference, out=self.scratch).sum(dim=1, keepdim=True)
+        left = (step - self._times(difference, self.right, self.left)) / torch.where(scale != 0, scale, 1.0)
+        good = torch.isfinite(left.sum(dim=1, keepdim=True)) & (scale != 0)
+        slot = self.count % self.memory
+        _put(self.left, slot, torch.where(good, left, 0.0))
+        _put(self.right, slot, torch.where(good, right, 0.0))
         self.count += 1
 
+    def _times(self, values: Tensor, inner: Sequence[Tensor], outer: Sequence[Tensor]) -> Tensor:
+        """Returns (sum_k outer_k inner_k^T - I) applied to `values` (b, d)."""
+        if not inner:
+            return -values
+        weights = _products(inner, values, self.scratch)
+        return _combine(weights, outer, out=torch.empty_like(values)).sub_(values)
+
     def keep(self, rows: Tensor) -> None:
-        self.left, self.right = self.left[rows], self.right[rows]
-        if self.z is not None and self.residual is not None:
-            self.z, self.residual = self.z[rows], self.residual[rows]
+        self.left, self.right = [one[rows] for one in self.left], [one[rows] for one in self.right]
+        self.scratch = self.scratch[: len(rows)]
+        if self.step is not None and self.change is not None:
+            self.step, self.change = self.step[rows], self.change[rows]
 
 
 def lu_macs(n: int) -> int:
@@ -220,7 +226,9 @@ def solver_macs(solver: Solver, *, width: int, max_steps: int) -> list[int]:
 
 
 @torch.no_grad()
-def solve(function: Map, start: Tensor, *, solver: Solver, rule: StoppingRule) -> Solution:
+def solve(
+    function: Map, start: Tensor, *, solver: Solver, rule: StoppingRule, compact_from: float = 0.1
+) -> Solution:
     """Returns the fixed points of `function`, each sample solved until it is done.
 
     Args:
@@ -228,48 +236,115 @@ def solve(function: Map, start: Tensor, *, solver: Solver, rule: StoppingRule) -
         start: (b, d) first iterates.
         solver: Makes the steps.
         rule: Ends them.
+        compact_from: Finished samples leave the batch once they are this share of it.
     """
-    n_samples = len(start)
-    z, rows = start, None
+    active = _Active.begin(start, rule)
     memory = solver.start(start)
-    result = start.clone()
-    residuals = torch.full((n_samples,), float("inf"), dtype=norms(start[:0]).dtype, device=start.device)
-    n_steps = torch.zeros(n_samples, dtype=torch.int64, device=start.device)
-    status = torch.full((n_samples,), int(Status.OUT_OF_STEPS), device=start.device)
-    trace = residuals.new_full((rule.max_steps, n_samples), float("nan"))
-    everyone = torch.arange(n_samples, device=start.device)
-    numbers, alive = everyone, torch.ones(n_samples, dtype=torch.bool, device=start.device)
-    first = first_norm = residuals.clone()
-    best, since_best = residuals.clone(), torch.zeros_like(numbers)
+    z, rows = start.clone(), None
+    finished: list[_Active] = []
     for step in range(rule.max_steps):
         fz = function(z, rows)
-        change, size = norms(fz - z), norms(fz)
-        relative = change / size.clamp_min(torch.finfo(size.dtype).tiny)
-        if step == 0:
-            first, first_norm = change, size
-        n_steps[numbers] += alive
-        trace[step, numbers] = torch.where(alive, relative, torch.nan)
-        halved = (change <= 0.5 * first) if step else torch.ones_like(alive)
-        diverged = alive & ~(torch.isfinite(size) & (size <= rule.bound * (1 + first_norm)))
-        converged = alive & (relative < rule.tolerance) & halved & ~diverged
-        better = alive & (relative < best) & ~diverged
-        best = torch.where(better, relative, best)
-        since_best = torch.where(better, 0, since_best + 1)
-        stalled = alive & ~converged & ~diverged & (since_best >= rule.patience)
-        kept = better | converged
-        result[numbers[kept]] = fz[kept]
-        residuals[numbers[kept]] = relative[kept]
-        for mask, code in ((converged, Status.CONVERGED), (diverged, Status.DIVERGED), (stalled, Status.STALLED)):
-            status[numbers[mask]] = int(code)
-        alive = alive & ~(converged | diverged | stalled)
-        n_alive = int(alive.sum())
+        if fz.data_ptr() == z.data_ptr():
+            fz = fz.clone()
+        change = torch.sub(fz, z, out=z)
+        n_alive = active.judge(fz, change)
         if n_alive == 0 or step + 1 == rule.max_steps:
             break
-        z = memory.advance(z, fz)
-        if n_alive <= (1 - _COMPACT_FROM) * len(alive):
-            left = alive.nonzero()[:, 0]
-            z, numbers, alive = z[left], numbers[left], alive[left]
-            first, first_norm, best, since_best = first[left], first_norm[left], best[left], since_best[left]
+        z = memory.advance(fz, change)
+        if n_alive <= (1 - compact_from) * len(z):
+            left = active.alive.nonzero()[:, 0]
+            finished.append(active)
+            active, z = active.keep(left), z[left]
             memory.keep(left)
-            rows = numbers
-    return Solution(result, n_steps, residuals, status, trace[: int(n_steps.max())])
+            rows = active.numbers
+    return _gather([*finished, active], start)
+
+
+@dataclass
+class _Active:
+    """The samples that are still being solved, and some that are done but have not left yet."""
+
+    rule: StoppingRule
+    numbers: Tensor
+    alive: Tensor
+    z: Tensor
+    residual: Tensor
+    best: Tensor
+    n_steps: Tensor
+    status: Tensor
+    since_best: Tensor
+    first_change: Tensor
+    largest: Tensor
+    trace: list[tuple[Tensor, Tensor]]
+
+    @classmethod
+    def begin(cls, start: Tensor, rule: StoppingRule) -> "_Active":
+        n_samples, device = len(start), start.device
+        infinite = torch.full((n_samples,), float("inf"), dtype=norms(start[:0]).dtype, device=device)
+        zero = torch.zeros(n_samples, dtype=torch.int64, device=device)
+        return cls(
+            rule=rule,
+            numbers=torch.arange(n_samples, device=device),
+            alive=torch.ones(n_samples, dtype=torch.bool, device=device),
+            z=start.clone(),
+            residual=infinite,
+            best=infinite,
+            n_steps=zero,
+            status=torch.full_like(zero, int(Status.OUT_OF_STEPS)),
+            since_best=zero,
+            first_change=infinite,
+            largest=infinite,
+            trace=[],
+        )
+
+    def judge(self, fz: Tensor, change: Tensor) -> int:
+        """Books one evaluation, f(z) and f(z) - z, and returns how many samples are not done."""
+        distance, size = norms(change), norms(fz)
+        relative = distance / size.clamp_min(torch.finfo(size.dtype).tiny)
+        if not self.trace:
+            self.largest = (1 + size) * self.rule.bound
+            halved = self.alive
+        else:
+            halved = distance <= self.first_change
+        sound = (size <= self.largest) & (size < float("inf"))  # false for NaN, too
+        good = self.alive & sound
+        converged = good & (relative < self.rule.tolerance) & halved
+        better = good & (relative < self.best)
+        kept = better | converged
+        if not self.trace:
+            self.first_change = 0.5 * distance
+        torch.where(kept[:, None], fz, self.z, out=self.z)
+        self.residual = torch.where(kept, relative, self.residual)
+        self.best = torch.where(better, relative, self.best)
+        self.n_steps = self.n_steps + self.alive
+        self.trace.append((self.numbers, torch.where(self.alive, relative, torch.nan)))
+        ended = converged | (self.alive & ~sound)
+        code = torch.where(sound, int(Status.CONVERGED), int(Status.DIVERGED))
+        self.status = torch.where(ended, code, self.status)
+        if self.rule.patience < self.rule.max_steps:
+            self.since_best = torch.where(better, 0, self.since_best + 1)
+            stalled = self.alive & ~ended & (self.since_best >= self.rule.patience)
+            self.status = torch.where(stalled, int(Status.STALLED), self.status)
+            ended = ended | stalled
+        self.alive = self.alive & ~ended
+        return int(self.alive.sum())
+
+    def keep(self, left: Tensor) -> "_Active":
+        """Returns the samples at the places `left`."""
+        tensors = {name: value[left] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return _Active(rule=self.rule, trace=self.trace, **tensors)
+
+
+def _gather(parts: Sequence[_Active], start: Tensor) -> Solution:
+    """Returns the solution of the whole batch; a sample's last part holds its end."""
+    first, *others = parts
+    z, residual, n_steps, status = first.z, first.residual, first.n_steps, first.status
+    if others:
+        z, residual, n_steps, status = z.clone(), residual.clone(), n_steps.clone(), status.clone()
+    for part in others:
+        z[part.numbers], residual[part.numbers] = part.z, part.residual
+        n_steps[part.numbers], status[part.numbers] = part.n_steps, part.status
+    trace = residual.new_full((len(first.trace), len(start)), float("nan"))
+    for step, (numbers, relative) in enumerate(first.trace):
+        trace[step, numbers] = relative
+    return Solution(z, n_steps, residual, status, trace)
