@@ -16,6 +16,10 @@ IMAGE = Modality("i", "image", (3, 7, 6))
 MODALITIES = {modality.name: modality for modality in (VECTOR, SEQUENCE, IDS, IMAGE)}
 
 
+#: Options of fusion kinds in every test that takes all kinds: what they find must not depend on a solver's steps.
+FUSION_OPTIONS = {"equilibrium": {"gradient": "unroll", "max_steps": 3}}
+
+
 class TorchRandom:
     """Torch's generator as hypothesis wants it, so that every example of a property draws the same numbers again."""
 
@@ -78,7 +82,8 @@ def make_config():
             streams[name] = stream
         plain = {"route": list(encoders), "streams": streams}
         if fusion is not None:
-            plain["fusion"] = {"kind": fusion, "placement": placement, "width": width, "dropout": dropout}
+            options = FUSION_OPTIONS.get(fusion, {})
+            plain["fusion"] = {"kind": fusion, "placement": placement, "width": width, "dropout": dropout, **options}
         return NetworkConfig.parse(plain)
 
     return make

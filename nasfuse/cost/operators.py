@@ -75,6 +75,12 @@ def _convolution(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
     return Counter({"conv": math.prod(get_shape(outputs[0])) * math.prod(get_shape(inputs[1])[1:])})
 
 
+def _solved_system(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
+    """Counts a factorisation and two substitutions for each of a batch of systems: n^3 / 3 + n^2."""
+    *batch, n, _ = get_shape(inputs[0])
+    return Counter({"solve": math.prod(batch) * (n**3 // 3 + n**2)})
+
+
 def _free(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
     """Counts nothing."""
     return Counter()
@@ -93,6 +99,7 @@ HANDLES: dict[str, Handle] = {
     "aten::dot": _product,
     "aten::mv": _product,
     "aten::_convolution_mode": _convolution,
+    "aten::linalg_solve_ex": _solved_system,
     **{
         f"aten::{name}": _free
         for name in (
@@ -114,13 +121,13 @@ HANDLES: dict[str, Handle] = {
 FREE: frozenset[str] = frozenset(
     f"aten::{name}"
     for name in """
-    abs adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d add add_ addcmul all alpha_dropout amax
+    abs adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d add add_ addcmul addcmul_ all alpha_dropout amax
     amin any arange argmax argsort avg_pool1d avg_pool2d avg_pool3d bernoulli bitwise_and bitwise_not
     bitwise_or bool cat ceil celu chunk clamp clamp_max clamp_min clone col2im concat constant_pad_nd
-    contiguous copy copy_ cos cumsum detach div div_ dropout dropout_ elu embedding embedding_bag empty
-    empty_like eq erf exp expand expand_as expm1 feature_dropout fill fill_ flatten floor floor_divide full
+    contiguous copy copy_ cos cumsum detach diagonal div div_ dropout dropout_ elu embedding embedding_bag empty
+    empty_like eq erf exp expand expand_as expm1 eye feature_dropout fill fill_ flatten floor floor_divide full
     full_like gather ge gelu gelu_ gt hardsigmoid hardswish hardtanh im2col index index_put index_put_
-    index_select isnan item le leaky_relu lift_fresh linalg_vector_norm log log1p log_sigmoid log_softmax
+    index_select isfinite isnan item le leaky_relu lift_fresh linalg_vector_norm log log1p log_sigmoid log_softmax
     logical_and logical_not logical_or logsumexp lt masked_fill masked_fill_ masked_select max max_pool1d
     max_pool1d_with_indices max_pool2d max_pool2d_with_indices max_pool3d maximum mean min minimum mish mul
     mul_ narrow native_layer_norm ne neg new_full new_ones new_zeros nonzero norm numel numpy_T ones

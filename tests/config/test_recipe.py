@@ -46,6 +46,16 @@ FUSIONS = st.one_of(
             "sum": {},
             "gated": {"reduction": st.integers(1, 99)},
             "low_rank": {"rank": st.integers(1, 256)},
+            "equilibrium": {
+                "level": st.sampled_from(["features", "tokens"]),
+                "coupled": st.booleans(),
+                "gate": st.sampled_from(["linear", "sigmoid", "tanh"]),
+                "max_steps": st.integers(1, 1000),
+                "tolerance": st.floats(0, 1, exclude_min=True, exclude_max=True),
+                "gradient": st.sampled_from(["implicit", "phantom"]),
+                "inference_max_steps": st.integers(1, 1000),
+                "spectral_bound": st.floats(0, 1e300, exclude_min=True),
+            },
         }.items()
     ],
     *[

@@ -19,6 +19,8 @@ def make_fusion(kind, *, width=4, n_joint=1, widths=WIDTHS):
     """The operator with the default options of its configuration class."""
     streams = {name: {"encoder": "mlp"} for name in widths}
     plain = {"route": list(widths), "streams": streams, "fusion": {"kind": kind, "width": width}}
+    if kind == "equilibrium":  # a fixed number of steps; solvers are tested in tests/nn/equilibrium
+        plain["fusion"] |= {"gradient": "unroll", "max_steps": 3}
     options = NetworkConfig.parse(plain).fusion.model_dump(exclude={"kind", "placement"})
     return FUSIONS[kind](widths, n_joint=n_joint, **options)
 
@@ -62,7 +64,7 @@ def test_gradients_are_right(kind, masked):
 
 @pytest.mark.parametrize("kind", FUSIONS)
 def test_every_stream_and_every_weight_matters(kind):
-    fusion = make_fusion(kind)
+    fusion = make_fusion(kind, width=16)
     states = {name: state.with_values(state.values.requires_grad_()) for name, state in make_states().items()}
     (fusion(states) * torch.randn(2, fusion.out_width)).sum().backward()
     for name, state in states.items():

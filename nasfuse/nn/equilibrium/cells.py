@@ -213,7 +213,8 @@ def _at(values: Tensor, rows: Tensor | None) -> Tensor:
 class SpectralBound(nn.Module):
     """Parametrization that scales a matrix down where its spectral norm is above `bound`.
 
-    The norm comes from one power iteration per training step (Miyato et al., 2018), whose vector is kept.
+    The norm comes from one power iteration per training step (Miyato et al., 2018), whose vector is kept; it is
+    estimated from below, so it may be a little above `bound`.
     """
 
     vector: Tensor

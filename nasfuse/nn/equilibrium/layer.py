@@ -1,7 +1,7 @@
 """Deep equilibrium fusion as a layer: features in, the fused fixed point out, and how it was found to whoever asks."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -101,7 +101,7 @@ class EquilibriumLayer(nn.Module):
             NonFiniteError: A feature is NaN or infinite.
         """
         self._check(features)
-        with torch.autocast(features[0].device.type, enabled=False):  # bfloat16 has no residual below 1e-3
+        with _full_precision(features[0].device.type):
             xs = [x.to(torch.promote_types(x.dtype, torch.float32)) for x in features]
             fused = sum((weight * x for weight, x in zip(self.weights, xs, strict=True)), start=self.offset)
             assert isinstance(fused, Tensor)
@@ -145,7 +145,7 @@ class EquilibriumLayer(nn.Module):
                 )
 
     def _check_finite(self, fused: Tensor, xs: Sequence[Tensor]) -> None:
-        if bool(torch.isfinite(fused).all()):
+        if fused.is_meta or bool(torch.isfinite(fused).all()):
             return
         for number, x in enumerate(xs):
             if not bool(torch.isfinite(x).all()):
@@ -176,6 +176,11 @@ class EquilibriumLayer(nn.Module):
 
     def _cells(self) -> list[Cell]:
         return list(self.cells)  # type: ignore[arg-type]
+
+
+def _full_precision(device: str) -> AbstractContextManager[object]:
+    """Switches autocast off: in bfloat16 no residual comes below 1e-3."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def equilibrium_layers(network: nn.Module) -> list[EquilibriumLayer]:
