@@ -2,12 +2,12 @@
 
     python benchmarks/equilibrium.py benchmarks/recipes/rosmap_fusion.yaml --seeds 10 --out rosmap.jsonl
 
-Heads: concat, sum, the cell of DEQ fusion as a weight-tied network of 1 and 5 steps (from the injected features, and of
-1 step from zero as in the released code), the fixed point of that cell, and that of the coupled cell. Every head has the
-same number of settings to choose from (--grid), is trained on the cuts of `--choose` seeds for each, and takes the one
-with the best mean on validation data. Then it is trained with `--seeds` others, and each network is tested once. A run
-that was cut off goes on: what is in the file is not trained again. `--caps` trains the fixed point at each cap instead,
-and looks at every network at every lower cap too.
+Heads: concat, sum, the cell of DEQ fusion as a weight-tied network of 1 and 5 steps (from the injected features, and
+of 1 step from zero as in the released code), the fixed point of that cell, and that of the coupled cell. Every head has
+the same number of settings, is trained with the first `--choose` seeds of its own for each, and takes the setting with
+the best mean on validation data. Then it is trained with `--seeds` others, and each network is tested once. A run that
+was cut off goes on: what is in the file is not trained again. `--caps` trains the fixed point at each cap instead, and
+looks at every network at every lower cap too.
 """
 
 import argparse
@@ -83,7 +83,6 @@ def train_once(recipe: Recipe, number: int, *, seed: int, test: bool) -> dict[st
     trained = train_network(recipe, dataset, seed=derive_seed(seed, "equilibrium", number), device=CPU)
     seconds = time.perf_counter() - start
     points, record = measure(trained, dataset, metric=recipe.metric, device=CPU)
-    assert points[0] is not None
     row: dict[str, Any] = {
         "val": points[0].metric,
         "val_loss": trained.chosen.val_loss,

@@ -1,9 +1,9 @@
 """The equilibrium layer against torchdeq: forward and backward on the same cell, at the same tolerance, in one run.
 
 torchdeq is given the same cells and every exact setting it has: implicit gradients with each of its solvers, on the
-joint state as DEQ fusion is released, and on its parts solved apart as nasfuse does it.
-Each round takes all of them in turn, three calls each of which the last two are timed; the ratio is of the medians. Memory is the peak of what torch allocates
-during one forward and backward pass. Needs `pip install torchdeq`.
+joint state as DEQ fusion is released, and on its parts solved apart as nasfuse does it. Each round takes all of them in
+turn, three calls each of which the last two are timed; the ratio is of the medians. Memory is the peak of what torch
+allocates during one forward and backward pass. Needs `pip install torchdeq`.
 
     python benchmarks/equilibrium_speed.py --threads 1 --rounds 15
 """

@@ -18,6 +18,7 @@ class OperatingPoint:
         knobs: The setting; empty for a network as its recipe has it. `threshold` is the router's; `route` names the
             one route that all samples take, where a router is static. `max_steps` and `tolerance` are those of
             equilibrium fusion.
+        holds: False for a setting that cuts the network short of what it was trained for, and loses accuracy by it.
     """
 
     metric: float
@@ -27,6 +28,7 @@ class OperatingPoint:
     latency_iqr_s: float
     peak_bytes: int
     knobs: dict[str, Any] = field(default_factory=dict)
+    holds: bool = True
 
     @property
     def setting(self) -> str:
@@ -45,20 +47,18 @@ class Measurements:
     """All that a training leaves behind for the study.
 
     Attributes:
-        points: At least one operating point, the network as its recipe has it first. None stands for a setting that
-            was tried and is no answer: accuracy does not hold there.
+        points: At least one operating point.
         record: Seed, versions, device, wall time, epochs and the like.
     """
 
-    points: tuple[OperatingPoint | None, ...]
+    points: tuple[OperatingPoint, ...]
     record: dict[str, Any]
 
     def to_plain(self) -> dict[str, Any]:
         """Returns the measurements as plain mappings."""
-        return {"points": [point.to_plain() if point else None for point in self.points], "record": self.record}
+        return {"points": [point.to_plain() for point in self.points], "record": self.record}
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "Measurements":
         """Returns the measurements that `to_plain` described."""
-        points = tuple(OperatingPoint(**point) if point else None for point in plain["points"])
-        return cls(points, plain["record"])
+        return cls(tuple(OperatingPoint(**point) for point in plain["points"]), plain["record"])

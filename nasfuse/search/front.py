@@ -83,18 +83,17 @@ def was_trained(trial: FrozenTrial) -> bool:
 
 def candidates_of(trials: Sequence[FrozenTrial]) -> list[Candidate]:
     """Returns every operating point of the completed trials; trainings of one recipe are one candidate."""
-    groups: dict[tuple[str, int], list[tuple[FrozenTrial, OperatingPoint | None]]] = {}
+    groups: dict[tuple[str, int], list[tuple[FrozenTrial, OperatingPoint]]] = {}
     for trial in trials:
         if trial.state is TrialState.COMPLETE:
             for index, plain in enumerate(trial.user_attrs["points"]):
+                if plain is None:  # above the study's max_macs
+                    continue
                 key = (trial.user_attrs["recipe_hash"], index)
-                # No answer, as it is above the study's max_macs or its accuracy does not hold: nor is the setting
-                # an answer in those trainings where it came out better.
-                groups.setdefault(key, []).append((trial, OperatingPoint(**plain) if plain else None))
+                groups.setdefault(key, []).append((trial, OperatingPoint(**plain)))
+    # A setting at which one training does not hold is no candidate, or its mean would be that of the lucky others.
     return [
-        _candidate(index, measured)
-        for (_, index), group in groups.items()
-        if len(measured := [(trial, point) for trial, point in group if point is not None]) == len(group)
+        _candidate(index, group) for (_, index), group in groups.items() if all(measured.holds for _, measured in group)
     ]
 
 

@@ -192,9 +192,8 @@ class Ledger:
             self.fail(number, problem)
             return
         limit = self._config.max_macs
-        points = [point for point in measurements.points if point is not None]
-        kept = [point for point in points if limit is None or point.macs <= limit]
-        main = kept[0] if kept else points[0]
+        kept = [point for point in measurements.points if point.holds and (limit is None or point.macs <= limit)]
+        main = kept[0] if kept else measurements.points[0]
         values = [main.metric, math.log10(max(getattr(main, self._config.cost), 1e-9))]
         plain = measurements.to_plain()
         # A point that is left out keeps its place, as points of repeated trainings are matched by it.
@@ -202,7 +201,7 @@ class Ledger:
             number,
             "points",
             [
-                entry if point in kept or point is main else None
+                entry if point in kept or point is main or not point.holds else None
                 for point, entry in zip(measurements.points, plain["points"], strict=True)
             ],
         )
@@ -278,10 +277,9 @@ class Ledger:
 
 
 def _problem_of(measurements: Measurements) -> str | None:
-    points = [point for point in measurements.points if point is not None]
-    if not points:
+    if not measurements.points:
         return "it measured no operating point"
-    for point in points:
+    for point in [point for point in measurements.points if point.holds]:
         for name, value in point.to_plain().items():
             if isinstance(value, int | float) and not math.isfinite(value):
                 return f"the measurements are not finite: {name} is {value}"

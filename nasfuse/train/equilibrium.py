@@ -105,11 +105,13 @@ class EquilibriumPoint:
         metric: On validation data.
         macs: Mean per sample, at the steps that were taken.
         knobs: The setting.
+        holds: Whether at most 1 % of the metric is lost.
     """
 
     metric: float
     macs: float
     knobs: dict[str, Any]
+    holds: bool
 
     @contextmanager
     def set_on(self, network: Network) -> Iterator[None]:
@@ -120,25 +122,25 @@ class EquilibriumPoint:
 
 def sweep_equilibria(
     network: Network, dataset: Dataset, *, metric: str, higher_is_better: bool, device: torch.device
-) -> list[EquilibriumPoint | None]:
-    """Returns the network at lower caps and looser tolerances; None where accuracy does not hold.
+) -> list[EquilibriumPoint]:
+    """Returns the network at lower caps and looser tolerances.
 
     A network cut short of the depth it was trained for is often worth nothing, and one trained at that depth is a
-    better use of its cost: settings that lose more than 1 % of the metric are no operating points.
+    better use of its cost: settings that lose more than 1 % of the metric do not hold.
     """
     layers = equilibrium_layers(network)
     settings = _settings(layers)
     if not settings:
         return []
     reference, _ = evaluate(network, dataset.val, metric=metric, task=dataset.task, device=device)
-    points: list[EquilibriumPoint | None] = []
+    points = []
     for knobs in settings:
         with _knobs(layers, knobs):
             value, _ = evaluate(network, dataset.val, metric=metric, task=dataset.task, device=device)
             macs = measured_macs(network, dataset.val, dataset, device=device)
         loss = (reference - value) * (1 if higher_is_better else -1)
         holds = math.isfinite(value) and loss <= _HOLDS * abs(reference)
-        points.append(EquilibriumPoint(value, macs, knobs) if holds else None)
+        points.append(EquilibriumPoint(value, macs, knobs, holds))
     return points
 
 

@@ -24,12 +24,12 @@ N_SWEPT = 9
 
 def measure(
     trained: Trained, dataset: Dataset, *, metric: str, device: torch.device
-) -> tuple[tuple[OperatingPoint | None, ...], dict[str, Any]]:
+) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
     """Returns the operating points of a trained network on validation data, and what its record should have.
 
     The first point is the network as its recipe sets it. A routed network is swept over its threshold, one with an
-    equilibrium over the cap and the tolerance of its solver (None where accuracy does not hold); any other has no
-    more points. The record has `routing` and `equilibrium`, what router and solvers do.
+    equilibrium over the cap and the tolerance of its solver; any other has no more points. The record has `routing`
+    and `equilibrium`, what router and solvers do.
 
     Raises:
         NonFiniteError: The solver of an equilibrium diverged.
@@ -55,8 +55,7 @@ def measure(
         return points, record
     sign = METRICS[metric].sign
     swept = sweep_equilibria(network, dataset, metric=metric, higher_is_better=sign < 0, device=device)
-    others = [_swept_point(network, point, setting, one) if setting else None for setting in swept]
-    return (point, *others), record
+    return (point, *(_swept_point(network, point, setting, one) for setting in swept)), record
 
 
 def _swept_point(network: Network, point: OperatingPoint, swept: EquilibriumPoint, one: Batch) -> OperatingPoint:
@@ -69,6 +68,7 @@ def _swept_point(network: Network, point: OperatingPoint, swept: EquilibriumPoin
         latency_s=latency.median_s,
         latency_iqr_s=latency.iqr_s,
         knobs=swept.knobs,
+        holds=swept.holds,
     )
 
 

@@ -153,6 +153,16 @@ def test_a_point_that_is_left_out_is_no_candidate_and_shifts_no_other():
     assert [one.measured.metric for one in found] == pytest.approx([0.6, 0.6])
 
 
+def test_a_setting_that_does_not_hold_in_one_training_is_no_candidate():
+    def swept(number, holds):
+        knobs = {"max_steps": 4}
+        return [candidate(number, 0.6, 90), candidate(number, 0.6, 10, knobs=knobs, holds=holds)]
+
+    assert len(candidates_of([trial(3, swept(3, True)), trial(5, swept(5, True))])) == 2
+    (found,) = candidates_of([trial(3, swept(3, True)), trial(5, swept(5, False))])
+    assert (found.point, found.trainings) == (0, (3, 5))
+
+
 def test_a_route_is_named_only_where_all_trainings_take_it():
     def static(number, route):
         knobs = {"threshold": 0.5, **({"route": route} if route else {})}

@@ -23,7 +23,7 @@ def trained(make_recipe, dataset):
 
 def test_one_operating_point_with_every_cost(trained, dataset):
     before = torch.get_rng_state()
-    (point,), routing = measure(trained, dataset, metric="accuracy", device=CPU)
+    (point,), record = measure(trained, dataset, metric="accuracy", device=CPU)
     assert torch.equal(torch.get_rng_state(), before)
     assert point.metric == trained.chosen.val_metric
     assert point.macs == expected_macs(trained.network, dataset)
@@ -32,7 +32,7 @@ def test_one_operating_point_with_every_cost(trained, dataset):
     assert 0 < point.latency_s < 10
     assert point.latency_iqr_s >= 0
     assert point.knobs == {}
-    assert routing == {}
+    assert record == {}
 
 
 def test_measurements_survive_json(trained, dataset):
@@ -131,11 +131,13 @@ class TestRouted:
         table = tabulate_routes(routed.network, dataset.val, dataset, metric="accuracy", device=CPU)
         mixed, _ = random_mix(table, table.at(0.4).macs, seed=0)
         assert record == {
-            **table.record(table.at(0.4)),
-            "random_mix": round(mixed, 4),
-            "route_macs": routed.network.full_route_macs(),
+            "routing": {
+                **table.record(table.at(0.4)),
+                "random_mix": round(mixed, 4),
+                "route_macs": routed.network.full_route_macs(),
+            }
         }
-        assert list(record["usage"]) == list(ROUTES)
+        assert list(record["routing"]["usage"]) == list(ROUTES)
         assert {point.params for point in points} == {count_parameters(routed.network)}
 
     def test_of_routes_of_equal_cost(self, equal_routes):
@@ -147,5 +149,5 @@ class TestRouted:
 
     def test_it_survives_json(self, measured):
         points, record = measured
-        told = Measurements(points, {"routing": record})
+        told = Measurements(points, record)
         assert Measurements.from_plain(json.loads(json.dumps(told.to_plain()))) == told

@@ -12,6 +12,7 @@ from nasfuse.nn.equilibrium.stopping import Solution, Status, StoppingRule, norm
 #: f(z, rows): the map on samples `rows` of the batch, on all of them where rows is None.
 Map = Callable[[Tensor, Tensor | None], Tensor]
 
+
 class Memory(ABC):
     """What a solver remembers of one solve."""
 
@@ -226,9 +227,7 @@ def solver_macs(solver: Solver, *, width: int, max_steps: int) -> list[int]:
 
 
 @torch.no_grad()
-def solve(
-    function: Map, start: Tensor, *, solver: Solver, rule: StoppingRule, compact_from: float = 0.1
-) -> Solution:
+def solve(function: Map, start: Tensor, *, solver: Solver, rule: StoppingRule, compact_from: float = 0.1) -> Solution:
     """Returns the fixed points of `function`, each sample solved until it is done.
 
     Args:
