@@ -51,7 +51,8 @@ def train(
     for one in result.seeds if result.route_macs else ():
         shares = ", ".join(f"{name} {share:.1%}" for name, share in one.routes.items())
         out.print(f"routes of the test samples: {shares} ({one.macs:,.0f} MACs on validation)", soft_wrap=True)
-    out.print(f"{result.macs:,} MACs, recipe {what.hash}; networks in {folder}", soft_wrap=True)
+    most = f" (at most {result.most_macs:,})" if result.most_macs > result.macs else ""
+    out.print(f"{result.macs:,} MACs{most}, recipe {what.hash}; networks in {folder}", soft_wrap=True)
 
 
 def evaluate(

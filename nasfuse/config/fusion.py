@@ -131,7 +131,9 @@ class EquilibriumFusion(_VectorFusion):
         """Returns the fusion in a few words, for tables."""
         how = f"{self.max_steps} tied steps" if self.gradient == "unroll" else f"at most {self.max_steps} steps"
         cell = f"{self.gate} gate{', coupled' if self.coupled else ''}{', tokens' if self.level == 'tokens' else ''}"
-        return f"{super().summary}, {cell}, {how}"
+        later = {"steps": self.inference_max_steps, "tolerance": self.inference_tolerance}
+        changed = ", ".join(f"{name} {value:g}" for name, value in later.items() if value is not None)
+        return f"{super().summary}, {cell}, {how}{f' ({changed} after training)' if changed else ''}"
 
     @model_validator(mode="after")
     def _a_tied_network_has_one_depth(self) -> Self:

@@ -193,7 +193,7 @@ class Recipe(Model):
     @classmethod
     def expand(cls, values: Any) -> Any:
         """Returns `values` with every shorthand written out."""
-        return _expand_routing(expand_modalities(values))
+        return _expand_training(expand_modalities(values))
 
     @model_validator(mode="after")
     def _routing_needs_a_router(self) -> Self:
@@ -248,14 +248,20 @@ class Recipe(Model):
         return to_yaml(self.to_plain())
 
 
-def _expand_routing(values: Any) -> Any:
-    """Returns `values` with an empty `training.routing` where there is a router."""
+def _expand_training(values: Any) -> Any:
+    """Returns `values` with empty `training.routing` and `training.equilibrium` where they have something to train."""
     if not isinstance(values, dict) or not isinstance(values.get("network"), dict):
         return values
-    training = values.get("training", {})
-    if not values["network"].get("router") or not isinstance(training, dict) or training.get("routing") is not None:
+    training, fusion = values.get("training", {}), values["network"].get("fusion")
+    if not isinstance(training, dict):
         return values
-    return {**values, "training": {**training, "routing": {}}}
+    wanted = []
+    if values["network"].get("router"):
+        wanted.append("routing")
+    if isinstance(fusion, dict) and fusion.get("kind") == "equilibrium":
+        wanted.append("equilibrium")
+    missing: dict[str, Any] = {name: {} for name in wanted if training.get(name) is None}
+    return {**values, "training": {**training, **missing}} if missing else values
 
 
 def expand_modalities(values: Any) -> Any:

@@ -16,7 +16,7 @@ from nasfuse.data import Dataset, Split
 from nasfuse.errors import CheckpointError, RunFolderError
 from nasfuse.experiment.objective import cached_dataset, save_network, write_curve
 from nasfuse.experiment.run_folder import write_text
-from nasfuse.experiment.search import route_macs_of
+from nasfuse.experiment.search import macs_of, route_macs_of
 from nasfuse.nn import Network, RoutedNetwork, build_network
 from nasfuse.seeds import derive_seed
 from nasfuse.train import Epoch, evaluate, load_checkpoint, measured_macs, tabulate_routes, train_network
@@ -31,7 +31,7 @@ class SeedResult:
         cut: Which division into train and val it had; training number k has cut k.
         val: Metric on validation data, at the chosen epoch.
         test: Metric on the test split, looked at once.
-        macs: Expected multiply-accumulates per sample, of a router's choices on validation data.
+        macs: Expected multiply-accumulates per sample, with a router's choices and a solver's steps on validation data.
         routes: Route to its share of the test samples; empty for a static network.
         epochs: That ran.
         checkpoint: Where the network is.
@@ -53,7 +53,8 @@ class FinalResult:
 
     Attributes:
         recipe: What was trained.
-        macs: Expected multiply-accumulates per sample, the mean over the seeds where a router chooses.
+        macs: Expected multiply-accumulates per sample, the mean over the seeds.
+        most_macs: What a sample costs where no solver ends before its cap; `macs` where there is no equilibrium.
         route_macs: Route to the multiply-accumulates of a full-length sample that takes it; empty for a static
             network.
         seeds: One entry per training.
@@ -61,6 +62,7 @@ class FinalResult:
 
     recipe: Recipe
     macs: int
+    most_macs: int
     route_macs: dict[str, int]
     seeds: tuple[SeedResult, ...]
 
@@ -76,6 +78,7 @@ class FinalResult:
             "recipe_hash": self.recipe.hash,
             "summary": self.recipe.summary,
             "macs": self.macs,
+            **({"most_macs": self.most_macs} if self.most_macs > self.macs else {}),
             **({"route_macs": self.route_macs} if self.route_macs else {}),
             "metric": self.recipe.metric,
             "val": {"mean": val[0], "sd": val[1]},
@@ -126,7 +129,8 @@ def train_recipe(
             result = _train_one(recipe, divided, place, seed=own, cut=number, device=device, report=advance)
         results.append(result)
     macs = round(statistics.fmean(result.macs for result in results))
-    return FinalResult(recipe, macs, route_macs, tuple(results))
+    most = macs if route_macs else macs_of(recipe, dataset)
+    return FinalResult(recipe, macs, most, route_macs, tuple(results))
 
 
 def _train_one(

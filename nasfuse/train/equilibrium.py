@@ -47,7 +47,7 @@ class EquilibriumTerm:
     def __init__(self, network: Network, config: EquilibriumConfig | None) -> None:
         """Looks for the equilibrium layers of `network`; without any, the term is zero."""
         self._layers = equilibrium_layers(network)
-        self._config = config or EquilibriumConfig()
+        self._config = config
         self._solves: list[Solved] = []
         self._converged, self._total = 0, 0
 
@@ -64,7 +64,7 @@ class EquilibriumTerm:
     def value(self) -> Tensor | float:
         """Returns the Jacobian term of the solves that were heard; 0 in steps that leave it out."""
         config = self._config
-        if not self._solves or config.jacobian_weight == 0:
+        if not self._solves or config is None or config.jacobian_weight == 0:
             return 0.0
         if config.jacobian_frequency < 1 and float(torch.rand(())) >= config.jacobian_frequency:
             return 0.0

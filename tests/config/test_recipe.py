@@ -238,6 +238,21 @@ def test_a_modality_may_be_its_kind_alone(load):
         ("{kind: concat}", "concat", r"line 9: network\.fusion: must be an object, got 'concat'$"),
         (
             "{kind: concat}",
+            "{kind: equilibrium, max_steps: 0}",
+            r"line 9: network\.fusion\.max_steps: must be greater than or equal to 1, got 0$",
+        ),
+        (
+            "{kind: concat}",
+            "{kind: equilibrium, gradient: unroll, inference_max_steps: 3}",
+            r"line 9: network\.fusion\.inference_max_steps: gradient: unroll always takes max_steps steps; remove it$",
+        ),
+        (
+            "{kind: concat}",
+            "{kind: concat}\ntraining: {equilibrium: {jacobian_weight: 1}}",
+            r"training\.equilibrium: it needs network\.fusion\.kind: equilibrium; remove one or add the other$",
+        ),
+        (
+            "{kind: concat}",
             "{kind: joint_tokens, heads: 5}",
             r"line 9: network\.fusion: heads must divide width, got heads 5 and width 32; change one of them$",
         ),
@@ -321,3 +336,18 @@ def test_a_recipe_cannot_be_changed(load):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(MissingFileError, match=r"no such file: .*absent\.yaml"):
         Recipe.load(tmp_path / "absent.yaml")
+
+
+def test_how_an_equilibrium_is_trained_is_written_out():
+    network = {"route": ["a", "b"], "streams": {"a": {"encoder": "mlp"}, "b": {"encoder": "mlp"}}}
+    plain = {"data": {"source": "digits"}, "network": {**network, "fusion": {"kind": "equilibrium"}}}
+    recipe = Recipe.parse(plain)
+    assert recipe.to_plain()["training"]["equilibrium"] == {"jacobian_weight": 1.0, "jacobian_frequency": 0.5}
+    assert recipe.summary.endswith("equilibrium at 2, width 32, linear gate, at most 16 steps")
+    plain["network"]["fusion"] |= {"inference_max_steps": 4, "coupled": True}
+    plain["training"] = {"equilibrium": {"jacobian_weight": 3.0}}
+    changed = Recipe.parse(plain)
+    assert changed.training.equilibrium.jacobian_weight == 3.0
+    assert changed.summary.endswith("linear gate, coupled, at most 16 steps (steps 4 after training)")
+    plain["network"]["fusion"] = {"kind": "equilibrium", "gradient": "unroll", "max_steps": 5, "level": "tokens"}
+    assert Recipe.parse(plain).summary.endswith("linear gate, tokens, 5 tied steps")

@@ -111,6 +111,16 @@ class TestRecipes:
         assert self.recipe(folder, knobs) == Recipe.parse(plain)
         assert folder.recipe(3) == searched, "the file stays as it was"
 
+    @pytest.mark.parametrize("knobs", [{"max_steps": 4}, {"tolerance": 0.1}])
+    def test_of_a_point_of_an_equilibrium(self, folder, knobs):
+        """Training stays as it was; what follows it has the setting."""
+        plain = self.ROUTED.to_plain()
+        del plain["network"]["router"], plain["training"]["routing"]
+        plain["network"]["fusion"] = {"kind": "equilibrium"}
+        folder.trial(3).joinpath("recipe.yaml").write_text(Recipe.parse(plain).to_yaml())
+        plain["network"]["fusion"] |= {f"inference_{name}": value for name, value in knobs.items()}
+        assert self.recipe(folder, knobs) == Recipe.parse(plain)
+
     def test_whose_folder_is_gone(self, folder):
         folder.trial(3).joinpath("recipe.yaml").unlink()
         with pytest.raises(MissingFileError, match=r"no such file: .*recipe\.yaml"):
