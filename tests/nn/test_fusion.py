@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch.func import functional_call
 
 from nasfuse.config.recipe import NetworkConfig
+from nasfuse.cost import count_operators
 from nasfuse.nn import build_network
 from nasfuse.nn.fusion import FUSIONS
 from nasfuse.nn.tokens import Extent, Tokens
@@ -136,3 +137,83 @@ def test_a_fused_sample_does_not_depend_on_its_batch_or_its_padding(
             inputs = {name: x[row : row + 1, : shown.get(name)] for name, x in batch.inputs.items()}
             masks = {name: x[row : row + 1, : shown[name]] for name, x in batch.masks.items()}
             assert torch.allclose(network(inputs, masks)[0], together[row], atol=1e-5)
+
+
+LENGTHS = {"a": [4, 1, 0, 6], "b": [2, 5, 3, 6], "values": [4, 3, 0, 6]}
+
+
+class TestEquilibriumOnTokens:
+    def make(self, **options):
+        streams = {name: {"encoder": "mlp"} for name in WIDTHS}
+        fusion = {
+            "kind": "equilibrium",
+            "width": 16,
+            "level": "tokens",
+            "gradient": "unroll",
+            "max_steps": 3,
+            **options,
+        }
+        config = NetworkConfig.parse({"route": list(WIDTHS), "streams": streams, "fusion": fusion})
+        return FUSIONS["equilibrium"](
+            WIDTHS, n_joint=1, **config.fusion.model_dump(exclude={"kind", "placement"})
+        ).eval()
+
+    def states(self, lengths, padding=0):
+        """Tokens of each stream, as many as `lengths` says; padding does not change their values."""
+        generator = torch.Generator().manual_seed(0)
+        states = {}
+        for name, width in WIDTHS.items():
+            values = torch.randn(len(lengths[name]), 9, width, generator=generator)
+            mask = torch.arange(max(*lengths[name], 1) + padding) < torch.tensor(lengths[name])[:, None]
+            states[name] = Tokens(values[:, : mask.shape[1]], mask)
+        return states
+
+    def test_padding_changes_nothing_nor_does_the_batch(self):
+        fusion = self.make()
+        together = fusion(self.states(LENGTHS))
+        assert torch.allclose(fusion(self.states(LENGTHS, padding=3)), together, atol=1e-5)
+        for row in range(4):
+            states = self.states(LENGTHS)
+            shown = {name: max(lengths[row], 1) for name, lengths in LENGTHS.items()}
+            alone = {
+                name: Tokens(one.values[row : row + 1, : shown[name]], one.mask[row : row + 1, : shown[name]])
+                for name, one in states.items()
+            }
+            assert torch.allclose(fusion(alone)[0], together[row], atol=1e-5)
+
+    def test_a_sample_without_any_token(self):
+        lengths = {name: [0, 2] for name in WIDTHS}
+        fused = self.make()(self.states(lengths))
+        assert torch.isfinite(fused).all()
+        assert torch.isfinite(self.make()(self.states({name: [0] for name in WIDTHS}))).all()
+
+    def test_equal_lengths_are_fused_token_by_token(self):
+        fusion = self.make()
+        states = {name: Tokens(torch.randn(2, 5, width)) for name, width in WIDTHS.items()}
+        features = [fusion.project[name](tokens.values).flatten(0, 1) for name, tokens in states.items()]
+        expected = fusion.joint[0](fusion.layer(features).view(2, 5, -1).mean(dim=1))
+        assert torch.allclose(fusion(states), expected, atol=1e-6)
+
+    def test_a_token_is_the_mean_of_its_share(self):
+        fusion = self.make()
+        long, short = Tokens(torch.randn(1, 6, 4)), Tokens(torch.randn(1, 2, 4))
+        means = Tokens(long.values.view(1, 2, 3, 4).mean(dim=2))
+        other = Tokens(torch.randn(1, 2, 3))
+        one, two = ({"a": tokens, "b": other, "values": short} for tokens in (long, means))
+        assert torch.allclose(fusion(one), fusion(two), atol=1e-6)
+
+    def test_its_closed_form_is_what_is_counted(self):
+        fusion = self.make()
+        states = {name: Tokens(torch.randn(1, n, WIDTHS[name])) for name, n in {"a": 7, "b": 3, "values": 5}.items()}
+        values = tuple(one.values for one in states.values())
+
+        class Flat(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fusion = fusion
+
+            def forward(self, *tensors):
+                return self.fusion({name: Tokens(one) for name, one in zip(WIDTHS, tensors, strict=True)})
+
+        extents = {name: Extent(one.values.shape[1]) for name, one in states.items()}
+        assert sum(count_operators(Flat(), values).values()) == fusion.macs(extents)

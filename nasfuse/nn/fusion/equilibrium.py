@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from nasfuse.nn.equilibrium import Anderson, Broyden, EquilibriumLayer, Gradient, Picard, Solver, StoppingRule
 from nasfuse.nn.fusion.base import Projections, VectorFusion
@@ -15,8 +14,9 @@ from nasfuse.nn.tokens import Extent, Tokens
 class Equilibrium(VectorFusion):
     """Projects every stream to one width and fuses them into a fixed point (DEQ fusion, Ni et al., 2023).
 
-    On features, every stream is pooled to one vector first. On tokens, the streams are brought to as many tokens as
-    the shortest has (means of equal spans), the fixed point is found for each token, and the fused tokens are pooled.
+    On features, every stream is pooled to one vector first. On tokens, the streams of a sample are brought to as many
+    tokens as its shortest has (means of equal shares), the fixed point is found for each token, and the fused tokens
+    are pooled.
     """
 
     def __init__(
@@ -62,16 +62,14 @@ class Equilibrium(VectorFusion):
         """Returns the fused (b, out_width) for the tokens of each stream."""
         if self.level == "features":
             return super().forward(states)
-        n_tokens = min(tokens.values.shape[1] for tokens in states.values())
-        aligned = {name: _align(tokens, n_tokens) for name, tokens in states.items()}
-        masks = torch.stack([mask for _, mask in aligned.values()]).any(dim=0)
-        rows = masks.flatten()
-        features = [self.project[name](values).flatten(0, 1)[rows] for name, (values, _) in aligned.items()]
-        fused = masks.new_zeros(len(rows), self.out_width, dtype=torch.float32)
+        aligned, mask = _align(states)
+        rows = mask.flatten()
+        features = [self.project[name](values.flatten(0, 1)[rows]) for name, values in aligned.items()]
+        fused = mask.new_zeros(len(rows), self.out_width, dtype=features[0].dtype)
         if len(features[0]):
             found = self.layer(features)
             fused = fused.to(found.dtype).index_put((rows.nonzero()[:, 0],), found)
-        pooled = Tokens(fused.view(*masks.shape, -1), masks).mean()
+        pooled = Tokens(fused.view(*mask.shape, -1), mask).mean()
         for block in self.joint:
             pooled = block(pooled)
         return pooled
@@ -95,12 +93,28 @@ def _solver(name: str, damping: float) -> Solver:
     return {"anderson": Anderson(mixing=damping), "picard": Picard(damping), "broyden": Broyden()}[name]
 
 
-def _align(tokens: Tokens, n_tokens: int) -> tuple[Tensor, Tensor]:
-    """Returns (b, n_tokens, d) means over the real tokens of equal spans, and (b, n_tokens): which have any."""
-    values, mask = tokens.masked(), tokens.mask
-    weights = values.new_ones(values.shape[:2]) if mask is None else mask.to(values.dtype)
-    if values.shape[1] == n_tokens:
-        return values, weights > 0
-    means = F.adaptive_avg_pool1d(values.transpose(1, 2), n_tokens).transpose(1, 2)
-    shares = F.adaptive_avg_pool1d(weights[:, None], n_tokens)[:, 0]
-    return means / shares.clamp_min(torch.finfo(shares.dtype).tiny)[..., None], shares > 0
+def _align(states: Mapping[str, Tokens]) -> tuple[dict[str, Tensor], Tensor]:
+    """Returns (b, n, d) per stream, and (b, n): which tokens are real, as many as the sample's shortest stream has.
+
+    A token is the mean over an equal share of a stream's real tokens, so that padding changes nothing. Streams
+    without any real token do not count, and give zeros.
+    """
+    masks = {name: _mask(tokens) for name, tokens in states.items()}
+    lengths = torch.stack([mask.sum(dim=1) for mask in masks.values()])
+    shortest = torch.where(lengths > 0, lengths, torch.iinfo(lengths.dtype).max).amin(dim=0)
+    shortest = torch.where(lengths.amax(dim=0) > 0, shortest, 0)
+    n_tokens = max(int(shortest.max()), 1)
+    aligned = {}
+    for (name, tokens), length in zip(states.items(), lengths, strict=True):
+        mask = masks[name]
+        place = (mask.cumsum(dim=1) - 1) * shortest[:, None] // length.clamp_min(1)[:, None]
+        place = torch.where(mask, place, n_tokens)  # padding goes to a place that is dropped
+        sums = tokens.values.new_zeros(len(mask), n_tokens + 1, tokens.values.shape[2])
+        sums = sums.scatter_add(1, place[..., None].expand_as(tokens.values), tokens.masked())
+        counts = sums.new_zeros(sums.shape[:2]).scatter_add(1, place, mask.to(sums.dtype))
+        aligned[name] = (sums / counts.clamp_min(1)[..., None])[:, :n_tokens]
+    return aligned, torch.arange(n_tokens, device=shortest.device) < shortest[:, None]
+
+
+def _mask(tokens: Tokens) -> Tensor:
+    return tokens.values.new_ones(tokens.values.shape[:2], dtype=torch.bool) if tokens.mask is None else tokens.mask
