@@ -51,6 +51,10 @@ def train(
     for one in result.seeds if result.route_macs else ():
         shares = ", ".join(f"{name} {share:.1%}" for name, share in one.routes.items())
         out.print(f"routes of the test samples: {shares} ({one.macs:,.0f} MACs on validation)", soft_wrap=True)
+    for one in result.seeds:
+        if one.converged:
+            found = ", ".join(f"{name} {share:.1%}" for name, share in one.converged.items())
+            out.print(f"fixed points found on validation: {found}", soft_wrap=True)
     most = f" (at most {result.most_macs:,})" if result.most_macs > result.macs else ""
     out.print(f"{result.macs:,} MACs{most}, recipe {what.hash}; networks in {folder}", soft_wrap=True)
 

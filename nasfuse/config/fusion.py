@@ -112,6 +112,7 @@ class EquilibriumFusion(_VectorFusion):
     """
 
     kind: Literal["equilibrium"]
+    width: Annotated[int, Field(ge=4, le=8192)] = 32
     level: Literal["features", "tokens"] = "features"
     coupled: bool = False
     gate: Literal["linear", "sigmoid", "tanh"] = "linear"
@@ -137,8 +138,17 @@ class EquilibriumFusion(_VectorFusion):
 
     @model_validator(mode="after")
     def _a_tied_network_has_one_depth(self) -> Self:
-        if self.gradient == "unroll" and self.inference_max_steps not in (None, self.max_steps):
-            raise MisfitError("inference_max_steps", "gradient: unroll always takes max_steps steps; remove it")
+        for name in ("inference_max_steps", "inference_tolerance"):
+            if self.gradient == "unroll" and getattr(self, name) is not None:
+                raise MisfitError(name, "gradient: unroll always takes max_steps steps; remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _no_deeper_than_trained(self) -> Self:
+        if self.inference_max_steps is not None and self.inference_max_steps > self.max_steps:
+            raise MisfitError(
+                "inference_max_steps", f"{self.inference_max_steps} is above max_steps {self.max_steps}; lower it"
+            )
         return self
 
 

@@ -19,7 +19,15 @@ from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.search import macs_of, route_macs_of
 from nasfuse.nn import Network, RoutedNetwork, build_network
 from nasfuse.seeds import derive_seed
-from nasfuse.train import Epoch, evaluate, load_checkpoint, measured_macs, tabulate_routes, train_network
+from nasfuse.train import (
+    Epoch,
+    evaluate,
+    load_checkpoint,
+    measured_macs,
+    record_equilibria,
+    tabulate_routes,
+    train_network,
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ class SeedResult:
         test: Metric on the test split, looked at once.
         macs: Expected multiply-accumulates per sample, with a router's choices and a solver's steps on validation data.
         routes: Route to its share of the test samples; empty for a static network.
+        converged: Solve of an equilibrium to the share of validation samples for which it was found; else empty.
         epochs: That ran.
         checkpoint: Where the network is.
     """
@@ -43,6 +52,7 @@ class SeedResult:
     test: float
     macs: float
     routes: dict[str, float]
+    converged: dict[str, float]
     epochs: int
     checkpoint: str
 
@@ -147,14 +157,29 @@ def _train_one(
     trained = train_network(recipe, dataset, seed=seed, device=device, report=report, resume_file=place / "resume.pt")
     save_network(place / "model.pt", trained, recipe, seed=seed, cut=cut)
     write_curve(place / "metrics.jsonl", trained.curve)
+    solves = record_equilibria(trained.network, dataset, device=device).get("solves", {})
     test, _ = evaluate(trained.network, dataset.test, metric=recipe.metric, task=dataset.task, device=device)
     macs, _ = _spent(trained.network, recipe, dataset.val, dataset, device)
     _, routes = _spent(trained.network, recipe, dataset.test, dataset, device)
     result = SeedResult(
-        seed, cut, trained.chosen.val_metric, test, macs, routes, len(trained.curve), str(place / "model.pt")
+        seed=seed,
+        cut=cut,
+        val=trained.chosen.val_metric,
+        test=test,
+        macs=macs,
+        routes=routes,
+        converged={} if _is_tied(recipe) else {name: solve["converged"] for name, solve in solves.items()},
+        epochs=len(trained.curve),
+        checkpoint=str(place / "model.pt"),
     )
     write_text(place / "result.json", json.dumps({**vars(result), "data_fingerprint": dataset.fingerprint}, indent=2))
     return result
+
+
+def _is_tied(recipe: Recipe) -> bool:
+    """Returns whether the cell is a weight-tied network, which looks for no fixed point."""
+    fusion = recipe.network.fusion
+    return fusion is not None and fusion.kind == "equilibrium" and fusion.gradient == "unroll"
 
 
 def _spent(

@@ -1,7 +1,7 @@
 """Training and measuring: one recipe, one seed."""
 
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
-from nasfuse.train.equilibrium import measured_macs
+from nasfuse.train.equilibrium import measured_macs, record_equilibria
 from nasfuse.train.evaluate import evaluate, predict_logits
 from nasfuse.train.loop import Epoch, Trained, train_network
 from nasfuse.train.measure import measure
@@ -15,6 +15,7 @@ __all__ = [
     "measure",
     "measured_macs",
     "predict_logits",
+    "record_equilibria",
     "save_checkpoint",
     "tabulate_routes",
     "train_network",

@@ -37,6 +37,8 @@ _CAPS = (0.75, 0.5, 0.25)
 #: Tolerances that it is swept up to, over the one it was trained with.
 _TOLERANCES = (10.0, 100.0)
 
+_LOOSEST = 0.5
+
 #: Relative loss of the metric up to which accuracy is said to hold.
 _HOLDS = 0.01
 
@@ -158,12 +160,13 @@ def _knobs(layers: Sequence[EquilibriumLayer], knobs: dict[str, Any]) -> Iterato
 
 def _settings(layers: Sequence[EquilibriumLayer]) -> list[dict[str, Any]]:
     """Returns the settings below the trained one; the same for every training of a recipe. A tied network has none."""
-    if not layers or all(layer.gradient.kind == "unroll" for layer in layers):
+    layers = [layer for layer in layers if layer.gradient.kind != "unroll" and layer.inference_rule.max_steps > 1]
+    if not layers:
         return []
     cap = max(layer.inference_rule.max_steps for layer in layers)
     tolerance = max(layer.inference_rule.tolerance for layer in layers)
     caps = sorted({max(round(share * cap), 1) for share in _CAPS} - {cap}, reverse=True)
-    tolerances = [min(factor * tolerance, 0.5) for factor in _TOLERANCES]
+    tolerances = [factor * tolerance for factor in _TOLERANCES if factor * tolerance <= _LOOSEST]
     return [{"max_steps": value} for value in caps] + [{"tolerance": value} for value in tolerances]
 
 

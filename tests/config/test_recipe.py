@@ -47,13 +47,14 @@ FUSIONS = st.one_of(
             "gated": {"reduction": st.integers(1, 99)},
             "low_rank": {"rank": st.integers(1, 256)},
             "equilibrium": {
+                "width": st.integers(4, 8192),
                 "level": st.sampled_from(["features", "tokens"]),
                 "coupled": st.booleans(),
                 "gate": st.sampled_from(["linear", "sigmoid", "tanh"]),
-                "max_steps": st.integers(1, 1000),
+                "max_steps": st.integers(40, 1000),
                 "tolerance": st.floats(0, 1, exclude_min=True, exclude_max=True),
                 "gradient": st.sampled_from(["implicit", "phantom"]),
-                "inference_max_steps": st.integers(1, 1000),
+                "inference_max_steps": st.integers(1, 40),
                 "spectral_bound": st.floats(0, 1e300, exclude_min=True),
             },
         }.items()
@@ -245,6 +246,11 @@ def test_a_modality_may_be_its_kind_alone(load):
             "{kind: concat}",
             "{kind: equilibrium, gradient: unroll, inference_max_steps: 3}",
             r"line 9: network\.fusion\.inference_max_steps: gradient: unroll always takes max_steps steps; remove it$",
+        ),
+        (
+            "{kind: concat}",
+            "{kind: equilibrium, max_steps: 4, inference_max_steps: 5}",
+            r"line 9: network\.fusion\.inference_max_steps: 5 is above max_steps 4; lower it$",
         ),
         (
             "{kind: concat}",

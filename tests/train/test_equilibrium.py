@@ -10,6 +10,7 @@ from nasfuse.config.measurement import Measurements
 from nasfuse.config.recipe import Recipe
 from nasfuse.cost import expected_macs
 from nasfuse.errors import NonFiniteError
+from nasfuse.experiment.search import macs_of
 from nasfuse.nn import build_network
 from nasfuse.nn.equilibrium import equilibrium_layers, listening
 from nasfuse.train import equilibrium, evaluate, measure, measured_macs, tabulate_routes, train_network
@@ -41,7 +42,7 @@ def make(make_recipe):
 
 @pytest.fixture(scope="module")
 def trained(make, dataset):
-    return train_network(make(epochs=16), dataset, seed=0, device=CPU)
+    return train_network(make(epochs=16, term={"jacobian_weight": 5.0}), dataset, seed=0, device=CPU)
 
 
 @pytest.fixture(scope="module")
@@ -219,3 +220,10 @@ def test_a_training_goes_on_where_it_was(make, dataset, tmp_path, assert_same, m
     with pytest.raises(KeyboardInterrupt):
         train(recipe, dataset, report=kill, resume_file=tmp_path / "resume.pt")
     assert_same(train(recipe, dataset, resume_file=tmp_path / "resume.pt"), train(recipe, dataset))
+
+
+def test_what_a_route_with_an_equilibrium_costs_is_known_without_weights(make, dataset):
+    recipe = make(router={"routes": ["v", "v+s"], "width": 4})
+    network = build_network(recipe.network, dataset.modalities, dataset.task)
+    for route in (0, -1):
+        assert macs_of(recipe, dataset, route=route) == expected_macs(network, dataset, route=route)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -40,6 +40,14 @@ class Gradient:
     damping: float = 1.0
     solver: Solver = field(default_factory=Picard)
     rule: StoppingRule = field(default_factory=StoppingRule)
+
+    def __post_init__(self) -> None:
+        """Checks kind and steps."""
+        if self.kind not in get_args(Kind) or self.n_steps < 1:
+            raise ValueError(
+                f"a gradient is one of {', '.join(get_args(Kind))}, with n_steps of at least 1; got {self.kind}, "
+                f"{self.n_steps}"
+            )
 
 
 def fixed_point(
@@ -168,8 +176,16 @@ class _Transposed:
             with torch.enable_grad():
                 self.point = self.z.detach()[rows].requires_grad_()
                 self.image = self.function(self.point, rows, *[one.detach() for one in self.inputs])
-        (product,) = torch.autograd.grad(self.image, self.point, g, retain_graph=True)
-        return product + self.right
+        return _vjp(self.image, self.point, g) + self.right
+
+
+def _vjp(image: Tensor, point: Tensor, g: Tensor, *, create_graph: bool = False) -> Tensor:
+    """Returns J^T g; zero where the map does not read its state."""
+    if not image.requires_grad:
+        return torch.zeros_like(g)
+    options = {"retain_graph": True, "create_graph": create_graph, "allow_unused": True}
+    (product,) = torch.autograd.grad(image, point, g, **options)
+    return torch.zeros_like(g) if product is None else product
 
 
 def _adjoint(function: Function) -> Function:
@@ -180,7 +196,7 @@ def _adjoint(function: Function) -> Function:
             point = z if rows is None else z[rows]
             point = point.view_as(point) if point.requires_grad else point.detach().requires_grad_()
             image = function(point, rows, *inputs)
-            (product,) = torch.autograd.grad(image, point, g, create_graph=True)
+            product = _vjp(image, point, g, create_graph=True)
         return product + (incoming if rows is None else incoming[rows])
 
     return adjoint

@@ -21,12 +21,14 @@ def jacobian_penalty(solved: Solved) -> Tensor:
 
 
 def spectral_radius(solved: Solved, *, n_rows: int | None = None, n_iterations: int = 40) -> Tensor:
-    """Returns (n_rows,): about the largest |eigenvalue| of df/dz at each of the first fixed points.
+    """Returns (n_rows,): about the largest |eigenvalue| of df/dz at each of as many fixed points, evenly spread.
 
     By the power method: the geometric mean of the growth over the second half of the iterations, which also settles
     where the largest eigenvalues are a complex pair.
     """
-    rows = torch.arange(len(solved.solution.z), device=solved.solution.z.device)[:n_rows]
+    n_states = len(solved.solution.z)
+    n_rows = min(n_rows or n_states, n_states)
+    rows = torch.linspace(0, n_states - 1, n_rows, device=solved.solution.z.device).round().long()
     z = solved.solution.z.detach()[rows].requires_grad_()
     with torch.enable_grad():
         image = solved.cell.step(z, rows, *[one.detach() for one in solved.inputs])

@@ -73,10 +73,10 @@ class EquilibriumLayer(nn.Module):
             InvalidInputError: There is nothing to fuse, or no width.
         """
         super().__init__()
-        if n_modalities < 1 or width < 1:
+        if n_modalities < 1 or width < 2:
             raise InvalidInputError(
-                f"equilibrium fusion needs at least one modality and a width of at least 1, got {n_modalities} and "
-                f"{width}; give it features"
+                f"equilibrium fusion needs at least one modality and a width of at least 2, got {n_modalities} and "
+                f"{width}; give it features (a single one is a constant after the cells' norms)"
             )
         self.width, self.n_modalities, self.coupled, self.start = width, n_modalities, coupled, start
         self.solver, self.gradient, self.rule, self.inference_rule = solver, gradient, rule, rule
@@ -105,6 +105,8 @@ class EquilibriumLayer(nn.Module):
             xs = [x.to(torch.promote_types(x.dtype, torch.float32)) for x in features]
             fused = sum((weight * x for weight, x in zip(self.weights, xs, strict=True)), start=self.offset)
             assert isinstance(fused, Tensor)
+            if not len(fused):
+                return fused
             self._check_finite(fused, xs)
             if self.coupled:
                 joint = self._solve(0, xs, fused, start=torch.cat([*xs, fused], dim=1))
@@ -159,16 +161,15 @@ class EquilibriumLayer(nn.Module):
         """Returns the multiply-accumulates for one sample that needs `max_steps` (those of inference) everywhere."""
         most = self.inference_rule.max_steps if max_steps is None else max_steps
         cells = enumerate(self._cells())
-        return sum(cell.n_states * int(self.solve_macs(number, most)[most]) for number, cell in cells)
+        return sum(cell.n_states * self.solve_macs(number, most)[most] for number, cell in cells)
 
-    def solve_macs(self, number: int, max_steps: int) -> Tensor:
-        """Returns (max_steps + 1,) int64: the multiply-accumulates of one state of solve `number`, by its steps."""
+    def solve_macs(self, number: int, max_steps: int) -> list[int]:
+        """Returns the multiply-accumulates of one state of solve `number` for 0 to `max_steps` steps."""
         cell = self._cells()[number]
         overhead = [0] * (max_steps + 1)
         if self.gradient.kind != "unroll":
             overhead = solver_macs(self.solver, width=cell.width, max_steps=max_steps)
-        per_step = torch.arange(max_steps + 1) * cell.macs_per_step
-        return per_step + torch.tensor(overhead) + cell.macs_once
+        return [cell.macs_once + steps * cell.macs_per_step + added for steps, added in enumerate(overhead)]
 
     def macs_per_step(self) -> int:
         """Returns the multiply-accumulates of one step of every solve, solver not counted in."""
@@ -208,7 +209,7 @@ def saved_macs(solves: Sequence[Solved], n_samples: int) -> Tensor:
     """
     total = torch.zeros(n_samples, dtype=torch.float64)
     for solved in solves:
-        by_steps = solved.layer.solve_macs(solved.number, solved.layer.inference_rule.max_steps)
+        by_steps = torch.tensor(solved.layer.solve_macs(solved.number, solved.layer.inference_rule.max_steps))
         saved = (by_steps[-1] - by_steps[solved.solution.n_steps.cpu()]).double()
         whole = len(saved) == solved.cell.n_states * n_samples
         total += saved.view(-1, n_samples).sum(dim=0) if whole else saved.sum() / n_samples

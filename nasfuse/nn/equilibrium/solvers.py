@@ -43,6 +43,11 @@ class Picard(Solver):
 
     damping: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Checks the damping."""
+        if not 0 < self.damping <= 1:
+            raise ValueError(f"damping must be above 0 and at most 1, got {self.damping}; change it")
+
     def start(self, z: Tensor) -> Memory:
         """Returns a memory of nothing."""
         return _PicardMemory(self.damping)
@@ -57,7 +62,7 @@ class _PicardMemory(Memory):
         self.damping = damping
 
     def advance(self, fz: Tensor, change: Tensor) -> Tensor:
-        return fz if self.damping == 1 else torch.sub(fz, change, alpha=1 - self.damping, out=change)
+        return change.copy_(fz) if self.damping == 1 else torch.sub(fz, change, alpha=1 - self.damping, out=change)
 
     def keep(self, rows: Tensor) -> None:
         pass
@@ -73,13 +78,20 @@ class Anderson(Solver):
 
     Attributes:
         memory: Iterates that are combined.
-        regularisation: Relative to the squared residuals.
+        regularisation: Relative to the squared residuals; at least ten times the rounding of their type.
         mixing: Share of f(z) against z in the combination.
     """
 
     memory: int = 5
     regularisation: float = 1e-8
     mixing: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Checks memory and mixing."""
+        if self.memory < 1 or not 0 < self.mixing <= 1:
+            raise ValueError(
+                f"memory must be at least 1 and mixing above 0 and at most 1, got {self.memory} and {self.mixing}"
+            )
 
     def start(self, z: Tensor) -> Memory:
         """Returns an empty history."""
@@ -123,7 +135,8 @@ class _AndersonMemory(Memory):
         gram = self.gram[:, :n, :n]
         scale = gram.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
         system = gram / scale.clamp_min(torch.finfo(gram.dtype).tiny)
-        system = system + self.options.regularisation * self.identity[:n, :n]
+        least = 10 * torch.finfo(gram.dtype).eps  # below it, one would be added to nothing
+        system = system + max(self.options.regularisation, least) * self.identity[:n, :n]
         ones = system.new_ones(len(system), n)
         weights, _ = torch.linalg.solve_ex(system, ones)
         weights = weights / weights.sum(dim=1, keepdim=True)
@@ -162,6 +175,11 @@ class Broyden(Solver):
     """Broyden's good method on f(z) - z = 0, its inverse Jacobian as -I plus `memory` rank-one terms."""
 
     memory: int = 20
+
+    def __post_init__(self) -> None:
+        """Checks the memory."""
+        if self.memory < 1:
+            raise ValueError(f"memory must be at least 1, got {self.memory}; raise it")
 
     def start(self, z: Tensor) -> Memory:
         """Returns an inverse Jacobian of -I, whose first step is Picard's."""
@@ -240,11 +258,10 @@ def solve(function: Map, start: Tensor, *, solver: Solver, rule: StoppingRule, c
     active = _Active.begin(start, rule)
     memory = solver.start(start)
     z, rows = start.clone(), None
+    watch = _Watch()
     finished: list[_Active] = []
     for step in range(rule.max_steps):
-        fz = function(z, rows)
-        if fz.data_ptr() == z.data_ptr():
-            fz = fz.clone()
+        fz = watch.call(function, z, rows)
         change = torch.sub(fz, z, out=z)
         n_alive = active.judge(fz, change)
         if n_alive == 0 or step + 1 == rule.max_steps:
@@ -257,6 +274,27 @@ def solve(function: Map, start: Tensor, *, solver: Solver, rule: StoppingRule, c
             memory.keep(left)
             rows = active.numbers
     return _gather([*finished, active], start)
+
+
+class _Watch:
+    """Calls a map and sees to it that nobody writes over what it was given, or what it gave before."""
+
+    def __init__(self) -> None:
+        self.last: Tensor | None = None
+        self.version = 0
+
+    def call(self, function: Map, z: Tensor, rows: Tensor | None) -> Tensor:
+        tracked = not z.is_inference()  # inference tensors do not know their version
+        before = z._version if tracked else 0
+        fz = function(z, rows)
+        if tracked:
+            if z._version != before:
+                raise ValueError("the map writes over its argument; let it return a new tensor")
+            if self.last is not None and self.last._version != self.version:
+                raise ValueError("the map writes over what it returned before; let it return a new tensor")
+            self.last = None if fz.is_inference() else fz
+            self.version = fz._version if self.last is not None else 0
+        return fz.clone() if fz.data_ptr() == z.data_ptr() else fz
 
 
 @dataclass

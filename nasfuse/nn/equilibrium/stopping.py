@@ -30,8 +30,9 @@ class Status(IntEnum):
 class StoppingRule:
     """Decides sample by sample, so that nobody's result depends on who shares the batch.
 
-    A sample has converged where |f(z) - z| < tolerance |f(z)| and its absolute residual has at least halved since
-    the first step: the relative residual of z + 1, which has no fixed point, also falls, as the iterates grow.
+    A sample has converged where |f(z) - z| < tolerance |f(z)| and, after the first step, its absolute residual has at
+    least halved since then: the relative residual of z + 1, which has no fixed point, also falls, as the iterates
+    grow. A fixed point at zero has no relative residual and is not found.
 
     Attributes:
         tolerance: Relative residual.
@@ -49,8 +50,10 @@ class StoppingRule:
         """Checks the limits."""
         if self.max_steps < 1:
             raise ValueError(f"max_steps must be at least 1, got {self.max_steps}; raise it")
-        if not self.tolerance > 0:
-            raise ValueError(f"tolerance must be above 0, got {self.tolerance}; raise it")
+        if not 0 < self.tolerance < 1:
+            raise ValueError(f"tolerance must be above 0 and below 1, got {self.tolerance}; change it")
+        if self.patience < 1:
+            raise ValueError(f"patience must be at least 1, got {self.patience}; raise it")
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Solution:
     """What a solver found.
 
     Attributes:
-        z: (b, ...) the last f(z) of converged samples, the iterate of least residual of all others.
+        z: (b, d) the last f(z) of converged samples, the iterate of least residual of all others.
         n_steps: (b,) evaluations of f.
         residual: (b,) relative residual of what is returned.
         status: (b,) `Status` numbers.

@@ -118,3 +118,24 @@ def test_autocast_is_the_same_forward_and_backward():
     z.sum().backward()
     assert torch.isfinite(weight.grad).all()
     assert torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize("kind", ["implicit", "phantom", "unroll"])
+def test_a_map_that_does_not_read_its_state(kind):
+    c = torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
+    found, _ = fixed_point(
+        lambda z, rows, c: 2 * (c if rows is None else c[rows]),
+        torch.zeros(4, 6, dtype=torch.float64),
+        (c,),
+        solver=Picard(),
+        rule=StoppingRule(1e-6, 5),
+        gradient=Gradient(kind),
+    )
+    (gradient,) = torch.autograd.grad(found.sum(), c)
+    assert torch.equal(gradient, torch.full_like(c, 2.0))
+
+
+@pytest.mark.parametrize("options", [{"kind": "jfb"}, {"kind": "phantom", "n_steps": 0}])
+def test_impossible_gradients(options):
+    with pytest.raises(ValueError, match="a gradient is one of implicit, phantom, unroll, with n_steps"):
+        Gradient(**options)

@@ -192,9 +192,15 @@ class Flat(torch.nn.Module):
 def test_solver_overhead_of_anderson():
     """Step k adds n d for inner products and n d for mixing, n = min(k, m), and a system of n unknowns."""
     layer = make_layer(solver=Anderson(memory=2), rule=StoppingRule(1e-3, 4))
-    by_steps = layer.solve_macs(1, 4) - layer.cells[1].macs_once - torch.arange(5) * layer.cells[1].macs_per_step
+    cell = layer.cells[1]
+    added = [macs - cell.macs_once - n * cell.macs_per_step for n, macs in enumerate(layer.solve_macs(1, 4))]
     system = 2**3 // 3 + 2**2
-    assert by_steps.tolist() == [0, 0, 2 * WIDTH, 6 * WIDTH + system, 10 * WIDTH + 2 * system]
+    assert added == [0, 0, 2 * WIDTH, 6 * WIDTH + system, 10 * WIDTH + 2 * system]
+
+
+@pytest.mark.parametrize("coupled", [False, True])
+def test_an_empty_batch(coupled):
+    assert make_layer(coupled=coupled)(make_features(0)).shape == (0, WIDTH)
 
 
 def test_a_listener_hears_every_solve_and_its_backward_system():
@@ -234,9 +240,9 @@ def test_autocast_does_not_touch_the_solve():
 
 
 class TestBadInput:
-    @pytest.mark.parametrize(("n", "width"), [(0, 8), (2, 0)])
+    @pytest.mark.parametrize(("n", "width"), [(0, 8), (2, 0), (2, 1)])
     def test_nothing_to_fuse(self, n, width):
-        with pytest.raises(InvalidInputError, match="at least one modality and a width of at least 1"):
+        with pytest.raises(InvalidInputError, match="at least one modality and a width of at least 2"):
             make_layer(n=n, width=width)
 
     def test_another_number_of_features(self):

@@ -165,7 +165,7 @@ def test_not_a_number_is_divergence_and_touches_nobody_else(solver):
     ("options", "message"),
     [
         ({"max_steps": 0}, "max_steps must be at least 1, got 0; raise it"),
-        ({"tolerance": 0.0}, "tolerance must be above 0, got 0.0; raise it"),
+        ({"tolerance": 0.0}, "tolerance must be above 0 and below 1, got 0.0; change it"),
     ],
 )
 def test_impossible_rules(options, message):
@@ -175,3 +175,61 @@ def test_impossible_rules(options, message):
 
 def test_every_status_has_its_advice():
     assert len({status.advice for status in Status}) == 4
+
+
+def half_plus_one(z, rows):
+    return 0.5 * z + 1
+
+
+@pytest.mark.parametrize("solver", [Picard(), Anderson(), Broyden()])
+class TestMapsThatWriteOverTensors:
+    def test_over_their_argument(self, solver):
+        with pytest.raises(ValueError, match="writes over its argument"):
+            solve(lambda z, rows: z.mul_(0.5).add_(1), torch.ones(3, 4), solver=solver, rule=StoppingRule(1e-5, 50))
+
+    def test_over_what_they_returned(self, solver):
+        room = torch.empty(3, 4)
+        with pytest.raises(ValueError, match="writes over what it returned before"):
+            solve(
+                lambda z, rows: torch.mul(z, 0.5, out=room).add_(1),
+                torch.ones(3, 4),
+                solver=solver,
+                rule=StoppingRule(1e-5, 50),
+            )
+
+    def test_what_belongs_to_a_map_stays_as_it_is(self, solver):
+        constant = torch.full((3, 4), 7.0)
+        found = solve(lambda z, rows: constant, torch.ones(3, 4), solver=solver, rule=StoppingRule(1e-5, 50))
+        assert torch.equal(constant, torch.full((3, 4), 7.0))
+        assert torch.equal(found.z, constant)
+        assert found.share(Status.CONVERGED) == 1
+
+    def test_the_identity_is_solved_at_once(self, solver):
+        start = torch.randn(3, 4)
+        found = solve(lambda z, rows: z, start, solver=solver, rule=StoppingRule(1e-5, 50))
+        assert torch.equal(found.z, start)
+        assert found.n_steps.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("solver", [Anderson(), Broyden()])
+def test_a_linear_map_of_one_rate_takes_few_steps_in_single_precision_too(solver):
+    found = solve(half_plus_one, torch.ones(3, 4), solver=solver, rule=StoppingRule(1e-5, 50))
+    assert torch.allclose(found.z, torch.full((3, 4), 2.0), atol=1e-4)
+    assert int(found.n_steps.max()) <= 6
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Picard(0.0),
+        lambda: Picard(5.0),
+        lambda: Anderson(memory=0),
+        lambda: Anderson(mixing=2.0),
+        lambda: Broyden(memory=0),
+        lambda: StoppingRule(patience=0),
+        lambda: StoppingRule(tolerance=1.0),
+    ],
+)
+def test_impossible_options(make):
+    with pytest.raises(ValueError, match="must be"):
+        make()
