@@ -122,7 +122,7 @@ def test_spectra_are_bounded_and_small_matrices_left_alone():
     for _ in range(100):
         cells[1].combine.weight  # noqa: B018 - every access in training mode is a power iteration
     linear = [module for module in cells.modules() if isinstance(module, nn.Linear)]
-    norms = [float(torch.linalg.matrix_norm(module.weight, 2)) for module in linear]
+    norms = [torch.linalg.matrix_norm(module.weight, 2).item() for module in linear]
     assert all(norm <= 1.5 * 1.01 for norm in norms)
     assert max(norms) == pytest.approx(1.5, rel=0.01)
     assert torch.equal(cells[0].blocks[0].inner.weight, before["0.blocks.0.inner.weight"])
