@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nasfuse.config.equilibrium import EquilibriumConfig
 from nasfuse.cost.closed_form import expected_macs
@@ -37,6 +37,7 @@ _CAPS = (0.75, 0.5, 0.25)
 #: Tolerances that it is swept up to, over the one it was trained with.
 _TOLERANCES = (10.0, 100.0)
 
+#: Tolerance beyond which nothing would be solved.
 _LOOSEST = 0.5
 
 #: Relative loss of the metric up to which accuracy is said to hold.
@@ -178,7 +179,8 @@ def record_equilibria(network: Network, dataset: Dataset, *, device: torch.devic
     """Returns how the solves of a trained network end on validation data; empty where it has none.
 
     Per solve: share of samples (tokens) by status, mean and largest steps, median residual, and the mean and largest
-    spectral radius of the cell's Jacobian at up to 64 of its fixed points. `worst_macs` is at the caps.
+    spectral radius of the cell's Jacobian at up to 64 of its fixed points. `worst_macs` is at the caps, on the costliest
+    route where there are several.
 
     Raises:
         NonFiniteError: A solve diverged; what came out is no answer.
@@ -201,10 +203,10 @@ def record_equilibria(network: Network, dataset: Dataset, *, device: torch.devic
     for name in statuses:
         status, taken = torch.cat(statuses[name]), torch.cat(steps[name])
         shares = {one.name.lower(): round(float((status == one).double().mean()), 4) for one in Status}
-        if shares["diverged"] > 0:
-            raise NonFiniteError(
-                f"the solver of {name} {Status.DIVERGED.advice}: {shares['diverged']:.1%} of the validation samples"
-            )
+        n_diverged = int((status == Status.DIVERGED).sum())
+        if n_diverged:
+            share = n_diverged / len(status)
+            raise NonFiniteError(f"the solver of {name} {Status.DIVERGED.advice}: {share:.2%} of its validation states")
         record[name] = {
             **shares,
             "mean_steps": round(float(taken.double().mean()), 3),
@@ -214,13 +216,12 @@ def record_equilibria(network: Network, dataset: Dataset, *, device: torch.devic
             "largest_spectral_radius": round(float(radii[name].max()), 4),
         }
     per_step = sum(layer.macs_per_step() for layer in equilibrium_layers(network))
-    return {"solves": record, "worst_macs": expected_macs(network, dataset), "macs_per_step": per_step}
+    return {"solves": record, "worst_macs": expected_macs(network, dataset, route=-1), "macs_per_step": per_step}
 
 
-def _passes(network: nn.Module, split: Split, device: torch.device) -> Iterator[tuple[list[Solved], Tensor]]:
+def _passes(network: Network, split: Split, device: torch.device) -> Iterator[tuple[list[Solved], Tensor]]:
     """Yields the solves of each batch of `split` in inference mode, and (b,) what they stayed below their caps."""
     network.eval()
-    assert isinstance(network, Network)
     for rows in torch.split(torch.arange(len(split)), 512):
         batch = split.batch(rows, names=network.stream_names).to(device)
         with torch.no_grad(), listening(equilibrium_layers(network)) as solves:

@@ -180,7 +180,7 @@ def test_a_solver_that_diverges_fails_the_trial(trained, dataset, monkeypatch):
     (layer,) = equilibrium_layers(trained.network)
     step = layer.cells[1].step
     monkeypatch.setattr(layer.cells[1], "step", lambda z, rows, *inputs: 1e7 * (1 + step(z, rows, *inputs)) * (1 + z))
-    with pytest.raises(NonFiniteError, match=r"the solver of fused diverged; .*: 100.0% of the validation samples"):
+    with pytest.raises(NonFiniteError, match=r"the solver of fused diverged; .*: 100.00% of its validation states"):
         measure(trained, dataset, metric="accuracy", device=CPU)
 
 
@@ -207,6 +207,8 @@ def test_a_route_with_an_equilibrium_costs_the_steps_it_takes(make, dataset):
     assert points[-1].setting == "always v+s"
     assert points[-1].macs == round(float(table.static_macs[:, 1].double().mean()))
     assert record.keys() == {"routing", "equilibrium"}
+    assert record["equilibrium"]["worst_macs"] == expected_macs(network, dataset, route=-1)
+    assert record["equilibrium"]["worst_macs"] > expected_macs(network, dataset)
 
 
 def test_a_training_goes_on_where_it_was(make, dataset, tmp_path, assert_same, monkeypatch):

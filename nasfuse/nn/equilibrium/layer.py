@@ -157,9 +157,9 @@ class EquilibriumLayer(nn.Module):
                 )
         raise NonFiniteError("the weights of the injected features are not finite; lower training.lr")
 
-    def macs(self, max_steps: int | None = None) -> int:
-        """Returns the multiply-accumulates for one sample that needs `max_steps` (those of inference) everywhere."""
-        most = self.inference_rule.max_steps if max_steps is None else max_steps
+    def macs(self) -> int:
+        """Returns the multiply-accumulates for one sample that takes all steps of inference in every solve."""
+        most = self.inference_rule.max_steps
         cells = enumerate(self._cells())
         return sum(cell.n_states * self.solve_macs(number, most)[most] for number, cell in cells)
 

@@ -52,11 +52,7 @@ class Equilibrium(VectorFusion):
             rule=rule,
             **cell,
         )
-        self.set_rule(inference_max_steps or max_steps, inference_tolerance or tolerance)
-
-    def set_rule(self, max_steps: int, tolerance: float) -> None:
-        """Sets the inference-time knobs."""
-        self.layer.inference_rule = StoppingRule(tolerance, max_steps)
+        self.layer.inference_rule = StoppingRule(inference_tolerance or tolerance, inference_max_steps or max_steps)
 
     def forward(self, states: Mapping[str, Tokens]) -> Tensor:
         """Returns the fused (b, out_width) for the tokens of each stream."""
