@@ -179,8 +179,8 @@ def record_equilibria(network: Network, dataset: Dataset, *, device: torch.devic
     """Returns how the solves of a trained network end on validation data; empty where it has none.
 
     Per solve: share of samples (tokens) by status, mean and largest steps, median residual, and the mean and largest
-    spectral radius of the cell's Jacobian at up to 64 of its fixed points. `worst_macs` is at the caps, on the costliest
-    route where there are several.
+    spectral radius of the cell's Jacobian at up to 64 of its fixed points. `worst_macs` is at the caps, on
+    the costliest route where there are several.
 
     Raises:
         NonFiniteError: A solve diverged; what came out is no answer.

@@ -27,17 +27,15 @@ class Gradient:
 
     Attributes:
         kind: `implicit` is exact (to the tolerance of `rule`): solves g = J^T g + v. `phantom` differentiates
-            `n_steps` damped steps from the solution (Geng et al., 2021); one step is Jacobian-free backpropagation.
+            `n_steps` steps from the solution (Geng et al., 2021); one step is Jacobian-free backpropagation.
             `unroll` differentiates every step of plain iteration, with memory that grows with them.
         n_steps: Of `phantom`.
-        damping: Of the phantom steps.
         solver: Of the backward system.
         rule: Of the backward system.
     """
 
     kind: Kind = "implicit"
     n_steps: int = 5
-    damping: float = 1.0
     solver: Solver = field(default_factory=Picard)
     rule: StoppingRule = field(default_factory=StoppingRule)
 
@@ -87,7 +85,7 @@ def fixed_point(
     if gradient.kind == "phantom":
         z = found.z
         for _ in range(gradient.n_steps):
-            z = torch.lerp(z, bound(z, None), gradient.damping)
+            z = bound(z, None)
         return z, found
     return _Implicit.apply(found.z, function, gradient, on_backward, *inputs), found  # type: ignore[no-untyped-call]
 
