@@ -72,13 +72,31 @@ def make_batch():
 def make_config():
     """Network configurations from stream name to encoder."""
 
-    def make(encoders, *, fusion=None, placement=1, width=8, depth=2, stride=1, reducer=("max", 0.5), dropout=0.0):
+    def make(
+        encoders,
+        *,
+        fusion=None,
+        placement=1,
+        width=8,
+        depth=2,
+        stride=1,
+        reducer=("max", 0.5),
+        window=None,
+        readout="mean",
+        dropout=0.0,
+    ):
+        """A reducer that convolutions cannot have is max pooling there."""
+        kind, keep_ratio = reducer
         streams = {}
         for position, (name, encoder) in enumerate(encoders.items()):
             # Widths differ, so that projections to the fused width are needed for some streams and not for others.
             stream = {"encoder": encoder, "depth": depth, "width": width * (1 + position % 2), "dropout": dropout}
-            if encoder != "mlp":
-                stream |= {"stride": stride, "reducer": {"kind": reducer[0], "keep_ratio": reducer[1]}}
+            if encoder == "conv":
+                own = kind if kind in ("max", "average") else "max"
+                stream |= {"stride": stride, "reducer": {"kind": own, "keep_ratio": keep_ratio}}
+            elif encoder == "transformer":
+                stream |= {"stride": stride, "reducer": {"kind": kind, "keep_ratio": keep_ratio}}
+                stream |= {"window": window, "readout": readout}
             streams[name] = stream
         plain = {"route": list(encoders), "streams": streams}
         if fusion is not None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from nasfuse.config.model import MisfitError, Model
-from nasfuse.config.stream import check_heads
+from nasfuse.config.stream import TokenReducerConfig, check_heads
 
 
 class FusionConfigBase(Model):
@@ -170,9 +170,19 @@ class CrossAttentionFusion(_TokenFusion):
 
 
 class JointTokensFusion(_TokenFusion):
-    """One transformer over the tokens of all streams (early-concatenation transformers, SFT)."""
+    """One transformer over the tokens of all streams (early-concatenation transformers, SFT).
+
+    Attributes:
+        reducer: What drops each stream's tokens between attention and MLP of a joint stage; `at` counts these.
+    """
 
     kind: Literal["joint_tokens"]
+    reducer: TokenReducerConfig = TokenReducerConfig()
+
+    @property
+    def summary(self) -> str:
+        """Returns the fusion in a few words, for tables."""
+        return ", ".join(part for part in (super().summary, self.reducer.summary) if part)
 
 
 FusionConfig = Annotated[

@@ -1,14 +1,16 @@
 """Streams in a recipe: one class of options per encoder."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nasfuse.config.model import Model
+from nasfuse.config.model import MisfitError, Model
+
+KeepRatio = Annotated[float, Field(gt=0, le=1)]
 
 
-class ReducerConfig(Model):
-    """What drops tokens after every stage of a stream.
+class PoolingConfig(Model):
+    """What drops tokens after every stage of a convolutional stream.
 
     Attributes:
         kind: `max` or `average` pooling over neighbouring tokens.
@@ -17,7 +19,50 @@ class ReducerConfig(Model):
     """
 
     kind: Literal["max", "average"] = "max"
-    keep_ratio: Annotated[float, Field(gt=0, le=1)] = 1.0
+    keep_ratio: KeepRatio = 1.0
+
+
+class TokenReducerConfig(Model):
+    """What drops or merges tokens between the attention and the MLP of a transformer stage.
+
+    Attributes:
+        kind: `max`, `average`, `attention`-weighted or `strided` pooling of neighbours; `top_k` keeps what CLS attends
+            to and fuses the rest (EViT); `merge` merges what is alike (ToMe).
+        keep_ratio: Share of the tokens that is left, of each sample's own length; at least one token.
+        at: Number of the one stage that reduces, the last one where there are fewer; absent, every stage does.
+        inference_keep_ratio: `keep_ratio` after training, where it is another.
+    """
+
+    kind: Literal["max", "average", "attention", "strided", "top_k", "merge"] = "max"
+    keep_ratio: KeepRatio = 1.0
+    at: Annotated[int, Field(ge=1, le=64)] | None = None
+    inference_keep_ratio: KeepRatio | None = None
+
+    @property
+    def summary(self) -> str:
+        """Returns the reducer in a few words, for tables; empty where it keeps everything."""
+        ratio = self.inference_keep_ratio or self.keep_ratio
+        return f"{self.kind} {ratio:.3g}{'' if self.at is None else f' at {self.at}'}" if ratio < 1 else ""
+
+
+class StreamReducerConfig(TokenReducerConfig):
+    """What drops or merges tokens in a transformer stream.
+
+    Attributes:
+        kind: As in `TokenReducerConfig`, or one that learns: `gumbel` keeps what a small network scores highest
+            (DynamicViT), `latent` reads all tokens by a few learned ones (Perceiver).
+        keep_ratio: As there.
+        at: As there.
+        inference_keep_ratio: As there; not for those that learn.
+    """
+
+    kind: Literal["max", "average", "attention", "strided", "top_k", "merge", "gumbel", "latent"] = "max"  # type: ignore[assignment]
+
+    @model_validator(mode="after")
+    def _learned_for_one_ratio(self) -> Self:
+        if self.inference_keep_ratio is not None and self.kind in ("gumbel", "latent"):
+            raise MisfitError("inference_keep_ratio", f"{self.kind} has learnt for its keep_ratio; remove it")
+        return self
 
 
 class StreamConfigBase(Model):
@@ -61,7 +106,7 @@ class ConvStream(StreamConfigBase):
 
     encoder: Literal["conv"]
     stride: Annotated[int, Field(ge=1, le=64)] = 1
-    reducer: ReducerConfig = ReducerConfig(kind="max", keep_ratio=0.25)
+    reducer: PoolingConfig = PoolingConfig(kind="max", keep_ratio=0.25)
 
 
 class TransformerStream(StreamConfigBase):
@@ -71,17 +116,29 @@ class TransformerStream(StreamConfigBase):
         heads: Attention heads; must divide `width`.
         mlp_ratio: Hidden width of the MLP over `width`.
         stride: Steps per token, or side of a patch.
-        reducer: Pooling after every stage.
+        window: Neighbouring tokens that attend to one another, in every second stage shifted by half a window;
+            absent, all tokens do. Patches of an image are neighbours row by row.
+        readout: The stream is read at the `mean` of its tokens, or at a `cls` token, which no reducer touches.
+        reducer: What drops tokens between attention and MLP.
     """
 
     encoder: Literal["transformer"]
     heads: Annotated[int, Field(ge=1)] = 4
     mlp_ratio: Annotated[int, Field(ge=1, le=16)] = 2
     stride: Annotated[int, Field(ge=1, le=64)] = 1
-    reducer: ReducerConfig = ReducerConfig()
+    window: Annotated[int, Field(ge=2)] | None = None
+    readout: Literal["mean", "cls"] = "mean"
+    reducer: StreamReducerConfig = StreamReducerConfig()
+
+    @property
+    def summary(self) -> str:
+        """Returns the stream in a few characters, for tables."""
+        window = "" if self.window is None else f"w{self.window}"
+        stride = "" if self.stride == 1 else f"/{self.stride}"
+        return " ".join(part for part in (f"{super().summary}{stride}{window}", self.reducer.summary) if part)
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> "TransformerStream":
+    def _heads_divide_width(self) -> Self:
         check_heads(self.heads, self.width)
         return self
 

@@ -122,20 +122,19 @@ FREE: frozenset[str] = frozenset(
     f"aten::{name}"
     for name in """
     abs adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d add add_ addcmul addcmul_ all alpha_dropout amax
-    amin any arange argmax argsort avg_pool1d avg_pool2d avg_pool3d bernoulli bitwise_and bitwise_not
-    bitwise_or bool cat ceil celu chunk clamp clamp_max clamp_min clone col2im concat constant_pad_nd
-    contiguous copy copy_ cos cumsum detach diagonal div div_ dropout dropout_ elu embedding embedding_bag empty
-    empty_like eq erf exp expand expand_as expm1 eye feature_dropout fill fill_ flatten floor floor_divide full
-    full_like gather ge gelu gelu_ gt hardsigmoid hardswish hardtanh im2col index index_put index_put_
-    index_select isfinite isnan item le leaky_relu lift_fresh linalg_vector_norm log log1p log_sigmoid log_softmax
-    logical_and logical_not logical_or logsumexp lt masked_fill masked_fill_ masked_select max max_pool1d
-    max_pool1d_with_indices max_pool2d max_pool2d_with_indices max_pool3d maximum mean min minimum mish mul
-    mul_ narrow native_layer_norm ne neg new_full new_ones new_zeros nonzero norm numel numpy_T ones
-    ones_like pad permute pow prelu prod rand rand_like randn randn_like reciprocal relu relu_ repeat
-    repeat_interleave reshape resolve_conj resolve_neg rms_norm roll round rsqrt rsub scatter scatter_
-    scatter_add scatter_add_ select select_scatter selu sigmoid sigmoid_ sign silu silu_ sin size slice
-    slice_scatter softmax softplus sort split split_with_sizes sqrt square squeeze stack std sub sub_ sum t
-    take tanh tanh_ tensor_split to topk transpose tril triu type_as unbind unflatten unfold unsafe_chunk
-    unsqueeze unsqueeze_ var view view_as where zero_ zeros zeros_like __and__ __or__ __xor__
+    amin any arange argmax argsort avg_pool1d avg_pool2d avg_pool3d bernoulli bitwise_and bitwise_not bitwise_or
+    bool cat ceil celu chunk clamp clamp_max clamp_min clone col2im concat constant_pad_nd contiguous copy copy_ cos
+    cumsum detach diagonal div div_ dropout dropout_ elu embedding embedding_bag empty empty_like eq erf exp expand
+    expand_as expm1 exponential_ eye feature_dropout fill fill_ flatten floor floor_divide full full_like gather ge
+    gelu gelu_ gt hardsigmoid hardswish hardtanh im2col index index_put index_put_ index_select isfinite isnan item
+    le leaky_relu lift_fresh linalg_vector_norm log log1p log_sigmoid log_softmax logical_and logical_not logical_or
+    logsumexp lt masked_fill masked_fill_ masked_select max max_pool1d max_pool1d_with_indices max_pool2d
+    max_pool2d_with_indices max_pool3d maximum mean min minimum mish mul mul_ narrow native_layer_norm ne neg
+    new_full new_ones new_zeros nonzero norm numel numpy_T ones ones_like pad permute pow prelu prod rand rand_like
+    randn randn_like reciprocal relu relu_ repeat repeat_interleave reshape resolve_conj resolve_neg rms_norm roll
+    round rsqrt rsub scatter scatter_ scatter_add scatter_add_ select select_scatter selu sigmoid sigmoid_ sign silu
+    silu_ sin size slice slice_scatter softmax softplus sort split split_with_sizes sqrt square squeeze stack std
+    sub sub_ sum t take tanh tanh_ tensor_split to topk transpose tril triu type_as unbind unflatten unfold
+    unsafe_chunk unsqueeze unsqueeze_ var view view_as where zero_ zeros zeros_like __and__ __or__ __xor__
     """.split()
 )

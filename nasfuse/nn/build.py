@@ -65,7 +65,7 @@ def _fit_the_data(config: NetworkConfig, known: Mapping[str, Modality]) -> None:
 
 def _stream(config: NetworkConfig, modality: Modality, depth: int) -> Stream:
     stream = config.streams[modality.name]
-    options = _options(stream.model_dump(exclude={"encoder", "depth"}))
+    options = stream.model_dump(exclude={"encoder", "depth"})
     return STREAMS[stream.encoder](modality, depth=depth, **options)
 
 
@@ -115,10 +115,3 @@ def _router(
     )
     on_grid = known[name].kind == "image" and config.streams[name].encoder != "mlp"
     return StreamRouter(name, streams[name].width, on_grid=on_grid, **options)
-
-
-def _options(plain: dict[str, Any]) -> dict[str, Any]:
-    """Returns stream options as plain arguments: a reducer becomes (kind, keep_ratio)."""
-    if "reducer" in plain:
-        plain["reducer"] = (plain["reducer"]["kind"], plain["reducer"]["keep_ratio"])
-    return plain

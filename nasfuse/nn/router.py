@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,9 @@ from nasfuse.nn.stream import (
     transformer_stream,
 )
 from nasfuse.nn.tokens import Extent, Tokens
+
+#: Routers drop no tokens.
+_KEEP = {"kind": "average", "keep_ratio": 1.0}
 
 
 class Router(nn.Module, ABC):
@@ -107,7 +111,7 @@ class StreamRouter(Router):
         if self.stage is None:
             features = self.project(tokens.mean())
         else:
-            projected: Tokens = self.stage(tokens.with_values(self.project(tokens.values)))
+            projected: Tokens = self.stage(Tokens(self.project(tokens.values), tokens.mask, tokens.grid))
             features = projected.mean()
         logits: Tensor = self.out(features if self.form == "linear" else F.gelu(features))
         return logits
@@ -116,7 +120,7 @@ class StreamRouter(Router):
         """Returns those of projection, stage and last layer."""
         extent = extents[self.stream]
         n_projected = 1 if self.stage is None else extent.n_tokens
-        stage = 0 if self.stage is None else self.stage.macs(extent)
+        stage = 0 if self.stage is None else self.stage.macs(replace(extent, n_cls=0))
         return n_projected * self.project_macs + stage + self.out.in_features * self.out.out_features
 
 
@@ -192,7 +196,7 @@ def sureness(logits: Tensor, *, task: str) -> Tensor:
 def _encoder(modality: Modality, form: str, width: int) -> Stream:
     if form == "conv" and modality.kind != "vector":
         stride = min(2, *_sides(modality))
-        return conv_stream(modality, depth=1, width=width, dropout=0.0, stride=stride, reducer=("average", 1.0))
+        return conv_stream(modality, depth=1, width=width, dropout=0.0, stride=stride, reducer=_KEEP)
     if form == "transformer" and modality.kind != "vector":
         return transformer_stream(
             modality,
@@ -202,7 +206,9 @@ def _encoder(modality: Modality, form: str, width: int) -> Stream:
             heads=_heads(width),
             mlp_ratio=2,
             stride=min(4, *_sides(modality)) if modality.vocabulary is None else 1,
-            reducer=("average", 1.0),
+            window=None,
+            readout="mean",
+            reducer={**_KEEP, "at": None},
         )
     return mlp_stream(modality, depth=0, width=width, dropout=0.0, expansion=1)
 

@@ -52,7 +52,7 @@ class StreamStates:
             return known[n_stages]
         start, tokens = self._start(stream, n_stages)
         for stage in range(start, n_stages):
-            tokens = self._streams[stream].stage(tokens, stage)
+            tokens = self._streams[stream].stages[stage](tokens)
             if stage + 1 in self._stops[stream]:
                 known[stage + 1] = tokens
         return tokens

@@ -1,8 +1,10 @@
-"""Streams: one modality's encoder, a stem and then stages with a reducer after each."""
+"""Streams: one modality's encoder, a stem and then stages, each with its reducer."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ from torch.nn import functional as F
 
 from nasfuse.config.modality import Modality
 from nasfuse.errors import InvalidInputError
-from nasfuse.nn.attention import TransformerBlock
+from nasfuse.nn.attention import TransformerBlock, Windows
 from nasfuse.nn.convolution import ResidualConvolution
 from nasfuse.nn.reducers import Reducer, build_reducer
 from nasfuse.nn.residual_mlp import ResidualMlp
@@ -34,39 +36,37 @@ class Stem(nn.Module, ABC):
 
 
 class Stage(nn.Module, ABC):
-    """One stage of a stream: features change, places stay."""
+    """One stage of a stream; where it has a reducer, fewer tokens come out than went in."""
 
     @abstractmethod
     def forward(self, tokens: Tokens) -> Tokens:
-        """Returns tokens at the same places."""
+        """Returns the tokens after this stage."""
 
     @abstractmethod
     def macs(self, extent: Extent) -> int:
-        """Returns the multiply-accumulates for the tokens of `extent`."""
+        """Returns the multiply-accumulates for the tokens of `extent`, its reducer included."""
+
+    def extent(self, extent: Extent) -> Extent:
+        """Returns what is left of `extent`."""
+        return extent
 
 
 class Stream(nn.Module):
-    """A stem, then stages; each stage is followed by its reducer."""
+    """A stem, then stages."""
 
-    def __init__(self, stem: Stem, stages: Sequence[Stage], *, width: int, reducers: Sequence[Reducer] = ()) -> None:
-        """Joins the parts; `reducers` is empty or has one entry per stage."""
+    def __init__(self, stem: Stem, stages: Sequence[Stage], *, width: int) -> None:
+        """Joins the parts."""
         super().__init__()
         self.width = width
         self.stem = stem
         self.stages = nn.ModuleList(stages)
-        self.reducers = nn.ModuleList(reducers)
 
     def forward(self, inputs: Tensor, mask: Tensor | None, *, n_stages: int) -> Tokens:
         """Returns the tokens after the stem and the first `n_stages` stages."""
         tokens: Tokens = self.stem(inputs, mask)
         for index in range(n_stages):
-            tokens = self.stage(tokens, index)
+            tokens = self.stages[index](tokens)
         return tokens
-
-    def stage(self, tokens: Tokens, index: int) -> Tokens:
-        """Returns `tokens` after stage number `index` (from 0) and its reducer."""
-        tokens = self.stages[index](tokens)
-        return self.reducers[index](tokens) if self.reducers else tokens
 
     def macs(self, length: int, *, n_stages: int) -> tuple[int, Extent]:
         """Returns the multiply-accumulates up to `n_stages`, and what is left there."""
@@ -75,10 +75,7 @@ class Stream(nn.Module):
         for index in range(n_stages):
             stage: Stage = self.stages[index]  # type: ignore[assignment]
             total += stage.macs(extent)
-            if self.reducers:
-                reducer: Reducer = self.reducers[index]  # type: ignore[assignment]
-                total += reducer.macs(extent)
-                extent = reducer.extent(extent)
+            extent = stage.extent(extent)
         return total, extent
 
 
@@ -203,6 +200,29 @@ class _ImageStem(Stem):
         return self.extent(length).n_tokens * self.macs_per_token
 
 
+class _ClsStem(Stem):
+    """The tokens of another stem, and a CLS token that begins as their mean plus a learned vector.
+
+    Begun so (a plain learned vector in SFT and ViT), CLS means something before the first stage, too.
+    """
+
+    def __init__(self, stem: Stem, width: int) -> None:
+        super().__init__()
+        self.stem = stem
+        self.cls = nn.Parameter(torch.randn(1, width) * 0.02)
+
+    def forward(self, inputs: Tensor, mask: Tensor | None) -> Tokens:
+        tokens: Tokens = self.stem(inputs, mask)
+        return replace(tokens, cls=self.cls + tokens.mean())
+
+    def extent(self, length: int) -> Extent:
+        return replace(self.stem.extent(length), n_cls=1)
+
+    def macs(self, length: int) -> int:
+        own: int = self.stem.macs(length)
+        return own
+
+
 def _token_stem(modality: Modality, width: int, *, stride: int, overlap: int) -> Stem:
     stem = _ImageStem if modality.kind == "image" else _SequenceStem
     return stem(modality, width, stride=stride, overlap=overlap)
@@ -221,38 +241,64 @@ class _MlpStage(Stage):
 
 
 class ConvolutionStage(Stage):
-    """A residual convolution, on an image where `on_grid`."""
+    """A residual convolution, on an image where `on_grid`, then its reducer."""
 
-    def __init__(self, width: int, *, on_grid: bool, dropout: float) -> None:
+    def __init__(self, width: int, *, on_grid: bool, dropout: float, reducer: Reducer | None = None) -> None:
         """Builds the block for features of `width`."""
         super().__init__()
         self.block = ResidualConvolution(width, on_grid=on_grid, dropout=dropout)
+        self.reducer = reducer
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """Returns tokens at the same places."""
-        result: Tokens = self.block(tokens)
-        return result
+        """Returns the tokens after this stage."""
+        convolved: Tokens = self.block(tokens)
+        return convolved if self.reducer is None else self.reducer(convolved, None)
 
     def macs(self, extent: Extent) -> int:
-        """Returns those of the block."""
-        return self.block.macs(extent)
+        """Returns those of the block and of the reducer."""
+        return self.block.macs(extent) + (0 if self.reducer is None else self.reducer.macs(extent))
+
+    def extent(self, extent: Extent) -> Extent:
+        """Returns what the reducer leaves."""
+        return extent if self.reducer is None else self.reducer.extent(extent)
 
 
 class TransformerStage(Stage):
-    """A transformer block."""
+    """A transformer block with its reducer between attention and MLP.
 
-    def __init__(self, width: int, *, heads: int, mlp_ratio: int, dropout: float) -> None:
+    There reducers know what attention has seen (EViT, ToMe), and the MLP already runs on fewer tokens.
+    MACs for n tokens of which k are left: 4 n d^2 + 2 n^2 d + 2 rho k d^2, and the reducer's.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        heads: int,
+        mlp_ratio: int,
+        dropout: float,
+        windows: Windows | None = None,
+        reducer: Reducer | None = None,
+    ) -> None:
         """Builds the block for features of `width`."""
         super().__init__()
-        self.block = TransformerBlock(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout)
+        self.block = TransformerBlock(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout, windows=windows)
+        self.reducer = reducer
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """Returns tokens at the same places."""
-        return tokens.with_values(self.block(tokens.values, tokens.mask))
+        """Returns the tokens after this stage."""
+        mixed, seen = self.block.mix(tokens)
+        return self.block.transform(mixed if self.reducer is None else self.reducer(mixed, seen))
 
     def macs(self, extent: Extent) -> int:
-        """Returns those of the block."""
-        return self.block.macs(extent.n_tokens)
+        """Returns those of attention, reducer and MLP."""
+        reduced = 0 if self.reducer is None else self.reducer.macs(extent)
+        attention = self.block.attention.macs(extent.n_tokens, extent.n_cls)
+        return attention + reduced + self.block.mlp.macs(self.extent(extent).n_all)
+
+    def extent(self, extent: Extent) -> Extent:
+        """Returns what the reducer leaves."""
+        return extent if self.reducer is None else self.reducer.extent(extent)
 
 
 def mlp_stream(modality: Modality, *, depth: int, width: int, dropout: float, expansion: int) -> Stream:
@@ -263,19 +309,16 @@ def mlp_stream(modality: Modality, *, depth: int, width: int, dropout: float, ex
 
 
 def conv_stream(
-    modality: Modality,
-    *,
-    depth: int,
-    width: int,
-    dropout: float,
-    stride: int,
-    reducer: tuple[str, float],
+    modality: Modality, *, depth: int, width: int, dropout: float, stride: int, reducer: Mapping[str, Any]
 ) -> Stream:
-    """Returns a residual convolutional stream; `reducer` is (kind, keep_ratio) after every stage."""
+    """Returns a residual convolutional stream; `reducer` has the options of `build_reducer`, for every stage."""
     stem = _token_stem(modality, width, stride=stride, overlap=1)
     on_grid = modality.kind == "image"
-    stages = [ConvolutionStage(width, on_grid=on_grid, dropout=dropout) for _ in range(depth)]
-    return Stream(stem, stages, width=width, reducers=[build_reducer(*reducer) for _ in range(depth)])
+    stages = [
+        ConvolutionStage(width, on_grid=on_grid, dropout=dropout, reducer=build_reducer(**reducer, width=width))
+        for _ in range(depth)
+    ]
+    return Stream(stem, stages, width=width)
 
 
 def transformer_stream(
@@ -287,12 +330,38 @@ def transformer_stream(
     heads: int,
     mlp_ratio: int,
     stride: int,
-    reducer: tuple[str, float],
+    window: int | None,
+    readout: str,
+    reducer: Mapping[str, Any],
 ) -> Stream:
-    """Returns a transformer stream; `reducer` is (kind, keep_ratio) after every stage.
+    """Returns a transformer stream.
 
-    Tokens of an image are taken as a sequence after a reducer along the sequence, as a grid otherwise.
+    Args:
+        modality: A sequence or an image, whose patches are taken row by row.
+        depth: Stages.
+        width: Features per token.
+        dropout: Inside every stage.
+        heads: Divides `width`.
+        mlp_ratio: Of every stage.
+        stride: Steps per token, or side of a patch.
+        window: Neighbours that attend to one another; None is all of them.
+        readout: `cls` adds a CLS token, `mean` none.
+        reducer: Options of `build_reducer`, and `at`, the number of the one stage that reduces (the last one where
+            there are fewer); None is every stage.
     """
     stem = _token_stem(modality, width, stride=stride, overlap=0)
-    stages = [TransformerStage(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout) for _ in range(depth)]
-    return Stream(stem, stages, width=width, reducers=[build_reducer(*reducer) for _ in range(depth)])
+    if readout == "cls":
+        stem = _ClsStem(stem, width)
+    options = {key: value for key, value in reducer.items() if key != "at"}
+    at, extent = reducer["at"], stem.extent(modality.shape[0])
+    stages = []
+    for number in range(1, depth + 1):
+        reduces = at is None or number == min(at, depth)
+        own = build_reducer(**options, width=width, heads=heads, n_tokens=extent.n_tokens) if reduces else None
+        # A window as long as the sequence is none.
+        shift = 0 if window is None or number % 2 else window // 2
+        windows = None if window is None or window >= extent.n_tokens else Windows(window, shift)
+        stage = TransformerStage(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout, windows=windows, reducer=own)
+        extent = extent if own is None else own.left(extent, own.keep_ratio)
+        stages.append(stage)
+    return Stream(stem, stages, width=width)

@@ -35,12 +35,12 @@ def test_a_flat_sequence_costs_its_padding(make_config, dataset):
 
 
 def test_the_formula_of_a_whole_network(make_config, modalities, task):
-    # v: 6 x 8 stem, one stage of 2 x 8 x 16. s: 6 tokens (stride 2) of 2 x 5 x 16, one block of d 16 and rho 2, then
-    # 3 tokens. Concat of 8 + 16 to 8, one joint stage, head of 8 x 4.
+    # v: 6 x 8 stem, one stage of 2 x 8 x 16. s: 6 tokens (stride 2) of 2 x 5 x 16, attention of d 16, then 3 tokens and
+    # an MLP of rho 2. Concat of 8 + 16 to 8, one joint stage, head of 8 x 4.
     config = make_config({"v": "mlp", "s": "transformer"}, fusion="concat", stride=2)
     network = build_network(config, list(modalities.values()), task)
     vector = 6 * 8 + 2 * 8 * 16
-    sequence = 6 * 2 * 5 * 16 + 4 * 6 * 16**2 + 2 * 6**2 * 16 + 2 * 2 * 6 * 16**2
+    sequence = 6 * 2 * 5 * 16 + 4 * 6 * 16**2 + 2 * 6**2 * 16 + 2 * 2 * 3 * 16**2
     assert network.macs({"s": 11}) == vector + sequence + 24 * 8 + 2 * 8 * 16 + 8 * 4
 
 

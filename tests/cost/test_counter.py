@@ -9,10 +9,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasfuse.config.modality import ENCODERS
+from nasfuse.config.stream import TokenReducerConfig
 from nasfuse.cost import count_network
 from nasfuse.nn import build_network
 from nasfuse.nn.fusion import FUSIONS
-from nasfuse.nn.reducers import REDUCERS
+from nasfuse.nn.reducers import LEARNED, REDUCERS
 
 KINDS = {"v": "vector", "s": "sequence", "q": "sequence", "i": "image"}
 PAIRS = [
@@ -21,9 +22,19 @@ PAIRS = [
     for a, b in product(ENCODERS[KINDS[first]], ENCODERS[KINDS[second]])
 ]
 PAIR_IDS = ["+".join(f"{name}:{encoder}" for name, encoder in pair) for pair in PAIRS]
-# Placements around and beyond the depth of 2, strides that do not divide the sizes, and every reducer: each case of
-# a fusion and a pair of encoders takes one, and together they take all.
-SHAPES = list(product((0, 1, 3), (1, 2, 5), [(kind, ratio) for kind in REDUCERS for ratio in (1.0, 0.3)]))
+# Placements around and beyond the depth of 2, strides that do not divide the sizes, every reducer, windows, CLS: each
+# case of a fusion and a pair of encoders takes one of each, and together they take all.
+SHAPES = {
+    "placement": (0, 1, 3),
+    "stride": (1, 2, 5),
+    "reducer": [(kind, ratio) for kind in REDUCERS for ratio in (1.0, 0.3)],
+    "window": (None, 2, 4),
+    "readout": ("mean", "cls"),
+}
+
+
+def shape_of(kind, pair):
+    return {name: values[zlib.crc32(f"{name}{kind}{pair}".encode()) % len(values)] for name, values in SHAPES.items()}
 
 
 def one_sample(make_batch, names, *, masked):
@@ -43,18 +54,16 @@ def assert_equal_in_both_modes(network, make_batch, names):
 @pytest.mark.parametrize("kind", FUSIONS)
 @pytest.mark.parametrize("pair", PAIRS, ids=PAIR_IDS)
 def test_two_streams(make_config, modalities, make_batch, task, kind, pair):
-    shape = SHAPES[zlib.crc32(f"{kind}{pair}".encode()) % len(SHAPES)]
-    placement, stride, reducer = shape
-    config = make_config(dict(pair), fusion=kind, placement=placement, stride=stride, reducer=reducer, dropout=0.1)
+    config = make_config(dict(pair), fusion=kind, **shape_of(kind, pair), dropout=0.1)
     network = build_network(config, list(modalities.values()), task)
     assert_equal_in_both_modes(network, make_batch, [name for name, _ in pair])
 
 
 def test_the_cases_above_take_every_shape_in_turn():
-    taken = {SHAPES[zlib.crc32(f"{kind}{pair}".encode()) % len(SHAPES)] for kind in FUSIONS for pair in PAIRS}
-    assert {shape[0] for shape in taken} == {0, 1, 3}
-    assert {shape[1] for shape in taken} == {1, 2, 5}
-    assert {shape[2] for shape in taken} == {shape[2] for shape in SHAPES}
+    taken = [shape_of(kind, pair) for kind in FUSIONS for pair in PAIRS]
+    assert {name: {shape[name] for shape in taken} for name in SHAPES} == {
+        name: set(values) for name, values in SHAPES.items()
+    }
 
 
 @pytest.mark.parametrize("kind", FUSIONS)
@@ -70,6 +79,26 @@ def test_one_stream(make_config, modalities, make_batch, task, name, encoder, st
     config = make_config({name: encoder}, stride=stride, reducer=("average", 0.4), depth=3)
     network = build_network(config, list(modalities.values()), task)
     assert_equal_in_both_modes(network, make_batch, [name])
+
+
+@pytest.mark.parametrize("kind", REDUCERS)
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("readout", ["mean", "cls"])
+@pytest.mark.parametrize("ratio", [0.15, 0.4])
+def test_one_transformer(make_config, modalities, make_batch, task, kind, window, readout, ratio):
+    for name in ("s", "i"):
+        config = make_config({name: "transformer"}, reducer=(kind, ratio), window=window, readout=readout, depth=3)
+        network = build_network(config, list(modalities.values()), task)
+        assert_equal_in_both_modes(network, make_batch, [name])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in REDUCERS if kind not in LEARNED])
+@pytest.mark.parametrize("at", [None, 1, 2, 9])
+def test_joint_tokens_with_a_reducer(make_config, modalities, make_batch, task, kind, at):
+    config = make_config({"s": "transformer", "i": "transformer"}, fusion="joint_tokens", placement=0, depth=3)
+    fusion = config.fusion.model_copy(update={"reducer": TokenReducerConfig(kind=kind, keep_ratio=0.3, at=at)})
+    network = build_network(config.model_copy(update={"fusion": fusion}), list(modalities.values()), task)
+    assert_equal_in_both_modes(network, make_batch, ["s", "i"])
 
 
 @pytest.mark.parametrize("encoder", ENCODERS["sequence"])

@@ -5,7 +5,14 @@ import math
 import pytest
 import torch
 
-from nasfuse.nn.attention import CrossAttentionBlock, SelfAttention, TransformerBlock, attend
+from nasfuse.nn.attention import (
+    CrossAttentionBlock,
+    SelfAttention,
+    TransformerBlock,
+    Windows,
+    attend,
+    attend_in_windows,
+)
 
 
 def naive_attend(query, key, value, heads, mask):
@@ -77,3 +84,53 @@ def test_cross_attention_ignores_masked_sources(mode):
     changed = torch.where(mask[..., None], source, 100 * torch.randn_like(source))
     assert torch.allclose(block(target, source, mask), block(target, changed, mask), atol=1e-6)
     assert torch.allclose(block(target, source, mask), block(target, source[:, :3], None), atol=1e-6)
+
+
+def naive_windows(query, key, value, heads, mask, windows, n_cls):
+    """One query at a time, with the keys of its window and CLS."""
+    out = torch.zeros_like(query)
+    n_tokens = query.shape[1] - n_cls
+    for place in range(query.shape[1]):
+        seen = list(range(n_cls))
+        if place < n_cls:
+            seen = list(range(query.shape[1]))
+        else:
+            own = (place - n_cls + windows.shift) // windows.size
+            seen += [n_cls + other for other in range(n_tokens) if (other + windows.shift) // windows.size == own]
+        keys, values = key[:, seen], value[:, seen]
+        known = None if mask is None else mask[:, seen]
+        out[:, place : place + 1] = naive_attend(query[:, place : place + 1], keys, values, heads, known)
+    return out
+
+
+@pytest.mark.parametrize("n_cls", [0, 1])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(("size", "shift"), [(2, 0), (2, 1), (3, 0), (3, 1), (4, 2), (7, 0), (7, 3), (9, 4)])
+def test_windows_are_their_definition(size, shift, n_cls, masked):
+    windows = Windows(size, shift)
+    query, key, value = (torch.randn(3, 7 + n_cls, 6) for _ in range(3))
+    mask = torch.arange(7 + n_cls) < torch.tensor([[7 + n_cls], [3 + n_cls], [n_cls]]) if masked else None
+    options = {"heads": 2, "mask": mask, "windows": windows, "n_cls": n_cls}
+    out = attend_in_windows(query, key, value, **options, sizes=None)
+    real = torch.ones(3, 7 + n_cls, 1) if mask is None else mask[..., None]
+    assert torch.allclose(out * real, naive_windows(query, key, value, **options) * real, atol=1e-6)
+    sizes = torch.ones(3, 7 + n_cls)
+    assert torch.allclose(attend_in_windows(query, key, value, **options, sizes=sizes), out, atol=1e-6)
+
+
+def test_the_pairs_of_windows_grow_linearly():
+    windows = Windows(64, 32)
+    assert [windows.n_pairs(n, 0) / (n * 64) for n in (32, 544, 4128)] == [0.5, 9 * 64 / 544, 65 * 64 / 4128]
+    assert windows.n_pairs(20, 1) == 21**2, "one window is full attention"
+
+
+def test_sizes_are_repetitions():
+    query, key, value = torch.randn(1, 2, 4), torch.randn(1, 3, 4), torch.randn(1, 3, 4)
+    repeated = attend(query, key.repeat_interleave(torch.tensor([1, 3, 2]), 1), value.repeat_interleave(
+        torch.tensor([1, 3, 2]), 1), heads=2, mask=None)  # fmt: skip
+    sized = attend(query, key, value, heads=2, mask=None, sizes=torch.tensor([[1.0, 3.0, 2.0]]))
+    assert torch.allclose(sized, repeated, atol=1e-6)
+    mask = torch.tensor([[True, True, False]])
+    some = attend(query, key, value, heads=2, mask=mask, sizes=torch.tensor([[1.0, 3.0, 2.0]]))
+    expected = attend(query, key[:, [0, 1, 1, 1]], value[:, [0, 1, 1, 1]], heads=2, mask=None)
+    assert torch.allclose(some, expected, atol=1e-6)

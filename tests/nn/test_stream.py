@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 
 from nasfuse.config.modality import ENCODERS, Modality
 from nasfuse.errors import InvalidInputError
+from nasfuse.nn.attention import Windows
 from nasfuse.nn.build import STREAMS, build_network
+from nasfuse.nn.reducers import REDUCERS
+from nasfuse.nn.stream import transformer_stream
 
 PAIRS = [(name, encoder) for name, kind in (("v", "vector"), ("s", "sequence"), ("q", "sequence"), ("i", "image"))
          for encoder in ENCODERS[kind]]  # fmt: skip
@@ -41,23 +44,15 @@ def test_stages_beyond_the_route_do_not_run(make_config, modalities, make_batch,
     stream(make_batch([name]).inputs[name], None, n_stages=1)
 
 
-@pytest.mark.parametrize(("name", "encoder"), SEQUENCES)
-@pytest.mark.parametrize(("stride", "keep_ratio"), [(1, 1.0), (2, 0.5), (3, 0.2)])
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_a_sample_does_not_depend_on_its_batch_or_its_padding(
-    make_config, modalities, make_batch, task, name, encoder, stride, keep_ratio, data
-):
+def assert_alone_as_together(network, modalities, make_batch, name, lengths):
     longest = modalities[name].shape[0]
-    lengths = data.draw(st.lists(st.integers(0, longest), min_size=3, max_size=3))
-    network, _ = make_stream(make_config, modalities, task, name, encoder, stride=stride, reducer=("max", keep_ratio))
-    batch = make_batch([name], lengths={name: lengths})
+    batch = make_batch([name], n_samples=len(lengths), lengths={name: lengths})
     with torch.no_grad():
         together = network(batch.inputs, batch.masks)
         assert torch.isfinite(together).all()
 
-        other = make_batch([name]).inputs[name]
-        mask = batch.masks[name].view(3, longest, *[1] * (other.dim() - 2))
+        other = make_batch([name], n_samples=len(lengths)).inputs[name]
+        mask = batch.masks[name].view(len(lengths), longest, *[1] * (other.dim() - 2))
         garbage = torch.where(mask, batch.inputs[name], other if name == "q" else 1000 * other)
         assert torch.allclose(network({name: garbage}, batch.masks), together, atol=1e-5), "padding matters"
 
@@ -66,6 +61,31 @@ def test_a_sample_does_not_depend_on_its_batch_or_its_padding(
             inputs = {name: batch.inputs[name][row : row + 1, :shown]}
             alone = network(inputs, {name: batch.masks[name][row : row + 1, :shown]})
             assert torch.allclose(alone[0], together[row], atol=1e-5), "the batch matters"
+
+
+@pytest.mark.parametrize(("name", "encoder"), SEQUENCES)
+@pytest.mark.parametrize(("stride", "keep_ratio"), [(1, 1.0), (2, 0.5), (3, 0.2)])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_sample_does_not_depend_on_its_batch_or_its_padding(
+    make_config, modalities, make_batch, task, name, encoder, stride, keep_ratio, data
+):
+    lengths = data.draw(st.lists(st.integers(0, modalities[name].shape[0]), min_size=3, max_size=3))
+    network, _ = make_stream(make_config, modalities, task, name, encoder, stride=stride, reducer=("max", keep_ratio))
+    assert_alone_as_together(network, modalities, make_batch, name, lengths)
+
+
+@pytest.mark.parametrize("kind", REDUCERS)
+@pytest.mark.parametrize("window", [None, 2, 4, 5])
+@pytest.mark.parametrize("readout", ["mean", "cls"])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lengths=st.lists(st.integers(0, 11), min_size=3, max_size=3), keep_ratio=st.sampled_from([0.2, 0.5, 0.7]))
+def test_nor_with_any_reducer_window_and_readout(
+    make_config, modalities, make_batch, task, kind, window, readout, lengths, keep_ratio
+):
+    options = {"reducer": (kind, keep_ratio), "window": window, "readout": readout, "depth": 3}
+    network, _ = make_stream(make_config, modalities, task, "s", "transformer", **options)
+    assert_alone_as_together(network, modalities, make_batch, "s", lengths)
 
 
 @pytest.mark.parametrize(("name", "encoder"), SEQUENCES)
@@ -110,3 +130,36 @@ def test_one_id_per_token_is_the_embedding_alone(make_config, task):
     assert stream.macs(9, n_stages=0)[0] == 0
     _, stream = make_stream(make_config, ids, task, "q", "transformer", depth=0, stride=2)
     assert stream.macs(9, n_stages=0)[0] == 5 * 2 * 8 * 8
+
+
+def test_cls_begins_as_the_mean_of_the_tokens(make_config, modalities, make_batch, task):
+    _, stream = make_stream(make_config, modalities, task, "s", "transformer", readout="cls", stride=2)
+    batch = make_batch(["s"], lengths={"s": [0, 3, 11]})
+    tokens = stream(batch.inputs["s"], batch.masks["s"], n_stages=0)
+    assert torch.allclose(tokens.cls, stream.stem.cls + tokens.mean(), atol=1e-6)
+    assert torch.equal(tokens.summary(), tokens.cls)
+    assert stream.macs(11, n_stages=0)[1].n_all == 7
+
+
+@pytest.mark.parametrize(
+    ("at", "counts"), [(None, [11, 6, 3, 2]), (1, [11, 6, 6, 6]), (2, [11, 11, 6, 6]), (9, [11, 11, 11, 6])]
+)
+def test_one_stage_or_every_stage_reduces(modalities, make_batch, at, counts):
+    reducer = {"kind": "max", "keep_ratio": 0.5, "inference_keep_ratio": None, "at": at}
+    stream = transformer_stream(
+        modalities["s"], depth=3, width=8, dropout=0.0, heads=2, mlp_ratio=1, stride=1, window=None, readout="mean",
+        reducer=reducer,
+    )  # fmt: skip
+    inputs = make_batch(["s"]).inputs["s"]
+    for n_stages, count in enumerate(counts):
+        assert stream(inputs, None, n_stages=n_stages).values.shape[1] == count
+        assert stream.macs(11, n_stages=n_stages)[1].n_tokens == count
+
+
+def test_shifted_windows_stand_in_every_second_stage(make_config, modalities, task):
+    options = {"window": 4, "depth": 4, "reducer": ("max", 1.0)}
+    _, stream = make_stream(make_config, modalities, task, "s", "transformer", **options)
+    windows = [stage.block.attention.windows for stage in stream.stages]
+    assert windows == [Windows(4), Windows(4, 2), Windows(4), Windows(4, 2)]
+    _, stream = make_stream(make_config, modalities, task, "s", "transformer", **{**options, "window": 11})
+    assert all(stage.block.attention.windows is None for stage in stream.stages), "one window is full attention"

@@ -8,16 +8,16 @@ from torch import Tensor, nn
 from nasfuse.nn.attention import TransformerBlock
 from nasfuse.nn.fusion.base import Fusion, Projections
 from nasfuse.nn.per_stream import PerStream
-from nasfuse.nn.tokens import Extent, Tokens, join_masks
+from nasfuse.nn.tokens import Extent, Tokens, join
 
 
 class Bottleneck(Fusion):
     """Multimodal bottleneck transformer (Nagrani et al., 2021).
 
     In every joint stage each stream runs its own block on [its tokens, shared tokens]; the shared tokens
-    are learned and the copies that come out are averaged. Out: the mean of the streams' mean tokens, so
-    that a linear head averages the streams' logits, as in the paper.
-    MACs per stage: sum_m block(n_m + B).
+    are learned and the copies that come out are averaged. Out: the mean of what the streams are read at (CLS or the
+    mean token), so that a linear head averages the streams' logits, as in the paper.
+    MACs per stage: sum_m block(n_m + B), n_m with CLS.
     """
 
     def __init__(
@@ -45,25 +45,25 @@ class Bottleneck(Fusion):
 
     def forward(self, states: Mapping[str, Tokens]) -> Tensor:
         """Returns the fused (b, out_width) for the tokens of each stream."""
-        tokens = {name: state.with_values(self.project[name](state.values)) for name, state in states.items()}
+        tokens = {name: states[name].each(self.project[name]) for name in self.project.names}
         batch = next(iter(tokens.values())).values.shape[0]
         shared = self.shared.expand(batch, -1, -1)
         for layer in self.layers:
             outgoing = []
             for name, state in tokens.items():
-                joined = torch.cat([state.values, shared], dim=1)
-                joined = layer[name](joined, join_masks([state, Tokens(shared)]))  # type: ignore[index]
-                n_own = state.values.shape[1]
-                tokens[name] = state.with_values(joined[:, :n_own])
-                outgoing.append(joined[:, n_own:])
+                line = join([state.in_line(), Tokens(shared)])
+                mixed: Tokens = layer[name].run(line)  # type: ignore[index]
+                n_own = line.values.shape[1] - shared.shape[1]
+                tokens[name] = state.out_of_line(mixed.values[:, :n_own])
+                outgoing.append(mixed.values[:, n_own:])
             shared = torch.stack(outgoing).mean(dim=0)
-        return torch.stack([state.mean() for state in tokens.values()]).mean(dim=0)
+        return torch.stack([state.summary() for state in tokens.values()]).mean(dim=0)
 
     def macs(self, extents: Mapping[str, Extent]) -> int:
         """Returns the projections' multiply-accumulates plus one block per stream and stage."""
         total = 0
         for name, extent in extents.items():
-            total += self.project.macs_per_token[name] * extent.n_tokens
-            n_tokens = extent.n_tokens + self.shared.shape[1]
+            total += self.project.macs_per_token[name] * extent.n_all
+            n_tokens = extent.n_all + self.shared.shape[1]
             total += sum(layer[name].macs(n_tokens) for layer in self.layers)  # type: ignore[index]
         return total

@@ -15,8 +15,9 @@ class CrossAttention(Fusion):
     """Multimodal transformer (Tsai et al., ACL 2019).
 
     For every ordered pair (target, source) a stack of cross-attention blocks refines the target's tokens
-    with the low-level source, the same at every stage. Out: the mean tokens of all pairs, concatenated.
-    Unlike there: no self-attention memory after the pairs, no future mask, mean instead of last step.
+    with the low-level source, the same at every stage. Out: what the targets are read at (CLS or the mean token)
+    after all pairs, concatenated. Unlike there: no self-attention memory after the pairs, no future mask, no reading
+    at the last step.
     """
 
     def __init__(
@@ -44,20 +45,21 @@ class CrossAttention(Fusion):
 
     def forward(self, states: Mapping[str, Tokens]) -> Tensor:
         """Returns the fused (b, out_width) for the tokens of each stream."""
-        tokens = {name: state.with_values(self.project[name](state.values)) for name, state in states.items()}
-        pooled = []
+        tokens = {name: states[name].each(self.project[name]) for name in self.project.names}
+        lines = {name: state.in_line() for name, state in tokens.items()}
+        read = []
         for (target, source), stack in zip(self.pairs, self._stacks(), strict=True):
-            refined = tokens[target].values
+            refined = lines[target].values
             for block in stack:
-                refined = block(refined, tokens[source].values, tokens[source].mask)
-            pooled.append(tokens[target].with_values(refined).mean())
-        return torch.cat(pooled, dim=1)
+                refined = block(refined, lines[source].values, lines[source].mask, lines[source].sizes)
+            read.append(tokens[target].out_of_line(refined).summary())
+        return torch.cat(read, dim=1)
 
     def macs(self, extents: Mapping[str, Extent]) -> int:
         """Returns the projections' multiply-accumulates plus every block of every pair."""
-        total = sum(self.project.macs_per_token[name] * extent.n_tokens for name, extent in extents.items())
+        total = sum(self.project.macs_per_token[name] * extent.n_all for name, extent in extents.items())
         for (target, source), stack in zip(self.pairs, self._stacks(), strict=True):
-            n_target, n_source = extents[target].n_tokens, extents[source].n_tokens
+            n_target, n_source = extents[target].n_all, extents[source].n_all
             total += sum(block.macs(n_target, n_source) for block in stack)
         return total
 

@@ -1,21 +1,25 @@
 """Joint tokens: one transformer over the tokens of all streams."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nasfuse.nn.attention import TransformerBlock
+from nasfuse.nn.attention import Seen, TransformerBlock
 from nasfuse.nn.fusion.base import Fusion, Projections
-from nasfuse.nn.tokens import Extent, Tokens, join_masks
+from nasfuse.nn.reducers import Reducer, build_reducer
+from nasfuse.nn.tokens import Extent, Tokens, join
 
 
 class JointTokens(Fusion):
     """Transformer blocks on [CLS, tokens of every stream], read at CLS.
 
-    The dense part of sparse fusion transformers (Ding et al., 2021). CLS starts as the sum of the streams'
-    mean tokens plus a learned vector (there: the sum of the streams' own CLS tokens), and every modality
-    has a learned embedding (there: none). MACs: block(1 + sum_m n_m) per stage.
+    The dense part of sparse fusion transformers (Ding et al., 2021). CLS starts as the sum of what the streams are
+    read at, their own CLS tokens or mean tokens, plus a learned vector, and every modality has a learned embedding
+    (there: neither). A reducer drops each stream's tokens apart, between attention and MLP, so that what is left of
+    one does not depend on the padding of another. MACs: block(1 + sum_m n_m) per stage.
     """
 
     def __init__(
@@ -27,34 +31,66 @@ class JointTokens(Fusion):
         heads: int,
         mlp_ratio: int,
         dropout: float,
+        reducer: Mapping[str, Any],
     ) -> None:
-        """Builds at least one joint stage for streams of `widths`."""
+        """Builds at least one joint stage for streams of `widths`; `reducer` has the options of `build_reducer`."""
         super().__init__()
         self.out_width = width
         self.project = Projections(widths, width)
         self.cls = nn.Parameter(torch.zeros(1, width))
         self.modality = nn.ParameterList(nn.Parameter(torch.randn(width) * 0.02) for _ in widths)
+        n_stages = max(n_joint, 1)
         self.layers = nn.ModuleList(
-            TransformerBlock(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout) for _ in range(max(n_joint, 1))
+            TransformerBlock(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout) for _ in range(n_stages)
         )
+        options = {key: value for key, value in reducer.items() if key != "at"}
+        self.reducer = build_reducer(**options, width=width, heads=heads)
+        at = reducer["at"]
+        self.reduces = [at is None or number == min(at, n_stages) for number in range(1, n_stages + 1)]
 
     def forward(self, states: Mapping[str, Tokens]) -> Tensor:
         """Returns the fused (b, out_width) for the tokens of each stream."""
-        tokens = [
-            states[name].with_values(self.project[name](states[name].values) + embedding)
-            for name, embedding in zip(self.project.names, self.modality, strict=True)
-        ]
-        cls = self.cls + torch.stack([part.mean() for part in tokens]).sum(dim=0)
-        parts = [Tokens(cls[:, None]), *tokens]
-        joint = torch.cat([part.values for part in parts], dim=1)
-        mask = join_masks(parts)
-        for layer in self.layers:
-            joint = layer(joint, mask)
-        return joint[:, 0]
+        parts = []
+        for name, embedding in zip(self.project.names, self.modality, strict=True):
+            part = states[name].each(self.project[name])
+            parts.append(part.each(embedding.add))
+        cls = self.cls + torch.stack([part.summary() for part in parts]).sum(dim=0)
+        joint = _with_cls(parts, cls)
+        for block, reduces in zip(self._blocks(), self.reduces, strict=True):
+            joint, seen = block.mix(joint)
+            if reduces and self.reducer is not None:
+                parts = [self.reducer(part, what) for part, what in _apart(joint, parts, seen)]
+                joint = _with_cls(parts, joint.summary())
+            joint = block.transform(joint)
+        return joint.summary()
 
     def macs(self, extents: Mapping[str, Extent]) -> int:
-        """Returns the projections' multiply-accumulates plus one block per stage."""
-        projected = sum(self.project.macs_per_token[name] * extent.n_tokens for name, extent in extents.items())
-        n_tokens = 1 + sum(extent.n_tokens for extent in extents.values())
-        blocks: list[TransformerBlock] = list(self.layers)  # type: ignore[arg-type]
-        return projected + sum(block.macs(n_tokens) for block in blocks)
+        """Returns the multiply-accumulates of projections, blocks and reducers."""
+        total = sum(self.project.macs_per_token[name] * extent.n_all for name, extent in extents.items())
+        left = [Extent(extents[name].n_tokens, extents[name].grid) for name in self.project.names]
+        for block, reduces in zip(self._blocks(), self.reduces, strict=True):
+            total += block.attention.macs(sum(extent.n_tokens for extent in left), n_cls=1)
+            if reduces and self.reducer is not None:
+                reducer: Reducer = self.reducer
+                total += sum(reducer.macs(extent) for extent in left)
+                left = [reducer.extent(extent) for extent in left]
+            total += block.mlp.macs(1 + sum(extent.n_tokens for extent in left))
+        return total
+
+    def _blocks(self) -> list[TransformerBlock]:
+        return list(self.layers)  # type: ignore[arg-type]
+
+
+def _with_cls(parts: list[Tokens], cls: Tensor) -> Tokens:
+    """Returns all tokens as one set with the fused CLS in the place of the streams' own."""
+    return replace(join([replace(part, cls=None) for part in parts]), cls=cls)
+
+
+def _apart(joint: Tokens, parts: list[Tokens], seen: Seen) -> list[tuple[Tokens, Seen]]:
+    """Returns each stream's tokens with the values they have in `joint`, and what was seen of them."""
+    result, start = [], 0
+    for part in parts:
+        stop = start + part.values.shape[1]
+        result.append((replace(part, values=joint.values[:, start:stop], cls=None), seen.part(start, stop)))
+        start = stop
+    return result

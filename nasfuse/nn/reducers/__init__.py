@@ -1,0 +1,56 @@
+"""Reducers: what drops or merges tokens in a stage.
+
+One interface, tokens in and fewer tokens out, with masks and sizes, so that a further kind is one more class here.
+"""
+
+from nasfuse.nn.reducers.base import Reducer, n_kept
+from nasfuse.nn.reducers.latent import Latents
+from nasfuse.nn.reducers.merging import Merge
+from nasfuse.nn.reducers.pooling import AttentionPool, AveragePool, MaxPool, Strided
+from nasfuse.nn.reducers.selection import GumbelTopK, TopK
+
+#: Reducer by `kind` of a recipe.
+REDUCERS: dict[str, type[Reducer]] = {
+    "max": MaxPool,
+    "average": AveragePool,
+    "strided": Strided,
+    "attention": AttentionPool,
+    "top_k": TopK,
+    "merge": Merge,
+    "gumbel": GumbelTopK,
+    "latent": Latents,
+}
+
+#: Those with parameters, which learn for one keep ratio.
+LEARNED = ("gumbel", "latent")
+
+
+def build_reducer(
+    kind: str,
+    keep_ratio: float,
+    inference_keep_ratio: float | None = None,
+    *,
+    width: int,
+    heads: int = 1,
+    n_tokens: int = 1,
+) -> Reducer | None:
+    """Returns the reducer called `kind`; None for one that would learn to keep everything.
+
+    Args:
+        kind: Of `REDUCERS`.
+        keep_ratio: See `Reducer`.
+        inference_keep_ratio: See `Reducer`.
+        width: Features of a token.
+        heads: Of the attention before it.
+        n_tokens: Of the longest sample.
+    """
+    if keep_ratio == 1.0 and kind in LEARNED:
+        return None
+    if kind == "merge":
+        return Merge(keep_ratio, inference_keep_ratio, width=width, heads=heads)
+    if kind == "latent":
+        return Latents(keep_ratio, inference_keep_ratio, width=width, heads=heads, n_tokens=n_tokens)
+    return REDUCERS[kind](keep_ratio, inference_keep_ratio, width=width)
+
+
+__all__ = ["REDUCERS", "Reducer", "build_reducer", "n_kept"]

@@ -1,0 +1,57 @@
+"""Latent queries: a few learned tokens read all others."""
+
+import torch
+from torch import Tensor, nn
+
+from nasfuse.nn.attention import Seen, attend
+from nasfuse.nn.reducers.base import Reducer, kept_of, n_kept
+from nasfuse.nn.tokens import Extent, Tokens
+
+
+class Latents(Reducer):
+    """Learned latents attend to the tokens and take their place (Perceiver, Jaegle et al., 2021).
+
+    There are ceil(keep_ratio n) of them for the longest sample; a shorter one has its own share of them, the first.
+    """
+
+    def __init__(
+        self,
+        keep_ratio: float,
+        inference_keep_ratio: float | None = None,
+        *,
+        width: int,
+        heads: int,
+        n_tokens: int,
+    ) -> None:
+        """Builds latents for at most `n_tokens` tokens."""
+        super().__init__(keep_ratio, inference_keep_ratio, width=width)
+        self.heads = heads
+        self.queries = nn.Parameter(torch.randn(1, n_kept(n_tokens, keep_ratio), width) * 0.02)
+        self.norm = nn.LayerNorm(width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def left(self, extent: Extent, ratio: float) -> Extent:
+        """Returns ceil(ratio n) tokens."""
+        return Extent(n_kept(extent.n_tokens, ratio), n_cls=extent.n_cls)
+
+    def works_on(self, extent: Extent, ratio: float) -> bool:
+        """Returns true: latents read a single token, too, as they do where it is padded to several."""
+        return True
+
+    def reduce(self, tokens: Tokens, seen: Seen | None) -> Tokens:
+        """Returns the latents after they have read."""
+        batch, n_tokens, _ = tokens.values.shape
+        n_latents = n_kept(n_tokens, self.ratio)
+        queries = self.queries[:, :n_latents].expand(batch, -1, -1)
+        key, value = self.key_value(self.norm(tokens.values)).chunk(2, dim=2)
+        read: Tensor = self.out(attend(queries, key, value, heads=self.heads, mask=tokens.mask, sizes=tokens.sizes))
+        mask = None
+        if tokens.mask is not None:
+            mask = torch.arange(n_latents, device=read.device) < kept_of(tokens, self.ratio)[:, None]
+        return Tokens(queries + read, mask, cls=tokens.cls)
+
+    def own_macs(self, extent: Extent, left: Extent) -> int:
+        """Returns 2 n d^2 for keys and values, 2 n k d for attention and k d^2 for what comes out of k latents."""
+        n, k, d = extent.n_tokens, left.n_tokens, self.width
+        return 2 * n * d**2 + 2 * n * k * d + k * d**2

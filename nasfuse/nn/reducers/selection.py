@@ -1,0 +1,119 @@
+"""Selection: the tokens that matter most stay, the others go or become one."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nasfuse.nn.attention import Seen
+from nasfuse.nn.reducers.base import Reducer, compact, kept_of, n_kept, take
+from nasfuse.nn.tokens import Extent, Tokens
+
+
+def top(scores: Tensor, mask: Tensor | None, counts: Tensor) -> Tensor:
+    """Returns (b, t) bool: the `counts` (b,) real tokens of each sample with the highest `scores` (b, t)."""
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    ranks = torch.argsort(torch.argsort(scores, dim=1, descending=True, stable=True), dim=1)
+    return ranks < counts[:, None]
+
+
+class _Selection(Reducer):
+    """Keeps the ceil(keep_ratio n) - 1 tokens with the highest scores, in their order, and one token for the others.
+
+    That one is their weighted mean; where one token is left, it is the mean of all.
+    """
+
+    def left(self, extent: Extent, ratio: float) -> Extent:
+        """Returns ceil(ratio n) tokens."""
+        return Extent(n_kept(extent.n_tokens, ratio), n_cls=extent.n_cls)
+
+    def _select(self, tokens: Tokens, values: Tensor, scores: Tensor, weights: Tensor) -> Tokens:
+        """Returns fewer tokens.
+
+        Args:
+            tokens: What is reduced.
+            values: (b, t, d) of the tokens that stay.
+            scores: (b, t) by which they are chosen.
+            weights: (b, t), not negative, of the others in their mean.
+        """
+        counts, lengths = kept_of(tokens, self.ratio), tokens.lengths()
+        fuses = counts < lengths  # not where all of a short sample's tokens stay
+        kept = top(scores, tokens.mask, torch.where(fuses, counts - 1, counts))
+        rest = weights.masked_fill(kept if tokens.mask is None else kept | ~tokens.mask, 0.0)
+        fused = (rest / rest.sum(dim=1, keepdim=True).clamp_min(1e-12))[:, None] @ tokens.values
+        n_places = n_kept(tokens.values.shape[1], self.ratio)
+        places, real = compact(torch.cat([kept, fuses[:, None]], dim=1), n_places)
+        left = take(torch.cat([values, fused], dim=1), places)
+        return Tokens(left, None if tokens.mask is None else real, cls=tokens.cls)
+
+
+class TopK(_Selection):
+    """The tokens that CLS attends to most stay; the others become one, weighted by that attention.
+
+    EViT (Liang et al., 2022). There the fused token comes beside those that are kept; here it counts among them, so
+    that every reducer leaves as many.
+    """
+
+    def reduce(self, tokens: Tokens, seen: Seen | None) -> Tokens:
+        """Returns the attended tokens and the one that stands for the others."""
+        assert seen is not None, "comes after attention"
+        saliency = seen.saliency()
+        return self._select(tokens, tokens.values, saliency, saliency)
+
+    def own_macs(self, extent: Extent, left: Extent) -> int:
+        """Returns t d for one row of attention and t d for the fused token."""
+        return 2 * extent.n_tokens * self.width
+
+
+class GumbelTopK(_Selection):
+    """The tokens that a small network scores highest stay, in training with Gumbel noise on the scores.
+
+    DynamicViT (Rao et al., 2021): half of a token's projection is its own, half the mean over the sample's tokens,
+    and an MLP d -> d/2 -> d/4 -> 1 scores them. There training masks a random number of tokens, saves nothing and
+    drops the others; here exactly as many stay as after training (Gumbel top-k, Kool et al., 2019), with the
+    straight-through gradient of sigmoid(score), and the others become one token weighted by their scores, without
+    which a token that was never kept could not learn that it should be. The ratio loss holds the mean of
+    sigmoid(score) to the keep ratio.
+
+    Attributes:
+        ratio_loss: Mean over samples of (mean sigmoid(score) - keep_ratio)^2, of the last pass in training mode;
+            None before.
+    """
+
+    ratio_loss: Tensor | None
+
+    def __init__(self, keep_ratio: float, inference_keep_ratio: float | None = None, *, width: int) -> None:
+        """Builds the scoring network for features of `width`."""
+        super().__init__(keep_ratio, inference_keep_ratio, width=width)
+        n_half, n_quarter = _parts(width)
+        self.n_own = n_half
+        self.norm = nn.LayerNorm(width)
+        self.project = nn.Linear(width, 2 * n_half)
+        self.score = nn.Sequential(
+            nn.Linear(2 * n_half, n_half), nn.GELU(), nn.Linear(n_half, n_quarter), nn.GELU(), nn.Linear(n_quarter, 1)
+        )
+        self.ratio_loss = None
+
+    def reduce(self, tokens: Tokens, seen: Seen | None) -> Tokens:
+        """Returns the tokens with the highest scores and the one that stands for the others."""
+        projected = F.gelu(self.project(self.norm(tokens.values)))
+        own, others = projected[..., : self.n_own], projected[..., self.n_own :]
+        whole = Tokens(others, tokens.mask).mean()[:, None].expand_as(others)
+        scores = self.score(torch.cat([own, whole], dim=2))[..., 0]
+        chance, values = scores.sigmoid(), tokens.values
+        if self.training:
+            self.ratio_loss = (Tokens(chance[..., None], tokens.mask).mean() - self.keep_ratio).square().mean()
+            scores = scores - torch.empty_like(scores).exponential_().log()
+            values = values * (1 + chance - chance.detach())[..., None]  # 1, with the gradient of the chance
+        return self._select(tokens, values, scores, chance)
+
+    def own_macs(self, extent: Extent, left: Extent) -> int:
+        """Returns those of the scoring network, and t d for the fused token."""
+        n_half, n_quarter = _parts(self.width)
+        scoring = self.width * 2 * n_half + 2 * n_half * n_half + n_half * n_quarter + n_quarter
+        return extent.n_tokens * (scoring + self.width)
+
+
+def _parts(width: int) -> tuple[int, int]:
+    """Returns a half and a quarter of `width`, at least 1."""
+    return max(width // 2, 1), max(width // 4, 1)
