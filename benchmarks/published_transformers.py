@@ -294,8 +294,9 @@ class MulT(nn.Module):
     goes through a residual MLP of width 6 d to the outputs. All blocks have an MLP of ratio 4, all stacks a last norm.
 
     With `cls`, the variant in SFT's comparison: a learned CLS before each modality, so that its blocks have L_m + 1
-    tokens, learned positions in place of sines, and the first step read in place of the last. Tokenizers without bias,
-    the norms and the least depth of three stay: this alone agrees with all its published costs and parameters.
+    tokens, learned positions in place of sines, and the first step read in place of the last. All else stays.
+    Its published MACs and parameters all agree with this; without a CLS (.3 to .4 % fewer MACs), or with a bias in the
+    tokenizers (1687 for 1686 thousand parameters on VGG100), they do not.
     """
 
     def __init__(self, shape: Shape, *, width: int = 40, heads: int = 8, n_layers: int = 4, cls: bool = False) -> None:
