@@ -3,7 +3,7 @@
 from nasfuse.cost.closed_form import count_parameters, expected_macs
 from nasfuse.cost.counter import count_network, count_operators
 from nasfuse.cost.latency import Latency, measure_latency
-from nasfuse.cost.memory import activation_bytes
+from nasfuse.cost.memory import activation_bytes, saved_bytes
 
 __all__ = [
     "Latency",
@@ -13,4 +13,5 @@ __all__ = [
     "count_parameters",
     "expected_macs",
     "measure_latency",
+    "saved_bytes",
 ]

@@ -1,7 +1,9 @@
 """Peak activation memory: what a training step keeps for its backward pass."""
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nasfuse.data.dataset import Batch
 from nasfuse.nn.network import Network
@@ -20,21 +22,23 @@ def activation_bytes(network: Network, batch: Batch) -> float:
     network.train()
     try:
         with torch.random.fork_rng(devices=[device] if on_cuda else []):
-            total = _cuda_bytes(network, batch, device) if on_cuda else _saved_bytes(network, batch)
+            if on_cuda:
+                total = _cuda_bytes(network, batch, device)
+            else:
+                total = saved_bytes(network, lambda: _training_pass(network, batch))
     finally:
         network.train(was_training)
     return total / len(batch.targets)
 
 
-def _training_pass(network: Network, batch: Batch) -> None:
-    if isinstance(network, RoutedNetwork):  # trained on all routes
-        network.all_routes(batch.inputs, batch.masks)
-    else:
-        network(batch.inputs, batch.masks)
+def saved_bytes(module: nn.Module, call: Callable[[], object]) -> int:
+    """Returns the bytes that `call` saves for backward, every storage once and without parameters of `module`.
 
-
-def _saved_bytes(network: Network, batch: Batch) -> int:
-    parameters = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    Args:
+        module: Whose parameters are there anyway.
+        call: A forward pass of `module`, in the mode that it is in; gradients are enabled around it.
+    """
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
     saved: dict[int, Tensor] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -44,8 +48,15 @@ def _saved_bytes(network: Network, batch: Batch) -> int:
         return tensor
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        _training_pass(network, batch)
+        call()
     return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+
+
+def _training_pass(network: Network, batch: Batch) -> None:
+    if isinstance(network, RoutedNetwork):  # trained on all routes
+        network.all_routes(batch.inputs, batch.masks)
+    else:
+        network(batch.inputs, batch.masks)
 
 
 def _cuda_bytes(network: Network, batch: Batch, device: torch.device) -> int:

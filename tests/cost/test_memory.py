@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from nasfuse.cost import activation_bytes
+from nasfuse.cost import activation_bytes, saved_bytes
 from nasfuse.data import Batch
 from nasfuse.nn import build_network
 
@@ -23,6 +23,18 @@ def test_what_backward_needs_is_counted_once():
     # Backward needs the input (first layer), and relu's output (relu and, twice, the second layer); no weights.
     batch = Batch({"x": torch.randn(3, 4)}, {}, torch.zeros(3))
     assert activation_bytes(TwoLayers(), batch) == 4 * (4 + 8)
+
+
+def test_any_module_can_be_measured_and_views_of_one_storage_count_once():
+    project = nn.Linear(4, 6)
+
+    def call(x):
+        first, second = project(x).chunk(2, dim=1)
+        return first * second
+
+    with torch.no_grad():  # which the measurement overrules
+        found = saved_bytes(project, lambda: call(torch.randn(5, 4)))
+    assert found == 5 * 4 * (4 + 6)
 
 
 def test_it_is_per_sample_and_grows_with_the_network(make_config, modalities, make_batch, task):
