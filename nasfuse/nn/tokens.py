@@ -41,6 +41,15 @@ class Tokens:
         """Returns the tokens of the samples `rows` (k,)."""
         return Tokens(self.values[rows], None if self.mask is None else self.mask[rows], self.grid)
 
+    def mixed(self, weight: float, order: Tensor) -> "Tokens":
+        """Returns weight x_i + (1 - weight) x_j for every sample i and its partner j = `order[i]`, order (b,).
+
+        Padding counts as zeros; a token is real where either sample has a real one.
+        """
+        other = self.rows(order)
+        mask = None if self.mask is None or other.mask is None else self.mask | other.mask
+        return Tokens(weight * self.masked() + (1 - weight) * other.masked(), mask, self.grid)
+
     def masked(self) -> Tensor:
         """Returns the (b, t, d) values, zero where a token is padding."""
         return self.values if self.mask is None else self.values * self.mask[..., None]
