@@ -150,7 +150,10 @@ class TrainingConfig(Model):
         patience: Epochs without a better validation loss before training stops, with the weights of its best
             epoch. A training that runs to its end keeps its last weights: the rate has come down to zero.
         label_smoothing: Of the cross entropy; multiclass only.
-        mixup: Alpha of the Beta distribution of input mixup (one lambda per batch); 0 is off.
+        mixup: Alpha of the Beta distribution of mixup (one lambda per batch); 0 is off.
+        mixup_at: What is mixed: `inputs`, or `manifold` for the features at a depth drawn per batch, which is right
+            after the stems, after a stage of every stream, or before the head. A network with a router has no
+            manifold mixup.
         input_noise: Standard deviation of Gaussian noise on the normalised inputs.
         shift: Largest random translation of images and sequences, as a share of their size, in whole steps.
         modality_dropout: Chance that a sample of a fused network loses one modality in training; token ids are
@@ -168,6 +171,7 @@ class TrainingConfig(Model):
     patience: Annotated[int, Field(ge=1)] = 10
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     mixup: Annotated[float, Field(ge=0)] = 0.0
+    mixup_at: Literal["inputs", "manifold"] = "inputs"
     input_noise: Annotated[float, Field(ge=0)] = 0.0
     shift: Annotated[float, Field(ge=0, lt=1)] = 0.0
     modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -207,6 +211,17 @@ class Recipe(Model):
         return self
 
     @model_validator(mode="after")
+    def _manifold_mixup_needs_one_route(self) -> Self:
+        training = self.training
+        if training.mixup_at == "manifold" and training.mixup > 0 and self.network.router is not None:
+            raise MisfitError(
+                "training.mixup_at",
+                "manifold would show mixed labels to routes that leave a stream before it is mixed; set it to inputs, "
+                "or remove network.router",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _equilibrium_needs_one(self) -> Self:
         fusion = self.network.fusion
         if self.training.equilibrium is not None and (fusion is None or fusion.kind != "equilibrium"):
@@ -218,7 +233,10 @@ class Recipe(Model):
     @property
     def hash(self) -> str:
         """Returns 12 hexadecimal digits that two recipes share only if every field is equal."""
-        canonical = json.dumps(self.to_plain(), sort_keys=True)
+        plain = self.to_plain()
+        if self.training.mixup_at == "inputs":
+            del plain["training"]["mixup_at"]  # as before there was a choice, so that recorded trials are found
+        canonical = json.dumps(plain, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     @property
