@@ -17,7 +17,8 @@ class OperatingPoint:
         peak_bytes: Activation memory of a training step, per sample.
         knobs: The setting; empty for a network as its recipe has it. `threshold` is the router's; `route` names the
             one route that all samples take, where a router is static. `max_steps` and `tolerance` are those of
-            equilibrium fusion.
+            equilibrium fusion, `keep_ratio.NAME` that of the reducers of stream NAME, `keep_ratio` that of the joint
+            stages.
         holds: False for a setting that cuts the network short of what it was trained for, and loses accuracy by it.
     """
 

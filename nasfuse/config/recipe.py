@@ -150,12 +150,17 @@ class TrainingConfig(Model):
         patience: Epochs without a better validation loss before training stops, with the weights of its best
             epoch. A training that runs to its end keeps its last weights: the rate has come down to zero.
         label_smoothing: Of the cross entropy; multiclass only.
-        mixup: Alpha of the Beta distribution of input mixup (one lambda per batch); 0 is off.
+        mixup: Alpha of the Beta distribution of mixup (one lambda per batch); 0 is off.
+        mixup_at: What is mixed: `inputs`, or `manifold` for the features at a depth drawn per batch, which is right
+            after the stems, after a stage of every stream, or before the head. A network with a router has no
+            manifold mixup.
         input_noise: Standard deviation of Gaussian noise on the normalised inputs.
         shift: Largest random translation of images and sequences, as a share of their size, in whole steps.
         modality_dropout: Chance that a sample of a fused network loses one modality in training; token ids are
             never lost, as no id means nothing.
         routing: How routes and router are trained, for a network that has a router.
+        ratio_weight: Of the ratio loss of `gumbel` reducers, which holds the chance that a token is kept to the keep
+            ratio (DynamicViT).
         equilibrium: How fixed points are kept within reach, for a network that has `equilibrium` fusion.
     """
 
@@ -168,9 +173,11 @@ class TrainingConfig(Model):
     patience: Annotated[int, Field(ge=1)] = 10
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     mixup: Annotated[float, Field(ge=0)] = 0.0
+    mixup_at: Literal["inputs", "manifold"] = "inputs"
     input_noise: Annotated[float, Field(ge=0)] = 0.0
     shift: Annotated[float, Field(ge=0, lt=1)] = 0.0
     modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    ratio_weight: Annotated[float, Field(ge=0)] = 2.0
     routing: RoutingConfig | None = None
     equilibrium: EquilibriumConfig | None = None
 
@@ -204,6 +211,17 @@ class Recipe(Model):
         routing = self.training.routing
         if routing is not None and routing.first_stage > 0 and self.training.epochs < 2:
             raise MisfitError("training.epochs", "must be at least 2: the router is trained after its routes; raise it")
+        return self
+
+    @model_validator(mode="after")
+    def _manifold_mixup_needs_one_route(self) -> Self:
+        training = self.training
+        if training.mixup_at == "manifold" and training.mixup > 0 and self.network.router is not None:
+            raise MisfitError(
+                "training.mixup_at",
+                "manifold would show mixed labels to routes that leave a stream before it is mixed; set it to inputs, "
+                "or remove network.router",
+            )
         return self
 
     @model_validator(mode="after")

@@ -39,25 +39,27 @@ class Run:
 
         Which samples a router sends where is learned, so its threshold means little in another training; what it
         costs is kept instead, and the threshold set for that on validation data. The cap and the tolerance of an
-        equilibrium are written as what holds after training.
+        equilibrium and the keep ratios of reducers are written as what holds after training.
 
         Raises:
             MissingFileError: The trial's folder is gone.
         """
         recipe = self.folder.recipe(candidate.trial)
         knobs = candidate.measured.knobs
-        solver = {f"inference_{name}": knobs[name] for name in ("max_steps", "tolerance") if name in knobs}
-        if solver:
-            plain = recipe.to_plain()
-            plain["network"]["fusion"].update(solver)
-            return Recipe.parse(plain, source=f"the recipe of trial {candidate.trial}")
-        threshold = knobs.get("threshold")
-        if recipe.network.router is None or threshold is None:
-            return recipe
         plain = recipe.to_plain()
-        router = plain["network"]["router"]
-        router.pop("macs", None)
-        router.update({"macs": candidate.measured.macs} if 0 < threshold < 1 else {"threshold": threshold})
+        network = plain["network"]
+        for knob, value in knobs.items():
+            if knob in ("max_steps", "tolerance"):
+                network["fusion"][f"inference_{knob}"] = value
+            elif knob == "keep_ratio":
+                network["fusion"]["reducer"]["inference_keep_ratio"] = value
+            elif knob.startswith("keep_ratio."):
+                network["streams"][knob.removeprefix("keep_ratio.")]["reducer"]["inference_keep_ratio"] = value
+        threshold = knobs.get("threshold")
+        if recipe.network.router is not None and threshold is not None:
+            network["router"].pop("macs", None)
+            chosen = {"macs": candidate.measured.macs} if 0 < threshold < 1 else {"threshold": threshold}
+            network["router"].update(chosen)
         return Recipe.parse(plain, source=f"the recipe of trial {candidate.trial}")
 
 

@@ -63,6 +63,21 @@ class Tokens:
         mask, cls, sizes = (None if part is None else part[rows] for part in (self.mask, self.cls, self.sizes))
         return Tokens(self.values[rows], mask, self.grid, cls, sizes)
 
+    def mixed(self, weight: float, order: Tensor) -> "Tokens":
+        """Returns weight x_i + (1 - weight) x_j for every sample i and its partner j = `order[i]`, order (b,).
+
+        Padding counts as zeros; a token is real where either sample has a real one.
+        """
+        other = self.rows(order)
+
+        def mixed(own: Tensor, partner: Tensor) -> Tensor:
+            return weight * own + (1 - weight) * partner
+
+        mask = None if self.mask is None or other.mask is None else self.mask | other.mask
+        cls = None if self.cls is None or other.cls is None else mixed(self.cls, other.cls)
+        sizes = None if self.sizes is None or other.sizes is None else mixed(self.sizes, other.sizes)
+        return Tokens(mixed(self.masked(), other.masked()), mask, self.grid, cls, sizes)
+
     def masked(self) -> Tensor:
         """Returns the (b, t, d) values, zero where a token is padding."""
         return self.values if self.mask is None else self.values * self.mask[..., None]

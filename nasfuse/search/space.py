@@ -115,6 +115,8 @@ class Space:
             tree.get("training", {}).pop("equilibrium", None)
         if is_dynamic(word):
             network["router"] = {**network.get("router", {}), "routes": _distinct_routes(word, network)}
+            if "training.mixup_at" not in parameters:
+                tree.get("training", {}).pop("mixup_at", None)
         else:
             network.pop("router", None)
             tree.get("training", {}).pop("routing", None)

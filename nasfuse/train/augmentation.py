@@ -1,16 +1,12 @@
 """Augmentation of whole batches: shift, noise, lost modalities, mixup."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from nasfuse.config.recipe import TrainingConfig
 from nasfuse.data.dataset import Batch
 from nasfuse.errors import InvalidInputError
-
-#: From logits (b, n_outputs) and targets to the mean loss.
-Loss = Callable[[Tensor, Tensor], Tensor]
+from nasfuse.train.mixup import Loss, Mixture
 
 
 class Augmentation:
@@ -22,11 +18,12 @@ class Augmentation:
         """Keeps the strengths (see `TrainingConfig`); `ids` names the sequences of token ids.
 
         Raises:
-            InvalidInputError: Mixup together with token ids, which cannot be averaged.
+            InvalidInputError: Mixup of inputs together with token ids, which cannot be averaged.
         """
         if mixup > 0 and ids:
             raise InvalidInputError(
-                f"training.mixup: token ids cannot be averaged, and {', '.join(sorted(ids))} holds them; set it to 0"
+                f"training.mixup: token ids cannot be averaged, and {', '.join(sorted(ids))} holds them; set it to 0, "
+                "or set training.mixup_at to manifold, which averages their embeddings"
             )
         self.shift = shift
         self.input_noise = input_noise
@@ -36,12 +33,12 @@ class Augmentation:
 
     @classmethod
     def from_config(cls, training: TrainingConfig, ids: frozenset[str]) -> "Augmentation":
-        """Returns the augmentation that `training` names."""
+        """Returns the augmentation that `training` names; what is mixed inside the network is no part of it."""
         return cls(
             shift=training.shift,
             input_noise=training.input_noise,
             modality_dropout=training.modality_dropout,
-            mixup=training.mixup,
+            mixup=training.mixup if training.mixup_at == "inputs" else 0.0,
             ids=ids,
         )
 
@@ -60,9 +57,7 @@ class Augmentation:
         return Batch(inputs, batch.masks, batch.targets)
 
     def mix(self, batch: Batch, loss: Loss) -> tuple[Batch, Loss]:
-        """Returns a batch mixed with a permutation of itself, and the loss with the same weight.
-
-        The label weight is the lambda that mixed the inputs, for every modality (Zhang et al., 2018).
+        """Returns a batch whose inputs are mixed with a permutation of itself, and the loss that belongs to it.
 
         Args:
             batch: To be mixed.
@@ -70,12 +65,10 @@ class Augmentation:
         """
         if self.mixup <= 0:
             return batch, loss
-        weight = float(torch.distributions.Beta(self.mixup, self.mixup).sample())
-        order = torch.randperm(len(batch.targets), device=batch.targets.device)
-        inputs = {name: weight * x + (1 - weight) * x[order] for name, x in batch.inputs.items()}
-        masks = {name: mask | mask[order] for name, mask in batch.masks.items()}
-        mixed = Batch(inputs, masks, batch.targets)
-        return mixed, _Mixed(loss, weight, order)
+        mixture = Mixture.draw(self.mixup, batch.targets)
+        inputs = {name: mixture.of(values) for name, values in batch.inputs.items()}
+        masks = {name: mask | mask[mixture.order] for name, mask in batch.masks.items()}
+        return Batch(inputs, masks, batch.targets), mixture.of_loss(loss)
 
     def _without_some(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Drops at most one modality of a sample, each equally often."""
@@ -91,18 +84,6 @@ class Augmentation:
             shape = (-1, *[1] * (inputs[name].dim() - 1))
             kept[name] = inputs[name] * keep.view(shape)
         return kept
-
-
-class _Mixed:
-    """The loss of a mixed batch."""
-
-    def __init__(self, loss: Loss, weight: float, order: Tensor) -> None:
-        self.loss = loss
-        self.weight = weight
-        self.order = order
-
-    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return self.weight * self.loss(logits, targets) + (1 - self.weight) * self.loss(logits, targets[self.order])
 
 
 def _shifted(values: Tensor, share: float) -> Tensor:

@@ -19,11 +19,14 @@ from nasfuse.nn.build import build_network
 from nasfuse.nn.network import Network
 from nasfuse.nn.routed import RoutedNetwork
 from nasfuse.seeds import derive_seed
-from nasfuse.train.augmentation import Augmentation, Loss
+from nasfuse.train.augmentation import Augmentation
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 from nasfuse.train.equilibrium import EquilibriumTerm
 from nasfuse.train.evaluate import evaluate
 from nasfuse.train.losses import task_loss
+from nasfuse.train.manifold_mixup import ManifoldMixup
+from nasfuse.train.mixup import Loss
+from nasfuse.train.reduction import ratio_loss
 from nasfuse.train.route_table import RouteTable, tabulate_routes
 from nasfuse.train.routing import RoutingLoss, hold_out
 
@@ -146,6 +149,7 @@ class _Run:
         self.names = self.network.stream_names
         ids = frozenset(m.name for m in dataset.modalities if m.vocabulary is not None and m.name in self.names)
         self.augmentation = Augmentation.from_config(recipe.training, ids)
+        self.manifold_mixup = ManifoldMixup.from_config(recipe.training, self.network)
         self.batches = torch.Generator().manual_seed(derive_seed(seed, "batches"))
         self.optimizer = _optimizer(self.network, recipe.training.lr, recipe.training.weight_decay)
         every = torch.arange(len(dataset.train))
@@ -219,9 +223,9 @@ class _Run:
             mixed, mixed_loss = self.augmentation.mix(self.augmentation.apply(batch), self._task_loss)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        with self.equilibrium.listening():
-            loss = self._loss(mixed, lambda logits: mixed_loss(logits, mixed.targets))
-        loss = loss + self.equilibrium.value()
+        with self.equilibrium.listening(), self.manifold_mixup.mixing(mixed_loss, mixed.targets) as step_loss:
+            loss = self._loss(mixed, lambda logits: step_loss(logits, mixed.targets))
+        loss = loss + self.equilibrium.value() + self.training.ratio_weight * ratio_loss(self.network)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.equilibrium.note_backward()

@@ -13,6 +13,7 @@ from nasfuse.nn.network import Network
 from nasfuse.nn.routed import RoutedNetwork
 from nasfuse.train.equilibrium import EquilibriumPoint, measured_macs, record_equilibria, sweep_equilibria
 from nasfuse.train.loop import Trained
+from nasfuse.train.reduction import ReducedPoint, sweep_reducers
 from nasfuse.train.route_controls import random_mix
 from nasfuse.train.route_table import STATIC_FROM, Routed, tabulate_routes
 
@@ -28,8 +29,8 @@ def measure(
     """Returns the operating points of a trained network on validation data, and what its record should have.
 
     The first point is the network as its recipe sets it. A routed network is swept over its threshold, one with an
-    equilibrium over the cap and the tolerance of its solver; any other has no more points. The record has `routing`
-    and `equilibrium`, what router and solvers do.
+    equilibrium over the cap and the tolerance of its solver, one that reduces tokens over their keep ratios; any other
+    has no more points. The record has `routing` and `equilibrium`, what router and solvers do.
 
     Raises:
         NonFiniteError: The solver of an equilibrium diverged.
@@ -54,11 +55,15 @@ def measure(
         points, record["routing"] = _routed_points(network, dataset, point, one, metric=metric, device=device)
         return points, record
     sign = METRICS[metric].sign
-    swept = sweep_equilibria(network, dataset, metric=metric, higher_is_better=sign < 0, device=device)
+    solved = sweep_equilibria(network, dataset, metric=metric, higher_is_better=sign < 0, device=device)
+    reduced = sweep_reducers(network, dataset, metric=metric, device=device)
+    swept: list[EquilibriumPoint | ReducedPoint] = [*solved, *reduced]
     return (point, *(_swept_point(network, point, setting, one) for setting in swept)), record
 
 
-def _swept_point(network: Network, point: OperatingPoint, swept: EquilibriumPoint, one: Batch) -> OperatingPoint:
+def _swept_point(
+    network: Network, point: OperatingPoint, swept: EquilibriumPoint | ReducedPoint, one: Batch
+) -> OperatingPoint:
     with swept.set_on(network):
         latency = measure_latency(network, one)
     return replace(

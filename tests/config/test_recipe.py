@@ -124,13 +124,15 @@ def recipes(draw):
             "clip_norm": positive,
             "patience": st.integers(1, 10**9),
             "mixup": st.floats(0, 1e300),
+            "mixup_at": st.sampled_from(["inputs", "manifold"]),
             "modality_dropout": RATE,
         },
     )
     plain = {"metric": draw(TEXTS), "data": draw(data), "network": network, "training": draw(training)}
     if len(route) > 1 and draw(st.booleans()):
         network["router"] = {"routes": [route[-1], "+".join(route)], **draw(ROUTERS)}
-        both = {"epochs": st.integers(2, 10**9)}  # one for the routes, one for the router
+        # One epoch for the routes, one for the router.
+        both = {"epochs": st.integers(2, 10**9), "mixup_at": st.just("inputs")}
         plain["training"] |= draw(st.fixed_dictionaries(both, optional={"routing": ROUTINGS}))
     return plain
 
@@ -176,9 +178,15 @@ def test_the_hash_does_not_depend_on_order_or_written_out_defaults(load):
     assert written.hash == turned.hash == load(GOOD).hash
 
 
+def test_where_samples_are_mixed_counts_in_the_hash_unless_it_is_at_the_inputs(load):
+    assert load(GOOD + "training: {mixup_at: inputs}\n").hash == load(GOOD).hash
+    assert load(GOOD + "training: {mixup_at: manifold}\n").hash != load(GOOD).hash
+
+
 def test_every_field_is_written(load):
     plain = load(GOOD).to_plain()
     assert plain["training"]["lr"] == 3e-3
+    assert plain["training"]["mixup_at"] == "inputs"
     assert plain["network"]["fusion"] == {
         "placement": 2,
         "width": 32,
@@ -301,6 +309,7 @@ def test_a_modality_may_be_its_kind_alone(load):
         ("metric: accuracy", "training: {lr: fast}", r"training\.lr: must be a valid number, got 'fast'$"),
         ("metric: accuracy", "training: {lr: .inf}", r"training\.lr: must be a finite number, got inf$"),
         ("metric: accuracy", "training: {mixup: .nan}", r"training\.mixup: must be a finite number, got nan$"),
+        ("metric: accuracy", "training: {mixup_at: manyfold}", "'manyfold' is not known; did you mean 'manifold'"),
         ("metric: accuracy", "training: {epochs: 2.5}", r"training\.epochs: must be a valid integer, got 2\.5$"),
         ("metric: accuracy", "training: {epochs: 0}", r"training\.epochs: must be greater than or equal to 1, got 0$"),
         ("metric: accuracy", "training: {epochs: true}", r"training\.epochs: must be a valid integer, got True$"),

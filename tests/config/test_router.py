@@ -94,6 +94,16 @@ def test_routing_needs_a_router(load):
     )
 
 
+def test_manifold_mixup_is_for_one_route(load):
+    text = GOOD.replace(ROUTING, f"{ROUTING}  mixup: 0.2\n  mixup_at: manifold\n")
+    assert str(problem_of(load, text)) == (
+        "line 14: training.mixup_at: manifold would show mixed labels to routes that leave a stream before it is "
+        "mixed; set it to inputs, or remove network.router"
+    )
+    assert load(text.replace("mixup: 0.2", "mixup: 0")).training.mixup_at == "manifold"
+    assert load(text.replace("manifold", "inputs")).training.mixup == 0.2
+
+
 @pytest.mark.parametrize(
     ("old", "new", "where", "what"),
     [

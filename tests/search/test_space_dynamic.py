@@ -119,6 +119,27 @@ def test_a_dynamic_route_is_a_router():
     assert (static.network.router, static.training.routing) == (None, None)
 
 
+def test_fixed_manifold_mixup_is_at_the_inputs_of_a_dynamic_network():
+    space = make(FIELDS, fixed={"training.mixup": 0.2, "training.mixup_at": "manifold"})
+    assert space.recipe({"network.route": "v+s"}).training.mixup_at == "manifold"
+    assert space.recipe({"network.route": "v > v+s"}).training.mixup_at == "inputs"
+
+
+def test_a_space_may_draw_where_samples_are_mixed():
+    where = {"choices": ["inputs", "manifold"]}
+    space = make({**FIELDS, "training.mixup_at": where}, fixed={"training.mixup": 0.2})
+    for route in ("v+s", "v > v+s"):
+        assert space.recipe({"network.route": route, "training.mixup_at": "inputs"}).training.mixup_at == "inputs"
+    assert space.recipe({"network.route": "v+s", "training.mixup_at": "manifold"}).training.mixup_at == "manifold"
+    with pytest.raises(ConfigError, match=r"training\.mixup_at: manifold would show mixed labels to routes"):
+        space.recipe({"network.route": "v > v+s", "training.mixup_at": "manifold"})
+    only_static = make({**FIELDS, "training.mixup_at": {**where, "when": {"network.route": {"dynamic": False}}}})
+    drawn = draws(only_static, n_draws=40)
+    assert {one.get("training.mixup_at") for one in drawn} == {None, "inputs", "manifold"}
+    for one in drawn:
+        only_static.recipe(one)
+
+
 @pytest.mark.parametrize(
     ("depth", "placement", "routes"),
     [

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from nasfuse.config.recipe import TrainingConfig
 from nasfuse.data import Batch
 from nasfuse.errors import InvalidInputError
 from nasfuse.train.augmentation import Augmentation
@@ -105,9 +106,18 @@ def test_mixup_mixes_inputs_and_loss_with_one_weight(make_batch):
     assert torch.equal(mixed.masks["s"], batch.masks["s"] | batch.masks["s"][order])
 
 
+def test_inputs_are_mixed_only_where_the_recipe_says(make_batch):
+    batch, loss = make_batch(["v", "q"]), object()
+    manifold = Augmentation.from_config(TrainingConfig(mixup=0.4, mixup_at="manifold"), frozenset("q"))
+    assert manifold.mix(batch, loss) == (batch, loss)
+    inputs = Augmentation.from_config(TrainingConfig(mixup=0.4), frozenset())
+    assert inputs.mixup == 0.4
+
+
 def test_mixup_of_ids_is_refused():
     with pytest.raises(
         InvalidInputError,
-        match=r"^training.mixup: token ids cannot be averaged, and a, q holds them; set it to 0$",
+        match=r"^training.mixup: token ids cannot be averaged, and a, q holds them; set it to 0, or set "
+        r"training.mixup_at to manifold, which averages their embeddings$",
     ):
         augmentation(mixup=0.1, ids=frozenset("qa"))

@@ -40,8 +40,9 @@ def test_other_tasks_are_learnt(make_recipe, make_dataset, task, metric):
     assert METRICS[metric].sign * curve[-1].val_metric < METRICS[metric].sign * METRICS[metric].worst
 
 
-def test_a_seed_decides_everything(make_recipe, dataset, assert_same, differ):
-    recipe = make_recipe(**RANDOM)
+@pytest.mark.parametrize("mixup_at", ["inputs", "manifold"])
+def test_a_seed_decides_everything(make_recipe, dataset, assert_same, differ, mixup_at):
+    recipe = make_recipe(**RANDOM, mixup_at=mixup_at)
     first = train(recipe, dataset, seed=3)
     torch.randn(7)
     assert_same(first, train(recipe, dataset, seed=3))
@@ -64,10 +65,12 @@ def test_the_global_generator_is_left_alone_after_a_failure(make_recipe, dataset
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("after", [1, 2, 4])
-def test_interrupted_and_resumed_equals_unbroken(make_recipe, dataset, tmp_path, monkeypatch, after, assert_same):
+@pytest.mark.parametrize(("after", "mixup_at"), [(1, "inputs"), (2, "inputs"), (4, "inputs"), (2, "manifold")])
+def test_interrupted_and_resumed_equals_unbroken(
+    make_recipe, dataset, tmp_path, monkeypatch, after, mixup_at, assert_same
+):
     monkeypatch.setattr(loop, "_SAVE_EVERY_S", -1.0)
-    recipe = make_recipe(epochs=5, **RANDOM)
+    recipe = make_recipe(epochs=5, **RANDOM, mixup_at=mixup_at)
     resume_file = tmp_path / "progress.pt"
     unbroken = train(recipe, dataset)
 

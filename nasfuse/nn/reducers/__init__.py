@@ -34,7 +34,10 @@ def build_reducer(
     heads: int = 1,
     n_tokens: int = 1,
 ) -> Reducer | None:
-    """Returns the reducer called `kind`; None for one that would learn to keep everything.
+    """Returns the reducer called `kind`; None where everything is kept and nothing could be changed after training.
+
+    That is a reducer that would learn to keep everything, and pooling of windows of one token; `top_k` and `merge`
+    are also used on networks that were trained without them.
 
     Args:
         kind: Of `REDUCERS`.
@@ -44,7 +47,7 @@ def build_reducer(
         heads: Of the attention before it.
         n_tokens: Of the longest sample.
     """
-    if keep_ratio == 1.0 and kind in LEARNED:
+    if keep_ratio == 1.0 and inference_keep_ratio in (None, 1.0) and kind not in ("top_k", "merge"):
         return None
     if kind == "merge":
         return Merge(keep_ratio, inference_keep_ratio, width=width, heads=heads)
@@ -53,4 +56,4 @@ def build_reducer(
     return REDUCERS[kind](keep_ratio, inference_keep_ratio, width=width)
 
 
-__all__ = ["REDUCERS", "Reducer", "build_reducer", "n_kept"]
+__all__ = ["LEARNED", "REDUCERS", "GumbelTopK", "Reducer", "build_reducer", "n_kept"]

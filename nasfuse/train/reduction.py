@@ -1,0 +1,114 @@
+"""Training and sweeping networks that reduce tokens: the ratio loss, and keep ratios changed after training."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nasfuse.cost.closed_form import expected_macs
+from nasfuse.data.dataset import Dataset
+from nasfuse.nn.fusion.joint_tokens import JointTokens
+from nasfuse.nn.network import FusionNetwork, Network
+from nasfuse.nn.reducers import GumbelTopK, Reducer
+from nasfuse.nn.stream import TransformerStage
+from nasfuse.train.evaluate import evaluate
+
+#: What keep ratios are multiplied with in a sweep.
+_FACTORS = (2.0, 0.5, 0.25)
+
+#: Keep ratio below which nothing is swept.
+_LEAST = 1 / 256
+
+#: Name of the knob, alone for the joint stages and with the name of a stream behind a dot.
+_KNOB = "keep_ratio"
+
+
+def ratio_loss(network: nn.Module) -> Tensor | float:
+    """Returns the mean ratio loss of the `gumbel` reducers in their last pass, and forgets it; 0 without any."""
+    losses = []
+    for reducer in network.modules():
+        if isinstance(reducer, GumbelTopK) and reducer.ratio_loss is not None:
+            losses.append(reducer.ratio_loss)
+            reducer.ratio_loss = None
+    return torch.stack(losses).mean() if losses else 0.0
+
+
+@dataclass(frozen=True)
+class ReducedPoint:
+    """One setting of the keep ratios of a trained network.
+
+    Attributes:
+        metric: On validation data.
+        macs: Expected per sample.
+        knobs: The setting.
+        holds: True, whatever the metric: fewer tokens are a network of their own.
+    """
+
+    metric: float
+    macs: int
+    knobs: dict[str, float]
+    holds: bool = True
+
+    @contextmanager
+    def set_on(self, network: Network) -> Iterator[None]:
+        """Gives the reducers of `network` this setting while the block runs."""
+        with kept_at(network, self.knobs):
+            yield
+
+
+def sweep_reducers(network: Network, dataset: Dataset, *, metric: str, device: torch.device) -> list[ReducedPoint]:
+    """Returns the network at other keep ratios, of all streams together and of one at a time.
+
+    Only reducers of tokens without parameters take another ratio after training. A network without any has no points.
+    """
+    points = []
+    for knobs in settings_of(network):
+        with kept_at(network, knobs):
+            value, _ = evaluate(network, dataset.val, metric=metric, task=dataset.task, device=device)
+            points.append(ReducedPoint(value, expected_macs(network, dataset), knobs))
+    return points
+
+
+def settings_of(network: Network) -> list[dict[str, float]]:
+    """Returns the settings of a sweep, knob to keep ratio; the same for every training of a recipe."""
+    ratios = {knob: reducers[0].inference_keep_ratio for knob, reducers in _knobs(network).items()}
+    settings: list[dict[str, float]] = []
+    for factor in _FACTORS:
+        scaled = {knob: min(max(factor * ratio, _LEAST), 1.0) for knob, ratio in ratios.items()}
+        for setting in [scaled, *({knob: value} for knob, value in scaled.items() if len(scaled) > 1)]:
+            if any(value != ratios[knob] for knob, value in setting.items()) and setting not in settings:
+                settings.append(setting)
+    return settings
+
+
+@contextmanager
+def kept_at(network: Network, knobs: Mapping[str, float]) -> Iterator[None]:
+    """Gives the reducers of `network` other keep ratios while the block runs; those it does not name keep theirs."""
+    own = _knobs(network)
+    before = [(reducer, reducer.inference_keep_ratio) for knob in knobs for reducer in own[knob]]
+    try:
+        for knob, ratio in knobs.items():
+            for reducer in own[knob]:
+                reducer.inference_keep_ratio = ratio
+        yield
+    finally:
+        for reducer, ratio in before:
+            reducer.inference_keep_ratio = ratio
+
+
+def _knobs(network: Network) -> dict[str, list[Reducer]]:
+    """Returns knob to the reducers that it sets, in the stages that run."""
+    if not isinstance(network, FusionNetwork):
+        return {}
+    knobs: dict[str, list[Reducer]] = {}
+    for name, n_stages in network.branch.route.n_stages.items():
+        stages = [stage for stage in network.streams[name].stages[:n_stages] if isinstance(stage, TransformerStage)]
+        reducers = [stage.reducer for stage in stages if stage.reducer is not None and not stage.reducer.has_parameters]
+        if reducers:
+            knobs[f"{_KNOB}.{name}"] = reducers
+    fusion = network.branch.fusion
+    if isinstance(fusion, JointTokens) and fusion.reducer is not None:
+        knobs[_KNOB] = [fusion.reducer]
+    return knobs
