@@ -23,6 +23,15 @@ RATE = st.floats(0, 1, exclude_max=True)
 REDUCERS = st.fixed_dictionaries(
     {}, optional={"kind": st.sampled_from(["max", "average"]), "keep_ratio": st.floats(0, 1, exclude_min=True)}
 )
+TOKEN_REDUCERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "kind": st.sampled_from(["max", "average", "attention", "strided", "top_k", "merge"]),
+        "keep_ratio": st.floats(0, 1, exclude_min=True),
+        "at": st.integers(1, 64),
+        "inference_keep_ratio": st.floats(0, 1, exclude_min=True),
+    },
+)
 DEPTHS = {"depth": st.integers(0, 64), "dropout": RATE}
 STREAMS = st.one_of(
     st.fixed_dictionaries(
@@ -34,7 +43,14 @@ STREAMS = st.one_of(
     ),
     st.fixed_dictionaries(
         {"encoder": st.just("transformer")},
-        optional={**DEPTHS, "heads": st.sampled_from([1, 2, 8]), "mlp_ratio": st.integers(1, 16), "reducer": REDUCERS},
+        optional={
+            **DEPTHS,
+            "heads": st.sampled_from([1, 2, 8]),
+            "mlp_ratio": st.integers(1, 16),
+            "window": st.integers(2, 1000),
+            "readout": st.sampled_from(["mean", "cls"]),
+            "reducer": TOKEN_REDUCERS,
+        },
     ),
 )
 PLACES = {"placement": st.integers(0, 64), "dropout": RATE}
@@ -169,7 +185,7 @@ def test_hashes_are_equal_exactly_where_recipes_are(one, other):
 
 def test_the_hash_is_pinned(load):
     # A change here makes every recorded trial unfindable.
-    assert load(GOOD).hash == "b3cb7c2aa8aa"
+    assert load(GOOD).hash == "fd154b14efdc"
 
 
 def test_the_hash_does_not_depend_on_order_or_written_out_defaults(load):
@@ -294,6 +310,26 @@ def test_a_modality_may_be_its_kind_alone(load):
             "left: {encoder: mlp}",
             "left: {encoder: conv, reducer: {kind: max, keep_ratio: 0}}",
             r"network\.streams\.left\.reducer\.keep_ratio: must be greater than 0, got 0$",
+        ),
+        (
+            "left: {encoder: mlp}",
+            "left: {encoder: conv, reducer: {kind: merge}}",
+            r"streams\.left\.reducer\.kind: 'merge' is not known; did you mean 'average'\? Known: average, max$",
+        ),
+        (
+            "left: {encoder: mlp}",
+            "left: {encoder: transformer, reducer: {kind: latent, keep_ratio: 0.5, inference_keep_ratio: 0.2}}",
+            r"streams\.left\.reducer\.inference_keep_ratio: latent has learnt for its keep_ratio; remove it$",
+        ),
+        (
+            "left: {encoder: mlp}",
+            "left: {encoder: transformer, window: 1}",
+            r"streams\.left\.window: must be greater than or equal to 2, got 1$",
+        ),
+        (
+            "{kind: concat}",
+            "{kind: joint_tokens, reducer: {kind: gumbel}}",
+            r"fusion\.reducer\.kind: 'gumbel' is not known; Known: attention, average, max, merge, strided, top_k$",
         ),
         ("[left, right]", "[left, left]", "line 4: network: route names a stream twice: left, left; name each once$"),
         ("[left, right]", "[left, up]", "route names up, which streams does not describe; add it there$"),

@@ -121,6 +121,18 @@ class TestRecipes:
         plain["network"]["fusion"] |= {f"inference_{name}": value for name, value in knobs.items()}
         assert self.recipe(folder, knobs) == Recipe.parse(plain)
 
+    def test_of_a_point_of_reducers(self, folder):
+        streams = {"left": {"encoder": "transformer", "reducer": {"kind": "merge", "keep_ratio": 0.5}}}
+        streams["right"] = {"encoder": "mlp"}
+        plain = self.ROUTED.to_plain()
+        del plain["network"]["router"], plain["training"]["routing"]
+        plain["network"]["streams"] = streams
+        plain["network"]["fusion"] = {"kind": "joint_tokens", "reducer": {"kind": "max", "keep_ratio": 0.5}}
+        folder.trial(3).joinpath("recipe.yaml").write_text(Recipe.parse(plain).to_yaml())
+        streams["left"]["reducer"]["inference_keep_ratio"] = 0.125
+        plain["network"]["fusion"]["reducer"]["inference_keep_ratio"] = 0.25
+        assert self.recipe(folder, {"keep_ratio.left": 0.125, "keep_ratio": 0.25}) == Recipe.parse(plain)
+
     def test_whose_folder_is_gone(self, folder):
         folder.trial(3).joinpath("recipe.yaml").unlink()
         with pytest.raises(MissingFileError, match=r"no such file: .*recipe\.yaml"):
