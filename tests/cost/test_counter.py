@@ -82,18 +82,16 @@ def test_one_stream(make_config, modalities, make_batch, task, name, encoder, st
 
 
 @pytest.mark.parametrize("kind", REDUCERS)
-@pytest.mark.parametrize("window", [None, 3])
-@pytest.mark.parametrize("readout", ["mean", "cls"])
-@pytest.mark.parametrize("ratio", [0.15, 0.4])
-def test_one_transformer(make_config, modalities, make_batch, task, kind, window, readout, ratio):
-    for name in ("s", "i"):
-        config = make_config({name: "transformer"}, reducer=(kind, ratio), window=window, readout=readout, depth=3)
-        network = build_network(config, list(modalities.values()), task)
-        assert_equal_in_both_modes(network, make_batch, [name])
+@pytest.mark.parametrize(("window", "readout"), [(None, "mean"), (3, "cls")])
+@pytest.mark.parametrize(("name", "ratio"), [("s", 0.15), ("i", 0.4)])
+def test_one_transformer(make_config, modalities, make_batch, task, kind, window, readout, name, ratio):
+    config = make_config({name: "transformer"}, reducer=(kind, ratio), window=window, readout=readout)
+    network = build_network(config, list(modalities.values()), task)
+    assert_equal_in_both_modes(network, make_batch, [name])
 
 
 @pytest.mark.parametrize("kind", [kind for kind in REDUCERS if kind not in LEARNED])
-@pytest.mark.parametrize("at", [None, 1, 2, 9])
+@pytest.mark.parametrize("at", [None, 2])
 def test_joint_tokens_with_a_reducer(make_config, modalities, make_batch, task, kind, at):
     config = make_config({"s": "transformer", "i": "transformer"}, fusion="joint_tokens", placement=0, depth=3)
     fusion = config.fusion.model_copy(update={"reducer": TokenReducerConfig(kind=kind, keep_ratio=0.3, at=at)})

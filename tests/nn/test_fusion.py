@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from torch.func import functional_call
 
 from nasfuse.config.recipe import NetworkConfig
+from nasfuse.config.stream import TokenReducerConfig
 from nasfuse.cost import count_operators
 from nasfuse.nn import build_network
 from nasfuse.nn.fusion import FUSIONS
+from nasfuse.nn.reducers import LEARNED, REDUCERS
 from nasfuse.nn.tokens import Extent, Tokens
 
 WIDTHS = {"a": 4, "b": 3, "values": 4}
@@ -114,6 +116,18 @@ def test_any_names_can_be_fused(kind):
     assert set(fusion.state_dict()) == {name for name, _ in fusion.named_parameters()}
 
 
+def assert_alone_as_together(network, batch, lengths):
+    """Each sample alone, with no more padding than its longest sequence needs, and all with more of it."""
+    with torch.no_grad():
+        together = network(batch.inputs, batch.masks)
+        assert torch.isfinite(together).all()
+        for row in range(len(together)):
+            shown = {name: max(values[row], 1) for name, values in lengths.items()}
+            inputs = {name: x[row : row + 1, : shown.get(name)] for name, x in batch.inputs.items()}
+            masks = {name: x[row : row + 1, : shown[name]] for name, x in batch.masks.items()}
+            assert torch.allclose(network(inputs, masks)[0], together[row], atol=1e-5)
+
+
 @pytest.mark.parametrize("encoder", ["transformer", "conv", "mlp"])
 @pytest.mark.parametrize("kind", FUSIONS)
 @settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -128,15 +142,46 @@ def test_a_fused_sample_does_not_depend_on_its_batch_or_its_padding(
         {"s": encoder, "i": "conv", "q": encoder}, fusion=kind, placement=placement, stride=2, reducer=("max", 0.5)
     )
     network = build_network(config, list(modalities.values()), task).eval()
-    batch = make_batch(["s", "i", "q"], lengths=lengths)
-    with torch.no_grad():
-        together = network(batch.inputs, batch.masks)
-        assert torch.isfinite(together).all()
-        for row in range(3):
-            shown = {name: max(lengths[name][row], 1) for name in longest}
-            inputs = {name: x[row : row + 1, : shown.get(name)] for name, x in batch.inputs.items()}
-            masks = {name: x[row : row + 1, : shown[name]] for name, x in batch.masks.items()}
-            assert torch.allclose(network(inputs, masks)[0], together[row], atol=1e-5)
+    assert_alone_as_together(network, make_batch(["s", "i", "q"], lengths=lengths), lengths)
+
+
+@pytest.mark.parametrize("kind", ["joint_tokens", "bottleneck", "cross_attention", "concat"])
+@pytest.mark.parametrize("reducer", REDUCERS)
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_nor_does_one_of_reduced_tokens(make_config, make_batch, modalities, task, kind, reducer, data):
+    longest = {"s": modalities["s"].shape[0], "q": modalities["q"].shape[0]}
+    lengths = {name: data.draw(st.lists(st.integers(0, n), min_size=3, max_size=3)) for name, n in longest.items()}
+    ratio, window = data.draw(st.sampled_from([0.05, 0.3, 0.6])), data.draw(st.sampled_from([None, 2, 5]))
+    readout, placement = data.draw(st.sampled_from(["mean", "cls"])), data.draw(st.integers(0, 2))
+    streams = dict.fromkeys(("s", "i", "q"), "transformer")
+    config = make_config(
+        streams, fusion=kind, placement=placement, reducer=(reducer, ratio), window=window, readout=readout, depth=3
+    )
+    if kind == "joint_tokens" and reducer not in LEARNED:
+        fusion = config.fusion.model_copy(update={"reducer": TokenReducerConfig(kind=reducer, keep_ratio=ratio)})
+        config = config.model_copy(update={"fusion": fusion})
+    network = build_network(config, list(modalities.values()), task).eval()
+    assert_alone_as_together(network, make_batch(["s", "i", "q"], lengths=lengths), lengths)
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+@pytest.mark.parametrize("readout", ["mean", "cls"])
+def test_modalities_of_padding_alone_count_for_nothing(make_config, make_batch, modalities, task, kind, readout):
+    """Whatever stands in them, also where every modality of a sample is empty; gradients stay finite."""
+    config = make_config(
+        {"s": "transformer", "q": "transformer"}, fusion=kind, reducer=("top_k", 0.3), readout=readout, window=3
+    )
+    network = build_network(config, list(modalities.values()), task).eval()
+    batch = make_batch(["s", "q"], lengths={"s": [0, 0, 11], "q": [0, 5, 0]})
+    outputs = network(batch.inputs, batch.masks)
+    outputs.sum().backward()
+    assert torch.isfinite(outputs).all()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
+    changed = {"s": batch.inputs["s"].clone(), "q": batch.inputs["q"].clone()}
+    changed["s"][:2] = 100 * torch.randn(2, 11, 5)
+    changed["q"][0] = 3
+    assert torch.allclose(network(changed, batch.masks), outputs, atol=1e-5)
 
 
 LENGTHS = {"a": [4, 1, 0, 6], "b": [2, 5, 3, 6], "values": [4, 3, 0, 6]}

@@ -50,10 +50,10 @@ def test_the_ratio_loss_is_taken_once(make_sparse, dataset):
 
 
 def test_training_holds_the_chance_to_the_ratio(make_sparse, make_dataset):
-    dataset = make_dataset(n_samples=240)
+    dataset = make_dataset(n_samples=160)
 
     def mean_chance(weight):
-        recipe = make_sparse("gumbel", 0.1, epochs=15, lr=0.02, ratio_weight=weight)
+        recipe = make_sparse("gumbel", 0.1, epochs=10, lr=0.02, ratio_weight=weight)
         network = train_network(recipe, dataset, seed=0, device=CPU).network.train()
         batch = dataset.val.batch(torch.arange(len(dataset.val)), names=network.stream_names)
         network(batch.inputs, batch.masks)
