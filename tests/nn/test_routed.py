@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from nasfuse.config.recipe import NetworkConfig
 from nasfuse.cost import count_network
 from nasfuse.nn import build_network
+from nasfuse.nn.reducers import REDUCERS
 
 READS = [
     ("inputs", "linear"),
@@ -35,8 +36,19 @@ LENGTHS = {"s": 11, "q": 9}
 
 @pytest.fixture(scope="session")
 def make_routed(make_config, modalities, task):
-    def make(routes=ROUTES, *, reads="cheap_route", form="mlp", encoders=ENCODERS, fusion="gated", placement=2, **more):
-        plain = make_config(encoders, fusion=fusion, placement=placement).to_plain()
+    def make(
+        routes=ROUTES,
+        *,
+        reads="cheap_route",
+        form="mlp",
+        encoders=ENCODERS,
+        fusion="gated",
+        placement=2,
+        tokens=None,
+        **more,
+    ):
+        """`tokens` are options of the transformer streams, see `make_config`."""
+        plain = make_config(encoders, fusion=fusion, placement=placement, **(tokens or {})).to_plain()
         plain["router"] = {"routes": routes, "reads": reads, "form": form, "width": 4, **more}
         known = [modalities[name] for name in encoders]
         return build_network(NetworkConfig.parse(plain), known, task).eval()
@@ -69,6 +81,26 @@ def test_conditional_execution_equals_dense_execution(
         mixes += [rows % len(ROUTES), torch.randint(len(ROUTES), (n_samples,))]
         for chosen in mixes:
             assert (network(inputs, masks, chosen) - dense.outputs[rows, chosen]).abs().max() < tolerance
+
+
+@pytest.mark.parametrize("kind", REDUCERS)
+@pytest.mark.parametrize("readout", ["mean", "cls"])
+@pytest.mark.parametrize("reads", ["inputs", "cheapest_stream", "cheap_route"])
+def test_so_it_does_with_reduced_tokens(make_routed, make_batch, kind, readout, reads):
+    encoders = {"s": "transformer", "i": "transformer", "q": "transformer"}
+    tokens = {"reducer": (kind, 0.3), "readout": readout, "window": 4}
+    routes = ["s:1", "s+i:1", "s+i+q"]
+    network = make_routed(routes, reads=reads, encoders=encoders, fusion="joint_tokens", tokens=tokens)
+    lengths = {"s": torch.arange(17) % 12, "q": 9 - torch.arange(17) % 10}
+    batch = make_batch(list(encoders), n_samples=17, lengths=lengths)
+    rows = torch.arange(17)
+    with torch.inference_mode():
+        outputs = network.all_routes(batch.inputs, batch.masks).outputs
+        chosen = rows % 3
+        assert (network(batch.inputs, batch.masks, chosen) - outputs[rows, chosen]).abs().max() < 1e-5
+    one = make_batch(list(encoders), n_samples=1)
+    counted = [count_network(network, one, route=number) for number in range(3)]
+    assert counted == network.route_macs(LENGTHS)
 
 
 @settings(max_examples=25)
