@@ -3,12 +3,12 @@
     python benchmarks/sparse.py benchmarks/recipes/hapt_tokens.yaml --out hapt.jsonl
 
 Controls: late fusion, dense concat, MBT, MulT, concat with max pooling after block 1, both concats also at twice the
-stride, the published SFT, all of the depth of the recipe. Two sparse networks are chosen among `VARIANTS` by their mean
-on validation data over `--choose` seeds of their own: of those that cost at most a sixth of the cheapest dense control,
-and of those that cost no more than the pooled concat at their stride, in MACs and in activation memory. Then everything
-is trained with `--seeds` others, and each network is tested once. A run that was cut off goes on: what
-is in the file is not trained again. `--sweep` trains one network per reducer instead, without and with reduction, and
-looks at each at other keep ratios, on validation data.
+stride, SFT (CLS, max pooling, full attention; reduced in its first stage), all of the depth of the recipe. Two sparse
+networks are chosen among `VARIANTS` by their mean on validation data over `--choose` seeds of their own: of those that
+cost at most a sixth of the cheapest dense control, and of those that cost no more than the concat pooled at twice the
+stride, in MACs and in activation memory. Then everything is trained with `--seeds` others, and each network is tested
+once. A run that was cut off goes on: what is in the file is not trained again. `--sweep` trains one network per reducer
+instead, without and with reduction, and looks at each at other keep ratios, on validation data.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from nasfuse.data import load_dataset
 from nasfuse.nn import build_network
 from nasfuse.seeds import derive_seed
 from nasfuse.train import evaluate, train_network
-from nasfuse.train.reduction import kept_at, settings_of
+from nasfuse.train.reduction import kept_at
 
 CPU = torch.device("cpu")
 POOLED = "concat + pool, stride x2"
@@ -143,9 +143,9 @@ class Rows:
 
 def train(rows: Rows, recipe: Recipe, system: str, stage: str, numbers: range, *, seed: int) -> None:
     for number in numbers:
-        if rows.get(system=system, stage=stage, number=number) is None:
-            row = train_once(recipe, number, seed=seed, test=stage == "final")
-            rows.add(system=system, stage=stage, number=number, **row)
+        key = {"system": system, "stage": stage, "number": number, "seed": seed, "recipe": recipe.hash}
+        if rows.get(**key) is None:
+            rows.add(**key, **train_once(recipe, number, seed=seed, test=stage == "final"))
 
 
 def spread(values: list[float]) -> str:
@@ -194,24 +194,24 @@ def sweep(base: Recipe, rows: Rows, *, n_seeds: int, seed: int) -> None:
             recipe = variant(base, 1, FULL, kind, trained_at, "mean")
             system = f"{kind}, trained at {trained_at:g}"
             for number in range(n_seeds):
-                if rows.get(system=system, number=number) is not None:
+                key = {"system": system, "number": number, "seed": seed, "recipe": recipe.hash}
+                if rows.get(**key) is not None:
                     continue
                 dataset = load_dataset(recipe.data, cut=number)
                 network = train_network(recipe, dataset, seed=derive_seed(seed, "sweep", number), device=CPU).network
-                knobs = settings_of(network)[0].keys()
+                knobs = [f"keep_ratio.{name}" for name in base.network.route]
                 for ratio in RATIOS:
                     with kept_at(network, dict.fromkeys(knobs, ratio)):
                         macs = expected_macs(network, dataset)
                         value, _ = evaluate(network, dataset.val, metric=recipe.metric, task=dataset.task, device=CPU)
-                    rows.add(system=system, stage=f"{ratio:g}", number=number, val=value, macs=macs)
+                    rows.add(**key, stage=f"{ratio:g}", val=value, macs=macs)
     print("| reducer | " + " | ".join(f"1/{round(1 / ratio)}" for ratio in RATIOS) + " |")
     print("|---" * (1 + len(RATIOS)) + "|")
     for system in dict.fromkeys(row["system"] for row in rows.rows):
         cells = [spread([row["val"] for row in rows.of(system, f"{ratio:g}")]) for ratio in RATIOS]
+        costs = [statistics.fmean(row["macs"] for row in rows.of(system, f"{ratio:g}")) / 1e6 for ratio in RATIOS]
         print(f"| {system} | " + " | ".join(cells) + " |")
-    first = rows.rows[0]["system"]
-    costs = [statistics.fmean(row["macs"] for row in rows.of(first, f"{ratio:g}")) / 1e6 for ratio in RATIOS]
-    print(f"| MMACs ({first}) | " + " | ".join(f"{cost:.3f}" for cost in costs) + " |")
+        print("| MMACs | " + " | ".join(f"{cost:.3f}" for cost in costs) + " |")
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ def paired(calls: Mapping[str, Callable[[], object]], n_rounds: int) -> dict[str
 def networks(n_rounds: int) -> None:
     systems = {
         "dense concat": network_of(placement=0),
-        "SFT: full attention, max 1/64": network_of(placement=1, ratio=1 / 64),
+        "full attention, max 1/64 (SFT)": network_of(placement=1, ratio=1 / 64),
         "window 64, max 1/64": network_of(placement=1, window=64, ratio=1 / 64),
         "window 64, attention 1/16": network_of(placement=1, window=64, kind="attention", ratio=1 / 16),
         "window 64, top_k 1/16": network_of(placement=1, window=64, kind="top_k", ratio=1 / 16),

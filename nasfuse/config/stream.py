@@ -6,7 +6,10 @@ from pydantic import Field, model_validator
 
 from nasfuse.config.model import MisfitError, Model
 
-KeepRatio = Annotated[float, Field(gt=0, le=1)]
+KeepRatio = Annotated[float, Field(ge=1e-6, le=1)]
+
+#: Reducers with parameters, which learn for one keep ratio.
+LEARNED = ("gumbel", "latent")
 
 
 class PoolingConfig(Model):
@@ -15,7 +18,8 @@ class PoolingConfig(Model):
     Attributes:
         kind: `max` or `average` pooling over neighbouring tokens.
         keep_ratio: Share of the tokens that is left after each stage; the reducer stops at one token.
-            On a grid both sides shrink alike, so 0.25 halves each.
+            Neighbours are pooled by round(1 / keep_ratio); on a grid round(sqrt(1 / keep_ratio)) of them along each
+            side, so 0.25 halves both and 0.5 neither.
     """
 
     kind: Literal["max", "average"] = "max"
@@ -28,7 +32,9 @@ class TokenReducerConfig(Model):
     Attributes:
         kind: `max`, `average`, `attention`-weighted or `strided` pooling of neighbours; `top_k` keeps what CLS attends
             to and fuses the rest (EViT); `merge` merges what is alike (ToMe).
-        keep_ratio: Share of the tokens that is left, of each sample's own length; at least one token.
+        keep_ratio: Share of the tokens that is left, of each sample's own length; at least one token. Pooling takes
+            round(1 / keep_ratio) neighbours, `max` and `average` of an image round(sqrt(1 / keep_ratio)) along each
+            side; the other kinds leave ceil(keep_ratio n) tokens.
         at: Number of the one stage that reduces, the last one where there are fewer; absent, every stage does.
         inference_keep_ratio: `keep_ratio` after training, where it is another.
     """
@@ -60,7 +66,7 @@ class StreamReducerConfig(TokenReducerConfig):
 
     @model_validator(mode="after")
     def _learned_for_one_ratio(self) -> Self:
-        if self.inference_keep_ratio is not None and self.kind in ("gumbel", "latent"):
+        if self.inference_keep_ratio is not None and self.kind in LEARNED:
             raise MisfitError("inference_keep_ratio", f"{self.kind} has learnt for its keep_ratio; remove it")
         return self
 

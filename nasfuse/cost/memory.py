@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from nasfuse.data.dataset import Batch
 from nasfuse.nn.network import Network
+from nasfuse.nn.reducers import ratio_loss
 from nasfuse.nn.routed import RoutedNetwork
 
 
@@ -28,6 +29,7 @@ def activation_bytes(network: Network, batch: Batch) -> float:
                 total = saved_bytes(network, lambda: _training_pass(network, batch))
     finally:
         network.train(was_training)
+        ratio_loss(network)  # forgotten, with the graph behind it
     return total / len(batch.targets)
 
 

@@ -137,6 +137,7 @@ class Seen:
         key: (b, t, d), without CLS.
         cls_query: (b, d); None where there is no CLS token.
         mask: (b, t) or None.
+        sizes: (b, t) or None.
         heads: Divides d.
     """
 
@@ -144,6 +145,7 @@ class Seen:
     key: Tensor
     cls_query: Tensor | None
     mask: Tensor | None
+    sizes: Tensor | None
     heads: int
 
     def saliency(self) -> Tensor:
@@ -157,6 +159,8 @@ class Seen:
         size = width // self.heads
         keys = self.key.view(batch, n_tokens, self.heads, size).transpose(1, 2)
         scores = (keys @ asking.view(batch, self.heads, size, 1))[..., 0] / math.sqrt(size)
+        if self.sizes is not None:
+            scores = scores + self.sizes.clamp_min(1).log()[:, None]
         if self.mask is None:
             return scores.softmax(dim=2).mean(dim=1)
         empty = ~self.mask.any(dim=1, keepdim=True)
@@ -169,8 +173,8 @@ class Seen:
 
     def part(self, start: int, stop: int) -> "Seen":
         """Returns what was seen of the tokens from `start` to `stop`, asked for by the same CLS."""
-        mask = None if self.mask is None else self.mask[:, start:stop]
-        return replace(self, query=self.query[:, start:stop], key=self.key[:, start:stop], mask=mask)
+        mask, sizes = (None if part is None else part[:, start:stop] for part in (self.mask, self.sizes))
+        return replace(self, query=self.query[:, start:stop], key=self.key[:, start:stop], mask=mask, sizes=sizes)
 
 
 class SelfAttention(nn.Module):
@@ -205,9 +209,9 @@ class SelfAttention(nn.Module):
                 windows=self.windows,
                 n_cls=n_cls,
             )
-        mask = None if line.mask is None else line.mask[:, n_cls:]
+        mask, sizes = (None if part is None else part[:, n_cls:] for part in (line.mask, line.sizes))
         cls_query = query[:, 0] if n_cls else None
-        return self.out(out), Seen(query[:, n_cls:], key[:, n_cls:], cls_query, mask, self.heads)
+        return self.out(out), Seen(query[:, n_cls:], key[:, n_cls:], cls_query, mask, sizes, self.heads)
 
     def macs(self, n_tokens: int, n_cls: int = 0) -> int:
         """Returns the multiply-accumulates for `n_tokens` tokens and CLS."""

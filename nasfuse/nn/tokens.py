@@ -33,10 +33,10 @@ class Tokens:
 
     Attributes:
         values: (b, t, d).
-        mask: (b, t) bool, true where a token is real; None where all are.
+        mask: (b, t) bool, true where a token is real; None where all are. Real tokens stand before padding.
         grid: (h, w) with h w = t where the tokens lie on an image, row by row.
         cls: (b, d) CLS token, at which the stream is read; None where it is read at the mean of its tokens.
-        sizes: (b, t) how many tokens each one stands for after merging; None where all count alike.
+        sizes: (b, t) how many tokens each one stands for after merging, 0 for padding; None where all count alike.
     """
 
     values: Tensor

@@ -129,12 +129,18 @@ class Space:
     def _without_foreign(
         self, path: str, tag: str, values: dict[str, Any], parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Drops fixed values that the chosen kind does not have; drawn ones stay and are checked."""
-        return {
-            key: value
-            for key, value in values.items()
-            if f"{path}.{key}" in parameters or types_at(Recipe, f"{path}.{tag}.{key}")
-        }
+        """Drops fixed values that the chosen kind does not have or take; drawn ones stay and are checked."""
+        kept = {}
+        for key, value in values.items():
+            if isinstance(value, dict):
+                kept[key] = {
+                    inner: own
+                    for inner, own in value.items()
+                    if f"{path}.{key}.{inner}" in parameters or accepts(Recipe, f"{path}.{tag}.{key}.{inner}", own)
+                }
+            elif f"{path}.{key}" in parameters or types_at(Recipe, f"{path}.{tag}.{key}"):
+                kept[key] = value
+        return {key: value for key, value in kept.items() if value != {}}
 
     def _complain(self, where: str, what: str) -> None:
         self._problems.append(Problem(where, what))

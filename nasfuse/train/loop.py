@@ -17,6 +17,7 @@ from nasfuse.data.dataset import Batch, Dataset
 from nasfuse.errors import CheckpointError, InvalidInputError, NonFiniteError
 from nasfuse.nn.build import build_network
 from nasfuse.nn.network import Network
+from nasfuse.nn.reducers import ratio_loss
 from nasfuse.nn.routed import RoutedNetwork
 from nasfuse.seeds import derive_seed
 from nasfuse.train.augmentation import Augmentation
@@ -26,7 +27,6 @@ from nasfuse.train.evaluate import evaluate
 from nasfuse.train.losses import task_loss
 from nasfuse.train.manifold_mixup import ManifoldMixup
 from nasfuse.train.mixup import Loss
-from nasfuse.train.reduction import ratio_loss
 from nasfuse.train.route_table import RouteTable, tabulate_routes
 from nasfuse.train.routing import RoutingLoss, hold_out
 

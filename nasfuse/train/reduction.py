@@ -1,18 +1,19 @@
-"""Training and sweeping networks that reduce tokens: the ratio loss, and keep ratios changed after training."""
+"""Sweeping networks that reduce tokens: keep ratios changed after training."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
 
-from nasfuse.cost.closed_form import expected_macs
+from nasfuse.config.modality import Modality
 from nasfuse.data.dataset import Dataset
 from nasfuse.nn.fusion.joint_tokens import JointTokens
 from nasfuse.nn.network import FusionNetwork, Network
-from nasfuse.nn.reducers import GumbelTopK, Reducer
+from nasfuse.nn.reducers import Reducer
 from nasfuse.nn.stream import TransformerStage
+from nasfuse.train.equilibrium import measured_macs
 from nasfuse.train.evaluate import evaluate
 
 #: What keep ratios are multiplied with in a sweep.
@@ -25,31 +26,21 @@ _LEAST = 1 / 256
 _KNOB = "keep_ratio"
 
 
-def ratio_loss(network: nn.Module) -> Tensor | float:
-    """Returns the mean ratio loss of the `gumbel` reducers in their last pass, and forgets it; 0 without any."""
-    losses = []
-    for reducer in network.modules():
-        if isinstance(reducer, GumbelTopK) and reducer.ratio_loss is not None:
-            losses.append(reducer.ratio_loss)
-            reducer.ratio_loss = None
-    return torch.stack(losses).mean() if losses else 0.0
-
-
 @dataclass(frozen=True)
 class ReducedPoint:
     """One setting of the keep ratios of a trained network.
 
     Attributes:
         metric: On validation data.
-        macs: Expected per sample.
+        macs: Mean per sample.
         knobs: The setting.
-        holds: True, whatever the metric: fewer tokens are a network of their own.
+        holds: Whether the metric is a number; fewer tokens are a network of their own, whatever it is.
     """
 
     metric: float
-    macs: int
+    macs: float
     knobs: dict[str, float]
-    holds: bool = True
+    holds: bool
 
     @contextmanager
     def set_on(self, network: Network) -> Iterator[None]:
@@ -64,21 +55,31 @@ def sweep_reducers(network: Network, dataset: Dataset, *, metric: str, device: t
     Only reducers of tokens without parameters take another ratio after training. A network without any has no points.
     """
     points = []
-    for knobs in settings_of(network):
+    for knobs in settings_of(network, dataset.modalities):
         with kept_at(network, knobs):
             value, _ = evaluate(network, dataset.val, metric=metric, task=dataset.task, device=device)
-            points.append(ReducedPoint(value, expected_macs(network, dataset), knobs))
+            macs = measured_macs(network, dataset.val, dataset, device=device)
+        points.append(ReducedPoint(value, macs, knobs, holds=math.isfinite(value)))
     return points
 
 
-def settings_of(network: Network) -> list[dict[str, float]]:
-    """Returns the settings of a sweep, knob to keep ratio; the same for every training of a recipe."""
-    ratios = {knob: reducers[0].inference_keep_ratio for knob, reducers in _knobs(network).items()}
+def settings_of(network: Network, modalities: Sequence[Modality]) -> list[dict[str, float]]:
+    """Returns the settings of a sweep, knob to keep ratio; the same for every training of a recipe.
+
+    A ratio that leaves as many tokens of a full-length sample as the recipe's own is none.
+    """
+    lengths = {modality.name: modality.shape[0] for modality in modalities if modality.kind == "sequence"}
+    macs = network.static_macs(lengths)
     settings: list[dict[str, float]] = []
     for factor in _FACTORS:
-        scaled = {knob: min(max(factor * ratio, _LEAST), 1.0) for knob, ratio in ratios.items()}
-        for setting in [scaled, *({knob: value} for knob, value in scaled.items() if len(scaled) > 1)]:
-            if any(value != ratios[knob] for knob, value in setting.items()) and setting not in settings:
+        scaled = {}
+        for knob, reducers in _knobs(network).items():
+            ratio = min(max(factor * reducers[0].inference_keep_ratio, _LEAST), 1.0)
+            with kept_at(network, {knob: ratio}):
+                if network.static_macs(lengths) != macs:
+                    scaled[knob] = ratio
+        for setting in [scaled, *({knob: ratio} for knob, ratio in scaled.items())]:
+            if setting and setting not in settings:
                 settings.append(setting)
     return settings
 

@@ -21,15 +21,15 @@ network:
 SHARE = st.floats(0, 1, exclude_min=True, exclude_max=True)
 RATE = st.floats(0, 1, exclude_max=True)
 REDUCERS = st.fixed_dictionaries(
-    {}, optional={"kind": st.sampled_from(["max", "average"]), "keep_ratio": st.floats(0, 1, exclude_min=True)}
+    {}, optional={"kind": st.sampled_from(["max", "average"]), "keep_ratio": st.floats(1e-6, 1)}
 )
 TOKEN_REDUCERS = st.fixed_dictionaries(
     {},
     optional={
         "kind": st.sampled_from(["max", "average", "attention", "strided", "top_k", "merge"]),
-        "keep_ratio": st.floats(0, 1, exclude_min=True),
+        "keep_ratio": st.floats(1e-6, 1),
         "at": st.integers(1, 64),
-        "inference_keep_ratio": st.floats(0, 1, exclude_min=True),
+        "inference_keep_ratio": st.floats(1e-6, 1),
     },
 )
 DEPTHS = {"depth": st.integers(0, 64), "dropout": RATE}
@@ -309,7 +309,7 @@ def test_a_modality_may_be_its_kind_alone(load):
         (
             "left: {encoder: mlp}",
             "left: {encoder: conv, reducer: {kind: max, keep_ratio: 0}}",
-            r"network\.streams\.left\.reducer\.keep_ratio: must be greater than 0, got 0$",
+            r"network\.streams\.left\.reducer\.keep_ratio: must be greater than or equal to 0\.000001, got 0$",
         ),
         (
             "left: {encoder: mlp}",

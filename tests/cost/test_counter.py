@@ -9,11 +9,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasfuse.config.modality import ENCODERS
-from nasfuse.config.stream import TokenReducerConfig
+from nasfuse.config.stream import LEARNED, TokenReducerConfig
 from nasfuse.cost import count_network
 from nasfuse.nn import build_network
 from nasfuse.nn.fusion import FUSIONS
-from nasfuse.nn.reducers import LEARNED, REDUCERS
+from nasfuse.nn.reducers import REDUCERS
 
 KINDS = {"v": "vector", "s": "sequence", "q": "sequence", "i": "image"}
 PAIRS = [

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from torch.func import functional_call
 
 from nasfuse.config.recipe import NetworkConfig
-from nasfuse.config.stream import TokenReducerConfig
+from nasfuse.config.stream import LEARNED, TokenReducerConfig
 from nasfuse.cost import count_operators
 from nasfuse.nn import build_network
 from nasfuse.nn.fusion import FUSIONS
-from nasfuse.nn.reducers import LEARNED, REDUCERS
+from nasfuse.nn.reducers import REDUCERS
 from nasfuse.nn.tokens import Extent, Tokens
 
 WIDTHS = {"a": 4, "b": 3, "values": 4}

@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from nasfuse.config.recipe import Recipe
+from nasfuse.config.stream import LEARNED
 from nasfuse.cost import count_network, expected_macs
 from nasfuse.nn import build_network
-from nasfuse.nn.reducers import LEARNED, REDUCERS, GumbelTopK
+from nasfuse.nn.reducers import REDUCERS, ratio_loss
+from nasfuse.nn.reducers.selection import GumbelTopK
 from nasfuse.train import evaluate, measure, train_network
-from nasfuse.train.reduction import kept_at, ratio_loss, settings_of, sweep_reducers
+from nasfuse.train.reduction import kept_at, settings_of, sweep_reducers
 
 CPU = torch.device("cpu")
 
@@ -33,6 +35,10 @@ def make_sparse(make_recipe):
 
 def built(recipe, dataset):
     return build_network(recipe.network, dataset.modalities, dataset.task).eval()
+
+
+def settings(dataset, network):
+    return settings_of(network, dataset.modalities)
 
 
 def test_the_ratio_loss_is_taken_once(make_sparse, dataset):
@@ -75,30 +81,38 @@ def test_every_reducer_trains(make_sparse, dataset, kind):
 
 
 def test_settings_change_all_streams_and_each_alone(make_sparse, dataset):
-    settings = settings_of(built(make_sparse(ratio=0.25), dataset))
-    both = [setting for setting in settings if len(setting) == 2]
+    found = settings(dataset, built(make_sparse("merge", 0.25), dataset))
+    both = [setting for setting in found if len(setting) == 2]
     assert both == [{"keep_ratio.s": ratio, "keep_ratio.i": ratio} for ratio in (0.5, 0.125, 0.0625)]
-    assert len(settings) == 9
-    assert {"keep_ratio.i": 0.125} in settings
+    assert len(found) == 9
+    assert {"keep_ratio.i": 0.125} in found
+
+
+def test_a_ratio_that_leaves_as_many_tokens_is_no_setting(make_sparse, dataset):
+    # Of 11 steps a window of 16 makes one token, as does any longer one; 42 patches still have windows of 4 x 4.
+    found = settings(dataset, built(make_sparse("max", 0.0625), dataset))
+    assert {"keep_ratio.i": 0.125} in found
+    assert {"keep_ratio.s": 0.125} in found
+    assert not any(setting.get("keep_ratio.s", 1) < 0.0625 for setting in found)
 
 
 def test_what_has_no_other_ratio_has_no_settings(make_sparse, make_recipe, dataset):
-    assert settings_of(built(make_sparse(ratio=1.0), dataset)) == [], "it was trained without"
-    assert settings_of(built(make_sparse("latent", 0.25), dataset)) == []
-    assert settings_of(built(make_recipe(), dataset)) == [], "pooling of convolutions is part of them"
+    assert settings(dataset, built(make_sparse(ratio=1.0), dataset)) == [], "it was trained without"
+    assert settings(dataset, built(make_sparse("latent", 0.25), dataset)) == []
+    assert settings(dataset, built(make_recipe(), dataset)) == [], "pooling of convolutions is part of them"
     both = make_recipe(encoders={"v": "mlp", "s": "transformer"}, router={"routes": ["v", "v+s"]})
-    assert settings_of(built(both, dataset)) == []
+    assert settings(dataset, built(both, dataset)) == []
 
 
 def test_merging_is_swept_on_a_network_trained_without_it(make_sparse, dataset):
-    settings = settings_of(built(make_sparse("merge", 1.0, at=None), dataset))
-    assert {"keep_ratio.s": 0.5, "keep_ratio.i": 0.5} in settings
-    assert all(0 < ratio < 1 for setting in settings for ratio in setting.values())
+    found = settings(dataset, built(make_sparse("merge", 1.0, at=None), dataset))
+    assert {"keep_ratio.s": 0.5, "keep_ratio.i": 0.5} in found
+    assert all(0 < ratio < 1 for setting in found for ratio in setting.values())
 
 
 def test_reducers_of_joint_stages_are_swept(make_sparse, dataset):
     network = built(make_sparse(ratio=1.0, fusion_reducer={"kind": "merge", "keep_ratio": 0.5}), dataset)
-    assert settings_of(network) == [{"keep_ratio": 1.0}, {"keep_ratio": 0.25}, {"keep_ratio": 0.125}]
+    assert settings(dataset, network) == [{"keep_ratio": 1.0}, {"keep_ratio": 0.25}, {"keep_ratio": 0.125}]
 
 
 def test_a_point_is_the_network_with_that_ratio(make_sparse, dataset):

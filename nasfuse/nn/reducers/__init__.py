@@ -7,7 +7,7 @@ from nasfuse.nn.reducers.base import Reducer, n_kept
 from nasfuse.nn.reducers.latent import Latents
 from nasfuse.nn.reducers.merging import Merge
 from nasfuse.nn.reducers.pooling import AttentionPool, AveragePool, MaxPool, Strided
-from nasfuse.nn.reducers.selection import GumbelTopK, TopK
+from nasfuse.nn.reducers.selection import GumbelTopK, TopK, ratio_loss
 
 #: Reducer by `kind` of a recipe.
 REDUCERS: dict[str, type[Reducer]] = {
@@ -20,9 +20,6 @@ REDUCERS: dict[str, type[Reducer]] = {
     "gumbel": GumbelTopK,
     "latent": Latents,
 }
-
-#: Those with parameters, which learn for one keep ratio.
-LEARNED = ("gumbel", "latent")
 
 
 def build_reducer(
@@ -56,4 +53,4 @@ def build_reducer(
     return REDUCERS[kind](keep_ratio, inference_keep_ratio, width=width)
 
 
-__all__ = ["LEARNED", "REDUCERS", "GumbelTopK", "Reducer", "build_reducer", "n_kept"]
+__all__ = ["REDUCERS", "Reducer", "build_reducer", "n_kept", "ratio_loss"]

@@ -86,8 +86,9 @@ def n_kept(n_tokens: int, ratio: float) -> int:
 
 def kept_of(tokens: Tokens, ratio: float) -> Tensor:
     """Returns (b,) how many of its real tokens each sample keeps; none of none."""
-    table = [0, *(n_kept(length, ratio) for length in range(1, tokens.values.shape[1] + 1))]
-    return torch.tensor(table, device=tokens.values.device)[tokens.lengths()]
+    lengths = tokens.lengths()
+    counts = (ratio * lengths.double() - 1e-9).ceil().clamp_min(1).long()  # as `n_kept`, digit for digit
+    return torch.where(lengths > 0, counts, 0)
 
 
 def compact(kept: Tensor, n_places: int) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,8 @@ class Merge(Reducer):
         if sizes is None:
             sizes = tokens.values.new_ones((batch, n_tokens))
         lengths, counts = tokens.lengths(), kept_of(tokens, self.ratio)
-        values, real = tokens.values, torch.arange(n_tokens, device=lengths.device) < lengths[:, None]
+        values = tokens.values
+        real = tokens.mask if tokens.mask is not None else sizes.new_ones(sizes.shape, dtype=torch.bool)
         n_left = n_kept(n_tokens, self.ratio)
         while n_tokens > n_left or bool((lengths > counts).any()):  # ceil(n / 2) can cost a short sample one more round
             n_tokens = max((n_tokens + 1) // 2, n_left)
@@ -44,7 +45,7 @@ class Merge(Reducer):
             parts, real = _one_round(parts, keys, sizes, real, lengths - target, n_tokens)
             values, keys, sizes = torch.split(parts, [values.shape[2], keys.shape[2], 1], dim=2)
             sizes, lengths = sizes[..., 0], target
-        return Tokens(values, None if tokens.mask is None else real, cls=tokens.cls, sizes=sizes)
+        return Tokens(values, None if tokens.mask is None else real, cls=tokens.cls, sizes=sizes * real)
 
     def own_macs(self, extent: Extent, left: Extent) -> int:
         """Returns the products of keys of A with keys of B, over all rounds."""
@@ -78,7 +79,7 @@ def _one_round(
         parts: (b, t, f), its last feature the sizes; real ones first.
         keys: (b, t, k) that are compared.
         sizes: (b, t).
-        real: (b, t).
+        real: (b, t), true for the first tokens of each sample.
         n_merged: (b,) how many of A are merged into B, at most half of the real tokens.
         n_after: Places that are left.
     """

@@ -43,7 +43,10 @@ class _Windowed(Reducer):
             weights = F.pad(weights, (0, missing)).view(batch, n_windows, window)
         pooled = self._pool(values, real, weights)
         mask = None if tokens.mask is None or real is None else real.any(dim=2)
-        return Tokens(pooled, mask, cls=tokens.cls)
+        sizes = None
+        if tokens.sizes is not None:
+            sizes = F.pad(tokens.sizes, (0, missing)).view(batch, n_windows, window).sum(dim=2)
+        return Tokens(pooled, mask, cls=tokens.cls, sizes=sizes)
 
     def _windows(self, extent: Extent, ratio: float) -> tuple[int, ...]:
         if extent.grid is None:
@@ -87,6 +90,15 @@ class _Pool(_Windowed):
         """Returns the pooled (b, d, h', w') of an image (b, d, h, w)."""
 
 
+def attended(seen: Seen) -> Tensor:
+    """Returns (b, t) the attention that CLS pays to each token, never quite 0 but for padding.
+
+    A window that CLS does not look at is then its plain mean.
+    """
+    saliency = seen.saliency() + 1e-8
+    return saliency if seen.mask is None else saliency * seen.mask
+
+
 class MaxPool(_Pool):
     """The largest value of every window, feature by feature."""
 
@@ -101,9 +113,15 @@ class MaxPool(_Pool):
 
 
 class AveragePool(_Pool):
-    """The mean of the real tokens of every window."""
+    """The mean of the real tokens of every window, by their sizes where they have any."""
+
+    def _weights(self, tokens: Tokens, seen: Seen | None) -> Tensor | None:
+        return tokens.sizes
 
     def _pool(self, values: Tensor, real: Tensor | None, weights: Tensor | None) -> Tensor:
+        if weights is not None:
+            total = weights.sum(dim=2, keepdim=True).clamp_min(1)
+            return (values * weights[..., None]).sum(dim=2) / total
         if real is None:
             return values.mean(dim=2)
         count = real.sum(dim=2, keepdim=True).clamp_min(1)
@@ -130,7 +148,7 @@ class AttentionPool(_Windowed):
 
     def _weights(self, tokens: Tokens, seen: Seen | None) -> Tensor | None:
         assert seen is not None, "comes after attention"
-        return seen.saliency()
+        return attended(seen)
 
     def _pool(self, values: Tensor, real: Tensor | None, weights: Tensor | None) -> Tensor:
         assert weights is not None

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from nasfuse.nn.attention import Seen
 from nasfuse.nn.reducers.base import Reducer, compact, kept_of, n_kept, take
+from nasfuse.nn.reducers.pooling import attended
 from nasfuse.nn.tokens import Extent, Tokens
 
 
@@ -44,7 +45,11 @@ class _Selection(Reducer):
         n_places = n_kept(tokens.values.shape[1], self.ratio)
         places, real = compact(torch.cat([kept, fuses[:, None]], dim=1), n_places)
         left = take(torch.cat([values, fused], dim=1), places)
-        return Tokens(left, None if tokens.mask is None else real, cls=tokens.cls)
+        sizes = None
+        if tokens.sizes is not None:
+            of_rest = tokens.sizes.masked_fill(kept, 0.0).sum(dim=1, keepdim=True)
+            sizes = torch.cat([tokens.sizes, of_rest], dim=1).gather(1, places)
+        return Tokens(left, None if tokens.mask is None else real, cls=tokens.cls, sizes=sizes)
 
 
 class TopK(_Selection):
@@ -57,7 +62,7 @@ class TopK(_Selection):
     def reduce(self, tokens: Tokens, seen: Seen | None) -> Tokens:
         """Returns the attended tokens and the one that stands for the others."""
         assert seen is not None, "comes after attention"
-        saliency = seen.saliency()
+        saliency = attended(seen)
         return self._select(tokens, tokens.values, saliency, saliency)
 
     def own_macs(self, extent: Extent, left: Extent) -> int:
@@ -100,11 +105,12 @@ class GumbelTopK(_Selection):
         own, others = projected[..., : self.n_own], projected[..., self.n_own :]
         whole = Tokens(others, tokens.mask).mean()[:, None].expand_as(others)
         scores = self.score(torch.cat([own, whole], dim=2))[..., 0]
+        scores = scores if scores.dtype == torch.float64 else scores.float()  # bfloat16 would have ties
         chance, values = scores.sigmoid(), tokens.values
         if self.training:
             self.ratio_loss = (Tokens(chance[..., None], tokens.mask).mean() - self.keep_ratio).square().mean()
             scores = scores - torch.empty_like(scores).exponential_().log()
-            values = values * (1 + chance - chance.detach())[..., None]  # 1, with the gradient of the chance
+            values = values * (1 + (chance - chance.detach()))[..., None]  # 1, with the gradient of the chance
         return self._select(tokens, values, scores, chance)
 
     def own_macs(self, extent: Extent, left: Extent) -> int:
@@ -117,3 +123,16 @@ class GumbelTopK(_Selection):
 def _parts(width: int) -> tuple[int, int]:
     """Returns a half and a quarter of `width`, at least 1."""
     return max(width // 2, 1), max(width // 4, 1)
+
+
+def ratio_loss(network: nn.Module) -> Tensor | float:
+    """Returns the mean ratio loss of the `gumbel` reducers of `network` in their last pass, and forgets it.
+
+    0 where there is none.
+    """
+    losses = []
+    for reducer in network.modules():
+        if isinstance(reducer, GumbelTopK) and reducer.ratio_loss is not None:
+            losses.append(reducer.ratio_loss)
+            reducer.ratio_loss = None
+    return torch.stack(losses).mean() if losses else 0.0

@@ -42,7 +42,7 @@ def test_rounds_are_those_of_the_paper(length, ratio):
     mask = (torch.arange(12) < length)[None]
     key = torch.randn(1, 12, WIDTH)
     reduced = build_reducer("merge", ratio, width=WIDTH, heads=HEADS)(
-        Tokens(values, mask), Seen(values, key, None, mask, HEADS)
+        Tokens(values, mask), Seen(values, key, None, mask, None, HEADS)
     )
     keys = list(key[0, :length].view(length, HEADS, -1).mean(dim=1))
     state = [list(values[0, :length]), keys, [1.0] * length]
@@ -58,7 +58,9 @@ def test_rounds_are_those_of_the_paper(length, ratio):
 def test_what_is_alike_is_merged_and_nothing_is_lost():
     groups = torch.randn(3, WIDTH)
     values = groups.repeat_interleave(4, dim=0)[None]
-    merged = build_reducer("merge", 0.25, width=WIDTH, heads=1)(Tokens(values), Seen(values, values, None, None, 1))
+    merged = build_reducer("merge", 0.25, width=WIDTH, heads=1)(
+        Tokens(values), Seen(values, values, None, None, None, 1)
+    )
     assert torch.allclose(merged.values[0], groups, atol=1e-5)
     assert merged.sizes.tolist() == [[4.0, 4.0, 4.0]]
     assert torch.allclose(merged.mean(), values.mean(dim=1), atol=1e-6)
@@ -70,6 +72,26 @@ def test_the_mean_is_kept(block, make_tokens, ratio):
     merged = build_reducer("merge", ratio, width=WIDTH, heads=HEADS)(mixed, seen)
     assert torch.allclose(merged.mean(), mixed.mean(), atol=1e-5)
     assert torch.allclose((merged.sizes * merged.mask).sum(dim=1), torch.tensor([1.0, 5.0, 12.0]), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["average", "attention", "top_k", "max", "strided"])
+def test_sizes_outlive_another_reducer(block, make_tokens, kind):
+    mixed, seen = block.mix(make_tokens(12, lengths=[1, 5, 12]))
+    merged = build_reducer("merge", 0.7, width=WIDTH, heads=HEADS)(mixed, seen)
+    again, seen = block.mix(merged)
+    reduced = build_reducer(kind, 0.4, width=WIDTH, heads=HEADS)(again, seen)
+    assert torch.allclose((reduced.sizes * reduced.mask).sum(dim=1), torch.tensor([1.0, 5.0, 12.0]), atol=1e-5)
+    if kind == "average":
+        assert torch.allclose(reduced.mean(), again.mean(), atol=1e-5)
+
+
+def test_saliency_counts_sizes(block):
+    values, cls = torch.randn(1, 3, WIDTH), torch.randn(1, WIDTH)
+    _, repeated = block.mix(Tokens(torch.cat([values, values[:, 2:]], dim=1), cls=cls))
+    _, sized = block.mix(Tokens(values, cls=cls, sizes=torch.tensor([[1.0, 1.0, 2.0]])))
+    expected = repeated.saliency()
+    assert torch.allclose(sized.saliency()[:, :2], expected[:, :2], atol=1e-6)
+    assert torch.allclose(sized.saliency()[:, 2], expected[:, 2:].sum(dim=1), atol=1e-6)
 
 
 def test_attention_counts_a_token_as_often_as_its_size_says(block):

@@ -7,9 +7,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nasfuse.config.stream import LEARNED
 from nasfuse.cost import count_operators
 from nasfuse.nn.attention import Seen
-from nasfuse.nn.reducers import LEARNED, REDUCERS, build_reducer, n_kept
+from nasfuse.nn.reducers import REDUCERS, build_reducer, n_kept
 from nasfuse.nn.tokens import Extent, Tokens
 
 WIDTH, HEADS = 8, 2
@@ -151,14 +152,14 @@ def test_at_least_one_token_and_no_rounding_error_is_kept(n, ratio, kept):
 def test_the_saliency_is_one_row_of_attention():
     query, key, cls = torch.randn(2, 5, WIDTH), torch.randn(2, 5, WIDTH), torch.randn(2, WIDTH)
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]).bool()
-    saliency = Seen(query, key, cls, mask, HEADS).saliency()
+    saliency = Seen(query, key, cls, mask, None, HEADS).saliency()
     for b in range(2):
         expected = torch.zeros(5)
         for h in range(HEADS):
             part = slice(4 * h, 4 * h + 4)
             expected[mask[b]] += (key[b, mask[b], part] @ cls[b, part] / 2).softmax(0) / HEADS
         assert torch.allclose(saliency[b], expected, atol=1e-6)
-    mean = Seen(query, key, None, mask, HEADS).saliency()
+    mean = Seen(query, key, None, mask, None, HEADS).saliency()
     asking = torch.stack([query[b, mask[b]].mean(0) for b in range(2)])
-    assert torch.allclose(mean, Seen(query, key, asking, mask, HEADS).saliency(), atol=1e-6)
+    assert torch.allclose(mean, Seen(query, key, asking, mask, None, HEADS).saliency(), atol=1e-6)
     assert torch.allclose(mean.sum(dim=1), torch.ones(2))

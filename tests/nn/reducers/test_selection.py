@@ -17,7 +17,7 @@ def seen():
     def make(tokens):
         cls = torch.zeros(len(tokens.values), WIDTH)
         cls[:, 0] = 3.0
-        return Seen(tokens.values, tokens.values, cls, tokens.mask, 1)
+        return Seen(tokens.values, tokens.values, cls, tokens.mask, None, 1)
 
     return make
 
