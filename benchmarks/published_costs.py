@@ -2,8 +2,9 @@
 
 All systems have the published sizes (width 40, 5 heads) and the same attention kernels: first those that PyTorch's
 `scaled_dot_product_attention` (SDPA) takes, which keep no weights for backward, then `SDPBackend.MATH`, which keeps
-them. Memory is what a training pass saves for backward, per sample, every storage once, without parameters; the
-inputs, the same for all, are part of it. Ratios are to the first line.
+them. Memory is what a training pass saves for backward, per sample, every storage once, without parameters. The
+inputs are there anyway, the same for all: activations are counted without them, and what is saved in all with them.
+Ratios are to the first line.
 
     python -m benchmarks.published_costs
 """
@@ -48,14 +49,15 @@ BACKENDS: dict[str, Callable[[], AbstractContextManager[None]]] = {
 
 
 def measure(system: nn.Module, shape: Shape, *, n_samples: int) -> list[float]:
-    """Returns MACs, then the bytes saved for backward with each backend, per sample."""
+    """Returns MACs, then for each backend the bytes of activations and of all that is saved, per sample."""
     macs = sum(count_operators(system.eval(), (shape.inputs(1),)).values())
     system.train()
     inputs = shape.inputs(n_samples)
     found: list[float] = [macs]
     for backend in BACKENDS.values():
         with backend():
-            found.append(saved_bytes(system, lambda: system(inputs)) / n_samples)
+            for apart in (inputs, ()):
+                found.append(saved_bytes(system, lambda: system(inputs), apart=apart) / n_samples)
     return found
 
 
@@ -66,10 +68,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    columns = [f"{name}{more} MiB" for name in BACKENDS for more in ("", " + inputs")]
     for data, shape, kernels in (("MOSEI", MOSEI, MOSEI_KERNELS), ("VGG100", VGG100, VGG100_KERNELS)):
         inputs = sum(x.nbytes for x in shape.inputs(1)) / 2**20
         print(f"{data}: inputs {inputs:.2f} MiB per sample")
-        print(f"{'':30}{'MMACs':>9}{'ratio':>8}" + "".join(f"{name + ' MiB':>14}{'ratio':>8}" for name in BACKENDS))
+        print(f"{'':30}{'MMACs':>9}{'ratio':>8}" + "".join(f"{what:>23}{'ratio':>8}" for what in columns))
         reference = None
         for name, build in SYSTEMS.items():
             torch.manual_seed(0)
@@ -78,7 +81,7 @@ def main() -> None:
             macs, *saved = found
             cells = f"{macs / 1e6:>9.1f}{macs / reference[0]:>8.2f}"
             for value, first in zip(saved, reference[1:], strict=True):
-                cells += f"{value / 2**20:>14.2f}{value / first:>8.2f}"
+                cells += f"{value / 2**20:>23.2f}{value / first:>8.2f}"
             print(f"{name:30}{cells}", flush=True)
 
 

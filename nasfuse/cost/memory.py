@@ -1,6 +1,6 @@
 """Peak activation memory: what a training step keeps for its backward pass."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -33,19 +33,20 @@ def activation_bytes(network: Network, batch: Batch) -> float:
     return total / len(batch.targets)
 
 
-def saved_bytes(module: nn.Module, call: Callable[[], object]) -> int:
+def saved_bytes(module: nn.Module, call: Callable[[], object], *, apart: Iterable[Tensor] = ()) -> int:
     """Returns the bytes that `call` saves for backward, every storage once and without parameters of `module`.
 
     Args:
         module: Whose parameters are there anyway.
         call: A forward pass of `module`, in the mode that it is in; gradients are enabled around it.
+        apart: Other tensors that are there anyway and do not count, such as the inputs.
     """
-    parameters = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
+    there_anyway = {tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), *apart)}
     saved: dict[int, Tensor] = {}
 
     def pack(tensor: Tensor) -> Tensor:
         pointer = tensor.untyped_storage().data_ptr()
-        if pointer not in parameters:
+        if pointer not in there_anyway:
             saved[pointer] = tensor  # kept alive, so that no address is used twice
         return tensor
 

@@ -60,3 +60,10 @@ def test_mode_gradients_and_generator_stay_as_they_were(make_config, modalities,
     assert torch.equal(torch.get_rng_state(), before)
     assert not network.training
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_tensors_that_are_there_anyway_do_not_count() -> None:
+    """A linear layer saves its input, 5 x 4 floats; what is given as `apart` is left out."""
+    project, inputs = nn.Linear(4, 3), torch.randn(5, 4)
+    assert saved_bytes(project, lambda: project(inputs)) == 5 * 4 * 4
+    assert saved_bytes(project, lambda: project(inputs), apart=[inputs]) == 0

@@ -1,5 +1,7 @@
 """Merging: tokens that are alike become one."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -30,22 +32,34 @@ class Merge(Reducer):
     def reduce(self, tokens: Tokens, seen: Seen | None) -> Tokens:
         """Returns the merged tokens, each in the place of its latest part, with sizes."""
         assert seen is not None, "comes after attention"
-        batch, n_tokens, _ = tokens.values.shape
-        keys, sizes = seen.match_keys(), tokens.sizes
+        sizes, real = tokens.sizes, tokens.mask
         if sizes is None:
-            sizes = tokens.values.new_ones((batch, n_tokens))
-        lengths, counts = tokens.lengths(), kept_of(tokens, self.ratio)
-        values = tokens.values
-        real = tokens.mask if tokens.mask is not None else sizes.new_ones(sizes.shape, dtype=torch.bool)
+            sizes = tokens.values.new_ones(tokens.values.shape[:2])
+        width = tokens.values.shape[2]
+        # Merging adds up: a mean is a sum over its size, and the cosine of two sums is that of their means.
+        weights = sizes[..., None]
+        sums = torch.cat([tokens.values * weights, seen.match_keys() * weights, weights], dim=2)
+        for n_merged, n_after in self._plan(tokens):
+            sums, real = _one_round(sums, real, n_merged, n_after, width=width)
+        sizes = sums[..., -1]
+        values = sums[..., :width] / sizes.clamp_min(1)[..., None]
+        return Tokens(values, real, cls=tokens.cls, sizes=sizes if real is None else sizes * real)
+
+    def _plan(self, tokens: Tokens) -> list[tuple[int | Tensor, int]]:
+        """Returns how many of A each round merges, one number or (b, 1) where lengths differ, and what it leaves."""
+        n_tokens = tokens.values.shape[1]
         n_left = n_kept(n_tokens, self.ratio)
-        while n_tokens > n_left or bool((lengths > counts).any()):  # ceil(n / 2) can cost a short sample one more round
+        if tokens.mask is None:
+            counts = _rounds(n_tokens, n_left)
+            return [(before - after, after) for before, after in pairwise([n_tokens, *counts])]
+        plan: list[tuple[int | Tensor, int]] = []
+        lengths, kept = tokens.lengths(), kept_of(tokens, self.ratio)
+        while n_tokens > n_left or bool((lengths > kept).any()):  # ceil(n / 2) can cost a short sample one more round
             n_tokens = max((n_tokens + 1) // 2, n_left)
-            target = torch.maximum(counts, (lengths + 1) // 2)
-            parts = torch.cat([values, keys, sizes[..., None]], dim=2)
-            parts, real = _one_round(parts, keys, sizes, real, lengths - target, n_tokens)
-            values, keys, sizes = torch.split(parts, [values.shape[2], keys.shape[2], 1], dim=2)
-            sizes, lengths = sizes[..., 0], target
-        return Tokens(values, None if tokens.mask is None else real, cls=tokens.cls, sizes=sizes * real)
+            target = torch.maximum(kept, (lengths + 1) // 2)
+            plan.append(((lengths - target)[:, None], n_tokens))
+            lengths = target
+        return plan
 
     def own_macs(self, extent: Extent, left: Extent) -> int:
         """Returns the products of keys of A with keys of B, over all rounds."""
@@ -71,35 +85,32 @@ def _rounds(n_tokens: int, n_left: int) -> list[int]:
 
 
 def _one_round(
-    parts: Tensor, keys: Tensor, sizes: Tensor, real: Tensor, n_merged: Tensor, n_after: int
-) -> tuple[Tensor, Tensor]:
-    """Returns (b, n_after, f) merged `parts` and which are real.
+    sums: Tensor, real: Tensor | None, n_merged: int | Tensor, n_after: int, *, width: int
+) -> tuple[Tensor, Tensor | None]:
+    """Returns (b, n_after, f) merged `sums` and which of them are real.
 
     Args:
-        parts: (b, t, f), its last feature the sizes; real ones first.
-        keys: (b, t, k) that are compared.
-        sizes: (b, t).
-        real: (b, t), true for the first tokens of each sample.
-        n_merged: (b,) how many of A are merged into B, at most half of the real tokens.
+        sums: (b, t, f): features of a token, keys to compare and its size, the first two times the size.
+        real: (b, t), true for the first tokens of each sample; None for all.
+        n_merged: How many of A are merged into B, at most half of the real tokens; (b, 1) where samples differ.
         n_after: Places that are left.
+        width: Features of a token.
     """
-    a, b = parts[:, ::2], parts[:, 1::2]
-    unit = F.normalize(keys, dim=2)
-    links = (unit[:, ::2] @ unit[:, 1::2].transpose(1, 2)).masked_fill(~real[:, None, 1::2], -torch.inf)
+    a, b = sums[:, ::2], sums[:, 1::2]
+    unit = F.normalize(sums[..., width:-1], dim=2)
+    links = unit[:, ::2] @ unit[:, 1::2].transpose(1, 2)
+    if real is not None:
+        links = links.masked_fill(~(real[:, ::2, None] & real[:, None, 1::2]), -torch.inf)
     best, partner = links.max(dim=2)
-    best = best.masked_fill(~real[:, ::2], -torch.inf)
-    ranks = torch.argsort(torch.argsort(best, dim=1, descending=True, stable=True), dim=1)
-    merged = ranks < n_merged[:, None]
+    to = partner[..., None].expand_as(a)
+    if real is None and n_merged == a.shape[1]:
+        return b.scatter_add(1, to, a), None
+    order = best.argsort(dim=1, descending=True, stable=True)
+    first = (torch.arange(a.shape[1], device=a.device) < n_merged).expand(order.shape)
+    merged = torch.zeros_like(first).scatter(1, order, first)
 
-    weights = torch.cat([sizes.unsqueeze(2).expand(-1, -1, parts.shape[2] - 1), torch.ones_like(parts[..., :1])], dim=2)
-    weighted = parts * weights
-    own = weighted[:, 1::2]
-    to = partner[..., None].expand(-1, -1, parts.shape[2])
-    sums = own.scatter_add(1, to, weighted[:, ::2] * merged[..., None])
-    total = sums[..., -1:]
-    b = torch.cat([sums[..., :-1] / total.clamp_min(1), total], dim=2)
-
+    b = b.scatter_add(1, to, a * merged[..., None])
     together = torch.stack([a, F.pad(b, (0, 0, 0, a.shape[1] - b.shape[1]))], dim=2).flatten(1, 2)
-    kept = torch.stack([~merged, merged.new_ones(merged.shape)], dim=2).flatten(1, 2)[:, : parts.shape[1]] & real
-    places, still = compact(kept, n_after)
-    return take(together, places), still
+    kept = torch.stack([~merged, torch.ones_like(merged)], dim=2).flatten(1, 2)[:, : sums.shape[1]]
+    places, still = compact(kept if real is None else kept & real, n_after)
+    return take(together, places), None if real is None else still
