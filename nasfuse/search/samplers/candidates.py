@@ -77,9 +77,8 @@ def _moved(domain: Domain, units: Array, fresh: Array, *, rng: np.random.Generat
     steps = rng.normal(size=units.shape) * width
     one_level = np.divide(1.0, levels, out=np.zeros(len(levels)), where=levels > 0)
     steps += np.sign(steps) * one_level / 2
-    reflected = np.abs(units + steps)
-    reflected = np.where(reflected > 1, 2 - reflected, reflected)
-    return np.where(ordered, np.clip(reflected, 0.0, 1.0), fresh)
+    # A step beyond an end stops there: many an optimum lies at an end of its range, such as no dropout.
+    return np.where(ordered, np.clip(units + steps, 0.0, 1.0), fresh)
 
 
 def _fresh(rows: Array, taken: set[bytes]) -> Array:

@@ -104,8 +104,8 @@ def _standardisation(targets: Array) -> tuple[float, float]:
 def fit(features: Array, targets: Array) -> Hyperparameters:
     """Returns the most probable hyperparameters for `features` (n, d) and `targets` (n,).
 
-    The priors are BoTorch's: of the length scales Hvarfner et al. 2024, Vanilla Bayesian Optimization Performs
-    Great in High Dimensions, equation 6. The search starts at their modes, so that the answer depends on the
+    The prior of the length scales is BoTorch's: Hvarfner et al. 2024, Vanilla Bayesian Optimization Performs
+    Great in High Dimensions, equation 6. The search starts at fixed values, so that the answer depends on the
     observations alone; it is kept for the next call.
     """
     return _fit(features.tobytes(), targets.tobytes(), features.shape[1])
