@@ -118,7 +118,7 @@ class StudyConfig(Model):
 
     @classmethod
     def expand(cls, values: Any) -> Any:
-        """Returns `values` with every shorthand written out."""
+        """Returns `values` with every shorthand written out; `stopping: off` is none."""
         if isinstance(values, dict) and values.get("stopping") == "off":
             values = {**values, "stopping": None}
         return expand_modalities(values)
