@@ -5,6 +5,7 @@ from nasfuse.search.ledger import Assignment, Exhausted, Ledger, objectives_of
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.samplers import SAMPLERS
 from nasfuse.search.space import Space
+from nasfuse.search.stopping import MultiObjectiveAsha
 from nasfuse.search.storage import open_storage, sqlite_url
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Candidate",
     "Exhausted",
     "Ledger",
+    "MultiObjectiveAsha",
     "Objectives",
     "Progress",
     "Space",

@@ -363,7 +363,7 @@ class TestThroughRay:
     def test_a_search_and_its_files(self, folder):
         display = Display()
         limit = 4000
-        progress = run_search(study(max_macs=limit), folder, display=display)
+        progress = run_search(study(max_macs=limit, stopping="off"), folder, display=display)
         assert progress.states["complete"] == 6
         assert progress.epochs_spent == 12
         found = read_run(folder)
