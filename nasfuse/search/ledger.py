@@ -125,7 +125,8 @@ class Ledger:
         self._orphans = [t.number for t in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
         self._rungs = Rungs(study)
         self._observed: set[int] = set()
-        self._points = {(t.user_attrs.get("point_of"), t.user_attrs.get("point")) for t in self.trials()}
+        attributes = [trial.user_attrs for trial in self.trials()]
+        self._points = {(own["point_of"], own["point"]) for own in attributes if "point_of" in own}
         self._earlier_s = float(self._study.user_attrs.get("seconds", 0.0))
         self._started: float | None = None
 
@@ -147,13 +148,13 @@ class Ledger:
 
     @property
     def lag(self) -> int:
-        """Trainings that may run at a time, the same in all sessions."""
+        """Trainings that may be under way, the same in all sessions."""
         return int(self._study.user_attrs.get("lag", LAG))
 
     def fix_lag(self, *, workers: int) -> None:
-        """Makes room for `workers` trainings at a time; only where the study has not begun."""
+        """Makes room for `workers`, so that they seldom wait for one another; only where the study has not begun."""
         if "lag" not in self._study.user_attrs:
-            self._study.set_user_attr("lag", max(LAG, workers))
+            self._study.set_user_attr("lag", max(LAG, 2 * workers))
 
     def wants_more(self, *, running: int) -> bool:
         """Returns whether a further trial should start beside those that run."""
@@ -184,8 +185,8 @@ class Ledger:
         visible, hidden = by_visibility(self.trials(), lag=self.lag)
         if not all(trial.state.is_finished() for trial in visible):
             return None
-        self._observe(visible)
         for _ in range(MAX_REJECTIONS):
+            self._observe(visible)
             with self._mirror.as_running([trial.number for trial in hidden]):
                 trial, parameters = self._suggest()
             assignment = self._accept(trial, parameters)

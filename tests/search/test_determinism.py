@@ -139,8 +139,8 @@ def test_more_workers_than_usual_make_the_lag_longer_for_good(make):
     storage = InMemoryStorage()
     ledger = make(storage)
     ledger.fix_lag(workers=6)
-    assert ledger.lag == 6
-    handed_out = [ledger.next() for _ in range(6)]
+    assert ledger.lag == 12
+    handed_out = [ledger.next() for _ in range(12)]
     assert None not in handed_out
     assert ledger.next() is None
     ledger.finish(handed_out[1].number, measure(handed_out[1]))
@@ -149,22 +149,22 @@ def test_more_workers_than_usual_make_the_lag_longer_for_good(make):
     assert ledger.next() is not None
     again = make(storage)
     again.fix_lag(workers=9)
-    assert again.lag == 6
+    assert again.lag == 12
 
 
 def test_few_workers_leave_it_as_it_is(make):
     ledger = make()
-    ledger.fix_lag(workers=1)
-    assert ledger.lag == 4
-    assert [ledger.next() is None for _ in range(5)] == [False] * 4 + [True]
+    ledger.fix_lag(workers=4)
+    assert ledger.lag == 8
+    assert [ledger.next() is None for _ in range(9)] == [False] * 8 + [True]
 
 
 def test_orphans_do_not_wait(make):
     storage = InMemoryStorage()
     dead = make(storage)
-    lost = [dead.next() for _ in range(4)]
+    lost = [dead.next() for _ in range(8)]
     ledger = make(storage)
-    assert [ledger.next() for _ in range(4)] == lost
+    assert [ledger.next() for _ in range(8)] == lost
     assert ledger.next() is None
 
 
