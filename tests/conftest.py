@@ -199,7 +199,8 @@ def make_run():
     }
 
     def make(root, results, **changes):
-        """`results`: for each trial (metric, MACs), several of them, the reason of a failure, or None if it runs."""
+        """`results`: for each trial (metric, MACs), several of them, the reason of a failure, None if it runs, or a
+        metric if it was stopped with that after its first epoch."""
         budget = {"repeats": 1, **changes.pop("budget", plain["budget"])}
         study = StudyConfig.parse({**plain, **changes, "budget": budget})
         folder = RunFolder(root)
@@ -218,6 +219,8 @@ def make_run():
             write_text(folder.trial(assignment.number) / "recipe.yaml", assignment.recipe.to_yaml())
             if isinstance(result, str):
                 ledger.fail(assignment.number, result)
+            elif isinstance(result, float):
+                ledger.stop(assignment.number, epoch=1, metric=result)
             elif result is not None:
                 points = tuple(
                     OperatingPoint(

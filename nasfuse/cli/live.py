@@ -78,11 +78,21 @@ class LiveDisplay:
         name = f"{assignment.baseline}: " if assignment.baseline else ""
         self._running[assignment.number] = f"{name}{assignment.recipe.summary}"
 
-    def changed(self, progress: "Progress", seconds: float, *, number: int, failure: str | None = None) -> None:
-        """Trial `number` ended, with a result or with the reason why it has none."""
+    def changed(
+        self,
+        progress: "Progress",
+        seconds: float,
+        *,
+        number: int,
+        failure: str | None = None,
+        stopped_after: int | None = None,
+    ) -> None:
+        """Trial `number` ended, with a result, with the reason why it has none, or stopped after an epoch."""
         self._progress = progress
         self._offset_s, self._since = seconds, time.monotonic()
         self._message = f"trial {number} complete" if failure is None else f"trial {number} failed: {failure}"
+        if stopped_after is not None:
+            self._message = f"trial {number} stopped after epoch {stopped_after}, it was dominated"
         self._running.pop(number, None)
         if failure is not None:
             self._console.print(self._message, style="yellow", markup=False, soft_wrap=True)
@@ -99,7 +109,8 @@ class LiveDisplay:
         assert progress is not None
         states = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in self._states(progress) if count)
         best = f", best {self._study.metric} {progress.best.measured.metric:.4f}" if progress.best else ""
-        return f"{self._seconds:5.0f} s: {states}{best}, hypervolume {progress.hypervolume:.3f}"
+        saved = f", {progress.epochs_saved} epochs saved" if progress.epochs_saved else ""
+        return f"{self._seconds:5.0f} s: {states}{best}, hypervolume {progress.hypervolume:.3f}{saved}"
 
     def _states(self, progress: "Progress") -> list[tuple[str, int]]:
         return list({**progress.states, "running": len(self._running)}.items())
@@ -118,6 +129,9 @@ class LiveDisplay:
         if progress.best_baseline is not None:
             grid.add_row("hand-made", self._describe(progress.best_baseline))
         grid.add_row("front", f"{len(progress.front)} points, hypervolume {progress.hypervolume:.3f}")
+        wait = progress.seconds_per_suggestion
+        thought = f", {wait:.3f} s per suggestion" if wait is not None else ""
+        grid.add_row("epochs", f"{progress.epochs_spent} spent, {progress.epochs_saved} saved{thought}")
         for number, summary in sorted(self._running.items()):
             grid.add_row(f"#{number}", Text(summary, style="cyan", overflow="ellipsis", no_wrap=True))
         grid.add_row("last", Text(self._message, overflow="ellipsis", no_wrap=True))

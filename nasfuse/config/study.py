@@ -23,7 +23,7 @@ class BudgetConfig(Model):
     """When the search ends; the first that is reached counts.
 
     Attributes:
-        trials: Finished trainings.
+        trials: Trainings; one that was stopped early counts, as does one that failed.
         minutes: Wall-clock time of the search, over all its sessions. Trials that are running then finish.
         repeats: Trainings, with different seeds, behind every member of the front; its metric is their mean.
             A front of single trainings is a front of lucky ones. 1 trains everything once.
@@ -48,6 +48,22 @@ class ResourcesConfig(Model):
     gpus_per_trial: Annotated[float, Field(ge=0)] = 0.0
 
 
+class StoppingConfig(Model):
+    """Which trainings are not finished: those that are dominated early on (MO-ASHA).
+
+    A training is compared with the earlier ones at `rungs` of its epochs: 1 / eta of them, 1 / eta**2 and so on. One in
+    `eta` goes on, by non-dominated rank and then by spread, and the best of those that cost as much. Hand-made designs,
+    repetitions and networks with a router are always finished, as is everything where the study's cost is not `macs`.
+
+    Attributes:
+        eta: One in so many goes on from a rung.
+        rungs: How often a training is compared.
+    """
+
+    eta: Annotated[int, Field(ge=2)] = 3
+    rungs: Annotated[int, Field(ge=1)] = 2
+
+
 class StudyConfig(Model):
     """One search, complete.
 
@@ -60,6 +76,7 @@ class StudyConfig(Model):
         fixed: Recipe fields with a set value; they win over the space.
         budget: When to stop.
         sampler: What suggests trials: `known_cost`, or one of Optuna's `tpe`, `nsga2`, `nsga3`, `gp` and `random`.
+        stopping: Which trainings are stopped early; `off` finishes them all.
         seed: Every suggestion and training derives from it.
         max_macs: Candidates above are never trained.
         resources: What trials run on.
@@ -74,6 +91,7 @@ class StudyConfig(Model):
     fixed: Annotated[dict[str, Any], Field(default_factory=dict)]
     budget: BudgetConfig
     sampler: str = "known_cost"
+    stopping: StoppingConfig | None = StoppingConfig()
     seed: Annotated[int, Field(ge=0)] = 0
     max_macs: Annotated[int, Field(ge=1)] | None = None
     resources: ResourcesConfig = ResourcesConfig()
@@ -100,7 +118,9 @@ class StudyConfig(Model):
 
     @classmethod
     def expand(cls, values: Any) -> Any:
-        """Returns `values` with every shorthand written out."""
+        """Returns `values` with every shorthand written out; `stopping: off` is none."""
+        if isinstance(values, dict) and values.get("stopping") == "off":
+            values = {**values, "stopping": None}
         return expand_modalities(values)
 
     @classmethod
@@ -133,7 +153,7 @@ class StudyConfig(Model):
     def to_plain(self) -> dict[str, Any]:
         """Returns the study as plain mappings, as it would be written by hand."""
         plain = self.model_dump(mode="json", exclude_none=True)
-        return {**plain, "space": self.space.to_plain()}
+        return {**plain, "space": self.space.to_plain(), "stopping": plain.get("stopping", "off")}
 
     def to_yaml(self) -> str:
         """Returns the study as YAML, complete: the space is written out."""

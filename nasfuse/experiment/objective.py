@@ -3,6 +3,7 @@
 import json
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,11 +17,13 @@ from nasfuse.config.recipe import DataConfig, Recipe
 from nasfuse.data import Dataset, load_dataset
 from nasfuse.train import Epoch, Trained, measure, save_checkpoint, train_network
 
+Report = Callable[[int, float], None]
+
 
 class Objective(Protocol):
     """What a study optimises. Must be picklable; it is called in worker processes."""
 
-    def __call__(self, recipe: Recipe, *, seed: int, cut: int, folder: Path) -> Measurements:
+    def __call__(self, recipe: Recipe, *, seed: int, cut: int, folder: Path, report: Report) -> Measurements:
         """Returns the measurements of `recipe`; files go to `folder`, progress is resumed from there.
 
         Args:
@@ -28,6 +31,7 @@ class Objective(Protocol):
             seed: Of everything random.
             cut: Which division into train and val; repetitions of one recipe have different ones.
             folder: Of the trial.
+            report: Called with (epoch, metric) after every epoch; it does not return where the training is stopped.
         """
 
 
@@ -43,17 +47,27 @@ class Training:
     threads: int = 1
     on_cuda: bool = False
 
-    def __call__(self, recipe: Recipe, *, seed: int, cut: int, folder: Path) -> Measurements:
-        """Returns the operating points of the trained recipe; leaves `metrics.jsonl` and `model.pt`."""
+    def __call__(self, recipe: Recipe, *, seed: int, cut: int, folder: Path, report: Report) -> Measurements:
+        """Returns the operating points of the trained recipe; leaves `metrics.jsonl` and `model.pt`.
+
+        A training that is stopped leaves `metrics.jsonl` of the epochs it ran, and `resume.pt` if it ran for long.
+        """
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if self.on_cuda else "cpu")
         started = time.perf_counter()
         dataset = cached_dataset(recipe.data.model_dump_json(), cut)
         folder.mkdir(parents=True, exist_ok=True)
-        trained = train_network(recipe, dataset, seed=seed, device=device, resume_file=folder / "resume.pt")
+        curve: list[Epoch] = []
+
+        def note(epoch: Epoch) -> None:
+            curve.append(epoch)
+            write_curve(folder / "metrics.jsonl", curve)
+            report(epoch.epoch, epoch.val_metric)
+
+        resume_file = folder / "resume.pt"
+        trained = train_network(recipe, dataset, seed=seed, device=device, report=note, resume_file=resume_file)
         points, more = measure(trained, dataset, metric=recipe.metric, device=device)
         save_network(folder / "model.pt", trained, recipe, seed=seed, cut=cut)
-        write_curve(folder / "metrics.jsonl", trained.curve)
         record = {
             "status": trained.status,
             "epochs": len(trained.curve),

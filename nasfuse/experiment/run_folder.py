@@ -141,6 +141,10 @@ class RunFolder:
             if file.parent.name.isdigit() and int(file.parent.name) not in numbers:
                 file.unlink(missing_ok=True)
 
+    def drop_resume_file(self, number: int) -> None:
+        """Removes the progress of a training that will not be resumed."""
+        (self.trial(number) / "resume.pt").unlink(missing_ok=True)
+
     def drop_scratch(self) -> None:
         """Removes what the trial runner wrote for itself."""
         shutil.rmtree(self.root / ".tune", ignore_errors=True)

@@ -41,8 +41,16 @@ class Display(Protocol):
     def started(self, assignment: Assignment) -> None:
         """A trial was handed to a worker."""
 
-    def changed(self, progress: Progress, seconds: float, *, number: int, failure: str | None = None) -> None:
-        """Trial `number` ended, with a result or with the reason why it has none."""
+    def changed(
+        self,
+        progress: Progress,
+        seconds: float,
+        *,
+        number: int,
+        failure: str | None = None,
+        stopped_after: int | None = None,
+    ) -> None:
+        """Trial `number` ended, with a result, with the reason why it has none, or stopped after an epoch."""
 
 
 def run_search(
@@ -113,6 +121,7 @@ def _run(
                 f"{resources.gpus_per_trial:g} GPUs that one trial needs; ask for less per trial"
             )
         count = resources.workers or max(fitting, 1)
+        ledger.fix_lag(workers=count)
         workers = Workers(count, resources.cpus_per_trial, resources.gpus_per_trial)
         watcher = _Watcher(ledger, folder, display, repeats=study.budget.repeats)
         display.ready(dataset, workers=count, progress=watcher.progress, seconds=ledger.seconds)
@@ -156,6 +165,12 @@ class _Watcher:
         # A running trial may have written its network already, and its result is on the way.
         self._folder.drop_checkpoints_except(kept | self._running)
         self._display.changed(self.progress, self._ledger.seconds, number=number)
+
+    def stopped(self, number: int, epoch: int) -> None:
+        self._running.discard(number)
+        self.progress = self._summarise()
+        self._folder.drop_resume_file(number)
+        self._display.changed(self.progress, self._ledger.seconds, number=number, stopped_after=epoch)
 
     def failed(self, number: int, reason: str) -> None:
         self._running.discard(number)

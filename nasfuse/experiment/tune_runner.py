@@ -41,6 +41,7 @@ for _name, _value in _ENVIRONMENT.items():
 
 import ray  # noqa: E402 - after its environment
 from ray import tune  # noqa: E402
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
 from nasfuse.config.measurement import Measurements  # noqa: E402
@@ -66,6 +67,9 @@ class Watcher(Protocol):
 
     def finished(self, number: int, measurements: Measurements) -> None:
         """A trial has its result."""
+
+    def stopped(self, number: int, epoch: int) -> None:
+        """A trial was not worth going on with after `epoch`."""
 
     def failed(self, number: int, reason: str) -> None:
         """A trial ended without one."""
@@ -195,6 +199,7 @@ def run_trials(
         trainable,
         tune_config=tune.TuneConfig(
             search_alg=searcher,
+            scheduler=_LedgerScheduler(searcher),
             num_samples=-1,
             max_concurrent_trials=None,
             reuse_actors=True,
@@ -222,8 +227,15 @@ def _short_name(trial: Any) -> str:
 def _run_trial(config: dict[str, Any], *, objective: Objective) -> None:
     """Runs one trial in a worker. Our own errors are results; only the death of the process is Ray's business."""
     recipe = Recipe.model_validate_json(config["recipe"])
+
+    def report(epoch: int, metric: float) -> None:
+        if epoch in config["rungs"]:  # each costs a round trip to the driver
+            tune.report({"epoch": epoch, "metric": metric})  # raises SystemExit in a trial that is stopped
+
     try:
-        measured = objective(recipe, seed=config["seed"], cut=config["cut"], folder=Path(config["folder"]))
+        measured = objective(
+            recipe, seed=config["seed"], cut=config["cut"], folder=Path(config["folder"]), report=report
+        )
         measured.record["node"] = ray.get_runtime_context().get_node_id()[:8]
         payload = json.dumps({"measurements": measured.to_plain()})
     except Exception as error:
@@ -269,6 +281,7 @@ class _LedgerSearcher(Searcher):
         self._running: dict[str, Assignment] = {}
         self._orphans: list[Assignment] = []
         self._deaths: Counter[int] = Counter()
+        self._stopped: set[str] = set()
         self.error: NasfuseError | None = None
         self.interrupted = False
 
@@ -287,6 +300,8 @@ class _LedgerSearcher(Searcher):
         except NasfuseError as error:  # raised after the trials that run have ended
             self.error = error
             return None if self._running else Searcher.FINISHED
+        if assignment is None:
+            return None
         folder = self._folder_of(assignment.number)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "recipe.yaml").write_text(assignment.recipe.to_yaml(), encoding="utf-8")
@@ -299,8 +314,19 @@ class _LedgerSearcher(Searcher):
             "recipe": assignment.recipe.model_dump_json(),
             "seed": assignment.seed,
             "cut": assignment.cut,
+            "rungs": list(assignment.rungs),
             "folder": str(self._folder_of(assignment.number).absolute()),
         }
+
+    def goes_on(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Returns whether a trial goes on after what it reported; `on_trial_complete` follows if it does not."""
+        if "epoch" not in result:
+            return True
+        number = self._running[trial_id].number
+        if self._ledger.goes_on(number, epoch=result["epoch"], metric=result["metric"]):
+            return True
+        self._stopped.add(trial_id)
+        return False
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tells the ledger how a trial ended; one whose worker died goes to another."""
@@ -313,6 +339,9 @@ class _LedgerSearcher(Searcher):
             measurements = Measurements.from_plain(payload["measurements"])
             self._ledger.finish(number, measurements)
             self._watcher.finished(number, measurements)
+        elif result is not None and trial_id in self._stopped:
+            self._ledger.stop(number, epoch=result["epoch"], metric=result["metric"])
+            self._watcher.stopped(number, result["epoch"])
         elif "reason" in payload:
             self._fail(number, payload["reason"])
         elif self._deaths[number] < _WORKER_DEATHS:
@@ -334,3 +363,22 @@ class _LedgerSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Restores nothing: the storage is the only truth."""
+
+
+class _LedgerScheduler(FIFOScheduler):
+    """Lets the ledger decide which trials Tune stops; what it decides by is in the storage, not here.
+
+    A function trainable that is stopped never returns from its report: its thread ends there, before the worker
+    gets the next trial.
+    """
+
+    def __init__(self, searcher: _LedgerSearcher) -> None:
+        super().__init__()
+        self._searcher = searcher
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Returns whether the trial goes on."""
+        decision: str = TrialScheduler.CONTINUE
+        if not self._searcher.goes_on(trial.trial_id, result):
+            decision = TrialScheduler.STOP
+        return decision

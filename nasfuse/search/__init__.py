@@ -8,6 +8,7 @@ from nasfuse.search.ledger import Assignment, Exhausted, Ledger, objectives_of
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.samplers import SAMPLERS
 from nasfuse.search.space import Space
+from nasfuse.search.stopping import MultiObjectiveAsha
 from nasfuse.search.storage import open_storage, sqlite_url
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Candidate",
     "Exhausted",
     "Ledger",
+    "MultiObjectiveAsha",
     "Objectives",
     "Progress",
     "Space",

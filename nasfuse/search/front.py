@@ -76,16 +76,14 @@ class Objectives:
         return METRICS[self.metric].sign * metric, math.log10(max(cost, 1e-9))
 
 
-def was_trained(trial: FrozenTrial) -> bool:
-    """Returns whether a trial has spent budget: it ended, and not for being no network or too costly."""
-    return trial.state in (TrialState.COMPLETE, TrialState.FAIL) and "recipe_hash" in trial.user_attrs
-
-
 def candidates_of(trials: Sequence[FrozenTrial]) -> list[Candidate]:
-    """Returns every operating point of the completed trials; trainings of one recipe are one candidate."""
+    """Returns every operating point of the completed trainings; trainings of one recipe are one candidate.
+
+    Trials that are operating points themselves come with their training.
+    """
     groups: dict[tuple[str, int], list[tuple[FrozenTrial, OperatingPoint]]] = {}
     for trial in trials:
-        if trial.state is TrialState.COMPLETE:
+        if trial.state is TrialState.COMPLETE and "point_of" not in trial.user_attrs:
             for index, plain in enumerate(trial.user_attrs["points"]):
                 if plain is None:  # above the study's max_macs
                     continue

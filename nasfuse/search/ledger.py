@@ -4,7 +4,6 @@ import math
 import textwrap
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +19,15 @@ from nasfuse.config.recipe import Recipe
 from nasfuse.config.study import StudyConfig
 from nasfuse.errors import NasfuseError, RunFolderError
 from nasfuse.search.budget import Budget
-from nasfuse.search.front import Objectives, candidates_of, front_of, was_trained
+from nasfuse.search.front import Objectives
 from nasfuse.search.mirror import Mirror
 from nasfuse.search.network_costs import NetworkCosts
+from nasfuse.search.observations import observations_of, values_of
+from nasfuse.search.repetition import next_repetition
+from nasfuse.search.rungs import Rungs
 from nasfuse.search.samplers import Domain, Known, make_sampler
 from nasfuse.search.space import Space
+from nasfuse.search.trainings import LAG, by_visibility, was_handed_out, was_trained
 from nasfuse.seeds import derive_seed
 
 #: How often a trial whose worker or driver died is run again before it counts as failed.
@@ -46,6 +49,7 @@ class Assignment:
         recipe: What to train.
         cut: Division into train and val: 0, and counting up for repetitions of one recipe.
         baseline: Name of the hand-made design, None for a suggestion.
+        rungs: Epochs after which its metric is wanted.
     """
 
     number: int
@@ -53,6 +57,7 @@ class Assignment:
     recipe: Recipe
     cut: int = 0
     baseline: str | None = None
+    rungs: tuple[int, ...] = ()
 
 
 class Exhausted(NasfuseError):
@@ -64,6 +69,11 @@ class Ledger:
 
     Everything is in the storage. A trial that was running when a driver died is handed out again under the
     same number, with the same parameters and seed, so a continued study equals an unbroken one.
+
+    What is decided for a trial, its suggestion and whether it is stopped, depends on the results of the trainings
+    before it but the last few (the study's lag), whether those are there or not. So trials are the same for any number
+    of workers up to the lag, however long trainings take; with one worker, suggestions know a little less than they
+    could.
     """
 
     def __init__(
@@ -115,6 +125,10 @@ class Ledger:
             if name not in begun:
                 self._study.enqueue_trial(parameters, user_attrs={"baseline": name})
         self._orphans = [t.number for t in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
+        self._rungs = Rungs(study)
+        self._observed: set[int] = set()
+        attributes = [trial.user_attrs for trial in self.trials()]
+        self._points = {(own["point_of"], own["point"]) for own in attributes if "point_of" in own}
         self._earlier_s = float(self._study.user_attrs.get("seconds", 0.0))
         self._started: float | None = None
 
@@ -134,6 +148,16 @@ class Ledger:
         """The study's objectives with their reference point."""
         return objectives_of(self._study)
 
+    @property
+    def lag(self) -> int:
+        """Trainings that may be under way, the same in all sessions."""
+        return int(self._study.user_attrs.get("lag", LAG))
+
+    def fix_lag(self, *, workers: int) -> None:
+        """Makes room for `workers`, so that they seldom wait for one another; only where the study has not begun."""
+        if "lag" not in self._study.user_attrs:
+            self._study.set_user_attr("lag", max(LAG, 2 * workers))
+
     def wants_more(self, *, running: int) -> bool:
         """Returns whether a further trial should start beside those that run."""
         return self._budget.share(trainings=self._trainings() + running, seconds=self.seconds) < 1
@@ -145,10 +169,11 @@ class Ledger:
         """Returns all trials of the study."""
         return self._study.get_trials(deepcopy=False)
 
-    def next(self) -> Assignment:
+    def next(self) -> Assignment | None:
         """Returns the next trial to train: an orphan of a dead driver, a baseline, or a suggestion.
 
-        A candidate that is too costly or no valid network is recorded as such and the next one is taken.
+        None where a training runs that the next trial depends on. A candidate that is too costly or no valid network is
+        recorded as such and the next one is taken.
 
         Raises:
             Exhausted: Every one of many suggestions was too costly.
@@ -159,16 +184,13 @@ class Ledger:
             assignment = self._adopt(self._orphans.pop(0))
             if assignment is not None:
                 return assignment
+        visible, hidden = by_visibility(self.trials(), lag=self.lag)
+        if not all(trial.state.is_finished() for trial in visible):
+            return None
         for _ in range(MAX_REJECTIONS):
-            self._study.sampler = make_sampler(
-                self._config.sampler, self._config.seed, number=len(self.trials()), known=self._known()
-            )
-            self._enqueue_repetition()
-            start = time.perf_counter()
-            trial = self._study.ask()
-            parameters = self._space.suggest(trial)
-            if not trial.user_attrs:  # neither hand-made nor repeated
-                trial.set_user_attr("suggestion_s", round(time.perf_counter() - start, 5))
+            self._observe(visible)
+            with self._mirror.as_running([trial.number for trial in hidden]):
+                trial, parameters = self._suggest()
             assignment = self._accept(trial, parameters)
             if assignment is not None:
                 return assignment
@@ -189,6 +211,29 @@ class Ledger:
             reference=(metric, math.log10(max(cost, 1e-9))),
         )
 
+    def _suggest(self) -> tuple[Trial, dict[str, Any]]:
+        self._study.sampler = make_sampler(
+            self._config.sampler, self._config.seed, number=len(self.trials()), known=self._known()
+        )
+        self._enqueue_repetition()
+        start = time.perf_counter()
+        trial = self._study.ask()
+        parameters = self._space.suggest(trial)
+        if not trial.user_attrs:  # neither hand-made nor repeated
+            trial.set_user_attr("suggestion_s", round(time.perf_counter() - start, 5))
+        return trial, parameters
+
+    def goes_on(self, number: int, *, epoch: int, metric: float) -> bool:
+        """Returns whether trial `number` goes on after `epoch`, one of its rungs; call `stop` if it does not."""
+        trials = self.trials()
+        visible, _ = by_visibility(trials, lag=self.lag, number=number)
+        return self._rungs.goes_on(trials[number], visible, epoch=epoch, metric=metric)
+
+    def stop(self, number: int, *, epoch: int, metric: float) -> None:
+        """Records that trial `number` was stopped after `epoch`, and what it had reached there."""
+        self._set(number, "stopped", self._rungs.where_stopped(self.trials()[number], epoch=epoch, metric=metric))
+        self._end(number, state=TrialState.PRUNED)
+
     def release(self) -> None:
         """Takes note of an orderly interrupt: being cut off by it is no fault of the trials that run."""
         for trial in self.trials():
@@ -208,7 +253,6 @@ class Ledger:
         limit = self._config.max_macs
         kept = [point for point in measurements.points if point.holds and (limit is None or point.macs <= limit)]
         main = kept[0] if kept else measurements.points[0]
-        values = [main.metric, math.log10(max(getattr(main, self._config.cost), 1e-9))]
         plain = measurements.to_plain()
         # A point that is left out keeps its place, as points of repeated trainings are matched by it.
         self._set(
@@ -220,37 +264,56 @@ class Ledger:
             ],
         )
         self._set(number, "record", plain["record"])
-        self._study.tell(number, values)
-        self._book_time()
+        self._end(number, values_of(main, self._config.cost))
 
     def fail(self, number: int, reason: str) -> None:
         """Records that trial `number` has no result, and why; the search goes on."""
         self._set(number, "reason", textwrap.shorten(reason, _LONGEST_REASON, placeholder=" ..."))
-        self._study.tell(number, state=TrialState.FAIL)
+        self._end(number, state=TrialState.FAIL)
+
+    def _end(self, number: int, values: list[float] | None = None, *, state: TrialState | None = None) -> None:
+        reached = self._rungs.take(number)
+        if reached:
+            self._set(number, "rungs", reached)
+        self._study.tell(number, values, state=state)
         self._book_time()
 
     def _book_time(self) -> None:
         self._study.set_user_attr("seconds", round(self.seconds, 2))
 
+    def _observe(self, visible: list[FrozenTrial]) -> None:
+        """Adds the operating points of trainings that have become visible, as trials of their own.
+
+        Not while hand-made designs wait: they have their numbers already, and are in the storage only when they start.
+        """
+        trials = self.trials()
+        if any(trial.state is TrialState.WAITING for trial in trials):
+            return
+        for training in visible:
+            if training.state is TrialState.COMPLETE and training.number not in self._observed:
+                self._observed.add(training.number)
+                self._add_points(training)
+
+    def _add_points(self, training: FrozenTrial) -> None:
+        for point in observations_of(training, self._space, metric=self._config.metric, cost=self._config.cost):
+            if (training.number, point.user_attrs["point"]) not in self._points:
+                self._study.add_trial(point)
+                self._mirror.publish(self._id(len(self.trials()) - 1))
+
     def _enqueue_repetition(self) -> None:
         """Lets the next trial be a further training of an unconfirmed member of the front, if it is time."""
         trials = self.trials()
-        repetitions = sum("repeat_of" in trial.user_attrs for trial in trials)
         if any(trial.state is TrialState.WAITING for trial in trials) or not self._budget.may_repeat(
-            trainings=self._trainings(), repetitions=repetitions, seconds=self.seconds
+            trainings=sum(was_handed_out(trial) for trial in trials),
+            repetitions=sum("repeat_of" in trial.user_attrs for trial in trials),
+            seconds=self.seconds,
         ):
             return
-        without_result = (TrialState.RUNNING, TrialState.FAIL)
-        others = Counter(t.user_attrs.get("repeat_of") for t in trials if t.state in without_result)
-        members = [
-            (len(member.trainings) + others[member.trial], -index, member.trial)
-            for index, member in enumerate(front_of(candidates_of(trials), self.objectives))
-        ]
-        fewest, _, number = min(members, default=(self._budget.repeats, 0, 0))
-        if fewest < self._budget.repeats:
-            first = trials[number]
+        found = next_repetition(trials, self.objectives, repeats=self._budget.repeats)
+        if found is not None:
+            first, cut = found
             name = {"baseline": first.user_attrs["baseline"]} if "baseline" in first.user_attrs else {}
-            self._study.enqueue_trial(first.params, user_attrs={**name, "repeat_of": number, "cut": fewest})
+            self._study.enqueue_trial(first.params, user_attrs={**name, "repeat_of": first.number, "cut": cut})
 
     def _id(self, number: int) -> int:
         return self._mirror.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
@@ -268,6 +331,7 @@ class Ledger:
         trial.set_user_attr("summary", recipe.summary)
         trial.set_user_attr("recipe_hash", recipe.hash)
         trial.set_user_attr("macs", macs)
+        trial.set_user_attr("epochs", recipe.training.epochs)
         limit = self._config.max_macs
         if limit is not None and macs > limit:
             trial.set_constraint("max_macs", macs - limit)
@@ -275,9 +339,15 @@ class Ledger:
             self._study.tell(trial.number, state=TrialState.PRUNED)
             return None
         self._mirror.publish(trial._trial_id)
-        seed = derive_seed(self._config.seed, "trial", trial.number)
-        cut = trial.user_attrs.get("cut", 0)
-        return Assignment(trial.number, seed, recipe, cut, trial.user_attrs.get("baseline"))
+        attributes = trial.user_attrs
+        return Assignment(
+            trial.number,
+            derive_seed(self._config.seed, "trial", trial.number),
+            recipe,
+            cut=attributes.get("cut", 0),
+            baseline=attributes.get("baseline"),
+            rungs=() if "repeat_of" in attributes else self._rungs.of(recipe),
+        )
 
     def _adopt(self, number: int) -> Assignment | None:
         """Takes over a trial that was running when its driver died."""

@@ -1,14 +1,17 @@
 """A study held in memory and written through to its storage: suggestions read nothing back from the disk."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.errors import RunFolderError
+from nasfuse.search.trainings import RESULTS
 
 
 class Mirror(InMemoryStorage):
@@ -25,6 +28,7 @@ class Mirror(InMemoryStorage):
         self._behind = behind
         self._study_behind: dict[int, int] = {}
         self._trial_behind: dict[int, int] = {}
+        self._running: frozenset[int] = frozenset()
         for study in behind.get_all_studies():
             if study.study_name == study_name:
                 self._load(study)
@@ -57,6 +61,25 @@ class Mirror(InMemoryStorage):
                 "end one of them, or give one study another name"
             )
         self._trial_behind[trial_id] = behind_id
+
+    @contextmanager
+    def as_running(self, numbers: Sequence[int]) -> Iterator[None]:
+        """Lets `get_all_trials` show the trials of these numbers without their results while the block runs."""
+        self._running = frozenset(numbers)
+        try:
+            yield
+        finally:
+            self._running = frozenset()
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """Returns the trials in some `states`, inside of `as_running` with what is to be seen there."""
+        if not self._running:
+            return super().get_all_trials(study_id, deepcopy, states)
+        everything = super().get_all_trials(study_id, deepcopy)
+        seen = [_without_result(trial) if trial.number in self._running else trial for trial in everything]
+        return [trial for trial in seen if states is None or trial.state in states]
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
         """Makes a study here and behind."""
@@ -94,3 +117,11 @@ class Mirror(InMemoryStorage):
         super().set_trial_system_attr(trial_id, key, value)
         if trial_id in self._trial_behind:
             self._behind.set_trial_system_attr(self._trial_behind[trial_id], key, value)
+
+
+def _without_result(trial: FrozenTrial) -> FrozenTrial:
+    """Returns a trial as it was when it was handed out."""
+    earlier = copy.copy(trial)
+    earlier.state, earlier.values, earlier.datetime_complete = TrialState.RUNNING, None, None
+    earlier.user_attrs = {key: value for key, value in trial.user_attrs.items() if key not in RESULTS}
+    return earlier

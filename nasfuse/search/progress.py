@@ -7,14 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from nasfuse.search.front import Candidate, Objectives, best, candidates_of, front_of, was_trained
+from nasfuse.search.front import Candidate, Objectives, best, candidates_of, front_of
+from nasfuse.search.trainings import was_trained
+
+#: States that `status` tells apart.
+STATES = ("complete", "running", "waiting", "stopped", "failed", "over_max_macs")
 
 _NAMES = {
     TrialState.COMPLETE: "complete",
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
     TrialState.FAIL: "failed",
-    TrialState.PRUNED: "over_max_macs",
 }
 
 
@@ -23,10 +26,11 @@ class Progress:
     """Where a study stands.
 
     Attributes:
-        states: Trials by state: complete, running, waiting, failed, over_max_macs.
-        done: Trainings that have ended, well or not; draws that were no valid network are not among them.
-        epochs_spent: Of all completed trainings.
-        epochs_saved: That early stopping did not run.
+        states: Trials by state: complete, running, waiting, stopped, failed, over_max_macs. Operating points that are
+            trials of their own are not among them.
+        done: Trainings that have ended, well or not, early or not; draws that were no valid network are not among them.
+        epochs_spent: Of all trainings that completed or were stopped.
+        epochs_saved: That these did not run: patience was out, or they were stopped.
         hypervolume: Of the front, in metric x decades of cost.
         seconds_per_suggestion: Median.
         front: Cheapest first.
@@ -49,16 +53,16 @@ class Progress:
 
 def summarise(trials: Sequence[FrozenTrial], objectives: Objectives) -> Progress:
     """Returns the progress of a study with these trials."""
-    counts = Counter(_NAMES[trial.state] for trial in trials)
+    counts = Counter(_state(trial) for trial in trials if "point_of" not in trial.user_attrs)
     candidates = candidates_of(trials)
     hand_made = [candidate for candidate in candidates if candidate.baseline is not None]
-    records = [trial.user_attrs["record"] for trial in trials if trial.state is TrialState.COMPLETE]
+    epochs = [_epochs(trial) for trial in trials if _ran(trial)]
     waits = [trial.user_attrs["suggestion_s"] for trial in trials if "suggestion_s" in trial.user_attrs]
     return Progress(
-        states={name: counts.get(name, 0) for name in _NAMES.values()},
+        states={name: counts.get(name, 0) for name in STATES},
         done=sum(was_trained(trial) for trial in trials),
-        epochs_spent=sum(record["epochs"] for record in records),
-        epochs_saved=sum(record["epochs_asked"] - record["epochs"] for record in records),
+        epochs_spent=sum(spent for spent, _ in epochs),
+        epochs_saved=sum(asked - spent for spent, asked in epochs),
         hypervolume=objectives.hypervolume(candidates),
         seconds_per_suggestion=float(np.median(waits)) if waits else None,
         front=front_of(candidates, objectives),
@@ -66,3 +70,21 @@ def summarise(trials: Sequence[FrozenTrial], objectives: Objectives) -> Progress
         best_baseline=best(hand_made, objectives) if hand_made else None,
         reasons={t.number: t.user_attrs.get("reason", "") for t in trials if t.state is TrialState.FAIL},
     )
+
+
+def _state(trial: FrozenTrial) -> str:
+    if trial.state is TrialState.PRUNED:
+        return "stopped" if "stopped" in trial.user_attrs else "over_max_macs"
+    return _NAMES[trial.state]
+
+
+def _ran(trial: FrozenTrial) -> bool:
+    return was_trained(trial) and trial.state is not TrialState.FAIL
+
+
+def _epochs(trial: FrozenTrial) -> tuple[int, int]:
+    """Returns the epochs that a training ran, and that it was to run."""
+    if "stopped" in trial.user_attrs:
+        return trial.user_attrs["stopped"]["epoch"], trial.user_attrs["stopped"]["epochs"]
+    record = trial.user_attrs["record"]
+    return record["epochs"], record["epochs_asked"]

@@ -92,7 +92,7 @@ def train_network(
         seed: Everything random derives from it; torch's global generator is left as it was.
         device: CUDA trains in bfloat16 autocast.
         epochs: Fewer epochs than the recipe says; the learning rate schedule keeps the recipe's length.
-        report: Called after every epoch.
+        report: Called after every epoch; where a training is resumed, first with those that it has behind it.
         resume_file: Progress is kept there (at most every 10 s) and taken up from there if it exists;
             removed at the end.
 
@@ -112,6 +112,9 @@ def train_network(
                     "remove it or choose another folder with -o"
                 )
             run.restore(state)
+            if report is not None:
+                for result in run.curve:
+                    report(result)
         saved_at = time.perf_counter()
         while run.epoch < last and not run.out_of_patience:
             result = run.one_epoch()

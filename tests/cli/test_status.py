@@ -9,7 +9,14 @@ def test_json(nasfuse, run_folder):
     ran = nasfuse("status", run_folder, "--json")
     assert ran.code == 0
     document = ran.json
-    assert document["trials"] == {"complete": 4, "running": 1, "waiting": 0, "failed": 1, "over_max_macs": 0}
+    assert document["trials"] == {
+        "complete": 4,
+        "running": 1,
+        "waiting": 0,
+        "stopped": 0,
+        "failed": 1,
+        "over_max_macs": 0,
+    }
     assert document["epochs"] == {"spent": 8, "saved": 4}
     assert document["hypervolume"] > 0
     assert document["seconds_per_suggestion"] > 0
@@ -23,6 +30,17 @@ def test_text(nasfuse, run_folder):
     for part in (interrupted, "8 spent, 4 saved", "0.9500 at 20,000 MACs, trial 4"):
         assert part in out
     assert "trial 3 failed  ValueError: shape [3, /4]" in out
+
+
+def test_trainings_that_were_stopped(nasfuse, make_run, tmp_path):
+    root = make_run(tmp_path / "run", [(0.5, 100), (0.4, 200), (0.9, 1000), 0.2, 0.3, (0.95, 20_000)]).root
+    document = nasfuse("status", root, "--json").json
+    assert (document["trials"]["stopped"], document["trials"]["over_max_macs"]) == (2, 0)
+    assert document["epochs"] == {"spent": 4 * 2 + 2, "saved": 4 + 2}, "their recipe asks for two"
+    out = nasfuse("status", root).out
+    assert "4 complete, 2 stopped" in out
+    assert "10 spent, 6 saved" in out
+    assert nasfuse("pareto", root, "--json").json["front"][-1]["trial"] == 5
 
 
 def test_a_search_that_runs_is_told_from_one_that_was_interrupted(nasfuse, run_folder):

@@ -43,6 +43,8 @@ def test_defaults(write):
     assert study.budget.trials == 3
     assert study.budget.minutes is None
     assert study.resources.workers is None
+    assert study.stopping is not None
+    assert (study.stopping.eta, study.stopping.rungs) == (3, 2)
 
 
 def test_yaml_there_and_back(write):
@@ -50,6 +52,19 @@ def test_yaml_there_and_back(write):
     again = StudyConfig.load(write(study.to_yaml()))
     assert again == study
     assert again.hash == study.hash
+
+
+@pytest.mark.parametrize(
+    ("line", "plain"),
+    [("stopping: off", "off"), ("stopping: null", "off"), ("stopping: {eta: 4}", {"eta": 4, "rungs": 2})],
+)
+def test_stopping_there_and_back(write, line, plain):
+    study = StudyConfig.load(write(STUDY + line + "\n"))
+    assert study.to_plain()["stopping"] == plain
+    assert (study.stopping is None) == (plain == "off")
+    again = StudyConfig.load(write(study.to_yaml()))
+    assert again == study
+    assert again.hash == study.hash != StudyConfig.load(write(STUDY)).hash
 
 
 def test_the_space_may_be_a_path_a_file_beside_or_a_shipped_name(write, tmp_path, monkeypatch):
@@ -93,6 +108,9 @@ def test_identity_leaves_out_what_may_change(write):
         ("metric: acuracy", "line 7: metric: 'acuracy' is not known; did you mean 'accuracy'?"),
         ("metric: mae", "line 7: metric: the metric mae cannot judge a multiclass task; use accuracy or"),
         ("cost: flops", "line 7: cost: 'flops' is not known"),
+        ("stopping: {eta: 1}", "line 7: stopping.eta: must be greater than or equal to 2, got 1"),
+        ("stopping: {eta: 3, rung: 2}", "line 7: stopping.rung: unknown key; did you mean 'rungs'?"),
+        ("stopping: never", "line 7: stopping: must be an object, got 'never'"),
         ("seed: -1", "line 7: seed: must be greater than or equal to 0, got -1"),
         ("seed: 1.5", "line 7: seed: must be a valid integer"),
         ("max_macs: 0", "line 7: max_macs: must be greater than or equal to 1, got 0"),

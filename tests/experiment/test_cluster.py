@@ -24,6 +24,7 @@ space:
     training.lr: {float: [1e-3, 1e-2], log: true}
   fixed: {network.streams.*.encoder: mlp, training.epochs: 30, training.patience: 30}
 budget: {trials: 12, repeats: 1}
+stopping: off
 """
 
 # Nodes live in a process of their own, as they would on other machines; it obeys lines on its standard input.

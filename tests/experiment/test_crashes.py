@@ -30,6 +30,7 @@ space:
   baselines:
     both: {network.route: all}
 budget: {trials: 8}
+stopping: off
 """
 
 

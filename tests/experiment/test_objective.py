@@ -24,10 +24,14 @@ RECIPE = Recipe.parse(
 )
 
 
+def ignore(epoch, metric):
+    """Training goes on."""
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trial") / "0"
-    return Training()(RECIPE, seed=3, cut=0, folder=folder), folder
+    return Training()(RECIPE, seed=3, cut=0, folder=folder, report=ignore), folder
 
 
 def test_it_can_be_sent_to_workers():
@@ -66,8 +70,8 @@ def test_the_files(trained):
 
 
 def test_the_same_seed_gives_the_same_network(trained, tmp_path):
-    again = Training()(RECIPE, seed=3, cut=0, folder=tmp_path)
-    other = Training()(RECIPE, seed=4, cut=0, folder=tmp_path / "other")
+    again = Training()(RECIPE, seed=3, cut=0, folder=tmp_path, report=ignore)
+    other = Training()(RECIPE, seed=4, cut=0, folder=tmp_path / "other", report=ignore)
     assert again.points[0].metric == trained[0].points[0].metric
     weights = [load_checkpoint(folder / "model.pt")["network"] for folder in (trained[1], tmp_path, tmp_path / "other")]
     name = next(iter(weights[0]))
@@ -79,7 +83,7 @@ def test_the_same_seed_gives_the_same_network(trained, tmp_path):
 def test_a_loss_that_is_not_finite_is_an_error_and_leaves_no_network(tmp_path):
     wild = Recipe.parse({**RECIPE.to_plain(), "training": {"epochs": 2, "lr": 1e38, "clip_norm": 1e38}})
     with pytest.raises(NonFiniteError):
-        Training()(wild, seed=0, cut=0, folder=tmp_path)
+        Training()(wild, seed=0, cut=0, folder=tmp_path, report=ignore)
     assert not (tmp_path / "model.pt").exists()
 
 

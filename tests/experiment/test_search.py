@@ -52,8 +52,9 @@ class Display:
     def started(self, assignment):
         self.events.append(f"started {assignment.number}")
 
-    def changed(self, progress, seconds, *, number, failure=None):
-        self.events.append(f"trial {number} complete" if failure is None else f"trial {number} failed: {failure}")
+    def changed(self, progress, seconds, *, number, failure=None, stopped_after=None):
+        how = "complete" if failure is None else f"failed: {failure}"
+        self.events.append(f"trial {number} {how if stopped_after is None else f'stopped after {stopped_after}'}")
 
 
 def measured(metric=0.5, macs=100):
@@ -61,7 +62,7 @@ def measured(metric=0.5, macs=100):
     return Measurements((point,), RECORD)
 
 
-def wide_is_good(recipe, *, seed, cut, folder):
+def wide_is_good(recipe, *, seed, cut, folder, report):
     """An objective without training: the wider the better, and the dearer."""
     (folder / "model.pt").write_text("weights")
     width = sum(stream.width for stream in recipe.network.streams.values())
@@ -80,6 +81,8 @@ def in_process(monkeypatch):
             while running or ledger.wants_more(running=0):
                 while len(running) < self.workers and ledger.wants_more(running=len(running)):
                     assignment = ledger.next()
+                    if assignment is None:
+                        break
                     folder_of(assignment.number).mkdir(parents=True, exist_ok=True)
                     (folder_of(assignment.number) / "recipe.yaml").write_text(assignment.recipe.to_yaml())
                     watcher.started(assignment)
@@ -94,7 +97,9 @@ def in_process(monkeypatch):
 
         def call(self, objective, assignment, folder):
             try:
-                return objective(assignment.recipe, seed=assignment.seed, cut=assignment.cut, folder=folder)
+                return objective(
+                    assignment.recipe, seed=assignment.seed, cut=assignment.cut, folder=folder, report=lambda *_: None
+                )
             except Exception as error:
                 return str(error)
 
@@ -145,7 +150,7 @@ class TestWithoutRay:
         assert progress.states["complete"] == 7
 
     def test_failures_count_and_the_search_goes_on(self, in_process, folder):
-        def moody(recipe, *, seed, cut, folder):
+        def moody(recipe, *, seed, cut, folder, report):
             number = int(folder.name)
             if number == 1:
                 raise RuntimeError("no mood")
@@ -158,7 +163,7 @@ class TestWithoutRay:
         assert "trial 1 failed: no mood" in events
 
     def test_every_trial_may_fail(self, in_process, folder):
-        def never(recipe, *, seed, cut, folder):
+        def never(recipe, *, seed, cut, folder, report):
             raise RuntimeError("no mood")
 
         progress, _ = run(folder, never)
@@ -169,9 +174,9 @@ class TestWithoutRay:
     def test_nothing_above_max_macs_is_trained(self, in_process, folder):
         trained = []
 
-        def note(recipe, *, seed, cut, folder):
+        def note(recipe, *, seed, cut, folder, report):
             trained.append(recipe)
-            return wide_is_good(recipe, seed=seed, cut=cut, folder=folder)
+            return wide_is_good(recipe, seed=seed, cut=cut, folder=folder, report=report)
 
         dataset = search.cached_dataset(study().data.model_dump_json())
         limit = 2500
@@ -197,7 +202,7 @@ class TestWithoutRay:
         assert {path: path.read_bytes() for path in folder.root.rglob("*.yaml")} == before
 
     def test_two_at_once(self, in_process, folder):
-        def second(recipe, *, seed, cut, folder):
+        def second(recipe, *, seed, cut, folder, report):
             with pytest.raises(RunFolderError, match="another search is writing to"):
                 run(RunFolder(folder.parents[1]))
             return measured()
@@ -318,7 +323,7 @@ def make_moody():
     """Returns an objective that is pickled by value: workers cannot import the tests."""
 
     class Moody:
-        def __call__(self, recipe, *, seed, cut, folder):
+        def __call__(self, recipe, *, seed, cut, folder, report):
             from nasfuse.config.measurement import Measurements, OperatingPoint
 
             number = int(folder.name)
@@ -339,7 +344,7 @@ def make_doomed():
     """An objective whose worker dies a little after every trial's first run; inside a function, to be pickled whole."""
     record = dict(RECORD)
 
-    def doomed(recipe, *, seed, cut, folder):
+    def doomed(recipe, *, seed, cut, folder, report):
         import os
         import threading
 
@@ -358,7 +363,7 @@ class TestThroughRay:
     def test_a_search_and_its_files(self, folder):
         display = Display()
         limit = 4000
-        progress = run_search(study(max_macs=limit), folder, display=display)
+        progress = run_search(study(max_macs=limit, stopping="off"), folder, display=display)
         assert progress.states["complete"] == 6
         assert progress.epochs_spent == 12
         found = read_run(folder)

@@ -99,3 +99,24 @@ def test_a_second_writer_is_noticed(behind):
     with pytest.raises(RunFolderError, match="another search writes to study mirrored in the same storage"):
         mirror.publish(trial._trial_id)
     assert [t.state for t in seen(behind)] == [TrialState.RUNNING, TrialState.FAIL], "only the other one's goes on"
+
+
+def test_what_is_shown_as_running_looks_as_it_did_when_it_was_handed_out(behind):
+    mirror, study = open_study(behind)
+    for _ in range(2):
+        trial = study.ask({"x": FloatDistribution(0, 1)})
+        trial.set_user_attr("macs", 7)
+        mirror.publish(trial._trial_id)
+    before = contents(study.trials)
+    for number, value in enumerate((0.25, 0.75)):
+        for key in ("points", "record", "rungs"):
+            mirror.set_trial_user_attr(trial._trial_id - 1 + number, key, {"any": 1})
+        study.tell(number, [value, 1.0])
+    after = contents(study.trials)
+    with mirror.as_running([0, 1]):
+        assert contents(study.trials) == before
+        assert study.get_trials(states=(TrialState.COMPLETE,)) == []
+    with mirror.as_running([1]):
+        assert contents(study.trials) == [after[0], before[1]]
+        assert study.best_trials == [study.trials[0]]
+    assert contents(study.trials) == contents(seen(behind)) == after, "nothing was lost"

@@ -8,7 +8,14 @@ from nasfuse.search import summarise
 def test_before_the_first_trial(open_ledger):
     ledger = open_ledger(InMemoryStorage())
     progress = summarise(ledger.trials(), ledger.objectives)
-    assert progress.states == {"complete": 0, "running": 0, "waiting": 3, "failed": 0, "over_max_macs": 0}
+    assert progress.states == {
+        "complete": 0,
+        "running": 0,
+        "waiting": 3,
+        "stopped": 0,
+        "failed": 0,
+        "over_max_macs": 0,
+    }
     assert (progress.done, progress.hypervolume, progress.front) == (0, 0.0, [])
     assert progress.best is progress.best_baseline is progress.seconds_per_suggestion is None
 

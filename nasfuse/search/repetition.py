@@ -1,0 +1,31 @@
+"""Which member of the front is trained again, so that luck does not decide."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from optuna.trial import FrozenTrial, TrialState
+
+from nasfuse.search.front import Objectives, candidates_of, front_of
+
+
+def next_repetition(
+    trials: Sequence[FrozenTrial], objectives: Objectives, *, repeats: int
+) -> tuple[FrozenTrial, int] | None:
+    """Returns the first training of the member to repeat, and on which cut; None where all are confirmed.
+
+    The member with the fewest trainings, the costliest of equals. Repetitions that run or failed count for it, or one
+    that always fails would be repeated for ever.
+
+    Args:
+        trials: Of the study, by number.
+        objectives: Of the study.
+        repeats: Trainings behind a confirmed member.
+    """
+    without_result = (TrialState.RUNNING, TrialState.FAIL)
+    others = Counter(t.user_attrs.get("repeat_of") for t in trials if t.state in without_result)
+    members = [
+        (len(member.trainings) + others[member.trial], -index, member.trial)
+        for index, member in enumerate(front_of(candidates_of(trials), objectives))
+    ]
+    fewest, _, number = min(members, default=(repeats, 0, 0))
+    return (trials[number], fewest) if fewest < repeats else None

@@ -1,0 +1,43 @@
+"""The display of a running search."""
+
+import io
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from nasfuse.cli.live import LiveDisplay
+from nasfuse.experiment.reading import read_run
+from nasfuse.experiment.run_folder import RunFolder
+
+
+@pytest.fixture
+def shown(make_run, tmp_path):
+    """Shows a run in which a training was stopped; returns what is printed."""
+
+    def show(*, is_terminal):
+        root = make_run(tmp_path / "run", [(0.5, 100), (0.4, 200), (0.9, 1000), 0.2]).root
+        run = read_run(RunFolder(root))
+        console = Console(file=io.StringIO(), force_terminal=is_terminal, width=200)
+        display = LiveDisplay(console, run.study)
+        dataset = SimpleNamespace(
+            modalities=[], task=SimpleNamespace(kind="multiclass", n_outputs=10), train=[], val=[], test=[]
+        )
+        display.ready(dataset, workers=2, progress=run.progress, seconds=1.0)
+        display.changed(run.progress, 2.0, number=3, stopped_after=1)
+        console.print(display._render() if is_terminal else "")
+        return console.file.getvalue()
+
+    return show
+
+
+def test_a_line_says_what_was_stopped_and_saved(shown):
+    out = shown(is_terminal=False)
+    assert "3 complete, 1 stopped" in out
+    assert "4 epochs saved" in out
+
+
+def test_a_terminal_says_why(shown):
+    out = shown(is_terminal=True)
+    assert "trial 3 stopped after epoch 1, it was dominated" in out
+    assert "7 spent, 4 saved" in out

@@ -1,0 +1,218 @@
+"""The same seed gives the same study, whatever the number of workers, the durations and the deaths of the driver."""
+
+import heapq
+import random
+
+import pytest
+from optuna.storages import InMemoryStorage
+
+from nasfuse.config.measurement import Measurements, OperatingPoint
+from nasfuse.search import open_storage, sqlite_url, summarise
+
+SPACE = {
+    "fields": {
+        "network.route": {"subsets": True, "choices": ["each > all"]},
+        "network.streams.*.width": {"choices": [8, 16, 32, 64], "when": {"network.route": {"has": "*"}}},
+        "network.router.threshold": {"float": [0.1, 0.9], "when": {"network.route": {"dynamic": True}}},
+        "training.lr": {"float": [1e-3, 1e-1], "log": True},
+    },
+    "fixed": {"network.streams.*.encoder": "mlp", "training.epochs": 9},
+    "baselines": {"one": {"network.route": "each"}, "dynamic": {"network.route": "each > all"}},
+}
+
+#: What depends on the clock or on deaths.
+PASSING = {"suggestion_s", "attempts"}
+
+
+def error_of(assignment, epoch):
+    """A made-up learning curve: wide networks end best and learn slowly."""
+    widths = sum(stream.width for stream in assignment.recipe.network.streams.values())
+    luck = random.Random(assignment.seed).random()
+    return 0.2 + 0.3 * luck + 10 / widths + (widths / 128) * (1 - epoch / 9) ** 2 / 4
+
+
+def measure(assignment):
+    recipe = assignment.recipe
+    macs = sum(stream.width for stream in recipe.network.streams.values())
+    knobs = [{}]
+    if recipe.network.router is not None:
+        knobs = [{"threshold": t} for t in (recipe.network.router.threshold, 1.0, 0.3, 0.6, 0.0)]
+    points = tuple(
+        OperatingPoint(1 - error_of(assignment, 9) - index / 50, macs - index, 10, 1e-3, 1e-4, 100, knob)
+        for index, knob in enumerate(knobs)
+    )
+    return Measurements(points, {"epochs": 9, "epochs_asked": 9})
+
+
+class Workers:
+    """Simulated workers; an epoch takes as long as a random number says."""
+
+    def __init__(self, ledger, *, n_workers, seed):
+        self.ledger, self.n_workers = ledger, n_workers
+        self.random = random.Random(seed)
+        self.events: list[tuple[float, int, int]] = []
+        self.running = {}
+
+    def run(self, *, deaths_after=None):
+        """Runs the study to its end, or until so many epochs were run: then the driver is dead."""
+        now, epochs = 0.0, 0
+        while True:
+            while len(self.running) < self.n_workers and self.ledger.wants_more(running=len(self.running)):
+                assignment = self.ledger.next()
+                if assignment is None:
+                    break
+                self.running[assignment.number] = assignment
+                heapq.heappush(self.events, (now + self.random.expovariate(1), assignment.number, 1))
+            if not self.events:
+                return
+            now, number, epoch = heapq.heappop(self.events)
+            epochs += 1
+            if epochs == deaths_after:
+                return
+            self.one_epoch(now, number, epoch)
+
+    def one_epoch(self, now, number, epoch):
+        assignment = self.running[number]
+        metric = 1 - error_of(assignment, epoch)
+        if epoch in assignment.rungs and not self.ledger.goes_on(number, epoch=epoch, metric=metric):
+            self.ledger.stop(number, epoch=epoch, metric=metric)
+        elif epoch == 9 and assignment.seed % 13 == 0:
+            self.ledger.fail(number, "no mood")
+        elif epoch == 9:
+            self.ledger.finish(number, measure(assignment))
+        else:
+            heapq.heappush(self.events, (now + self.random.expovariate(1), number, epoch + 1))
+            return
+        del self.running[number]
+
+
+def contents(ledger):
+    """All that a study holds but times."""
+    return [
+        (t.number, t.state, t.params, t.values, {k: v for k, v in t.user_attrs.items() if k not in PASSING})
+        for t in ledger.trials()
+    ]
+
+
+@pytest.fixture
+def make(make_study, open_ledger):
+    def open_one(storage=None, **changes):
+        study = make_study(space=SPACE, **{"budget": {"trials": 45, "repeats": 2}, "max_macs": 120, **changes})
+        return open_ledger(storage or InMemoryStorage(), study)
+
+    return open_one
+
+
+def run(ledger, *, n_workers, seed=0):
+    Workers(ledger, n_workers=n_workers, seed=seed).run()
+    return contents(ledger)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+def test_any_number_of_workers_and_any_durations(make, sampler):
+    alone = run(make(sampler=sampler), n_workers=1)
+    for n_workers, seed in ((2, 1), (3, 2), (4, 3), (4, 4), (7, 5)):
+        assert run(make(sampler=sampler), n_workers=n_workers, seed=seed) == alone
+    kinds = {key for *_, attributes in alone for key in attributes}
+    assert {"stopped", "point_of", "repeat_of", "reason", "baseline"} <= kinds, "everything that can happen did"
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_driver_that_dies_again_and_again(make, tmp_path, kind):
+    unbroken = run(make(), n_workers=1)
+    storage = InMemoryStorage() if kind == "memory" else open_storage(sqlite_url(tmp_path / "study.db"))
+    fates = random.Random(7)
+    for session in range(60):
+        ledger = make(storage)
+        for trial in ledger.trials():  # an orderly interrupt: the deaths are no fault of the trials
+            assert trial.user_attrs.get("attempts", 1) <= 3
+        workers = Workers(ledger, n_workers=fates.choice([1, 2, 4]), seed=session)
+        workers.run(deaths_after=fates.randrange(10, 60))
+        ledger.release()
+        if not ledger.wants_more(running=0):
+            break
+    assert not ledger.wants_more(running=0)
+    assert contents(make(storage)) == unbroken
+
+
+def test_more_workers_than_usual_make_the_lag_longer_for_good(make):
+    storage = InMemoryStorage()
+    ledger = make(storage)
+    ledger.fix_lag(workers=6)
+    assert ledger.lag == 12
+    handed_out = [ledger.next() for _ in range(12)]
+    assert None not in handed_out
+    assert ledger.next() is None
+    ledger.finish(handed_out[1].number, measure(handed_out[1]))
+    assert ledger.next() is None, "the first is still running"
+    ledger.finish(handed_out[0].number, measure(handed_out[0]))
+    assert ledger.next() is not None
+    again = make(storage)
+    again.fix_lag(workers=9)
+    assert again.lag == 12
+
+
+def test_few_workers_leave_it_as_it_is(make):
+    ledger = make()
+    ledger.fix_lag(workers=4)
+    assert ledger.lag == 8
+    assert [ledger.next() is None for _ in range(9)] == [False] * 8 + [True]
+
+
+def test_orphans_do_not_wait(make):
+    storage = InMemoryStorage()
+    dead = make(storage)
+    lost = [dead.next() for _ in range(8)]
+    ledger = make(storage)
+    assert [ledger.next() for _ in range(8)] == lost
+    assert ledger.next() is None
+
+
+def test_what_a_stopped_trial_leaves_behind(make):
+    ledger = make()
+    Workers(ledger, n_workers=2, seed=0).run()
+    stopped = [trial for trial in ledger.trials() if "stopped" in trial.user_attrs]
+    assert stopped
+    for trial in stopped:
+        reached = trial.user_attrs["stopped"]
+        assert reached["epoch"] in (1, 3)
+        assert reached["epochs"] == 9
+        assert trial.user_attrs["rungs"][str(reached["epoch"])] == reached["metric"]
+        assert 10 ** reached["log_cost"] == pytest.approx(trial.user_attrs["macs"])
+        assert "baseline" not in trial.user_attrs, "hand-made designs are finished"
+        assert "repeat_of" not in trial.user_attrs, "so are repetitions"
+        assert ">" not in trial.params["network.route"], "and networks with a router"
+        assert trial.values is None
+    progress = summarise(ledger.trials(), ledger.objectives)
+    spent = sum(trial.user_attrs["stopped"]["epoch"] for trial in stopped) + 9 * progress.states["complete"]
+    assert progress.states["stopped"] == len(stopped)
+    assert progress.epochs_spent == spent
+    assert progress.epochs_saved == 9 * len(stopped) - (spent - 9 * progress.states["complete"])
+    assert progress.done == 45, "they count as trainings"
+    numbers = {trial.number for trial in stopped}
+    assert not numbers & {number for member in progress.front for number in member.trainings}
+
+
+def test_everything_is_finished_where_that_is_wanted(make):
+    for changes in ({"stopping": "off"}, {"cost": "params"}):
+        ledger = make(**changes)
+        Workers(ledger, n_workers=2, seed=0).run()
+        assert not any("stopped" in trial.user_attrs or "rungs" in trial.user_attrs for trial in ledger.trials())
+
+
+def test_points_are_trials_that_count_as_nothing(make):
+    ledger = make()
+    Workers(ledger, n_workers=2, seed=0).run()
+    trials = ledger.trials()
+    points = [trial for trial in trials if "point_of" in trial.user_attrs]
+    assert points
+    for point in points:
+        training = trials[point.user_attrs["point_of"]]
+        plain = training.user_attrs["points"][point.user_attrs["point"]]
+        assert point.values[0] == plain["metric"]
+        assert point.params == {**training.params, "network.router.threshold": plain["knobs"]["threshold"]}
+        assert training.number < point.number
+    progress = summarise(trials, ledger.objectives)
+    assert progress.done == 45
+    front = {(member.trial, member.point) for member in progress.front}
+    assert not {point.number for point in points} & {number for number, _ in front}
