@@ -84,13 +84,16 @@ def _train(study: StudyConfig, dataset: Dataset, space: Space, params: dict[str,
 
 def _pack(study: StudyConfig, dataset: Dataset, rows: list[dict[str, Any]]) -> None:
     """Writes the table: arrays of one entry per network, and where they come from."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    training_code = ["nasfuse/data", "nasfuse/nn", "nasfuse/train", "nasfuse/config"]
+    command = ["git", "log", "-1", "--format=%H", "--", *training_code]
+    commit = subprocess.run(command, capture_output=True, text=True, check=True, cwd=STUDY.parents[2]).stdout.strip()
     provenance = {
         "study": study.to_plain(),
         "constant_metric": constant_metric(dataset, study.metric),
+        "modalities": [(one.name, one.kind, one.shape) for one in dataset.modalities],
         "n_val": len(dataset.val),
         "data_fingerprint": dataset.fingerprint,
-        "commit": commit,
+        "commit_of_training_code": commit,
         "nasfuse": __version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
