@@ -46,7 +46,7 @@ def every_suggestion(suggest: Callable[[Any], Mapping[str, Any]]) -> list[dict[s
     ...         drawn["depth"] = trial.suggest_int("depth", 1, 2)
     ...     return drawn
     >>> every_suggestion(suggest)
-    [{'kind': 'a'}, {'kind': 'b', 'depth': 1}, {'kind': 'b', 'depth': 2}]
+    [{'kind': 'b', 'depth': 1}, {'kind': 'b', 'depth': 2}, {'kind': 'a'}]
     """
     found: dict[str, dict[str, Any]] = {}
     waiting: list[dict[str, Any]] = [{}]
