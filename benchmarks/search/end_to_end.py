@@ -118,7 +118,10 @@ def _command(engine: str, arguments: argparse.Namespace, place: Path, *, deadlin
         options = ["--minutes", f"{minutes:.4f}", "--seed", str(seed), "--workers", "2", "-o", str(place)]
         return [sys.executable, "cli.py", "search", arguments.study, *options]
     place.mkdir()
-    script = [sys.executable, "-m", "benchmarks.search.plain_scripts", engine, arguments.study]
+    (place / "results.jsonl").touch()
+    # Imported and not run as `-m`: Ray's workers unpickle its functions by the name of their module.
+    start = "from benchmarks.search.plain_scripts import main; main()"
+    script = [sys.executable, "-c", start, engine, arguments.study]
     return [*script, str(place / "results.jsonl"), "--deadline", str(deadline), "--seed", str(seed)]
 
 

@@ -1,8 +1,7 @@
 """What a user would write without nasfuse's search: Optuna in two processes, and Ray Tune with OptunaSearch.
 
 Both draw from the same space as `nasfuse search` and train with the same function, and note every result in a file.
-
-    python -m benchmarks.search.plain_scripts optuna STUDY.yaml RESULTS.jsonl --deadline UNIX_SECONDS --seed 0
+`end_to_end.py` starts them.
 """
 
 import argparse
@@ -137,7 +136,3 @@ def main() -> None:
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # paths of data are relative
     script = SCRIPTS[arguments.script]
     script(arguments.study, arguments.results.absolute(), deadline=arguments.deadline, seed=arguments.seed)
-
-
-if __name__ == "__main__":
-    main()
