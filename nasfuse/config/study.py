@@ -59,7 +59,7 @@ class StudyConfig(Model):
         space: The search space.
         fixed: Recipe fields with a set value; they win over the space.
         budget: When to stop.
-        sampler: What suggests trials: `tpe`, `nsga2` or `random`.
+        sampler: What suggests trials: `known_cost`, or one of Optuna's `tpe`, `nsga2`, `nsga3`, `gp` and `random`.
         seed: Every suggestion and training derives from it.
         max_macs: Candidates above are never trained.
         resources: What trials run on.
@@ -73,7 +73,7 @@ class StudyConfig(Model):
     space: SpaceConfig
     fixed: Annotated[dict[str, Any], Field(default_factory=dict)]
     budget: BudgetConfig
-    sampler: str = "tpe"
+    sampler: str = "known_cost"
     seed: Annotated[int, Field(ge=0)] = 0
     max_macs: Annotated[int, Field(ge=1)] | None = None
     resources: ResourcesConfig = ResourcesConfig()

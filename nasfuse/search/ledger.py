@@ -22,7 +22,8 @@ from nasfuse.errors import NasfuseError, RunFolderError
 from nasfuse.search.budget import Budget
 from nasfuse.search.front import Objectives, candidates_of, front_of, was_trained
 from nasfuse.search.mirror import Mirror
-from nasfuse.search.samplers import make_sampler
+from nasfuse.search.network_costs import NetworkCosts
+from nasfuse.search.samplers import Domain, Known, make_sampler
 from nasfuse.search.space import Space
 from nasfuse.seeds import derive_seed
 
@@ -91,6 +92,7 @@ class Ledger:
         self._config = study
         self._space = space
         self._macs_of = macs_of
+        self._costs = NetworkCosts(space, macs_of, cost=study.cost)
         maximize = METRICS[study.metric].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
         self._mirror = Mirror(storage, study.name)
@@ -159,7 +161,7 @@ class Ledger:
                 return assignment
         for _ in range(MAX_REJECTIONS):
             self._study.sampler = make_sampler(
-                self._config.sampler, derive_seed(self._config.seed, "sampler", len(self.trials()))
+                self._config.sampler, self._config.seed, number=len(self.trials()), known=self._known()
             )
             self._enqueue_repetition()
             start = time.perf_counter()
@@ -173,6 +175,18 @@ class Ledger:
         raise Exhausted(
             f"{MAX_REJECTIONS} suggestions in a row were above max_macs {self._config.max_macs} or no valid networks; "
             "raise --max-macs or add cheaper choices to the space"
+        )
+
+    def _known(self) -> Known:
+        """Returns what the sampler may know of the study before any training."""
+        metric, cost = self.objectives.reference
+        limit = self._config.max_macs
+        return Known(
+            domain=Domain(self._space.parameters, known=self._space.known),
+            cost_of=self._costs.log_cost,
+            least_cost_of=self._costs.log_least,
+            max_cost=None if limit is None else math.log10(limit),
+            reference=(metric, math.log10(max(cost, 1e-9))),
         )
 
     def release(self) -> None:

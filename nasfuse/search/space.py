@@ -44,6 +44,7 @@ class Space:
 
     Attributes:
         parameters: In an order in which each stands after those it depends on.
+        known: Values of fields that are not drawn but that conditions may ask for.
         baselines: Name to the complete parameters of a hand-made design. One that contradicts what the study
             fixes is left out, as is one that comes to the same as an earlier one.
     """
@@ -76,7 +77,7 @@ class Space:
         self._fixed_by_study = self._expand_fixed(fixed or {})
         self._fixed = {**self._expand_fixed(config.fixed), **self._fixed_by_study}
         drawn = self._expand_fields(config)
-        self._known = self._known_without_drawing()
+        self.known = self._known_without_drawing()
         self.parameters, cycle = order([self._parameter(path, field, drawn) for path, field in drawn.items()])
         if cycle:
             self._complain(f"fields.{cycle[0]}.when", f"these fields depend on each other: {' -> '.join(cycle)}")
@@ -86,7 +87,7 @@ class Space:
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """Returns the parameters that `trial` draws, only those that exist beside one another."""
-        known = dict(self._known)
+        known = dict(self.known)
         drawn: dict[str, Any] = {}
         for parameter in self.parameters:
             if parameter.exists(known):
@@ -123,7 +124,7 @@ class Space:
         return Recipe.parse(tree, source="the drawn recipe")
 
     def _stream(self, name: str, given: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-        stream = {"encoder": self._known[f"{PREFIX}{name}.encoder"], **given}
+        stream = {"encoder": self.known[f"{PREFIX}{name}.encoder"], **given}
         return self._without_foreign(f"{PREFIX}{name}", str(stream["encoder"]), stream, parameters)
 
     def _without_foreign(
@@ -280,7 +281,7 @@ class Space:
             self._complain(where, "* stands for the stream of the field itself, and this field has none; name a stream")
             return Condition(name)
         concrete = name.replace("*", stream or "")
-        is_known = concrete in drawn or concrete in self._known or name in {**self._config.fields, **self._config.fixed}
+        is_known = concrete in drawn or concrete in self.known or name in {**self._config.fields, **self._config.fixed}
         if not is_known:
             self._complain(where, f"{name} is no field of this space; {_nearest_path(name, list(self._config.fields))}")
             return Condition(concrete)
@@ -330,7 +331,7 @@ class Space:
         chosen = self._chosen(where, values)
         if chosen is None:
             return None
-        known = dict(self._known)
+        known = dict(self.known)
         complete: dict[str, Any] = {}
         for parameter in self.parameters:
             if parameter.exists(known):
@@ -346,13 +347,13 @@ class Space:
     def _chosen(self, where: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
         """Returns what a baseline says, by concrete path."""
         parameters = {parameter.name: parameter for parameter in self.parameters}
-        route = streams_of(self._route(f"{where}.{ROUTE}", values.get(ROUTE, self._known[ROUTE])))
+        route = streams_of(self._route(f"{where}.{ROUTE}", values.get(ROUTE, self.known[ROUTE])))
         chosen: dict[str, Any] = {}
         for path, value in values.items():
             here = f"{where}.{path}"
             value = self._route(here, value) if path == ROUTE else value
             paths = self._streams.paths(path)
-            is_known = path in self._config.fields or any(one in parameters or one in self._known for one in paths)
+            is_known = path in self._config.fields or any(one in parameters or one in self.known for one in paths)
             if not is_known:
                 self._complain(here, f"no field of this space; {_nearest_path(path, list(parameters))}")
             elif path != ROUTE and not self._takes(path, value):
@@ -364,7 +365,7 @@ class Space:
                     if not parameters[one].allows(value):
                         self._complain(here, f"{value!r} is not in the distribution of {one}; change one")
                 elif one.startswith("network.") and stream_of(one) in (None, *route):
-                    if value != self._known.get(one, value) and not self._is_overruled(here, one, value):
+                    if value != self.known.get(one, value) and not self._is_overruled(here, one, value):
                         return None
         return chosen
 
@@ -372,7 +373,7 @@ class Space:
         """Complains where a baseline contradicts what is not drawn, unless the study has decided that."""
         if path in self._fixed_by_study:
             return False
-        self._complain(where, f"{value!r} contradicts {path}, which is {self._known[path]!r} in this space; change one")
+        self._complain(where, f"{value!r} contradicts {path}, which is {self.known[path]!r} in this space; change one")
         return True
 
 

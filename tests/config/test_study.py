@@ -39,7 +39,7 @@ def problems(path):
 
 def test_defaults(write):
     study = StudyConfig.load(write(STUDY))
-    assert (study.metric, study.cost, study.sampler, study.seed) == ("accuracy", "macs", "tpe", 0)
+    assert (study.metric, study.cost, study.sampler, study.seed) == ("accuracy", "macs", "known_cost", 0)
     assert study.budget.trials == 3
     assert study.budget.minutes is None
     assert study.resources.workers is None

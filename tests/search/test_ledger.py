@@ -13,6 +13,7 @@ from nasfuse.search import Exhausted, open_storage, sqlite_url, summarise
 from nasfuse.search import ledger as ledger_module
 from nasfuse.search.front import candidates_of
 from nasfuse.search.ledger import MAX_ATTEMPTS
+from nasfuse.search.samplers import SAMPLERS
 
 BASELINES = ["one: left", "one: right", "both"]
 
@@ -75,7 +76,7 @@ def test_a_broken_study_gives_the_trials_of_an_unbroken_one(open_ledger, storage
     assert states(open_ledger(storage))[:14] == [TrialState.COMPLETE] * 14
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_searches(open_ledger, make_study, measured, sampler):
     assignments = run(open_ledger(InMemoryStorage(), make_study(sampler=sampler)), measured, n_trials=16)
     assert len({one.recipe.hash for one in assignments}) > 8

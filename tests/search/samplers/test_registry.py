@@ -11,7 +11,7 @@ def run(name, *, n_trials=14, seed=3):
     study = optuna.create_study(directions=["maximize", "minimize"])
     drawn = []
     for number in range(n_trials):
-        study.sampler = make_sampler(name, seed + number)
+        study.sampler = make_sampler(name, seed, number=number)
         trial = study.ask()
         x = trial.suggest_float("x", 0, 1)
         kind = trial.suggest_categorical("kind", ["a", "b"])
@@ -25,7 +25,7 @@ def run(name, *, n_trials=14, seed=3):
 
 
 def test_some_are_there():
-    assert {"tpe", "nsga2", "random"} <= set(SAMPLERS)
+    assert {"known_cost", "tpe", "nsga2", "nsga3", "gp", "random"} <= set(SAMPLERS)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -36,5 +36,7 @@ def test_the_same_seed_gives_the_same_suggestions(name, recwarn):
 
 
 def test_an_unknown_name():
-    with pytest.raises(InvalidInputError, match=r"sampler: 'tpee' is not known; did you mean 'tpe'\? Known: nsga2, "):
+    with pytest.raises(
+        InvalidInputError, match=r"sampler: 'tpee' is not known; did you mean 'tpe'\? Known: gp, known_"
+    ):
         make_sampler("tpee", 0)

@@ -1,0 +1,193 @@
+"""The domain of a search in numbers: candidates are rows, parameters are columns."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from nasfuse.search.parameters import Condition, Parameter, middle
+
+Array = NDArray[np.float64]
+
+
+class Column:
+    """One parameter: how a point of the unit interval becomes a value of its distribution.
+
+    Values are written as Optuna's internal numbers: the index of a choice, or the number itself.
+
+    Attributes:
+        name: Of the parameter.
+        distribution: What it is drawn from.
+        is_ordinal: Whether its values are numbers with an order, also where they are given as choices.
+        n_levels: How many values it has, 0 for a continuous one.
+    """
+
+    def __init__(self, name: str, distribution: BaseDistribution) -> None:
+        self.name = name
+        self.distribution = distribution
+        self._order = _order_of(distribution)
+        self.is_ordinal = not isinstance(distribution, CategoricalDistribution) or _are_numbers(distribution.choices)
+        self.n_levels = _n_levels(distribution)
+
+    def values(self, units: Array) -> Array:
+        """Returns the values (n,) at the points `units` (n,) of the unit interval; uniform points give a fair draw."""
+        if self._order is not None:
+            return self._order[self._level(units)]
+        low, high, is_log = self._range()
+        if self.n_levels == 1:
+            return np.full(len(units), low)
+        if self.n_levels and not is_log:
+            return low + self._step * self._level(units).astype(np.float64)
+        half = 0.5 if self.n_levels else 0.0  # a whole number stands for the half below and above it
+        if is_log:
+            found = (low - half) * ((high + half) / (low - half)) ** units
+        else:
+            found = low + units * (high - low)
+        return np.asarray(np.clip(np.round(found) if self.n_levels else found, low, high))
+
+    def units(self, values: Array) -> Array:
+        """Returns points (n,) of the unit interval that become `values` (n,), NaN for NaN."""
+        if self.n_levels == 1:
+            return np.where(np.isnan(values), np.nan, 0.5)
+        if self._order is not None:
+            rank = np.argsort(self._order).astype(float)
+            levels = rank[np.nan_to_num(values).astype(int)]
+            return np.where(np.isnan(values), np.nan, (levels + 0.5) / self.n_levels)
+        low, high, is_log = self._range()
+        if self.n_levels and not is_log:
+            return ((values - low) / self._step + 0.5) / self.n_levels
+        half = 0.5 if self.n_levels else 0.0
+        if is_log:
+            return np.asarray(np.log(values / (low - half)) / math.log((high + half) / (low - half)))
+        return (values - low) / (high - low)
+
+    def snapped(self, value: float) -> float:
+        """Returns `value` as `values` would write it, to the last digit."""
+        return float(self.values(self.units(np.array([value])))[0]) if self.n_levels else value
+
+    @property
+    def _step(self) -> float:
+        assert isinstance(self.distribution, IntDistribution | FloatDistribution)
+        return float(self.distribution.step or 1)
+
+    def _range(self) -> tuple[float, float, bool]:
+        assert isinstance(self.distribution, IntDistribution | FloatDistribution)
+        return float(self.distribution.low), float(self.distribution.high), self.distribution.log
+
+    def _level(self, units: Array) -> NDArray[np.int64]:
+        return np.clip((units * self.n_levels).astype(np.int64), 0, self.n_levels - 1)
+
+
+class Domain:
+    """The parameters of a search with the conditions under which each exists.
+
+    A row (p,) holds one value per parameter, NaN where the parameter does not exist beside the others.
+
+    Attributes:
+        columns: In an order in which each stands after those it depends on.
+    """
+
+    def __init__(self, parameters: Sequence[Parameter], *, known: Mapping[str, Any] | None = None) -> None:
+        """Takes the parameters of a space.
+
+        Args:
+            parameters: In an order in which each stands after those it depends on.
+            known: Values of fields that are not drawn but that conditions ask for.
+        """
+        self._parameters = list(parameters)
+        self._known = dict(known or {})
+        self.columns = [Column(parameter.name, parameter.distribution) for parameter in self._parameters]
+        self._index = {column.name: index for index, column in enumerate(self.columns)}
+
+    @classmethod
+    def unconditional(cls, distributions: Mapping[str, BaseDistribution]) -> "Domain":
+        """Returns the domain in which every parameter always exists."""
+        return cls([Parameter(name, drawn, middle(drawn)) for name, drawn in distributions.items()])
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Parameter to distribution."""
+        return {column.name: column.distribution for column in self.columns}
+
+    @property
+    def conditions(self) -> list[tuple[Condition, ...]]:
+        """The conditions of each column."""
+        return [parameter.when for parameter in self._parameters]
+
+    def rows(self, units: Array) -> Array:
+        """Returns the candidates (n, p) at points (n, p) of the unit cube, without the parameters that do not exist."""
+        rows = np.column_stack([column.values(units[:, index]) for index, column in enumerate(self.columns)])
+        for index, parameter in enumerate(self._parameters):
+            for condition in parameter.when:
+                rows[~self._holds(condition, rows), index] = np.nan
+        return rows
+
+    def units(self, rows: Array) -> Array:
+        """Returns points (n, p) of the unit cube that become `rows` (n, p), NaN for parameters that do not exist."""
+        return np.column_stack([column.units(rows[:, index]) for index, column in enumerate(self.columns)])
+
+    def parameters(self, row: Array) -> dict[str, Any]:
+        """Returns the parameters that a row (p,) stands for, as Optuna knows them."""
+        return {
+            column.name: column.distribution.to_external_repr(float(value))
+            for column, value in zip(self.columns, row, strict=True)
+            if not np.isnan(value)
+        }
+
+    def row(self, parameters: Mapping[str, Any]) -> Array | None:
+        """Returns the row (p,) of complete `parameters`, None where one is missing or outside its distribution."""
+        try:
+            complete = self.complete(lambda parameter: parameters[parameter.name])
+        except KeyError:
+            return None
+        row = np.full(len(self.columns), np.nan)
+        for name, value in complete.items():
+            index = self._index[name]
+            if not self._parameters[index].allows(value):
+                return None
+            row[index] = self.columns[index].snapped(self.columns[index].distribution.to_internal_repr(value))
+        return row
+
+    def complete(self, value_of: Callable[[Parameter], Any]) -> dict[str, Any]:
+        """Returns the parameters that exist beside one another if each that exists has the value `value_of` gives."""
+        known = dict(self._known)
+        complete: dict[str, Any] = {}
+        for parameter in self._parameters:
+            if parameter.exists(known):
+                known[parameter.name] = complete[parameter.name] = value_of(parameter)
+        return complete
+
+    def _holds(self, condition: Condition, rows: Array) -> NDArray[np.bool_]:
+        """Returns which rows fulfil `condition`: each distinct value of the other parameter is asked once."""
+        index = self._index.get(condition.name)
+        if index is None:
+            return np.full(len(rows), condition.holds(self._known))
+        outside = self.columns[index].distribution.to_external_repr
+        distinct, inverse = np.unique(rows[:, index], return_inverse=True)
+        answers = [not np.isnan(one) and condition.holds({condition.name: outside(float(one))}) for one in distinct]
+        return np.array(answers, dtype=np.bool_)[inverse]
+
+
+def _are_numbers(choices: Sequence[Any]) -> bool:
+    return all(isinstance(choice, int | float) and not isinstance(choice, bool) for choice in choices)
+
+
+def _order_of(distribution: BaseDistribution) -> Array | None:
+    """Returns the indices of the choices from the smallest number to the largest; None for a range."""
+    if not isinstance(distribution, CategoricalDistribution):
+        return None
+    if _are_numbers(distribution.choices):
+        return np.argsort(np.array(distribution.choices, dtype=float), kind="stable").astype(float)
+    return np.arange(len(distribution.choices), dtype=float)
+
+
+def _n_levels(distribution: BaseDistribution) -> int:
+    if isinstance(distribution, CategoricalDistribution):
+        return len(distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    if distribution.step is None:
+        return int(distribution.single())
+    return round((distribution.high - distribution.low) / distribution.step) + 1

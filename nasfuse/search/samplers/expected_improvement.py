@@ -1,0 +1,70 @@
+"""Expected hypervolume improvement of one unknown and one (almost) known objective, in closed form."""
+
+import math
+
+import numpy as np
+from scipy.special import erfcx, logsumexp
+
+from nasfuse.search.samplers.domain import Array
+
+_LOG_SQRT_2_PI = 0.5 * math.log(2 * math.pi)
+
+#: Standard deviations are at least this, so that a known value is the limit of the formula and not a case of it.
+_LEAST_SD = 1e-12
+
+
+def log_expected_improvement(level: Array, mean: Array, sd: Array) -> Array:
+    """Returns log E[(level - y)+] for y normal; accurate where the expectation itself underflows.
+
+    Ament et al. 2023, Unexpected Improvements to Expected Improvement, equation 9, with one formula for every
+    negative argument: h(z) = phi(z) (1 + z Phi(z) / phi(z)), whose ratio is a scaled error function. All three
+    arguments are broadcast.
+    """
+    sd = np.maximum(sd, _LEAST_SD)
+    z = np.clip((level - mean) / sd, -1e5, 1e12)
+    density = -0.5 * z**2 - _LOG_SQRT_2_PI
+    below = np.minimum(z, 0.0)
+    ratio = math.sqrt(math.pi / 2) * erfcx(-below / math.sqrt(2))  # Phi(z) / phi(z)
+    # 1 + z * ratio cancels to 1 / z^2 for large arguments.
+    small = np.where(below > -1e3, 1 + below * ratio, 1 / np.maximum(below**2, 1.0))
+    above = np.maximum(z, 0.0)
+    tail = np.exp(-0.5 * above**2 - _LOG_SQRT_2_PI)
+    upper = 0.5 * erfcx(above / math.sqrt(2)) * np.exp(-0.5 * above**2)  # 1 - Phi(z)
+    large = np.log(tail + above * (1 - upper))
+    return np.asarray(np.log(sd) + np.where(z <= 0, density + np.log(np.maximum(small, 1e-300)), large))
+
+
+def log_expected_hypervolume_improvement(
+    front: Array, reference: Array, *, error: tuple[Array, Array], cost: tuple[Array, Array]
+) -> Array:
+    """Returns log E[increase of hypervolume] of n candidates with independent objectives, both minimised.
+
+    The region that a candidate (e, c) adds is cut into strips of cost between neighbours of the front. In the
+    strip from lower to upper the best error so far is `level`, so the strip adds (level - e)+ times the width of
+    what lies above c, and the expectation of the product is EI(level) (Psi(upper) - Psi(lower)) with
+    Psi(t) = E[(t - c)+], which is (t - c)+ itself where the cost is known. This is the two-objective case of
+    Emmerich et al. 2011, Hypervolume-based expected improvement, section 4, with strips instead of cells.
+
+    Args:
+        front: Shape (k, 2), errors and costs; dominated points and those beyond the reference change nothing.
+        reference: Shape (2,).
+        error: Mean and standard deviation, both (n,).
+        cost: Mean and standard deviation, both (n,); a deviation of 0 is a known cost.
+    """
+    levels, edges = _strips(front, reference)
+    c_mean, c_sd = (one[:, None] for one in cost)
+    psi = np.exp(log_expected_improvement(edges[None, :], c_mean, c_sd))
+    psi = np.where(c_sd > 0, psi, np.maximum(edges[None, :] - c_mean, 0.0))
+    widths = np.maximum(np.diff(psi, axis=1, prepend=0.0), 0.0)
+    e_mean, e_sd = (one[:, None] for one in error)
+    with np.errstate(divide="ignore"):
+        return np.asarray(logsumexp(log_expected_improvement(levels[None, :], e_mean, e_sd) + np.log(widths), axis=1))
+
+
+def _strips(front: Array, reference: Array) -> tuple[Array, Array]:
+    """Returns the error to beat in each strip and the strip's upper cost, both (k + 1,), cheapest strip first."""
+    inside = front[(front < reference).all(axis=1)]
+    ordered = inside[np.lexsort((inside[:, 0], inside[:, 1]))]
+    best_before = np.minimum.accumulate(np.concatenate([[reference[0]], ordered[:, 0]]))
+    kept = ordered[ordered[:, 0] < best_before[:-1]]
+    return np.concatenate([[reference[0]], kept[:, 0]]), np.concatenate([kept[:, 1], [reference[1]]])

@@ -1,0 +1,103 @@
+"""The suggestion itself: the candidate with the largest expected hypervolume improvement."""
+
+import numpy as np
+
+from nasfuse.pareto import non_dominated
+from nasfuse.search.samplers.candidates import climb
+from nasfuse.search.samplers.cost_model import CostModel
+from nasfuse.search.samplers.costs import Costs
+from nasfuse.search.samplers.domain import Array, Domain
+from nasfuse.search.samplers.encoding import Encoding
+from nasfuse.search.samplers.expected_improvement import log_expected_hypervolume_improvement
+from nasfuse.search.samplers.observations import Observations
+from nasfuse.search.samplers.surrogate import Surrogate, fit
+
+#: The best candidates by modelled cost whose exact cost is looked up.
+_N_SHORTLIST = 32
+
+#: How far beyond the worst observation a reference point is that nobody gave, in ranges of what was observed.
+_MARGIN = 0.1
+
+
+class Improvement:
+    """Judges candidates of a domain by what is known about it."""
+
+    def __init__(self, domain: Domain, costs: Costs, observations: Observations, *, reference: Array | None) -> None:
+        """Fits the models.
+
+        Args:
+            domain: Where candidates come from.
+            costs: What they cost.
+            observations: Of at least one full training.
+            reference: Shape (2,), both objectives minimised; None takes the worst observed and a margin.
+        """
+        self._domain = domain
+        self._costs = costs
+        self._observations = observations
+        self._encoding = Encoding(domain)
+        self._cost_model = CostModel(costs, observations, encode=self._encoding.features)
+        self._has_partial = bool((observations.fidelities < 1).any())
+        self._error_model = self._fitted()
+        self._rows, self._front = self._believed_front()
+        full = np.column_stack([observations.errors, observations.costs])[observations.fidelities == 1]
+        self._reference = full.max(axis=0) + _MARGIN * (np.ptp(full, axis=0) + 1e-9) if reference is None else reference
+
+    def best(self, rng: np.random.Generator) -> Array | None:
+        """Returns the best candidate (p,) that was not tried and is not too costly, None if there is none."""
+        ranked = climb(self._domain, self._rank, rng=rng, parents=self._rows, taken=self._observations.taken)
+        shortlist = self._costs.allowed(ranked, count=_N_SHORTLIST)
+        shortlist = shortlist[[self._costs.excess(row) == 0 for row in shortlist]]
+        if len(shortlist) == 0:
+            return None
+        scores = self._score(shortlist, self._cost_model.best(shortlist))
+        return np.asarray(shortlist[int(np.argmax(scores))])
+
+    def _rank(self, rows: Array) -> Array:
+        """Returns scores (n,) of candidates (n, p) by modelled costs."""
+        cost = self._cost_model.predict(rows)
+        scores = self._score(rows, cost)
+        return np.where(cost[0] <= self._costs.limit, scores, -np.inf)
+
+    def _score(self, rows: Array, cost: tuple[Array, Array]) -> Array:
+        error = self._error_model.predict(self._features(rows))
+        return log_expected_hypervolume_improvement(self._front, self._reference, error=error, cost=cost)
+
+    def _fitted(self) -> Surrogate:
+        """Returns the model of the error; what failed counts as bad as the worst, what runs as if it had ended."""
+        seen = self._observations
+        features = self._features(seen.rows, seen.fidelities)
+        n_fitted = _n_fitted(len(features))
+        fitted = fit(features[:n_fitted], seen.errors[:n_fitted])
+        if len(seen.failed):
+            features = np.concatenate([features, self._features(seen.failed)])
+        errors = np.concatenate([seen.errors, np.full(len(seen.failed), seen.errors.max())])
+        model = Surrogate(features, errors, fitted=fitted)
+        if len(seen.pending):
+            model.believe(self._features(seen.pending))
+        return model
+
+    def _features(self, rows: Array, fidelities: Array | None = None) -> Array:
+        """Returns what the model of the error sees of `rows` (n, p): the fidelity, too, where it is not always 1."""
+        features = self._encoding.features(rows)
+        if not self._has_partial:
+            return features
+        return np.column_stack([features, np.ones(len(rows)) if fidelities is None else fidelities])
+
+    def _believed_front(self) -> tuple[Array, Array]:
+        """Returns the candidates (k, p) on the front of the model's means, and the front (k, 2)."""
+        seen = self._observations
+        full = seen.fidelities == 1
+        rows = np.concatenate([seen.rows[full], seen.pending])
+        costs = np.concatenate([seen.costs[full], self._cost_model.best(seen.pending)[0]])
+        points = np.column_stack([self._error_model.predict(self._features(rows))[0], costs])
+        kept = non_dominated(points)
+        return rows[kept], points[kept]
+
+
+def _n_fitted(n: int) -> int:
+    """Returns how many of `n` observations choose the hyperparameters: they change at some counts only.
+
+    So most suggestions find them in memory, and a resumed study finds the same ones.
+    """
+    step = 1 if n < 40 else 5 if n < 100 else 10
+    return n - n % step

@@ -1,0 +1,129 @@
+"""The known-cost sampler: models what is unknown of a network before it is trained, and only that."""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial
+
+from nasfuse.search.samplers.costs import CostOf, Costs
+from nasfuse.search.samplers.domain import Array, Domain
+from nasfuse.search.samplers.fallback import tpe, tpe_draws
+from nasfuse.search.samplers.observations import observations_of
+from nasfuse.seeds import derive_seed
+
+#: More observations than these make a Gaussian process slow; TPE takes over.
+MAX_OBSERVATIONS = 200
+
+
+class KnownCostSampler(BaseSampler):
+    """Suggests by expected hypervolume improvement, with exact costs where they are known before training.
+
+    The study has two objectives, first the metric, second log10 of the cost. After a scrambled Sobol start,
+    a Gaussian process predicts the metric. The cost of a candidate is asked of `cost_of`; a second process
+    predicts it where nobody knows. The front that is to be improved holds the process's means at what was observed,
+    not the observations, so that a lucky training raises no bar. Trials that are running count as if they had
+    ended as predicted.
+
+    A suggestion depends on the seed, the trial's number and the content of the storage, and on nothing else.
+    Where the sampler cannot do its work, TPE does, and the trial's user attribute `fallback` says why.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        domain: Domain | None = None,
+        cost_of: CostOf | None = None,
+        least_cost_of: CostOf | None = None,
+        max_cost: float | None = None,
+        reference: tuple[float, float] | None = None,
+        n_startup: int = 10,
+    ) -> None:
+        """Takes what is known before any training.
+
+        Args:
+            seed: Of the study; each trial derives its own.
+            domain: The parameters; None takes those that all trials share, as if unconditional.
+            cost_of: Parameters to the exact second objective, or None where it is random. Raises NasfuseError
+                for what is no valid network. It is called some hundred times per suggestion, often for the same
+                parameters: let it remember.
+            least_cost_of: Parameters to the least they can cost, which `max_cost` limits; `cost_of` where left out.
+            max_cost: Candidates above are never suggested.
+            reference: Values of the objectives that every useful network beats; None takes the worst observed.
+            n_startup: Full trainings before the model starts.
+        """
+        self._seed = seed
+        self._domain = domain
+        self._cost_of = cost_of
+        self._least_cost_of = least_cost_of
+        self._max_cost = max_cost
+        self._reference = reference
+        self._n_startup = n_startup
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Returns the distributions of all parameters, those included that may not exist in the trial."""
+        if self._domain is not None:
+            return self._domain.distributions
+        return IntersectionSearchSpace().calculate(study)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Returns the parameters of the trial."""
+        domain = self._domain or Domain.unconditional(search_space)
+        if not domain.columns:
+            return {}
+        costs = Costs(domain, cost_of=self._cost_of, least_cost_of=self._least_cost_of, max_cost=self._max_cost)
+        try:
+            rows: Iterable[Array] = self._rows(study, trial, domain, costs)
+        except (ArithmeticError, RuntimeError, ValueError) as error:
+            rows = self._fall_back(study, trial, domain, reason=f"the model failed: {error}")
+        return domain.parameters(costs.allowed(chain(rows, self._draws(trial, domain)), count=1)[0])
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Returns the value of a parameter that other trials have not shown."""
+        sampler = tpe(derive_seed(self._seed, f"independent/{param_name}", trial.number))
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def _rows(self, study: Study, trial: FrozenTrial, domain: Domain, costs: Costs) -> Iterable[Array]:
+        """Returns candidates (p,), the best first."""
+        if len(study.directions) != 2:
+            return self._fall_back(study, trial, domain, reason="the known-cost sampler needs two objectives")
+        observations = observations_of(study, domain, besides=trial)
+        if observations.n_trainings < self._n_startup:
+            return [self._start(trial, domain)]
+        if len(observations.rows) > MAX_OBSERVATIONS:
+            reason = f"there are more than {MAX_OBSERVATIONS} observations"
+            return self._fall_back(study, trial, domain, reason=reason)
+        signs = [1 if one is StudyDirection.MINIMIZE else -1 for one in study.directions]
+        reference = None if self._reference is None else np.multiply(self._reference, signs)
+        from nasfuse.search.samplers.improvement import Improvement  # BoTorch takes a second to load
+
+        improvement = Improvement(domain, costs, observations, reference=reference)
+        best = improvement.best(np.random.default_rng(derive_seed(self._seed, "candidates", trial.number)))
+        return [] if best is None else [best]
+
+    def _start(self, trial: FrozenTrial, domain: Domain) -> Array:
+        """Returns the trial's point (p,) of a scrambled Sobol sequence."""
+        from scipy.stats import qmc
+
+        sobol = qmc.Sobol(len(domain.columns), scramble=True, rng=derive_seed(self._seed, "start"))
+        return np.asarray(domain.rows(sobol.fast_forward(trial.number).random(1))[0])
+
+    def _draws(self, trial: FrozenTrial, domain: Domain) -> Iterator[Array]:
+        """Yields random rows (p,), for want of better ones."""
+        rng = np.random.default_rng(derive_seed(self._seed, "draws", trial.number))
+        while True:
+            yield domain.rows(rng.random((1, len(domain.columns))))[0]
+
+    def _fall_back(self, study: Study, trial: FrozenTrial, domain: Domain, *, reason: str) -> Iterator[Array]:
+        study._storage.set_trial_user_attr(trial._trial_id, "fallback", reason)
+        return tpe_draws(study, trial, domain, seed=derive_seed(self._seed, "tpe", trial.number))

@@ -1,0 +1,101 @@
+"""Observations: what the storage of a study says about its domain."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from nasfuse.search.samplers.domain import Array, Domain
+
+#: Errors worse than the best by more than so many times what the median is worse are all equally bad.
+_WORST = 4.0
+
+
+@dataclass(frozen=True)
+class Observations:
+    """The trials of a study in numbers, in their order; both objectives are minimised.
+
+    Attributes:
+        rows: Shape (n, p), what was observed.
+        errors: Shape (n,), finite.
+        costs: Shape (n,), finite.
+        fidelities: Shape (n,), share of a full training behind the error; 1 for a full one.
+        failed: Shape (f, p), what was tried and has no result.
+        pending: Shape (m, p), what is running.
+        n_trainings: How many full trainings there are; an operating point is none of its own.
+    """
+
+    rows: Array
+    errors: Array
+    costs: Array
+    fidelities: Array
+    failed: Array
+    pending: Array
+    n_trainings: int
+
+    @property
+    def taken(self) -> set[bytes]:
+        """What need not be suggested again: the rows of all that was tried or is running."""
+        return {row.tobytes() for rows in (self.rows, self.failed, self.pending) for row in rows}
+
+
+def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Observations:
+    """Returns what the storage knows about `domain`, without the trial `besides`, which is asking."""
+    signs = np.array([1.0 if one is StudyDirection.MINIMIZE else -1.0 for one in study.directions])
+    observed: list[tuple[Array, float, float, float]] = []
+    failed: list[Array] = []
+    pending: list[Array] = []
+    n_trainings = 0
+    for trial in study.get_trials(deepcopy=False):
+        row = None if trial.number == besides.number else domain.row(trial.params)
+        if row is None:
+            continue
+        result = _result(trial)
+        if trial.state is TrialState.RUNNING:
+            pending.append(row)
+        elif result is not None:
+            error, cost, fidelity = result
+            observed.append((row, signs[0] * error, signs[1] * cost, fidelity))
+            n_trainings += fidelity == 1 and "point_of" not in trial.user_attrs
+        elif trial.state in (TrialState.FAIL, TrialState.COMPLETE):
+            failed.append(row)
+    numbers = np.array([one[1:] for one in observed], dtype=np.float64).reshape(-1, 3)
+    n_columns = len(domain.columns)
+    return Observations(
+        rows=_table([row for row, *_ in observed], n_columns),
+        errors=_bounded(numbers[:, 0]),
+        costs=numbers[:, 1],
+        fidelities=numbers[:, 2],
+        failed=_table(failed, n_columns),
+        pending=_table(pending, n_columns),
+        n_trainings=n_trainings,
+    )
+
+
+def _result(trial: FrozenTrial) -> tuple[float, float, float] | None:
+    """Returns error, cost and fidelity as they were told; None without a finite result."""
+    if trial.state is TrialState.COMPLETE:
+        found = (*trial.values, 1.0)
+    elif trial.state is TrialState.PRUNED and "stopped" in trial.user_attrs:
+        stopped = trial.user_attrs["stopped"]
+        found = (stopped["metric"], stopped["log_cost"], stopped["epoch"] / stopped["epochs"])
+    else:
+        return None
+    return found if np.isfinite(found).all() else None
+
+
+def _bounded(errors: Array) -> Array:
+    """Returns `errors` without far outliers on the bad side, such as trainings that diverged.
+
+    They would be all that a Gaussian process sees.
+    """
+    if len(errors) == 0:
+        return errors
+    best, median = float(errors.min()), float(np.median(errors))
+    return np.minimum(errors, best + _WORST * (median - best)) if median > best else errors
+
+
+def _table(rows: Sequence[Array], n_columns: int) -> Array:
+    return np.array(rows, dtype=np.float64).reshape(-1, n_columns)

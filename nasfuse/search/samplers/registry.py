@@ -1,0 +1,62 @@
+"""The samplers by the names that study files use."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler
+
+from nasfuse.errors import InvalidInputError, nearest
+from nasfuse.search.samplers.costs import CostOf
+from nasfuse.search.samplers.domain import Domain
+from nasfuse.search.samplers.fallback import tpe
+from nasfuse.search.samplers.known_cost import KnownCostSampler
+from nasfuse.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a study before any training; the arguments of `KnownCostSampler`."""
+
+    domain: Domain | None = None
+    cost_of: CostOf | None = None
+    least_cost_of: CostOf | None = None
+    max_cost: float | None = None
+    reference: tuple[float, float] | None = None
+
+
+#: Optuna's own samplers by name, called with a seed.
+_OPTUNA: dict[str, Callable[[int], BaseSampler]] = {
+    "tpe": tpe,
+    "nsga2": lambda seed: NSGAIISampler(seed=seed),
+    "nsga3": lambda seed: NSGAIIISampler(seed=seed),
+    "gp": lambda seed: GPSampler(seed=seed),
+    "random": lambda seed: RandomSampler(seed=seed),
+}
+
+SAMPLERS = ("known_cost", *_OPTUNA)
+
+
+def make_sampler(name: str, seed: int, *, number: int = 0, known: Known | None = None) -> BaseSampler:
+    """Returns the sampler called `name`, for one trial.
+
+    A sampler is made anew for every trial, so that its random numbers depend on the trial and not on what the
+    process has done before; its knowledge is the storage.
+
+    Args:
+        name: One of `SAMPLERS`.
+        seed: Of the study.
+        number: Of the trial.
+        known: What only the known-cost sampler asks for.
+
+    Raises:
+        InvalidInputError: No such sampler.
+    """
+    if name == "known_cost":
+        return KnownCostSampler(seed, **vars(known or Known()))
+    if name not in _OPTUNA:
+        raise InvalidInputError(f"sampler: {name!r} is not known; {nearest(name, SAMPLERS)}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return _OPTUNA[name](derive_seed(seed, "sampler", number))
