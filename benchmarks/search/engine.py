@@ -10,6 +10,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from benchmarks.search.problem import Problem
+from nasfuse.search.samplers import Domain, KnownCostSampler
 from nasfuse.search.stopping import MultiObjectiveAsha
 
 
@@ -44,6 +45,11 @@ def _gp(_problem: Problem, seed: int) -> BaseSampler:
     return _quietly(lambda: GPSampler(seed=seed, warn_independent_sampling=False))
 
 
+def _known_cost(problem: Problem, seed: int) -> BaseSampler:
+    domain = Domain(problem.parameters)
+    return KnownCostSampler(seed, domain=domain, cost_of=problem.cost_of, reference=problem.reference)
+
+
 def _quietly(make: Callable[[], BaseSampler]) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -57,13 +63,15 @@ SAMPLERS: dict[str, Callable[[Problem, int], BaseSampler]] = {
     "tpe": lambda _, seed: TPESampler(seed=seed),
     "tpe-together": _tpe_together,
     "gp": _gp,
+    "known-cost": _known_cost,
 }
 
 STOPPED = "+mo-asha"
 
 #: Engine by name: every sampler alone, and some that stop trainings early.
 ENGINES = {name: Engine(sampler) for name, sampler in SAMPLERS.items()} | {
-    name + STOPPED: Engine(SAMPLERS[name], MultiObjectiveAsha) for name in ("random", "tpe", "tpe-together")
+    name + STOPPED: Engine(SAMPLERS[name], MultiObjectiveAsha)
+    for name in ("random", "tpe", "tpe-together", "known-cost")
 }
 
 #: Engines whose suggestions take about a second and more.
