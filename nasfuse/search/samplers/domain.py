@@ -66,7 +66,9 @@ class Column:
 
     def snapped(self, value: float) -> float:
         """Returns `value` as `values` would write it, to the last digit."""
-        return float(self.values(self.units(np.array([value])))[0]) if self.n_levels else value
+        if not isinstance(self.distribution, FloatDistribution) or self.distribution.step is None:
+            return value  # exact as it is
+        return float(self.values(self.units(np.array([value])))[0])
 
     @property
     def _step(self) -> float:

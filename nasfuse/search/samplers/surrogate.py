@@ -8,10 +8,9 @@ from functools import lru_cache
 import numpy as np
 import torch
 from botorch.models import SingleTaskGP
+from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
 from botorch.optim.fit import fit_gpytorch_mll_scipy
-from gpytorch.kernels import MaternKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
-from gpytorch.priors import LogNormalPrior
 from scipy.linalg import solve_triangular
 from scipy.spatial.distance import cdist
 
@@ -97,9 +96,9 @@ def _standardisation(targets: Array) -> tuple[float, float]:
 def fit(features: Array, targets: Array) -> Hyperparameters:
     """Returns the most probable hyperparameters for `features` (n, d) and `targets` (n,).
 
-    Priors: of length scales Hvarfner et al. 2024, Vanilla Bayesian Optimization Performs Great in High
-    Dimensions, equation 6; of the noise BoTorch's, whose mode is a few thousandths of the variance. The
-    search starts at the modes, so that the answer depends on the observations alone; it is kept for the next call.
+    The priors are BoTorch's: of the length scales Hvarfner et al. 2024, Vanilla Bayesian Optimization Performs
+    Great in High Dimensions, equation 6. The search starts at their modes, so that the answer depends on the
+    observations alone; it is kept for the next call.
     """
     return _fit(features.tobytes(), targets.tobytes(), features.shape[1])
 
@@ -109,15 +108,9 @@ def _fit(features_bytes: bytes, targets_bytes: bytes, n_features: int) -> Hyperp
     features = np.frombuffer(features_bytes).reshape(-1, n_features)
     targets = np.frombuffer(targets_bytes)
     shift, scale = _standardisation(targets)
-    prior = LogNormalPrior(loc=math.sqrt(2) + math.log(n_features) / 2, scale=math.sqrt(3))
-    kernel = MaternKernel(nu=2.5, ard_num_dims=n_features, lengthscale_prior=prior)
-    kernel.lengthscale = prior.mode
-    model = SingleTaskGP(
-        torch.tensor(features),
-        torch.tensor((targets - shift) / scale)[:, None],
-        covar_module=kernel,
-        outcome_transform=None,
-    )
+    standard = torch.tensor((targets - shift) / scale)[:, None]
+    kernel = get_covar_module_with_dim_scaled_prior(ard_num_dims=n_features, use_rbf_kernel=False)
+    model = SingleTaskGP(torch.tensor(features), standard, covar_module=kernel, outcome_transform=None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of jitter on the way, of steps that ran out
         fit_gpytorch_mll_scipy(ExactMarginalLogLikelihood(model.likelihood, model), options={"maxiter": _MAX_STEPS})

@@ -1,0 +1,112 @@
+"""How long does a suggestion of the known-cost sampler take, on one core?
+
+Two searches: a shipped space with the real costs of its networks (`avdigits_dynmm`: conditional, routers make some
+costs random), and seven numbers whose cost is a formula. The storage holds observations of a made-up metric.
+The first suggestion of a process also loads BoTorch and surveys the costs; it is given apart. Times are CPU seconds of
+a single thread, so that they do not depend on what else the machine does.
+
+    OMP_NUM_THREADS=1 python benchmarks/suggestion_time.py    # about two minutes
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import torch
+from optuna.distributions import FloatDistribution
+
+from nasfuse.config.study import StudyConfig
+from nasfuse.experiment.objective import cached_dataset
+from nasfuse.experiment.search import macs_of, make_space
+from nasfuse.search.network_costs import NetworkCosts
+from nasfuse.search.samplers import Domain, Known, make_sampler
+from nasfuse.seeds import derive_seed
+
+COUNTS = (50, 100, 200)
+
+
+def shipped(name: str) -> Known:
+    """Returns what is known of a shipped study."""
+    study = StudyConfig.load(Path(name))
+    dataset = cached_dataset(study.data.model_dump_json())
+    space = make_space(study, dataset)
+    costs = NetworkCosts(space, lambda recipe: macs_of(recipe, dataset), cost=study.cost)
+    domain = Domain(space.parameters, known=space.known)
+    return Known(domain, costs.log_cost, costs.log_least)
+
+
+def numbers() -> Known:
+    """Returns what is known of seven numbers."""
+    domain = Domain.unconditional({f"x{index}": FloatDistribution(0, 1) for index in range(7)})
+    return Known(domain, lambda parameters: sum(parameters.values()) / 7)
+
+
+def fill(study: optuna.Study, known: Known, *, count: int) -> None:
+    """Adds random trials to `study` until `count` are complete."""
+    assert known.domain is not None and known.cost_of is not None
+    while _count(study) < count:
+        number = _count(study)
+        draw = make_sampler("random", 0, number=number)
+        study.sampler = draw
+        trial = study.ask()
+        parameters = known.domain.complete(lambda parameter, trial=trial: parameter.draw(trial))
+        cost = known.cost_of(parameters)
+        if cost is None:
+            assert known.least_cost_of is not None
+            cost = (known.least_cost_of(parameters) or 0.0) + 0.1
+        wave = sum((float(index) - 0.4) ** 2 for index in known.domain.row(parameters) if index == index)
+        noise = derive_seed(1, "noise", number) / 2**32
+        study.tell(trial, [wave / (1 + wave) + 0.05 * noise, cost])
+
+
+def _count(study: optuna.Study) -> int:
+    return len(study.get_trials(deepcopy=False))
+
+
+def suggest(study: optuna.Study, known: Known) -> float:
+    """Returns the CPU seconds that one suggestion takes; the trial fails at once."""
+    assert known.domain is not None
+    start = time.process_time()
+    study.sampler = make_sampler("known_cost", 0, number=_count(study), known=known)
+    trial = study.ask()
+    known.domain.complete(lambda parameter: parameter.draw(trial))
+    seconds = time.process_time() - start
+    attributes = study.get_trials(deepcopy=False)[-1].user_attrs
+    if "fallback" in attributes:
+        raise RuntimeError(attributes["fallback"])
+    return seconds
+
+
+def measure(name: str, make: Callable[[], Known], *, repeats: int) -> None:
+    """Prints the median and the largest time at each count."""
+    known = make()
+    study = optuna.create_study(directions=["minimize", "minimize"])
+    fill(study, known, count=COUNTS[0])
+    print(f"{name}: {len(known.domain.columns) if known.domain else 0} parameters, first {suggest(study, known):.2f} s")
+    for count in COUNTS:
+        fill(study, known, count=count)
+        seconds = []
+        for _ in range(repeats):
+            fill(study, known, count=_count(study) + 1)
+            seconds.append(suggest(study, known))
+        print(
+            f"  {count:3d} observations: {statistics.median(seconds):.2f} s, at most {max(seconds):.2f} s", flush=True
+        )
+
+
+def main() -> None:
+    """Measures both searches."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=11)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    measure("avdigits_dynmm", lambda: shipped("avdigits_dynmm"), repeats=options.repeats)
+    measure("seven numbers", numbers, repeats=options.repeats)
+
+
+if __name__ == "__main__":
+    main()
