@@ -1,13 +1,13 @@
 from benchmarks.search.comparison import catch_up, comparison, paired_line, savings, share_table
 from benchmarks.search.simulation import Run
 
-SLOW = [Run(steps=[(10, 0.2), (100, 0.4)], epochs=100, suggestion_s=[0.1]) for _ in range(3)]
+SLOW = [Run(steps=[(10, 0.2), (100, end)], epochs=100, suggestion_s=[0.1]) for end in (0.35, 0.4, 0.45)]
 FAST = [Run(steps=[(end, 0.5)], epochs=100, suggestion_s=[0.3]) for end in (20, 30, 40)]
 
 
 def test_shares_at_each_budget() -> None:
     table = share_table({"slow": SLOW, "fast": FAST}, max_epochs=1, best=0.5).splitlines()
-    assert table[2] == "| slow | 3 | 0.4000 +- 0.0000 | 0.4000 +- 0.0000 | 0.8000 +- 0.0000 | 0.100 |"
+    assert table[2] == "| slow | 3 | 0.4000 +- 0.0000 | 0.4000 +- 0.0000 | 0.8000 +- 0.1000 | 0.100 |"
     assert table[3] == "| fast | 3 | 0.3333 +- 0.5774 | 1.0000 +- 0.0000 | 1.0000 +- 0.0000 | 0.300 |"
 
 
