@@ -48,10 +48,13 @@ def main() -> None:
         _pack(study, dataset, [done[key_of(params)] for params in networks])
         return
     torch.set_num_threads(1)
+    command = ["git", "rev-parse", "HEAD"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=True, cwd=STUDY.parent).stdout.strip()
     missing = [index for index, params in enumerate(networks) if key_of(params) not in done]
     random.Random(0).shuffle(missing)  # what is there early is a fair sample
     for count, index in enumerate(missing[: arguments.most], start=1):
-        row = _train(study, dataset, space, networks[index], seed=derive_seed(study.seed, "table", index))
+        seed = derive_seed(study.seed, "table", index)
+        row = _train(study, dataset, space, networks[index], seed=seed, commit=commit)
         with arguments.lines.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         print(f"{count}/{len(missing)}: {row['macs']} MACs, {row['curve'][-1]:.4f}, {row['wall_s']:.1f} s", flush=True)
@@ -69,7 +72,9 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def _train(study: StudyConfig, dataset: Dataset, space: Space, params: dict[str, Any], *, seed: int) -> dict[str, Any]:
+def _train(
+    study: StudyConfig, dataset: Dataset, space: Space, params: dict[str, Any], *, seed: int, commit: str
+) -> dict[str, Any]:
     recipe = space.recipe(params)
     started = time.perf_counter()
     trained = train_network(recipe, dataset, seed=seed, device=torch.device("cpu"))
@@ -79,21 +84,19 @@ def _train(study: StudyConfig, dataset: Dataset, space: Space, params: dict[str,
         "curve": [epoch.val_metric for epoch in trained.curve],
         "seed": seed,
         "wall_s": round(time.perf_counter() - started, 3),
+        "commit": commit,
     }
 
 
 def _pack(study: StudyConfig, dataset: Dataset, rows: list[dict[str, Any]]) -> None:
     """Writes the table: arrays of one entry per network, and where they come from."""
-    training_code = ["nasfuse/data", "nasfuse/nn", "nasfuse/train", "nasfuse/config"]
-    command = ["git", "log", "-1", "--format=%H", "--", *training_code]
-    commit = subprocess.run(command, capture_output=True, text=True, check=True, cwd=STUDY.parents[2]).stdout.strip()
     provenance = {
         "study": study.to_plain(),
         "constant_metric": constant_metric(dataset, study.metric),
         "modalities": [(one.name, one.kind, one.shape) for one in dataset.modalities],
         "n_val": len(dataset.val),
         "data_fingerprint": dataset.fingerprint,
-        "commit_of_training_code": commit,
+        "commits": sorted({row["commit"] for row in rows}),
         "nasfuse": __version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
