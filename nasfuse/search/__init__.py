@@ -1,4 +1,7 @@
-"""The search: spaces, samplers, the ledger of a study and its front. Knows Optuna, not torch."""
+"""The search: spaces, samplers, the ledger of a study and its front. Knows Optuna.
+
+Of torch it knows only what fits Gaussian processes, loaded when a search gets that far.
+"""
 
 from nasfuse.search.front import Candidate, Objectives, best, candidates_of, front_of, knee_of, to_row
 from nasfuse.search.ledger import Assignment, Exhausted, Ledger, objectives_of

@@ -189,6 +189,12 @@ class TestMaxMacs:
         assert progress.done == 12
         assert progress.states["over_max_macs"] == len(pruned)
 
+    def test_the_known_cost_sampler_suggests_nothing_above(self, open_ledger, make_study, storage, measured):
+        ledger = open_ledger(storage, make_study(max_macs=16, sampler="known_cost"))
+        assignments = run(ledger, measured, n_trials=16)
+        assert all(sum(s.width for s in one.recipe.network.streams.values()) <= 16 for one in assignments)
+        assert {state.name for state in states(ledger)} == {"COMPLETE"}
+
     def test_a_baseline_may_be_above(self, open_ledger, make_study, storage):
         assert open_ledger(storage, make_study(max_macs=8)).next().baseline == "one: left"
         assert open_ledger(storage, make_study(max_macs=15)).next().number == 0

@@ -116,7 +116,9 @@ class KnownCostSampler(BaseSampler):
         from scipy.stats import qmc
 
         sobol = qmc.Sobol(len(domain.columns), scramble=True, rng=derive_seed(self._seed, "start"))
-        return np.asarray(domain.rows(sobol.fast_forward(trial.number).random(1))[0])
+        if trial.number:  # SciPy cannot go forward by nothing
+            sobol.fast_forward(trial.number)
+        return np.asarray(domain.rows(sobol.random(1))[0])
 
     def _draws(self, trial: FrozenTrial, domain: Domain) -> Iterator[Array]:
         """Yields random rows (p,), for want of better ones."""

@@ -12,6 +12,9 @@ from nasfuse.search.samplers.domain import Array, Domain
 #: Errors worse than the best by more than so many times what the median is worse are all equally bad.
 _WORST = 4.0
 
+#: Results beyond are no numbers to compute with.
+_LARGEST = 1e100
+
 
 @dataclass(frozen=True)
 class Observations:
@@ -75,7 +78,7 @@ def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Ob
 
 
 def _result(trial: FrozenTrial) -> tuple[float, float, float] | None:
-    """Returns error, cost and fidelity as they were told; None without a finite result."""
+    """Returns error, cost and fidelity as they were told; None without a usable result."""
     if trial.state is TrialState.COMPLETE:
         found = (*trial.values, 1.0)
     elif trial.state is TrialState.PRUNED and "stopped" in trial.user_attrs:
@@ -83,7 +86,7 @@ def _result(trial: FrozenTrial) -> tuple[float, float, float] | None:
         found = (stopped["metric"], stopped["log_cost"], stopped["epoch"] / stopped["epochs"])
     else:
         return None
-    return found if np.isfinite(found).all() else None
+    return found if (np.abs(found) < _LARGEST).all() else None
 
 
 def _bounded(errors: Array) -> Array:

@@ -10,7 +10,10 @@ import torch
 from botorch.models import SingleTaskGP
 from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
 from botorch.optim.fit import fit_gpytorch_mll_scipy
+from gpytorch.constraints import GreaterThan
+from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
+from gpytorch.priors import LogNormalPrior
 from scipy.linalg import solve_triangular
 from scipy.spatial.distance import cdist
 
@@ -18,6 +21,11 @@ from nasfuse.search.samplers.domain import Array
 
 #: Steps of the search for hyperparameters; more change the posterior little.
 _MAX_STEPS = 40
+
+#: Mean and standard deviation of the logarithm of the noise variance before anything is seen. Wide, as trainings
+#: of some networks differ by a tenth of the spread between networks and tables of results by nothing.
+_NOISE = (-6.0, 2.0)
+_LEAST_NOISE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,13 @@ def _fit(features_bytes: bytes, targets_bytes: bytes, n_features: int) -> Hyperp
     shift, scale = _standardisation(targets)
     standard = torch.tensor((targets - shift) / scale)[:, None]
     kernel = get_covar_module_with_dim_scaled_prior(ard_num_dims=n_features, use_rbf_kernel=False)
-    model = SingleTaskGP(torch.tensor(features), standard, covar_module=kernel, outcome_transform=None)
+    likelihood = GaussianLikelihood(
+        noise_prior=LogNormalPrior(*_NOISE),
+        noise_constraint=GreaterThan(_LEAST_NOISE, transform=None, initial_value=1e-3),
+    )
+    model = SingleTaskGP(
+        torch.tensor(features), standard, likelihood=likelihood, covar_module=kernel, outcome_transform=None
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of jitter on the way, of steps that ran out
         fit_gpytorch_mll_scipy(ExactMarginalLogLikelihood(model.likelihood, model), options={"maxiter": _MAX_STEPS})

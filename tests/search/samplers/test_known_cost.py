@@ -1,11 +1,66 @@
 """The known-cost sampler: Optuna's own suite, its limits, its fallbacks, and what its suggestions depend on."""
 
+import math
 from functools import partial
 
+import numpy as np
+import optuna
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.testing import pytest_samplers
+from optuna.trial import TrialState
 
-from nasfuse.search.samplers import KnownCostSampler
+from nasfuse.errors import InvalidInputError
+from nasfuse.pareto import hypervolume
+from nasfuse.search.parameters import Condition, Parameter
+from nasfuse.search.samplers import Domain, KnownCostSampler
+from nasfuse.search.samplers.known_cost import MAX_OBSERVATIONS
+
+DOMAIN = Domain(
+    [
+        Parameter("kind", CategoricalDistribution(["plain", "deep"]), "plain"),
+        Parameter("depth", IntDistribution(1, 6), 1, (Condition("kind", values=("deep",)),)),
+        Parameter("width", CategoricalDistribution([8, 16, 32, 64, 128]), 8),
+        Parameter("lr", FloatDistribution(1e-4, 1e-1, log=True), 1e-2),
+    ]
+)
+
+
+def log_cost(parameters):
+    return math.log10(parameters["width"] ** 2 * parameters.get("depth", 1))
+
+
+def error_of(parameters):
+    return 1 / (log_cost(parameters) + 1) + 0.1 * (math.log10(parameters["lr"]) + 2.5) ** 2
+
+
+def ask(study, sampler, *, domain=DOMAIN):
+    study.sampler = sampler
+    trial = study.ask()
+    return trial, domain.complete(lambda parameter: parameter.draw(trial))
+
+
+def search(sampler_of, *, n_trials, study=None, tell=True):
+    """Returns the study and the parameters of its new trials; each is told before the next one is asked."""
+    study = study or optuna.create_study(directions=["minimize", "minimize"])
+    drawn = []
+    for _ in range(n_trials):
+        trial, parameters = ask(study, sampler_of())
+        drawn.append(parameters)
+        if tell:
+            study.tell(trial, [error_of(parameters), log_cost(parameters)])
+    return study, drawn
+
+
+def make(seed=0, **changes):
+    known = {"domain": DOMAIN, "cost_of": log_cost, "reference": (1.0, 5.0), "n_startup": 6, **changes}
+    return lambda: KnownCostSampler(seed, **known)
+
+
+def fallbacks(study):
+    return [trial.user_attrs["fallback"] for trial in study.trials if "fallback" in trial.user_attrs]
 
 
 class TestByOptunasSuite(
@@ -16,3 +71,196 @@ class TestByOptunasSuite(
     @pytest.fixture
     def sampler(self):
         return partial(KnownCostSampler, 0, n_startup=2)
+
+
+class TestSuggestions:
+    def test_they_beat_random_search(self):
+        study, _ = search(make(), n_trials=16)
+        assert not fallbacks(study)
+        rows = DOMAIN.rows(np.random.default_rng(0).random((16, 4)))
+        random = [(error_of(p), log_cost(p)) for p in map(DOMAIN.parameters, rows)]
+        reached = hypervolume([trial.values for trial in study.trials], reference=(1.0, 5.0))
+        assert reached > hypervolume(random, reference=(1.0, 5.0)) + 0.1
+
+    def test_the_start_is_spread_out(self):
+        _, drawn = search(make(n_startup=16), n_trials=16)
+        quarters = [int(4 * (math.log10(one["lr"]) + 4) / 3.0001) for one in drawn]
+        assert sorted(quarters) == [quarter for quarter in range(4) for _ in range(4)]
+
+    def test_the_same_storage_gives_the_same_suggestion(self):
+        _, drawn = search(make(), n_trials=12)
+        again, first = search(make(), n_trials=8)
+        _, rest = search(make(), n_trials=4, study=again)
+        assert drawn == first + rest
+        assert search(make(seed=1), n_trials=12)[1] != drawn
+
+    def test_nothing_depends_on_what_the_process_did(self):
+        study, _ = search(make(), n_trials=10)
+        copy = optuna.create_study(directions=["minimize", "minimize"])
+        copy.add_trials(study.trials)
+        used = make()()
+        for _ in range(2):
+            ask(optuna.create_study(directions=["minimize", "minimize"]), used)
+        assert ask(study, used)[1] == ask(copy, make()())[1]
+
+    def test_running_trials_are_not_suggested_again(self):
+        study, _ = search(make(), n_trials=10)
+        _, drawn = search(make(), n_trials=5, study=study, tell=False)
+        assert len({tuple(one.items()) for one in drawn}) == 5
+        spread = np.std([math.log10(one["lr"]) for one in drawn]) + len({one["width"] for one in drawn})
+        assert spread > 1.2
+
+    def test_what_was_tried_is_not_suggested_again(self):
+        domain = Domain.unconditional({"width": IntDistribution(1, 5), "depth": IntDistribution(1, 5)})
+        study = optuna.create_study(directions=["maximize", "minimize"])
+        drawn = []
+        for _ in range(27):
+            sampler = KnownCostSampler(0, domain=domain, cost_of=lambda p: float(p["width"] * p["depth"]), n_startup=4)
+            trial, parameters = ask(study, sampler, domain=domain)
+            drawn.append(tuple(parameters.values()))
+            study.tell(trial, [parameters["width"] + parameters["depth"], parameters["width"] * parameters["depth"]])
+        assert len(set(drawn[4:25])) == 21
+        assert len(drawn) == 27, "an exhausted space is no end"
+
+    def test_a_metric_is_maximised_as_its_negative_is_minimised(self):
+        def run(sign, direction):
+            study = optuna.create_study(directions=[direction, "minimize"])
+            drawn = []
+            for _ in range(10):
+                trial, parameters = ask(study, make(reference=(sign, 5.0))())
+                drawn.append(parameters)
+                study.tell(trial, [sign * error_of(parameters), log_cost(parameters)])
+            return drawn
+
+        assert run(1.0, "minimize") == run(-1.0, "maximize")
+
+    def test_costs_that_nobody_knows_are_modelled(self):
+        study, _ = search(make(cost_of=None), n_trials=8)
+        assert not fallbacks(study)
+
+    def test_costs_of_which_some_are_known(self):
+        def known(parameters):
+            return None if parameters["kind"] == "deep" else log_cost(parameters)
+
+        study, _ = search(make(cost_of=known), n_trials=8)
+        assert not fallbacks(study)
+
+    def test_stopped_trials_inform(self):
+        study, _ = search(make(), n_trials=8)
+        for lr in (1e-4, 1e-1):
+            parameters = {"kind": "plain", "width": 64, "lr": lr}
+            stopped = {"epoch": 1, "epochs": 4, "metric": 0.9, "log_cost": log_cost(parameters)}
+            distributions = {name: DOMAIN.distributions[name] for name in parameters}
+            study.add_trial(
+                optuna.create_trial(
+                    state=TrialState.PRUNED,
+                    params=parameters,
+                    distributions=distributions,
+                    user_attrs={"stopped": stopped},
+                )
+            )
+        _, (suggested, *_) = search(make(), n_trials=2, study=study)
+        assert not fallbacks(study)
+        assert 1e-4 < suggested["lr"] < 1e-1
+
+
+class TestLimits:
+    def test_no_suggestion_is_above_where_most_draws_are(self):
+        domain = Domain.unconditional({f"x{index}": FloatDistribution(0, 1) for index in range(4)})
+
+        def cost_of(parameters):
+            return sum(parameters.values())
+
+        rng = np.random.default_rng(0)
+        limit = float(np.quantile(rng.random((10000, 4)).sum(axis=1), 0.1))
+        study = optuna.create_study(directions=["minimize", "minimize"])
+        for _ in range(30):
+            sampler = KnownCostSampler(0, domain=domain, cost_of=cost_of, max_cost=limit, reference=(2.0, 4.0))
+            trial, parameters = ask(study, sampler, domain=domain)
+            assert cost_of(parameters) <= limit
+            study.tell(trial, [(parameters["x0"] - 0.3) ** 2 - parameters["x1"], cost_of(parameters)])
+        assert not fallbacks(study)
+
+    @pytest.mark.slow
+    def test_none_of_500_is_above_with_the_fallback_and_running_trials(self):
+        limit = log_cost({"width": 16})
+        draws = DOMAIN.rows(np.random.default_rng(0).random((2000, 4)))
+        above = np.mean([log_cost(DOMAIN.parameters(row)) > limit - 0.5 for row in draws])
+        assert above > 0.85
+        study = optuna.create_study(directions=["minimize", "minimize"])
+        running = []
+        for number in range(500):
+            trial, parameters = ask(study, make(max_cost=limit - 0.5)())
+            assert log_cost(parameters) <= limit - 0.5
+            running.append((trial, parameters))
+            if number % 4 == 3:
+                for one, own in running:
+                    study.tell(one, [error_of(own), log_cost(own)])
+                running = []
+        assert set(fallbacks(study)) == {f"there are more than {MAX_OBSERVATIONS} observations"}
+
+    def test_the_limit_may_be_on_the_least_cost(self):
+        _, drawn = search(make(cost_of=None, least_cost_of=log_cost, max_cost=log_cost({"width": 16})), n_trials=12)
+        assert all(log_cost(one) <= log_cost({"width": 16}) for one in drawn)
+
+    def test_what_is_no_valid_network_is_not_suggested(self):
+        def cost_of(parameters):
+            if parameters["width"] == 64:
+                raise InvalidInputError("64 is too even")
+            return log_cost(parameters)
+
+        study, drawn = search(make(cost_of=cost_of, reference=None), n_trials=14)
+        assert {one["width"] for one in drawn} <= {8, 16, 32, 128}
+        assert not fallbacks(study)
+
+
+class TestFallback:
+    def test_one_objective(self):
+        study = optuna.create_study()
+        trial, _ = ask(study, make()())
+        study.tell(trial, 1.0)
+        assert fallbacks(study) == ["the known-cost sampler needs two objectives"]
+
+    def test_many_observations(self):
+        study, _ = search(make(), n_trials=1)
+        study.add_trials([study.trials[0]] * MAX_OBSERVATIONS)
+        search(make(), n_trials=1, study=study)
+        assert fallbacks(study) == [f"there are more than {MAX_OBSERVATIONS} observations"]
+
+    def test_a_numerical_failure(self, monkeypatch):
+        from nasfuse.search.samplers import surrogate
+
+        def fail(*_):
+            raise RuntimeError("a matrix is not positive definite")
+
+        monkeypatch.setattr(surrogate, "_fit", fail)
+        study, drawn = search(make(), n_trials=8)
+        assert fallbacks(study) == ["the model failed: a matrix is not positive definite"] * 2
+        assert all(DOMAIN.row(one) is not None for one in drawn)
+
+
+VALUES = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=True), st.just(0.0), st.floats(-1, 1), st.sampled_from([1e300, -1e300])
+)
+POINTS = st.tuples(
+    st.sampled_from([0.0, 1e-9, 0.5, 1.0]) | st.floats(0, 1), st.sampled_from(["a", "b"]), VALUES | st.none(), VALUES
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(POINTS, min_size=1, max_size=12), st.booleans(), st.none() | st.tuples(VALUES, VALUES))
+def test_it_never_crashes(points, cost_is_known, reference):
+    """None stands for a metric that was NaN: Optuna records such a trial as failed."""
+    distributions = {"x": FloatDistribution(0, 1), "kind": CategoricalDistribution(["a", "b"])}
+    domain = Domain.unconditional(distributions)
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    for x, kind, metric, cost in points:
+        state = TrialState.COMPLETE if metric is not None else TrialState.FAIL
+        values = [metric, cost] if metric is not None else None
+        params = {"x": x, "kind": kind}
+        study.add_trial(optuna.create_trial(params=params, distributions=distributions, values=values, state=state))
+    cost_of = (lambda parameters: parameters["x"]) if cost_is_known else None
+    sampler = KnownCostSampler(0, domain=domain, cost_of=cost_of, reference=reference, n_startup=1)
+    _, parameters = ask(study, sampler, domain=domain)
+    assert domain.row(parameters) is not None
+    assert all(reason.startswith("the model failed: ") for reason in fallbacks(study))

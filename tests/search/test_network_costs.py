@@ -1,0 +1,66 @@
+"""Costs that are known before training: counted once, random where a router or a solver decides."""
+
+import pytest
+
+from nasfuse.config.modality import Modality
+from nasfuse.errors import InvalidInputError
+from nasfuse.search.network_costs import NetworkCosts
+from nasfuse.search.space import Space
+
+MODALITIES = (Modality("left", "image", (1, 8, 4)), Modality("right", "image", (1, 8, 4)))
+SPACE = {
+    "fields": {
+        "network.route": {"subsets": True, "choices": ["each > all"]},
+        "network.fusion.kind": {"choices": ["concat", "equilibrium"], "when": {"network.route": {"at_least": 2}}},
+        "network.streams.*.width": {"choices": [8, 12], "when": {"network.route": {"has": "*"}}},
+    },
+    "fixed": {"network.streams.*.encoder": "mlp"},
+}
+
+
+@pytest.fixture
+def costs_of(make_study):
+    def make(macs_of, *, cost="macs"):
+        base = {"metric": "accuracy", "data": {"source": "digits"}}
+        return NetworkCosts(Space(make_study(space=SPACE).space, MODALITIES, base=base), macs_of, cost=cost)
+
+    return make
+
+
+def both(kind="concat", route="left+right"):
+    widths = {f"network.streams.{side}.width": 8 for side in ("left", "right")}
+    return {"network.route": route, "network.fusion.kind": kind, **widths}
+
+
+def test_a_static_network_is_known_and_counted_once(costs_of):
+    counted = []
+    costs = costs_of(lambda recipe: counted.append(recipe) or 1000)
+    assert costs.log_cost(both()) == costs.log_least(both()) == costs.log_cost(both()) == 3
+    assert len(counted) == 1
+
+
+@pytest.mark.parametrize("parameters", [both("equilibrium"), both(route="left > left+right")])
+def test_what_a_solver_or_a_router_decides_is_random(costs_of, parameters):
+    costs = costs_of(lambda _: 100)
+    assert costs.log_cost(parameters) is None
+    assert costs.log_least(parameters) == 2
+
+
+def test_other_costs_show_when_they_are_measured(costs_of):
+    costs = costs_of(lambda _: 100, cost="latency_s")
+    assert costs.log_cost(both()) is None
+    assert costs.log_least(both()) == 2
+
+
+def test_no_valid_network(costs_of):
+    counted = []
+
+    def refuse(recipe):
+        counted.append(recipe)
+        raise InvalidInputError("too narrow; make it wider")
+
+    costs = costs_of(refuse)
+    for ask in (costs.log_cost, costs.log_least):
+        with pytest.raises(InvalidInputError, match="too narrow; make it wider"):
+            ask(both())
+    assert len(counted) == 1
