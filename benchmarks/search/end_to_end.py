@@ -104,7 +104,7 @@ def _one_seed(arguments: argparse.Namespace, seed: int, folder: Path) -> dict[st
         started = time.time()
         deadline = started + arguments.seconds
         place = folder / engine
-        _run(_command(engine, arguments, place, deadline=deadline, seed=seed), deadline)
+        _run(_command(engine, arguments, place, deadline=deadline, seed=seed), deadline, log=folder / f"{engine}.log")
         found[engine] = _nasfuse_found(place, deadline) if engine == "nasfuse" else _noted(place, deadline)
         print(f"seed {seed}, {engine}: {found[engine].trainings} trainings", flush=True)
     objectives = read_run(RunFolder(folder / "nasfuse")).objectives
@@ -125,10 +125,11 @@ def _command(engine: str, arguments: argparse.Namespace, place: Path, *, deadlin
     return [*script, str(place / "results.jsonl"), "--deadline", str(deadline), "--seed", str(seed)]
 
 
-def _run(command: list[str], deadline: float) -> None:
+def _run(command: list[str], deadline: float, *, log: Path) -> None:
     """Runs a command until it ends, or is interrupted some time after the deadline."""
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+    with log.open("w", encoding="utf-8") as file:
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
     for number in (signal.SIGINT, signal.SIGKILL):
         try:
             process.wait(timeout=max(deadline - time.time(), 0) + GRACE_S)
