@@ -1,0 +1,226 @@
+"""In the same four minutes on the same two cores, who finds the better front?
+
+    python -m benchmarks.search.end_to_end                  # 3 seeds, about 45 minutes
+    python -m benchmarks.search.end_to_end --full           # 10 seeds
+
+`nasfuse search`, a plain script of Optuna TPE in two processes, and Ray Tune with OptunaSearch search one space, one
+after the other, each for the same wall clock from the start of its process. What ends later does not count.
+
+Each engine is asked for the front it would report: nasfuse's is over means of repeated trainings, the others' over
+single ones. Such fronts cannot be compared as they are, since the best of many single trainings are lucky ones. So
+every member of every front is trained again, with the same new seeds and the same new cuts of train and val, and the
+hypervolume of the means is what counts, in accuracy x decades of MACs, with the reference point of nasfuse's study of
+that seed. `found` is the hypervolume that each engine believes in.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from benchmarks.search.comparison import mean_sd, paired_line
+from nasfuse.config.measurement import OperatingPoint
+from nasfuse.config.recipe import Recipe
+from nasfuse.experiment.objective import cached_dataset
+from nasfuse.experiment.reading import read_run
+from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.search.front import Candidate, Objectives, candidates_of, front_of
+from nasfuse.search.storage import open_to_read
+from nasfuse.seeds import derive_seed
+
+ENGINES = ("nasfuse", "optuna", "ray")
+
+#: Seconds that nasfuse needs before its first trial: its own clock starts there, ours with the process.
+START_S = 12.0
+
+#: Seconds after the end in which a process may finish what it has begun; nothing of that counts.
+GRACE_S = 60.0
+
+#: First of the cuts into train and val on which fronts are trained again; a search takes the lowest numbers.
+FIRST_CUT = 100
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an engine found.
+
+    Attributes:
+        trainings: That ended in time.
+        front: (recipe, metric, MACs) of what it would report.
+    """
+
+    trainings: int
+    front: list[tuple[Recipe, float, int]]
+
+
+def main() -> None:
+    arguments = _arguments()
+    lines = arguments.out / "results.jsonl"
+    done = [json.loads(line) for line in lines.read_text().splitlines()] if lines.is_file() else []
+    for seed in range(arguments.seeds):
+        if any(row["seed"] == seed for row in done):
+            continue
+        folder = arguments.out / f"seed{seed}"
+        shutil.rmtree(folder, ignore_errors=True)
+        row = _one_seed(arguments, seed, folder)
+        with lines.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        done.append(row)
+    _report(sorted(done, key=lambda row: row["seed"]))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", default="avdigits", help="study file, or the name of a shipped one")
+    parser.add_argument("--seconds", type=float, default=240.0)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--full", action="store_true", help="10 seeds")
+    parser.add_argument("--retrainings", type=int, default=3, help="of every member of every front")
+    parser.add_argument("--out", type=Path, default=Path("runs/end_to_end"))
+    arguments = parser.parse_args()
+    if arguments.full:
+        arguments.seeds = 10
+    return arguments
+
+
+def _one_seed(arguments: argparse.Namespace, seed: int, folder: Path) -> dict[str, Any]:
+    found: dict[str, Found] = {}
+    folder.mkdir(parents=True)
+    # In turn, the first one changing, so that a machine that gets slower or faster favours nobody.
+    for engine in ENGINES[seed % 3 :] + ENGINES[: seed % 3]:
+        started = time.time()
+        deadline = started + arguments.seconds
+        place = folder / engine
+        _run(_command(engine, arguments, place, deadline=deadline, seed=seed), deadline, log=folder / f"{engine}.log")
+        found[engine] = _nasfuse_found(place, deadline) if engine == "nasfuse" else _noted(place, deadline)
+        print(f"seed {seed}, {engine}: {found[engine].trainings} trainings", flush=True)
+    objectives = read_run(RunFolder(folder / "nasfuse")).objectives
+    retrained = _retrain([one for engine in ENGINES for one, *_ in found[engine].front], arguments.retrainings)
+    return {"seed": seed, "engines": {engine: _score(found[engine], objectives, retrained) for engine in ENGINES}}
+
+
+def _command(engine: str, arguments: argparse.Namespace, place: Path, *, deadline: float, seed: int) -> list[str]:
+    if engine == "nasfuse":
+        minutes = max(arguments.seconds - START_S, 1.0) / 60
+        options = ["--minutes", f"{minutes:.4f}", "--seed", str(seed), "--workers", "2", "-o", str(place)]
+        return [sys.executable, "cli.py", "search", arguments.study, *options]
+    place.mkdir()
+    (place / "results.jsonl").touch()
+    # Imported and not run as `-m`: Ray's workers unpickle its functions by the name of their module.
+    start = "from benchmarks.search.plain_scripts import main; main()"
+    script = [sys.executable, "-c", start, engine, arguments.study]
+    return [*script, str(place / "results.jsonl"), "--deadline", str(deadline), "--seed", str(seed)]
+
+
+def _run(command: list[str], deadline: float, *, log: Path) -> None:
+    """Runs a command until it ends, or is interrupted some time after the deadline."""
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
+    with log.open("w", encoding="utf-8") as file:
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
+    for number in (signal.SIGINT, signal.SIGKILL):
+        try:
+            process.wait(timeout=max(deadline - time.time(), 0) + GRACE_S)
+            return
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, number)
+    process.wait()
+
+
+def _nasfuse_found(place: Path, deadline: float) -> Found:
+    """Returns the front of a run folder over what was complete at the deadline."""
+    run = read_run(RunFolder(place))
+    study = optuna.load_study(study_name=run.study.name, storage=open_to_read(run.folder.storage_url(run.study)))
+    in_time = [
+        trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.datetime_complete is not None and trial.datetime_complete.timestamp() <= deadline
+    ]
+    front = front_of(candidates_of(in_time), run.objectives)
+    n_trained = sum("record" in trial.user_attrs or "stopped" in trial.user_attrs for trial in in_time)
+    return Found(n_trained, [(run.recipe(one), one.measured.metric, one.measured.macs) for one in front])
+
+
+def _noted(place: Path, deadline: float) -> Found:
+    """Returns the front of single trainings that a plain script has noted in time."""
+    lines = (place / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if row["at"] <= deadline]
+    front = [
+        row
+        for row in rows
+        if not any(
+            (other["metric"] >= row["metric"] and other["macs"] < row["macs"])
+            or (other["metric"] > row["metric"] and other["macs"] <= row["macs"])
+            for other in rows
+        )
+    ]
+    return Found(len(rows), [(Recipe.parse(row["recipe"]), row["metric"], row["macs"]) for row in front])
+
+
+def _retrain(recipes: Sequence[Recipe], n_times: int) -> dict[str, float]:
+    """Returns recipe hash to its mean metric over new trainings, two at a time."""
+    distinct = {recipe.hash: recipe for recipe in recipes}
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        means = pool.map(_mean_metric, distinct.values(), [n_times] * len(distinct))
+        return dict(zip(distinct, means, strict=True))
+
+
+def _mean_metric(recipe: Recipe, n_times: int) -> float:
+    import torch
+
+    from nasfuse.train import train_network
+
+    torch.set_num_threads(1)
+    data = recipe.data.model_dump_json()
+    metrics = []
+    for number in range(n_times):
+        dataset = cached_dataset(data, FIRST_CUT + number)
+        seed = derive_seed(0, "retraining", number)
+        metrics.append(train_network(recipe, dataset, seed=seed, device=torch.device("cpu")).chosen.val_metric)
+    return statistics.fmean(metrics)
+
+
+def _score(found: Found, objectives: Objectives, retrained: dict[str, float]) -> dict[str, Any]:
+    believed = [(metric, macs) for _, metric, macs in found.front]
+    again = [(retrained[recipe.hash], macs) for recipe, _, macs in found.front]
+    return {
+        "trainings": found.trainings,
+        "members": len(found.front),
+        "found": hypervolume_of(believed, objectives),
+        "retrained": hypervolume_of(again, objectives),
+    }
+
+
+def hypervolume_of(points: Sequence[tuple[float, int]], objectives: Objectives) -> float:
+    """Returns the hypervolume of (metric, MACs) in the units of a study."""
+    measured = [OperatingPoint(metric, macs, 0, 0.0, 0.0, 0) for metric, macs in points]
+    return objectives.hypervolume([Candidate(number, 0, point, "") for number, point in enumerate(measured)])
+
+
+def _report(rows: list[dict[str, Any]]) -> None:
+    print("\n| engine | trainings | members | hypervolume found | retrained |\n|---|---|---|---|---|")
+    for engine in ENGINES:
+        own = [row["engines"][engine] for row in rows]
+        trainings, members = (statistics.fmean(one[key] for one in own) for key in ("trainings", "members"))
+        found, retrained = (mean_sd([one[key] for one in own]) for key in ("found", "retrained"))
+        print(f"| {engine} | {trainings:.0f} | {members:.1f} | {found} | {retrained} |")
+    print()
+    for engine in ENGINES[1:]:
+        sides = ([row["engines"][name]["retrained"] for row in rows] for name in ("nasfuse", engine))
+        print("-", paired_line(f"nasfuse - {engine}, retrained", *sides))
+
+
+if __name__ == "__main__":
+    main()
