@@ -1,6 +1,7 @@
 """The suggestion itself: the candidate with the largest expected hypervolume improvement."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasfuse.pareto import non_dominated
 from nasfuse.search.samplers.candidates import climb
@@ -14,6 +15,9 @@ from nasfuse.search.samplers.surrogate import Surrogate, fit
 
 #: The best candidates by modelled cost whose exact cost is looked up.
 _N_SHORTLIST = 32
+
+#: Observations that choose hyperparameters.
+_MOST_FITTED = 200
 
 #: How far beyond the worst observation a reference point is that nobody gave, in ranges of what was observed.
 _MARGIN = 0.1
@@ -66,8 +70,8 @@ class Improvement:
         """Returns the model of the error; what failed counts as bad as the worst, what runs as if it had ended."""
         seen = self._observations
         features = self._features(seen.rows, seen.fidelities)
-        n_fitted = _n_fitted(len(features))
-        fitted = fit(features[:n_fitted], seen.errors[:n_fitted])
+        chosen = _fitted_rows(len(features))
+        fitted = fit(features[chosen], seen.errors[chosen])
         if len(seen.failed):
             features = np.concatenate([features, self._features(seen.failed)])
         errors = np.concatenate([seen.errors, np.full(len(seen.failed), seen.errors.max())])
@@ -94,10 +98,11 @@ class Improvement:
         return rows[kept], points[kept]
 
 
-def _n_fitted(n: int) -> int:
-    """Returns how many of `n` observations choose the hyperparameters: they change at some counts only.
+def _fitted_rows(n: int) -> NDArray[np.int64]:
+    """Returns which of `n` observations choose the hyperparameters: other ones at some counts only.
 
-    So most suggestions find them in memory, and a resumed study finds the same ones.
+    So most suggestions find them in memory, and a resumed study finds the same ones. Of many, some evenly over time.
     """
-    step = 1 if n < 40 else 5 if n < 100 else 10
-    return n - n % step
+    step = 1 if n < 40 else 5 if n < 100 else 10 if n < _MOST_FITTED else 50
+    n -= n % step
+    return np.linspace(0, n - 1, min(n, _MOST_FITTED)).round().astype(np.int64)

@@ -17,8 +17,12 @@ from nasfuse.search.samplers.fallback import tpe, tpe_draws
 from nasfuse.search.samplers.observations import observations_of
 from nasfuse.seeds import derive_seed
 
-#: More observations than these make a Gaussian process slow; TPE takes over.
-MAX_OBSERVATIONS = 200
+#: More full trainings, or more observations in all, make a Gaussian process slow; TPE takes over.
+MAX_FULL = 200
+MAX_OBSERVATIONS = 1000
+
+#: What fewer trainings that came to their end say about the end, no model should build on.
+MIN_FULL = 3
 
 
 class KnownCostSampler(BaseSampler):
@@ -58,7 +62,7 @@ class KnownCostSampler(BaseSampler):
             least_cost_of: Parameters to the least they can cost, which `max_cost` limits; `cost_of` where left out.
             max_cost: Candidates above are never suggested.
             reference: Values of the objectives that every useful network beats; None takes the worst observed.
-            n_startup: Full trainings before the model starts.
+            n_startup: Trainings before the model starts, `MIN_FULL` of them to their end.
         """
         self._seed = seed
         self._domain = domain
@@ -100,10 +104,11 @@ class KnownCostSampler(BaseSampler):
         if len(study.directions) != 2:
             return self._fall_back(study, trial, domain, reason="the known-cost sampler needs two objectives")
         observations = observations_of(study, domain, besides=trial)
-        if observations.n_trainings < self._n_startup:
+        n_full = observations.n_full
+        if observations.n_trainings < self._n_startup or n_full < MIN_FULL:
             return [self._start(trial, domain)]
-        if len(observations.rows) > MAX_OBSERVATIONS:
-            reason = f"there are more than {MAX_OBSERVATIONS} observations"
+        if n_full > MAX_FULL or len(observations.rows) > MAX_OBSERVATIONS:
+            reason = f"there are more than {MAX_FULL} full trainings or {MAX_OBSERVATIONS} observations"
             return self._fall_back(study, trial, domain, reason=reason)
         signs = [1 if one is StudyDirection.MINIMIZE else -1 for one in study.directions]
         reference = None if self._reference is None else np.multiply(self._reference, signs)

@@ -27,7 +27,8 @@ class Observations:
         fidelities: Shape (n,), share of a full training behind the error; 1 for a full one.
         failed: Shape (f, p), what was tried and has no result.
         pending: Shape (m, p), what is running.
-        n_trainings: How many full trainings there are; an operating point is none of its own.
+        n_trainings: How many trainings there are; an operating point is none of its own.
+        n_full: How many of them came to their end.
     """
 
     rows: Array
@@ -37,6 +38,7 @@ class Observations:
     failed: Array
     pending: Array
     n_trainings: int
+    n_full: int
 
     @property
     def taken(self) -> set[bytes]:
@@ -50,7 +52,7 @@ def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Ob
     observed: list[tuple[Array, float, float, float]] = []
     failed: list[Array] = []
     pending: list[Array] = []
-    n_trainings = 0
+    n_trainings = n_full = 0
     for trial in study.get_trials(deepcopy=False):
         row = None if trial.number == besides.number else domain.row(trial.params)
         if row is None:
@@ -61,7 +63,9 @@ def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Ob
         elif result is not None:
             error, cost, fidelity = result
             observed.append((row, signs[0] * error, signs[1] * cost, fidelity))
-            n_trainings += fidelity == 1 and "point_of" not in trial.user_attrs
+            is_training = "point_of" not in trial.user_attrs
+            n_trainings += is_training
+            n_full += is_training and fidelity == 1
         elif trial.state in (TrialState.FAIL, TrialState.COMPLETE):
             failed.append(row)
     numbers = np.array([one[1:] for one in observed], dtype=np.float64).reshape(-1, 3)
@@ -74,6 +78,7 @@ def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Ob
         failed=_table(failed, n_columns),
         pending=_table(pending, n_columns),
         n_trainings=n_trainings,
+        n_full=n_full,
     )
 
 

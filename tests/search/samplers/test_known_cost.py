@@ -16,7 +16,7 @@ from nasfuse.errors import InvalidInputError
 from nasfuse.pareto import hypervolume
 from nasfuse.search.parameters import Condition, Parameter
 from nasfuse.search.samplers import Domain, KnownCostSampler
-from nasfuse.search.samplers.known_cost import MAX_OBSERVATIONS
+from nasfuse.search.samplers.known_cost import MAX_FULL, MAX_OBSERVATIONS
 
 DOMAIN = Domain(
     [
@@ -57,6 +57,9 @@ def search(sampler_of, *, n_trials, study=None, tell=True):
 def make(seed=0, **changes):
     known = {"domain": DOMAIN, "cost_of": log_cost, "reference": (1.0, 5.0), "n_startup": 6, **changes}
     return lambda: KnownCostSampler(seed, **known)
+
+
+TOO_MANY = f"there are more than {MAX_FULL} full trainings or {MAX_OBSERVATIONS} observations"
 
 
 def fallbacks(study):
@@ -199,7 +202,7 @@ class TestLimits:
                 for one, own in running:
                     study.tell(one, [error_of(own), log_cost(own)])
                 running = []
-        assert set(fallbacks(study)) == {f"there are more than {MAX_OBSERVATIONS} observations"}
+        assert set(fallbacks(study)) == {TOO_MANY}
 
     def test_the_limit_may_be_on_the_least_cost(self):
         _, drawn = search(make(cost_of=None, least_cost_of=log_cost, max_cost=log_cost({"width": 16})), n_trials=12)
@@ -225,9 +228,9 @@ class TestFallback:
 
     def test_many_observations(self):
         study, _ = search(make(), n_trials=1)
-        study.add_trials([study.trials[0]] * MAX_OBSERVATIONS)
+        study.add_trials([study.trials[0]] * MAX_FULL)
         search(make(), n_trials=1, study=study)
-        assert fallbacks(study) == [f"there are more than {MAX_OBSERVATIONS} observations"]
+        assert fallbacks(study) == [TOO_MANY]
 
     def test_a_numerical_failure(self, monkeypatch):
         from nasfuse.search.samplers import surrogate

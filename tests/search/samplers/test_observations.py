@@ -40,7 +40,7 @@ def test_a_stopped_trial_is_an_observation_of_lower_fidelity(make_study):
     )
     assert seen.fidelities.tolist() == [1, 0.25]
     assert seen.errors[1] == 0.4 and seen.costs[1] == 1.5
-    assert seen.n_trainings == 1
+    assert (seen.n_trainings, seen.n_full) == (2, 1)
     assert seen.rows.tolist() == [[0.1], [0.3]]
 
 
