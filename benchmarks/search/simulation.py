@@ -45,6 +45,7 @@ class _Training:
     errors: NDArray[np.float64]
     started: float
     stops: list[int]
+    reached: dict[int, float] = field(default_factory=dict)
 
     @property
     def epoch(self) -> int:
@@ -115,6 +116,7 @@ class _Simulation:
         params = self._problem.suggest(trial)
         self._run.suggestion_s.append(round(time.perf_counter() - began, 4))
         errors = self._problem.curve(params, seed=derive_seed(self._seed, "trial", trial.number))
+        trial.set_user_attr("epochs", len(errors))
         rungs = self._rule.rungs(len(errors)) if self._rule else ()
         self._schedule(
             _Training(trial, self._problem.cost_of(params), errors, started=now, stops=[*rungs, len(errors)])
@@ -128,7 +130,10 @@ class _Simulation:
         point = (float(training.errors[epoch - 1]), training.cost)
         if not training.stops:
             self._complete(number, point, now)
-        elif self._goes_on(epoch, point):
+            return
+        training.reached[epoch] = point[0]
+        training.trial.set_user_attr("rungs", training.reached)
+        if self._goes_on(epoch, point):
             self._schedule(training)
         else:
             stopped = {"epoch": epoch, "epochs": len(training.errors), "metric": point[0], "log_cost": point[1]}

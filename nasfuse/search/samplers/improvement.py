@@ -40,10 +40,9 @@ class Improvement:
         self._observations = observations
         self._encoding = Encoding(domain)
         self._cost_model = CostModel(costs, observations, encode=self._encoding.features)
-        self._has_partial = bool((observations.fidelities < 1).any())
         self._error_model = self._fitted()
         self._rows, self._front = self._believed_front()
-        full = np.column_stack([observations.errors, observations.costs])[observations.fidelities == 1]
+        full = np.column_stack([observations.errors, observations.costs])[observations.finished]
         self._reference = full.max(axis=0) + _MARGIN * (np.ptp(full, axis=0) + 1e-9) if reference is None else reference
 
     def best(self, rng: np.random.Generator) -> Array | None:
@@ -57,43 +56,38 @@ class Improvement:
         return np.asarray(shortlist[int(np.argmax(scores))])
 
     def _rank(self, rows: Array) -> Array:
-        """Returns scores (n,) of candidates (n, p) by modelled costs."""
-        cost = self._cost_model.predict(rows)
-        scores = self._score(rows, cost)
-        return np.where(cost[0] <= self._costs.limit, scores, -np.inf)
+        """Returns scores (n,) of candidates (n, p) by modelled costs.
+
+        By their means: that a cost is not known to the model is no chance that the candidate has to be cheap.
+        """
+        cost, _ = self._cost_model.predict(rows)
+        scores = self._score(rows, (cost, np.zeros(len(cost))))
+        return np.where(cost <= self._costs.limit, scores, -np.inf)
 
     def _score(self, rows: Array, cost: tuple[Array, Array]) -> Array:
-        error = self._error_model.predict(self._features(rows))
+        error = self._error_model.predict(self._encoding.features(rows))
         return log_expected_hypervolume_improvement(self._front, self._reference, error=error, cost=cost)
 
     def _fitted(self) -> Surrogate:
         """Returns the model of the error; what failed counts as bad as the worst, what runs as if it had ended."""
         seen = self._observations
-        features = self._features(seen.rows, seen.fidelities)
+        features = self._encoding.features(seen.rows)
         chosen = _fitted_rows(len(features))
         fitted = fit(features[chosen], seen.errors[chosen])
         if len(seen.failed):
-            features = np.concatenate([features, self._features(seen.failed)])
+            features = np.concatenate([features, self._encoding.features(seen.failed)])
         errors = np.concatenate([seen.errors, np.full(len(seen.failed), seen.errors.max())])
         model = Surrogate(features, errors, fitted=fitted)
         if len(seen.pending):
-            model.believe(self._features(seen.pending))
+            model.believe(self._encoding.features(seen.pending))
         return model
-
-    def _features(self, rows: Array, fidelities: Array | None = None) -> Array:
-        """Returns what the model of the error sees of `rows` (n, p): the fidelity, too, where it is not always 1."""
-        features = self._encoding.features(rows)
-        if not self._has_partial:
-            return features
-        return np.column_stack([features, np.ones(len(rows)) if fidelities is None else fidelities])
 
     def _believed_front(self) -> tuple[Array, Array]:
         """Returns the candidates (k, p) on the front of the model's means, and the front (k, 2)."""
         seen = self._observations
-        full = seen.fidelities == 1
-        rows = np.concatenate([seen.rows[full], seen.pending])
-        costs = np.concatenate([seen.costs[full], self._cost_model.best(seen.pending)[0]])
-        points = np.column_stack([self._error_model.predict(self._features(rows))[0], costs])
+        rows = np.concatenate([seen.rows[seen.finished], seen.pending])
+        costs = np.concatenate([seen.costs[seen.finished], self._cost_model.best(seen.pending)[0]])
+        points = np.column_stack([self._error_model.predict(self._encoding.features(rows))[0], costs])
         kept = non_dominated(points)
         return rows[kept], points[kept]
 

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.search.samplers.domain import Array, Domain
+from nasfuse.search.samplers.extrapolation import Extrapolation
 
 #: Errors worse than the best by more than so many times what the median is worse are all equally bad.
 _WORST = 4.0
@@ -24,7 +26,7 @@ class Observations:
         rows: Shape (n, p), what was observed.
         errors: Shape (n,), finite.
         costs: Shape (n,), finite.
-        fidelities: Shape (n,), share of a full training behind the error; 1 for a full one.
+        finished: Shape (n,), whether the error was measured at the end; of a stopped training it is extrapolated.
         failed: Shape (f, p), what was tried and has no result.
         pending: Shape (m, p), what is running.
         n_trainings: How many trainings there are; an operating point is none of its own.
@@ -34,7 +36,7 @@ class Observations:
     rows: Array
     errors: Array
     costs: Array
-    fidelities: Array
+    finished: NDArray[np.bool_]
     failed: Array
     pending: Array
     n_trainings: int
@@ -49,23 +51,26 @@ class Observations:
 def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Observations:
     """Returns what the storage knows about `domain`, without the trial `besides`, which is asking."""
     signs = np.array([1.0 if one is StudyDirection.MINIMIZE else -1.0 for one in study.directions])
-    observed: list[tuple[Array, float, float, float]] = []
+    observed: list[tuple[Array, float, float, bool]] = []
     failed: list[Array] = []
     pending: list[Array] = []
     n_trainings = n_full = 0
-    for trial in study.get_trials(deepcopy=False):
+    trials = study.get_trials(deepcopy=False)
+    extrapolation = Extrapolation(trials)
+    for trial in trials:
         row = None if trial.number == besides.number else domain.row(trial.params)
         if row is None:
             continue
-        result = _result(trial)
+        result = _result(trial, extrapolation)
         if trial.state is TrialState.RUNNING:
             pending.append(row)
         elif result is not None:
-            error, cost, fidelity = result
-            observed.append((row, signs[0] * error, signs[1] * cost, fidelity))
+            error, cost = result
+            is_full = trial.state is TrialState.COMPLETE
+            observed.append((row, signs[0] * error, signs[1] * cost, is_full))
             is_training = "point_of" not in trial.user_attrs
             n_trainings += is_training
-            n_full += is_training and fidelity == 1
+            n_full += is_training and is_full
         elif trial.state in (TrialState.FAIL, TrialState.COMPLETE):
             failed.append(row)
     numbers = np.array([one[1:] for one in observed], dtype=np.float64).reshape(-1, 3)
@@ -74,7 +79,7 @@ def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Ob
         rows=_table([row for row, *_ in observed], n_columns),
         errors=_bounded(numbers[:, 0]),
         costs=numbers[:, 1],
-        fidelities=numbers[:, 2],
+        finished=numbers[:, 2] == 1,
         failed=_table(failed, n_columns),
         pending=_table(pending, n_columns),
         n_trainings=n_trainings,
@@ -82,13 +87,14 @@ def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Ob
     )
 
 
-def _result(trial: FrozenTrial) -> tuple[float, float, float] | None:
-    """Returns error, cost and fidelity as they were told; None without a usable result."""
+def _result(trial: FrozenTrial, extrapolation: Extrapolation) -> tuple[float, float] | None:
+    """Returns error and cost as they were told, or would have been; None without a usable result."""
     if trial.state is TrialState.COMPLETE:
-        found = (*trial.values, 1.0)
+        found = (trial.values[0], trial.values[1])
     elif trial.state is TrialState.PRUNED and "stopped" in trial.user_attrs:
         stopped = trial.user_attrs["stopped"]
-        found = (stopped["metric"], stopped["log_cost"], stopped["epoch"] / stopped["epochs"])
+        end = extrapolation.end(epoch=stopped["epoch"], epochs=stopped["epochs"], metric=stopped["metric"])
+        found = (end, stopped["log_cost"])
     else:
         return None
     return found if (np.abs(found) < _LARGEST).all() else None

@@ -1,6 +1,7 @@
 """What the storage says: both objectives minimised, and every kind of trial in its place."""
 
 import numpy as np
+import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
@@ -28,18 +29,19 @@ def test_both_are_minimised(make_study):
     assert seen.n_trainings == 2
 
 
-def test_a_stopped_trial_is_an_observation_of_lower_fidelity(make_study):
-    stopped = {"epoch": 3, "epochs": 12, "metric": 0.4, "log_cost": 1.5}
+def test_a_stopped_trial_is_observed_at_the_end_that_is_expected_of_it(make_study):
+    """The full training gained .5 from epoch 3 on."""
+    stopped = {"epoch": 3, "epochs": 12, "metric": 0.9, "log_cost": 1.5}
     seen = observed(
         make_study,
         [
-            trial(0.1, [0.2, 2.0]),
+            trial(0.1, [0.2, 2.0], user_attrs={"epochs": 12, "rungs": {"3": 0.7}}),
             trial(0.3, state=TrialState.PRUNED, user_attrs={"stopped": stopped}),
             trial(0.4, state=TrialState.PRUNED, user_attrs={"reason": "too costly"}),
         ],
     )
-    assert seen.fidelities.tolist() == [1, 0.25]
-    assert seen.errors[1] == 0.4 and seen.costs[1] == 1.5
+    assert seen.finished.tolist() == [True, False]
+    assert seen.errors[1] == pytest.approx(0.4) and seen.costs[1] == 1.5
     assert (seen.n_trainings, seen.n_full) == (2, 1)
     assert seen.rows.tolist() == [[0.1], [0.3]]
 
