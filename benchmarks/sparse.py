@@ -216,6 +216,26 @@ def sweep(base: Recipe, rows: Rows, *, n_seeds: int, seed: int) -> None:
         print("| MMACs | " + " | ".join(f"{cost:.3f}" for cost in costs) + " |")
 
 
+def plot(rows: Rows, path: Path) -> None:
+    """Draws the metric of every system over the MACs that its keep ratios come to, with the spread over seeds."""
+    from matplotlib.figure import Figure
+
+    axes = (figure := Figure(figsize=(7, 4.5), layout="constrained")).subplots()
+    for system in dict.fromkeys(row["system"] for row in rows.rows):
+        cells = [rows.of(system, f"{ratio:g}") for ratio in RATIOS]
+        macs = [statistics.fmean(row["macs"] for row in cell) / 1e6 for cell in cells]
+        means = [statistics.fmean(row["val"] for row in cell) for cell in cells]
+        spreads = [statistics.stdev(row["val"] for row in cell) if len(cell) > 1 else 0.0 for cell in cells]
+        style = "--" if system.endswith("at 1") else "-"
+        axes.errorbar(macs, means, spreads, marker="o", markersize=4, capsize=2, linestyle=style, label=system)
+    axes.set_xscale("log")
+    axes.set_xticks([1, 2, 5], ["1", "2", "5"])
+    axes.set_xticks([], minor=True)
+    axes.set(xlabel="MMACs per sample, keep ratios 1/32 to 1", ylabel="metric on validation data")
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
@@ -224,11 +244,14 @@ def main() -> None:
     parser.add_argument("--choose", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--plot", type=Path, help="picture of the sweep")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     base, rows = Recipe.load(arguments.recipe), Rows(arguments.out)
     if arguments.sweep:
         sweep(base, rows, n_seeds=arguments.seeds, seed=arguments.seed)
+        if arguments.plot is not None:
+            plot(rows, arguments.plot)
     else:
         compare(base, rows, n_choose=arguments.choose, n_seeds=arguments.seeds, seed=arguments.seed)
 
