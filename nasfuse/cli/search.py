@@ -75,8 +75,9 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
     with display:
         progress = run_search(study, folder, display=display, address=address)
     if not display.ran:
+        stopped = f", {progress.states['stopped']} stopped early" if progress.states["stopped"] else ""
         err.print(
-            f"{folder.root} has spent its budget ({progress.states['complete']} trials complete); "
+            f"{folder.root} has spent its budget ({progress.states['complete']} trials complete{stopped}); "
             "go on with a larger --trials or --minutes."
         )
     from nasfuse.experiment.reading import read_run

@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from nasfuse.experiment.reading import Run
+    from nasfuse.search.front import Candidate
 
 
 def status(
@@ -47,8 +48,19 @@ def _document(run: "Run") -> dict[str, Any]:
         "reference": list(run.objectives.reference),
         "seconds_per_suggestion": progress.seconds_per_suggestion,
         "front_points": len(progress.front),
-        "best": {"trial": best.trial, "metric": best.measured.metric, "macs": best.measured.macs} if best else None,
+        "best": _plain(best) if best else None,
         "failures": {str(number): reason for number, reason in progress.reasons.items()},
+    }
+
+
+def _plain(best: "Candidate") -> dict[str, Any]:
+    measured = best.measured
+    return {
+        "trial": best.trial,
+        "point": best.point,
+        "label": best.label,
+        "metric": measured.metric,
+        "macs": measured.macs,
     }
 
 
@@ -60,7 +72,7 @@ def _lines(document: dict[str, Any]) -> list[tuple[str, str]]:
         ("trials", ", ".join(f"{n} {_state(name, document)}" for name, n in document["trials"].items() if n)),
         ("epochs", f"{document['epochs']['spent']} spent, {document['epochs']['saved']} saved"),
         ("front", f"{document['front_points']} points, hypervolume {document['hypervolume']:.4f}"),
-        ("best", f"{best['metric']:.4f} at {best['macs']:,} MACs, trial {best['trial']}" if best else "none yet"),
+        ("best", f"{best['metric']:.4f} at {best['macs']:,} MACs, trial {best['label']}" if best else "none yet"),
         ("per suggestion", f"{wait:.3f} s" if wait is not None else "no suggestion yet"),
     ]
     return lines + [(f"trial {number} failed", reason) for number, reason in document["failures"].items()]

@@ -109,6 +109,13 @@ class StudyConfig(Model):
                 raise ValueError(f"the metric {str(error).removeprefix('metric: ')}") from None
         return metric
 
+    @field_validator("stopping", mode="before")
+    @classmethod
+    def _is_a_rule(cls, stopping: Any) -> Any:
+        if not isinstance(stopping, dict | StoppingConfig | None):
+            raise ValueError(f"give off, or a rule such as {{eta: 3, rungs: 2}}, got {stopping!r}")
+        return stopping
+
     @field_validator("budget")
     @classmethod
     def _ends(cls, budget: BudgetConfig) -> BudgetConfig:

@@ -198,7 +198,7 @@ class Space:
             if path == ROUTE:
                 value = self._route(where, value)
             elif not self._takes(path, value):
-                self._complain(where, f"{value!r} is not a value of this field; see docs/spaces.md")
+                self._complain(where, f"{value!r} is not a value of this field; {_hint(path)}")
                 continue
             fixed |= {one: value for one in self._streams.paths(path) if self._suits(where, one, value)}
         return fixed
@@ -246,8 +246,7 @@ class Space:
     def _choices(self, where: str, path: str, choices: Sequence[Any]) -> BaseDistribution | None:
         bad = [choice for choice in choices if not self._takes(path, choice)]
         if bad:
-            hint = "; it is one of " + ", ".join(_tags(path)) if _tags(path) else "; change it"
-            self._complain(f"{where}.choices", f"{bad[0]!r} is not a value of this field{hint}")
+            self._complain(f"{where}.choices", f"{bad[0]!r} is not a value of this field; {_hint(path)}")
             return None
         suitable = [choice for choice in choices if self._suits(where, path, choice)]
         return CategoricalDistribution(suitable) if suitable else None
@@ -390,6 +389,11 @@ def _distinct_routes(word: str, network: Mapping[str, Any]) -> list[str]:
                 stages[name] = None
         routes.append(write_route(stages))
     return list(dict.fromkeys(routes))
+
+
+def _hint(path: str) -> str:
+    """Returns what a field takes, as far as that is a list."""
+    return "it is one of " + ", ".join(_tags(path)) if _tags(path) else "change it"
 
 
 def _tags(path: str) -> list[str]:

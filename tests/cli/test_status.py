@@ -20,7 +20,7 @@ def test_json(nasfuse, run_folder):
     assert document["epochs"] == {"spent": 8, "saved": 4}
     assert document["hypervolume"] > 0
     assert document["seconds_per_suggestion"] > 0
-    assert document["best"] == {"trial": 4, "metric": 0.95, "macs": 20_000}
+    assert document["best"] == {"trial": 4, "point": 0, "label": "4", "metric": 0.95, "macs": 20_000}
     assert document["failures"] == {"3": "ValueError: shape [3, /4]"}
 
 

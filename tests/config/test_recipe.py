@@ -70,7 +70,7 @@ FUSIONS = st.one_of(
                 "max_steps": st.integers(40, 1000),
                 "tolerance": st.floats(0, 1, exclude_min=True, exclude_max=True),
                 "gradient": st.sampled_from(["implicit", "phantom"]),
-                "inference_max_steps": st.integers(1, 40),
+                "inference_max_steps": st.integers(1, 16),  # at most the default of max_steps
                 "spectral_bound": st.floats(0, 1e300, exclude_min=True),
             },
         }.items()

@@ -110,7 +110,7 @@ def test_identity_leaves_out_what_may_change(write):
         ("cost: flops", "line 7: cost: 'flops' is not known"),
         ("stopping: {eta: 1}", "line 7: stopping.eta: must be greater than or equal to 2, got 1"),
         ("stopping: {eta: 3, rung: 2}", "line 7: stopping.rung: unknown key; did you mean 'rungs'?"),
-        ("stopping: never", "line 7: stopping: must be an object, got 'never'"),
+        ("stopping: never", "line 7: stopping: give off, or a rule such as {eta: 3, rungs: 2}, got 'never'"),
         ("seed: -1", "line 7: seed: must be greater than or equal to 0, got -1"),
         ("seed: 1.5", "line 7: seed: must be a valid integer"),
         ("max_macs: 0", "line 7: max_macs: must be greater than or equal to 1, got 0"),
