@@ -63,7 +63,7 @@ def complete(folder: Path) -> dict[int, tuple[float, ...]]:
 
 
 def wait_for(folder: Path, n_complete: int, process: "subprocess.Popen[str]") -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while len(complete(folder)) < n_complete:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, "the search made no progress"

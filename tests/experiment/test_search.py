@@ -180,7 +180,7 @@ class TestWithoutRay:
 
         dataset = search.cached_dataset(study().data.model_dump_json())
         limit = 2500
-        progress, _ = run(folder, note, max_macs=limit, budget={"trials": 12})
+        progress, _ = run(folder, note, max_macs=limit, budget={"trials": 12}, sampler="random")
         assert len(trained) == 12
         assert all(search.macs_of(recipe, dataset) <= limit for recipe in trained)
         assert progress.states["over_max_macs"] > 0
@@ -190,7 +190,7 @@ class TestWithoutRay:
             "fields": {"network.streams.*.heads": {"choices": [4, 3]}, "network.streams.*.width": {"choices": [8, 12]}},
             "fixed": {"network.streams.*.encoder": "transformer", "network.streams.*.stride": 4},
         }
-        progress, _ = run(folder, space=space)
+        progress, _ = run(folder, space=space, sampler="random")
         assert progress.states["complete"] == 6
         assert progress.states["failed"] == len(progress.reasons) > 0
 
