@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.search.end_to_end import Found, _noted, _score, hypervolume_of
+from benchmarks.search.plain_scripts import train
 from nasfuse.config.recipe import Recipe
 from nasfuse.search.front import Objectives
 
@@ -41,3 +42,12 @@ def test_a_front_is_scored_by_what_its_members_reach_again() -> None:
     assert score["found"] == pytest.approx(0.8 * 2 + 0.05)
     assert score["retrained"] == pytest.approx(0.3 * 2 + 0.55)
     assert math.isclose(score["members"], 2)
+
+
+def test_a_plain_script_trains_as_a_search_does_and_notes_what_it_finds(tmp_path: Path) -> None:
+    recipe = recipe_of(8)
+    short = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": 1})})
+    metric, log10_macs = train(short, seed=0, results=tmp_path / "results.jsonl")
+    row = json.loads((tmp_path / "results.jsonl").read_text())
+    assert (row["metric"], math.log10(row["macs"])) == (metric, log10_macs)
+    assert Recipe.parse(row["recipe"]) == short
