@@ -53,6 +53,12 @@ class CheckpointError(NasfuseError, ValueError):
     """A checkpoint file is damaged or belongs to another recipe."""
 
 
+class DonorError(NasfuseError, ValueError):
+    """The weights that a training was to start from are not there, damaged or of another network."""
+
+    exit_code = 1
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing wrong in a configuration file.

@@ -86,6 +86,14 @@ class NetworkConfig(Model):
         """
         return {name: self._stages(name, route) for name in self.route if name in route}
 
+    @property
+    def depths(self) -> dict[str, int]:
+        """Returns stream name to the stages that are built of it: as many as some route runs."""
+        texts = None if self.router is None else self.router.routes
+        routes = [dict.fromkeys(self.route)] if texts is None else [parse_route(text) for text in texts]
+        found = [self.stages(route) for route in routes]
+        return {name: max(stages.get(name, 0) for stages in found) for name in self.route}
+
     def _stages(self, name: str, route: Mapping[str, int | None]) -> int:
         depth = self.streams[name].depth
         most = depth if len(route) == 1 or self.fusion is None else min(self.fusion.placement, depth)

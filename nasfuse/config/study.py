@@ -77,6 +77,7 @@ class StudyConfig(Model):
         budget: When to stop.
         sampler: What suggests trials: `known_cost`, or one of Optuna's `tpe`, `nsga2`, `nsga3`, `gp` and `random`.
         stopping: Which trainings are stopped early; `off` finishes them all.
+        inherit: Whether streams of suggestions start from the weights of equal streams of earlier trainings.
         seed: Every suggestion and training derives from it.
         max_macs: Candidates above are never trained.
         resources: What trials run on.
@@ -92,6 +93,7 @@ class StudyConfig(Model):
     budget: BudgetConfig
     sampler: str = "known_cost"
     stopping: StoppingConfig | None = StoppingConfig()
+    inherit: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
     max_macs: Annotated[int, Field(ge=1)] | None = None
     resources: ResourcesConfig = ResourcesConfig()
@@ -115,6 +117,17 @@ class StudyConfig(Model):
         if not isinstance(stopping, dict | StoppingConfig | None):
             raise ValueError(f"give off, or a rule such as {{eta: 3, rungs: 2}}, got {stopping!r}")
         return stopping
+
+    @field_validator("inherit")
+    @classmethod
+    def _is_confirmed(cls, inherit: bool, info: ValidationInfo) -> bool:
+        budget = info.data.get("budget")
+        if inherit and budget is not None and budget.repeats < 2:
+            raise ValueError(
+                f"only trainings from scratch count for the front, so give budget.repeats of at least 2, "
+                f"got {budget.repeats}"
+            )
+        return inherit
 
     @field_validator("budget")
     @classmethod
@@ -170,6 +183,8 @@ class StudyConfig(Model):
     def identity(self) -> dict[str, Any]:
         """Returns what makes two studies the same: all but budget, resources and limits on what is trained."""
         plain = self.to_plain()
+        if not self.inherit:  # studies that were begun before there was such a choice go on
+            del plain["inherit"]
         return {key: plain[key] for key in plain if key not in ("budget", "resources", "max_macs")}
 
     @property

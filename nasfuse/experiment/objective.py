@@ -3,7 +3,7 @@
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,9 @@ Report = Callable[[int, float], None]
 class Objective(Protocol):
     """What a study optimises. Must be picklable; it is called in worker processes."""
 
-    def __call__(self, recipe: Recipe, *, seed: int, cut: int, folder: Path, report: Report) -> Measurements:
+    def __call__(
+        self, recipe: Recipe, *, seed: int, cut: int, folder: Path, report: Report, donors: Mapping[str, Path]
+    ) -> Measurements:
         """Returns the measurements of `recipe`; files go to `folder`, progress is resumed from there.
 
         Args:
@@ -32,6 +34,10 @@ class Objective(Protocol):
             cut: Which division into train and val; repetitions of one recipe have different ones.
             folder: Of the trial.
             report: Called with (epoch, metric) after every epoch; it does not return where the training is stopped.
+            donors: Stream name to the `model.pt` whose weights the stream starts from; the others start at random.
+
+        Raises:
+            DonorError: These weights are lost; the trial is then run again without donors.
         """
 
 
@@ -47,7 +53,9 @@ class Training:
     threads: int = 1
     on_cuda: bool = False
 
-    def __call__(self, recipe: Recipe, *, seed: int, cut: int, folder: Path, report: Report) -> Measurements:
+    def __call__(
+        self, recipe: Recipe, *, seed: int, cut: int, folder: Path, report: Report, donors: Mapping[str, Path]
+    ) -> Measurements:
         """Returns the operating points of the trained recipe; leaves `metrics.jsonl` and `model.pt`.
 
         A training that is stopped leaves `metrics.jsonl` of the epochs it ran, and `resume.pt` if it ran for long.
@@ -65,7 +73,9 @@ class Training:
             report(epoch.epoch, epoch.val_metric)
 
         resume_file = folder / "resume.pt"
-        trained = train_network(recipe, dataset, seed=seed, device=device, report=note, resume_file=resume_file)
+        trained = train_network(
+            recipe, dataset, seed=seed, device=device, report=note, resume_file=resume_file, donors=donors
+        )
         points, more = measure(trained, dataset, metric=recipe.metric, device=device)
         save_network(folder / "model.pt", trained, recipe, seed=seed, cut=cut)
         record = {

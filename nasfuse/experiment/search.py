@@ -96,7 +96,8 @@ def run_search(
         if ledger.wants_more(running=0):
             _run(study, folder, ledger, dataset, display=display, address=address, objective=objective)
         progress = summarise(ledger.trials(), ledger.objectives)
-        folder.drop_checkpoints_except({member.trial for member in progress.front})
+        if not study.inherit:  # a later session needs the donors
+            folder.drop_checkpoints_except({member.trial for member in progress.front})
         return progress
 
 
@@ -123,7 +124,7 @@ def _run(
         count = resources.workers or max(fitting, 1)
         ledger.fix_lag(workers=count)
         workers = Workers(count, resources.cpus_per_trial, resources.gpus_per_trial)
-        watcher = _Watcher(ledger, folder, display, repeats=study.budget.repeats)
+        watcher = _Watcher(ledger, folder, display, study=study)
         display.ready(dataset, workers=count, progress=watcher.progress, seconds=ledger.seconds)
         default = Training(threads=resources.cpus_per_trial, on_cuda=resources.gpus_per_trial > 0)
         try:
@@ -145,11 +146,11 @@ def _run(
 class _Watcher:
     """Keeps the progress up to date, the checkpoints few and the display informed."""
 
-    def __init__(self, ledger: Ledger, folder: RunFolder, display: Display, *, repeats: int) -> None:
+    def __init__(self, ledger: Ledger, folder: RunFolder, display: Display, *, study: StudyConfig) -> None:
         self._ledger = ledger
         self._folder = folder
         self._display = display
-        self._repeats = repeats
+        self._study = study
         self._running: set[int] = set()
         self.progress = self._summarise()
 
@@ -160,11 +161,15 @@ class _Watcher:
     def finished(self, number: int, measurements: Measurements) -> None:
         self._running.discard(number)
         self.progress = self._summarise()
+        if not self._study.inherit:  # or any of them may be a donor
+            self._drop_checkpoints()
+        self._display.changed(self.progress, self._ledger.seconds, number=number)
+
+    def _drop_checkpoints(self) -> None:
         candidates = candidates_of(self._ledger.trials())
-        kept = contenders(candidates, self._ledger.objectives, repeats=self._repeats)
+        kept = contenders(candidates, self._ledger.objectives, repeats=self._study.budget.repeats)
         # A running trial may have written its network already, and its result is on the way.
         self._folder.drop_checkpoints_except(kept | self._running)
-        self._display.changed(self.progress, self._ledger.seconds, number=number)
 
     def stopped(self, number: int, epoch: int) -> None:
         self._running.discard(number)

@@ -15,7 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -46,7 +46,7 @@ from ray.tune.search import Searcher  # noqa: E402
 
 from nasfuse.config.measurement import Measurements  # noqa: E402
 from nasfuse.config.recipe import Recipe  # noqa: E402
-from nasfuse.errors import NasfuseError  # noqa: E402
+from nasfuse.errors import DonorError, NasfuseError  # noqa: E402
 from nasfuse.experiment.objective import Objective  # noqa: E402
 from nasfuse.search.ledger import Assignment, Ledger  # noqa: E402
 
@@ -226,21 +226,36 @@ def _short_name(trial: Any) -> str:
 
 def _run_trial(config: dict[str, Any], *, objective: Objective) -> None:
     """Runs one trial in a worker. Our own errors are results; only the death of the process is Ray's business."""
-    recipe = Recipe.model_validate_json(config["recipe"])
+    try:
+        try:
+            measured = _measure(config, objective, donors=config["donors"])
+        except DonorError as error:
+            tune.report({"from_scratch": _one_line(error)})
+            measured = _measure(config, objective, donors={})
+        measured.record["node"] = ray.get_runtime_context().get_node_id()[:8]
+        payload = json.dumps({"measurements": measured.to_plain()})
+    except Exception as error:
+        payload = json.dumps({"reason": f"{type(error).__name__}: {_one_line(error)}"})
+    tune.report({"payload": payload})
 
+
+def _measure(config: dict[str, Any], objective: Objective, *, donors: dict[str, str]) -> Measurements:
     def report(epoch: int, metric: float) -> None:
         if epoch in config["rungs"]:  # each costs a round trip to the driver
             tune.report({"epoch": epoch, "metric": metric})  # raises SystemExit in a trial that is stopped
 
-    try:
-        measured = objective(
-            recipe, seed=config["seed"], cut=config["cut"], folder=Path(config["folder"]), report=report
-        )
-        measured.record["node"] = ray.get_runtime_context().get_node_id()[:8]
-        payload = json.dumps({"measurements": measured.to_plain()})
-    except Exception as error:
-        payload = json.dumps({"reason": f"{type(error).__name__}: {' '.join(str(error).split())}"})
-    tune.report({"payload": payload})
+    return objective(
+        Recipe.model_validate_json(config["recipe"]),
+        seed=config["seed"],
+        cut=config["cut"],
+        folder=Path(config["folder"]),
+        report=report,
+        donors={stream: Path(file) for stream, file in donors.items()},
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 @contextmanager
@@ -316,10 +331,18 @@ class _LedgerSearcher(Searcher):
             "cut": assignment.cut,
             "rungs": list(assignment.rungs),
             "folder": str(self._folder_of(assignment.number).absolute()),
+            "donors": {
+                stream: str(self._folder_of(donor).absolute() / "model.pt")
+                for stream, donor in assignment.inherited.items()
+            },
         }
 
     def goes_on(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Returns whether a trial goes on after what it reported; `on_trial_complete` follows if it does not."""
+        if "from_scratch" in result:
+            assignment = self._running[trial_id]
+            self._ledger.start_from_scratch(assignment.number, result["from_scratch"])
+            self._running[trial_id] = replace(assignment, inherited={})
         if "epoch" not in result:
             return True
         number = self._running[trial_id].number

@@ -68,5 +68,6 @@ def _of_trial(run: Run, label: str) -> Candidate:
         known = ", ".join(str(one) for one in sorted(points))
         raise InvalidInputError(f"--trial {label}: trial {number} has the points {known}; name one of them")
     reason = run.progress.reasons.get(number)
-    why = f"it failed: {reason}" if reason else "it is not a finished trial of this run"
+    how = " that was trained from scratch" if run.study.inherit else ""
+    why = f"it failed: {reason}" if reason else f"it is not a finished trial of this run{how}"
     raise InvalidInputError(f"--trial {label}: {why}; `nasfuse pareto {run.folder.root}` lists the front")

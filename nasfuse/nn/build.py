@@ -38,13 +38,11 @@ def build_network(config: NetworkConfig, modalities: Sequence[Modality], task: T
     """
     known = {modality.name: modality for modality in modalities}
     _fit_the_data(config, known)
+    streams = {name: _stream(config, known[name], depth) for name, depth in config.depths.items()}
     if config.router is None:
         route = Route(config.stages(dict.fromkeys(config.route)), "+".join(config.route))
-        streams = {name: _stream(config, known[name], depth) for name, depth in route.n_stages.items()}
         return FusionNetwork(streams, _branch(config, route, task))
     routes = [Route(config.stages(parse_route(text)), text) for text in config.router.routes]
-    depths = {name: max(route.n_stages.get(name, 0) for route in routes) for name in config.route}
-    streams = {name: _stream(config, known[name], depth) for name, depth in depths.items()}
     lengths = {name: known[name].shape[0] for name in streams if known[name].kind == "sequence"}
     branches = _by_cost([_branch(config, route, task) for route in routes], streams, lengths)
     router = _router(config, branches, streams, known, task, lengths)

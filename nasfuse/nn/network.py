@@ -26,6 +26,17 @@ class Network(nn.Module, ABC):
         """Names of the modalities that the network reads."""
         return self.streams.names
 
+    def load_stream(self, name: str, state: Mapping[str, Tensor]) -> None:
+        """Copies the weights and buffers of stream `name` from the `state_dict` of another network.
+
+        Raises:
+            RuntimeError: That network has no such stream, or one of other modules or shapes.
+        """
+        stream = self.streams[name]
+        (path,) = (path for path, module in self.named_modules() if module is stream)
+        prefix = f"{path}."
+        stream.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})
+
     @abstractmethod
     def forward(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
         """Returns logits (b, n_outputs); real numbers for a regression.

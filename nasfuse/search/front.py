@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasfuse.config.measurement import OperatingPoint
 from nasfuse.config.metric import METRICS
 from nasfuse.pareto import hypervolume, knee, non_dominated
+from nasfuse.search.trainings import is_inherited
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,13 @@ class Candidate:
     """One operating point of one finished trial.
 
     Attributes:
-        trial: Number of the first trial with this recipe.
+        trial: Number of the first of these trainings.
         point: Which of the trial's points.
         measured: The point itself; metric and MACs are means over all trainings of the recipe, the latency is
             their median. The threshold is that of the first training; a route is named where all agree on it.
         summary: The network in one line, with its setting.
         baseline: Name of the hand-made design, None for a suggestion.
-        trainings: Numbers of all trials with this recipe.
+        trainings: Numbers of all trials with this recipe that were trained from scratch.
         metric_sd: Standard deviation of the metric over them, 0 for one.
     """
 
@@ -76,23 +77,37 @@ class Objectives:
         return METRICS[self.metric].sign * metric, math.log10(max(cost, 1e-9))
 
 
-def candidates_of(trials: Sequence[FrozenTrial]) -> list[Candidate]:
+def candidates_of(trials: Sequence[FrozenTrial], *, with_inherited: bool = False) -> list[Candidate]:
     """Returns every operating point of the completed trainings; trainings of one recipe are one candidate.
 
-    Trials that are operating points themselves come with their training.
+    Trials that are operating points themselves come with their training. Trainings that started from inherited weights
+    do not count: they say what a recipe reaches after more epochs than its own.
+
+    Args:
+        trials: Of the study.
+        with_inherited: Whether recipes that were never trained from scratch are candidates, too, by what they reached.
+            They have no `trainings`.
     """
     groups: dict[tuple[str, int], list[tuple[FrozenTrial, OperatingPoint]]] = {}
-    for trial in trials:
-        if trial.state is TrialState.COMPLETE and "point_of" not in trial.user_attrs:
-            for index, plain in enumerate(trial.user_attrs["points"]):
-                if plain is None:  # above the study's max_macs
-                    continue
-                key = (trial.user_attrs["recipe_hash"], index)
-                groups.setdefault(key, []).append((trial, OperatingPoint(**plain)))
+    for trial in _trainings(trials, with_inherited=with_inherited):
+        for index, plain in enumerate(trial.user_attrs["points"]):
+            if plain is None:  # above the study's max_macs
+                continue
+            key = (trial.user_attrs["recipe_hash"], index)
+            groups.setdefault(key, []).append((trial, OperatingPoint(**plain)))
     # A setting at which one training does not hold is no candidate, or its mean would be that of the lucky others.
     return [
         _candidate(index, group) for (_, index), group in groups.items() if all(measured.holds for _, measured in group)
     ]
+
+
+def _trainings(trials: Sequence[FrozenTrial], *, with_inherited: bool) -> list[FrozenTrial]:
+    complete = [t for t in trials if t.state is TrialState.COMPLETE and "point_of" not in t.user_attrs]
+    from_scratch = [trial for trial in complete if not is_inherited(trial)]
+    if not with_inherited:
+        return from_scratch
+    measured = {trial.user_attrs["recipe_hash"] for trial in from_scratch}
+    return [t for t in complete if not is_inherited(t) or t.user_attrs["recipe_hash"] not in measured]
 
 
 def _candidate(index: int, group: list[tuple[FrozenTrial, OperatingPoint]]) -> Candidate:
@@ -110,7 +125,7 @@ def _candidate(index: int, group: list[tuple[FrozenTrial, OperatingPoint]]) -> C
         measured=mean,
         summary=f"{first.user_attrs['summary']} | {mean.setting}" if knobs else first.user_attrs["summary"],
         baseline=first.user_attrs.get("baseline"),
-        trainings=tuple(trial.number for trial, _ in group),
+        trainings=tuple(trial.number for trial, _ in group if not is_inherited(trial)),
         metric_sd=statistics.stdev(metrics) if len(metrics) > 1 else 0.0,
     )
 

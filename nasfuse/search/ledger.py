@@ -4,8 +4,8 @@ import math
 import textwrap
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -19,6 +19,7 @@ from nasfuse.config.recipe import Recipe
 from nasfuse.config.study import StudyConfig
 from nasfuse.errors import NasfuseError, RunFolderError
 from nasfuse.search.budget import Budget
+from nasfuse.search.donors import Donors
 from nasfuse.search.front import Objectives
 from nasfuse.search.mirror import Mirror
 from nasfuse.search.network_costs import NetworkCosts
@@ -50,6 +51,7 @@ class Assignment:
         cut: Division into train and val: 0, and counting up for repetitions of one recipe.
         baseline: Name of the hand-made design, None for a suggestion.
         rungs: Epochs after which its metric is wanted.
+        inherited: Stream to the number of the trial from whose weights it starts; all others start at random.
     """
 
     number: int
@@ -58,6 +60,7 @@ class Assignment:
     cut: int = 0
     baseline: str | None = None
     rungs: tuple[int, ...] = ()
+    inherited: Mapping[str, int] = field(default_factory=dict)
 
 
 class Exhausted(NasfuseError):
@@ -70,10 +73,10 @@ class Ledger:
     Everything is in the storage. A trial that was running when a driver died is handed out again under the
     same number, with the same parameters and seed, so a continued study equals an unbroken one.
 
-    What is decided for a trial, its suggestion and whether it is stopped, depends on the results of the trainings
-    before it but the last few (the study's lag), whether those are there or not. So trials are the same for any number
-    of workers up to the lag, however long trainings take; with one worker, suggestions know a little less than they
-    could.
+    What is decided for a trial, its suggestion, its donors and whether it is stopped, depends on the results of the
+    trainings before it but the last few (the study's lag), whether those are there or not. So trials are the same for
+    any number of workers up to the lag, however long trainings take; with one worker, suggestions know a little less
+    than they could.
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class Ledger:
                 self._study.enqueue_trial(parameters, user_attrs={"baseline": name})
         self._orphans = [t.number for t in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
         self._rungs = Rungs(study)
+        self._donors = Donors(space, metric=study.metric) if study.inherit else None
         self._observed: set[int] = set()
         attributes = [trial.user_attrs for trial in self.trials()]
         self._points = {(own["point_of"], own["point"]) for own in attributes if "point_of" in own}
@@ -191,7 +195,7 @@ class Ledger:
             self._observe(visible)
             with self._mirror.as_running([trial.number for trial in hidden]):
                 trial, parameters = self._suggest()
-            assignment = self._accept(trial, parameters)
+            assignment = self._accept(trial, parameters, visible)
             if assignment is not None:
                 return assignment
         raise Exhausted(
@@ -222,6 +226,10 @@ class Ledger:
         if not trial.user_attrs:  # neither hand-made nor repeated
             trial.set_user_attr("suggestion_s", round(time.perf_counter() - start, 5))
         return trial, parameters
+
+    def start_from_scratch(self, number: int, reason: str) -> None:
+        """Records that trial `number` could not have the weights it was to inherit, and why."""
+        self._set(number, "from_scratch", textwrap.shorten(reason, _LONGEST_REASON, placeholder=" ..."))
 
     def goes_on(self, number: int, *, epoch: int, metric: float) -> bool:
         """Returns whether trial `number` goes on after `epoch`, one of its rungs; call `stop` if it does not."""
@@ -321,7 +329,9 @@ class Ledger:
     def _set(self, number: int, key: str, value: Any) -> None:
         self._mirror.set_trial_user_attr(self._id(number), key, value)
 
-    def _accept(self, trial: Trial, parameters: dict[str, Any]) -> Assignment | None:
+    def _accept(
+        self, trial: Trial, parameters: dict[str, Any], visible: Sequence[FrozenTrial] = ()
+    ) -> Assignment | None:
         try:
             recipe = self._space.recipe(parameters)
             macs = self._macs_of(recipe)
@@ -338,6 +348,8 @@ class Ledger:
             trial.set_user_attr("reason", f"{macs} MACs are above max_macs {limit}")
             self._study.tell(trial.number, state=TrialState.PRUNED)
             return None
+        if self._donors is not None and not {"baseline", "repeat_of", "inherited"} & trial.user_attrs.keys():
+            trial.set_user_attr("inherited", self._donors.of(recipe, visible))
         self._mirror.publish(trial._trial_id)
         attributes = trial.user_attrs
         return Assignment(
@@ -347,6 +359,7 @@ class Ledger:
             cut=attributes.get("cut", 0),
             baseline=attributes.get("baseline"),
             rungs=() if "repeat_of" in attributes else self._rungs.of(recipe),
+            inherited={} if "from_scratch" in attributes else attributes.get("inherited", {}),
         )
 
     def _adopt(self, number: int) -> Assignment | None:

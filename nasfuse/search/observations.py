@@ -10,6 +10,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from nasfuse.config.measurement import OperatingPoint
 from nasfuse.config.metric import METRICS
 from nasfuse.search.space import Space
+from nasfuse.search.trainings import is_inherited
 
 _REDUCER = "reducer.inference_keep_ratio", "reducer.keep_ratio"
 
@@ -33,10 +34,10 @@ def values_of(point: OperatingPoint, cost: str) -> list[float]:
 def observations_of(trial: FrozenTrial, space: Space, *, metric: str, cost: str) -> list[FrozenTrial]:
     """Returns one complete trial for each operating point that parameters of the space describe, to be added.
 
-    They are marked `point_of`, the number of the training, and `point`. A point counts where the trial has a
-    parameter for each of its knobs, whose distributions contain their values. A parameter that is also trained with
-    takes only settings that lose at most 1 % of the metric: a network trained otherwise and cut short tells little
-    about one that is trained so.
+    They are marked `point_of`, the number of the training, and `point`, and `inherited` as the training is. A point
+    counts where the trial has a parameter for each of its knobs, whose distributions contain their values. A parameter
+    that is also trained with takes only settings that lose at most 1 % of the metric: a network trained otherwise and
+    cut short tells little about one that is trained so.
 
     Args:
         trial: A complete training.
@@ -49,6 +50,7 @@ def observations_of(trial: FrozenTrial, space: Space, *, metric: str, cost: str)
     if not _threshold_is_drawn(main, trial.params):
         return []
     found = []
+    marks = {"inherited": trial.user_attrs["inherited"]} if is_inherited(trial) else {}
     for number, point in enumerate(points):
         if point is None or not point.holds or point is main:
             continue
@@ -61,7 +63,7 @@ def observations_of(trial: FrozenTrial, space: Space, *, metric: str, cost: str)
                     values=values_of(point, cost),
                     params=parameters,
                     distributions=trial.distributions,
-                    user_attrs={"point_of": trial.number, "point": number},
+                    user_attrs={"point_of": trial.number, "point": number, **marks},
                 )
             )
     return found

@@ -13,7 +13,9 @@ def next_repetition(
 ) -> tuple[FrozenTrial, int] | None:
     """Returns the first training of the member to repeat, and on which cut; None where all are confirmed.
 
-    The member with the fewest trainings, the costliest of equals. Repetitions that run or failed count for it, or one
+    The member with the fewest trainings, the costliest of equals. What has only started from inherited weights has
+    none: it comes first where it would be on the front, whose other members are confirmed whether it beats them or
+    not. Repetitions that run or failed count for it, or one
     that always fails would be repeated for ever.
 
     Args:
@@ -23,9 +25,12 @@ def next_repetition(
     """
     without_result = (TrialState.RUNNING, TrialState.FAIL)
     others = Counter(t.user_attrs.get("repeat_of") for t in trials if t.state in without_result)
-    members = [
-        (len(member.trainings) + others[member.trial], -index, member.trial)
-        for index, member in enumerate(front_of(candidates_of(trials), objectives))
-    ]
+    candidates = candidates_of(trials, with_inherited=True)
+    promising = [candidate for candidate in front_of(candidates, objectives) if not candidate.trainings]
+    front = front_of([candidate for candidate in candidates if candidate.trainings], objectives)
+    members = []
+    for index, member in enumerate([*front, *promising]):
+        first = trials[member.trial].user_attrs.get("repeat_of", member.trial)  # an inherited training comes before
+        members.append((len(member.trainings) + others[first], -index, first))
     fewest, _, number = min(members, default=(repeats, 0, 0))
     return (trials[number], fewest) if fewest < repeats else None

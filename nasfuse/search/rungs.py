@@ -10,6 +10,7 @@ from nasfuse.config.metric import METRICS
 from nasfuse.config.recipe import Recipe
 from nasfuse.config.study import StudyConfig
 from nasfuse.search.stopping import MultiObjectiveAsha
+from nasfuse.search.trainings import is_inherited
 
 
 class Rungs:
@@ -38,7 +39,8 @@ class Rungs:
 
         Args:
             trial: One that runs.
-            visible: The trainings that it may depend on; those as long as it is are compared with it.
+            visible: The trainings that it may depend on; those as long as it is are compared with it, and of these
+                only those that began as it did, from inherited weights or from scratch.
             epoch: One of its rungs.
             metric: What it has reached.
         """
@@ -51,7 +53,9 @@ class Rungs:
         others = [
             self._costs(other, other.user_attrs["rungs"][str(epoch)])
             for other in visible
-            if str(epoch) in other.user_attrs.get("rungs", {}) and other.user_attrs["epochs"] == epochs
+            if str(epoch) in other.user_attrs.get("rungs", {})
+            and other.user_attrs["epochs"] == epochs
+            and is_inherited(other) == is_inherited(trial)
         ]
         return self._asha.goes_on(self._costs(trial, metric), others)
 

@@ -9,8 +9,8 @@ from optuna.trial import FrozenTrial, TrialState
 #: the time with 4, and 98 % with 8, where durations are those of avdigits.
 LAG = 8
 
-#: User attributes that a trial gets with its result.
-RESULTS = frozenset({"points", "record", "rungs", "stopped", "reason"})
+#: User attributes that a trial gets after it was handed out.
+RESULTS = frozenset({"points", "record", "rungs", "stopped", "reason", "from_scratch"})
 
 
 def was_handed_out(trial: FrozenTrial) -> bool:
@@ -22,6 +22,14 @@ def was_handed_out(trial: FrozenTrial) -> bool:
 def was_trained(trial: FrozenTrial) -> bool:
     """Returns whether a trial has spent budget: it was handed out and has ended, well or not, early or not."""
     return was_handed_out(trial) and trial.state.is_finished()
+
+
+def is_inherited(trial: FrozenTrial) -> bool:
+    """Returns whether streams of a training, or of that of an operating point, started from weights of earlier ones.
+
+    Its attribute `inherited` names them; `from_scratch` says why it could not have them after all.
+    """
+    return bool(trial.user_attrs.get("inherited")) and "from_scratch" not in trial.user_attrs
 
 
 def by_visibility(

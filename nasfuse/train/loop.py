@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from nasfuse.nn.routed import RoutedNetwork
 from nasfuse.seeds import derive_seed
 from nasfuse.train.augmentation import Augmentation
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
+from nasfuse.train.donors import load_donors
 from nasfuse.train.equilibrium import EquilibriumTerm
 from nasfuse.train.evaluate import evaluate
 from nasfuse.train.losses import task_loss
@@ -83,6 +84,7 @@ def train_network(
     epochs: int | None = None,
     report: Callable[[Epoch], None] | None = None,
     resume_file: Path | None = None,
+    donors: Mapping[str, Path] | None = None,
 ) -> Trained:
     """Returns the network of `recipe`, trained with `seed`.
 
@@ -95,8 +97,11 @@ def train_network(
         report: Called after every epoch; where a training is resumed, first with those that it has behind it.
         resume_file: Progress is kept there (at most every 10 s) and taken up from there if it exists;
             removed at the end.
+        donors: Stream name to the checkpoint whose weights it starts from; the others start at random, as do all
+            where left out. Not read where a training is resumed.
 
     Raises:
+        DonorError: A donor cannot be read, or its stream has other shapes.
         NonFiniteError: The loss or the metric became NaN or infinite.
         InvalidInputError: The recipe does not fit the data.
         CheckpointError: The resume file is damaged or belongs to another recipe, seed or data set.
@@ -115,6 +120,8 @@ def train_network(
             if report is not None:
                 for result in run.curve:
                     report(result)
+        elif donors:
+            load_donors(run.network, donors)
         saved_at = time.perf_counter()
         while run.epoch < last and not run.out_of_patience:
             result = run.one_epoch()

@@ -67,6 +67,24 @@ def test_stopping_there_and_back(write, line, plain):
     assert again.hash == study.hash != StudyConfig.load(write(STUDY)).hash
 
 
+def test_inheriting_needs_trainings_from_scratch(write):
+    inherits = STUDY + "inherit: true\n"
+    assert StudyConfig.load(write(inherits)).inherit
+    (only,) = problems(write(inherits.replace("trials: 3", "trials: 3, repeats: 1")))
+    assert only == (
+        "line 7: inherit: only trainings from scratch count for the front, so give budget.repeats of at least 2, got 1"
+    )
+    assert StudyConfig.load(write(STUDY.replace("trials: 3", "trials: 3, repeats: 1"))).inherit is False
+
+
+def test_a_study_that_inherits_is_another_one_and_one_that_does_not_is_what_it_was(write):
+    plain = StudyConfig.load(write(STUDY))
+    assert "inherit" not in plain.identity
+    assert StudyConfig.load(write(STUDY + "inherit: false\n")).hash == plain.hash
+    inherits = StudyConfig.load(write(STUDY + "inherit: true\n"))
+    assert inherits.hash == StudyConfig.load(write(inherits.to_yaml())).hash != plain.hash
+
+
 def test_the_space_may_be_a_path_a_file_beside_or_a_shipped_name(write, tmp_path, monkeypatch):
     with_name = STUDY[: STUDY.index("space:")] + "space: NAME\nbudget: {trials: 3}\n"
     inline = StudyConfig.load(write(STUDY))

@@ -31,7 +31,7 @@ def ignore(epoch, metric):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trial") / "0"
-    return Training()(RECIPE, seed=3, cut=0, folder=folder, report=ignore), folder
+    return Training()(RECIPE, seed=3, cut=0, folder=folder, report=ignore, donors={}), folder
 
 
 def test_it_can_be_sent_to_workers():
@@ -70,8 +70,8 @@ def test_the_files(trained):
 
 
 def test_the_same_seed_gives_the_same_network(trained, tmp_path):
-    again = Training()(RECIPE, seed=3, cut=0, folder=tmp_path, report=ignore)
-    other = Training()(RECIPE, seed=4, cut=0, folder=tmp_path / "other", report=ignore)
+    again = Training()(RECIPE, seed=3, cut=0, folder=tmp_path, report=ignore, donors={})
+    other = Training()(RECIPE, seed=4, cut=0, folder=tmp_path / "other", report=ignore, donors={})
     assert again.points[0].metric == trained[0].points[0].metric
     weights = [load_checkpoint(folder / "model.pt")["network"] for folder in (trained[1], tmp_path, tmp_path / "other")]
     name = next(iter(weights[0]))
@@ -83,7 +83,7 @@ def test_the_same_seed_gives_the_same_network(trained, tmp_path):
 def test_a_loss_that_is_not_finite_is_an_error_and_leaves_no_network(tmp_path):
     wild = Recipe.parse({**RECIPE.to_plain(), "training": {"epochs": 2, "lr": 1e38, "clip_norm": 1e38}})
     with pytest.raises(NonFiniteError):
-        Training()(wild, seed=0, cut=0, folder=tmp_path, report=ignore)
+        Training()(wild, seed=0, cut=0, folder=tmp_path, report=ignore, donors={})
     assert not (tmp_path / "model.pt").exists()
 
 

@@ -16,6 +16,7 @@ from nasfuse.experiment import search, tune_runner
 from nasfuse.experiment.reading import read_run
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.search import constant_metric, run_search
+from nasfuse.search import open_storage
 
 PLAIN = {
     "name": "tiny",
@@ -62,7 +63,7 @@ def measured(metric=0.5, macs=100):
     return Measurements((point,), RECORD)
 
 
-def wide_is_good(recipe, *, seed, cut, folder, report):
+def wide_is_good(recipe, *, seed, cut, folder, report, donors):
     """An objective without training: the wider the better, and the dearer."""
     (folder / "model.pt").write_text("weights")
     width = sum(stream.width for stream in recipe.network.streams.values())
@@ -98,7 +99,12 @@ def in_process(monkeypatch):
         def call(self, objective, assignment, folder):
             try:
                 return objective(
-                    assignment.recipe, seed=assignment.seed, cut=assignment.cut, folder=folder, report=lambda *_: None
+                    assignment.recipe,
+                    seed=assignment.seed,
+                    cut=assignment.cut,
+                    folder=folder,
+                    report=lambda *_: None,
+                    donors={s: folder.parent / f"{donor}/model.pt" for s, donor in assignment.inherited.items()},
                 )
             except Exception as error:
                 return str(error)
@@ -134,6 +140,20 @@ class TestWithoutRay:
         assert kept == {candidate.trial for candidate in progress.front}
         assert len(list(folder.root.glob("trials/*/recipe.yaml"))) == 14
 
+    def test_where_weights_are_inherited_all_networks_are_kept_for_later_sessions_too(self, in_process, folder):
+        inherited = []
+
+        def note(recipe, *, seed, cut, folder, report, donors):
+            inherited.extend(file.is_file() for file in donors.values())
+            return wide_is_good(recipe, seed=seed, cut=cut, folder=folder, report=report, donors=donors)
+
+        for n_trials in (16, 30):
+            before = len(inherited)
+            run(folder, note, inherit=True, budget={"trials": n_trials, "repeats": 2})
+            assert len(inherited) > before
+            assert len(list(folder.root.glob("trials/*/model.pt"))) == n_trials
+        assert all(inherited)
+
     @pytest.mark.parametrize("workers", [1, 2, 5])
     def test_a_running_trial_keeps_the_network_it_has_just_written(self, in_process, folder, workers):
         """With several workers a network is on disk some time before its result is known."""
@@ -150,7 +170,7 @@ class TestWithoutRay:
         assert progress.states["complete"] == 7
 
     def test_failures_count_and_the_search_goes_on(self, in_process, folder):
-        def moody(recipe, *, seed, cut, folder, report):
+        def moody(recipe, *, seed, cut, folder, report, donors):
             number = int(folder.name)
             if number == 1:
                 raise RuntimeError("no mood")
@@ -163,7 +183,7 @@ class TestWithoutRay:
         assert "trial 1 failed: no mood" in events
 
     def test_every_trial_may_fail(self, in_process, folder):
-        def never(recipe, *, seed, cut, folder, report):
+        def never(recipe, *, seed, cut, folder, report, donors):
             raise RuntimeError("no mood")
 
         progress, _ = run(folder, never)
@@ -174,9 +194,9 @@ class TestWithoutRay:
     def test_nothing_above_max_macs_is_trained(self, in_process, folder):
         trained = []
 
-        def note(recipe, *, seed, cut, folder, report):
+        def note(recipe, *, seed, cut, folder, report, donors):
             trained.append(recipe)
-            return wide_is_good(recipe, seed=seed, cut=cut, folder=folder, report=report)
+            return wide_is_good(recipe, seed=seed, cut=cut, folder=folder, report=report, donors=donors)
 
         dataset = search.cached_dataset(study().data.model_dump_json())
         limit = 2500
@@ -202,7 +222,7 @@ class TestWithoutRay:
         assert {path: path.read_bytes() for path in folder.root.rglob("*.yaml")} == before
 
     def test_two_at_once(self, in_process, folder):
-        def second(recipe, *, seed, cut, folder, report):
+        def second(recipe, *, seed, cut, folder, report, donors):
             with pytest.raises(RunFolderError, match="another search is writing to"):
                 run(RunFolder(folder.parents[1]))
             return measured()
@@ -323,7 +343,7 @@ def make_moody():
     """Returns an objective that is pickled by value: workers cannot import the tests."""
 
     class Moody:
-        def __call__(self, recipe, *, seed, cut, folder, report):
+        def __call__(self, recipe, *, seed, cut, folder, report, donors):
             from nasfuse.config.measurement import Measurements, OperatingPoint
 
             number = int(folder.name)
@@ -344,7 +364,7 @@ def make_doomed():
     """An objective whose worker dies a little after every trial's first run; inside a function, to be pickled whole."""
     record = dict(RECORD)
 
-    def doomed(recipe, *, seed, cut, folder, report):
+    def doomed(recipe, *, seed, cut, folder, report, donors):
         import os
         import threading
 
@@ -359,7 +379,39 @@ def make_doomed():
     return doomed
 
 
+def make_forgetful():
+    """An objective that has lost the donors of even trials; inside a function, to be pickled whole."""
+    record = dict(RECORD)
+
+    def forgetful(recipe, *, seed, cut, folder, report, donors):
+        from nasfuse.errors import DonorError
+
+        if donors and int(folder.name) % 2 == 0:
+            raise DonorError("stream left cannot start\nfrom the weights")
+        (folder / "donors").write_text(" ".join(f"{stream}:{file.parent.name}" for stream, file in donors.items()))
+        (folder / "model.pt").write_text("weights")
+        point = OperatingPoint(metric=0.5, macs=100, params=1, latency_s=1e-3, latency_iqr_s=0.0, peak_bytes=1)
+        return Measurements((point,), record)
+
+    return forgetful
+
+
 class TestThroughRay:
+    def test_a_trial_whose_donors_are_lost_starts_from_scratch(self, folder):
+        asked = study(inherit=True, budget={"trials": 16, "repeats": 2}, sampler="random", resources={"workers": 2})
+        progress = run_search(asked, folder, display=Display(), objective=make_forgetful())
+        assert progress.states["complete"] == 16, progress.reasons
+        trials = open_storage(folder.storage_url(asked)).get_all_trials(0)
+        heirs = [trial for trial in trials if trial.user_attrs.get("inherited")]
+        assert {trial.number % 2 for trial in heirs} == {0, 1}
+        for trial in heirs:
+            attributes = trial.user_attrs
+            lost = attributes.get("from_scratch")
+            assert lost == (None if trial.number % 2 else "stream left cannot start from the weights")
+            given = {} if lost else attributes["inherited"]
+            named = (folder.trial(trial.number) / "donors").read_text()
+            assert named == " ".join(f"{stream}:{donor}" for stream, donor in given.items())
+
     def test_a_search_and_its_files(self, folder):
         display = Display()
         limit = 4000

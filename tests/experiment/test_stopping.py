@@ -30,7 +30,7 @@ from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.search import run_search
 
 class Table:
-    def __call__(self, recipe, *, seed, cut, folder, report):
+    def __call__(self, recipe, *, seed, cut, folder, report, donors):
         pace, luck = random.Random(str(folder)), random.Random(seed).random()
         width = sum(stream.width for stream in recipe.network.streams.values())
         names = [type(thread).__name__ for thread in threading.enumerate()]

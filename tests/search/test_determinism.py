@@ -5,9 +5,11 @@ import random
 
 import pytest
 from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
 
 from nasfuse.config.measurement import Measurements, OperatingPoint
 from nasfuse.search import open_storage, sqlite_url, summarise
+from nasfuse.search.trainings import was_handed_out
 
 SPACE = {
     "fields": {
@@ -25,10 +27,11 @@ PASSING = {"suggestion_s", "attempts"}
 
 
 def error_of(assignment, epoch):
-    """A made-up learning curve: wide networks end best and learn slowly."""
+    """A made-up learning curve: wide networks end best and learn slowly; those that inherit weights end better."""
     widths = sum(stream.width for stream in assignment.recipe.network.streams.values())
     luck = random.Random(assignment.seed).random()
-    return 0.2 + 0.3 * luck + 10 / widths + (widths / 128) * (1 - epoch / 9) ** 2 / 4
+    gain = sum(0.01 + donor / 1e4 for donor in assignment.inherited.values())
+    return 0.2 - gain + 0.3 * luck + 10 / widths + (widths / 128) * (1 - epoch / 9) ** 2 / 4
 
 
 def measure(assignment):
@@ -108,22 +111,44 @@ def run(ledger, *, n_workers, seed=0):
     return contents(ledger)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
-def test_any_number_of_workers_and_any_durations(make, sampler):
-    alone = run(make(sampler=sampler), n_workers=1)
+@pytest.mark.parametrize(
+    ("sampler", "inherit"), [("tpe", False), ("nsga2", False), ("random", False), ("tpe", True), ("random", True)]
+)
+def test_any_number_of_workers_and_any_durations(make, sampler, inherit):
+    alone = run(make(sampler=sampler, inherit=inherit), n_workers=1)
     for n_workers, seed in ((2, 1), (3, 2), (4, 3), (4, 4), (7, 5)):
-        assert run(make(sampler=sampler), n_workers=n_workers, seed=seed) == alone
-    kinds = {key for *_, attributes in alone for key in attributes}
+        assert run(make(sampler=sampler, inherit=inherit), n_workers=n_workers, seed=seed) == alone
+    kinds = {key for *_, attributes in alone for key in attributes if attributes[key] != {}}
     assert {"stopped", "point_of", "repeat_of", "reason", "baseline"} <= kinds, "everything that can happen did"
+    assert ("inherited" in kinds) == inherit
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
-def test_a_driver_that_dies_again_and_again(make, tmp_path, kind):
-    unbroken = run(make(), n_workers=1)
+def test_what_is_inherited_and_what_counts(make):
+    ledger = make(inherit=True)
+    Workers(ledger, n_workers=4, seed=0).run()
+    trials = ledger.trials()
+    heirs = [trial for trial in trials if trial.user_attrs.get("inherited") and "point_of" not in trial.user_attrs]
+    assert heirs
+    for heir in heirs:
+        assert not {"baseline", "repeat_of"} & heir.user_attrs.keys()
+        earlier = [trial.number for trial in trials[: heir.number] if was_handed_out(trial)]
+        for donor in heir.user_attrs["inherited"].values():
+            assert trials[donor].state is TrialState.COMPLETE
+            assert donor in earlier[: len(earlier) - (ledger.lag - 1)], "it depends on what any number of workers knows"
+    counted = {number for member in summarise(trials, ledger.objectives).front for number in member.trainings}
+    assert counted
+    assert not counted & {heir.number for heir in heirs}
+    repeated = {trial.user_attrs.get("repeat_of") for trial in trials}
+    assert repeated & {heir.number for heir in heirs}, "what promises to be on the front is trained from scratch"
+
+
+@pytest.mark.parametrize(("kind", "inherit"), [("memory", False), ("sqlite", False), ("memory", True)])
+def test_a_driver_that_dies_again_and_again(make, tmp_path, kind, inherit):
+    unbroken = run(make(inherit=inherit), n_workers=1)
     storage = InMemoryStorage() if kind == "memory" else open_storage(sqlite_url(tmp_path / "study.db"))
     fates = random.Random(7)
     for session in range(60):
-        ledger = make(storage)
+        ledger = make(storage, inherit=inherit)
         for trial in ledger.trials():  # an orderly interrupt: the deaths are no fault of the trials
             assert trial.user_attrs.get("attempts", 1) <= 3
         workers = Workers(ledger, n_workers=fates.choice([1, 2, 4]), seed=session)
@@ -132,7 +157,7 @@ def test_a_driver_that_dies_again_and_again(make, tmp_path, kind):
         if not ledger.wants_more(running=0):
             break
     assert not ledger.wants_more(running=0)
-    assert contents(make(storage)) == unbroken
+    assert contents(make(storage, inherit=inherit)) == unbroken
 
 
 def test_more_workers_than_usual_make_the_lag_longer_for_good(make):

@@ -115,10 +115,10 @@ def test_a_row_says_at_which_setting():
     assert to_row(Candidate(0, 2, point, "x"))["setting"] == "always left"
 
 
-def trial(number, points):
+def trial(number, points, **attributes):
     """`points`: of one recipe; None for one above the study's max_macs."""
     plain = [None if one is None else vars(one.measured) for one in points]
-    attributes = {"recipe_hash": "a", "summary": "v > v+s", "points": plain}
+    attributes = {"recipe_hash": "a", "summary": "v > v+s", "points": plain, **attributes}
     frozen = optuna.trial.create_trial(values=[0.5, 1.0], user_attrs=attributes)
     frozen.number = number
     return frozen
@@ -161,6 +161,25 @@ def test_a_setting_that_does_not_hold_in_one_training_is_no_candidate():
     assert len(candidates_of([trial(3, swept(3, True)), trial(5, swept(5, True))])) == 2
     (found,) = candidates_of([trial(3, swept(3, True)), trial(5, swept(5, False))])
     assert (found.point, found.trainings) == (0, (3, 5))
+
+
+def test_what_inherited_weights_does_not_count():
+    heir = trial(3, [candidate(3, 0.9, 10)], inherited={"v": 0})
+    scratch = [trial(n, [candidate(n, 0.5 + n / 100, 10)], repeat_of=3) for n in (5, 6)]
+    lost = trial(7, [candidate(7, 0.7, 5)], inherited={"v": 0}, from_scratch="no such file", recipe_hash="b")
+    assert candidates_of([heir]) == []
+    (found,) = candidates_of([heir, *scratch])
+    assert (found.trial, found.trainings) == (5, (5, 6))
+    assert found.measured.metric == pytest.approx(0.555)
+    assert [one.trial for one in candidates_of([heir, lost])] == [7]
+
+
+def test_it_is_a_candidate_for_being_trained_from_scratch_until_it_was():
+    heir = trial(3, [candidate(3, 0.9, 10), candidate(3, 0.8, 5)], inherited={"v": 0})
+    scratch = trial(5, [None, candidate(5, 0.5, 5)], repeat_of=3)
+    found = candidates_of([heir], with_inherited=True)
+    assert [(one.trial, one.trainings, one.measured.metric) for one in found] == [(3, (), 0.9), (3, (), 0.8)]
+    assert candidates_of([heir, scratch], with_inherited=True) == candidates_of([scratch])
 
 
 def test_a_route_is_named_only_where_all_trainings_take_it():

@@ -1,6 +1,7 @@
 """The ledger: what is handed out and in which order, what survives the death of a driver, what is recorded."""
 
 import math
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -349,6 +350,42 @@ class TestTheStart:
     def test_an_unknown_sampler(self, open_ledger, make_study, storage):
         with pytest.raises(InvalidInputError, match="sampler: 'tpee' is not known"):
             open_ledger(storage, make_study(sampler="tpee"))
+
+
+class TestInheritance:
+    @pytest.fixture
+    def study(self, make_study):
+        return make_study(inherit=True, budget={"trials": 40, "repeats": 2})
+
+    def heir(self, ledger, measured):
+        """Returns the first trial that inherits, which is running; all before it have ended."""
+        for _ in range(40):
+            one = ledger.next()
+            if one.inherited:
+                return one
+            ledger.finish(one.number, measured(metric_of(one), 64))
+        raise AssertionError("none inherits")
+
+    def test_an_orphan_has_the_same_donors(self, open_ledger, study, storage, measured):
+        lost = self.heir(open_ledger(storage, study), measured)
+        ledger = open_ledger(storage, study)
+        assert ledger.next() == lost
+        assert ledger.trials()[lost.number].user_attrs["inherited"] == lost.inherited
+
+    def test_one_that_cannot_have_the_weights_counts_as_any_other(self, open_ledger, study, storage, measured):
+        ledger = open_ledger(storage, study)
+        one = self.heir(ledger, measured)
+        ledger.start_from_scratch(one.number, "no such checkpoint")
+        (again,) = [open_ledger(storage, study).next()]
+        assert again == replace(one, inherited={})
+        ledger.finish(one.number, measured(2.0, 64))
+        assert ledger.trials()[one.number].user_attrs["from_scratch"] == "no such checkpoint"
+        assert one.number in {candidate.trial for candidate in candidates_of(ledger.trials())}
+
+    def test_only_where_it_is_asked_for(self, open_ledger, make_study, storage, measured):
+        assignments = run(open_ledger(storage, make_study()), measured, n_trials=20)
+        assert not any(one.inherited for one in assignments)
+        assert not any("inherited" in trial.user_attrs for trial in open_ledger(storage).trials())
 
 
 class TestRepetitions:

@@ -8,6 +8,7 @@ from nasfuse.config.measurement import OperatingPoint
 from nasfuse.config.modality import Modality
 from nasfuse.search.observations import observations_of
 from nasfuse.search.space import Space
+from nasfuse.search.trainings import is_inherited
 
 MODALITIES = (Modality("a", "sequence", (12, 4)), Modality("b", "sequence", (12, 4)))
 FUSION = "network.fusion"
@@ -159,3 +160,18 @@ def test_a_setting_that_would_bring_other_parameters_into_being():
     )
     space = make_space([*params, *when], when)
     assert observations_of(trial, space, metric="accuracy", cost="macs") == []
+
+
+def test_they_are_inherited_where_their_training_is():
+    points = [OperatingPoint(0.8, 9, 1, 1e-3, 0.0, 1, knobs).to_plain() for knobs in ({}, {"keep_ratio.a": 0.25})]
+    params = {f"{STREAM}.reducer.keep_ratio": 0.5}
+    for attributes, marked in (({}, False), ({"inherited": {"a": 3}}, True)):
+        training = create_trial(
+            state=TrialState.COMPLETE,
+            values=[0.8, 3.0],
+            params=params,
+            distributions={name: DISTRIBUTIONS[name] for name in params},
+            user_attrs={"points": points, **attributes},
+        )
+        (found,) = observations_of(training, make_space(params), metric="accuracy", cost="macs")
+        assert is_inherited(found) is marked

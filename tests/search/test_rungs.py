@@ -66,10 +66,20 @@ def test_a_cheaper_one_goes_on(make_study):
         [trial(n, {"9": 0.9}) for n in range(3)],  # another rung
         [trial(n, {"3": 0.9}, epochs=30) for n in range(3)],  # the same epoch of a longer training
         [trial(n) for n in range(3)],
+        [trial(n, {"3": 0.9}, inherited={"left": 0}) for n in range(3)],
     ],
 )
 def test_with_whom_nothing_is_compared(make_study, others):
     assert Rungs(make_study()).goes_on(trial(9), others, epoch=3, metric=0.1)
+
+
+def test_what_inherited_weights_is_compared_with_its_like(make_study):
+    rungs = Rungs(make_study())
+    heirs = [trial(n, one.user_attrs["rungs"], inherited={"left": 0}) for n, one in enumerate(GOOD)]
+    assert not rungs.goes_on(trial(9, inherited={"left": 1}), heirs, epoch=3, metric=0.6)
+    assert rungs.goes_on(trial(9, inherited={"left": 1}), GOOD, epoch=3, metric=0.6)
+    assert rungs.goes_on(trial(9, inherited={}), heirs, epoch=3, metric=0.6)
+    assert not rungs.goes_on(trial(9, inherited={"left": 1}, from_scratch="lost"), GOOD, epoch=3, metric=0.6)
 
 
 def test_hand_made_designs_are_finished_and_remembered(make_study):

@@ -4,7 +4,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from nasfuse.search.trainings import by_visibility, was_handed_out, was_trained
+from nasfuse.search.trainings import by_visibility, is_inherited, was_handed_out, was_trained
 
 
 def trial(number, state=TrialState.COMPLETE, **attributes):
@@ -35,6 +35,19 @@ def draw(number, state):
 )
 def test_kinds_of_trials(one, handed_out, trained):
     assert (was_handed_out(one), was_trained(one)) == (handed_out, trained)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "inherited"),
+    [
+        ({}, False),
+        ({"inherited": {}}, False),
+        ({"inherited": {"left": 3}}, True),
+        ({"inherited": {"left": 3}, "from_scratch": "no such file"}, False),
+    ],
+)
+def test_what_began_from_weights_of_others(attributes, inherited):
+    assert is_inherited(trial(9, **attributes)) is inherited
 
 
 TRIALS = [

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
+from nasfuse.search.trainings import is_inherited
+
 #: Full trainings from which on the gains that are still to come may depend on what is reached.
 _FOR_A_SLOPE = 5
 
@@ -14,20 +16,22 @@ class Extrapolation:
     """Predicts the metric at the end from the metric at a rung, as full trainings of the study went on from there.
 
     A line per rung, by least squares, with a slope between 0 and 1: what is behind at a rung catches up rather than
-    falling back further. Of few full trainings the mean gain is taken, of none nothing.
+    falling back further. Of few full trainings the mean gain is taken, of none nothing. Trainings that started from
+    inherited weights have lines of their own: they have less to gain.
     """
 
     def __init__(self, trials: Sequence[FrozenTrial]) -> None:
         """Collects what full trainings had reached at their rungs, from the user attributes `rungs` and `epochs`."""
-        self._pairs: dict[tuple[int, int], list[tuple[float, float]]] = defaultdict(list)
+        self._pairs: dict[tuple[int, int, bool], list[tuple[float, float]]] = defaultdict(list)
         for trial in trials:
             if trial.state is TrialState.COMPLETE:
                 for epoch, reached in trial.user_attrs.get("rungs", {}).items():
-                    self._pairs[int(epoch), trial.user_attrs["epochs"]].append((reached, trial.values[0]))
+                    key = (int(epoch), trial.user_attrs["epochs"], is_inherited(trial))
+                    self._pairs[key].append((reached, trial.values[0]))
 
-    def end(self, *, epoch: int, epochs: int, metric: float) -> float:
+    def end(self, *, epoch: int, epochs: int, metric: float, inherited: bool) -> float:
         """Returns the metric after `epochs` that is expected of a training that has `metric` after `epoch`."""
-        pairs = np.array(self._pairs.get((epoch, epochs), [])).reshape(-1, 2)
+        pairs = np.array(self._pairs.get((epoch, epochs, inherited), [])).reshape(-1, 2)
         pairs = pairs[np.isfinite(pairs).all(axis=1)]
         if len(pairs) == 0:
             return metric

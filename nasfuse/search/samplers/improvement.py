@@ -24,7 +24,11 @@ _MARGIN = 0.1
 
 
 class Improvement:
-    """Judges candidates of a domain by what is known about it."""
+    """Judges candidates of a domain by what is known about it.
+
+    They are judged as trained from scratch. Where trainings that started from inherited weights were observed, the
+    model of the error has a feature that says so, and learns how much these tell about the others.
+    """
 
     def __init__(self, domain: Domain, costs: Costs, observations: Observations, *, reference: Array | None) -> None:
         """Fits the models.
@@ -65,21 +69,28 @@ class Improvement:
         return np.where(cost <= self._costs.limit, scores, -np.inf)
 
     def _score(self, rows: Array, cost: tuple[Array, Array]) -> Array:
-        error = self._error_model.predict(self._encoding.features(rows))
+        error = self._error_model.predict(self._features(rows))
         return log_expected_hypervolume_improvement(self._front, self._reference, error=error, cost=cost)
+
+    def _features(self, rows: Array, *, inherited: NDArray[np.bool_] | bool = False) -> Array:
+        """Returns what the model of the error sees of `rows` (n, p)."""
+        features = self._encoding.features(rows)
+        if not self._observations.inherited.any():
+            return features
+        return np.column_stack([features, np.broadcast_to(inherited, len(rows)).astype(float)])
 
     def _fitted(self) -> Surrogate:
         """Returns the model of the error; what failed counts as bad as the worst, what runs as if it had ended."""
         seen = self._observations
-        features = self._encoding.features(seen.rows)
+        features = self._features(seen.rows, inherited=seen.inherited)
         chosen = _fitted_rows(len(features))
         fitted = fit(features[chosen], seen.errors[chosen])
         if len(seen.failed):
-            features = np.concatenate([features, self._encoding.features(seen.failed)])
+            features = np.concatenate([features, self._features(seen.failed)])
         errors = np.concatenate([seen.errors, np.full(len(seen.failed), seen.errors.max())])
         model = Surrogate(features, errors, fitted=fitted)
         if len(seen.pending):
-            model.believe(self._encoding.features(seen.pending))
+            model.believe(self._features(seen.pending))
         return model
 
     def _believed_front(self) -> tuple[Array, Array]:
@@ -87,7 +98,7 @@ class Improvement:
         seen = self._observations
         rows = np.concatenate([seen.rows[seen.finished], seen.pending])
         costs = np.concatenate([seen.costs[seen.finished], self._cost_model.best(seen.pending)[0]])
-        points = np.column_stack([self._error_model.predict(self._encoding.features(rows))[0], costs])
+        points = np.column_stack([self._error_model.predict(self._features(rows))[0], costs])
         kept = non_dominated(points)
         return rows[kept], points[kept]
 

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.search.samplers.domain import Array, Domain
 from nasfuse.search.samplers.extrapolation import Extrapolation
+from nasfuse.search.trainings import is_inherited
 
 #: Errors worse than the best by more than so many times what the median is worse are all equally bad.
 _WORST = 4.0
@@ -26,6 +27,7 @@ class Observations:
         rows: Shape (n, p), what was observed.
         errors: Shape (n,), finite.
         costs: Shape (n,), finite.
+        inherited: Shape (n,), whether the training started from weights of earlier ones.
         finished: Shape (n,), whether the error was measured at the end; of a stopped training it is extrapolated.
         failed: Shape (f, p), what was tried and has no result.
         pending: Shape (m, p), what is running.
@@ -36,6 +38,7 @@ class Observations:
     rows: Array
     errors: Array
     costs: Array
+    inherited: NDArray[np.bool_]
     finished: NDArray[np.bool_]
     failed: Array
     pending: Array
@@ -51,7 +54,7 @@ class Observations:
 def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Observations:
     """Returns what the storage knows about `domain`, without the trial `besides`, which is asking."""
     signs = np.array([1.0 if one is StudyDirection.MINIMIZE else -1.0 for one in study.directions])
-    observed: list[tuple[Array, float, float, bool]] = []
+    observed: list[tuple[Array, float, float, bool, bool]] = []
     failed: list[Array] = []
     pending: list[Array] = []
     n_trainings = n_full = 0
@@ -67,19 +70,20 @@ def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Ob
         elif result is not None:
             error, cost = result
             is_full = trial.state is TrialState.COMPLETE
-            observed.append((row, signs[0] * error, signs[1] * cost, is_full))
+            observed.append((row, signs[0] * error, signs[1] * cost, is_inherited(trial), is_full))
             is_training = "point_of" not in trial.user_attrs
             n_trainings += is_training
             n_full += is_training and is_full
         elif trial.state in (TrialState.FAIL, TrialState.COMPLETE):
             failed.append(row)
-    numbers = np.array([one[1:] for one in observed], dtype=np.float64).reshape(-1, 3)
+    numbers = np.array([one[1:] for one in observed], dtype=np.float64).reshape(-1, 4)
     n_columns = len(domain.columns)
     return Observations(
         rows=_table([row for row, *_ in observed], n_columns),
         errors=_bounded(numbers[:, 0]),
         costs=numbers[:, 1],
-        finished=numbers[:, 2] == 1,
+        inherited=numbers[:, 2] == 1,
+        finished=numbers[:, 3] == 1,
         failed=_table(failed, n_columns),
         pending=_table(pending, n_columns),
         n_trainings=n_trainings,
@@ -93,7 +97,8 @@ def _result(trial: FrozenTrial, extrapolation: Extrapolation) -> tuple[float, fl
         found = (trial.values[0], trial.values[1])
     elif trial.state is TrialState.PRUNED and "stopped" in trial.user_attrs:
         stopped = trial.user_attrs["stopped"]
-        end = extrapolation.end(epoch=stopped["epoch"], epochs=stopped["epochs"], metric=stopped["metric"])
+        where = {key: stopped[key] for key in ("epoch", "epochs", "metric")}
+        end = extrapolation.end(**where, inherited=is_inherited(trial))
         found = (end, stopped["log_cost"])
     else:
         return None

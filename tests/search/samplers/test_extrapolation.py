@@ -7,37 +7,47 @@ from optuna.trial import TrialState
 from nasfuse.search.samplers.extrapolation import Extrapolation
 
 
-def full(reached, ended, *, epochs=9):
-    attributes = {"rungs": {"3": reached}, "epochs": epochs}
+def full(reached, ended, *, epochs=9, **attributes):
+    attributes = {"rungs": {"3": reached}, "epochs": epochs, **attributes}
     return optuna.trial.create_trial(values=[ended, 1.0], user_attrs=attributes)
 
 
+def end(extrapolation, *, metric, epoch=3, inherited=False):
+    return extrapolation.end(epoch=epoch, epochs=9, metric=metric, inherited=inherited)
+
+
 def test_without_full_trainings_it_is_what_was_reached():
-    assert Extrapolation([]).end(epoch=3, epochs=9, metric=0.4) == 0.4
+    assert end(Extrapolation([]), metric=0.4) == 0.4
 
 
 def test_few_full_trainings_give_their_mean_gain():
     trials = [full(0.5, 0.8), full(0.6, 0.7)]
-    assert Extrapolation(trials).end(epoch=3, epochs=9, metric=0.4) == pytest.approx(0.4 + 0.2)
+    assert end(Extrapolation(trials), metric=0.4) == pytest.approx(0.4 + 0.2)
 
 
 def test_more_give_a_line():
     """Ends are .7 + .5 (reached - .4): what is behind by .2 ends behind by .1."""
     trials = [full(x, 0.7 + 0.5 * (x - 0.4)) for x in (0.2, 0.3, 0.4, 0.5, 0.6)]
-    assert Extrapolation(trials).end(epoch=3, epochs=9, metric=0.1) == pytest.approx(0.7 - 0.15)
+    assert end(Extrapolation(trials), metric=0.1) == pytest.approx(0.7 - 0.15)
 
 
 def test_what_is_behind_is_not_expected_to_end_ahead():
     trials = [full(x, 0.7 - 0.5 * (x - 0.4)) for x in (0.2, 0.3, 0.4, 0.5, 0.6)]
-    assert Extrapolation(trials).end(epoch=3, epochs=9, metric=0.1) == pytest.approx(0.7)
+    assert end(Extrapolation(trials), metric=0.1) == pytest.approx(0.7)
 
 
 def test_only_trainings_of_the_same_length_and_rung_count():
     trials = [full(0.5, 0.8, epochs=27), full(float("nan"), 0.8)]
-    assert Extrapolation(trials).end(epoch=3, epochs=9, metric=0.4) == 0.4
-    assert Extrapolation([full(0.5, 0.8)]).end(epoch=1, epochs=9, metric=0.4) == 0.4
+    assert end(Extrapolation(trials), metric=0.4) == 0.4
+    assert end(Extrapolation([full(0.5, 0.8)]), metric=0.4, epoch=1) == 0.4
+
+
+def test_trainings_from_inherited_weights_have_lines_of_their_own():
+    trials = [full(0.5, 0.8), full(0.7, 0.8, inherited={"left": 0})]
+    assert end(Extrapolation(trials), metric=0.4) == pytest.approx(0.4 + 0.3)
+    assert end(Extrapolation(trials), metric=0.4, inherited=True) == pytest.approx(0.4 + 0.1)
 
 
 def test_trainings_without_an_end_are_no_reference():
     stopped = optuna.trial.create_trial(state=TrialState.PRUNED, user_attrs={"rungs": {"3": 0.1}, "epochs": 9})
-    assert Extrapolation([stopped]).end(epoch=3, epochs=9, metric=0.4) == 0.4
+    assert end(Extrapolation([stopped]), metric=0.4) == 0.4

@@ -46,6 +46,24 @@ def test_a_stopped_trial_is_observed_at_the_end_that_is_expected_of_it(make_stud
     assert seen.rows.tolist() == [[0.1], [0.3]]
 
 
+def test_what_inherited_weights_is_marked_and_extrapolated_by_its_like(make_study):
+    heir = {"inherited": {"left": 0}}
+    stopped = {"epoch": 3, "epochs": 12, "metric": 0.5, "log_cost": 1.5}
+    seen = observed(
+        make_study,
+        [
+            trial(0.1, [0.2, 2.0], user_attrs={"epochs": 12, "rungs": {"3": 0.7}}),
+            trial(0.2, [0.2, 2.0], user_attrs={"epochs": 12, "rungs": {"3": 0.3}, **heir}),
+            trial(0.3, state=TrialState.PRUNED, user_attrs={"stopped": stopped, **heir}),
+            trial(0.4, [0.3, 2.0], user_attrs={"point_of": 1, **heir}),
+            trial(0.5, [0.3, 2.0], user_attrs={**heir, "from_scratch": "no such file"}),
+        ],
+    )
+    assert seen.inherited.tolist() == [False, True, True, True, False]
+    assert seen.finished.tolist() == [True, True, False, True, True]
+    assert seen.errors[2] == pytest.approx(0.4)
+
+
 def test_an_operating_point_is_an_observation_and_no_training(make_study):
     seen = observed(make_study, [trial(0.1, [0.2, 2.0]), trial(0.3, [0.3, 1.0], user_attrs={"point_of": 0})])
     assert (len(seen.rows), seen.n_trainings) == (2, 1)
