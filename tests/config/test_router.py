@@ -241,6 +241,21 @@ def test_stages_of_a_route(load, route, stages):
     assert list(found) == list(stages), "in the order of the network"
 
 
+@pytest.mark.parametrize(
+    ("routes", "depths"),
+    [
+        ("[left, left + right]", {"left": 3, "right": 1}),
+        ("['left:1', left + right]", {"left": 2, "right": 1}),
+        ("['right:0', 'left:1 + right:0']", {"left": 1, "right": 0}),
+    ],
+)
+def test_as_many_stages_are_built_as_a_route_runs(load, routes, depths):
+    network = load(GOOD.replace("[left, left + right]", routes)).network
+    assert network.depths == depths
+    static = NetworkConfig.parse({key: value for key, value in network.to_plain().items() if key != "router"})
+    assert static.depths == {"left": 2, "right": 1}
+
+
 def test_one_stream_may_stop_early():
     plain = {
         "route": ["a"],

@@ -401,7 +401,9 @@ class TestThroughRay:
         asked = study(inherit=True, budget={"trials": 16, "repeats": 2}, sampler="random", resources={"workers": 2})
         progress = run_search(asked, folder, display=Display(), objective=make_forgetful())
         assert progress.states["complete"] == 16, progress.reasons
-        trials = open_storage(folder.storage_url(asked)).get_all_trials(0)
+        storage = open_storage(folder.storage_url(asked))
+        (stored,) = storage.get_all_studies()
+        trials = storage.get_all_trials(stored._study_id)
         heirs = [trial for trial in trials if trial.user_attrs.get("inherited")]
         assert {trial.number % 2 for trial in heirs} == {0, 1}
         for trial in heirs:

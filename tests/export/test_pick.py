@@ -58,6 +58,18 @@ def test_what_cannot_be_picked(run, how, message):
         pick(run, **how)
 
 
+def test_one_that_inherited_weights_cannot_be_picked(make_run, tmp_path):
+    results = [(0.5 + number / 100, 100 + number) for number in range(20)]
+    run = read_run(
+        make_run(tmp_path / "run", results, inherit=True, sampler="random", budget={"trials": 20, "repeats": 2})
+    )
+    measured = {number for candidate in run.candidates for number in candidate.trainings}
+    heir = min(set(range(20)) - measured)
+    with pytest.raises(InvalidInputError, match=f"{heir}: it is not a finished trial of this run that was trained"):
+        pick(run, trial=str(heir))
+    assert pick(run).trial in measured
+
+
 def test_an_error_is_better_where_it_is_smaller(make_run, tmp_path):
     study = {"metric": "mae", "data": {"source": "digits", "task": "regression"}}
     run = read_run(make_run(tmp_path / "run", [(0.9, 10), (0.5, 100), (0.4, 1000)], **study))

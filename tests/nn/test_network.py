@@ -47,6 +47,11 @@ def test_streams_may_have_any_name(task):
     twin = copy.deepcopy(network)
     twin.load_state_dict(network.state_dict())
     assert torch.equal(twin(inputs, {}), network(inputs, {}))
+    for name in names:
+        network.load_stream(name, {key: torch.full_like(value, 0.5) for key, value in network.state_dict().items()})
+        assert all((weights == 0.5).all() for weights in network.streams[name].state_dict().values())
+        later = names[names.index(name) + 1 :]
+        assert not any((network.streams[other].stem.project.weight == 0.5).all() for other in later)
     assert network.double()({name: x.double() for name, x in inputs.items()}, {}).dtype == torch.float64
 
 

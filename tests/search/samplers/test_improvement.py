@@ -1,0 +1,65 @@
+"""What the models see of trainings that started from inherited weights."""
+
+import numpy as np
+import pytest
+from optuna.distributions import FloatDistribution
+
+from nasfuse.search.samplers import Domain
+from nasfuse.search.samplers import improvement as module
+from nasfuse.search.samplers.costs import Costs
+from nasfuse.search.samplers.improvement import Improvement
+from nasfuse.search.samplers.observations import Observations
+
+DOMAIN = Domain.unconditional({"x": FloatDistribution(0, 1)})
+X = np.linspace(0, 1, 16)[:, None]
+
+
+def error_of(rows):
+    return 0.5 + 0.3 * np.square(rows[:, 0] - 0.3)
+
+
+@pytest.fixture
+def make(monkeypatch):
+    """Makes judges of `X`, and notes what surrogates are fitted to."""
+    fitted = []
+    fit = module.fit
+    monkeypatch.setattr(module, "fit", lambda features, errors: fitted.append(features) or fit(features, errors))
+
+    def make(inherited, *, gain=0.3):
+        inherited = np.asarray(inherited, dtype=bool)
+        observations = Observations(
+            rows=X,
+            errors=error_of(X) - gain * inherited,
+            costs=X[:, 0] + 1,
+            inherited=inherited,
+            finished=np.ones(len(X), dtype=bool),
+            failed=np.array([[0.55]]),
+            pending=np.array([[0.45]]),
+            n_trainings=len(X),
+            n_full=len(X),
+        )
+        costs = Costs(DOMAIN, cost_of=lambda parameters: parameters["x"] + 1, least_cost_of=None, max_cost=None)
+        return Improvement(DOMAIN, costs, observations, reference=np.array([1.0, 3.0])), fitted[-1]
+
+    return make
+
+
+def test_studies_without_them_see_what_they_always_did(make):
+    _, features = make(np.zeros(16))
+    assert features.tolist() == X.tolist()
+
+
+def test_they_are_told_apart(make):
+    inherited = np.arange(16) % 2
+    _, features = make(inherited)
+    assert features.tolist() == np.column_stack([X, inherited]).tolist()
+
+
+def test_candidates_and_the_front_are_judged_as_from_scratch(make):
+    inherited = np.arange(16) % 2
+    improvement, _ = make(inherited)
+    mean, _ = improvement._error_model.predict(improvement._features(X))
+    assert mean == pytest.approx(error_of(X), abs=0.05)
+    _, front = improvement._believed_front()
+    assert front[:, 0].min() == pytest.approx(0.5, abs=0.05)
+    assert improvement.best(np.random.default_rng(0)) is not None
