@@ -41,7 +41,12 @@ def train(recipe: Recipe, *, seed: int, results: Path) -> tuple[float, float]:
     """Returns the metric and log10 MACs of a recipe, trained and measured as in a nasfuse search, and notes them."""
     with tempfile.TemporaryDirectory() as folder:
         measured = Training()(
-            recipe, seed=derive_seed(seed, recipe.hash), cut=0, folder=Path(folder), report=lambda _epoch, _metric: None
+            recipe,
+            seed=derive_seed(seed, recipe.hash),
+            cut=0,
+            folder=Path(folder),
+            report=lambda _epoch, _metric: None,
+            donors={},
         )
     point = measured.points[0]
     line = {"recipe": recipe.to_plain(), "metric": point.metric, "macs": point.macs, "at": time.time()}
