@@ -7,8 +7,8 @@ from nasfuse.config.study import BudgetConfig
 #: Share of the budget after which members of the front are confirmed before anything new is tried.
 _CONFIRM_FROM = 0.8
 
-#: Before that, at most one training in so many is a repetition.
-_REPETITION_EVERY = 3
+#: Before that, at most one training in so many is a repetition: much of an early front is soon beaten.
+_REPETITION_EVERY = 10
 
 
 @dataclass(frozen=True)

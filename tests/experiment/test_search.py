@@ -398,9 +398,9 @@ def make_forgetful():
 
 class TestThroughRay:
     def test_a_trial_whose_donors_are_lost_starts_from_scratch(self, folder):
-        asked = study(inherit=True, budget={"trials": 16, "repeats": 2}, sampler="random", resources={"workers": 2})
+        asked = study(inherit=True, budget={"trials": 20, "repeats": 2}, sampler="random", resources={"workers": 2})
         progress = run_search(asked, folder, display=Display(), objective=make_forgetful())
-        assert progress.states["complete"] == 16, progress.reasons
+        assert progress.states["complete"] == 20, progress.reasons
         storage = open_storage(folder.storage_url(asked))
         (stored,) = storage.get_all_studies()
         trials = storage.get_all_trials(stored._study_id)

@@ -29,16 +29,21 @@ class Extrapolation:
                     key = (int(epoch), trial.user_attrs["epochs"], is_inherited(trial))
                     self._pairs[key].append((reached, trial.values[0]))
 
-    def end(self, *, epoch: int, epochs: int, metric: float, inherited: bool) -> float:
-        """Returns the metric after `epochs` that is expected of a training that has `metric` after `epoch`."""
+    def end(self, *, epoch: int, epochs: int, metric: float, inherited: bool) -> tuple[float, float]:
+        """Returns what the metric will be after `epochs` if it is `metric` after `epoch`: expectation and variance.
+
+        The variance is that of the full trainings around their line; of one alone, the square of its gain.
+        """
         pairs = np.array(self._pairs.get((epoch, epochs, inherited), [])).reshape(-1, 2)
         pairs = pairs[np.isfinite(pairs).all(axis=1)]
         if len(pairs) == 0:
-            return metric
+            return metric, 0.0
         reached, ended = pairs.mean(axis=0)
-        slope = 1.0
+        slope, n_free = 1.0, len(pairs) - 1
         spread = float(np.var(pairs[:, 0]))
         if len(pairs) >= _FOR_A_SLOPE and spread > 0:
             together = float(np.mean((pairs[:, 0] - reached) * (pairs[:, 1] - ended)))
-            slope = min(max(together / spread, 0.0), 1.0)
-        return float(ended + slope * (metric - reached))
+            slope, n_free = min(max(together / spread, 0.0), 1.0), len(pairs) - 2
+        line = ended + slope * (pairs[:, 0] - reached)
+        variance = np.sum((pairs[:, 1] - line) ** 2) / n_free if n_free else (ended - reached) ** 2
+        return float(ended + slope * (metric - reached)), float(variance)

@@ -88,7 +88,8 @@ class Improvement:
         if len(seen.failed):
             features = np.concatenate([features, self._features(seen.failed)])
         errors = np.concatenate([seen.errors, np.full(len(seen.failed), seen.errors.max())])
-        model = Surrogate(features, errors, fitted=fitted)
+        doubts = np.concatenate([seen.doubts, np.zeros(len(seen.failed))])
+        model = Surrogate(features, errors, fitted=fitted, doubts=doubts)
         if len(seen.pending):
             model.believe(self._features(seen.pending))
         return model

@@ -26,6 +26,8 @@ class Observations:
     Attributes:
         rows: Shape (n, p), what was observed.
         errors: Shape (n,), finite.
+        doubts: Shape (n,), variance of the errors around what was measured: of a stopped training, whose error is
+            extrapolated.
         costs: Shape (n,), finite.
         inherited: Shape (n,), whether the training started from weights of earlier ones.
         finished: Shape (n,), whether the error was measured at the end; of a stopped training it is extrapolated.
@@ -37,6 +39,7 @@ class Observations:
 
     rows: Array
     errors: Array
+    doubts: Array
     costs: Array
     inherited: NDArray[np.bool_]
     finished: NDArray[np.bool_]
@@ -54,7 +57,7 @@ class Observations:
 def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Observations:
     """Returns what the storage knows about `domain`, without the trial `besides`, which is asking."""
     signs = np.array([1.0 if one is StudyDirection.MINIMIZE else -1.0 for one in study.directions])
-    observed: list[tuple[Array, float, float, bool, bool]] = []
+    observed: list[tuple[Array, float, float, float, bool, bool]] = []
     failed: list[Array] = []
     pending: list[Array] = []
     n_trainings = n_full = 0
@@ -68,22 +71,23 @@ def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Ob
         if trial.state is TrialState.RUNNING:
             pending.append(row)
         elif result is not None:
-            error, cost = result
+            error, doubt, cost = result
             is_full = trial.state is TrialState.COMPLETE
-            observed.append((row, signs[0] * error, signs[1] * cost, is_inherited(trial), is_full))
+            observed.append((row, signs[0] * error, doubt, signs[1] * cost, is_inherited(trial), is_full))
             is_training = "point_of" not in trial.user_attrs
             n_trainings += is_training
             n_full += is_training and is_full
         elif trial.state in (TrialState.FAIL, TrialState.COMPLETE):
             failed.append(row)
-    numbers = np.array([one[1:] for one in observed], dtype=np.float64).reshape(-1, 4)
+    numbers = np.array([one[1:] for one in observed], dtype=np.float64).reshape(-1, 5)
     n_columns = len(domain.columns)
     return Observations(
         rows=_table([row for row, *_ in observed], n_columns),
         errors=_bounded(numbers[:, 0]),
-        costs=numbers[:, 1],
-        inherited=numbers[:, 2] == 1,
-        finished=numbers[:, 3] == 1,
+        doubts=numbers[:, 1],
+        costs=numbers[:, 2],
+        inherited=numbers[:, 3] == 1,
+        finished=numbers[:, 4] == 1,
         failed=_table(failed, n_columns),
         pending=_table(pending, n_columns),
         n_trainings=n_trainings,
@@ -91,15 +95,14 @@ def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Ob
     )
 
 
-def _result(trial: FrozenTrial, extrapolation: Extrapolation) -> tuple[float, float] | None:
-    """Returns error and cost as they were told, or would have been; None without a usable result."""
+def _result(trial: FrozenTrial, extrapolation: Extrapolation) -> tuple[float, float, float] | None:
+    """Returns error, its doubt and cost as they were told, or would have been; None without a usable result."""
     if trial.state is TrialState.COMPLETE:
-        found = (trial.values[0], trial.values[1])
+        found = (trial.values[0], 0.0, trial.values[1])
     elif trial.state is TrialState.PRUNED and "stopped" in trial.user_attrs:
         stopped = trial.user_attrs["stopped"]
         where = {key: stopped[key] for key in ("epoch", "epochs", "metric")}
-        end = extrapolation.end(**where, inherited=is_inherited(trial))
-        found = (end, stopped["log_cost"])
+        found = (*extrapolation.end(**where, inherited=is_inherited(trial)), stopped["log_cost"])
     else:
         return None
     return found if (np.abs(found) < _LARGEST).all() else None

@@ -48,18 +48,22 @@ class Surrogate:
     candidates have to do with one another, which takes most of the time and is not asked.
     """
 
-    def __init__(self, features: Array, targets: Array, *, fitted: Hyperparameters) -> None:
+    def __init__(
+        self, features: Array, targets: Array, *, fitted: Hyperparameters, doubts: Array | None = None
+    ) -> None:
         """Conditions on all observations.
 
         Args:
             features: Shape (n, d).
             targets: Shape (n,), finite, on any scale.
             fitted: Hyperparameters, as `fit` returns them.
+            doubts: Shape (n,), variance of each target beyond the noise; none where left out.
         """
         self._fitted = fitted
         self._shift, self._scale = _standardisation(targets)
         self._observed = features
         self._n = len(features)
+        self._doubts = np.zeros(self._n) if doubts is None else doubts / self._scale**2
         self._factor = self._cholesky(features)
         residual = (targets - self._shift) / self._scale
         self._weights = _solve(self._factor.T, _solve(self._factor, residual, lower=True), lower=False)
@@ -89,7 +93,9 @@ class Surrogate:
 
     def _cholesky(self, features: Array) -> Array:
         covariance = self._covariance(features, features)
-        return np.asarray(np.linalg.cholesky(covariance + self._fitted.noise * np.eye(len(features))))
+        covariance[np.diag_indices(len(features))] += self._fitted.noise
+        covariance[np.diag_indices(self._n)] += self._doubts
+        return np.asarray(np.linalg.cholesky(covariance))
 
 
 def _solve(factor: Array, right: Array, *, lower: bool) -> Array:

@@ -12,7 +12,11 @@ def full(reached, ended, *, epochs=9, **attributes):
     return optuna.trial.create_trial(values=[ended, 1.0], user_attrs=attributes)
 
 
-def end(extrapolation, *, metric, epoch=3, inherited=False):
+def end(extrapolation, **at):
+    return expected(extrapolation, **at)[0]
+
+
+def expected(extrapolation, *, metric, epoch=3, inherited=False):
     return extrapolation.end(epoch=epoch, epochs=9, metric=metric, inherited=inherited)
 
 
@@ -51,3 +55,20 @@ def test_trainings_from_inherited_weights_have_lines_of_their_own():
 def test_trainings_without_an_end_are_no_reference():
     stopped = optuna.trial.create_trial(state=TrialState.PRUNED, user_attrs={"rungs": {"3": 0.1}, "epochs": 9})
     assert end(Extrapolation([stopped]), metric=0.4) == 0.4
+
+
+class TestDoubt:
+    def test_of_a_line_it_is_the_variance_around_it(self):
+        """Residuals of +- .1 that no line explains: their squares over five points less the line's two numbers."""
+        trials = [full(x, 0.5 + off) for x, off in ((0.2, 0.1), (0.3, -0.1), (0.4, 0.0), (0.5, -0.1), (0.6, 0.1))]
+        assert expected(Extrapolation(trials), metric=0.4) == pytest.approx((0.5, 0.04 / 3))
+
+    def test_of_a_mean_gain_it_is_the_variance_of_gains(self):
+        trials = [full(0.5, 0.8), full(0.6, 0.7)]
+        assert expected(Extrapolation(trials), metric=0.4)[1] == pytest.approx(0.02)
+
+    def test_of_one_gain_it_is_its_square(self):
+        assert expected(Extrapolation([full(0.5, 0.8)]), metric=0.4) == pytest.approx((0.7, 0.09))
+
+    def test_without_any_there_is_none(self):
+        assert expected(Extrapolation([]), metric=0.4) == (0.4, 0.0)

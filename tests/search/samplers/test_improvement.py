@@ -30,6 +30,7 @@ def make(monkeypatch):
         observations = Observations(
             rows=X,
             errors=error_of(X) - gain * inherited,
+            doubts=np.zeros(len(X)),
             costs=X[:, 0] + 1,
             inherited=inherited,
             finished=np.ones(len(X), dtype=bool),

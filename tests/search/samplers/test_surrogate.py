@@ -44,6 +44,14 @@ def test_noise_is_learnt():
     assert fit(np.repeat(FEATURES[:6], 5, axis=0), noisy).noise > 0.2
 
 
+def test_doubts_are_noise_of_single_observations():
+    """Noise .01 and a doubt of .03 in standardised targets are noise .04."""
+    doubts = np.full(len(TARGETS), 0.03 * TARGETS.var())
+    found = Surrogate(FEATURES, TARGETS, fitted=Hyperparameters(np.full(3, 0.3), 0.01), doubts=doubts).predict(OTHERS)
+    expected = Surrogate(FEATURES, TARGETS, fitted=Hyperparameters(np.full(3, 0.3), 0.04)).predict(OTHERS)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
 def test_belief_changes_no_mean_and_shrinks_the_deviation():
     surrogate = Surrogate(FEATURES, TARGETS, fitted=Hyperparameters(np.full(3, 0.3), 1e-3))
     mean, sd = surrogate.predict(OTHERS)
