@@ -6,7 +6,7 @@
 
 Trainings are looked up or predicted, so a hundred of them take seconds; the clock counts epochs. Runs go to a JSON
 lines file, and what is there is not run again: the command goes on after an interruption, and shows the tables at
-the end. Engines whose suggestions take seconds run to 50 full trainings unless `--full`.
+the end. Engines whose runs take minutes end at 50 full trainings unless `--full`.
 """
 
 import argparse
@@ -36,8 +36,9 @@ BUDGET = 100
 SLOW_BUDGET = 50
 
 
-#: The whole of nasfuse's engine, and what it is measured by.
-WHOLE = f"known-cost{STOPPED}"
+#: nasfuse's sampler, its whole engine, and what they are measured by.
+OWN = "known-cost"
+WHOLE = f"{OWN}{STOPPED}"
 PLAIN = "tpe"
 
 
@@ -115,13 +116,14 @@ def _report(records: Records, problem: Problem, arguments: argparse.Namespace) -
     print(f"\n## {problem.name}: share of the best hypervolume known, {problem.best_hypervolume:.5f}\n")
     print(share_table(runs, **scale), "\n")
     wishes = [f"{engine}@{budget} {PLAIN}@{budget}" for engine in runs if engine != PLAIN for budget in BUDGETS]
-    for wish in [*wishes, f"{WHOLE}@50 {PLAIN}@100", f"{WHOLE}@50 gp@50"]:
+    wishes += [f"{engine}@50 {other}" for engine in (OWN, WHOLE) for other in (f"{PLAIN}@100", "gp@50")]
+    for wish in wishes:
         line = comparison(runs, wish, **scale)
         if line:
             print("-", line)
-    if WHOLE in runs:
-        for other in (one for one in ("random", PLAIN) if one in runs):
-            print("-", catch_up(runs, WHOLE, other, full_trainings=BUDGET, max_epochs=problem.max_epochs))
+    for own, other in ((own, other) for own in (OWN, WHOLE) for other in ("random", PLAIN)):
+        if own in runs and other in runs:
+            print("-", catch_up(runs, own, other, full_trainings=BUDGET, max_epochs=problem.max_epochs))
 
 
 def _report_savings(records: Records, problem: Problem, arguments: argparse.Namespace) -> None:

@@ -74,5 +74,5 @@ ENGINES = {name: Engine(sampler) for name, sampler in SAMPLERS.items()} | {
     for name in ("random", "tpe", "tpe-together", "known-cost")
 }
 
-#: Engines whose suggestions take about a second and more.
-SLOW = ("gp",)
+#: Engines whose suggestions take about a second, or that make some hundred of them with costly models.
+SLOW = ("gp", f"known-cost{STOPPED}")
