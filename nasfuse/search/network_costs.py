@@ -11,7 +11,7 @@ from nasfuse.search.space import Space
 
 
 class NetworkCosts:
-    """Costs of parameters; remembers them, as building a network to count it takes some milliseconds."""
+    """Costs of parameters; remembers those of a network, however it is trained: building it takes some milliseconds."""
 
     def __init__(self, space: Space, macs_of: Callable[[Recipe], int], *, cost: Cost) -> None:
         self._space = space
@@ -39,7 +39,7 @@ class NetworkCosts:
         return log_macs if self._cost == "macs" and not is_random else None
 
     def _find(self, parameters: Mapping[str, Any]) -> tuple[float, bool]:
-        key = tuple(parameters.items())
+        key = tuple(item for item in parameters.items() if not item[0].startswith("training."))
         if key not in self._found:
             self._found[key] = self._count(parameters)
         found = self._found[key]
