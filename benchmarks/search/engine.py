@@ -20,8 +20,15 @@ class StoppingRule(Protocol):
     def rungs(self, epochs: int) -> tuple[int, ...]:
         """Returns the epochs after which a training of `epochs` is looked at."""
 
-    def goes_on(self, own: tuple[float, float], earlier: npt.ArrayLike) -> bool:
-        """Returns whether a training with (error, cost) goes on, given those (n, 2) of others at the same rung."""
+    def goes_on(self, own: tuple[float, float], earlier: npt.ArrayLike, *, end: float, finished: npt.ArrayLike) -> bool:
+        """Returns whether a training with (error, cost) goes on.
+
+        Args:
+            own: At the rung.
+            earlier: Shape (n, 2), others at the same rung.
+            end: Error that is expected at the end.
+            finished: Shape (m, 2), trainings that came to their end.
+        """
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from optuna.trial import Trial, TrialState
 
 from benchmarks.search.engine import Engine, StoppingRule
 from benchmarks.search.problem import Problem
+from nasfuse.search.extrapolation import Extrapolation
 from nasfuse.seeds import derive_seed
 
 
@@ -133,7 +134,7 @@ class _Simulation:
             return
         training.reached[epoch] = point[0]
         training.trial.set_user_attr("rungs", training.reached)
-        if self._goes_on(epoch, point):
+        if self._goes_on(epoch, point, epochs=len(training.errors)):
             self._schedule(training)
         else:
             stopped = {"epoch": epoch, "epochs": len(training.errors), "metric": point[0], "log_cost": point[1]}
@@ -141,10 +142,14 @@ class _Simulation:
             self._study.tell(number, state=TrialState.PRUNED)
             self._run.n_stopped += 1
 
-    def _goes_on(self, epoch: int, point: tuple[float, float]) -> bool:
+    def _goes_on(self, epoch: int, point: tuple[float, float], *, epochs: int) -> bool:
         assert self._rule is not None, "a training has rungs only with a rule"
         earlier = self._at_rung.setdefault(epoch, [])
-        decision = self._rule.goes_on(point, np.array(earlier).reshape(-1, 2))
+        extrapolation = Extrapolation(self._study.get_trials(deepcopy=False))
+        end, _ = extrapolation.end(epoch=epoch, epochs=epochs, metric=point[0], inherited=False)
+        decision = self._rule.goes_on(
+            point, np.array(earlier).reshape(-1, 2), end=end, finished=np.array(self._points).reshape(-1, 2)
+        )
         earlier.append(point)
         return decision
 

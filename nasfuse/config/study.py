@@ -52,8 +52,9 @@ class StoppingConfig(Model):
     """Which trainings are not finished: those that are dominated early on (MO-ASHA).
 
     A training is compared with the earlier ones at `rungs` of its epochs: 1 / eta of them, 1 / eta**2 and so on. One in
-    `eta` goes on, by non-dominated rank and then by spread, and the best of those that cost as much. Hand-made designs,
-    repetitions and networks with a router are always finished, as is everything where the study's cost is not `macs`.
+    `eta` goes on, by non-dominated rank and then by spread, and so do the best of those that cost as much and what is
+    expected to end on the front. Hand-made designs, repetitions and networks with a router are always finished, as is
+    everything where the study's cost is not `macs`.
 
     Attributes:
         eta: One in so many goes on from a rung.

@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.config.metric import METRICS
 from nasfuse.config.recipe import Recipe
 from nasfuse.config.study import StudyConfig
+from nasfuse.search.extrapolation import Extrapolation
 from nasfuse.search.stopping import MultiObjectiveAsha
 from nasfuse.search.trainings import is_inherited
 
@@ -50,14 +51,15 @@ class Rungs:
         if "baseline" in trial.user_attrs:
             return True
         epochs = trial.user_attrs["epochs"]
+        alike = [other for other in visible if is_inherited(other) == is_inherited(trial)]
         others = [
             self._costs(other, other.user_attrs["rungs"][str(epoch)])
-            for other in visible
-            if str(epoch) in other.user_attrs.get("rungs", {})
-            and other.user_attrs["epochs"] == epochs
-            and is_inherited(other) == is_inherited(trial)
+            for other in alike
+            if str(epoch) in other.user_attrs.get("rungs", {}) and other.user_attrs["epochs"] == epochs
         ]
-        return self._asha.goes_on(self._costs(trial, metric), others)
+        end, _ = Extrapolation(alike).end(epoch=epoch, epochs=epochs, metric=metric, inherited=is_inherited(trial))
+        finished = [self._costs(other, other.values[0]) for other in alike if other.state is TrialState.COMPLETE]
+        return self._asha.goes_on(self._costs(trial, metric), others, end=self._sign * end, finished=finished)
 
     def take(self, number: int) -> dict[str, float]:
         """Returns epoch to the metric of trial `number` at its rungs, and forgets them."""

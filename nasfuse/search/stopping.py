@@ -28,7 +28,8 @@ class MultiObjectiveAsha:
       the quota with the rest of their rank, and of a rank too large for it those are taken that lie far apart.
       That order begins with the corners, the lowest error and the lowest cost, so that neither end starves.
     * Costly networks learn slowly and are dominated early by cheaper ones that they would overtake. So a training
-      also goes on where none of those that cost at least as much has an error as low.
+      also goes on where none of those that cost at least as much has an error as low, and where it is expected to
+      end below all finished ones that cost as little. A search that suggests well would else lose much of the front.
     * A training that goes on is not paused until the rung has filled: it is decided at once, and never revised.
     """
 
@@ -51,15 +52,20 @@ class MultiObjectiveAsha:
         shares = (round(epochs / self._eta**power) for power in range(self._n_rungs, 0, -1))
         return tuple(sorted({epoch for epoch in shares if 0 < epoch < epochs}))
 
-    def goes_on(self, own: Sequence[float], earlier: npt.ArrayLike) -> bool:
+    def goes_on(
+        self, own: Sequence[float], earlier: npt.ArrayLike, *, end: float = math.inf, finished: npt.ArrayLike = ()
+    ) -> bool:
         """Returns whether a training with the costs `own` goes on.
 
         Args:
             own: (error, log cost) at a rung.
             earlier: Shape (n, 2), those of other trainings at the same rung.
+            end: Error that is expected at the end.
+            finished: Shape (m, 2), (error, log cost) of trainings that came to their end.
         """
         others = np.asarray(earlier, dtype=np.float64).reshape(-1, 2)
-        if len(others) + 1 < self._eta or _leads_the_costlier(own, others):
+        ends = np.asarray(finished, dtype=np.float64).reshape(-1, 2)
+        if len(others) + 1 < self._eta or _leads_the_costlier(own, others) or _would_lead((end, own[1]), ends):
             return True
         costs = np.vstack([others, own])
         quota = max(math.ceil(len(costs) / self._eta), _N_CORNERS)
@@ -69,6 +75,11 @@ class MultiObjectiveAsha:
 def _leads_the_costlier(own: Sequence[float], others: npt.NDArray[np.float64]) -> bool:
     error, cost = own
     return not ((others[:, 1] >= cost) & (others[:, 0] <= error)).any()
+
+
+def _would_lead(end: Sequence[float], ends: npt.NDArray[np.float64]) -> bool:
+    error, cost = end
+    return len(ends) > 0 and math.isfinite(error) and not ((ends[:, 1] <= cost) & (ends[:, 0] <= error)).any()
 
 
 def by_rank_and_spread(costs: npt.NDArray[np.float64]) -> list[int]:

@@ -97,3 +97,19 @@ def test_a_metric_that_is_not_finite_is_left_to_the_end(make_study):
 def test_what_is_kept(make_study):
     kept = Rungs(make_study()).where_stopped(trial(9, macs=1000), epoch=3, metric=0.25)
     assert kept == {"epoch": 3, "epochs": 27, "metric": 0.25, "log_cost": 3.0}
+
+
+def test_one_that_is_expected_to_end_on_the_front_goes_on(make_study):
+    """Finished ones have gained .3 since the rung, so .6 there is .9 in the end; the best of them has .92 or .88."""
+
+    def finished(number, *, macs, at_rung, end):
+        made = optuna.create_trial(
+            values=[end, 2.0], user_attrs={"macs": macs, "epochs": 27, "rungs": {"3": at_rung}, "recipe_hash": "x"}
+        )
+        made.number = number
+        return made
+
+    rungs = Rungs(make_study())
+    for best, goes_on in ((0.92, False), (0.88, True)):
+        ended = [finished(3, macs=100, at_rung=best - 0.3, end=best), finished(4, macs=90, at_rung=0.5, end=0.8)]
+        assert rungs.goes_on(trial(9), [*GOOD, *ended], epoch=3, metric=0.6) is goes_on

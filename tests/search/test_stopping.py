@@ -108,6 +108,15 @@ class TestDecisions:
         assert self.rule.goes_on(dear, [cheap, between])
         assert not self.rule.goes_on(between, [cheap, dear])
 
+    def test_what_would_end_on_the_front_goes_on(self):
+        """At the rung (.9, 4.5) is dominated; of the finished ones two cost as little, and the better has .2."""
+        others = [[0.2, 4.0], [0.4, 3.5], [0.6, 2.5], [0.8, 1.5], [0.9, 5.0]]
+        finished = [[0.3, 2.0], [0.2, 4.5], [0.05, 5.0]]
+        assert not self.rule.goes_on((0.9, 4.5), others, finished=finished)
+        assert self.rule.goes_on((0.9, 4.5), others, end=0.19, finished=finished)
+        assert not self.rule.goes_on((0.9, 4.5), others, end=0.2, finished=finished)
+        assert not self.rule.goes_on((0.9, 4.5), others, end=0.19), "nothing has finished: no expectation yet"
+
     def test_the_best_so_far_always_goes_on(self):
         rng = np.random.default_rng(0)
         for _ in range(50):

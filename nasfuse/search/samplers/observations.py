@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from nasfuse.search.extrapolation import Extrapolation
 from nasfuse.search.samplers.domain import Array, Domain
-from nasfuse.search.samplers.extrapolation import Extrapolation
 from nasfuse.search.trainings import is_inherited
 
 #: Errors worse than the best by more than so many times what the median is worse are all equally bad.

@@ -58,7 +58,7 @@ class EverySecond:
     def rungs(self, epochs: int) -> tuple[int, ...]:
         return (1,)
 
-    def goes_on(self, own: tuple[float, float], earlier: ArrayLike) -> bool:
+    def goes_on(self, own: tuple[float, float], earlier: ArrayLike, *, end: float, finished: ArrayLike) -> bool:
         self.asked.append((own, np.asarray(earlier).tolist()))
         return len(self.asked) % 2 == 1
 

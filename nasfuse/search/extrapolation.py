@@ -1,4 +1,4 @@
-"""Extrapolation: where a training that was stopped would have ended."""
+"""Extrapolation: where a training would end, or would have ended if it had not been stopped."""
 
 from collections import defaultdict
 from collections.abc import Sequence

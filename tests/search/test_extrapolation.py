@@ -4,7 +4,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from nasfuse.search.samplers.extrapolation import Extrapolation
+from nasfuse.search.extrapolation import Extrapolation
 
 
 def full(reached, ended, *, epochs=9, **attributes):
