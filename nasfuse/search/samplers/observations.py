@@ -12,9 +12,6 @@ from nasfuse.search.extrapolation import Extrapolation
 from nasfuse.search.samplers.domain import Array, Domain
 from nasfuse.search.trainings import is_inherited
 
-#: Errors worse than the best by more than so many times what the median is worse are all equally bad.
-_WORST = 4.0
-
 #: Results beyond are no numbers to compute with.
 _LARGEST = 1e100
 
@@ -83,7 +80,7 @@ def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Ob
     n_columns = len(domain.columns)
     return Observations(
         rows=_table([row for row, *_ in observed], n_columns),
-        errors=_bounded(numbers[:, 0]),
+        errors=numbers[:, 0],
         doubts=numbers[:, 1],
         costs=numbers[:, 2],
         inherited=numbers[:, 3] == 1,
@@ -106,17 +103,6 @@ def _result(trial: FrozenTrial, extrapolation: Extrapolation) -> tuple[float, fl
     else:
         return None
     return found if (np.abs(found) < _LARGEST).all() else None
-
-
-def _bounded(errors: Array) -> Array:
-    """Returns `errors` without far outliers on the bad side, such as trainings that diverged.
-
-    They would be all that a Gaussian process sees.
-    """
-    if len(errors) == 0:
-        return errors
-    best, median = float(errors.min()), float(np.median(errors))
-    return np.minimum(errors, best + _WORST * (median - best)) if median > best else errors
 
 
 def _table(rows: Sequence[Array], n_columns: int) -> Array:

@@ -88,12 +88,6 @@ def test_trials_of_other_parameters_are_left_out(make_study):
     assert len(observations_of(study, DOMAIN, besides=study.ask()).rows) == 1
 
 
-def test_a_training_that_diverged_does_not_hide_the_others(make_study):
-    errors = observed(make_study, [trial(0.1 * n, [0.1 * n, 1.0]) for n in range(9)] + [trial(0.95, [1e9, 1.0])]).errors
-    assert errors.max() < 3
-    assert (errors[:9] == [0.1 * n for n in range(9)]).all()
-
-
 def test_an_empty_study(make_study):
     seen = observed(make_study, [])
     assert seen.rows.shape == (0, 1) and seen.n_trainings == 0
