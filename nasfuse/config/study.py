@@ -184,8 +184,6 @@ class StudyConfig(Model):
     def identity(self) -> dict[str, Any]:
         """Returns what makes two studies the same: all but budget, resources and limits on what is trained."""
         plain = self.to_plain()
-        if not self.inherit:  # studies that were begun before there was such a choice go on
-            del plain["inherit"]
         return {key: plain[key] for key in plain if key not in ("budget", "resources", "max_macs")}
 
     @property

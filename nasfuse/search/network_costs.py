@@ -11,13 +11,14 @@ from nasfuse.search.space import Space
 
 
 class NetworkCosts:
-    """Costs of parameters; remembers those of a network, however it is trained: building it takes some milliseconds."""
+    """Costs of parameters; remembers them, and the MACs of a network however it is trained: building it takes time."""
 
     def __init__(self, space: Space, macs_of: Callable[[Recipe], int], *, cost: Cost) -> None:
         self._space = space
         self._macs_of = macs_of
         self._cost = cost
         self._found: dict[tuple[tuple[str, Any], ...], tuple[float, bool] | NasfuseError] = {}
+        self._macs: dict[str, int] = {}
 
     def log_least(self, parameters: Mapping[str, Any]) -> float:
         """Returns log10 of the least MACs that the network of complete `parameters` can have.
@@ -39,7 +40,7 @@ class NetworkCosts:
         return log_macs if self._cost == "macs" and not is_random else None
 
     def _find(self, parameters: Mapping[str, Any]) -> tuple[float, bool]:
-        key = tuple(item for item in parameters.items() if not item[0].startswith("training."))
+        key = tuple(parameters.items())
         if key not in self._found:
             self._found[key] = self._count(parameters)
         found = self._found[key]
@@ -50,9 +51,11 @@ class NetworkCosts:
     def _count(self, parameters: Mapping[str, Any]) -> tuple[float, bool] | NasfuseError:
         try:
             recipe = self._space.recipe(parameters)
-            macs = self._macs_of(recipe)
+            network = recipe.network.model_dump_json()
+            if network not in self._macs:
+                self._macs[network] = self._macs_of(recipe)
         except NasfuseError as error:
             return error
         fusion = recipe.network.fusion
         is_random = recipe.network.router is not None or (fusion is not None and fusion.kind == "equilibrium")
-        return math.log10(max(macs, 1)), is_random
+        return math.log10(max(self._macs[network], 1)), is_random

@@ -15,8 +15,7 @@ def next_repetition(
 
     The member with the fewest trainings, the costliest of equals. What has only started from inherited weights has
     none: it comes first where it would be on the front, whose other members are confirmed whether it beats them or
-    not. Repetitions that run or failed count for it, or one
-    that always fails would be repeated for ever.
+    not. Repetitions that run or failed count for it, or one that always fails would be repeated for ever.
 
     Args:
         trials: Of the study, by number.

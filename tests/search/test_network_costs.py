@@ -39,6 +39,13 @@ def test_a_static_network_is_known_and_counted_once_however_it_is_trained(costs_
     assert len(counted) == 1
 
 
+def test_what_is_wrong_with_the_training_is_not_held_against_the_network(costs_of):
+    costs = costs_of(lambda _: 1000)
+    with pytest.raises(InvalidInputError):
+        costs.log_cost({**both(), "training.epochs": 0})
+    assert costs.log_cost({**both(), "training.epochs": 2}) == 3
+
+
 @pytest.mark.parametrize("parameters", [both("equilibrium"), both(route="left > left+right")])
 def test_what_a_solver_or_a_router_decides_is_random(costs_of, parameters):
     costs = costs_of(lambda _: 100)

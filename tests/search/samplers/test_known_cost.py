@@ -150,23 +150,24 @@ class TestSuggestions:
         study, _ = search(make(cost_of=known), n_trials=8)
         assert not fallbacks(study)
 
-    def test_stopped_trials_inform(self):
+    @pytest.mark.parametrize(("metric", "nearby"), [(-0.5, True), (0.9, False)])
+    def test_stopped_trials_inform(self, metric, nearby):
+        """Two were stopped at lr .003, much better than all others or worse: it pays to look there, or it does not."""
         study, _ = search(make(), n_trials=8)
-        for lr in (1e-4, 1e-1):
-            parameters = {"kind": "plain", "width": 64, "lr": lr}
-            stopped = {"epoch": 1, "epochs": 4, "metric": 0.9, "log_cost": log_cost(parameters)}
-            distributions = {name: DOMAIN.distributions[name] for name in parameters}
+        for kind in ("plain", "deep"):
+            parameters = {"kind": kind, "width": 8, "lr": 3e-3} | ({"depth": 1} if kind == "deep" else {})
+            stopped = {"epoch": 1, "epochs": 4, "metric": metric, "log_cost": log_cost(parameters)}
             study.add_trial(
                 optuna.create_trial(
                     state=TrialState.PRUNED,
                     params=parameters,
-                    distributions=distributions,
+                    distributions={name: DOMAIN.distributions[name] for name in parameters},
                     user_attrs={"stopped": stopped},
                 )
             )
-        _, (suggested, *_) = search(make(), n_trials=2, study=study)
+        _, (suggested, *_) = search(make(), n_trials=1, study=study)
         assert not fallbacks(study)
-        assert not (suggested["width"] == 64 and suggested["lr"] in (1e-4, 1e-1))
+        assert (suggested["width"] == 8 and 2e-3 < suggested["lr"] < 5e-3) is nearby
 
 
 class TestLimits:
