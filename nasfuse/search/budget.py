@@ -4,11 +4,9 @@ from dataclasses import dataclass
 
 from nasfuse.config.study import BudgetConfig
 
-#: Share of the budget after which members of the front are confirmed before anything new is tried.
+#: Share of the budget after which members of the front are confirmed before anything new is tried. Not earlier: most
+#: of an early front is soon beaten, and the sampler's front is over predicted means anyway.
 _CONFIRM_FROM = 0.8
-
-#: Before that, at most one training in so many is a repetition: much of an early front is soon beaten.
-_REPETITION_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -36,9 +34,6 @@ class Budget:
         by_time = seconds / self.seconds if self.seconds else 0.0
         return max(by_trials, by_time)
 
-    def may_repeat(self, *, trainings: int, repetitions: int, seconds: float) -> bool:
-        """Returns whether an unconfirmed member of the front may be trained again now."""
-        if self.repeats == 1:
-            return False
-        late = self.share(trainings=trainings, seconds=seconds) >= _CONFIRM_FROM
-        return late or (repetitions + 1) * _REPETITION_EVERY <= trainings
+    def is_for_confirming(self, *, trainings: int, seconds: float) -> bool:
+        """Returns whether unconfirmed members of the front are to be trained again now."""
+        return self.repeats > 1 and self.share(trainings=trainings, seconds=seconds) >= _CONFIRM_FROM

@@ -311,11 +311,9 @@ class Ledger:
     def _enqueue_repetition(self) -> None:
         """Lets the next trial be a further training of an unconfirmed member of the front, if it is time."""
         trials = self.trials()
-        if any(trial.state is TrialState.WAITING for trial in trials) or not self._budget.may_repeat(
-            trainings=sum(was_handed_out(trial) for trial in trials),
-            repetitions=sum("repeat_of" in trial.user_attrs for trial in trials),
-            seconds=self.seconds,
-        ):
+        trainings = sum(was_handed_out(trial) for trial in trials)
+        waits = any(trial.state is TrialState.WAITING for trial in trials)
+        if waits or not self._budget.is_for_confirming(trainings=trainings, seconds=self.seconds):
             return
         found = next_repetition(trials, self.objectives, repeats=self._budget.repeats)
         if found is not None:

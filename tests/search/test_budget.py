@@ -28,14 +28,10 @@ def test_minutes_are_seconds_here():
     assert Budget.from_config(BudgetConfig(trials=3)).trials == 3
 
 
-@pytest.mark.parametrize(
-    ("trainings", "repetitions", "may"),
-    [(9, 0, False), (10, 0, True), (19, 1, False), (20, 1, True), (79, 60, False), (80, 60, True)],
-)
-def test_one_training_in_ten_may_be_a_repetition_and_all_at_the_end(trainings, repetitions, may):
-    budget = Budget(100, None, repeats=3)
-    assert budget.may_repeat(trainings=trainings, repetitions=repetitions, seconds=0.0) == may
+@pytest.mark.parametrize(("trainings", "seconds", "confirms"), [(79, 47.0, False), (80, 0.0, True), (0, 48.0, True)])
+def test_the_last_fifth_is_for_confirming(trainings, seconds, confirms):
+    assert Budget(100, 60, repeats=3).is_for_confirming(trainings=trainings, seconds=seconds) == confirms
 
 
-def test_nothing_is_repeated_where_one_training_is_enough():
-    assert not Budget(100, None, repeats=1).may_repeat(trainings=99, repetitions=0, seconds=0.0)
+def test_nothing_is_confirmed_where_one_training_is_enough():
+    assert not Budget(100, None, repeats=1).is_for_confirming(trainings=99, seconds=0.0)

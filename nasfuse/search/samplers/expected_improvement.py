@@ -1,6 +1,7 @@
 """Expected hypervolume improvement of one unknown and one (almost) known objective, in closed form."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from scipy.special import erfcx, logsumexp
@@ -35,7 +36,12 @@ def log_expected_improvement(level: Array, mean: Array, sd: Array) -> Array:
 
 
 def log_expected_hypervolume_improvement(
-    front: Array, reference: Array, *, error: tuple[Array, Array], cost: tuple[Array, Array]
+    front: Array,
+    reference: Array,
+    *,
+    error: tuple[Array, Array],
+    cost: tuple[Array, Array],
+    error_improvement: Callable[[Array, Array, Array], Array] = log_expected_improvement,
 ) -> Array:
     """Returns log E[increase of hypervolume] of n candidates with independent objectives, both minimised.
 
@@ -50,6 +56,7 @@ def log_expected_hypervolume_improvement(
         reference: Shape (2,).
         error: Mean and standard deviation, both (n,).
         cost: Mean and standard deviation, both (n,); a deviation of 0 is a known cost.
+        error_improvement: Level, mean and deviation to log E[(level - e)+], where e is not normal.
     """
     levels, edges = _strips(front, reference)
     c_mean, c_sd = (one[:, None] for one in cost)
@@ -58,7 +65,7 @@ def log_expected_hypervolume_improvement(
     widths = np.maximum(np.diff(psi, axis=1, prepend=0.0), 0.0)
     e_mean, e_sd = (one[:, None] for one in error)
     with np.errstate(divide="ignore"):
-        return np.asarray(logsumexp(log_expected_improvement(levels[None, :], e_mean, e_sd) + np.log(widths), axis=1))
+        return np.asarray(logsumexp(error_improvement(levels[None, :], e_mean, e_sd) + np.log(widths), axis=1))
 
 
 def _strips(front: Array, reference: Array) -> tuple[Array, Array]:

@@ -12,15 +12,13 @@ from nasfuse.search.samplers.encoding import Encoding
 from nasfuse.search.samplers.expected_improvement import log_expected_hypervolume_improvement
 from nasfuse.search.samplers.observations import Observations
 from nasfuse.search.samplers.surrogate import Surrogate, fit
+from nasfuse.search.samplers.warping import Warp
 
 #: The best candidates by modelled cost whose exact cost is looked up.
 _N_SHORTLIST = 32
 
 #: Observations that choose hyperparameters.
 _MOST_FITTED = 200
-
-#: Errors worse than the best by more than so many times what the median is worse are all equally bad, off the front.
-_WORST = 4.0
 
 #: How far beyond the worst observation a reference point is that nobody gave, in ranges of what was observed.
 _MARGIN = 0.1
@@ -49,7 +47,8 @@ class Improvement:
         self._cost_model = CostModel(costs, observations, encode=self._encoding.features)
         full = np.column_stack([observations.errors, observations.costs])[observations.finished]
         self._reference = full.max(axis=0) + _MARGIN * (np.ptp(full, axis=0) + 1e-9) if reference is None else reference
-        self._error_model = self._fitted(_bounded(observations.errors, full, self._reference))
+        self._warp = Warp.of(observations.errors)
+        self._error_model = self._fitted()
         self._rows, self._front = self._believed_front()
 
     def best(self, rng: np.random.Generator) -> Array | None:
@@ -72,8 +71,13 @@ class Improvement:
         return np.where(cost <= self._costs.limit, scores, -np.inf)
 
     def _score(self, rows: Array, cost: tuple[Array, Array]) -> Array:
-        error = self._error_model.predict(self._features(rows))
-        return log_expected_hypervolume_improvement(self._front, self._reference, error=error, cost=cost)
+        return log_expected_hypervolume_improvement(
+            self._front,
+            self._reference,
+            error=self._error_model.predict(self._features(rows)),
+            cost=cost,
+            error_improvement=self._warp.log_expected_improvement,
+        )
 
     def _features(self, rows: Array, *, inherited: NDArray[np.bool_] | bool = False) -> Array:
         """Returns what the model of the error sees of `rows` (n, p)."""
@@ -82,16 +86,17 @@ class Improvement:
             return features
         return np.column_stack([features, np.broadcast_to(inherited, len(rows)).astype(float)])
 
-    def _fitted(self, errors: Array) -> Surrogate:
-        """Returns the model of `errors` (n,); what failed counts as bad as the worst, what runs as if it had ended."""
+    def _fitted(self) -> Surrogate:
+        """Returns the model of warped errors; what failed counts as bad as the worst, what runs as if it had ended."""
         seen = self._observations
+        errors = self._warp.warped(seen.errors)
         features = self._features(seen.rows, inherited=seen.inherited)
         chosen = _fitted_rows(len(features))
         fitted = fit(features[chosen], errors[chosen])
         if len(seen.failed):
             features = np.concatenate([features, self._features(seen.failed)])
         targets = np.concatenate([errors, np.full(len(seen.failed), errors.max())])
-        doubts = np.concatenate([seen.doubts, np.zeros(len(seen.failed))])
+        doubts = np.concatenate([self._warp.variances(seen.doubts, seen.errors), np.zeros(len(seen.failed))])
         model = Surrogate(features, targets, fitted=fitted, doubts=doubts)
         if len(seen.pending):
             model.believe(self._features(seen.pending))
@@ -102,23 +107,10 @@ class Improvement:
         seen = self._observations
         rows = np.concatenate([seen.rows[seen.finished], seen.pending])
         costs = np.concatenate([seen.costs[seen.finished], self._cost_model.best(seen.pending)[0]])
-        points = np.column_stack([self._error_model.predict(self._features(rows))[0], costs])
+        errors = self._warp.unwarped(self._error_model.predict(self._features(rows))[0])
+        points = np.column_stack([errors, costs])
         kept = non_dominated(points)
         return rows[kept], points[kept]
-
-
-def _bounded(errors: Array, full: Array, reference: Array) -> Array:
-    """Returns `errors` (n,) without far outliers on the bad side, such as trainings that diverged.
-
-    They would be all that a Gaussian process sees. What is on the front of the full trainings (m, 2) is none: the
-    cheapest networks are far worse than most, and how bad they are is a part of the hypervolume.
-    """
-    best, median = float(errors.min()), float(np.median(errors))
-    if median <= best:
-        return errors
-    useful = full[(full < reference).all(axis=1)]
-    worst = useful[non_dominated(useful), 0].max(initial=best) if len(useful) else best
-    return np.minimum(errors, max(best + _WORST * (median - best), worst))
 
 
 def _fitted_rows(n: int) -> NDArray[np.int64]:
