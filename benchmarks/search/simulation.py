@@ -145,7 +145,7 @@ class _Simulation:
     def _goes_on(self, epoch: int, point: tuple[float, float], *, epochs: int) -> bool:
         assert self._rule is not None, "a training has rungs only with a rule"
         earlier = self._at_rung.setdefault(epoch, [])
-        extrapolation = Extrapolation(self._study.get_trials(deepcopy=False))
+        extrapolation = Extrapolation(self._study.get_trials(deepcopy=False), sign=1.0)
         end, _ = extrapolation.end(epoch=epoch, epochs=epochs, metric=point[0], inherited=False)
         decision = self._rule.goes_on(
             point, np.array(earlier).reshape(-1, 2), end=end, finished=np.array(self._points).reshape(-1, 2)

@@ -7,36 +7,50 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.search.trainings import is_inherited
+from nasfuse.search.warping import Warp
 
 #: Full trainings from which on the gains that are still to come may depend on what is reached.
 _FOR_A_SLOPE = 5
+
+#: Errors beyond are no numbers to compute with.
+_LARGEST = 1e100
 
 
 class Extrapolation:
     """Predicts the metric at the end from the metric at a rung, as full trainings of the study went on from there.
 
-    A line per rung, by least squares, with a slope between 0 and 1: what is behind at a rung catches up rather than
-    falling back further. Of few full trainings the mean gain is taken, of none nothing. Trainings that started from
-    inherited weights have lines of their own: they have less to gain.
+    A line per rung, by least squares, on a logarithmic scale of errors: the epochs that are left divide them by about
+    the same factor, whether they are large or small. Its slope is between 0 and 1: what is behind at a rung catches
+    up rather than falling back further. Of few full trainings the mean gain is taken, of none nothing. Trainings that
+    started from inherited weights have lines of their own: they have less to gain.
     """
 
-    def __init__(self, trials: Sequence[FrozenTrial]) -> None:
-        """Collects what full trainings had reached at their rungs, from the user attributes `rungs` and `epochs`."""
-        self._pairs: dict[tuple[int, int, bool], list[tuple[float, float]]] = defaultdict(list)
+    def __init__(self, trials: Sequence[FrozenTrial], *, sign: float) -> None:
+        """Collects what full trainings had reached at their rungs, from the user attributes `rungs` and `epochs`.
+
+        Args:
+            trials: Of the study.
+            sign: 1 where the metric is minimised, -1 where it is maximised.
+        """
+        self._sign = sign
+        errors: dict[tuple[int, int, bool], list[tuple[float, float]]] = defaultdict(list)
         for trial in trials:
             if trial.state is TrialState.COMPLETE:
                 for epoch, reached in trial.user_attrs.get("rungs", {}).items():
-                    key = (int(epoch), trial.user_attrs["epochs"], is_inherited(trial))
-                    self._pairs[key].append((reached, trial.values[0]))
+                    pair = (sign * reached, sign * trial.values[0])
+                    if (np.abs(pair) < _LARGEST).all():
+                        errors[int(epoch), trial.user_attrs["epochs"], is_inherited(trial)].append(pair)
+        ended = [pair[1] for pairs in errors.values() for pair in pairs]
+        self._warp = Warp.of(np.array(ended)) if ended else Warp(0.0, 1.0)
+        self._pairs = {key: self._warp.warped(pairs) for key, pairs in errors.items()}
 
     def end(self, *, epoch: int, epochs: int, metric: float, inherited: bool) -> tuple[float, float]:
         """Returns what the metric will be after `epochs` if it is `metric` after `epoch`: expectation and variance.
 
         The variance is that of the full trainings around their line; of one alone, the square of its gain.
         """
-        pairs = np.array(self._pairs.get((epoch, epochs, inherited), [])).reshape(-1, 2)
-        pairs = pairs[np.isfinite(pairs).all(axis=1)]
-        if len(pairs) == 0:
+        pairs = self._pairs.get((epoch, epochs, inherited))
+        if pairs is None:
             return metric, 0.0
         reached, ended = pairs.mean(axis=0)
         slope, n_free = 1.0, len(pairs) - 1
@@ -46,4 +60,5 @@ class Extrapolation:
             slope, n_free = min(max(together / spread, 0.0), 1.0), len(pairs) - 2
         line = ended + slope * (pairs[:, 0] - reached)
         variance = np.sum((pairs[:, 1] - line) ** 2) / n_free if n_free else (ended - reached) ** 2
-        return float(ended + slope * (metric - reached)), float(variance)
+        error = self._warp.unwarped(ended + slope * (self._warp.warped(self._sign * metric) - reached))
+        return self._sign * float(error), float(self._warp.unwarped_variances(variance, error))

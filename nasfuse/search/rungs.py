@@ -57,7 +57,8 @@ class Rungs:
             for other in alike
             if str(epoch) in other.user_attrs.get("rungs", {}) and other.user_attrs["epochs"] == epochs
         ]
-        end, _ = Extrapolation(alike).end(epoch=epoch, epochs=epochs, metric=metric, inherited=is_inherited(trial))
+        extrapolation = Extrapolation(alike, sign=self._sign)
+        end, _ = extrapolation.end(epoch=epoch, epochs=epochs, metric=metric, inherited=is_inherited(trial))
         finished = [self._costs(other, other.values[0]) for other in alike if other.state is TrialState.COMPLETE]
         return self._asha.goes_on(self._costs(trial, metric), others, end=self._sign * end, finished=finished)
 

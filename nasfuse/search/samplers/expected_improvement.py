@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import erfcx, logsumexp
+from scipy.special import erfcx, log_ndtr, logsumexp
 
 from nasfuse.search.samplers.domain import Array
 
@@ -12,6 +12,9 @@ _LOG_SQRT_2_PI = 0.5 * math.log(2 * math.pi)
 
 #: Standard deviations are at least this, so that a known value is the limit of the formula and not a case of it.
 _LEAST_SD = 1e-12
+
+#: Differences of two logarithms below are lost in rounding.
+_LEAST_GAP = 1e-9
 
 
 def log_expected_improvement(level: Array, mean: Array, sd: Array) -> Array:
@@ -33,6 +36,20 @@ def log_expected_improvement(level: Array, mean: Array, sd: Array) -> Array:
     upper = 0.5 * erfcx(above / math.sqrt(2)) * np.exp(-0.5 * above**2)  # 1 - Phi(z)
     large = np.log(tail + above * (1 - upper))
     return np.asarray(np.log(sd) + np.where(z <= 0, density + np.log(np.maximum(small, 1e-300)), large))
+
+
+def log_expected_improvement_of_logs(level: Array, mean: Array, sd: Array) -> Array:
+    """Returns log E[(exp(level) - exp(y))+] for y normal. All three arguments are broadcast.
+
+    With z = (level - mean) / sd the expectation is exp(level) Phi(z) - exp(mean + sd^2 / 2) Phi(z - sd).
+    """
+    sd = np.maximum(sd, _LEAST_SD)
+    z = (level - mean) / sd
+    log_level = level + log_ndtr(z)
+    gap = log_level - (mean + sd**2 / 2 + log_ndtr(z - sd))
+    exact = log_level + np.log(-np.expm1(-np.maximum(gap, _LEAST_GAP)))
+    # Where the two are as good as equal, what counts of exp(y) is its tangent at the level.
+    return np.asarray(np.where(gap > _LEAST_GAP, exact, level + log_expected_improvement(level, mean, sd)))
 
 
 def log_expected_hypervolume_improvement(

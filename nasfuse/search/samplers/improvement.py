@@ -1,5 +1,7 @@
 """The suggestion itself: the candidate with the largest expected hypervolume improvement."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,10 +11,13 @@ from nasfuse.search.samplers.cost_model import CostModel
 from nasfuse.search.samplers.costs import Costs
 from nasfuse.search.samplers.domain import Array, Domain
 from nasfuse.search.samplers.encoding import Encoding
-from nasfuse.search.samplers.expected_improvement import log_expected_hypervolume_improvement
+from nasfuse.search.samplers.expected_improvement import (
+    log_expected_hypervolume_improvement,
+    log_expected_improvement_of_logs,
+)
 from nasfuse.search.samplers.observations import Observations
 from nasfuse.search.samplers.surrogate import Surrogate, fit
-from nasfuse.search.samplers.warping import Warp
+from nasfuse.search.warping import Warp
 
 #: The best candidates by modelled cost whose exact cost is looked up.
 _N_SHORTLIST = 32
@@ -76,8 +81,12 @@ class Improvement:
             self._reference,
             error=self._error_model.predict(self._features(rows)),
             cost=cost,
-            error_improvement=self._warp.log_expected_improvement,
+            error_improvement=self._error_improvement,
         )
+
+    def _error_improvement(self, level: Array, mean: Array, sd: Array) -> Array:
+        """Returns log E[(level - error)+] of errors whose warped values are normal."""
+        return math.log(self._warp.scale) + log_expected_improvement_of_logs(self._warp.warped(level), mean, sd)
 
     def _features(self, rows: Array, *, inherited: NDArray[np.bool_] | bool = False) -> Array:
         """Returns what the model of the error sees of `rows` (n, p)."""
@@ -96,7 +105,7 @@ class Improvement:
         if len(seen.failed):
             features = np.concatenate([features, self._features(seen.failed)])
         targets = np.concatenate([errors, np.full(len(seen.failed), errors.max())])
-        doubts = np.concatenate([self._warp.variances(seen.doubts, seen.errors), np.zeros(len(seen.failed))])
+        doubts = np.concatenate([self._warp.warped_variances(seen.doubts, seen.errors), np.zeros(len(seen.failed))])
         model = Surrogate(features, targets, fitted=fitted, doubts=doubts)
         if len(seen.pending):
             model.believe(self._features(seen.pending))

@@ -59,7 +59,7 @@ def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Ob
     pending: list[Array] = []
     n_trainings = n_full = 0
     trials = study.get_trials(deepcopy=False)
-    extrapolation = Extrapolation(trials)
+    extrapolation = Extrapolation(trials, sign=signs[0])
     for trial in trials:
         row = None if trial.number == besides.number else domain.row(trial.params)
         if row is None:

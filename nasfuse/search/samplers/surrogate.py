@@ -22,9 +22,10 @@ from nasfuse.search.samplers.domain import Array
 #: Steps of the search for hyperparameters; more change the posterior little.
 _MAX_STEPS = 40
 
-#: Mean and standard deviation of the logarithm of the noise variance before anything is seen. Wide, as trainings
-#: of some networks differ by a tenth of the spread between networks and tables of results by nothing.
-_NOISE = (-6.0, 2.0)
+#: Mean and standard deviation of the logarithm of the noise variance before anything is seen. Wide, as trainings of
+#: some networks differ by a tenth of the spread between networks and tables of results by nothing. The most probable
+#: variance is exp(mean - sd**2), .02: with a much smaller one a few dozen observations are fitted exactly.
+_NOISE = (0.0, 2.0)
 _LEAST_NOISE = 1e-5
 
 

@@ -14,6 +14,7 @@ from nasfuse.pareto import hypervolume
 from nasfuse.search.samplers.expected_improvement import (
     log_expected_hypervolume_improvement,
     log_expected_improvement,
+    log_expected_improvement_of_logs,
 )
 
 FRONT = np.array([[0.9, 0.1], [0.6, 0.3], [0.5, 0.6], [0.2, 0.8]])
@@ -86,3 +87,30 @@ def test_the_logarithm_is_right_and_goes_on_where_the_expectation_underflows():
     assert found[0] == pytest.approx(np.log(0.1) + norm.logpdf(-30.0) - np.log(30.0**2), rel=1e-4)
     far = log_expected_improvement(np.array([-1e3, -2e3]), np.zeros(2), np.ones(2))
     assert np.isfinite(far).all() and far[0] > far[1]
+
+
+class TestOfLogs:
+    """An error whose logarithm is normal."""
+
+    @pytest.mark.parametrize("sd", [0.02, 0.3, 1.5])
+    @pytest.mark.parametrize("mean", [-0.5, 0.7, 2.0])
+    @pytest.mark.parametrize("level", [0.1, 0.9, 2.7])
+    def test_it_is_the_mean_of_draws(self, level, mean, sd):
+        values = mean + sd * np.random.default_rng(0).normal(size=400_000)
+        gains = np.maximum(np.exp(level) - np.exp(values), 0.0)
+        found = np.exp(log_expected_improvement_of_logs(np.array(level), np.array(mean), np.array(sd)))
+        assert found == pytest.approx(gains.mean(), abs=5 * gains.std() / np.sqrt(len(gains)) + 1e-6)
+
+    @pytest.mark.parametrize("z", [-2000.0, -300.0, -40.0, -3.0, 0.0, 3.0])
+    def test_of_a_small_deviation_it_is_that_of_the_tangent(self, z):
+        level, sd = np.array(0.9), np.array(1e-7)
+        tangent = level + log_expected_improvement(level, level - z * sd, sd)
+        assert log_expected_improvement_of_logs(level, level - z * sd, sd) == pytest.approx(tangent, abs=1e-2)
+
+    def test_it_is_finite_and_falls_far_beyond_the_level(self):
+        far = log_expected_improvement_of_logs(np.array(0.4), np.array([1.0, 5.0, 9.0, 200.0]), np.array(0.01))
+        assert np.isfinite(far).all() and (np.diff(far) < 0).all()
+
+    def test_what_is_certain_to_be_better_gains_the_difference(self):
+        found = log_expected_improvement_of_logs(np.log(0.05), np.log(0.02), np.array(0.0))
+        assert np.exp(found) == pytest.approx(0.03)

@@ -30,7 +30,7 @@ def test_both_are_minimised(make_study):
 
 
 def test_a_stopped_trial_is_observed_at_the_end_that_is_expected_of_it(make_study):
-    """The full training gained .5 from epoch 3 on."""
+    """The full training came from 1 + .5 to 1 from epoch 3 on, on the scale that one training alone has."""
     stopped = {"epoch": 3, "epochs": 12, "metric": 0.9, "log_cost": 1.5}
     seen = observed(
         make_study,
@@ -41,7 +41,7 @@ def test_a_stopped_trial_is_observed_at_the_end_that_is_expected_of_it(make_stud
         ],
     )
     assert seen.finished.tolist() == [True, False]
-    assert seen.errors[1] == pytest.approx(0.4) and seen.costs[1] == 1.5
+    assert seen.errors[1] == pytest.approx(0.2 + 1.7 / 1.5 - 1) and seen.costs[1] == 1.5
     assert (seen.n_trainings, seen.n_full) == (2, 1)
     assert seen.rows.tolist() == [[0.1], [0.3]]
 
@@ -61,7 +61,7 @@ def test_what_inherited_weights_is_marked_and_extrapolated_by_its_like(make_stud
     )
     assert seen.inherited.tolist() == [False, True, True, True, False]
     assert seen.finished.tolist() == [True, True, False, True, True]
-    assert seen.errors[2] == pytest.approx(0.4)
+    assert seen.errors[2] == pytest.approx(0.2 + 1.3 / 1.1 - 1)
 
 
 def test_an_operating_point_is_an_observation_and_no_training(make_study):
