@@ -25,8 +25,9 @@ class BudgetConfig(Model):
     Attributes:
         trials: Trainings; one that was stopped early counts, as does one that failed.
         minutes: Wall-clock time of the search, over all its sessions. Trials that are running then finish.
-        repeats: Trainings, with different seeds, behind every member of the front; its metric is their mean.
-            A front of single trainings is a front of lucky ones. 1 trains everything once.
+        repeats: Trainings, with different seeds, behind every member of the front, as far as the last fifth of the
+            budget suffices; its metric is their mean. A front of single trainings is a front of lucky ones. 1 trains
+            everything once.
     """
 
     trials: Annotated[int, Field(ge=1)] | None = None

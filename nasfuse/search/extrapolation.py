@@ -13,7 +13,7 @@ from nasfuse.search.warping import Warp
 _FOR_A_SLOPE = 5
 
 #: Errors beyond are no numbers to compute with.
-_LARGEST = 1e100
+LARGEST = 1e100
 
 
 class Extrapolation:
@@ -38,16 +38,17 @@ class Extrapolation:
             if trial.state is TrialState.COMPLETE:
                 for epoch, reached in trial.user_attrs.get("rungs", {}).items():
                     pair = (sign * reached, sign * trial.values[0])
-                    if (np.abs(pair) < _LARGEST).all():
+                    if (np.abs(pair) < LARGEST).all():
                         errors[int(epoch), trial.user_attrs["epochs"], is_inherited(trial)].append(pair)
         ended = [pair[1] for pairs in errors.values() for pair in pairs]
-        self._warp = Warp.of(np.array(ended)) if ended else Warp(0.0, 1.0)
+        self._warp = Warp.of(np.array(ended or [0.0]))
         self._pairs = {key: self._warp.warped(pairs) for key, pairs in errors.items()}
 
     def end(self, *, epoch: int, epochs: int, metric: float, inherited: bool) -> tuple[float, float]:
-        """Returns what the metric will be after `epochs` if it is `metric` after `epoch`: expectation and variance.
+        """Returns what the metric will be after `epochs` if it is `metric` after `epoch`, and its variance.
 
-        The variance is that of the full trainings around their line; of one alone, the square of its gain.
+        The median of what is expected. The variance, to first order, is that of the full trainings around their line;
+        of one alone, the square of its gain.
         """
         pairs = self._pairs.get((epoch, epochs, inherited))
         if pairs is None:

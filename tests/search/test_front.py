@@ -206,3 +206,7 @@ def test_who_may_come_back_to_the_front():
     assert contenders([confirmed, lucky, beaten, late], objectives, repeats=3) == {0, 1, 3}
     assert contenders([confirmed, lucky, beaten, late], objectives, repeats=1) == {1}
     assert contenders([lucky], objectives, repeats=3) == {1}
+    # That three are all lucky is as unlikely as that one is three times.
+    rivals = [candidate(number, 0.9, 500 + number, 1) for number in range(4, 7)]
+    assert contenders([beaten, *rivals[:2]], objectives, repeats=3) == {2, 4, 5}
+    assert 2 not in contenders([beaten, *rivals], objectives, repeats=3)

@@ -404,7 +404,7 @@ class TestRepetitions:
         assert not ledger.wants_more(running=0)
         trials = ledger.trials()
         again = [trial for trial in trials if "repeat_of" in trial.user_attrs]
-        assert again
+        assert again and again[0].number >= 32  # four fifths
         for trial in again:
             first = trials[trial.user_attrs["repeat_of"]]
             assert trial.params == first.params

@@ -19,8 +19,15 @@ def test_there_and_back():
 
 
 def test_where_most_errors_are_the_best_the_others_still_give_a_scale():
-    assert Warp.of(np.array([0.1, 0.1, 0.1, 0.5])).scale == pytest.approx(0.1)
+    assert Warp.of(np.array([0.1, 0.1, 0.1, 0.5])).scale == pytest.approx(0.4)
+    assert Warp.of(np.array([0.1] * 6 + [0.3, 0.5, 1e30])).scale == pytest.approx(0.4)
     assert Warp.of(np.full(3, 0.1)).scale == 1.0
+
+
+@pytest.mark.parametrize("best", [0.1, 0.3, -0.7, 0.0])
+def test_the_scale_is_positive_where_errors_differ_by_the_last_digit_only(best):
+    warp = Warp.of(np.append(np.full(6, best), np.nextafter(best, 1)))
+    assert warp.scale > 0 and warp.warped(best) == 0 and np.isfinite(warp.warped([best, 0.9])).all()
 
 
 def test_what_diverged_is_all_equally_bad():

@@ -7,7 +7,7 @@ import numpy as np
 from nasfuse.search.samplers.costs import Costs
 from nasfuse.search.samplers.domain import Array
 from nasfuse.search.samplers.observations import Observations
-from nasfuse.search.samplers.surrogate import Surrogate, fit
+from nasfuse.search.samplers.surrogate import OF_COUNTS, Surrogate, fit
 
 #: The survey alone chooses the hyperparameters if it knows so many costs; they are then fitted once per process.
 _ENOUGH = 20
@@ -30,9 +30,8 @@ class CostModel:
         all_features = encode(np.concatenate([rows, observations.rows]))
         all_values = np.concatenate([values, observations.costs])
         n_fitted = len(values) if len(values) >= _ENOUGH else len(all_values)
-        self._surrogate = Surrogate(
-            all_features, all_values, fitted=fit(all_features[:n_fitted], all_values[:n_fitted])
-        )
+        fitted = fit(all_features[:n_fitted], all_values[:n_fitted], noise=OF_COUNTS)
+        self._surrogate = Surrogate(all_features, all_values, fitted=fitted)
 
     def predict(self, rows: Array) -> tuple[Array, Array]:
         """Returns mean and standard deviation, both (n,), of the cost of candidates (n, p)."""

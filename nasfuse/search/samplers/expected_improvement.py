@@ -13,7 +13,7 @@ _LOG_SQRT_2_PI = 0.5 * math.log(2 * math.pi)
 #: Standard deviations are at least this, so that a known value is the limit of the formula and not a case of it.
 _LEAST_SD = 1e-12
 
-#: Differences of two logarithms below are lost in rounding.
+#: Relative differences of two logarithms below are lost in rounding.
 _LEAST_GAP = 1e-9
 
 
@@ -47,9 +47,10 @@ def log_expected_improvement_of_logs(level: Array, mean: Array, sd: Array) -> Ar
     z = (level - mean) / sd
     log_level = level + log_ndtr(z)
     gap = log_level - (mean + sd**2 / 2 + log_ndtr(z - sd))
-    exact = log_level + np.log(-np.expm1(-np.maximum(gap, _LEAST_GAP)))
+    least = _LEAST_GAP * np.maximum(1.0, np.abs(log_level))
+    exact = log_level + np.log(-np.expm1(-np.maximum(gap, least)))
     # Where the two are as good as equal, what counts of exp(y) is its tangent at the level.
-    return np.asarray(np.where(gap > _LEAST_GAP, exact, level + log_expected_improvement(level, mean, sd)))
+    return np.asarray(np.where(gap > least, exact, level + log_expected_improvement(level, mean, sd)))
 
 
 def log_expected_hypervolume_improvement(
@@ -71,9 +72,10 @@ def log_expected_hypervolume_improvement(
     Args:
         front: Shape (k, 2), errors and costs; dominated points and those beyond the reference change nothing.
         reference: Shape (2,).
-        error: Mean and standard deviation, both (n,).
+        error: Mean and standard deviation, both (n,), of what `error_improvement` takes.
         cost: Mean and standard deviation, both (n,); a deviation of 0 is a known cost.
-        error_improvement: Level, mean and deviation to log E[(level - e)+], where e is not normal.
+        error_improvement: Level (on the scale of the front), mean and deviation to log E[(level - e)+], where e is not
+            normal.
     """
     levels, edges = _strips(front, reference)
     c_mean, c_sd = (one[:, None] for one in cost)

@@ -16,7 +16,7 @@ from nasfuse.search.samplers.expected_improvement import (
     log_expected_improvement_of_logs,
 )
 from nasfuse.search.samplers.observations import Observations
-from nasfuse.search.samplers.surrogate import Surrogate, fit
+from nasfuse.search.samplers.surrogate import OF_TRAININGS, Surrogate, fit
 from nasfuse.search.warping import Warp
 
 #: The best candidates by modelled cost whose exact cost is looked up.
@@ -101,7 +101,7 @@ class Improvement:
         errors = self._warp.warped(seen.errors)
         features = self._features(seen.rows, inherited=seen.inherited)
         chosen = _fitted_rows(len(features))
-        fitted = fit(features[chosen], errors[chosen])
+        fitted = fit(features[chosen], errors[chosen], noise=OF_TRAININGS)
         if len(seen.failed):
             features = np.concatenate([features, self._features(seen.failed)])
         targets = np.concatenate([errors, np.full(len(seen.failed), errors.max())])
@@ -112,7 +112,7 @@ class Improvement:
         return model
 
     def _believed_front(self) -> tuple[Array, Array]:
-        """Returns the candidates (k, p) on the front of the model's means, and the front (k, 2)."""
+        """Returns the candidates (k, p) on the front of what the model expects (medians of errors), and it (k, 2)."""
         seen = self._observations
         rows = np.concatenate([seen.rows[seen.finished], seen.pending])
         costs = np.concatenate([seen.costs[seen.finished], self._cost_model.best(seen.pending)[0]])

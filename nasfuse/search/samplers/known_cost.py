@@ -30,9 +30,9 @@ class KnownCostSampler(BaseSampler):
 
     The study has two objectives, first the metric, second log10 of the cost. After a scrambled Sobol start,
     a Gaussian process predicts the metric. The cost of a candidate is asked of `cost_of`; a second process
-    predicts it where nobody knows. The front that is to be improved holds the process's means at what was observed,
-    not the observations, so that a lucky training raises no bar. Trials that are running count as if they had
-    ended as predicted.
+    predicts it where nobody knows. The front that is to be improved holds what the process expects of what was
+    observed, not the observations, so that a lucky training raises no bar. Trials that are running count as if they
+    had ended as predicted.
 
     A suggestion depends on the seed, the trial's number and the content of the storage, and on nothing else.
     Where the sampler cannot do its work, TPE does, and the trial's user attribute `fallback` says why. Conditional

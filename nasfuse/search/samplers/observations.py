@@ -8,12 +8,9 @@ from numpy.typing import NDArray
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from nasfuse.search.extrapolation import Extrapolation
+from nasfuse.search.extrapolation import LARGEST, Extrapolation
 from nasfuse.search.samplers.domain import Array, Domain
 from nasfuse.search.trainings import is_inherited
-
-#: Results beyond are no numbers to compute with.
-_LARGEST = 1e100
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ def _result(trial: FrozenTrial, extrapolation: Extrapolation) -> tuple[float, fl
         found = (*extrapolation.end(**where, inherited=is_inherited(trial)), stopped["log_cost"])
     else:
         return None
-    return found if (np.abs(found) < _LARGEST).all() else None
+    return found if (np.abs(found) < LARGEST).all() else None
 
 
 def _table(rows: Sequence[Array], n_columns: int) -> Array:

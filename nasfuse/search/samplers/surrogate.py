@@ -22,10 +22,12 @@ from nasfuse.search.samplers.domain import Array
 #: Steps of the search for hyperparameters; more change the posterior little.
 _MAX_STEPS = 40
 
-#: Mean and standard deviation of the logarithm of the noise variance before anything is seen. Wide, as trainings of
-#: some networks differ by a tenth of the spread between networks and tables of results by nothing. The most probable
-#: variance is exp(mean - sd**2), .02: with a much smaller one a few dozen observations are fitted exactly.
-_NOISE = (0.0, 2.0)
+#: Mean and standard deviation of the logarithm of the noise variance before anything is seen. The most probable
+#: variance is exp(mean - sd**2). Of trainings it is .02, since with a much smaller one a few dozen are fitted exactly,
+#: luck and all; wide, as some differ by a tenth of the spread between networks and tables of results by nothing. Of
+#: what is counted, such as MACs, it is 5e-5.
+OF_TRAININGS = (0.0, 2.0)
+OF_COUNTS = (-6.0, 2.0)
 _LEAST_NOISE = 1e-5
 
 
@@ -108,25 +110,25 @@ def _standardisation(targets: Array) -> tuple[float, float]:
     return float(np.mean(targets)), deviation if deviation > 0 else 1.0
 
 
-def fit(features: Array, targets: Array) -> Hyperparameters:
+def fit(features: Array, targets: Array, *, noise: tuple[float, float]) -> Hyperparameters:
     """Returns the most probable hyperparameters for `features` (n, d) and `targets` (n,).
 
     The prior of the length scales is BoTorch's: Hvarfner et al. 2024, Vanilla Bayesian Optimization Performs
     Great in High Dimensions, equation 6. The search starts at fixed values, so that the answer depends on the
-    observations alone; it is kept for the next call.
+    observations alone; it is kept for the next call. `noise` is the prior of the noise variance, a log-normal one.
     """
-    return _fit(features.tobytes(), targets.tobytes(), features.shape[1])
+    return _fit(features.tobytes(), targets.tobytes(), features.shape[1], noise)
 
 
 @lru_cache(maxsize=16)
-def _fit(features_bytes: bytes, targets_bytes: bytes, n_features: int) -> Hyperparameters:
+def _fit(features_bytes: bytes, targets_bytes: bytes, n_features: int, noise: tuple[float, float]) -> Hyperparameters:
     features = np.frombuffer(features_bytes).reshape(-1, n_features)
     targets = np.frombuffer(targets_bytes)
     shift, scale = _standardisation(targets)
     standard = torch.tensor((targets - shift) / scale)[:, None]
     kernel = get_covar_module_with_dim_scaled_prior(ard_num_dims=n_features, use_rbf_kernel=False)
     likelihood = GaussianLikelihood(
-        noise_prior=LogNormalPrior(*_NOISE),
+        noise_prior=LogNormalPrior(*noise),
         noise_constraint=GreaterThan(_LEAST_NOISE, transform=None, initial_value=1e-3),
     )
     model = SingleTaskGP(

@@ -1,9 +1,10 @@
-"""What the models see of trainings that started from inherited weights."""
+"""What the models see of trainings that inherited weights and of one that diverged; what candidates score."""
 
 import numpy as np
 import pytest
 from optuna.distributions import FloatDistribution
 
+from nasfuse.pareto import hypervolume
 from nasfuse.search.samplers import Domain
 from nasfuse.search.samplers import improvement as module
 from nasfuse.search.samplers.costs import Costs
@@ -23,13 +24,18 @@ def make(monkeypatch):
     """Makes judges of `X`, and notes what surrogates are fitted to."""
     fitted = []
     fit = module.fit
-    monkeypatch.setattr(module, "fit", lambda features, errors: fitted.append(features) or fit(features, errors))
 
-    def make(inherited, *, gain=0.3):
+    def noted(features, errors, **prior):
+        fitted.append(features)
+        return fit(features, errors, **prior)
+
+    monkeypatch.setattr(module, "fit", noted)
+
+    def make(inherited, *, errors=None):
         inherited = np.asarray(inherited, dtype=bool)
         observations = Observations(
             rows=X,
-            errors=error_of(X) - gain * inherited,
+            errors=error_of(X) - 0.3 * inherited if errors is None else errors,
             doubts=np.zeros(len(X)),
             costs=X[:, 0] + 1,
             inherited=inherited,
@@ -64,3 +70,28 @@ def test_candidates_and_the_front_are_judged_as_from_scratch(make):
     _, front = improvement._believed_front()
     assert front[:, 0].min() == pytest.approx(0.5, abs=0.05)
     assert improvement.best(np.random.default_rng(0)) is not None
+
+
+def test_the_score_is_what_draws_of_the_error_add_to_the_front(make):
+    """The model is of warped errors, the hypervolume is not."""
+    improvement, _ = make(np.zeros(16))
+    rows, cost = np.array([[0.21], [0.64]]), (np.array([1.0, 1.2]), np.zeros(2))
+    means, sds = improvement._error_model.predict(improvement._features(rows))
+    _, front = improvement._believed_front()
+    before = hypervolume(front, reference=improvement._reference)
+    for score, mean, sd, log_cost in zip(improvement._score(rows, cost), means, sds, cost[0], strict=True):
+        errors = improvement._warp.unwarped(mean + sd * np.random.default_rng(0).normal(size=4000))
+        added = [
+            hypervolume(np.vstack([front, [error, log_cost]]), reference=improvement._reference) - before
+            for error in errors
+        ]
+        assert np.exp(score) == pytest.approx(np.mean(added), abs=4 * np.std(added) / np.sqrt(len(added)) + 1e-9)
+
+
+def test_a_training_that_diverged_does_not_hide_the_others(make):
+    errors = error_of(X)
+    errors[5] = 1e30
+    improvement, _ = make(np.zeros(16), errors=errors)
+    mean, _ = improvement._error_model.predict(improvement._features(X))
+    found = improvement._warp.unwarped(mean)[10:]
+    assert np.corrcoef(found, error_of(X)[10:])[0, 1] > 0.9
