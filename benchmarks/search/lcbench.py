@@ -1,7 +1,7 @@
 """LCBench through the YAHPO surrogate: the predicted learning curves of MLPs on OpenML tasks, against exact MACs.
 
 The surrogate, its encoding and the rules used here (cost, normalisation, reference point) come as files beside one
-another in a folder `lcbench`: `$NASFUSE_DATA/../benchmarks/lcbench`, or the one that `$LCBENCH` names.
+another in a folder: `../benchmarks/lcbench` beside nasfuse's folder for data, or the one that `$LCBENCH` names.
 
     python -m benchmarks.search.lcbench        # finds the best front again, about five minutes
 """
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from benchmarks.search.problem import Problem, Unavailable
+from nasfuse.data.registry import data_folder
 from nasfuse.search.parameters import Parameter
 
 TASKS = ("167152", "167185", "189873")
@@ -48,7 +49,7 @@ def folder() -> Path:
     Raises:
         Unavailable: It is not there.
     """
-    named = os.environ.get("LCBENCH") or Path(os.environ.get("NASFUSE_DATA", "data")) / "../benchmarks/lcbench"
+    named = os.environ.get("LCBENCH") or data_folder() / "../benchmarks/lcbench"
     if not (Path(named) / "model.onnx").is_file():
         raise Unavailable(f"no model.onnx in {named}; name the folder of the LCBench surrogate in $LCBENCH")
     return Path(named)

@@ -142,15 +142,16 @@ def front_of(candidates: Sequence[Candidate], objectives: Objectives) -> list[Ca
 def contenders(candidates: Sequence[Candidate], objectives: Objectives, *, repeats: int) -> set[int]:
     """Returns the trials that are on the front or may still come back to it.
 
-    A candidate is out for good once one that was trained `repeats` times dominates it, or so many others do; a lucky
-    newcomer, judged by fewer trainings, may fall again.
+    A candidate is out for good once a network that was trained `repeats` times dominates it, or so many networks do; a
+    lucky newcomer, judged by fewer trainings, may fall again, with all points that were swept on it.
     """
     costs = objectives.costs(candidates)
     confirmed = np.array([len(candidate.trainings) >= repeats for candidate in candidates])
+    networks = np.array([candidate.trial for candidate in candidates])
     kept = set()
     for candidate, own in zip(candidates, costs, strict=True):
         better = (costs <= own).all(axis=1) & (costs < own).any(axis=1)
-        if better.sum() < repeats and not confirmed[better].any():
+        if len(np.unique(networks[better])) < repeats and not confirmed[better].any():
             kept.add(candidate.trial)
     return kept
 

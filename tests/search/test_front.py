@@ -1,6 +1,7 @@
 """Fronts and hypervolumes, by hand."""
 
 import math
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -210,3 +211,6 @@ def test_who_may_come_back_to_the_front():
     rivals = [candidate(number, 0.9, 500 + number, 1) for number in range(4, 7)]
     assert contenders([beaten, *rivals[:2]], objectives, repeats=3) == {2, 4, 5}
     assert 2 not in contenders([beaten, *rivals], objectives, repeats=3)
+    # Three points of one network are lucky together.
+    swept = [replace(lucky, point=point, measured=rival.measured) for point, rival in enumerate(rivals)]
+    assert contenders([beaten, *swept], objectives, repeats=3) == {1, 2}
