@@ -21,9 +21,14 @@ from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.search.front import Candidate
 
 
-def standard_error(sd: float, n: int, floor: float) -> float:
-    """Returns the standard error of a mean; at least `floor`, as a few equal values do not mean no spread."""
-    return max(sd, floor) / math.sqrt(n)
+def standard_error(sd: float | None, n: int, floor: float) -> float:
+    """Returns the standard error of a mean; at least of `floor`, as a few equal values do not mean no spread."""
+    return max(sd or 0.0, floor) / math.sqrt(n)
+
+
+def written(mean: float, sd: float | None) -> str:
+    """Returns a mean with its standard deviation, if there is one."""
+    return f"{mean:.4f}" if sd is None else f"{mean:.4f}+-{sd:.4f}"
 
 
 def compare(candidate: Candidate, result: FinalResult, *, floor: float) -> tuple[float, bool]:
@@ -66,10 +71,10 @@ def main() -> None:
         distance, near = compare(candidate, result, floor=options.floor)
         good = good and same and near
         val, test = result.spread("val"), result.spread("test")
-        searched = f"{candidate.measured.metric:.4f}+-{candidate.metric_sd:.4f} ({len(candidate.trainings)})"
+        searched = f"{written(candidate.measured.metric, candidate.metric_sd)} ({len(candidate.trainings)})"
         print(
-            f"{candidate.trial:>5} {result.macs:>10,} {searched:>16} {val[0]:.4f}+-{val[1]:.4f} "
-            f"{test[0]:.4f}+-{test[1]:.4f} {distance:>+8.1f}  {recipe.hash} {'same' if same else 'DIFFERENT'}",
+            f"{candidate.trial:>5} {result.macs:>10,} {searched:>16} {written(*val):>16} {written(*test):>16} "
+            f"{distance:>+9.1f}  {recipe.hash} {'same' if same else 'DIFFERENT'}",
             flush=True,
         )
     print("every point came back" if good else "some point did not come back")

@@ -34,13 +34,13 @@ def main() -> None:
         label = f"{run.study.name}: front of {len(front)}, factor {macs[-1] / macs[0]:.1f} in MACs"
         axes.step(macs, values, where="post", color=colour, linewidth=1.6)
         axes.errorbar(
-            macs, values, yerr=[c.metric_sd for c in front], fmt="o", ms=6, color=colour, capsize=2, label=label
+            macs, values, yerr=[c.metric_sd or 0.0 for c in front], fmt="o", ms=6, color=colour, capsize=2, label=label
         )
         span = max(cost for cost, _ in every) / min(cost for cost, _ in every)
         print(f"{label}; all {len(every)} operating points, factor {span:.1f}")
         for candidate in front:
-            spread = f"{candidate.measured.metric:.4f} +- {candidate.metric_sd:.4f} ({len(candidate.trainings)})"
-            print(f"  {candidate.measured.macs:>12,} {spread}  {candidate.summary}")
+            value = f"{candidate.measured.metric:.4f} {candidate.spread}"
+            print(f"  {candidate.measured.macs:>12,} {value}  {candidate.summary}")
     axes.set_xlabel("MACs per sample")
     axes.set_ylabel(f"{run.objectives.metric} (validation)")
     axes.grid(True, which="major", alpha=0.25)

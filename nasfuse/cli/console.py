@@ -9,6 +9,9 @@ from rich.markup import escape
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
+#: How often progress is printed where there is no terminal to draw it on.
+LINE_EVERY_S = 10.0
+
 
 def explain(message: str) -> None:
     """Prints what went wrong, without a traceback."""

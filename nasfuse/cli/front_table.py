@@ -24,7 +24,7 @@ def front_table(
         table.add_row(
             f"{star}{candidate.label}",
             f"{measured.metric:.4f}",
-            f"{candidate.metric_sd:.3f} ({len(candidate.trainings)})" if len(candidate.trainings) > 1 else "(1)",
+            candidate.spread,
             f"{measured.macs:,}",
             *((f"{measured.params:,}", with_prefix(measured.latency_s, "s")) if wide else ()),
             f"{candidate.summary}{name}",

@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from nasfuse.cli.console import LINE_EVERY_S
 from nasfuse.report.units import cost_label
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from nasfuse.data import Dataset
     from nasfuse.search.ledger import Assignment
     from nasfuse.search.progress import Progress
-
-_LINE_EVERY_S = 10.0
 
 
 class LiveDisplay:
@@ -96,7 +95,7 @@ class LiveDisplay:
         self._running.pop(number, None)
         if failure is not None:
             self._console.print(self._message, style="yellow", markup=False, soft_wrap=True)
-        if not self._console.is_terminal and time.monotonic() - self._last_line > _LINE_EVERY_S:
+        if not self._console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY_S:
             self._console.print(self._line(), soft_wrap=True)
             self._last_line = time.monotonic()
 

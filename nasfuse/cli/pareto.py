@@ -57,6 +57,13 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
     out.print(front_table(front, metric=objectives.metric, title=title, wide=out.width >= _WIDE, knee=knee))
     hand_made = run.progress.best_baseline
     out.print("[dim]* the knee; metric on validation data, FLOPs are 2 x MACs[/]")
+    repeats = run.study.budget.repeats
+    unconfirmed = sum(len(member.trainings) < repeats for member in front)
+    if unconfirmed and objectives == run.objectives:  # others are not trained again
+        out.print(
+            f"{unconfirmed} of {len(front)} points are of fewer than {repeats} trainings and may be lucky; "
+            "with a larger budget the search trains them again."
+        )
     if hand_made is not None:
         out.print(
             f"Best hand-made design: {hand_made.baseline}, {objectives.metric} {hand_made.measured.metric:.4f} at "

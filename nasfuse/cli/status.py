@@ -44,6 +44,7 @@ def _document(run: "Run") -> dict[str, Any]:
         "searching": run.searching,
         "trials": progress.states,
         "epochs": {"spent": progress.epochs_spent, "saved": progress.epochs_saved},
+        **({"inherited": progress.inherited} if run.study.inherit else {}),
         "hypervolume": progress.hypervolume,
         "reference": list(run.objectives.reference),
         "seconds_per_suggestion": progress.seconds_per_suggestion,
@@ -75,6 +76,8 @@ def _lines(document: dict[str, Any]) -> list[tuple[str, str]]:
         ("best", f"{best['metric']:.4f} at {best['macs']:,} MACs, trial {best['label']}" if best else "none yet"),
         ("per suggestion", f"{wait:.3f} s" if wait is not None else "no suggestion yet"),
     ]
+    if "inherited" in document:
+        lines.append(("inherited", f"{document['inherited']} trainings began with weights of earlier ones"))
     return lines + [(f"trial {number} failed", reason) for number, reason in document["failures"].items()]
 
 

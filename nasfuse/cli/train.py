@@ -1,5 +1,6 @@
 """`nasfuse train` and `nasfuse evaluate`: a recipe becomes a network; a network is judged."""
 
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,27 +19,38 @@ def train(
         Path | None, typer.Option("-o", "--output", help="Folder for the networks; default: runs/train-<hash>.")
     ] = None,
     device: Device = "auto",
+    threads: Annotated[
+        int, typer.Option(min=1, help="Threads of torch; another number rounds otherwise and ends a little elsewhere.")
+    ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Train a recipe and test it once: the mean over seeds, MACs and where the networks are."""
     from rich.progress import Progress
 
-    from nasfuse.cli.console import err, out, print_json
+    from nasfuse.cli.console import LINE_EVERY_S, err, out, print_json
     from nasfuse.config.recipe import Recipe
 
     what = Recipe.load(recipe)
     folder = output or Path("runs") / f"train-{what.hash}"
     with err.status("loading ..."):
+        import torch
+
         from nasfuse.experiment.final_training import train_recipe
         from nasfuse.train import Epoch
+    torch.set_num_threads(threads)
     err.print(what.summary, soft_wrap=True)
     epochs = what.training.epochs
     with Progress(console=err, transient=True) as bars:
         task = bars.add_task("training", total=seeds * epochs)
+        printed = time.monotonic()
 
         def advance(number: int, epoch: Epoch) -> None:
-            text = f"seed {number + 1}/{seeds}  val {what.metric} {epoch.val_metric:.4f}"
+            nonlocal printed
+            text = f"seed {number + 1}/{seeds}, epoch {epoch.epoch}/{epochs}: val {what.metric} {epoch.val_metric:.4f}"
             bars.update(task, completed=number * epochs + epoch.epoch, description=text)
+            if not err.is_terminal and time.monotonic() - printed > LINE_EVERY_S:
+                err.print(text, soft_wrap=True)
+                printed = time.monotonic()
 
         result = train_recipe(what, folder, n_seeds=seeds, seed=seed, device=_device(device), report=advance)
     if as_json:
@@ -46,7 +58,7 @@ def train(
         return
     for split in ("val", "test"):
         mean, deviation = result.spread(split)
-        spread = f" +- {deviation:.4f} (sd of {seeds} seeds)" if seeds > 1 else " (1 seed)"
+        spread = " (1 seed)" if deviation is None else f" +- {deviation:.4f} (sd of {seeds} seeds)"
         out.print(f"{split:>5} {what.metric} [bold]{mean:.4f}[/]{spread}")
     for one in result.seeds if result.route_macs else ():
         shares = ", ".join(f"{name} {share:.1%}" for name, share in one.routes.items())

@@ -17,6 +17,7 @@ from nasfuse.config.yaml_file import Document, read_document, to_yaml
 from nasfuse.errors import ConfigError, InvalidInputError, NasfuseError, Problem, nearest
 
 Cost = Literal["macs", "params", "latency_s", "peak_bytes"]
+Sampler = Literal["known_cost", "tpe", "nsga2", "nsga3", "gp", "random"]
 
 
 class BudgetConfig(Model):
@@ -93,7 +94,7 @@ class StudyConfig(Model):
     space: SpaceConfig
     fixed: Annotated[dict[str, Any], Field(default_factory=dict)]
     budget: BudgetConfig
-    sampler: str = "known_cost"
+    sampler: Sampler = "known_cost"
     stopping: StoppingConfig | None = StoppingConfig()
     inherit: bool = False
     seed: Annotated[int, Field(ge=0)] = 0

@@ -76,10 +76,10 @@ class FinalResult:
     route_macs: dict[str, int]
     seeds: tuple[SeedResult, ...]
 
-    def spread(self, split: str) -> tuple[float, float]:
-        """Returns (mean, standard deviation) over the seeds; the deviation of one seed is 0."""
+    def spread(self, split: str) -> tuple[float, float | None]:
+        """Returns (mean, standard deviation) over the seeds; one seed has no deviation."""
         values = [getattr(result, split) for result in self.seeds]
-        return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+        return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
     def to_plain(self) -> dict[str, Any]:
         """Returns the result as plain mappings."""

@@ -20,7 +20,6 @@ from nasfuse.nn import RoutedNetwork, build_network
 from nasfuse.search.front import candidates_of, contenders
 from nasfuse.search.ledger import Assignment, Ledger
 from nasfuse.search.progress import Progress, summarise
-from nasfuse.search.samplers import make_sampler
 from nasfuse.search.space import Space
 from nasfuse.search.storage import open_storage, quieten_optuna
 from nasfuse.seeds import derive_seed
@@ -77,7 +76,6 @@ def run_search(
         Exhausted: No candidate may be trained.
     """
     get_metric(study.metric, study.data.task)
-    make_sampler(study.sampler, 0)
     folder.check(study)
     dataset = cached_dataset(study.data.model_dump_json())
     space = make_space(study, dataset)

@@ -23,7 +23,7 @@ def write_png(path: Path, run: Run, objectives: Objectives, front: list[Candidat
     axes.scatter(*_xy(suggested, objectives), s=18, color="#9aa5b1", label="suggested", zorder=2)
     axes.scatter(*_xy(hand_made, objectives), s=34, marker="D", color="#d9822b", label="hand-made", zorder=3)
     axes.step(*_xy(front, objectives), where="post", color="#1f5fa8", linewidth=1.6, zorder=4)
-    spread = [member.metric_sd for member in front]
+    spread = [member.metric_sd or 0.0 for member in front]
     axes.errorbar(
         *_xy(front, objectives), yerr=spread, fmt="o", ms=6.5, color="#1f5fa8", capsize=2, label="front", zorder=5
     )

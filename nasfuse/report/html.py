@@ -78,7 +78,7 @@ def _chart(run: Run) -> str:
             mode="lines+markers" if on_front else "markers",
             line={"shape": "hv" if on_front else "linear", "width": 2},
             marker=marker,
-            error_y={"array": [c.metric_sd for c in members], "thickness": 1.2} if on_front else None,
+            error_y={"array": [c.metric_sd or 0.0 for c in members], "thickness": 1.2} if on_front else None,
             name=name,
             text=[_hover(c) for c in members],
             hovertemplate="%{text}<extra></extra>",
@@ -118,7 +118,7 @@ def _table(candidates: Sequence[Candidate], metric: str, *, hand_made: bool) -> 
         name = f" <b>({html.escape(candidate.baseline)})</b>" if hand_made and candidate.baseline else ""
         rows.append(
             f"<tr><td class=n>{candidate.label}<td class=n>{measured.metric:.4f}"
-            f"<td class=n>{candidate.metric_sd:.3f} ({len(candidate.trainings)})<td class=n>{measured.macs:,}"
+            f"<td class=n>{candidate.spread}<td class=n>{measured.macs:,}"
             f"<td class=n>{measured.params:,}<td class=n>{with_prefix(measured.latency_s, 's')}"
             f"<td class=n>{cost_label('peak_bytes', measured.peak_bytes)}"
             f"<td>{html.escape(candidate.summary)}{name}</tr>"

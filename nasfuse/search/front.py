@@ -28,7 +28,7 @@ class Candidate:
         summary: The network in one line, with its setting.
         baseline: Name of the hand-made design, None for a suggestion.
         trainings: Numbers of all trials with this recipe that were trained from scratch.
-        metric_sd: Standard deviation of the metric over them, 0 for one.
+        metric_sd: Standard deviation of the metric over them, None for one: that says nothing about chance.
     """
 
     trial: int
@@ -37,12 +37,18 @@ class Candidate:
     summary: str
     baseline: str | None = None
     trainings: tuple[int, ...] = ()
-    metric_sd: float = 0.0
+    metric_sd: float | None = None
 
     @property
     def label(self) -> str:
         """Returns what `nasfuse export --trial` takes: the trial, with its point where it has several."""
         return f"{self.trial}:{self.point}" if self.point else str(self.trial)
+
+    @property
+    def spread(self) -> str:
+        """Returns the standard deviation of the metric, if there is one, and of how many trainings it is."""
+        count = f"({len(self.trainings)})"
+        return count if self.metric_sd is None else f"{self.metric_sd:.3f} {count}"
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,7 @@ def _candidate(index: int, group: list[tuple[FrozenTrial, OperatingPoint]]) -> C
         summary=f"{first.user_attrs['summary']} | {mean.setting}" if knobs else first.user_attrs["summary"],
         baseline=first.user_attrs.get("baseline"),
         trainings=tuple(trial.number for trial, _ in group if not is_inherited(trial)),
-        metric_sd=statistics.stdev(metrics) if len(metrics) > 1 else 0.0,
+        metric_sd=statistics.stdev(metrics) if len(metrics) > 1 else None,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.search.front import Candidate, Objectives, best, candidates_of, front_of
-from nasfuse.search.trainings import was_trained
+from nasfuse.search.trainings import is_inherited, was_trained
 
 #: States that `status` tells apart.
 STATES = ("complete", "running", "waiting", "stopped", "failed", "over_max_macs")
@@ -31,6 +31,7 @@ class Progress:
         done: Trainings that have ended, well or not, early or not; draws that were no valid network are not among them.
         epochs_spent: Of all trainings that completed or were stopped.
         epochs_saved: That these did not run: patience was out, or they were stopped.
+        inherited: Trainings that started from weights of earlier ones.
         hypervolume: Of the front, in metric x decades of cost.
         seconds_per_suggestion: Median.
         front: Cheapest first.
@@ -43,6 +44,7 @@ class Progress:
     done: int
     epochs_spent: int
     epochs_saved: int
+    inherited: int
     hypervolume: float
     seconds_per_suggestion: float | None
     front: list[Candidate]
@@ -63,6 +65,7 @@ def summarise(trials: Sequence[FrozenTrial], objectives: Objectives) -> Progress
         done=sum(was_trained(trial) for trial in trials),
         epochs_spent=sum(spent for spent, _ in epochs),
         epochs_saved=sum(asked - spent for spent, asked in epochs),
+        inherited=sum(was_trained(trial) and is_inherited(trial) for trial in trials),
         hypervolume=objectives.hypervolume(candidates),
         seconds_per_suggestion=float(np.median(waits)) if waits else None,
         front=front_of(candidates, objectives),

@@ -61,7 +61,7 @@ class TestRefusals:
             ("encoder: mlp", "encoder: rnn", "fixed.network.streams.*.encoder: 'rnn' is not a value of this field"),
             ("{source: digits}", "{source: digitz}", "no data set 'digitz': no file at"),
             ("{source: digits}", "{source: absent.npz}", "no data set 'absent.npz'"),
-            ("budget:", "sampler: tpee\nbudget:", "sampler: 'tpee' is not known; did you mean 'tpe'?"),
+            ("budget:", "sampler: tpee\nbudget:", "line 9: sampler: 'tpee' is not known; did you mean 'tpe'?"),
             ("budget:", "metric: acc\nbudget:", "line 9: metric: 'acc' is not known"),
             ("budget:", "metric: r2\nbudget:", "the metric r2 cannot judge a multiclass task; use accuracy"),
             ("budget:", "fixed: {training.epochs: many}\nbudget:", "fixed.training.epochs: 'many' is not a value"),

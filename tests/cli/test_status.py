@@ -43,6 +43,13 @@ def test_trainings_that_were_stopped(nasfuse, make_run, tmp_path):
     assert nasfuse("pareto", root, "--json").json["front"][-1]["trial"] == 5
 
 
+def test_trainings_from_inherited_weights(nasfuse, make_run, run_folder, tmp_path):
+    root = make_run(tmp_path / "run", [(0.5, 100)], inherit=True, budget={"trials": 6, "repeats": 2}).root
+    assert nasfuse("status", root, "--json").json["inherited"] == 0
+    assert "0 trainings began with weights of earlier ones" in nasfuse("status", root).out
+    assert "inherited" not in nasfuse("status", run_folder).out
+
+
 def test_a_search_that_runs_is_told_from_one_that_was_interrupted(nasfuse, run_folder):
     assert nasfuse("status", run_folder, "--json").json["searching"] is False
     with RunFolder(run_folder).locked():

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from nasfuse.cli import console
+
 RECIPE = """data: {source: digits}
 network:
   route: [left]
@@ -41,6 +43,21 @@ def test_text_and_default_folder(nasfuse, write, tmp_path):
     assert "test accuracy 0." in out
     assert "(1 seed)" in out
     assert len(list((tmp_path / "runs").glob("train-*/seed0/model.pt"))) == 1
+
+
+@pytest.mark.parametrize(("options", "threads"), [((), 1), (("--threads", 2), 2)])
+def test_threads(nasfuse, write, monkeypatch, options, threads):
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    assert nasfuse("train", write(), "--device", "cpu", *options).code == 0
+    assert asked == [threads]
+
+
+def test_lines_where_there_is_no_terminal(nasfuse, write, monkeypatch):
+    monkeypatch.setattr(console, "LINE_EVERY_S", 0.0)
+    err = nasfuse("train", write(), "--seeds", 2, "--device", "cpu").err
+    assert "seed 1/2, epoch 1/2: val accuracy 0." in err
+    assert "seed 2/2, epoch 2/2: val accuracy 0." in err
 
 
 @pytest.mark.parametrize(

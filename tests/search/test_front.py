@@ -99,7 +99,7 @@ def test_a_row():
         "trial": 3,
         "point": 1,
         "metric": 0.5,
-        "metric_sd": 0.0,
+        "metric_sd": None,
         "trainings": 0,
         "macs": 7,
         "params": 70,
@@ -109,6 +109,12 @@ def test_a_row():
         "baseline": "by hand",
         "summary": "x",
     }
+
+
+def test_the_spread_in_words():
+    measured = candidate(0, 0.5, 7).measured
+    assert Candidate(0, 0, measured, "x", trainings=(0,)).spread == "(1)"
+    assert Candidate(0, 0, measured, "x", trainings=(0, 4), metric_sd=0.01234).spread == "0.012 (2)"
 
 
 def test_a_row_says_at_which_setting():

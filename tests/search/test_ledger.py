@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import get_args
 
 import optuna
 import pytest
@@ -9,12 +10,12 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from nasfuse.config.measurement import Measurements
+from nasfuse.config.study import Sampler
 from nasfuse.errors import InvalidInputError, RunFolderError
 from nasfuse.search import Exhausted, open_storage, sqlite_url, summarise
 from nasfuse.search import ledger as ledger_module
 from nasfuse.search.front import candidates_of
 from nasfuse.search.ledger import MAX_ATTEMPTS
-from nasfuse.search.samplers import SAMPLERS
 
 BASELINES = ["one: left", "one: right", "both"]
 
@@ -77,7 +78,7 @@ def test_a_broken_study_gives_the_trials_of_an_unbroken_one(open_ledger, storage
     assert states(open_ledger(storage))[:14] == [TrialState.COMPLETE] * 14
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", get_args(Sampler))
 def test_every_sampler_searches(open_ledger, make_study, measured, sampler):
     assignments = run(open_ledger(InMemoryStorage(), make_study(sampler=sampler)), measured, n_trials=16)
     assert len({one.recipe.hash for one in assignments}) > 8

@@ -2,6 +2,6 @@
 
 from nasfuse.search.samplers.domain import Domain
 from nasfuse.search.samplers.known_cost import KnownCostSampler
-from nasfuse.search.samplers.registry import SAMPLERS, Known, make_sampler
+from nasfuse.search.samplers.registry import Known, make_sampler
 
-__all__ = ["SAMPLERS", "Domain", "Known", "KnownCostSampler", "make_sampler"]
+__all__ = ["Domain", "Known", "KnownCostSampler", "make_sampler"]

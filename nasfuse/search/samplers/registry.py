@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler
 
-from nasfuse.errors import InvalidInputError, nearest
+from nasfuse.config.study import Sampler
 from nasfuse.search.samplers.costs import CostOf
 from nasfuse.search.samplers.domain import Domain
 from nasfuse.search.samplers.fallback import tpe
@@ -35,28 +35,21 @@ _OPTUNA: dict[str, Callable[[int], BaseSampler]] = {
     "random": lambda seed: RandomSampler(seed=seed),
 }
 
-SAMPLERS = ("known_cost", *_OPTUNA)
 
-
-def make_sampler(name: str, seed: int, *, number: int = 0, known: Known | None = None) -> BaseSampler:
+def make_sampler(name: Sampler, seed: int, *, number: int = 0, known: Known | None = None) -> BaseSampler:
     """Returns the sampler called `name`, for one trial.
 
     A sampler is made anew for every trial, so that its random numbers depend on the trial and not on what the
     process has done before; its knowledge is the storage.
 
     Args:
-        name: One of `SAMPLERS`.
+        name: As study files have it.
         seed: Of the study.
         number: Of the trial.
         known: What only the known-cost sampler asks for.
-
-    Raises:
-        InvalidInputError: No such sampler.
     """
     if name == "known_cost":
         return KnownCostSampler(seed, **vars(known or Known()))
-    if name not in _OPTUNA:
-        raise InvalidInputError(f"sampler: {name!r} is not known; {nearest(name, SAMPLERS)}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return _OPTUNA[name](derive_seed(seed, "sampler", number))
