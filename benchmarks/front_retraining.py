@@ -22,7 +22,7 @@ from nasfuse.search.front import Candidate
 
 
 def standard_error(sd: float | None, n: int, floor: float) -> float:
-    """Returns the standard error of a mean; at least of `floor`, as a few equal values do not mean no spread."""
+    """Returns the standard error of a mean, from a deviation of at least `floor`: a few equal values have a spread."""
     return max(sd or 0.0, floor) / math.sqrt(n)
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     torch.set_num_threads(1)
     folder = RunFolder(options.run)
     run = read_run(folder)
-    print(f"{'trial':>5} {'MACs':>10} {'search (n)':>16} {'retrained val':>16} {'test':>16} {'distance':>9}  recipe")
+    print(f"{'trial':>5} {'MACs':>10} {'search (n)':>18} {'retrained val':>16} {'test':>16} {'distance':>9}  recipe")
     good = True
     for candidate in run.progress.front:
         with tempfile.TemporaryDirectory() as scratch:
@@ -73,7 +73,7 @@ def main() -> None:
         val, test = result.spread("val"), result.spread("test")
         searched = f"{written(candidate.measured.metric, candidate.metric_sd)} ({len(candidate.trainings)})"
         print(
-            f"{candidate.trial:>5} {result.macs:>10,} {searched:>16} {written(*val):>16} {written(*test):>16} "
+            f"{candidate.trial:>5} {result.macs:>10,} {searched:>18} {written(*val):>16} {written(*test):>16} "
             f"{distance:>+9.1f}  {recipe.hash} {'same' if same else 'DIFFERENT'}",
             flush=True,
         )

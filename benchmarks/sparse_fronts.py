@@ -39,7 +39,8 @@ def main() -> None:
         span = max(cost for cost, _ in every) / min(cost for cost, _ in every)
         print(f"{label}; all {len(every)} operating points, factor {span:.1f}")
         for candidate in front:
-            value = f"{candidate.measured.metric:.4f} {candidate.spread}"
+            sd = f" +- {candidate.metric_sd:.4f}" if candidate.metric_sd is not None else ""
+            value = f"{candidate.measured.metric:.4f}{sd} ({len(candidate.trainings)})"
             print(f"  {candidate.measured.macs:>12,} {value}  {candidate.summary}")
     axes.set_xlabel("MACs per sample")
     axes.set_ylabel(f"{run.objectives.metric} (validation)")

@@ -59,10 +59,10 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
     out.print("[dim]* the knee; metric on validation data, FLOPs are 2 x MACs[/]")
     repeats = run.study.budget.repeats
     unconfirmed = sum(len(member.trainings) < repeats for member in front)
-    if unconfirmed and objectives == run.objectives:  # others are not trained again
+    if unconfirmed:
+        again = "; the last fifth of a budget goes to training them again" if objectives == run.objectives else ""
         out.print(
-            f"{unconfirmed} of {len(front)} points are of fewer than {repeats} trainings and may be lucky; "
-            "with a larger budget the search trains them again."
+            f"Points of fewer than {repeats} trainings, which may be lucky: {unconfirmed} of {len(front)}{again}."
         )
     if hand_made is not None:
         out.print(

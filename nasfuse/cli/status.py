@@ -77,7 +77,7 @@ def _lines(document: dict[str, Any]) -> list[tuple[str, str]]:
         ("per suggestion", f"{wait:.3f} s" if wait is not None else "no suggestion yet"),
     ]
     if "inherited" in document:
-        lines.append(("inherited", f"{document['inherited']} trainings began with weights of earlier ones"))
+        lines.append(("trainings that inherited", str(document["inherited"])))
     return lines + [(f"trial {number} failed", reason) for number, reason in document["failures"].items()]
 
 

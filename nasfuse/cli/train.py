@@ -20,7 +20,7 @@ def train(
     ] = None,
     device: Device = "auto",
     threads: Annotated[
-        int, typer.Option(min=1, help="Threads of torch; another number rounds otherwise and ends a little elsewhere.")
+        int, typer.Option(min=1, help="Threads of torch. Other numbers round otherwise, and end a little elsewhere.")
     ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:

@@ -31,7 +31,7 @@ class Progress:
         done: Trainings that have ended, well or not, early or not; draws that were no valid network are not among them.
         epochs_spent: Of all trainings that completed or were stopped.
         epochs_saved: That these did not run: patience was out, or they were stopped.
-        inherited: Trainings that started from weights of earlier ones.
+        inherited: Trainings that have ended and had started from weights of earlier ones.
         hypervolume: Of the front, in metric x decades of cost.
         seconds_per_suggestion: Median.
         front: Cheapest first.

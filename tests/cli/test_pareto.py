@@ -31,8 +31,9 @@ def test_the_table(nasfuse, run_folder):
 
 def test_points_that_may_be_lucky(nasfuse, make_run, run_folder, tmp_path):
     twice = make_run(tmp_path / "twice", [(0.5, 100), (0.4, 200), (0.9, 1000)], budget={"trials": 3, "repeats": 2}).root
-    assert "2 of 2 points are of fewer than 2 trainings and may be lucky" in nasfuse("pareto", twice).out
-    assert "lucky" not in nasfuse("pareto", twice, "--latency").out
+    line = "Points of fewer than 2 trainings, which may be lucky: 2 of 2; the last fifth of a budget goes to training"
+    assert line in nasfuse("pareto", twice).out
+    assert "which may be lucky: 1 of 1." in nasfuse("pareto", twice, "--latency").out
     assert "lucky" not in nasfuse("pareto", run_folder).out
 
 

@@ -255,7 +255,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("changes", "error", "message"),
         [
-            ({"sampler": "tpee"}, InvalidInputError, "sampler: 'tpee' is not known; did you mean 'tpe'"),
+            ({"sampler": "tpee"}, ConfigError, "sampler: 'tpee' is not known; did you mean 'tpe'"),
             ({"data": {"source": "absent.npz"}}, MissingFileError, r"no data set 'absent\.npz'"),
             ({"fixed": {"network.streams.middle.width": 8}}, ConfigError, "the data has no modality 'middle'"),
             (

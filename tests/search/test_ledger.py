@@ -348,10 +348,6 @@ class TestTheStart:
         with pytest.raises(RunFolderError, match="holds trials on other data, the file has changed; start anew"):
             open_ledger(storage, fingerprint="abd")
 
-    def test_an_unknown_sampler(self, open_ledger, make_study, storage):
-        with pytest.raises(InvalidInputError, match="sampler: 'tpee' is not known"):
-            open_ledger(storage, make_study(sampler="tpee"))
-
 
 class TestInheritance:
     @pytest.fixture
@@ -372,6 +368,13 @@ class TestInheritance:
         ledger = open_ledger(storage, study)
         assert ledger.next() == lost
         assert ledger.trials()[lost.number].user_attrs["inherited"] == lost.inherited
+
+    def test_they_are_counted_when_they_end(self, open_ledger, study, storage, measured):
+        ledger = open_ledger(storage, study)
+        one = self.heir(ledger, measured)
+        assert summarise(ledger.trials(), ledger.objectives).inherited == 0
+        ledger.finish(one.number, measured(0.5, 64))
+        assert summarise(ledger.trials(), ledger.objectives).inherited == 1
 
     def test_one_that_cannot_have_the_weights_counts_as_any_other(self, open_ledger, study, storage, measured):
         ledger = open_ledger(storage, study)
