@@ -2,6 +2,7 @@
 
     python -m benchmarks.search.end_to_end                  # 3 seeds, about 45 minutes
     python -m benchmarks.search.end_to_end --full           # 10 seeds
+    python -m benchmarks.search.end_to_end --engines nasfuse,nasfuse+inherit --out runs/inherit
 
 `nasfuse search`, a plain script of Optuna TPE in two processes, and Ray Tune with OptunaSearch search one space, one
 after the other, each for the same wall clock from the start of its process. What ends later does not count.
@@ -10,7 +11,7 @@ Each engine is asked for the front it would report: nasfuse's is over means of r
 single ones. Such fronts cannot be compared as they are, since the best of many single trainings are lucky ones. So
 every member of every front is trained again, with the same new seeds and the same new cuts of train and val, and the
 hypervolume of the means is what counts, in accuracy x decades of MACs, with the reference point of nasfuse's study of
-that seed. `found` is the hypervolume that each engine believes in.
+that seed. `found` is the hypervolume that each engine believes in. `nasfuse+inherit` is nasfuse with `inherit: true`.
 """
 
 import argparse
@@ -34,6 +35,7 @@ import optuna
 from benchmarks.search.comparison import mean_sd, paired_line
 from nasfuse.config.measurement import OperatingPoint
 from nasfuse.config.recipe import Recipe
+from nasfuse.config.study import StudyConfig
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.reading import read_run
 from nasfuse.experiment.run_folder import RunFolder
@@ -42,6 +44,7 @@ from nasfuse.search.storage import open_to_read
 from nasfuse.seeds import derive_seed
 
 ENGINES = ("nasfuse", "optuna", "ray")
+INHERITING = "nasfuse+inherit"
 
 #: Seconds that nasfuse needs before its first trial: its own clock starts there, ours with the process.
 START_S = 12.0
@@ -79,18 +82,22 @@ def main() -> None:
         with lines.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         done.append(row)
-    _report(sorted(done, key=lambda row: row["seed"]))
+    _report(sorted(done, key=lambda row: row["seed"]), arguments.engines)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", default="avdigits", help="study file, or the name of a shipped one")
+    parser.add_argument("--engines", default=",".join(ENGINES), help=f"of {', '.join(ENGINES)} and {INHERITING}")
     parser.add_argument("--seconds", type=float, default=240.0)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--full", action="store_true", help="10 seeds")
     parser.add_argument("--retrainings", type=int, default=3, help="of every member of every front")
     parser.add_argument("--out", type=Path, default=Path("runs/end_to_end"))
     arguments = parser.parse_args()
+    arguments.engines = arguments.engines.split(",")
+    if "nasfuse" not in arguments.engines or set(arguments.engines) - {*ENGINES, INHERITING}:
+        parser.error(f"--engines: nasfuse, and any of {', '.join(ENGINES[1:])} and {INHERITING}")
     if arguments.full:
         arguments.seeds = 10
     return arguments
@@ -100,23 +107,29 @@ def _one_seed(arguments: argparse.Namespace, seed: int, folder: Path) -> dict[st
     found: dict[str, Found] = {}
     folder.mkdir(parents=True)
     # In turn, the first one changing, so that a machine that gets slower or faster favours nobody.
-    for engine in ENGINES[seed % 3 :] + ENGINES[: seed % 3]:
+    engines = arguments.engines
+    first = seed % len(engines)
+    for engine in engines[first:] + engines[:first]:
         started = time.time()
         deadline = started + arguments.seconds
         place = folder / engine
         _run(_command(engine, arguments, place, deadline=deadline, seed=seed), deadline, log=folder / f"{engine}.log")
-        found[engine] = _nasfuse_found(place, deadline) if engine == "nasfuse" else _noted(place, deadline)
+        is_ours = engine in ("nasfuse", INHERITING)
+        found[engine] = _nasfuse_found(place, deadline) if is_ours else _noted(place, deadline)
         print(f"seed {seed}, {engine}: {found[engine].trainings} trainings", flush=True)
     objectives = read_run(RunFolder(folder / "nasfuse")).objectives
-    retrained = _retrain([one for engine in ENGINES for one, *_ in found[engine].front], arguments.retrainings)
-    return {"seed": seed, "engines": {engine: _score(found[engine], objectives, retrained) for engine in ENGINES}}
+    retrained = _retrain([one for engine in engines for one, *_ in found[engine].front], arguments.retrainings)
+    return {"seed": seed, "engines": {engine: _score(found[engine], objectives, retrained) for engine in engines}}
 
 
 def _command(engine: str, arguments: argparse.Namespace, place: Path, *, deadline: float, seed: int) -> list[str]:
-    if engine == "nasfuse":
+    if engine in ("nasfuse", INHERITING):
+        study = StudyConfig.load(Path(arguments.study)).model_copy(update={"inherit": engine == INHERITING})
+        file = place.with_suffix(".yaml")
+        file.write_text(study.to_yaml(), encoding="utf-8")
         minutes = max(arguments.seconds - START_S, 1.0) / 60
         options = ["--minutes", f"{minutes:.4f}", "--seed", str(seed), "--workers", "2", "-o", str(place)]
-        return [sys.executable, "cli.py", "search", arguments.study, *options]
+        return [sys.executable, "cli.py", "search", str(file), *options]
     place.mkdir()
     (place / "results.jsonl").touch()
     # Imported and not run as `-m`: Ray's workers unpickle its functions by the name of their module.
@@ -209,15 +222,15 @@ def hypervolume_of(points: Sequence[tuple[float, int]], objectives: Objectives) 
     return objectives.hypervolume([Candidate(number, 0, point, "") for number, point in enumerate(measured)])
 
 
-def _report(rows: list[dict[str, Any]]) -> None:
+def _report(rows: list[dict[str, Any]], engines: Sequence[str]) -> None:
     print("\n| engine | trainings | members | hypervolume found | retrained |\n|---|---|---|---|---|")
-    for engine in ENGINES:
+    for engine in engines:
         own = [row["engines"][engine] for row in rows]
         trainings, members = (statistics.fmean(one[key] for one in own) for key in ("trainings", "members"))
         found, retrained = (mean_sd([one[key] for one in own]) for key in ("found", "retrained"))
         print(f"| {engine} | {trainings:.0f} | {members:.1f} | {found} | {retrained} |")
     print()
-    for engine in ENGINES[1:]:
+    for engine in (one for one in engines if one != "nasfuse"):
         sides = ([row["engines"][name]["retrained"] for row in rows] for name in ("nasfuse", engine))
         print("-", paired_line(f"nasfuse - {engine}, retrained", *sides))
 
