@@ -1,6 +1,9 @@
 """Where the command line writes: results to standard output, everything else to standard error."""
 
 import json
+import shlex
+import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,6 +19,14 @@ LINE_EVERY_S = 10.0
 def explain(message: str) -> None:
     """Prints what went wrong, without a traceback."""
     err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+
+
+def say_how_to_go_on(kept: str) -> None:
+    """Prints what an interrupt leaves, and the command that goes on with it."""
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    prefix = "python " if sys.argv[0].endswith(".py") else ""
+    err.print(f"\nInterrupted; {kept}. Go on with:", markup=False)
+    err.print(f"  {prefix}{command}", style="bold", markup=False, soft_wrap=True)
 
 
 def print_json(values: Any) -> None:

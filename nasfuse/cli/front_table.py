@@ -5,16 +5,21 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from nasfuse.report.units import with_prefix
-from nasfuse.search.front import Candidate
+from nasfuse.report.units import cost_label
+from nasfuse.search.front import Candidate, Objectives
+
+#: Titles of the columns of costs.
+_TITLES = {"macs": "MACs", "params": "params", "latency_s": "latency", "peak_bytes": "activations"}
 
 
 def front_table(
-    front: Sequence[Candidate], *, metric: str, title: str, wide: bool, knee: Candidate | None = None
+    front: Sequence[Candidate], *, objectives: Objectives, title: str, wide: bool, knee: Candidate | None = None
 ) -> Table:
     """Returns the candidates as a table, cheapest first; a star marks the knee, `wide` has more columns."""
+    shown = {"macs", objectives.cost, *(("params", "latency_s") if wide else ())}
+    costs = [cost for cost in _TITLES if cost in shown]
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
-    for name in ("trial", metric, "sd (n)", "MACs", *(("params", "latency") if wide else ())):
+    for name in ("trial", objectives.metric, "sd (n)", *(_TITLES[cost] for cost in costs)):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("network", overflow="fold")
     for candidate in front:
@@ -25,8 +30,11 @@ def front_table(
             f"{star}{candidate.label}",
             f"{measured.metric:.4f}",
             candidate.spread,
-            f"{measured.macs:,}",
-            *((f"{measured.params:,}", with_prefix(measured.latency_s, "s")) if wide else ()),
+            *(_written(cost, getattr(measured, cost)) for cost in costs),
             f"{candidate.summary}{name}",
         )
     return table
+
+
+def _written(cost: str, value: float) -> str:
+    return f"{value:,}" if cost in ("macs", "params") else cost_label(cost, value)

@@ -54,7 +54,7 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
         return
     knee = knee_of(front, objectives)
     title = f"Front of {run.study.name}: {len(front)} points, hypervolume {objectives.hypervolume(run.candidates):.3f}"
-    out.print(front_table(front, metric=objectives.metric, title=title, wide=out.width >= _WIDE, knee=knee))
+    out.print(front_table(front, objectives=objectives, title=title, wide=out.width >= _WIDE, knee=knee))
     hand_made = run.progress.best_baseline
     out.print("[dim]* the knee; metric on validation data, FLOPs are 2 x MACs[/]")
     repeats = run.study.budget.repeats

@@ -1,8 +1,6 @@
 """`nasfuse search`: runs a study, shows its progress, ends with the front."""
 
 import math
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,12 +32,9 @@ def search(
     try:
         _search(asked, folder, address=address, as_json=as_json)
     except KeyboardInterrupt:
-        from nasfuse.cli.console import err
+        from nasfuse.cli.console import say_how_to_go_on
 
-        command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-        prefix = "python " if sys.argv[0].endswith(".py") else ""
-        err.print(f"\nInterrupted; every finished trial is kept in {folder.root}. Go on with:")
-        err.print(f"  {prefix}{command}", style="bold", soft_wrap=True)
+        say_how_to_go_on(f"every finished trial is kept in {folder.root}")
         raise typer.Exit(130) from None
 
 
@@ -97,6 +92,8 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
     from nasfuse.cli.pareto import print_front
 
     print_front(run, run.objectives, run.progress.front)
+    if all(candidate.baseline is not None for candidate in run.candidates):
+        out.print("The budget went to hand-made designs alone; a larger --trials or --minutes searches.")
     out.print(f"\nReport: {folder.report_file} (table front.csv and picture front.png beside it)", soft_wrap=True)
 
 

@@ -1,5 +1,6 @@
 """`nasfuse train` and `nasfuse evaluate`: a recipe becomes a network; a network is judged."""
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,16 +21,20 @@ def train(
     ] = None,
     device: Device = "auto",
     threads: Annotated[
-        int, typer.Option(min=1, help="Threads of torch. Other numbers round otherwise, and end a little elsewhere.")
+        int, typer.Option(min=1, help="Threads of torch. Other numbers round otherwise; what is trained already stays.")
     ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Train a recipe and test it once: the mean over seeds, MACs and where the networks are."""
     from rich.progress import Progress
 
-    from nasfuse.cli.console import LINE_EVERY_S, err, out, print_json
+    from nasfuse.cli.console import LINE_EVERY_S, err, out, print_json, say_how_to_go_on
     from nasfuse.config.recipe import Recipe
+    from nasfuse.errors import InvalidInputError
 
+    cores = os.cpu_count() or 1
+    if threads > cores:
+        raise InvalidInputError(f"--threads {threads}: this machine has {cores} cores; ask for at most so many")
     what = Recipe.load(recipe)
     folder = output or Path("runs") / f"train-{what.hash}"
     with err.status("loading ..."):
@@ -38,21 +43,28 @@ def train(
         from nasfuse.experiment.final_training import train_recipe
         from nasfuse.train import Epoch
     torch.set_num_threads(threads)
+    where = _device(device)
     err.print(what.summary, soft_wrap=True)
     epochs = what.training.epochs
-    with Progress(console=err, transient=True) as bars:
-        task = bars.add_task("training", total=seeds * epochs)
-        printed = time.monotonic()
+    try:
+        with Progress(console=err, transient=True, disable=not err.is_terminal) as bars:
+            task = bars.add_task("training", total=seeds * epochs)
+            printed = time.monotonic()
 
-        def advance(number: int, epoch: Epoch) -> None:
-            nonlocal printed
-            text = f"seed {number + 1}/{seeds}, epoch {epoch.epoch}/{epochs}: val {what.metric} {epoch.val_metric:.4f}"
-            bars.update(task, completed=number * epochs + epoch.epoch, description=text)
-            if not err.is_terminal and time.monotonic() - printed > LINE_EVERY_S:
-                err.print(text, soft_wrap=True)
-                printed = time.monotonic()
+            def advance(number: int, epoch: Epoch) -> None:
+                nonlocal printed
+                text = (
+                    f"seed {number + 1}/{seeds}, epoch {epoch.epoch}/{epochs}: val {what.metric} {epoch.val_metric:.4f}"
+                )
+                bars.update(task, completed=number * epochs + epoch.epoch, description=text)
+                if not err.is_terminal and time.monotonic() - printed > LINE_EVERY_S:
+                    err.print(text, soft_wrap=True)
+                    printed = time.monotonic()
 
-        result = train_recipe(what, folder, n_seeds=seeds, seed=seed, device=_device(device), report=advance)
+            result = train_recipe(what, folder, n_seeds=seeds, seed=seed, device=where, report=advance)
+    except KeyboardInterrupt:
+        say_how_to_go_on(f"what was trained is kept in {folder}")
+        raise typer.Exit(130) from None
     if as_json:
         print_json(result.to_plain())
         return

@@ -172,8 +172,7 @@ def _train_one(
         epochs=len(trained.curve),
         checkpoint=str(place / "model.pt"),
     )
-    ran_with = {"threads": torch.get_num_threads(), "data_fingerprint": dataset.fingerprint}
-    write_text(place / "result.json", json.dumps({**vars(result), **ran_with}, indent=2))
+    write_text(place / "result.json", json.dumps({**vars(result), "data_fingerprint": dataset.fingerprint}, indent=2))
     return result
 
 
@@ -202,7 +201,6 @@ def _earlier_result(place: Path, seed: int, dataset: Dataset) -> SeedResult | No
     try:
         held = json.loads(file.read_text(encoding="utf-8"))
         fingerprint = held.pop("data_fingerprint")
-        held.pop("threads", None)
         result = SeedResult(**held)
     except (ValueError, KeyError, TypeError) as error:
         raise RunFolderError(f"{file} is damaged; remove {place} to train that seed again") from error

@@ -80,8 +80,13 @@ class RunFolder:
             self._check_same(study)
         elif self.root.exists() and not self.root.is_dir():
             raise RunFolderError(f"{self.root} is a file, not a run folder; choose another with -o")
-        elif self.root.exists() and any(entry.name != "lock" for entry in self.root.iterdir()):
+        elif self.root.exists() and not self._is_free():
             raise RunFolderError(f"{self.root} exists and is not a run folder; choose another with -o")
+
+    def _is_free(self) -> bool:
+        """Returns whether the folder holds nothing but what a search leaves that ended before it claimed it."""
+        names = {entry.name for entry in self.root.iterdir()}
+        return not names or ("lock" in names and all(name.startswith(("lock", "study.db")) for name in names))
 
     def claim(self, study: StudyConfig) -> None:
         """Makes the folder the home of `study`.

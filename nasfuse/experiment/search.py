@@ -81,8 +81,8 @@ def run_search(
     space = make_space(study, dataset)
     _check_limit(study, space, dataset)
     with folder.locked():
+        storage = open_storage(folder.storage_url(study))  # first, so that a wrong address claims no folder
         folder.claim(study)
-        storage = open_storage(folder.storage_url(study))
         ledger = Ledger(
             storage,
             study,

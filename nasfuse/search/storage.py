@@ -8,7 +8,7 @@ from urllib.parse import quote
 import optuna
 from optuna.exceptions import OptunaError
 from optuna.storages import RDBStorage
-from sqlalchemy import event
+from sqlalchemy import event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from nasfuse.errors import RunFolderError
@@ -74,7 +74,11 @@ def open_to_read(url: str) -> RDBStorage:
 
 def _cannot_open(url: str, error: Exception) -> RunFolderError:
     reason = str(error.__cause__ or error).splitlines()[0]
-    return RunFolderError(f"cannot open the study's storage {url}: {reason}; check the file or the URL")
+    try:
+        shown = make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        shown = url
+    return RunFolderError(f"cannot open the study's storage {shown}: {reason}; check the file or the URL")
 
 
 def _check_pages(storage: RDBStorage) -> None:

@@ -110,7 +110,7 @@ def train_network(
     last = min(epochs or recipe.training.epochs, recipe.training.epochs)
     with _own_generator(derive_seed(seed, "training"), device):
         if resume_file is not None and resume_file.is_file():
-            state = load_checkpoint(resume_file)
+            state = _read_progress(resume_file)
             if state.get("identity") != run.identity:
                 raise CheckpointError(
                     f"{resume_file} holds the progress of another recipe, seed or data set; "
@@ -133,6 +133,13 @@ def train_network(
     if resume_file is not None:
         resume_file.unlink(missing_ok=True)
     return run.finish()
+
+
+def _read_progress(path: Path) -> dict[str, Any]:
+    try:
+        return load_checkpoint(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is damaged; remove it, and that training begins anew") from error
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 import csv
 
 import pytest
+from rich.console import Console
 
+from nasfuse.cli import console
 from nasfuse.config.recipe import Recipe
 
 
@@ -57,6 +59,12 @@ def test_latency(nasfuse, run_folder):
     document = nasfuse("pareto", run_folder, "--latency", "--json").json
     assert document["cost"] == "latency_s"
     assert [point["trial"] for point in document["front"]] == [4]
+
+
+def test_the_cost_of_a_front_has_a_column(nasfuse, run_folder, monkeypatch):
+    monkeypatch.setattr(console, "out", Console(width=80, highlight=False))
+    assert "latency" not in nasfuse("pareto", run_folder).out
+    assert "latency" in nasfuse("pareto", run_folder, "--latency").out
 
 
 def test_a_search_that_has_just_begun(nasfuse, make_run, tmp_path):

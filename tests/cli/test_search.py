@@ -163,6 +163,13 @@ def same_study(make_run, tmp_path, write):
 
 @pytest.mark.usefixtures("never_starts")
 class TestAnExistingRun:
+    def test_hand_made_designs_alone(self, nasfuse, make_run, same_study, tmp_path, write):
+        line = "The budget went to hand-made designs alone; a larger --trials or --minutes searches."
+        assert line in nasfuse("search", "study.yaml", "-o", "run").out
+        more = make_run(tmp_path / "more", [(0.5, 100), (0.9, 1000), (0.3, 10), (0.4, 10)], budget={"trials": 4})
+        write(more.read_study().to_yaml())
+        assert line not in nasfuse("search", "study.yaml", "-o", "more").out
+
     def test_a_spent_budget_prints_the_front(self, nasfuse, same_study):
         ran = nasfuse("search", "study.yaml", "-o", "run", "--json")
         assert ran.code == 0

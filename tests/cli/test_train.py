@@ -1,9 +1,12 @@
 """`nasfuse train` and `nasfuse evaluate`."""
 
+import os
+
 import pytest
 import torch
 
 from nasfuse.cli import console
+from nasfuse.experiment import final_training
 
 RECIPE = """data: {source: digits}
 network:
@@ -49,8 +52,24 @@ def test_text_and_default_folder(nasfuse, write, tmp_path):
 def test_threads(nasfuse, write, monkeypatch, options, threads):
     asked = []
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     assert nasfuse("train", write(), "--device", "cpu", *options).code == 0
     assert asked == [threads]
+
+
+def test_more_threads_than_cores(refuses, write, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert "--threads 3: this machine has 2 cores; ask for at most so many" in refuses("train", write(), "--threads", 3)
+
+
+def test_an_interrupt_says_how_to_go_on(nasfuse, write, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(final_training, "train_recipe", interrupt)
+    ran = nasfuse("train", write(), "-o", "out", "--device", "cpu")
+    assert ran.code == 130
+    assert "Interrupted; what was trained is kept in out. Go on with: nasfuse train r.yaml -o out" in ran.sentence
 
 
 def test_lines_where_there_is_no_terminal(nasfuse, write, monkeypatch):

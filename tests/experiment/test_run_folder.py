@@ -73,6 +73,16 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
     assert files(tmp_path) == {"thesis.tex": b"years of work"}
 
 
+def test_a_search_that_ended_before_it_claimed_its_folder_leaves_it_free(folder):
+    folder.root.mkdir(parents=True)
+    (folder.root / "study.db").write_text("of somebody")
+    with pytest.raises(RunFolderError, match="exists and is not a run folder"):
+        folder.claim(STUDY)
+    with folder.locked():
+        folder.claim(STUDY)
+    assert folder.read_study() == STUDY
+
+
 def test_a_study_of_the_user_is_left_alone(tmp_path):
     (tmp_path / "study.yaml").write_text(STUDY.to_yaml() + "# my notes\n")
     with pytest.raises(RunFolderError, match=r"has a study\.yaml that no search has written, so it is not"):

@@ -275,6 +275,12 @@ class TestRefusals:
             run(folder, **changes)
         assert not folder.root.exists()
 
+    def test_a_wrong_storage_claims_no_folder(self, in_process, folder):
+        with pytest.raises(RunFolderError, match="cannot open the study's storage"):
+            run(folder, storage="nonsense")
+        assert not folder.study_file.exists()
+        run(folder, budget={"trials": 1})
+
     @pytest.mark.parametrize("max_macs", [None, 1000])
     def test_a_space_without_any_valid_network(self, in_process, folder, max_macs):
         space = {

@@ -67,3 +67,10 @@ def test_cut_off(database):
 def test_out_of_reach(url):
     with pytest.raises(RunFolderError, match="cannot open the study's storage"):
         open_storage(url)
+
+
+def test_passwords_are_not_shown():
+    with pytest.raises(RunFolderError) as caught:
+        open_storage("unknown://me:secret@h/x")
+    assert "unknown://me:***@h/x" in str(caught.value)
+    assert "secret" not in str(caught.value)

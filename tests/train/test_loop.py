@@ -135,7 +135,7 @@ def test_the_progress_of_something_else_is_refused(make_recipe, make_dataset, tm
 
 def test_a_damaged_resume_file_is_refused(make_recipe, dataset, tmp_path):
     (tmp_path / "progress.pt").write_bytes(b"damaged")
-    with pytest.raises(CheckpointError, match="is not a readable checkpoint"):
+    with pytest.raises(CheckpointError, match=r"progress\.pt is damaged; remove it, and that training begins anew"):
         train(make_recipe(), dataset, resume_file=tmp_path / "progress.pt")
     save_checkpoint(tmp_path / "progress.pt", {"network": {}})
     with pytest.raises(CheckpointError, match="holds the progress of another recipe"):
