@@ -1,0 +1,1 @@
+"""What people write: recipes, spaces and studies, read from YAML and checked with all problems at once."""
