@@ -45,6 +45,7 @@ from nasfuse.seeds import derive_seed
 
 ENGINES = ("nasfuse", "optuna", "ray")
 INHERITING = "nasfuse+inherit"
+OURS = ("nasfuse", INHERITING)
 
 #: Seconds that nasfuse needs before its first trial: its own clock starts there, ours with the process.
 START_S = 12.0
@@ -72,7 +73,8 @@ class Found:
 def main() -> None:
     arguments = _arguments()
     lines = arguments.out / "results.jsonl"
-    done = [json.loads(line) for line in lines.read_text().splitlines()] if lines.is_file() else []
+    rows = [json.loads(line) for line in lines.read_text().splitlines()] if lines.is_file() else []
+    done = [row for row in rows if row["engines"].keys() >= set(arguments.engines)]
     for seed in range(arguments.seeds):
         if any(row["seed"] == seed for row in done):
             continue
@@ -114,8 +116,7 @@ def _one_seed(arguments: argparse.Namespace, seed: int, folder: Path) -> dict[st
         deadline = started + arguments.seconds
         place = folder / engine
         _run(_command(engine, arguments, place, deadline=deadline, seed=seed), deadline, log=folder / f"{engine}.log")
-        is_ours = engine in ("nasfuse", INHERITING)
-        found[engine] = _nasfuse_found(place, deadline) if is_ours else _noted(place, deadline)
+        found[engine] = _nasfuse_found(place, deadline) if engine in OURS else _noted(place, deadline)
         print(f"seed {seed}, {engine}: {found[engine].trainings} trainings", flush=True)
     objectives = read_run(RunFolder(folder / "nasfuse")).objectives
     retrained = _retrain([one for engine in engines for one, *_ in found[engine].front], arguments.retrainings)
@@ -123,7 +124,7 @@ def _one_seed(arguments: argparse.Namespace, seed: int, folder: Path) -> dict[st
 
 
 def _command(engine: str, arguments: argparse.Namespace, place: Path, *, deadline: float, seed: int) -> list[str]:
-    if engine in ("nasfuse", INHERITING):
+    if engine in OURS:
         study = StudyConfig.load(Path(arguments.study)).model_copy(update={"inherit": engine == INHERITING})
         file = place.with_suffix(".yaml")
         file.write_text(study.to_yaml(), encoding="utf-8")
