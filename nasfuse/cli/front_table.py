@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
+from nasfuse.config.cost import COSTS
 from nasfuse.report.units import cost_label
 from nasfuse.search.front import Candidate, Objectives
-
-#: Titles of the columns of costs.
-_TITLES = {"macs": "MACs", "params": "params", "latency_s": "latency", "peak_bytes": "activations"}
 
 
 def front_table(
@@ -17,9 +15,9 @@ def front_table(
 ) -> Table:
     """Returns the candidates as a table, cheapest first; a star marks the knee, `wide` has more columns."""
     shown = {"macs", objectives.cost, *(("params", "latency_s") if wide else ())}
-    costs = [cost for cost in _TITLES if cost in shown]
+    costs = [cost for cost in COSTS if cost in shown]
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
-    for name in ("trial", objectives.metric, "sd (n)", *(_TITLES[cost] for cost in costs)):
+    for name in ("trial", objectives.metric, "sd (n)", *(COSTS[cost].column for cost in costs)):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("network", overflow="fold")
     for candidate in front:
@@ -37,4 +35,4 @@ def front_table(
 
 
 def _written(cost: str, value: float) -> str:
-    return f"{value:,}" if cost in ("macs", "params") else cost_label(cost, value)
+    return f"{value:,}" if COSTS[cost].is_count else cost_label(cost, value)

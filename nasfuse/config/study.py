@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from nasfuse.config.cost import COSTS
 from nasfuse.config.metric import METRICS, get_metric
 from nasfuse.config.model import Model
 from nasfuse.config.recipe import DataConfig, expand_modalities
@@ -16,7 +17,6 @@ from nasfuse.config.space import SpaceConfig
 from nasfuse.config.yaml_file import Document, read_document, to_yaml
 from nasfuse.errors import ConfigError, InvalidInputError, NasfuseError, Problem, nearest
 
-Cost = Literal["macs", "params", "latency_s", "peak_bytes"]
 Sampler = Literal["known_cost", "tpe", "nsga2", "nsga3", "gp", "random"]
 
 
@@ -74,7 +74,7 @@ class StudyConfig(Model):
         name: Also the name of the run folder.
         data: Which data set.
         metric: What is maximised (or minimised, for an error), on validation data.
-        cost: The other objective.
+        cost: The other objective, minimised: a name of `nasfuse.config.cost.COSTS`.
         space: The search space.
         fixed: Recipe fields with a set value; they win over the space.
         budget: When to stop.
@@ -90,7 +90,7 @@ class StudyConfig(Model):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     data: DataConfig
     metric: Annotated[str, Field(validate_default=True)] = "accuracy"
-    cost: Cost = "macs"
+    cost: str = "macs"
     space: SpaceConfig
     fixed: Annotated[dict[str, Any], Field(default_factory=dict)]
     budget: BudgetConfig
@@ -113,6 +113,13 @@ class StudyConfig(Model):
             except InvalidInputError as error:
                 raise ValueError(f"the metric {str(error).removeprefix('metric: ')}") from None
         return metric
+
+    @field_validator("cost")
+    @classmethod
+    def _is_measured(cls, cost: str) -> str:
+        if cost not in COSTS:
+            raise ValueError(f"{cost!r} is not known; {nearest(cost, COSTS)}")
+        return cost
 
     @field_validator("stopping", mode="before")
     @classmethod

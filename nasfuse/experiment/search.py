@@ -7,6 +7,7 @@ import optuna
 import torch
 from optuna.samplers import RandomSampler
 
+from nasfuse.config.cost import COSTS
 from nasfuse.config.measurement import Measurements
 from nasfuse.config.metric import get_metric
 from nasfuse.config.recipe import Recipe
@@ -26,9 +27,6 @@ from nasfuse.seeds import derive_seed
 from nasfuse.train.metrics import score
 
 _DRAWS = 128
-
-#: Reference values of the costs that cannot be known before a network runs: a second, a gibibyte.
-_MEASURED_COSTS = {"latency_s": 1.0, "peak_bytes": float(2**30)}
 
 
 class Display(Protocol):
@@ -250,8 +248,9 @@ def _check_limit(study: StudyConfig, space: Space, dataset: Dataset) -> None:
 
 def _reference(study: StudyConfig, space: Space, dataset: Dataset) -> tuple[float, float]:
     """Returns (metric of a constant prediction, cost of the costliest of some random networks)."""
-    if study.cost in _MEASURED_COSTS:
-        return constant_metric(dataset, study.metric), _MEASURED_COSTS[study.cost]
+    fixed = COSTS[study.cost].reference
+    if fixed is not None:
+        return constant_metric(dataset, study.metric), fixed
     if study.cost == "macs":
         costs = _costs_of_draws(study, space, lambda recipe: macs_of(recipe, dataset, route=-1))
     else:

@@ -5,9 +5,9 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from nasfuse.config.cost import COSTS
 from nasfuse.config.metric import METRICS
 from nasfuse.experiment.reading import Run
-from nasfuse.report.units import COST_TITLES
 from nasfuse.report.window import metric_window
 from nasfuse.search.front import Candidate, Objectives
 
@@ -29,7 +29,7 @@ def write_png(path: Path, run: Run, objectives: Objectives, front: list[Candidat
     )
     if run.candidates:  # an empty logarithmic axis is an error
         axes.set_xscale("log")
-    axes.set_xlabel(COST_TITLES[objectives.cost])
+    axes.set_xlabel(COSTS[objectives.cost].title)
     axes.set_ylabel(f"{objectives.metric} (validation)")
     title = f"{run.study.name}: {len(run.candidates)} operating points, {len(front)} on the front"
     window = metric_window(run.candidates, front, metric=objectives.metric)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
+from nasfuse.config.cost import COSTS
 from nasfuse.experiment.reading import Run
 from nasfuse.experiment.run_folder import write_text
-from nasfuse.report.units import COST_TITLES, cost_label, with_prefix
+from nasfuse.report.units import cost_label, with_prefix
 from nasfuse.report.window import metric_window
 from nasfuse.search.front import Candidate
 
@@ -41,7 +42,7 @@ def write_report(path: Path, run: Run) -> None:
     body = [
         f"<h1>{html.escape(study.name)}</h1>",
         f"<p class=lead>{html.escape(objectives.metric)} on validation data against "
-        f"{html.escape(COST_TITLES[objectives.cost])}; data {html.escape(study.data.source)}, sampler "
+        f"{html.escape(COSTS[objectives.cost].title)}; data {html.escape(study.data.source)}, sampler "
         f"{html.escape(study.sampler)}, seed {study.seed}. The test split was not used.</p>",
         "<dl>" + "".join(f"<div><dt>{k}</dt><dd>{html.escape(v)}</dd></div>" for k, v in facts.items()) + "</dl>",
         _chart(run),
@@ -88,7 +89,7 @@ def _chart(run: Run) -> str:
         template="plotly_white",
         height=520,
         margin={"l": 60, "r": 20, "t": 20, "b": 60},
-        xaxis={"type": "log", "title": {"text": COST_TITLES[objectives.cost]}, "exponentformat": "SI"},
+        xaxis={"type": "log", "title": {"text": COSTS[objectives.cost].title}, "exponentformat": "SI"},
         yaxis={"title": {"text": f"{objectives.metric} (validation)"}, "range": window[0] if window else None},
         legend={"orientation": "h", "y": 1.04},
     )

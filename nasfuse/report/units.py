@@ -1,5 +1,7 @@
 """Numbers with units for people."""
 
+from nasfuse.config.cost import COSTS
+
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
 
 
@@ -18,14 +20,5 @@ def with_prefix(value: float, unit: str) -> str:
 
 
 def cost_label(cost: str, value: float) -> str:
-    """Returns a value of one of a study's costs with its unit."""
-    return with_prefix(value, {"macs": "MACs", "params": "", "latency_s": "s", "peak_bytes": "B"}[cost]).rstrip()
-
-
-#: Axis titles of the costs.
-COST_TITLES = {
-    "macs": "MACs per sample (expected)",
-    "params": "parameters",
-    "latency_s": "latency in seconds (batch 1, median)",
-    "peak_bytes": "activation memory per sample in bytes",
-}
+    """Returns a value of the cost called `cost` with its unit."""
+    return with_prefix(value, COSTS[cost].unit).rstrip()

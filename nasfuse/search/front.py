@@ -57,7 +57,7 @@ class Objectives:
 
     Attributes:
         metric: Name of the metric.
-        cost: `macs`, `params`, `latency_s` or `peak_bytes`.
+        cost: Name of the cost, one of `nasfuse.config.cost.COSTS`.
         reference: (metric, cost) that every useful network beats.
     """
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nasfuse.config.recipe import Recipe
-from nasfuse.config.study import Cost
 from nasfuse.errors import InvalidInputError, NasfuseError
 from nasfuse.search.space import Space
 
@@ -13,7 +12,7 @@ from nasfuse.search.space import Space
 class NetworkCosts:
     """Costs of parameters; remembers them, and the MACs of a network however it is trained: building it takes time."""
 
-    def __init__(self, space: Space, macs_of: Callable[[Recipe], int], *, cost: Cost) -> None:
+    def __init__(self, space: Space, macs_of: Callable[[Recipe], int], *, cost: str) -> None:
         self._space = space
         self._macs_of = macs_of
         self._cost = cost
