@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import reduce
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from optuna.distributions import (
@@ -97,25 +98,24 @@ class Parameter:
 
 
 def order(parameters: list[Parameter]) -> tuple[list[Parameter], list[str]]:
-    """Returns the parameters so that each stands after those it depends on, and the names in a cycle."""
-    waiting = {parameter.name: parameter for parameter in parameters}
+    """Returns the parameters sorted so that each follows those its conditions name, and the names in a cycle, if any.
+
+    Parameters that become free together keep their order. With a cycle, no parameter is returned.
+    """
+    numbers = {parameter.name: number for number, parameter in enumerate(parameters)}
+    sorter = TopologicalSorter(
+        {parameter.name: [one.name for one in parameter.when if one.name in numbers] for parameter in parameters}
+    )
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        return [], error.args[1][::-1]
     placed: list[Parameter] = []
-    while waiting:
-        free = [p for p in waiting.values() if not any(condition.name in waiting for condition in p.when)]
-        if not free:
-            return placed, _cycle(waiting)
-        for parameter in free:
-            placed.append(waiting.pop(parameter.name))
+    while sorter.is_active():
+        free = sorted(sorter.get_ready(), key=numbers.__getitem__)
+        placed += [parameters[numbers[name]] for name in free]
+        sorter.done(*free)
     return placed, []
-
-
-def _cycle(waiting: dict[str, Parameter]) -> list[str]:
-    path = [next(iter(waiting))]
-    while True:
-        following = next(c.name for c in waiting[path[-1]].when if c.name in waiting)
-        if following in path:
-            return [*path[path.index(following) :], following]
-        path.append(following)
 
 
 def middle(distribution: BaseDistribution) -> Any:
