@@ -5,6 +5,9 @@ from typing import Literal
 
 ModalityKind = Literal["vector", "sequence", "image"]
 
+#: Whether the padding of a sequence stands in front of its data or behind it.
+PaddingSide = Literal["left", "right"]
+
 #: The encoders each kind of modality can have; the first is the default.
 ENCODERS: dict[str, tuple[str, ...]] = {
     "vector": ("mlp",),

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from nasfuse.config.equilibrium import EquilibriumConfig
 from nasfuse.config.fusion import FusionConfig
-from nasfuse.config.modality import ModalityKind
+from nasfuse.config.modality import ModalityKind, PaddingSide
 from nasfuse.config.model import MisfitError, Model
 from nasfuse.config.route import parse_route
 from nasfuse.config.router import RouterConfig, RoutingConfig
@@ -30,6 +30,8 @@ class ModalityConfig(Model):
         index: Name of an integer array; sample i is then `array[index[i]]`.
         lengths: Name of an array with the true length of each sequence; the rest is padding.
         vocabulary: Number of ids, for a sequence of integer token ids.
+        padding: Where the padding of a sequence with `lengths` stands: `left` in front of its data, `right` behind it.
+            Where left out, it is found out from the data.
     """
 
     kind: ModalityKind
@@ -37,6 +39,7 @@ class ModalityConfig(Model):
     index: str | None = None
     lengths: str | None = None
     vocabulary: Annotated[int, Field(ge=2)] | None = None
+    padding: PaddingSide | None = None
 
 
 class DataConfig(Model):
@@ -50,7 +53,8 @@ class DataConfig(Model):
         group: Name of an array; samples of one group never stand on both sides of a cut. Where the file's own
             val shares groups with train, the two are cut anew.
         task: What the labels are.
-        val_fraction: Share of train that becomes val where the file has none.
+        val_fraction: Share of train that becomes val where the file has none. Groups are not divided, so that with few
+            large ones the share may be another; a warning says so.
     """
 
     source: Annotated[str, Field(min_length=1)]

@@ -1,5 +1,6 @@
 """The data contract: what every data set looks like in memory (`docs/data.md`)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -33,11 +34,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Scale:
-    """Normalisation of one modality, from its training samples alone.
+    """Standardisation of one modality: (x - mean) / std.
 
     Attributes:
-        mean: Broadcasts against a batch of the modality.
-        std: Likewise; 1 where the feature is constant.
+        mean: (1, F), (1, 1, F) or (1, C, 1, 1), so that it broadcasts against a batch of the modality.
+        std: Likewise; infinite for a feature that is constant in train, which therefore becomes 0 everywhere.
     """
 
     mean: Tensor
@@ -49,10 +50,10 @@ class Column:
     """One modality of one split.
 
     Attributes:
-        values: (u, ...) stored rows in their own type (uint8 images stay uint8).
-        index: (n,) row of each sample where rows are shared, else None and u = n.
+        values: (u, ...) stored rows: float32 numbers, uint8 or ids. All splits of all cuts share them.
+        index: (n,) row of each sample; None where sample i is row i.
         lengths: (n,) true steps of each sequence, None where all are full.
-        scale: Applied when samples are gathered; None for token ids.
+        scale: Of the stored numbers, applied when samples are gathered; None for token ids.
     """
 
     values: Tensor
@@ -63,13 +64,12 @@ class Column:
     def gather(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Returns the normalised samples `rows` and their mask.
 
-        Sequences are cut to the longest of the batch, so that a batch never pays for padding it has not.
-        Padded steps are zero after normalisation, whatever stood there.
+        Sequences are cut to the longest of the batch. Padded steps are 0 after standardisation.
 
         Returns:
             (b, ...) float32 (int64 for ids) and (b, T) bool or None.
         """
-        values = self.values[rows if self.index is None else self.index[rows]]
+        values = self.values.index_select(0, rows if self.index is None else self.index[rows])
         mask = None
         if self.lengths is not None:
             lengths = self.lengths[rows]
@@ -130,6 +130,7 @@ class Dataset:
         test: Touched once, at the end.
         fingerprint: 12 hexadecimal digits of the content, recorded with every trial.
         class_names: One per output where known.
+        scales: Modality name to the float64 scale of the numbers as they stand in the file; token ids have none.
     """
 
     name: str
@@ -140,6 +141,7 @@ class Dataset:
     test: Split
     fingerprint: str
     class_names: tuple[str, ...] = field(default=())
+    scales: Mapping[str, Scale] = field(default_factory=dict)
 
     def split(self, name: str) -> Split:
         """Returns the split called `train`, `val` or `test`."""

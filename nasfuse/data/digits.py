@@ -1,22 +1,31 @@
 """The shipped data set: scikit-learn's digits, each image cut into a left and a right half."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from sklearn.datasets import load_digits as load_sklearn_digits
 
-from nasfuse.data.arrays import ModalityArrays, build_dataset
-from nasfuse.data.dataset import Dataset
+from nasfuse.data.arrays import build_table
+from nasfuse.data.dataset import Dataset, Scale
+from nasfuse.data.layout import ModalityArrays
+from nasfuse.data.table import Table
 
 
 def load_digits(*, cut: int = 0) -> Dataset:
+    """Returns the data set of `digits_table`; `cut` as in `cut_splits`."""
+    return digits_table().cut(cut)
+
+
+def digits_table(*, scales: Mapping[str, Scale] | None = None) -> Table:
     """Returns 1,797 handwritten digits as two images of 8 x 4, ten classes.
 
     The two-view protocol of deep canonical correlation analysis (Andrew et al., 2013): the left and the
-    right half are two modalities, neither of which shows the digit. 80/10/10, stratified by class; `cut` as in
-    `cut_splits`.
+    right half are two modalities, neither of which shows the digit. 80/10/10, stratified by class; `scales` as in
+    `build_dataset`.
     """
     digits = load_sklearn_digits()
     images = digits.images.astype(np.uint8)
-    return build_dataset(
+    return build_table(
         "digits",
         {
             "left": ModalityArrays("image", images[:, :, :4]),
@@ -24,6 +33,6 @@ def load_digits(*, cut: int = 0) -> Dataset:
         },
         targets=digits.target,
         task="multiclass",
-        cut=cut,
+        scales=scales,
         class_names=tuple(str(digit) for digit in range(10)),
     )

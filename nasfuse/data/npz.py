@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasfuse.config.recipe import DataConfig, ModalityConfig
-from nasfuse.data.arrays import ModalityArrays, build_dataset
-from nasfuse.data.dataset import Dataset
+from nasfuse.data.arrays import build_table
+from nasfuse.data.dataset import Dataset, Scale
+from nasfuse.data.layout import ModalityArrays
+from nasfuse.data.table import Table
 from nasfuse.errors import DataError, nearest
 
 
 def load_npz(path: Path, config: DataConfig, *, cut: int = 0) -> Dataset:
-    """Returns the data set in an `.npz` file, read without pickle; `cut` as in `cut_splits`.
+    """Returns the data set in an `.npz` file; `cut` as in `cut_splits`, and errors as in `read_table`."""
+    return read_table(path, config).cut(cut)
+
+
+def read_table(path: Path, config: DataConfig, *, scales: Mapping[str, Scale] | None = None) -> Table:
+    """Returns all samples of an `.npz` file, read without pickle; `scales` as in `build_dataset`.
 
     Raises:
         DataError: The file is damaged, lacks an array that `config` names, or breaks the data contract.
@@ -28,7 +36,7 @@ def load_npz(path: Path, config: DataConfig, *, cut: int = 0) -> Dataset:
             f"`nasfuse data check {path}` suggests them. Arrays: {', '.join(arrays)}"
         )
     modalities = {key: _modality(path, arrays, key, entry) for key, entry in config.modalities.items()}
-    return build_dataset(
+    return build_table(
         name,
         modalities,
         targets=_array(path, arrays, config.target, "data.target"),
@@ -36,7 +44,7 @@ def load_npz(path: Path, config: DataConfig, *, cut: int = 0) -> Dataset:
         splits=_splits(path, arrays, config.split),
         groups=_array(path, arrays, config.group, "data.group") if config.group else None,
         val_fraction=config.val_fraction,
-        cut=cut,
+        scales=scales,
     )
 
 
@@ -63,6 +71,7 @@ def _modality(path: Path, arrays: dict[str, NDArray[Any]], key: str, entry: Moda
         index=_array(path, arrays, entry.index, f"{where}.index") if entry.index else None,
         lengths=_array(path, arrays, entry.lengths, f"{where}.lengths") if entry.lengths else None,
         vocabulary=entry.vocabulary,
+        padding=entry.padding,
     )
 
 

@@ -1,42 +1,55 @@
 """Finding data sets: the shipped ones by name, files by path."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 from nasfuse.config.recipe import DataConfig
-from nasfuse.data.dataset import Dataset
-from nasfuse.data.digits import load_digits
-from nasfuse.data.npz import load_npz
+from nasfuse.data.dataset import Dataset, Scale
+from nasfuse.data.digits import digits_table
+from nasfuse.data.npz import read_table
+from nasfuse.data.table import Table
 from nasfuse.errors import MissingFileError, nearest
 
 
-class Loader(Protocol):
-    """Returns a shipped data set."""
+class TableLoader(Protocol):
+    """Returns the samples of a shipped data set."""
 
-    def __call__(self, *, cut: int) -> Dataset:
-        """Returns it with train and val divided in the way number `cut`."""
+    def __call__(self, *, scales: Mapping[str, Scale] | None) -> Table:
+        """Returns all samples; `scales` as in `build_dataset`."""
 
 
 #: Data sets that need no file, by name.
-SHIPPED: dict[str, Loader] = {"digits": load_digits}
+SHIPPED: dict[str, TableLoader] = {"digits": digits_table}
 
 
-def load_dataset(config: DataConfig, *, cut: int = 0) -> Dataset:
+def load_dataset(config: DataConfig, *, cut: int = 0, scales: Mapping[str, Scale] | None = None) -> Dataset:
     """Returns the data set a recipe or study names.
 
     Args:
         config: What to load.
         cut: 0 is the division into train and val that the data set comes with; others divide anew, for
             repeated trainings, see `cut_splits`. Test is the same in all.
+        scales: As in `build_dataset`: scales of another data set, `Dataset.scales`, in place of statistics.
+
+    Raises:
+        MissingFileError: No shipped set and no file of that name.
+        DataError: The file breaks the data contract.
+    """
+    return load_table(config, scales=scales).cut(cut)
+
+
+def load_table(config: DataConfig, *, scales: Mapping[str, Scale] | None = None) -> Table:
+    """Returns all samples of a data set, of which every cut is a view; `scales` as in `build_dataset`.
 
     Raises:
         MissingFileError: No shipped set and no file of that name.
         DataError: The file breaks the data contract.
     """
     if config.source in SHIPPED:
-        return SHIPPED[config.source](cut=cut)
-    return load_npz(find_file(config.source), config, cut=cut)
+        return SHIPPED[config.source](scales=scales)
+    return read_table(find_file(config.source), config, scales=scales)
 
 
 def data_folder() -> Path:

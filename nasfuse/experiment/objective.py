@@ -14,7 +14,7 @@ import torch
 from nasfuse import __version__
 from nasfuse.config.measurement import Measurements
 from nasfuse.config.recipe import DataConfig, Recipe
-from nasfuse.data import Dataset, load_dataset
+from nasfuse.data import Dataset, Table, load_table
 from nasfuse.train import Epoch, Trained, measure, save_checkpoint, train_network
 
 Report = Callable[[int, float], None]
@@ -98,10 +98,16 @@ class Training:
         return Measurements(points, record)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def cached_dataset(config: str, cut: int = 0) -> Dataset:
-    """Returns the data set of a `DataConfig` in JSON; a worker loads it once for all its trials."""
-    return load_dataset(DataConfig.model_validate_json(config), cut=cut)
+    """Returns the data set of a `DataConfig` in JSON; a process loads it once, and its cuts share the values."""
+    return cached_table(config).cut(cut)
+
+
+@lru_cache(maxsize=1)
+def cached_table(config: str) -> Table:
+    """Returns all samples of the data set of a `DataConfig` in JSON."""
+    return load_table(DataConfig.model_validate_json(config))
 
 
 def save_network(path: Path, trained: Trained, recipe: Recipe, *, seed: int, cut: int) -> None:

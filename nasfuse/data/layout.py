@@ -1,0 +1,211 @@
+"""Checks of one modality as it stands in a file: numbers, layout, index, lengths and what stands behind them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasfuse.config.modality import Modality, ModalityKind, PaddingSide
+from nasfuse.data.padding import clear_padding, move_to_front, padding_side
+from nasfuse.errors import DataError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ModalityArrays:
+    """One modality as it stands in a file.
+
+    Attributes:
+        kind: `vector`, `sequence` or `image`.
+        values: (u, F), (u, T, F), (u, T) ids, (u, H, W), (u, H, W, C) or (u, C, H, W).
+        index: (n,) row of each sample, None where u = n.
+        lengths: (n,) true length of each sequence.
+        vocabulary: Number of ids of a sequence of ids.
+        padding: Where the padding of a sequence with lengths stands; None finds out.
+    """
+
+    kind: ModalityKind
+    values: Array
+    index: Array | None = None
+    lengths: Array | None = None
+    vocabulary: int | None = None
+    padding: PaddingSide | None = None
+
+
+@dataclass(frozen=True)
+class CheckedArrays:
+    """One modality whose arrays keep the data contract.
+
+    Attributes:
+        values: (u, F), (u, T, F), (u, T) int64 ids or (u, C, H, W) in the number type of the file. Steps behind the
+            true length and rows that no sample uses are 0.
+        index: (n,) int64 row of each sample, None where u = n.
+        lengths: (n,) int64 true length of each sequence, None where all are full.
+    """
+
+    values: Array
+    index: NDArray[np.int64] | None
+    lengths: NDArray[np.int64] | None
+
+
+def check_modality(
+    where: str, name: str, arrays: ModalityArrays, *, n_samples: int
+) -> tuple[CheckedArrays, Modality]:
+    """Returns the arrays of a modality in the layout of the data contract, with its description.
+
+    Args:
+        where: Beginning of every message.
+        name: Of the modality.
+        arrays: As they stand in the file; not changed.
+        n_samples: Number of targets.
+
+    Raises:
+        DataError: Anything that breaks the contract.
+    """
+    values = _numbers(where, arrays.values)
+    index = _integers(f"{where}, index", arrays.index, n_samples, below=len(values))
+    if index is None and len(values) != n_samples:
+        raise DataError(
+            f"{where} has {len(values)} rows but there are {n_samples} labels; name an index array or align them"
+        )
+    values = _in_layout(where, arrays.kind, values, arrays.vocabulary)
+    lengths = _lengths(where, arrays, n_samples, longest=values.shape[1])
+    rows, row_lengths = rows_in_use(index, lengths, np.arange(n_samples), n_rows=len(values))
+    if lengths is not None and row_lengths is not None:
+        if _side(where, arrays, values, index, lengths, row_lengths) == "left":
+            values = move_to_front(values, row_lengths)
+        values = clear_padding(values, row_lengths)
+    elif len(rows) < len(values):
+        values = _clear_unused(values, rows)
+    if arrays.vocabulary is not None:
+        values = _ids(where, values, arrays.vocabulary)
+    _finite(where, values)
+    modality = Modality(name, arrays.kind, tuple(values.shape[1:]), arrays.vocabulary)
+    return CheckedArrays(values, index, lengths), modality
+
+
+def rows_in_use(
+    index: NDArray[np.int64] | None,
+    lengths: NDArray[np.int64] | None,
+    samples: NDArray[np.int64],
+    *,
+    n_rows: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    """Returns the stored rows that `samples` use, each once, and the steps of every stored row that they use.
+
+    Returns:
+        (r,) sorted rows, and (u,) lengths: the longest of the samples that share a row, 0 where none uses it;
+        None without lengths.
+    """
+    used = samples if index is None else index[samples]
+    row_lengths = None
+    if lengths is not None:
+        row_lengths = np.zeros(n_rows, np.int64)
+        np.maximum.at(row_lengths, used, lengths[samples])
+    return np.unique(used), row_lengths
+
+
+def _numbers(where: str, values: Array) -> Array:
+    values = np.atleast_1d(np.asarray(values))
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"{where} must hold numbers, got {values.dtype}; encode it first")
+    if values.size == 0:
+        raise DataError(f"{where} is empty; give at least one row")
+    if values.dtype.kind == "f" and values.dtype.itemsize > 8:
+        return values.astype(np.float64)
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def _in_layout(where: str, kind: ModalityKind, values: Array, vocabulary: int | None) -> Array:
+    shape = values.shape[1:]
+    if vocabulary is not None:
+        if kind != "sequence" or len(shape) != 1 or not np.issubdtype(values.dtype, np.integer):
+            raise DataError(f"{where} has a vocabulary, so it must be integer ids (n, T), got {values.shape}")
+        return values
+    if kind == "vector" and len(shape) == 1:
+        return values
+    if kind == "sequence" and len(shape) == 2:
+        return values
+    if kind == "image" and len(shape) == 2:
+        return values[:, None]
+    if kind == "image" and len(shape) == 3:
+        if shape[2] in (1, 3, 4):
+            return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+        if shape[0] in (1, 3, 4):
+            return values
+    expected = {
+        "vector": "(n, F)",
+        "sequence": "(n, T, F), or (n, T) ids with a vocabulary",
+        "image": "(n, H, W), (n, H, W, C) or (n, C, H, W) with 1, 3 or 4 channels",
+    }[kind]
+    raise DataError(f"{where} is of kind {kind}, which must be {expected}, got {values.shape}; change its kind")
+
+
+def _integers(where: str, values: Array | None, n_samples: int, *, below: int) -> NDArray[np.int64] | None:
+    if values is None:
+        return None
+    values = np.asarray(values)
+    if values.shape != (n_samples,) or not np.issubdtype(values.dtype, np.integer):
+        raise DataError(f"{where} must be {n_samples} integers, got {values.dtype} of shape {values.shape}")
+    if values.min() < 0 or values.max() >= below:
+        raise DataError(f"{where} must lie from 0 to {below - 1}, got {values.min()} to {values.max()}")
+    return values.astype(np.int64)
+
+
+def _lengths(where: str, arrays: ModalityArrays, n_samples: int, *, longest: int) -> NDArray[np.int64] | None:
+    if arrays.lengths is None:
+        if arrays.padding is not None:
+            raise DataError(f"{where} has padding: {arrays.padding} but no lengths; name its lengths or remove padding")
+        return None
+    if arrays.kind != "sequence":
+        raise DataError(f"{where} is a {arrays.kind}, only a sequence has lengths; remove lengths")
+    return _integers(f"{where}, lengths", arrays.lengths, n_samples, below=longest + 1)
+
+
+def _side(
+    where: str,
+    arrays: ModalityArrays,
+    values: Array,
+    index: NDArray[np.int64] | None,
+    lengths: NDArray[np.int64],
+    row_lengths: NDArray[np.int64],
+) -> PaddingSide:
+    """Returns where the padding stands; behind where samples of different lengths share a row."""
+    several = np.zeros(0, np.int64) if index is None else index[lengths != row_lengths[index]]
+    if arrays.padding == "left" and len(several):
+        raise DataError(
+            f"{where} has padding: left, but samples with different lengths share row {several[0]}, so it is not known "
+            "where its data begins; store these samples as rows of their own"
+        )
+    if len(several):
+        return "right"
+    return arrays.padding or padding_side(where, values, row_lengths, vocabulary=arrays.vocabulary)
+
+
+def _clear_unused(values: Array, rows: NDArray[np.int64]) -> Array:
+    unused = np.ones(len(values), bool)
+    unused[rows] = False
+    values = values.copy()
+    values[unused] = 0
+    return values
+
+
+def _ids(where: str, values: Array, vocabulary: int) -> NDArray[np.int64]:
+    if values.min() < 0 or values.max() >= vocabulary:
+        raise DataError(
+            f"{where} must hold ids from 0 to {vocabulary - 1}, got {values.min()} to {values.max()}; fix vocabulary"
+        )
+    return values.astype(np.int64)
+
+
+def _finite(where: str, values: Array) -> None:
+    if values.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    if bad.any():
+        raise DataError(
+            f"{where} holds NaN or infinite values in {int(bad.sum())} rows, "
+            f"the first is row {int(bad.argmax())}; clean or impute them"
+        )

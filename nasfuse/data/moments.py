@@ -1,0 +1,99 @@
+"""Range, mean and spread of each feature in float64, for magnitudes from 1e-300 to 1e300."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+#: Numbers that are converted to float64 at a time.
+_PIECE = 2**21
+#: Numbers that a median is taken of.
+_SAMPLE = 2**22
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What the values of each feature are like; all zero where there is no value.
+
+    Attributes:
+        low: (f,) smallest value.
+        high: (f,) largest value.
+        mean: (f,).
+        std: (f,) standard deviation, divided by the number of values.
+    """
+
+    low: Floats
+    high: Floats
+    mean: Floats
+    std: Floats
+
+    @property
+    def magnitude(self) -> Floats:
+        """(f,) largest absolute value, 1 where that is 0."""
+        return _magnitude(self.low, self.high)
+
+
+def moments(values: Array, rows: Rows, *, lengths: Rows | None = None) -> Moments:
+    """Returns the moments of each feature, or of each channel of images.
+
+    Values are divided by the largest magnitude of their feature before they are added or squared.
+
+    Args:
+        values: (u, F), (u, T, F) or (u, C, H, W).
+        rows: (r,) those that count.
+        lengths: (u,) steps of each row that count, None where all do.
+    """
+    n_features = values.shape[1] if values.ndim == 4 else values.shape[-1]
+    low, high, count = np.full(n_features, np.inf), np.full(n_features, -np.inf), 0
+    for piece in pieces(values, rows, lengths=lengths):
+        if len(piece):
+            low, high, count = np.minimum(low, piece.min(0)), np.maximum(high, piece.max(0)), count + len(piece)
+    if count == 0:
+        nothing = np.zeros(n_features)
+        return Moments(nothing, nothing, nothing, nothing)
+    unit = _magnitude(low, high)
+    mean, first, second = np.zeros((3, n_features))
+    for piece in pieces(values, rows, lengths=lengths):
+        mean += (piece / unit).sum(0) / count
+    for piece in pieces(values, rows, lengths=lengths):
+        deviation = piece / unit - mean
+        first += deviation.sum(0)
+        second += (deviation**2).sum(0)
+    correction = first / count
+    variance = np.maximum(second / count - correction**2, 0.0)
+    return Moments(low, high, (mean + correction) * unit, np.sqrt(variance) * unit)
+
+
+def median(values: Array, rows: Rows, *, lengths: Rows | None = None, unit: Floats) -> Floats:
+    """Returns (f,) the median of each feature divided by `unit` (f,), of rows evenly spaced where there are many."""
+    if lengths is not None:
+        rows = rows[lengths[rows] > 0]
+    if not len(rows):
+        return np.zeros_like(unit)
+    every = max(len(rows) * values[0].size // _SAMPLE, 1)
+    sample = [piece / unit for piece in pieces(values, rows[::every], lengths=lengths)]
+    return np.asarray(np.median(np.concatenate(sample), axis=0), np.float64)
+
+
+def _magnitude(low: Floats, high: Floats) -> Floats:
+    largest = np.maximum(abs(low), abs(high))
+    return np.where(largest > 0, largest, 1.0)
+
+
+def pieces(values: Array, rows: Rows, *, lengths: Rows | None) -> Iterator[Floats]:
+    """Yields the values of `rows` that count as (k, f) float64, a bounded number of them at a time."""
+    step = max(_PIECE // max(values[0].size, 1), 1)
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        piece = values[part]
+        if lengths is not None:
+            piece = piece[np.arange(values.shape[1]) < lengths[part][:, None]]
+        elif values.ndim == 4:
+            piece = np.moveaxis(piece, 1, -1)
+        yield piece.reshape(-1, piece.shape[-1]).astype(np.float64)

@@ -1,0 +1,225 @@
+"""One modality of all samples in memory: float32 numbers that lose nothing to their unit, and the scale of a cut."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nasfuse.data.dataset import Column, Scale
+from nasfuse.data.layout import CheckedArrays, rows_in_use
+from nasfuse.data.moments import Floats, median, moments
+from nasfuse.errors import DataError
+
+Rows = NDArray[np.int64]
+
+#: Steps of the file's number type; a feature that varies by no more is constant but for rounding.
+_ROUNDING_STEPS = 2
+#: Standard deviations from the mean beyond which float32 arithmetic of a network overflows.
+_MOST_DEVIATIONS = 1e30
+#: Limit of stored numbers, well within float32; beyond `_MOST_DEVIATIONS`, so that such a value is refused.
+_MOST_STORED = 1e35
+_LARGEST = np.finfo(np.float64).max
+
+
+@dataclass(frozen=True)
+class Storage:
+    """One modality of all samples, in one copy that every split of every cut shares.
+
+    Numbers are stored as (x - mean) / std of `unit`, calculated in float64, so that float32 holds them to full
+    relative precision whatever their unit and offset. `uint8` and ids are stored as they are.
+
+    Attributes:
+        where: Beginning of messages.
+        values: (u, ...) float32, uint8 or int64 ids.
+        index: (n,) row of each sample, None where u = n.
+        lengths: (n,) true steps of each sequence, None where all are full.
+        unit: Float64 `Scale` from the file's numbers to the stored ones; None for ids. An infinite std is that of a
+            feature that is constant in all samples outside test.
+        given: Scale of the file's numbers that replaces statistics, None where the training samples decide.
+        peak: (f,) largest absolute stored number of each feature.
+        precision: Number type of the file.
+    """
+
+    where: str
+    values: Tensor
+    index: Tensor | None
+    lengths: Tensor | None
+    unit: Scale | None
+    given: Scale | None
+    peak: Floats
+    precision: np.dtype[Any]
+
+    @classmethod
+    def of(cls, where: str, arrays: CheckedArrays, *, scaled_by: Rows, is_ids: bool, given: Scale | None) -> "Storage":
+        """Returns the storage of a modality.
+
+        Args:
+            where: Beginning of messages.
+            arrays: The modality as it stands in the file.
+            scaled_by: (k,) samples outside test, whose numbers decide how numbers are stored.
+            is_ids: Whether the values are token ids.
+            given: Scale of the file's numbers, see `Storage.given`.
+
+        Raises:
+            DataError: `given` is the scale of other features.
+        """
+        values = arrays.values
+        n_features = values.shape[1] if values.ndim == 4 else values.shape[-1]
+        given = None if is_ids else _checked_scale(where, given, values.ndim, n_features)
+        unit, peak = None, np.zeros(n_features)
+        stored: NDArray[Any] = values
+        if not is_ids and values.dtype == np.uint8:
+            unit, peak = _scale(np.zeros(n_features), np.ones(n_features), values.ndim), np.full(n_features, 255.0)
+        elif not is_ids:
+            centre, spread, size = _unit_of(arrays, scaled_by) if given is None else _parts(given)
+            unit = _scale(centre * size, spread * size, values.ndim) if given is None else given
+            everything = rows_in_use(arrays.index, arrays.lengths, np.arange(_n_samples(arrays)), n_rows=len(values))
+            stored, peak = _stored(values, everything[1], centre, spread, size)
+        return cls(
+            where=where,
+            values=torch.from_numpy(np.require(stored, requirements=["C", "W"])),
+            index=None if arrays.index is None else torch.from_numpy(arrays.index),
+            lengths=None if arrays.lengths is None else torch.from_numpy(arrays.lengths),
+            unit=unit,
+            given=given,
+            peak=peak,
+            precision=values.dtype,
+        )
+
+    def scales(self, train: Rows) -> tuple[Scale, Scale] | None:
+        """Returns the scale of the stored numbers and that of the file's numbers, both float64; None for ids.
+
+        Args:
+            train: (k,) samples whose numbers decide; shared rows count once.
+
+        Raises:
+            DataError: A value is so far from the training samples that a network would overflow.
+        """
+        if self.unit is None:
+            return None
+        if self.given is not None:
+            ndim, width = self.values.dim(), len(self.peak)
+            is_raw = self.values.dtype == torch.uint8
+            stored = self.given if is_raw else _scale(np.zeros(width), np.ones(width), ndim)
+            self._check_reach(*_flat(stored))
+            return stored, self.given
+        mean, std = self._fit(train)
+        self._check_reach(mean, std)
+        centre, spread = _flat(self.unit)
+        raw = mean * np.where(np.isfinite(spread), spread, 0.0) + centre
+        return _scale(mean, std, self.values.dim()), _scale(raw, std * spread, self.values.dim())
+
+    def column(self, samples: Tensor, scale: Scale | None) -> Column:
+        """Returns the modality of `samples` (k,), standardised by `scale` of the stored numbers."""
+        index = samples if self.index is None else self.index[samples]
+        lengths = None if self.lengths is None else self.lengths[samples]
+        rounded = None if scale is None else Scale(scale.mean.float(), scale.std.float())
+        return Column(self.values, index, lengths, rounded)
+
+    def _fit(self, train: Rows) -> tuple[Floats, Floats]:
+        """Returns (f,) mean and std of the stored numbers of `train`; the std of a constant feature is infinite."""
+        assert self.unit is not None
+        values = self.values.numpy()
+        index = None if self.index is None else self.index.numpy()
+        lengths = None if self.lengths is None else self.lengths.numpy()
+        rows, row_lengths = rows_in_use(index, lengths, train, n_rows=len(values))
+        found = moments(values, rows, lengths=row_lengths)
+        centre, spread = _flat(self.unit)
+        spread = np.where(np.isfinite(spread), spread, 1.0)
+        with np.errstate(over="ignore"):
+            file_size = np.maximum(abs(found.low * spread + centre), abs(found.high * spread + centre))
+        steps = _spacing(file_size, self.precision) / spread
+        if values.dtype == np.float32:
+            steps = np.maximum(steps, _spacing(np.maximum(abs(found.low), abs(found.high)), values.dtype))
+        constant = found.high - found.low <= _ROUNDING_STEPS * steps
+        return found.mean, np.where(constant, np.inf, found.std)
+
+    def _check_reach(self, mean: Floats, std: Floats) -> None:
+        far = (self.peak + abs(mean)) / std > _MOST_DEVIATIONS
+        if far.any():
+            raise DataError(
+                f"{self.where}: feature {int(far.argmax())} holds a value more than {_MOST_DEVIATIONS:g} standard "
+                "deviations from the mean of the training samples; correct it"
+            )
+
+
+def _unit_of(arrays: CheckedArrays, samples: Rows) -> tuple[Floats, Floats, Floats]:
+    """Returns (f,) centre and spread, in units of the third: the largest magnitude.
+
+    The centre is the median: a mean would leave the common values of a feature with a few huge ones far from 0, where
+    float32 has less precision.
+    """
+    values = arrays.values
+    rows, lengths = rows_in_use(arrays.index, arrays.lengths, samples, n_rows=len(values))
+    found = moments(values, rows, lengths=lengths)
+    size = found.magnitude
+    steps = _spacing(size, values.dtype) / size
+    constant = found.high / size - found.low / size <= _ROUNDING_STEPS * steps
+    spread = np.where(constant, np.inf, found.std / size)
+    return median(values, rows, lengths=lengths, unit=size), spread, size
+
+
+def _stored(
+    values: NDArray[Any], lengths: Rows | None, centre: Floats, spread: Floats, size: Floats
+) -> tuple[NDArray[np.float32], Floats]:
+    """Returns the numbers as they are stored, and (f,) the largest absolute one of each feature."""
+    ndim = values.ndim
+    axes = tuple(axis for axis in range(ndim) if axis != (1 if ndim == 4 else ndim - 1))
+    centre, spread, size = (_broadcast(one, ndim) for one in (centre, spread, size))
+    stored, peak = np.empty(values.shape, np.float32), np.zeros(centre.size)
+    step = max(2**21 // values[0].size, 1)
+    for start in range(0, len(values), step):
+        part = slice(start, start + step)
+        with np.errstate(over="ignore", under="ignore"):
+            # the limit keeps an infinite deviation from becoming NaN where a constant feature has an infinite spread
+            piece = np.clip(values[part] / size - centre, -_LARGEST, _LARGEST) / spread
+        if lengths is not None:
+            piece[np.arange(values.shape[1]) >= lengths[part, None]] = 0.0
+        stored[part] = np.clip(piece, -_MOST_STORED, _MOST_STORED)
+        peak = np.maximum(peak, abs(stored[part]).max(axis=axes))
+    return stored, peak
+
+
+def _spacing(size: Floats, precision: np.dtype[Any]) -> Floats:
+    """Returns (f,) the distance between neighbouring numbers of `size`; whole numbers are exact."""
+    if precision.kind != "f":
+        return np.zeros_like(size)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return np.asarray(np.spacing(size.astype(precision)), np.float64)
+
+
+def _checked_scale(where: str, scale: Scale | None, ndim: int, n_features: int) -> Scale | None:
+    if scale is None:
+        return None
+    shape = _broadcast(np.zeros(n_features), ndim).shape
+    if tuple(scale.mean.shape) != shape or tuple(scale.std.shape) != shape:
+        raise DataError(
+            f"{where} has {n_features} features of shape {shape}, the given scale is of shape "
+            f"{tuple(scale.mean.shape)}; give the scale of the same features"
+        )
+    return Scale(scale.mean.double(), scale.std.double())
+
+
+def _parts(scale: Scale) -> tuple[Floats, Floats, Floats]:
+    mean, std = _flat(scale)
+    return mean, std, np.ones_like(mean)
+
+
+def _flat(scale: Scale) -> tuple[Floats, Floats]:
+    return scale.mean.numpy().reshape(-1), scale.std.numpy().reshape(-1)
+
+
+def _scale(mean: Floats, std: Floats, ndim: int) -> Scale:
+    return Scale(torch.from_numpy(_broadcast(mean, ndim)), torch.from_numpy(_broadcast(std, ndim)))
+
+
+def _broadcast(values: Floats, ndim: int) -> Floats:
+    """Returns (f,) values in the shape that broadcasts against (u, F), (u, T, F) or (u, C, H, W)."""
+    return values.reshape([1, -1, 1, 1] if ndim == 4 else [*[1] * (ndim - 1), -1])
+
+
+def _n_samples(arrays: CheckedArrays) -> int:
+    return len(arrays.values) if arrays.index is None else len(arrays.index)

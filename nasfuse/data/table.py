@@ -1,0 +1,167 @@
+"""A data set before it is divided: all samples in one copy, from which every cut takes its rows."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nasfuse.config.modality import Modality, Task
+from nasfuse.data.dataset import Dataset, Scale, Split
+from nasfuse.data.layout import CheckedArrays
+from nasfuse.data.partition import cut_splits
+from nasfuse.data.storage import Storage
+from nasfuse.errors import DataError, nearest
+
+
+@dataclass(frozen=True)
+class Table:
+    """All samples of a data set in one copy.
+
+    Attributes:
+        name: For reports.
+        modalities: In the order of the file or configuration.
+        task: What is predicted.
+        storages: Modality name to its samples.
+        targets: (n,) int64 or (n, n_outputs) float32.
+        splits: (n,) words `train`, `val`, `test`, None where the data has none.
+        groups: (n,) group of each sample, None where the data has none.
+        val_fraction: Share of train that becomes val where `splits` has none.
+        rows: Samples of train, val and test in the data set's own cut.
+        class_names: One per output where known.
+        content: Hash of everything but the cut.
+    """
+
+    name: str
+    modalities: tuple[Modality, ...]
+    task: Task
+    storages: dict[str, Storage]
+    targets: Tensor
+    splits: NDArray[Any] | None
+    groups: NDArray[Any] | None
+    val_fraction: float
+    rows: dict[str, Tensor]
+    class_names: tuple[str, ...]
+    content: "hashlib._Hash"
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        checked: Mapping[str, CheckedArrays],
+        *,
+        modalities: tuple[Modality, ...],
+        task: Task,
+        targets: Tensor,
+        splits: NDArray[Any] | None,
+        groups: NDArray[Any] | None,
+        val_fraction: float,
+        class_names: tuple[str, ...],
+        scales: Mapping[str, Scale] | None,
+    ) -> "Table":
+        """Returns the table of arrays that are in order; the arguments are as in `build_dataset`.
+
+        Raises:
+            DataError: It cannot be divided, or `scales` lacks a modality.
+        """
+        rows = cut_splits(name, targets.numpy(), task.kind, splits=splits, groups=groups, val_fraction=val_fraction)
+        content = hashlib.sha256()
+        for key, arrays in checked.items():
+            for part in ("values", "index", "lengths"):
+                array = getattr(arrays, part)
+                if array is not None:
+                    _digest(content, f"{key}.{part}", array)
+        _digest(content, "labels", targets.numpy())
+        scaled_by = np.sort(np.concatenate([rows["train"].numpy(), rows["val"].numpy()]))
+        storages = {}
+        for modality in modalities:
+            is_ids = modality.vocabulary is not None
+            storages[modality.name] = Storage.of(
+                f"{name}: modality {modality.name}",
+                checked[modality.name],
+                scaled_by=scaled_by,
+                is_ids=is_ids,
+                given=None if is_ids else _given(name, modality.name, scales),
+            )
+        return cls(
+            name=name,
+            modalities=modalities,
+            task=task,
+            storages=storages,
+            targets=targets,
+            splits=splits,
+            groups=groups,
+            val_fraction=val_fraction,
+            rows=rows,
+            class_names=class_names,
+            content=content,
+        )
+
+    def cut(self, number: int) -> Dataset:
+        """Returns the data set with train and val divided in the way `number`, see `cut_splits`.
+
+        The values are those of this table, not a copy.
+
+        Raises:
+            DataError: A class has no training sample, or a value is too far from the training samples.
+        """
+        rows = self.rows if number == 0 else self._rows(number)
+        if self.task.kind == "multiclass":
+            self._every_class_is_trained(rows["train"])
+        scales = {key: storage.scales(rows["train"].numpy()) for key, storage in self.storages.items()}
+        digest = self.content.copy()
+        for part, index in rows.items():
+            _digest(digest, part, index.numpy())
+        parts = {part: self._split(index, scales) for part, index in rows.items()}
+        return Dataset(
+            name=self.name,
+            modalities=self.modalities,
+            task=self.task,
+            train=parts["train"],
+            val=parts["val"],
+            test=parts["test"],
+            fingerprint=digest.hexdigest()[:12],
+            class_names=self.class_names,
+            scales={key: scale[1] for key, scale in scales.items() if scale is not None},
+        )
+
+    def _rows(self, number: int) -> dict[str, Tensor]:
+        return cut_splits(
+            self.name,
+            self.targets.numpy(),
+            self.task.kind,
+            splits=self.splits,
+            groups=self.groups,
+            val_fraction=self.val_fraction,
+            cut=number,
+        )
+
+    def _split(self, rows: Tensor, scales: Mapping[str, tuple[Scale, Scale] | None]) -> Split:
+        columns = {}
+        for key, storage in self.storages.items():
+            scale = scales[key]
+            columns[key] = storage.column(rows, None if scale is None else scale[0])
+        codes = None if self.groups is None else torch.from_numpy(np.unique(self.groups, return_inverse=True)[1])
+        return Split(columns, self.targets[rows], None if codes is None else codes[rows])
+
+    def _every_class_is_trained(self, train: Tensor) -> None:
+        absent = sorted(set(self.targets.tolist()) - set(self.targets[train].tolist()))
+        if absent:
+            raise DataError(f"{self.name}: class {absent[0]} has no training sample; fix the labels or the split")
+
+
+def _given(name: str, modality: str, scales: Mapping[str, Scale] | None) -> Scale | None:
+    if scales is None:
+        return None
+    if modality not in scales:
+        raise DataError(f"{name}: the given scales lack modality {modality!r}; {nearest(modality, scales)}")
+    return scales[modality]
+
+
+def _digest(digest: "hashlib._Hash", name: str, array: NDArray[Any]) -> None:
+    digest.update(f"{name} torch.{array.dtype} {array.shape}".encode())  # "torch." as in fingerprints already recorded
+    digest.update(np.ascontiguousarray(array))
