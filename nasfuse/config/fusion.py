@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from nasfuse.config.model import MisfitError, Model
-from nasfuse.config.stream import TokenReducerConfig, check_heads
+from nasfuse.config.stream import Heads, TokenReducerConfig, check_heads
 
 
 class FusionConfigBase(Model):
@@ -44,11 +44,11 @@ class _TokenFusion(FusionConfigBase):
     """Fuses the tokens of the streams by attention; at least one joint stage.
 
     Attributes:
-        heads: Attention heads; must divide `width`.
+        heads: Attention heads; must divide `width`. Absent, 4, 2 or 1 of at least 8 features each.
         mlp_ratio: Hidden width of the MLP over `width`.
     """
 
-    heads: Annotated[int, Field(ge=1)] = 4
+    heads: Heads
     mlp_ratio: Annotated[int, Field(ge=1, le=16)] = 2
 
     @model_validator(mode="after")

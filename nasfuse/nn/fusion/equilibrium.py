@@ -68,7 +68,7 @@ class Equilibrium(VectorFusion):
         if len(features[0]):
             found = self.layer(features)
             fused = fused.to(found.dtype).index_put((rows.nonzero()[:, 0],), found)
-        pooled = Tokens(fused.view(*mask.shape, -1), mask).mean()
+        pooled = Tokens(fused.reshape(*mask.shape, -1), mask).mean()
         for block in self.joint:
             pooled = block(pooled)
         return pooled
