@@ -38,7 +38,7 @@ def make_layer(width: int, tolerance: float) -> EquilibriumLayer:
         gate="linear",
         start="zero",
         solver=Anderson(),
-        gradient=Gradient(solver=Anderson(), rule=rule),
+        gradient=Gradient(tolerance=tolerance, max_steps=MAX_STEPS),
         rule=rule,
         spectral_bound=None,
     )

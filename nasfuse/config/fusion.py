@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from nasfuse.config.model import MisfitError, Model
-from nasfuse.config.stream import TokenReducerConfig, check_heads
+from nasfuse.config.stream import Heads, TokenReducerConfig, check_heads
 
 
 class FusionConfigBase(Model):
@@ -44,11 +44,11 @@ class _TokenFusion(FusionConfigBase):
     """Fuses the tokens of the streams by attention; at least one joint stage.
 
     Attributes:
-        heads: Attention heads; must divide `width`.
+        heads: Attention heads; must divide `width`. Absent, 4, 2 or 1 of at least 8 features each.
         mlp_ratio: Hidden width of the MLP over `width`.
     """
 
-    heads: Annotated[int, Field(ge=1)] = 4
+    heads: Heads
     mlp_ratio: Annotated[int, Field(ge=1, le=16)] = 2
 
     @model_validator(mode="after")
@@ -99,13 +99,17 @@ class EquilibriumFusion(_VectorFusion):
         coupled: Whether the modalities' blocks read the fused state; in the paper they do not.
         gate: Of the fusion block; `linear` as in the paper, or squashed by `sigmoid` or `tanh`.
         start: First states: the injected `inputs`, or `zero` as in the released code.
-        solver: Of the fixed point and of the backward system.
+        solver: Solver of the fixed point.
         damping: Share of f(z) in a step of `anderson` or `picard`.
         max_steps: Evaluations of a cell at most.
         tolerance: Relative residual |f(z) - z| / |f(z)| at which a sample is done.
-        gradient: `implicit` is exact. `phantom` differentiates `gradient_steps` steps from the fixed point. `unroll`
-            is no fixed point: the same cell as a weight-tied network of `max_steps` plain steps, the control.
-        gradient_steps: Of `phantom`; 1 is Jacobian-free backpropagation.
+        gradient: `implicit` solves the backward system of the fixed point. `phantom` differentiates `gradient_steps`
+            steps from the fixed point. `unroll` is no fixed point: the same cell as a weight-tied network of
+            `max_steps` plain steps, the control.
+        gradient_steps: Steps of `phantom`; 1 is Jacobian-free backpropagation.
+        backward_max_steps: Products with the transposed Jacobian at most in one backward system of `implicit`.
+        backward_tolerance: Residual |J^T g + v - g| of that system, over the incoming gradient |v|, at which a sample
+            is done.
         spectral_bound: Largest spectral norm of the cell's matrices; absent, they are free.
         inference_max_steps: `max_steps` after training, where it is another.
         inference_tolerance: `tolerance` after training, where it is another.
@@ -123,6 +127,8 @@ class EquilibriumFusion(_VectorFusion):
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-3
     gradient: Literal["implicit", "phantom", "unroll"] = "implicit"
     gradient_steps: Annotated[int, Field(ge=1, le=100)] = 5
+    backward_max_steps: Annotated[int, Field(ge=1, le=1000)] = 32
+    backward_tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-3
     spectral_bound: Annotated[float, Field(gt=0)] | None = None
     inference_max_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
     inference_tolerance: Annotated[float, Field(gt=0, lt=1)] | None = None

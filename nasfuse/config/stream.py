@@ -1,10 +1,31 @@
 """Streams in a recipe: one class of options per encoder."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from nasfuse.config.model import MisfitError, Model
+
+#: Least features of an attention head where a recipe does not say how many heads there are.
+LEAST_PER_HEAD = 8
+
+
+def default_heads(width: int) -> int:
+    """Returns the attention heads of `width` features where none are given: 4, 2 or 1, each of at least 8 features.
+
+    Example:
+        >>> [default_heads(width) for width in (4, 8, 16, 24, 32, 64)]
+        [1, 1, 2, 2, 4, 4]
+    """
+    return next((heads for heads in (4, 2) if width % heads == 0 and width // heads >= LEAST_PER_HEAD), 1)
+
+
+def heads_of_width(given: dict[str, Any]) -> int:
+    """Returns `default_heads` for the fields `given` before `heads`; any number where the width is wrong itself."""
+    return default_heads(given.get("width", 1))
+
+
+Heads = Annotated[int, Field(ge=1, default_factory=heads_of_width)]
 
 KeepRatio = Annotated[float, Field(ge=1e-6, le=1)]
 
@@ -119,7 +140,7 @@ class TransformerStream(StreamConfigBase):
     """Transformer on the steps of a sequence or the patches of an image.
 
     Attributes:
-        heads: Attention heads; must divide `width`.
+        heads: Attention heads; must divide `width`. Absent, 4, 2 or 1 of at least 8 features each.
         mlp_ratio: Hidden width of the MLP over `width`.
         stride: Steps per token, or side of a patch.
         window: Neighbouring tokens that attend to one another, in every second stage shifted by half a window;
@@ -129,7 +150,7 @@ class TransformerStream(StreamConfigBase):
     """
 
     encoder: Literal["transformer"]
-    heads: Annotated[int, Field(ge=1)] = 4
+    heads: Heads
     mlp_ratio: Annotated[int, Field(ge=1, le=16)] = 2
     stride: Annotated[int, Field(ge=1, le=64)] = 1
     window: Annotated[int, Field(ge=2)] | None = None

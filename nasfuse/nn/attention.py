@@ -28,7 +28,7 @@ def attend(
         (b, q, d).
     """
     batch, n_queries, width = query.shape
-    q, k, v = (x.view(batch, -1, heads, width // heads).transpose(1, 2) for x in (query, key, value))
+    q, k, v = (x.reshape(batch, -1, heads, width // heads).transpose(1, 2) for x in (query, key, value))
     allowed = None
     if mask is not None:
         # A row without any key would be 0/0: let it see everything, then set it to zero.
@@ -104,7 +104,7 @@ def attend_in_windows(
         """(b, n_cls + t, ...) to (b, n_windows, size, ...), without CLS."""
         rest = [0, 0] * (x.dim() - 2)
         padded = F.pad(x[:, n_cls:], (*rest, windows.shift, after))
-        return padded.view(batch, n_windows, windows.size, *x.shape[2:])
+        return padded.reshape(batch, n_windows, windows.size, *x.shape[2:])
 
     def with_cls(x: Tensor) -> Tensor:
         """(b, n_cls + t, ...) to (b n_windows, n_cls + size, ...)."""
@@ -121,7 +121,7 @@ def attend_in_windows(
         mask=None if mask is None else with_cls(mask),
         sizes=None if sizes is None else with_cls(sizes),
     )
-    out = out.view(batch, n_windows * windows.size, width)[:, windows.shift : windows.shift + n_tokens]
+    out = out.reshape(batch, n_windows * windows.size, width)[:, windows.shift : windows.shift + n_tokens]
     if n_cls == 0:
         return out
     first = attend(query[:, :n_cls], key, value, heads=heads, mask=mask, sizes=sizes)
@@ -157,8 +157,8 @@ class Seen:
         asking = Tokens(self.query, self.mask).mean() if self.cls_query is None else self.cls_query
         batch, n_tokens, width = self.key.shape
         size = width // self.heads
-        keys = self.key.view(batch, n_tokens, self.heads, size).transpose(1, 2)
-        scores = (keys @ asking.view(batch, self.heads, size, 1))[..., 0] / math.sqrt(size)
+        keys = self.key.reshape(batch, n_tokens, self.heads, size).transpose(1, 2)
+        scores = (keys @ asking.reshape(batch, self.heads, size, 1))[..., 0] / math.sqrt(size)
         if self.sizes is not None:
             scores = scores + self.sizes.clamp_min(1).log()[:, None]
         if self.mask is None:

@@ -152,7 +152,7 @@ class _SequenceStem(Stem):
             after = n_tokens * self.stride - length + self.overlap
             values = self.project(F.pad(values.transpose(1, 2), (self.overlap, after))).transpose(1, 2)
         if mask is not None:
-            mask = F.pad(mask, (0, n_tokens * self.stride - length)).view(-1, n_tokens, self.stride).any(dim=2)
+            mask = F.pad(mask, (0, n_tokens * self.stride - length)).reshape(-1, n_tokens, self.stride).any(dim=2)
         return Tokens(values + self.positions[:, :n_tokens], mask)
 
     def extent(self, length: int) -> Extent:

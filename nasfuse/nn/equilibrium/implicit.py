@@ -1,22 +1,19 @@
 """Gradients through a fixed point: exact and implicit, phantom, or through every step."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from nasfuse.nn.equilibrium.solvers import Map, Picard, Solver, solve
-from nasfuse.nn.equilibrium.stopping import Solution, Status, StoppingRule, relative_residual
+from nasfuse.nn.equilibrium.linear import solve_linear
+from nasfuse.nn.equilibrium.solvers import Map, Solver, solve
+from nasfuse.nn.equilibrium.stopping import Solution, Status, StoppingRule, norms, relative_residual
 
 #: f(z, rows, *inputs): the map on samples `rows` of the batch (all where rows is None). It may use nothing that wants a
 #: gradient but `inputs`, which are the whole batch's features and parameters.
 Function = Callable[..., Tensor]
-
-
-#: Of the backward system, whose graph is made anew for the samples that are left.
-_COMPACT_FROM = 0.5
 
 Kind = Literal["implicit", "phantom", "unroll"]
 
@@ -25,27 +22,31 @@ Kind = Literal["implicit", "phantom", "unroll"]
 class Gradient:
     """How gradients pass a fixed point.
 
+    With J = df/dz at the solution z and the incoming gradient v, the gradient is g^T df/d inputs with g = J^T g + v.
+
     Attributes:
-        kind: `implicit` is exact (to the tolerance of `rule`): solves g = J^T g + v. `phantom` differentiates
-            `n_steps` steps from the solution (Geng et al., 2021); one step is Jacobian-free backpropagation.
-            `unroll` differentiates every step of plain iteration, with memory that grows with them.
-        n_steps: Of `phantom`.
-        solver: Of the backward system.
-        rule: Of the backward system.
+        kind: `implicit` solves that system until |J^T g + v - g| is at most `tolerance` |v|, sample by sample.
+            `phantom` differentiates `n_steps` steps from the solution (Geng et al., 2021); one step is Jacobian-free
+            backpropagation. `unroll` differentiates every step of plain iteration, with memory that grows with them.
+        n_steps: Steps of `phantom`.
+        tolerance: Largest residual of the backward system of `implicit`, relative to the incoming gradient.
+        max_steps: Products with J^T at most in one backward system of `implicit`.
     """
 
     kind: Kind = "implicit"
     n_steps: int = 5
-    solver: Solver = field(default_factory=Picard)
-    rule: StoppingRule = field(default_factory=StoppingRule)
+    tolerance: float = 1e-3
+    max_steps: int = 32
 
     def __post_init__(self) -> None:
-        """Checks kind and steps."""
-        if self.kind not in get_args(Kind) or self.n_steps < 1:
+        """Checks kind, steps and tolerance."""
+        if self.kind not in get_args(Kind) or self.n_steps < 1 or self.max_steps < 1:
             raise ValueError(
-                f"a gradient is one of {', '.join(get_args(Kind))}, with n_steps of at least 1; got {self.kind}, "
-                f"{self.n_steps}"
+                f"a gradient is one of {', '.join(get_args(Kind))}, with n_steps and max_steps of at least 1; got "
+                f"{self.kind}, {self.n_steps} and {self.max_steps}"
             )
+        if not 0 < self.tolerance < 1:
+            raise ValueError(f"the tolerance of a gradient must be above 0 and below 1, got {self.tolerance}; change it")
 
 
 def fixed_point(
@@ -67,8 +68,8 @@ def fixed_point(
         function: f(z, rows, *inputs), every sample by itself.
         start: (b, d).
         inputs: Parameters and injected features.
-        solver: Of the forward system.
-        rule: Ends it.
+        solver: Makes the steps of the forward solve.
+        rule: Ends the forward solve.
         gradient: How gradients are found. `unroll` takes every one of `rule.max_steps` plain steps, without solver.
         on_backward: Called with what the backward solver of `implicit` found.
     """
@@ -116,7 +117,8 @@ class _Implicit(torch.autograd.Function):
         *inputs: Tensor,
     ) -> Tensor:
         ctx.function, ctx.gradient, ctx.on_backward = function, gradient, on_backward
-        ctx.autocast = torch.is_autocast_enabled(z.device.type), torch.get_autocast_dtype(z.device.type)
+        device = z.device.type
+        ctx.autocast = device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
         output = z.clone()
         ctx.save_for_backward(output, *inputs)
         return output
@@ -126,55 +128,76 @@ class _Implicit(torch.autograd.Function):
         saved = ctx.saved_tensors
         needed = ctx.needs_input_grad[4:]
         options = ctx.gradient
-        enabled, dtype = ctx.autocast
         twice = torch.is_grad_enabled()  # someone wants to differentiate this gradient
-        with torch.enable_grad(), torch.autocast(incoming.device.type, dtype, enabled=enabled):
+        z, *inputs = [one.detach() for one in saved]
+        if not twice:
+            for one, wanted in zip(inputs, needed, strict=True):
+                one.requires_grad_(wanted)
+        with torch.enable_grad():
+            transposed = _Transposed(_with_autocast(ctx.function, *ctx.autocast), z.requires_grad_(), inputs)
+            found = solve_linear(
+                transposed, incoming.detach(), tolerance=options.tolerance, max_steps=options.max_steps
+            )
+            g, image = found.z, transposed.whole
             if twice:
-                g, _ = fixed_point(
-                    _adjoint(ctx.function),
-                    torch.zeros_like(incoming),
-                    (incoming, *saved),
-                    solver=options.solver,
-                    rule=options.rule,
-                    gradient=options,
-                )
+                adjoint = _adjoint(transposed.function)
+                g = _Implicit.apply(g, adjoint, options, None, incoming, *saved)  # type: ignore[no-untyped-call]
                 # Aliases: derivatives by the inputs alone, not through z*, which depends on them too.
                 z, *inputs = [one.view_as(one) for one in saved]
-                image = ctx.function(z, None, *inputs)
-            else:
-                z, *inputs = [one.detach() for one in saved]
-                for one, wanted in zip(inputs, needed, strict=True):
-                    one.requires_grad_(wanted)
-                transposed = _Transposed(ctx.function, z.requires_grad_(), inputs, incoming)
-                found = solve(
-                    transposed, incoming, solver=options.solver, rule=options.rule, compact_from=_COMPACT_FROM
-                )
-                if ctx.on_backward is not None:
-                    ctx.on_backward(found)
-                g = found.z
-                image = transposed.whole
+                image = transposed.function(z, None, *inputs)
             wanted_inputs = [one for one, wanted in zip(inputs, needed, strict=True) if wanted]
-            grads = iter(torch.autograd.grad(image, wanted_inputs, g, create_graph=twice, allow_unused=True))
-        return None, None, None, None, *[next(grads) if wanted else None for wanted in needed]
+            product, *grads = torch.autograd.grad(
+                image, [z, *wanted_inputs], g, create_graph=twice, allow_unused=True
+            )
+        if ctx.on_backward is not None:
+            ctx.on_backward(_judged(found, product, incoming, options.tolerance))
+        left = iter(grads)
+        return None, None, None, None, *[next(left) if wanted else None for wanted in needed]
+
+
+def _with_autocast(function: Function, device: str, dtype: torch.dtype, enabled: bool) -> Function:
+    """Returns `function` under the autocast of the forward pass."""
+
+    def wrapped(*args: Any) -> Tensor:
+        with torch.autocast(device, dtype, enabled=enabled):
+            image: Tensor = function(*args)
+        return image
+
+    return wrapped
+
+
+@torch.no_grad()
+def _judged(found: Solution, product: Tensor | None, incoming: Tensor, tolerance: float) -> Solution:
+    """Returns the solution of g = J^T g + v with the residual that its `product` J^T g leaves.
+
+    The solver updates its residual from step to step, and rounding may leave that below the true one, which is
+    what `converged` has to be true of.
+    """
+    left = norms(incoming - found.z if product is None else product + incoming - found.z)
+    size = norms(incoming)
+    residual = torch.where(size > 0, left / size, 0.0)
+    missed = (found.status == Status.CONVERGED) & ~(residual <= tolerance)
+    return replace(found, residual=residual, status=torch.where(missed, int(Status.STALLED), found.status))
 
 
 class _Transposed:
-    """g -> J^T g + v on some rows. The graph of f is made once, and again whenever rows leave."""
+    """g -> J^T g on some rows. The graph of f is made once, and again whenever rows leave."""
 
-    def __init__(self, function: Function, z: Tensor, inputs: Sequence[Tensor], incoming: Tensor) -> None:
-        self.function, self.z, self.inputs, self.incoming = function, z, inputs, incoming
+    def __init__(self, function: Function, z: Tensor, inputs: Sequence[Tensor]) -> None:
+        self.function, self.z, self.inputs = function, z, inputs
         self.whole = self.image = function(z, None, *inputs)
-        self.point, self.right = z, incoming
+        self.point = z
         self.rows: Tensor | None = None
 
     def __call__(self, g: Tensor, rows: Tensor | None) -> Tensor:
+        if rows is None:
+            return _vjp(self.whole, self.z, g)
         if rows is not self.rows:
             self.rows = rows
-            self.right = self.incoming[rows]
             with torch.enable_grad():
                 self.point = self.z.detach()[rows].requires_grad_()
                 self.image = self.function(self.point, rows, *[one.detach() for one in self.inputs])
-        return _vjp(self.image, self.point, g) + self.right
+        return _vjp(self.image, self.point, g)
 
 
 def _vjp(image: Tensor, point: Tensor, g: Tensor, *, create_graph: bool = False) -> Tensor:

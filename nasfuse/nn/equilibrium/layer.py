@@ -111,7 +111,7 @@ class EquilibriumLayer(nn.Module):
             if self.coupled:
                 joint = self._solve(0, xs, fused, start=torch.cat([*xs, fused], dim=1))
                 return joint[:, -self.width :]
-            found = self._solve(0, xs, fused, start=torch.cat(xs)).view(self.n_modalities, *fused.shape)
+            found = self._solve(0, xs, fused, start=torch.cat(xs)).reshape(self.n_modalities, *fused.shape)
             return self._solve(1, list(found), fused, start=fused)
 
     def _solve(self, number: int, features: Sequence[Tensor], fused: Tensor, *, start: Tensor) -> Tensor:
@@ -212,5 +212,5 @@ def saved_macs(solves: Sequence[Solved], n_samples: int) -> Tensor:
         by_steps = torch.tensor(solved.layer.solve_macs(solved.number, solved.layer.inference_rule.max_steps))
         saved = (by_steps[-1] - by_steps[solved.solution.n_steps.cpu()]).double()
         whole = len(saved) == solved.cell.n_states * n_samples
-        total += saved.view(-1, n_samples).sum(dim=0) if whole else saved.sum() / n_samples
+        total += saved.reshape(-1, n_samples).sum(dim=0) if whole else saved.sum() / n_samples
     return total

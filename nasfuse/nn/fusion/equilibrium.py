@@ -34,6 +34,8 @@ class Equilibrium(VectorFusion):
         gradient_steps: int,
         max_steps: int,
         tolerance: float,
+        backward_max_steps: int,
+        backward_tolerance: float,
         inference_max_steps: int | None,
         inference_tolerance: float | None,
         **cell: Any,
@@ -42,13 +44,14 @@ class Equilibrium(VectorFusion):
         super().__init__(width=width, n_joint=n_joint, expansion=expansion, dropout=dropout)
         self.level = level
         self.project = Projections(widths, width)
-        chosen = _solver(solver, damping)
         rule = StoppingRule(tolerance, max_steps)
         self.layer = EquilibriumLayer(
             len(widths),
             width,
-            solver=chosen,
-            gradient=Gradient(gradient, gradient_steps, solver=chosen, rule=rule),
+            solver=_solver(solver, damping),
+            gradient=Gradient(
+                gradient, gradient_steps, tolerance=backward_tolerance, max_steps=backward_max_steps
+            ),
             rule=rule,
             **cell,
         )
@@ -65,7 +68,7 @@ class Equilibrium(VectorFusion):
         if len(features[0]):
             found = self.layer(features)
             fused = fused.to(found.dtype).index_put((rows.nonzero()[:, 0],), found)
-        pooled = Tokens(fused.view(*mask.shape, -1), mask).mean()
+        pooled = Tokens(fused.reshape(*mask.shape, -1), mask).mean()
         for block in self.joint:
             pooled = block(pooled)
         return pooled

@@ -39,7 +39,7 @@ class LowRank(VectorFusion):
         product: Tensor = self.factors[names[0]](features[names[0]])
         for name in names[1:]:
             product = product * self.factors[name](features[name])
-        fused: Tensor = self.norm(product.view(-1, self.rank, self.out_width).sum(dim=1))
+        fused: Tensor = self.norm(product.reshape(-1, self.rank, self.out_width).sum(dim=1))
         return fused
 
     def merge_macs(self) -> int:

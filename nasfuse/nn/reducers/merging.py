@@ -41,7 +41,7 @@ class Merge(Reducer):
         sums = torch.cat([tokens.values * weights, seen.match_keys() * weights, weights], dim=2)
         for n_merged, n_after in self._plan(tokens):
             sums, real = _one_round(sums, real, n_merged, n_after, width=width)
-        sizes = sums[..., -1]
+        sizes = sums[..., -1].detach()  # counts; a mask that wants a gradient keeps attention off its fast kernel
         values = sums[..., :width] / sizes.clamp_min(1)[..., None]
         return Tokens(values, real, cls=tokens.cls, sizes=sizes if real is None else sizes * real)
 

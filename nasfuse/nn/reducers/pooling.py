@@ -30,22 +30,22 @@ class _Windowed(Reducer):
         (window,) = self._windows(Extent(n_tokens), self.ratio)
         n_windows = math.ceil(n_tokens / window)
         missing = n_windows * window - n_tokens
-        values = F.pad(tokens.values, (0, 0, 0, missing)).view(batch, n_windows, window, width)
+        values = F.pad(tokens.values, (0, 0, 0, missing)).reshape(batch, n_windows, window, width)
         if tokens.mask is None and missing == 0:
             real = None
         else:
             mask = tokens.mask
             if mask is None:
                 mask = tokens.values.new_ones((batch, n_tokens), dtype=torch.bool)
-            real = F.pad(mask, (0, missing)).view(batch, n_windows, window)
+            real = F.pad(mask, (0, missing)).reshape(batch, n_windows, window)
         weights = self._weights(tokens, seen)
         if weights is not None:
-            weights = F.pad(weights, (0, missing)).view(batch, n_windows, window)
+            weights = F.pad(weights, (0, missing)).reshape(batch, n_windows, window)
         pooled = self._pool(values, real, weights)
         mask = None if tokens.mask is None or real is None else real.any(dim=2)
         sizes = None
         if tokens.sizes is not None:
-            sizes = F.pad(tokens.sizes, (0, missing)).view(batch, n_windows, window).sum(dim=2)
+            sizes = F.pad(tokens.sizes, (0, missing)).reshape(batch, n_windows, window).sum(dim=2)
         return Tokens(pooled, mask, cls=tokens.cls, sizes=sizes)
 
     def _windows(self, extent: Extent, ratio: float) -> tuple[int, ...]:

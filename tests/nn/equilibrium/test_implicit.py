@@ -20,7 +20,7 @@ def problem():
 
 
 def solved(weight, x, *, solver=Anderson(), gradient=None, rule=TIGHT):  # noqa: B008 - options are immutable
-    gradient = gradient or Gradient(solver=solver, rule=rule)
+    gradient = gradient or Gradient(tolerance=1e-14, max_steps=400)
     start = torch.zeros_like(x)
     return fixed_point(cell, start, (weight, x), solver=solver, rule=rule, gradient=gradient)[0]
 
@@ -132,10 +132,16 @@ def test_a_map_that_does_not_read_its_state(kind):
         gradient=Gradient(kind),
     )
     (gradient,) = torch.autograd.grad(found.sum(), c)
-    assert torch.equal(gradient, torch.full_like(c, 2.0))
+    assert torch.allclose(gradient, torch.full_like(c, 2.0), rtol=1e-14, atol=0)
 
 
-@pytest.mark.parametrize("options", [{"kind": "jfb"}, {"kind": "phantom", "n_steps": 0}])
+@pytest.mark.parametrize("options", [{"kind": "jfb"}, {"kind": "phantom", "n_steps": 0}, {"max_steps": 0}])
 def test_impossible_gradients(options):
-    with pytest.raises(ValueError, match="a gradient is one of implicit, phantom, unroll, with n_steps"):
+    with pytest.raises(ValueError, match="a gradient is one of implicit, phantom, unroll, with n_steps and max_steps"):
         Gradient(**options)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 1.0])
+def test_an_impossible_tolerance(tolerance):
+    with pytest.raises(ValueError, match="tolerance of a gradient must be above 0 and below 1, got"):
+        Gradient(tolerance=tolerance)

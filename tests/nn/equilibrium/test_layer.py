@@ -19,6 +19,7 @@ from nasfuse.nn.equilibrium import (
 )
 
 TIGHT = StoppingRule(1e-14, 400, patience=400)
+EXACT = {"tolerance": 1e-14, "max_steps": 400}
 SOLVERS = {"picard": Picard(), "anderson": Anderson(), "damped anderson": Anderson(mixing=0.7), "broyden": Broyden()}
 WIDTH, N = 16, 3
 
@@ -34,7 +35,7 @@ def make_layer(
         gate=gate,
         start=more.pop("start", "inputs"),
         solver=solver,
-        gradient=Gradient(kind, more.pop("n_steps", 5), solver=solver, rule=rule),
+        gradient=Gradient(kind, more.pop("n_steps", 5), **more.pop("backward", EXACT)),
         rule=rule,
         spectral_bound=None,
     ).double()
@@ -139,7 +140,7 @@ def test_approximations_come_closer_with_their_steps(kind):
     errors = []
     for n_steps in (1, 5, 20):
         layer.rule = TIGHT if kind == "phantom" else StoppingRule(1e-14, n_steps)
-        layer.gradient = Gradient(kind, n_steps, solver=layer.solver, rule=TIGHT)
+        layer.gradient = Gradient(kind, n_steps, **EXACT)
         found = torch.cat([one.flatten() for one in gradients(layer, features, probe)])
         errors.append(float((found - exact).norm() / exact.norm()))
     assert errors == sorted(errors, reverse=True)
@@ -204,7 +205,8 @@ def test_an_empty_batch(coupled):
 
 
 def test_a_listener_hears_every_solve_and_its_backward_system():
-    layer, features = make_layer(rule=StoppingRule(1e-6, 100)), make_features(4)
+    layer = make_layer(rule=StoppingRule(1e-6, 100), backward={"tolerance": 1e-6, "max_steps": 100})
+    features = make_features(4)
     with listening([layer]) as solves:
         layer(features).sum().backward()
     layer(features)

@@ -1,0 +1,79 @@
+"""Shipped spaces: what they draw at random is what somebody would use."""
+
+import random
+
+import pytest
+from optuna.distributions import CategoricalDistribution
+
+from nasfuse.config.modality import Modality, Task
+from nasfuse.config.shipped import shipped_files
+from nasfuse.config.space import SpaceConfig
+from nasfuse.config.stream import LEAST_PER_HEAD
+from nasfuse.config.yaml_file import read_document
+from nasfuse.nn import build_network
+from nasfuse.nn.reducers import build_reducer
+from nasfuse.nn.tokens import Extent
+from nasfuse.search.space import Space
+
+#: Two modalities of sizes that fit every shipped space.
+FITTING = (Modality("image", "image", (3, 32, 32)), Modality("steps", "sequence", (128, 6)))
+
+SPACES = shipped_files("search_spaces")
+
+
+def shipped(name):
+    document = read_document(SPACES[name])
+    config = SpaceConfig.parse(document.values, document=document)
+    return Space(config, FITTING, base={"metric": "accuracy", "data": {"source": "digits"}})
+
+
+def draw_recipes(space, n_draws):
+    rng = random.Random(0)
+    for _ in range(n_draws):
+        known, drawn = dict(space.known), {}
+        for parameter in space.parameters:
+            if parameter.exists(known):
+                own = parameter.distribution
+                if isinstance(own, CategoricalDistribution):
+                    value = rng.choice(own.choices)
+                else:
+                    value = rng.uniform(own.low, own.high)
+                    value = own.to_external_repr(value if isinstance(own.low, float) else round(value))
+                known[parameter.name] = drawn[parameter.name] = value
+        yield space.recipe(drawn)
+
+
+def test_there_are_spaces():
+    assert len(SPACES) >= 7
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_300_draws_are_sensible(name):
+    for recipe in draw_recipes(shipped(name), 300):
+        network = recipe.network
+        attending = [stream for stream in network.streams.values() if stream.encoder == "transformer"]
+        if network.fusion is not None and hasattr(network.fusion, "heads"):
+            attending.append(network.fusion)
+        for one in attending:
+            assert one.width // one.heads >= LEAST_PER_HEAD, "heads of a few features attend to next to nothing"
+        if network.fusion is not None and network.fusion.kind == "equilibrium":
+            assert network.fusion.tolerance <= 1e-2, "a looser fixed point is none"
+            assert network.fusion.backward_tolerance <= 1e-2, "nor is a looser gradient one"
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_no_two_keep_ratios_of_a_convolution_mean_the_same(name):
+    parameters = {parameter.name: parameter for parameter in shipped(name).parameters}
+    for stream, extent in (("image", Extent(256, (16, 16))), ("steps", Extent(64))):
+        encoders = parameters.get(f"network.streams.{stream}.encoder")
+        ratios = parameters.get(f"network.streams.{stream}.reducer.keep_ratio")
+        if ratios is not None and encoders is not None and "conv" in encoders.distribution.choices:
+            built = [build_reducer("max", ratio, width=8) for ratio in ratios.distribution.choices]
+            left = [extent.n_tokens if one is None else one.extent(extent).n_tokens for one in built]
+            assert len(set(left)) == len(left), f"{stream}: {ratios.distribution.choices} leave {left}"
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_few_draws_are_built(name):
+    for recipe in draw_recipes(shipped(name), 5):
+        build_network(recipe.network, FITTING, Task("multiclass", 3))
