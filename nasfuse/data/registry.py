@@ -39,6 +39,17 @@ def load_dataset(config: DataConfig, *, cut: int = 0) -> Dataset:
     return load_npz(find_file(config.source), config, cut=cut)
 
 
+def data_file(config: DataConfig) -> Path | None:
+    """Returns the absolute path of the file a recipe or study names, None for a shipped set.
+
+    It names the same file in a process with another working folder or another `$NASFUSE_DATA`.
+
+    Raises:
+        MissingFileError: No shipped set and no file of that name.
+    """
+    return None if config.source in SHIPPED else find_file(config.source).absolute()
+
+
 def data_folder() -> Path:
     """Returns the folder for data files: `$NASFUSE_DATA`, else `../shared/data`."""
     return Path(os.environ.get("NASFUSE_DATA", "../shared/data"))
