@@ -54,7 +54,7 @@ def _gpu() -> str:
 
 def _ray() -> tuple[str, str]:
     from nasfuse.errors import NasfuseError
-    from nasfuse.experiment.tune_runner import cluster_workers, ray_session
+    from nasfuse.experiment.ray_session import cluster_workers, ray_session
 
     try:
         with ray_session(None):

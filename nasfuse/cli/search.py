@@ -24,18 +24,14 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON.")] = False,
 ) -> None:
     """Search a study's space and end with its front. The same command again continues it."""
+    from nasfuse.cli.resumable import resumable
     from nasfuse.config.study import StudyConfig
     from nasfuse.experiment.run_folder import RunFolder
 
     asked = _with_options(StudyConfig.load(study), trials, minutes, max_macs, workers, seed)
     folder = RunFolder(output or Path("runs") / asked.name)
-    try:
+    with resumable(f"every finished trial is kept in {folder.root}"):
         _search(asked, folder, address=address, as_json=as_json)
-    except KeyboardInterrupt:
-        from nasfuse.cli.console import say_how_to_go_on
-
-        say_how_to_go_on(f"every finished trial is kept in {folder.root}")
-        raise typer.Exit(130) from None
 
 
 def _with_options(

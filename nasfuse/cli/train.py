@@ -28,7 +28,8 @@ def train(
     """Train a recipe and test it once: the mean over seeds, MACs and where the networks are."""
     from rich.progress import Progress
 
-    from nasfuse.cli.console import LINE_EVERY_S, err, out, print_json, say_how_to_go_on
+    from nasfuse.cli.console import LINE_EVERY_S, err, out, print_json
+    from nasfuse.cli.resumable import resumable
     from nasfuse.config.recipe import Recipe
     from nasfuse.errors import InvalidInputError
 
@@ -46,7 +47,7 @@ def train(
     where = _device(device)
     err.print(what.summary, soft_wrap=True)
     epochs = what.training.epochs
-    try:
+    with resumable(f"what was trained is kept in {folder}"):
         with Progress(console=err, transient=True, disable=not err.is_terminal) as bars:
             task = bars.add_task("training", total=seeds * epochs)
             printed = time.monotonic()
@@ -62,9 +63,6 @@ def train(
                     printed = time.monotonic()
 
             result = train_recipe(what, folder, n_seeds=seeds, seed=seed, device=where, report=advance)
-    except KeyboardInterrupt:
-        say_how_to_go_on(f"what was trained is kept in {folder}")
-        raise typer.Exit(130) from None
     if as_json:
         print_json(result.to_plain())
         return

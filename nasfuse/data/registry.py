@@ -52,6 +52,17 @@ def load_table(config: DataConfig, *, scales: Mapping[str, Scale] | None = None)
     return read_table(find_file(config.source), config, scales=scales)
 
 
+def data_file(config: DataConfig) -> Path | None:
+    """Returns the absolute path of the file a recipe or study names, None for a shipped set.
+
+    It names the same file in a process with another working folder or another `$NASFUSE_DATA`.
+
+    Raises:
+        MissingFileError: No shipped set and no file of that name.
+    """
+    return None if config.source in SHIPPED else find_file(config.source).absolute()
+
+
 def data_folder() -> Path:
     """Returns the folder for data files: `$NASFUSE_DATA`, else `../shared/data`."""
     return Path(os.environ.get("NASFUSE_DATA", "../shared/data"))

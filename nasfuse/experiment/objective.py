@@ -48,10 +48,13 @@ class Training:
     Attributes:
         threads: Of torch.
         on_cuda: Whether to train on the GPU that the worker was given.
+        data_file: Where the data of all recipes lies, as an absolute path, since a worker has another working folder;
+            None for what `data.source` names.
     """
 
     threads: int = 1
     on_cuda: bool = False
+    data_file: Path | None = None
 
     def __call__(
         self, recipe: Recipe, *, seed: int, cut: int, folder: Path, report: Report, donors: Mapping[str, Path]
@@ -63,7 +66,7 @@ class Training:
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if self.on_cuda else "cpu")
         started = time.perf_counter()
-        dataset = cached_dataset(recipe.data.model_dump_json(), cut)
+        dataset = self._load(recipe.data, cut)
         folder.mkdir(parents=True, exist_ok=True)
         curve: list[Epoch] = []
 
@@ -96,6 +99,11 @@ class Training:
             **more,
         }
         return Measurements(points, record)
+
+    def _load(self, config: DataConfig, cut: int) -> Dataset:
+        if self.data_file is not None:
+            config = config.model_copy(update={"source": str(self.data_file)})
+        return cached_dataset(config.model_dump_json(), cut)
 
 
 @lru_cache(maxsize=16)

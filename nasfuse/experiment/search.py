@@ -14,6 +14,7 @@ from nasfuse.config.recipe import Recipe
 from nasfuse.config.study import StudyConfig
 from nasfuse.cost import count_parameters, expected_macs
 from nasfuse.data import Dataset
+from nasfuse.data.registry import data_file
 from nasfuse.errors import InvalidInputError, NasfuseError
 from nasfuse.experiment.objective import Objective, Training, cached_dataset
 from nasfuse.experiment.run_folder import RunFolder
@@ -24,6 +25,7 @@ from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.space import Space
 from nasfuse.search.storage import open_storage, quieten_optuna
 from nasfuse.seeds import derive_seed
+from nasfuse.train import saved_epochs
 from nasfuse.train.metrics import score
 
 _DRAWS = 128
@@ -88,6 +90,7 @@ def run_search(
             macs_of=lambda recipe: macs_of(recipe, dataset),
             reference=lambda: _reference(study, space, dataset),
             fingerprint=dataset.fingerprint,
+            saved_epochs=lambda number: saved_epochs(folder.trial(number) / "resume.pt"),
         )
         if ledger.wants_more(running=0):
             _run(study, folder, ledger, dataset, display=display, address=address, objective=objective)
@@ -107,7 +110,8 @@ def _run(
     address: str | None,
     objective: Objective | None,
 ) -> None:
-    from nasfuse.experiment.tune_runner import Workers, cluster_workers, ray_session, run_trials
+    from nasfuse.experiment.ray_session import cluster_workers, ray_session
+    from nasfuse.experiment.tune_runner import Workers, run_trials
 
     resources = study.resources
     with ray_session(address):
@@ -122,7 +126,11 @@ def _run(
         workers = Workers(count, resources.cpus_per_trial, resources.gpus_per_trial)
         watcher = _Watcher(ledger, folder, display, study=study)
         display.ready(dataset, workers=count, progress=watcher.progress, seconds=ledger.seconds)
-        default = Training(threads=resources.cpus_per_trial, on_cuda=resources.gpus_per_trial > 0)
+        default = Training(
+            threads=resources.cpus_per_trial,
+            on_cuda=resources.gpus_per_trial > 0,
+            data_file=data_file(study.data),
+        )
         try:
             run_trials(
                 ledger,

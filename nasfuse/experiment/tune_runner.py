@@ -5,58 +5,26 @@ a new session starts a new experiment, and what was running is handed out again 
 """
 
 import json
-import logging
 import os
-import shutil
-import signal
-import socket
-import tempfile
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
-# Read by Ray when it is imported: quiet, no result loggers, no state snapshots, and a worker that runs out of
-# memory dies like any other instead of aborting the experiment.
-_ENVIRONMENT = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_AUTH_MODE": "disabled",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_TRAIN_V2_ENABLED": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_memory_monitor_refresh_ms": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-}
-for _name, _value in _ENVIRONMENT.items():
-    os.environ.setdefault(_name, _value)
+import nasfuse.experiment.ray_session  # noqa: F401 - sets Ray's environment, before Ray is imported
 
-import ray  # noqa: E402 - after its environment
-from ray import tune  # noqa: E402
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
-from ray.tune.search import Searcher  # noqa: E402
+# isort: split
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
 
-from nasfuse.config.measurement import Measurements  # noqa: E402
-from nasfuse.config.recipe import Recipe  # noqa: E402
-from nasfuse.errors import DonorError, NasfuseError  # noqa: E402
-from nasfuse.experiment.objective import Objective  # noqa: E402
-from nasfuse.search.ledger import Assignment, Ledger  # noqa: E402
-
-#: How often a trial is handed out again whose worker process died. Ray's own `max_failures` stays 0: it loses a
-#: trial whose worker dies while the process is being reset for it (the trial is then still pending).
-_WORKER_DEATHS = 2
-
-_STORE_BYTES = 200 * 2**20
-
-_SESSION = "nasfuse-ray-"
+from nasfuse.config.measurement import Measurements
+from nasfuse.config.recipe import Recipe
+from nasfuse.errors import DonorError, NasfuseError
+from nasfuse.experiment.interrupts import Interrupts, interruptible
+from nasfuse.experiment.objective import Objective
+from nasfuse.search.ledger import Assignment, Ledger
 
 
 class Watcher(Protocol):
@@ -90,82 +58,6 @@ class Workers:
     gpus_per_trial: float
 
 
-@contextmanager
-def ray_session(address: str | None) -> Iterator[None]:
-    """Connects to the cluster at `address`, or starts Ray on this machine and stops it afterwards.
-
-    Raises:
-        NasfuseError: No cluster answers there.
-    """
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
-    folder = None
-    try:
-        if address is None:
-            _remove_folders_of_the_dead()
-            folder = tempfile.mkdtemp(prefix=f"{_SESSION}{os.getpid()}-")
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                object_store_memory=_STORE_BYTES,
-                _temp_dir=folder,
-                **quiet,
-            )
-        else:
-            _answers(address)
-            try:
-                ray.init(address=address, **quiet)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                raise _no_cluster(address, error) from error
-        yield
-    finally:
-        ray.shutdown()
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _no_cluster(address: str, error: Exception) -> NasfuseError:
-    reason = str(error).splitlines()[0]
-    return NasfuseError(f"no Ray cluster at {address}: {reason}; start one with `ray start --head`")
-
-
-def _answers(address: str) -> None:
-    """Raises at once where nobody listens; Ray itself would wait for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdigit():
-        try:
-            socket.create_connection((host, int(port)), timeout=10).close()
-        except OSError as error:
-            raise _no_cluster(address, error) from error
-
-
-def _remove_folders_of_the_dead() -> None:
-    """Removes the session folders of drivers that were killed; a living one keeps its own."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_SESSION}*-*"):
-        owner = folder.name.removeprefix(_SESSION).split("-")[0]
-        if owner.isdigit() and not _lives(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def cluster_workers(cpus_per_trial: int, gpus_per_trial: float) -> int:
-    """Returns how many trials fit on the connected cluster at a time; 0 where it is too small for one."""
-    resources = ray.cluster_resources()
-    by_cpu = int(resources.get("CPU", 1)) // cpus_per_trial
-    if gpus_per_trial <= 0:
-        return by_cpu
-    return min(by_cpu, int(resources.get("GPU", 0) / gpus_per_trial))
-
-
 def run_trials(
     ledger: Ledger,
     objective: Objective,
@@ -188,6 +80,7 @@ def run_trials(
     Raises:
         Exhausted: The space has no candidate that may be trained.
         RunFolderError: Another search writes to the same study.
+        Interrupted: A signal asked for an end.
     """
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers.count)
     searcher = _LedgerSearcher(ledger, watcher, folder_of, workers.count)
@@ -210,11 +103,14 @@ def run_trials(
             name="trials",
             storage_path=str(scratch.absolute()),
             verbose=0,
+            # Ray's own retries lose a trial whose worker dies while the process is being reset for it (the trial is
+            # then still pending), so the searcher hands trials out again.
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-    with _interrupts_noted(searcher):
+    with interruptible() as interrupts:
+        searcher.interrupts = interrupts
         tuner.fit()
     if searcher.error is not None:
         raise searcher.error
@@ -258,26 +154,6 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-@contextmanager
-def _interrupts_noted(searcher: "_LedgerSearcher") -> Iterator[None]:
-    """Makes Ctrl-C end the search even where it strikes in code that swallows exceptions, such as a callback."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread gets signals
-        return
-
-    def note(_signal: int, _frame: FrameType | None) -> None:
-        searcher.interrupted = True
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if searcher.interrupted:
-        raise KeyboardInterrupt
-
-
 class _LedgerSearcher(Searcher):
     """Lets Tune take its trials from the ledger and give their results back to it."""
 
@@ -295,15 +171,13 @@ class _LedgerSearcher(Searcher):
         self._n_workers = n_workers
         self._running: dict[str, Assignment] = {}
         self._orphans: list[Assignment] = []
-        self._deaths: Counter[int] = Counter()
         self._stopped: set[str] = set()
         self.error: NasfuseError | None = None
-        self.interrupted = False
+        self.interrupts = Interrupts()
 
     def suggest(self, trial_id: str) -> Any:
         """Returns the configuration of the next trial, None to be asked again, or FINISHED."""
-        if self.interrupted:
-            raise KeyboardInterrupt
+        self.interrupts.check()
         if self._orphans:
             return self._hand_out(trial_id, self._orphans.pop(0))
         if self.error is not None or not self._ledger.wants_more(running=len(self._running)):
@@ -366,16 +240,12 @@ class _LedgerSearcher(Searcher):
             self._ledger.stop(number, epoch=result["epoch"], metric=result["metric"])
             self._watcher.stopped(number, result["epoch"])
         elif "reason" in payload:
-            self._fail(number, payload["reason"])
-        elif self._deaths[number] < _WORKER_DEATHS:
-            self._deaths[number] += 1
+            self._ledger.fail(number, payload["reason"])
+            self._watcher.failed(number, payload["reason"])
+        elif self._ledger.retry(number):
             self._orphans.append(assignment)
         else:
-            self._fail(number, f"its worker process died {_WORKER_DEATHS + 1} times")
-
-    def _fail(self, number: int, reason: str) -> None:
-        self._ledger.fail(number, reason)
-        self._watcher.failed(number, reason)
+            self._watcher.failed(number, str(self._ledger.trials()[number].user_attrs["reason"]))
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns nothing: Tune pickles its searcher into a state that is never restored."""

@@ -31,7 +31,7 @@ from nasfuse.search.space import Space
 from nasfuse.search.trainings import LAG, by_visibility, was_handed_out, was_trained
 from nasfuse.seeds import derive_seed
 
-#: How often a trial whose worker or driver died is run again before it counts as failed.
+#: Times that the process of a trial, its worker or the driver, may die without progress before the trial has failed.
 MAX_ATTEMPTS = 3
 
 _LONGEST_REASON = 1000
@@ -88,6 +88,7 @@ class Ledger:
         macs_of: Callable[[Recipe], int],
         reference: Callable[[], tuple[float, float]],
         fingerprint: str = "",
+        saved_epochs: Callable[[int], int] = lambda _number: 0,
     ) -> None:
         """Opens the study in `storage`, or starts it.
 
@@ -98,6 +99,7 @@ class Ledger:
             macs_of: MACs of a recipe, known without training.
             reference: Called once, when the study starts, for its reference point (metric, cost).
             fingerprint: Of the data.
+            saved_epochs: Returns after how many epochs the training of a trial can be resumed.
 
         Raises:
             RunFolderError: The storage holds another study of this name, or one of other data.
@@ -105,6 +107,7 @@ class Ledger:
         self._config = study
         self._space = space
         self._macs_of = macs_of
+        self._saved_epochs = saved_epochs
         self._costs = NetworkCosts(space, macs_of, cost=study.cost)
         maximize = METRICS[study.metric].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
@@ -243,9 +246,9 @@ class Ledger:
         self._end(number, state=TrialState.PRUNED)
 
     def release(self) -> None:
-        """Takes note of an orderly interrupt: being cut off by it is no fault of the trials that run."""
+        """Records an orderly end: it does not count as a death of the processes of the trials that run."""
         for trial in self.trials():
-            if trial.state is TrialState.RUNNING:
+            if trial.state is TrialState.RUNNING and trial.number not in self._orphans:
                 self._set(trial.number, "attempts", int(trial.user_attrs.get("attempts", 1)) - 1)
         self._book_time()
 
@@ -361,14 +364,29 @@ class Ledger:
         )
 
     def _adopt(self, number: int) -> Assignment | None:
-        """Takes over a trial that was running when its driver died."""
-        trial = Trial(self._study, self._id(number))
-        attempts = int(trial.user_attrs.get("attempts", 1)) + 1
-        if attempts > MAX_ATTEMPTS:
-            self.fail(number, f"its process died {MAX_ATTEMPTS} times")
+        """Takes over a trial that was running when its driver ended, None where that happened too often."""
+        if not self.retry(number):
             return None
-        trial.set_user_attr("attempts", attempts)
+        trial = Trial(self._study, self._id(number))
         return self._accept(trial, self._space.suggest(trial))
+
+    def retry(self, number: int) -> bool:
+        """Counts a death of the process of trial `number`; returns whether to run it again, else it has failed.
+
+        Deaths count in a row: progress that was saved since the last one starts the count anew, so that a training
+        longer than its machines live ends nevertheless.
+        """
+        attributes = self.trials()[number].user_attrs
+        saved = self._saved_epochs(number)
+        attempts = int(attributes.get("attempts", 1)) + 1
+        if saved > int(attributes.get("saved_epochs", 0)):
+            self._set(number, "saved_epochs", saved)
+            attempts = 1
+        if attempts > MAX_ATTEMPTS:
+            self.fail(number, f"its process died {MAX_ATTEMPTS} times without progress")
+            return False
+        self._set(number, "attempts", attempts)
+        return True
 
 
 def _problem_of(measurements: Measurements) -> str | None:

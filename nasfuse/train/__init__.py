@@ -3,7 +3,7 @@
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 from nasfuse.train.equilibrium import measured_macs, record_equilibria
 from nasfuse.train.evaluate import evaluate, predict_logits
-from nasfuse.train.loop import Epoch, Trained, train_network
+from nasfuse.train.loop import Epoch, Trained, saved_epochs, train_network
 from nasfuse.train.measure import measure
 from nasfuse.train.route_table import tabulate_routes
 
@@ -17,6 +17,7 @@ __all__ = [
     "predict_logits",
     "record_equilibria",
     "save_checkpoint",
+    "saved_epochs",
     "tabulate_routes",
     "train_network",
 ]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nasfuse.config.recipe import Recipe
 from nasfuse.cost.closed_form import expected_macs
 from nasfuse.data.dataset import Batch, Dataset
-from nasfuse.errors import CheckpointError, InvalidInputError, NonFiniteError
+from nasfuse.errors import CheckpointError, InvalidInputError, MissingFileError, NonFiniteError
 from nasfuse.nn.build import build_network
 from nasfuse.nn.network import Network
 from nasfuse.nn.reducers import ratio_loss
@@ -133,6 +133,14 @@ def train_network(
     if resume_file is not None:
         resume_file.unlink(missing_ok=True)
     return run.finish()
+
+
+def saved_epochs(resume_file: Path) -> int:
+    """Returns the epochs that a training need not run again; 0 where there is no progress that can be read."""
+    try:
+        return len(load_checkpoint(resume_file)["curve"])
+    except (MissingFileError, CheckpointError):
+        return 0
 
 
 def _read_progress(path: Path) -> dict[str, Any]:

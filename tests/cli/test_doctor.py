@@ -4,13 +4,13 @@ import contextlib
 
 import pytest
 
-from nasfuse.experiment import tune_runner
+from nasfuse.experiment import ray_session
 
 
 @pytest.fixture
 def without_ray(monkeypatch):
-    monkeypatch.setattr(tune_runner, "ray_session", lambda address: contextlib.nullcontext())
-    monkeypatch.setattr(tune_runner, "cluster_workers", lambda cpus, gpus: 2)
+    monkeypatch.setattr(ray_session, "ray_session", lambda address: contextlib.nullcontext())
+    monkeypatch.setattr(ray_session, "cluster_workers", lambda cpus, gpus: 2)
 
 
 def test_json(nasfuse, without_ray):
@@ -32,7 +32,7 @@ def test_ray_that_does_not_start(nasfuse, monkeypatch):
         raise RuntimeError("no port [/free]")
         yield
 
-    monkeypatch.setattr(tune_runner, "ray_session", broken)
+    monkeypatch.setattr(ray_session, "ray_session", broken)
     ran = nasfuse("doctor")
     assert ran.code != 0
     assert "Ray does not start on this machine: no port [/free]" in ran.sentence

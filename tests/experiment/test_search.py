@@ -12,7 +12,7 @@ from nasfuse.config.recipe import Recipe
 from nasfuse.config.study import StudyConfig
 from nasfuse.data import ModalityArrays, build_dataset
 from nasfuse.errors import ConfigError, DataError, InvalidInputError, MissingFileError, RunFolderError
-from nasfuse.experiment import search, tune_runner
+from nasfuse.experiment import ray_session, search, tune_runner
 from nasfuse.experiment.reading import read_run
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.search import constant_metric, run_search
@@ -111,8 +111,8 @@ def in_process(monkeypatch):
 
     pool = Pool()
     monkeypatch.setattr(tune_runner, "run_trials", pool.run_trials)
-    monkeypatch.setattr(tune_runner, "ray_session", lambda address: contextlib.nullcontext())
-    monkeypatch.setattr(tune_runner, "cluster_workers", lambda cpus, gpus: 2)
+    monkeypatch.setattr(ray_session, "ray_session", lambda address: contextlib.nullcontext())
+    monkeypatch.setattr(ray_session, "cluster_workers", lambda cpus, gpus: 2)
     return pool
 
 
@@ -231,7 +231,7 @@ class TestWithoutRay:
         assert progress.states["complete"] == 1
 
     def test_a_machine_that_is_too_small_for_a_trial(self, in_process, folder, monkeypatch):
-        monkeypatch.setattr(tune_runner, "cluster_workers", lambda cpus, gpus: 0)
+        monkeypatch.setattr(ray_session, "cluster_workers", lambda cpus, gpus: 0)
         with pytest.raises(InvalidInputError, match=r"this machine has not the 3 cores and 0\.5 GPUs that one"):
             run(folder, resources={"cpus_per_trial": 3, "gpus_per_trial": 0.5})
 

@@ -114,7 +114,7 @@ def test_a_trial_that_kills_its_driver_again_and_again_fails(open_ledger, storag
     ledger = open_ledger(storage)
     assert ledger.next().number == 1
     assert states(ledger)[0] is TrialState.FAIL
-    assert ledger.trials()[0].user_attrs["reason"] == f"its process died {MAX_ATTEMPTS} times"
+    assert ledger.trials()[0].user_attrs["reason"] == f"its process died {MAX_ATTEMPTS} times without progress"
 
 
 @pytest.mark.parametrize(

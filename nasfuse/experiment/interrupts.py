@@ -1,0 +1,79 @@
+"""Orderly ends: SIGINT, SIGTERM and SIGHUP stop the work with an exception, so that it can be put away."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+#: Ctrl-C; what schedulers, containers and `kill` send; what a closed terminal sends.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the program to end.
+
+    Attributes:
+        exit_code: 128 plus the number of the signal, as shells report it.
+    """
+
+    def __init__(self, number: int) -> None:
+        """Describes the end by signal `number`."""
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+
+
+class Interrupts:
+    """Handler of the signals that ask for an end; the second one ends the process at once.
+
+    Attributes:
+        received: The signal that came first, None while none has come.
+    """
+
+    def __init__(self) -> None:
+        """Starts without a signal."""
+        self.received: int | None = None
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        """Raises `Interrupted`, and leaves further signals to the operating system."""
+        self.received = number
+        for one in _SIGNALS:
+            signal.signal(one, signal.SIG_DFL)
+        raise Interrupted(number)
+
+    def check(self) -> None:
+        """Raises `Interrupted` again where the code that a signal struck has swallowed it, as a callback of Ray may."""
+        if self.received is not None:
+            raise Interrupted(self.received)
+
+
+@contextmanager
+def interruptible() -> Iterator[Interrupts]:
+    """Turns the signals that ask for an end into `Interrupted` inside the block.
+
+    Blocks may be nested; code that replaces the handlers, as `ray.init` does, is followed by an inner one. A signal
+    that the process was told to ignore (`nohup`) stays ignored, and outside the main thread nothing is changed, as
+    only that one receives signals.
+
+    Raises:
+        Interrupted: At the end of the block, where it was swallowed inside.
+    """
+    interrupts = Interrupts()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupts
+        return
+    before = {one: signal.getsignal(one) for one in _SIGNALS}
+    taken = [one for one in _SIGNALS if before[one] is not signal.SIG_IGN]
+    for one in taken:
+        signal.signal(one, interrupts)
+    try:
+        yield interrupts
+    except KeyboardInterrupt:
+        interrupts.check()  # code that waits in C++, as Ray's, raises a plain KeyboardInterrupt for every signal
+        raise
+    finally:
+        for one in taken:
+            # An enclosing block must not catch a second signal while it puts its work away.
+            if interrupts.received is None or not isinstance(before[one], Interrupts):
+                signal.signal(one, before[one])
+    interrupts.check()

@@ -1,0 +1,89 @@
+"""The private folder of a local Ray session: a path short enough for its sockets, readable by its owner alone."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nasfuse.errors import InvalidInputError
+
+_PREFIX = "nf-"
+
+#: What Ray adds to the folder it is given, at its longest: the process id has up to seven digits.
+_LONGEST_SOCKET = "/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store"
+
+#: Longest address of a socket in bytes: 107 on Linux, 103 on macOS.
+_LONGEST_ADDRESS = 103
+
+#: Held locked by the driver as long as it lives. Its name appears when it is locked already.
+_OWNER = "owner"
+
+
+@contextmanager
+def session_folder() -> Iterator[Path]:
+    """Yields a new folder for Ray that no other user can enter, and removes it at the end.
+
+    Folders that killed drivers have left are removed, too.
+
+    Raises:
+        InvalidInputError: No folder for temporary files is writable and has a path that is short enough.
+    """
+    _remove_abandoned()
+    root = _create()
+    try:
+        with (root / "new").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            (root / "new").rename(root / _OWNER)
+            folder = root / "r"  # Ray opens the folder it is given to everybody
+            folder.mkdir()
+            yield folder
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _places() -> list[Path]:
+    """Returns where session folders may lie, the most wanted first; the last two are usually in memory."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    named = [tempfile.gettempdir(), "/tmp", "/var/tmp", *([runtime] if runtime else []), "/dev/shm"]
+    return list(dict.fromkeys(Path(os.path.realpath(name)) for name in named))
+
+
+def _create() -> Path:
+    for place in _places():
+        sample = f"{place / _PREFIX}{'x' * 8}/r{_LONGEST_SOCKET}"
+        if len(os.fsencode(sample)) > _LONGEST_ADDRESS:
+            continue
+        try:
+            return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))  # of mode 700
+        except OSError:
+            continue
+    longest = _LONGEST_ADDRESS - len(f"/{_PREFIX}xxxxxxxx/r{_LONGEST_SOCKET}")
+    tried = ", ".join(str(place) for place in _places())
+    raise InvalidInputError(
+        f"Ray needs a writable folder with a path of at most {longest} bytes for its sockets; tried {tried}. "
+        "Set TMPDIR to one."
+    )
+
+
+def _remove_abandoned() -> None:
+    """Removes the folders of drivers of this user that no longer live, in every place where one may lie."""
+    for place in _places():
+        for owner in place.glob(f"{_PREFIX}*/{_OWNER}"):
+            try:
+                if owner.stat().st_uid == os.getuid() and _is_free(owner):
+                    shutil.rmtree(owner.parent, ignore_errors=True)
+            except OSError:  # of another user, or just removed by another driver
+                continue
+
+
+def _is_free(owner: Path) -> bool:
+    """Returns whether no process holds the lock of an owner file."""
+    with owner.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
