@@ -20,7 +20,8 @@ from optuna.distributions import FloatDistribution
 
 from nasfuse.config.study import StudyConfig
 from nasfuse.experiment.objective import cached_dataset
-from nasfuse.experiment.search import macs_of, make_space
+from nasfuse.experiment.search import make_space
+from nasfuse.experiment.space_survey import macs_of
 from nasfuse.search.network_costs import NetworkCosts
 from nasfuse.search.samplers import Domain, Known, make_sampler
 from nasfuse.seeds import derive_seed

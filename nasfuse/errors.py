@@ -53,6 +53,21 @@ class NoResultError(NasfuseError, RuntimeError):
     exit_code = 1
 
 
+class RecurringFailureError(NasfuseError, RuntimeError):
+    """One training after another failed, so the cause is none of the networks' own.
+
+    Attributes:
+        trial: Number of the last one.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, trial: int) -> None:
+        """Keeps the number of the last trial that failed."""
+        super().__init__(message)
+        self.trial = trial
+
+
 class CheckpointError(NasfuseError, ValueError):
     """A checkpoint file is damaged or belongs to another recipe."""
 

@@ -24,7 +24,8 @@ from nasfuse import __version__
 from nasfuse.config.study import StudyConfig
 from nasfuse.data import Dataset
 from nasfuse.experiment.objective import cached_dataset
-from nasfuse.experiment.search import constant_metric, macs_of, make_space
+from nasfuse.experiment.search import constant_metric, make_space
+from nasfuse.experiment.space_survey import macs_of
 from nasfuse.search.space import Space
 from nasfuse.seeds import derive_seed
 from nasfuse.train import train_network

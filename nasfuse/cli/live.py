@@ -72,6 +72,10 @@ class LiveDisplay:
         self._console.print(f"[bold]{self._study.name}[/]: {shapes}; {task}", soft_wrap=True)
         self._console.print(f"{sizes}; {workers} workers", soft_wrap=True)
 
+    def note(self, text: str) -> None:
+        """Something about the search as a whole that its user should know."""
+        self._console.print(text, style="yellow", markup=False, soft_wrap=True)
+
     def started(self, assignment: "Assignment") -> None:
         """A trial was handed to a worker."""
         name = f"{assignment.baseline}: " if assignment.baseline else ""

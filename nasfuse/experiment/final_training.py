@@ -16,7 +16,7 @@ from nasfuse.data import Dataset, Split
 from nasfuse.errors import CheckpointError, RunFolderError
 from nasfuse.experiment.objective import cached_dataset, save_network, write_curve
 from nasfuse.experiment.run_folder import write_text
-from nasfuse.experiment.search import macs_of, route_macs_of
+from nasfuse.experiment.space_survey import macs_of, route_macs_of
 from nasfuse.nn import Network, RoutedNetwork, build_network
 from nasfuse.seeds import derive_seed
 from nasfuse.train import (

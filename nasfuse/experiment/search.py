@@ -1,34 +1,26 @@
 """One search from start to end: data, space, ledger, workers, and the files of the run."""
 
-from collections.abc import Callable
 from typing import Protocol
 
-import optuna
 import torch
-from optuna.samplers import RandomSampler
 
 from nasfuse.config.cost import COSTS
 from nasfuse.config.measurement import Measurements
 from nasfuse.config.metric import get_metric
-from nasfuse.config.recipe import Recipe
-from nasfuse.config.study import StudyConfig
-from nasfuse.cost import count_parameters, expected_macs
+from nasfuse.config.study import ResourcesConfig, StudyConfig
 from nasfuse.data import Dataset
 from nasfuse.data.registry import data_file
-from nasfuse.errors import InvalidInputError, NasfuseError
+from nasfuse.errors import InvalidInputError, RecurringFailureError
 from nasfuse.experiment.objective import Objective, Training, cached_dataset
 from nasfuse.experiment.run_folder import RunFolder
-from nasfuse.nn import RoutedNetwork, build_network
+from nasfuse.experiment.space_survey import SpaceSurvey, macs_of, parameters_of
 from nasfuse.search.front import candidates_of, contenders
 from nasfuse.search.ledger import Assignment, Ledger
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.space import Space
-from nasfuse.search.storage import open_storage, quieten_optuna
-from nasfuse.seeds import derive_seed
-from nasfuse.train import saved_epochs
+from nasfuse.search.storage import open_storage
+from nasfuse.train import check_training, saved_epochs
 from nasfuse.train.metrics import score
-
-_DRAWS = 128
 
 
 class Display(Protocol):
@@ -36,6 +28,9 @@ class Display(Protocol):
 
     def ready(self, dataset: Dataset, *, workers: int, progress: Progress, seconds: float) -> None:
         """The workers are up; trials start now. Earlier sessions took `seconds`."""
+
+    def note(self, text: str) -> None:
+        """Something about the search as a whole that its user should know."""
 
     def started(self, assignment: Assignment) -> None:
         """A trial was handed to a worker."""
@@ -72,14 +67,16 @@ def run_search(
     Raises:
         DataError: The data breaks the data contract.
         ConfigError: The space does not fit the recipe or the data.
+        InvalidInputError: No network of the space can be trained on the data, or none is below `max_macs`.
         RunFolderError: The folder holds another study, or another search is writing to it.
         Exhausted: No candidate may be trained.
+        RecurringFailureError: One training after another failed.
     """
     get_metric(study.metric, study.data.task)
     folder.check(study)
     dataset = cached_dataset(study.data.model_dump_json())
     space = make_space(study, dataset)
-    _check_limit(study, space, dataset)
+    survey = SpaceSurvey(study, space, dataset)
     with folder.locked():
         storage = open_storage(folder.storage_url(study))  # first, so that a wrong address claims no folder
         folder.claim(study)
@@ -88,11 +85,14 @@ def run_search(
             study,
             space,
             macs_of=lambda recipe: macs_of(recipe, dataset),
-            reference=lambda: _reference(study, space, dataset),
+            reference=lambda: _reference(study, survey, dataset),
+            check=lambda recipe: check_training(recipe, dataset),
             fingerprint=dataset.fingerprint,
             saved_epochs=lambda number: saved_epochs(folder.trial(number) / "resume.pt"),
         )
         if ledger.wants_more(running=0):
+            if survey.left_out:
+                display.note(_left_out(survey))
             _run(study, folder, ledger, dataset, display=display, address=address, objective=objective)
         progress = summarise(ledger.trials(), ledger.objectives)
         if not study.inherit:  # a later session needs the donors
@@ -121,8 +121,7 @@ def _run(
                 f"resources: this machine has not the {resources.cpus_per_trial} cores and "
                 f"{resources.gpus_per_trial:g} GPUs that one trial needs; ask for less per trial"
             )
-        count = resources.workers or max(fitting, 1)
-        ledger.fix_lag(workers=count)
+        count = _n_workers(resources, fitting, ledger, display)
         workers = Workers(count, resources.cpus_per_trial, resources.gpus_per_trial)
         watcher = _Watcher(ledger, folder, display, study=study)
         display.ready(dataset, workers=count, progress=watcher.progress, seconds=ledger.seconds)
@@ -143,8 +142,42 @@ def _run(
         except KeyboardInterrupt:
             ledger.release()
             raise
+        except RecurringFailureError as error:
+            raise RecurringFailureError(
+                f"{error} (its folder: {folder.trial(error.trial)})", trial=error.trial
+            ) from error
         finally:
             folder.drop_scratch()
+        if ledger.exhausted:
+            display.note(
+                "every network of the space that may be trained was trained: the search ends before its budget"
+            )
+
+
+def _left_out(survey: SpaceSurvey) -> str:
+    groups = [f"{', '.join(names)} ({reason})" for reason, names in survey.left_out.items()]
+    return f"left out, as their training would fail at its start: {'; '.join(groups)}"
+
+
+def _n_workers(resources: ResourcesConfig, fitting: int, ledger: Ledger, display: Display) -> int:
+    """Returns how many trials run at a time: not more than fit, and not more than the study allows.
+
+    A cluster that has no room yet is expected to grow to what was asked for.
+    """
+    count = resources.workers or max(fitting, 1)
+    if 0 < fitting < count:
+        display.note(
+            f"workers: {count} were asked for, and {fitting} trials of {resources.cpus_per_trial} cores and "
+            f"{resources.gpus_per_trial:g} GPUs run at a time here; {fitting} workers are used"
+        )
+        count = fitting
+    ledger.fix_lag(workers=count)
+    if ledger.lag < count:
+        display.note(
+            f"workers: {count} are available, and this study has at most {ledger.lag} trainings under way, as it was "
+            f"started with fewer workers; {ledger.lag} are used, more need a new study (-o)"
+        )
+    return min(count, ledger.lag)
 
 
 class _Watcher:
@@ -198,72 +231,15 @@ def make_space(study: StudyConfig, dataset: Dataset) -> Space:
     )
 
 
-def macs_of(recipe: Recipe, dataset: Dataset, *, route: int = 0) -> int:
-    """Returns the expected MACs of a recipe without training it, or making room for its weights.
-
-    Of a routed network, those of its cheapest route (the least it can cost), or of another `route`.
-    """
-    return _on_meta(recipe, dataset, lambda network: expected_macs(network, dataset, route=route))
-
-
-def route_macs_of(recipe: Recipe, dataset: Dataset) -> dict[str, int]:
-    """Returns route to the MACs of a full-length sample that takes it, the router's included; empty for static."""
-    with torch.device("meta"):
-        network = build_network(recipe.network, dataset.modalities, dataset.task)
-    return network.full_route_macs() if isinstance(network, RoutedNetwork) else {}
-
-
-def _on_meta(recipe: Recipe, dataset: Dataset, figure: Callable[..., int]) -> int:
-    with torch.device("meta"):
-        network = build_network(recipe.network, dataset.modalities, dataset.task)
-    return figure(network)
-
-
-def _costs_of_draws(study: StudyConfig, space: Space, figure: Callable[[Recipe], int]) -> list[int]:
-    """Returns a figure of the baselines and of some random networks of the space.
-
-    Raises:
-        InvalidInputError: None of them is a valid network.
-    """
-    quieten_optuna()
-    draws = optuna.create_study(sampler=RandomSampler(seed=derive_seed(study.seed, "reference")))
-    parameters = [*space.baselines.values(), *(space.suggest(draws.ask()) for _ in range(_DRAWS))]
-    costs: list[int] = []
-    first: NasfuseError | None = None
-    for one in parameters:
-        try:
-            costs.append(figure(space.recipe(one)))
-        except NasfuseError as error:
-            first = first or error
-    if not costs:
-        raise InvalidInputError(
-            f"none of {len(parameters)} networks drawn from the space of study {study.name} is valid; "
-            f"the first: {first}"
-        )
-    return costs
-
-
-def _check_limit(study: StudyConfig, space: Space, dataset: Dataset) -> None:
-    if study.max_macs is None:
-        return
-    cheapest = min(_costs_of_draws(study, space, lambda recipe: macs_of(recipe, dataset)))
-    if cheapest > study.max_macs:
-        raise InvalidInputError(
-            f"max_macs: no network of the space was found below {study.max_macs} MACs, the cheapest of {_DRAWS} draws "
-            f"and the baselines has {cheapest}; raise it"
-        )
-
-
-def _reference(study: StudyConfig, space: Space, dataset: Dataset) -> tuple[float, float]:
-    """Returns (metric of a constant prediction, cost of the costliest of some random networks)."""
+def _reference(study: StudyConfig, survey: SpaceSurvey, dataset: Dataset) -> tuple[float, float]:
+    """Returns (metric of a constant prediction, cost of the costliest of the surveyed networks)."""
+    metric = constant_metric(dataset, study.metric)
     fixed = COSTS[study.cost].reference
     if fixed is not None:
-        return constant_metric(dataset, study.metric), fixed
+        return metric, fixed
     if study.cost == "macs":
-        costs = _costs_of_draws(study, space, lambda recipe: macs_of(recipe, dataset, route=-1))
-    else:
-        costs = _costs_of_draws(study, space, lambda recipe: _on_meta(recipe, dataset, count_parameters))
-    return constant_metric(dataset, study.metric), float(max(costs))
+        return metric, float(max(macs_of(recipe, dataset, route=-1) for recipe in survey.recipes))
+    return metric, float(max(parameters_of(recipe, dataset) for recipe in survey.recipes))
 
 
 def constant_metric(dataset: Dataset, metric: str) -> float:

@@ -17,18 +17,19 @@ from nasfuse.config.measurement import Measurements
 from nasfuse.config.metric import METRICS
 from nasfuse.config.recipe import Recipe
 from nasfuse.config.study import StudyConfig
-from nasfuse.errors import NasfuseError, RunFolderError
+from nasfuse.errors import NasfuseError, RecurringFailureError, RunFolderError
 from nasfuse.search.budget import Budget
 from nasfuse.search.donors import Donors
+from nasfuse.search.failures import recurring_failures
 from nasfuse.search.front import Objectives
 from nasfuse.search.mirror import Mirror
 from nasfuse.search.network_costs import NetworkCosts
 from nasfuse.search.observations import observations_of, values_of
-from nasfuse.search.repetition import next_repetition
 from nasfuse.search.rungs import Rungs
-from nasfuse.search.samplers import Domain, Known, make_sampler
+from nasfuse.search.samplers import make_sampler
 from nasfuse.search.space import Space
-from nasfuse.search.trainings import LAG, by_visibility, was_handed_out, was_trained
+from nasfuse.search.suggestions import Draw, Suggestions
+from nasfuse.search.trainings import LAG, by_visibility, lag_of, was_trained
 from nasfuse.seeds import derive_seed
 
 #: Times that the process of a trial, its worker or the driver, may die without progress before the trial has failed.
@@ -87,6 +88,7 @@ class Ledger:
         *,
         macs_of: Callable[[Recipe], int],
         reference: Callable[[], tuple[float, float]],
+        check: Callable[[Recipe], None] | None = None,
         fingerprint: str = "",
         saved_epochs: Callable[[int], int] = lambda _number: 0,
     ) -> None:
@@ -98,6 +100,8 @@ class Ledger:
             space: What to suggest.
             macs_of: MACs of a recipe, known without training.
             reference: Called once, when the study starts, for its reference point (metric, cost).
+            check: Raises NasfuseError for a recipe whose training would fail before its first step; such recipes are
+                refused without a training.
             fingerprint: Of the data.
             saved_epochs: Returns after how many epochs the training of a trial can be resumed.
 
@@ -106,9 +110,8 @@ class Ledger:
         """
         self._config = study
         self._space = space
-        self._macs_of = macs_of
         self._saved_epochs = saved_epochs
-        self._costs = NetworkCosts(space, macs_of, cost=study.cost)
+        self._costs = NetworkCosts(space, macs_of, cost=study.cost, check=check)
         maximize = METRICS[study.metric].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
         self._mirror = Mirror(storage, study.name)
@@ -126,11 +129,14 @@ class Ledger:
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 self._study.set_metric_names([study.metric, f"log10_{study.cost}"])
             self._study.set_user_attr("reference", list(reference()))
-        begun = {trial.user_attrs.get("baseline") for trial in self.trials()}
+        for trial in recurring_failures(self.trials()):
+            self._set(trial.number, "void", True)
+        begun = {trial.user_attrs.get("baseline") for trial in self.trials() if "void" not in trial.user_attrs}
         for name, parameters in space.baselines.items():
             if name not in begun:
                 self._study.enqueue_trial(parameters, user_attrs={"baseline": name})
         self._orphans = [t.number for t in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
+        self._suggestions = Suggestions(self._study, self._mirror, study, space, costs=self._costs)
         self._rungs = Rungs(study)
         self._donors = Donors(space, metric=study.metric) if study.inherit else None
         self._observed: set[int] = set()
@@ -138,6 +144,8 @@ class Ledger:
         self._points = {(own["point_of"], own["point"]) for own in attributes if "point_of" in own}
         self._earlier_s = float(self._study.user_attrs.get("seconds", 0.0))
         self._started: float | None = None
+        #: Whether every network of the space that may be trained was trained, and the front is confirmed.
+        self.exhausted = False
 
     def _check_same(self, key: str, now: str, what: str) -> None:
         if self._study.user_attrs.get(key, now) != now:
@@ -161,12 +169,14 @@ class Ledger:
         return int(self._study.user_attrs.get("lag", LAG))
 
     def fix_lag(self, *, workers: int) -> None:
-        """Makes room for `workers`, so that they seldom wait for one another; only where the study has not begun."""
+        """Makes room for `workers`, see `lag_of`; only where the study has not begun."""
         if "lag" not in self._study.user_attrs:
-            self._study.set_user_attr("lag", max(LAG, 2 * workers))
+            self._study.set_user_attr("lag", lag_of(workers=workers, n_trials=self._budget.trials))
 
     def wants_more(self, *, running: int) -> bool:
         """Returns whether a further trial should start beside those that run."""
+        if self.exhausted:
+            return False
         return self._budget.share(trainings=self._trainings() + running, seconds=self.seconds) < 1
 
     def _trainings(self) -> int:
@@ -179,12 +189,14 @@ class Ledger:
     def next(self) -> Assignment | None:
         """Returns the next trial to train: an orphan of a dead driver, a baseline, or a suggestion.
 
-        None where a training runs that the next trial depends on. A candidate that is too costly or no valid network is
-        recorded as such and the next one is taken.
+        None where a training runs that the next trial depends on, or where nothing is left to train (`exhausted`). A
+        candidate that is too costly or cannot be trained is recorded as such and the next one is taken.
 
         Raises:
             Exhausted: Every one of many suggestions was too costly.
+            RecurringFailureError: The last trainings failed, for a reason that lies in none of them.
         """
+        self._check_failures()
         if self._started is None:
             self._started = time.monotonic()
         while self._orphans:
@@ -197,8 +209,11 @@ class Ledger:
         for _ in range(MAX_REJECTIONS):
             self._observe(visible)
             with self._mirror.as_running([trial.number for trial in hidden]):
-                trial, parameters = self._suggest()
-            assignment = self._accept(trial, parameters, visible)
+                draw = self._suggestions.draw(self.objectives, seconds=self.seconds)
+            draw = draw or self._draw_after_the_last(hidden)
+            if draw is None:
+                return None
+            assignment = self._accept(*draw, visible)
             if assignment is not None:
                 return assignment
         raise Exhausted(
@@ -206,29 +221,33 @@ class Ledger:
             "raise --max-macs or add cheaper choices to the space"
         )
 
-    def _known(self) -> Known:
-        """Returns what the sampler may know of the study before any training."""
-        metric, cost = self.objectives.reference
-        limit = self._config.max_macs
-        return Known(
-            domain=Domain(self._space.parameters, known=self._space.known),
-            cost_of=self._costs.log_cost,
-            least_cost_of=self._costs.log_least,
-            max_cost=None if limit is None else math.log10(limit),
-            reference=(metric, math.log10(max(cost, 1e-9))),
-        )
+    def _draw_after_the_last(self, hidden: Sequence[FrozenTrial]) -> Draw | None:
+        """Returns a repetition where every network was handed out; None where it must wait, or where none is left.
 
-    def _suggest(self) -> tuple[Trial, dict[str, Any]]:
-        self._study.sampler = make_sampler(
-            self._config.sampler, self._config.seed, number=len(self.trials()), known=self._known()
-        )
-        self._enqueue_repetition()
-        start = time.perf_counter()
-        trial = self._study.ask()
-        parameters = self._space.suggest(trial)
-        if not trial.user_attrs:  # neither hand-made nor repeated
-            trial.set_user_attr("suggestion_s", round(time.perf_counter() - start, 5))
-        return trial, parameters
+        It depends on the results of all first trainings, and of repetitions as far as they are not hidden; that none is
+        left depends on all results. So the repetitions, too, are the same for any number of workers.
+        """
+        for hides in ([trial.number for trial in hidden if "repeat_of" in trial.user_attrs], []):
+            running = [trial.number for trial in self.trials() if trial.state is TrialState.RUNNING]
+            if not set(running) <= set(hides):
+                return None
+            with self._mirror.as_running(hides):
+                draw = self._suggestions.repeat(self.objectives)
+            if draw is not None:
+                return draw
+        self.exhausted = True
+        return None
+
+    def _check_failures(self) -> None:
+        failures = recurring_failures(self.trials())
+        if failures:
+            number = failures[-1].number
+            raise RecurringFailureError(
+                f"{len(failures)} trainings in a row failed, the last (trial {number}) with: "
+                f"{failures[-1].user_attrs.get('reason')}; correct the cause and run the same command again, which "
+                "does not count these trainings in the budget",
+                trial=number,
+            )
 
     def start_from_scratch(self, number: int, reason: str) -> None:
         """Records that trial `number` could not have the weights it was to inherit, and why."""
@@ -311,19 +330,6 @@ class Ledger:
                 self._study.add_trial(point)
                 self._mirror.publish(self._id(len(self.trials()) - 1))
 
-    def _enqueue_repetition(self) -> None:
-        """Lets the next trial be a further training of an unconfirmed member of the front, if it is time."""
-        trials = self.trials()
-        trainings = sum(was_handed_out(trial) for trial in trials)
-        waits = any(trial.state is TrialState.WAITING for trial in trials)
-        if waits or not self._budget.is_for_confirming(trainings=trainings, seconds=self.seconds):
-            return
-        found = next_repetition(trials, self.objectives, repeats=self._budget.repeats)
-        if found is not None:
-            first, cut = found
-            name = {"baseline": first.user_attrs["baseline"]} if "baseline" in first.user_attrs else {}
-            self._study.enqueue_trial(first.params, user_attrs={**name, "repeat_of": first.number, "cut": cut})
-
     def _id(self, number: int) -> int:
         return self._mirror.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
 
@@ -335,7 +341,7 @@ class Ledger:
     ) -> Assignment | None:
         try:
             recipe = self._space.recipe(parameters)
-            macs = self._macs_of(recipe)
+            macs = self._costs.least(recipe)
         except NasfuseError as error:
             self.fail(trial.number, f"no valid network: {error}")
             return None

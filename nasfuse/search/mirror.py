@@ -1,7 +1,7 @@
 """A study held in memory and written through to its storage: suggestions read nothing back from the disk."""
 
 import copy
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -61,6 +61,19 @@ class Mirror(InMemoryStorage):
                 "end one of them, or give one study another name"
             )
         self._trial_behind[trial_id] = behind_id
+
+    def blank(self, trial_id: int, *, fixed: Mapping[str, Any] | None = None) -> None:
+        """Takes back all that was suggested for a draft, as if it had just been asked for.
+
+        Args:
+            trial_id: Of a trial that is not published.
+            fixed: Parameter to the value that it will be given, as of an enqueued trial; None lets the sampler draw.
+        """
+        assert trial_id not in self._trial_behind, "only drafts can be drawn anew"
+        draft = copy.copy(self._get_trial(trial_id))
+        draft.params, draft.distributions, draft.user_attrs = {}, {}, {}
+        draft.system_attrs = {} if fixed is None else {"fixed_params": dict(fixed)}
+        self._set_trial(trial_id, draft)
 
     @contextmanager
     def as_running(self, numbers: Sequence[int]) -> Iterator[None]:

@@ -23,7 +23,9 @@ def next_repetition(
         repeats: Trainings behind a confirmed member.
     """
     without_result = (TrialState.RUNNING, TrialState.FAIL)
-    others = Counter(t.user_attrs.get("repeat_of") for t in trials if t.state in without_result)
+    others = Counter(
+        t.user_attrs.get("repeat_of") for t in trials if t.state in without_result and "void" not in t.user_attrs
+    )
     candidates = candidates_of(trials, with_inherited=True)
     promising = [candidate for candidate in front_of(candidates, objectives) if not candidate.trainings]
     front = front_of([candidate for candidate in candidates if candidate.trainings], objectives)

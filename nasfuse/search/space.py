@@ -315,7 +315,14 @@ class Space:
                 complete = self._complete(f"baselines.{name}", one)
                 if complete is not None and complete not in found.values():
                     found[label] = complete
-        return found
+        return found if self._problems else self._distinct(found)
+
+    def _distinct(self, designs: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Returns the first of those designs that come to the same recipe."""
+        first: dict[str, str] = {}
+        for label, parameters in designs.items():
+            first.setdefault(self.recipe(parameters).hash, label)
+        return {label: designs[label] for label in first.values()}
 
     def _single_routes(self, name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if ROUTE not in values:

@@ -10,13 +10,16 @@ from optuna.trial import FrozenTrial, TrialState
 LAG = 8
 
 #: User attributes that a trial gets after it was handed out.
-RESULTS = frozenset({"points", "record", "rungs", "stopped", "reason", "from_scratch"})
+RESULTS = frozenset({"points", "record", "rungs", "stopped", "reason", "from_scratch", "void"})
 
 
 def was_handed_out(trial: FrozenTrial) -> bool:
-    """Returns whether a trial was given to a worker, so it was neither too costly nor no network."""
+    """Returns whether a trial was given to a worker, so it was neither too costly nor no network.
+
+    A trial marked `void` is as good as never handed out: see `recurring_failures`.
+    """
     too_costly = trial.state is TrialState.PRUNED and "stopped" not in trial.user_attrs
-    return "recipe_hash" in trial.user_attrs and not too_costly
+    return "recipe_hash" in trial.user_attrs and not too_costly and "void" not in trial.user_attrs
 
 
 def was_trained(trial: FrozenTrial) -> bool:
@@ -30,6 +33,20 @@ def is_inherited(trial: FrozenTrial) -> bool:
     Its attribute `inherited` names them; `from_scratch` says why it could not have them after all.
     """
     return bool(trial.user_attrs.get("inherited")) and "from_scratch" not in trial.user_attrs
+
+
+def lag_of(*, workers: int, n_trials: int | None) -> int:
+    """Returns how many trainings may be under way in a study that starts with so many workers.
+
+    Twice as many as there are workers, so that they seldom wait for the oldest training, but at most half of the
+    study: a suggestion that sees no results is a random one. At least one for every worker.
+
+    Args:
+        workers: Trials at a time.
+        n_trials: Budget of the study; None where only time limits it.
+    """
+    most = 2 * workers if n_trials is None else max(workers, n_trials // 2)
+    return max(LAG, min(2 * workers, most))
 
 
 def by_visibility(

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from nasfuse.config.recipe import Recipe
-from nasfuse.cost.closed_form import expected_macs
 from nasfuse.data.dataset import Batch, Dataset
-from nasfuse.errors import CheckpointError, InvalidInputError, MissingFileError, NonFiniteError
+from nasfuse.errors import CheckpointError, MissingFileError, NonFiniteError
 from nasfuse.nn.build import build_network
 from nasfuse.nn.network import Network
 from nasfuse.nn.reducers import ratio_loss
@@ -28,6 +27,7 @@ from nasfuse.train.evaluate import evaluate
 from nasfuse.train.losses import task_loss
 from nasfuse.train.manifold_mixup import ManifoldMixup
 from nasfuse.train.mixup import Loss
+from nasfuse.train.preconditions import check_network, check_training, token_ids
 from nasfuse.train.route_table import RouteTable, tabulate_routes
 from nasfuse.train.routing import RoutingLoss, hold_out
 
@@ -172,8 +172,9 @@ class _Run:
         with _own_generator(derive_seed(seed, "weights"), torch.device("cpu")):
             self.network = build_network(recipe.network, dataset.modalities, dataset.task).to(device)
         self.names = self.network.stream_names
-        ids = frozenset(m.name for m in dataset.modalities if m.vocabulary is not None and m.name in self.names)
-        self.augmentation = Augmentation.from_config(recipe.training, ids)
+        check_training(recipe, dataset)
+        check_network(recipe, self.network, dataset)
+        self.augmentation = Augmentation.from_config(recipe.training, token_ids(recipe, dataset))
         self.manifold_mixup = ManifoldMixup.from_config(recipe.training, self.network)
         self.batches = torch.Generator().manual_seed(derive_seed(seed, "batches"))
         self.optimizer = _optimizer(self.network, recipe.training.lr, recipe.training.weight_decay)
@@ -189,11 +190,6 @@ class _Run:
             if share > 0:
                 self.first_stage = min(max(round(share * recipe.training.epochs), 1), recipe.training.epochs - 1)
             self.macs = recipe.network.router.macs
-            least = expected_macs(self.network, dataset)
-            if self.macs is not None and self.macs < least:
-                raise InvalidInputError(
-                    f"network.router.macs: {self.macs} is below the {least} MACs of the cheapest route alone; raise it"
-                )
             if self.first_stage and recipe.training.routing.holdout > 0:
                 self.rows = hold_out(dataset.train, recipe.training.routing.holdout, seed=derive_seed(seed, "holdout"))
         self.step = 0

@@ -9,7 +9,7 @@ from nasfuse.config.recipe import Recipe
 from nasfuse.data.digits import load_digits
 from nasfuse.errors import CheckpointError, DataError, InvalidInputError, MissingFileError, RunFolderError
 from nasfuse.experiment.final_training import evaluate_checkpoint, train_recipe
-from nasfuse.experiment.search import macs_of, route_macs_of
+from nasfuse.experiment.space_survey import macs_of, route_macs_of
 from nasfuse.nn import build_network
 from nasfuse.train import load_checkpoint, save_checkpoint
 

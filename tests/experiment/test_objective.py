@@ -11,7 +11,7 @@ from nasfuse.cost import count_parameters
 from nasfuse.errors import NonFiniteError
 from nasfuse.experiment import objective as objective_module
 from nasfuse.experiment.objective import Training, cached_dataset
-from nasfuse.experiment.search import macs_of
+from nasfuse.experiment.space_survey import macs_of
 from nasfuse.nn import build_network
 from nasfuse.train import load_checkpoint
 

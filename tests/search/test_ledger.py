@@ -437,7 +437,7 @@ class TestRepetitions:
         for _ in range(40):
             one = ledger.next()
             if one.cut:
-                ledger.fail(one.number, "no mood")
+                ledger.fail(one.number, "NonFiniteError: the training loss became nan")
             else:
                 ledger.finish(one.number, measured(one.seed % 100 / 1000, one.seed % 97))
         repeated = [trial.user_attrs["repeat_of"] for trial in ledger.trials() if "repeat_of" in trial.user_attrs]

@@ -10,7 +10,7 @@ from nasfuse.config.measurement import Measurements
 from nasfuse.config.recipe import Recipe
 from nasfuse.cost import expected_macs
 from nasfuse.errors import NonFiniteError
-from nasfuse.experiment.search import macs_of
+from nasfuse.experiment.space_survey import macs_of
 from nasfuse.nn import build_network
 from nasfuse.nn.equilibrium import equilibrium_layers, listening
 from nasfuse.train import equilibrium, evaluate, measure, measured_macs, tabulate_routes, train_network

@@ -49,9 +49,7 @@ class Equilibrium(VectorFusion):
             len(widths),
             width,
             solver=_solver(solver, damping),
-            gradient=Gradient(
-                gradient, gradient_steps, tolerance=backward_tolerance, max_steps=backward_max_steps
-            ),
+            gradient=Gradient(gradient, gradient_steps, tolerance=backward_tolerance, max_steps=backward_max_steps),
             rule=rule,
             **cell,
         )

@@ -9,6 +9,7 @@ from nasfuse.errors import NasfuseError
 from nasfuse.search.samplers.domain import Array, Domain
 
 CostOf = Callable[[Mapping[str, Any]], float | None]
+IsVisited = Callable[[Mapping[str, Any]], bool]
 
 #: Draws whose exact cost shows the model what candidates cost; the same ones in every trial.
 _N_SURVEYED = 128
@@ -22,12 +23,19 @@ class Costs:
     """The second objective of candidates of one domain."""
 
     def __init__(
-        self, domain: Domain, *, cost_of: CostOf | None, least_cost_of: CostOf | None, max_cost: float | None
+        self,
+        domain: Domain,
+        *,
+        cost_of: CostOf | None,
+        least_cost_of: CostOf | None,
+        max_cost: float | None,
+        is_visited: IsVisited | None = None,
     ) -> None:
         self._domain = domain
         self._cost_of = cost_of
         self._least_cost_of = least_cost_of or cost_of
         self._max_cost = max_cost
+        self._is_visited = is_visited
 
     @property
     def limit(self) -> float:
@@ -44,7 +52,12 @@ class Costs:
             return None
 
     def excess(self, row: Array) -> float:
-        """Returns by how much a candidate (p,) costs more than it may; infinite for what is no valid network."""
+        """Returns by how much a candidate (p,) costs more than it may; infinite where it must not be suggested.
+
+        That is what is no valid network, and what was suggested before.
+        """
+        if self._is_visited is not None and self._is_visited(self._domain.parameters(row)):
+            return np.inf
         if self._least_cost_of is None:
             return 0.0
         try:
@@ -54,7 +67,7 @@ class Costs:
         return 0.0 if least is None or self._max_cost is None else max(least - self._max_cost, 0.0)
 
     def allowed(self, rows: Iterable[Array], *, count: int) -> Array:
-        """Returns the first `count` of `rows` that are valid and not too costly; for want of one, the cheapest seen."""
+        """Returns the first `count` of `rows` that may be suggested; if there is none, the one that exceeds least."""
         found: list[Array] = []
         cheapest: tuple[float, Array] | None = None
         for row, _ in zip(rows, range(_MAX_LOOKUPS), strict=False):

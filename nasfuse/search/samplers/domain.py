@@ -70,6 +70,13 @@ class Column:
             return value  # exact as it is
         return float(self.values(self.units(np.array([value])))[0])
 
+    def levels(self) -> list[Any]:
+        """Returns all values, as a recipe has them; none of a continuous parameter."""
+        if isinstance(self.distribution, CategoricalDistribution):
+            return list(self.distribution.choices)
+        numbers = self._range()[0] + self._step * np.arange(self.n_levels)
+        return [self.distribution.to_external_repr(float(number)) for number in numbers]
+
     @property
     def _step(self) -> float:
         assert isinstance(self.distribution, IntDistribution | FloatDistribution)
@@ -161,6 +168,17 @@ class Domain:
             if parameter.exists(known):
                 known[parameter.name] = complete[parameter.name] = value_of(parameter)
         return complete
+
+    def combinations(self, *, limit: int) -> list[dict[str, Any]] | None:
+        """Returns all parameters that exist beside one another; None where they are a continuum or above `limit`."""
+        found: list[dict[str, Any]] = [{}]
+        for column, parameter in zip(self.columns, self._parameters, strict=True):
+            without = [one for one in found if not parameter.exists({**self._known, **one})]
+            within = [one for one in found if parameter.exists({**self._known, **one})]
+            if within and (column.n_levels == 0 or len(without) + len(within) * column.n_levels > limit):
+                return None
+            found = [*without, *({**one, column.name: level} for one in within for level in column.levels())]
+        return found
 
     def _holds(self, condition: Condition, rows: Array) -> NDArray[np.bool_]:
         """Returns which rows fulfil `condition`: each distinct value of the other parameter is asked once."""

@@ -11,7 +11,7 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
-from nasfuse.search.samplers.costs import CostOf, Costs
+from nasfuse.search.samplers.costs import CostOf, Costs, IsVisited
 from nasfuse.search.samplers.domain import Array, Domain
 from nasfuse.search.samplers.fallback import tpe, tpe_draws
 from nasfuse.search.samplers.observations import observations_of
@@ -49,6 +49,7 @@ class KnownCostSampler(BaseSampler):
         least_cost_of: CostOf | None = None,
         max_cost: float | None = None,
         reference: tuple[float, float] | None = None,
+        is_visited: IsVisited | None = None,
         n_startup: int = 10,
     ) -> None:
         """Takes what is known before any training.
@@ -62,6 +63,8 @@ class KnownCostSampler(BaseSampler):
             least_cost_of: Parameters to the least they can cost, which `max_cost` limits; `cost_of` where left out.
             max_cost: Candidates above are never suggested.
             reference: Values of the objectives that every useful network beats; None takes the worst observed.
+            is_visited: Whether parameters are those of a recipe that was suggested before: it is not suggested again
+                while others are found.
             n_startup: Trainings before the model starts, `MIN_FULL` of them to their end.
         """
         self._seed = seed
@@ -70,6 +73,7 @@ class KnownCostSampler(BaseSampler):
         self._least_cost_of = least_cost_of
         self._max_cost = max_cost
         self._reference = reference
+        self._is_visited = is_visited
         self._n_startup = n_startup
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -85,7 +89,13 @@ class KnownCostSampler(BaseSampler):
         domain = self._domain or Domain.unconditional(search_space)
         if not domain.columns:
             return {}
-        costs = Costs(domain, cost_of=self._cost_of, least_cost_of=self._least_cost_of, max_cost=self._max_cost)
+        costs = Costs(
+            domain,
+            cost_of=self._cost_of,
+            least_cost_of=self._least_cost_of,
+            max_cost=self._max_cost,
+            is_visited=self._is_visited,
+        )
         try:
             rows: Iterable[Array] = self._rows(study, trial, domain, costs)
         except (ArithmeticError, RuntimeError, ValueError) as error:

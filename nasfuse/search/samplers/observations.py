@@ -71,7 +71,7 @@ def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Ob
             is_training = "point_of" not in trial.user_attrs
             n_trainings += is_training
             n_full += is_training and is_full
-        elif trial.state in (TrialState.FAIL, TrialState.COMPLETE):
+        elif trial.state in (TrialState.FAIL, TrialState.COMPLETE) and "void" not in trial.user_attrs:
             failed.append(row)
     numbers = np.array([one[1:] for one in observed], dtype=np.float64).reshape(-1, 5)
     n_columns = len(domain.columns)

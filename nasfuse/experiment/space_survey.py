@@ -1,0 +1,136 @@
+"""What study and data already say about the networks of a space, before the first training."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import optuna
+import torch
+from optuna.samplers import RandomSampler
+
+from nasfuse.config.recipe import Recipe
+from nasfuse.config.study import StudyConfig
+from nasfuse.cost import count_parameters, expected_macs
+from nasfuse.data import Dataset
+from nasfuse.errors import ConfigError, InvalidInputError, NasfuseError
+from nasfuse.nn import RoutedNetwork, build_network
+from nasfuse.nn.network import Network
+from nasfuse.search.space import Space
+from nasfuse.search.storage import quieten_optuna
+from nasfuse.seeds import derive_seed
+from nasfuse.train import check_network, check_training
+
+_N_DRAWS = 128
+
+
+class SpaceSurvey:
+    """The hand-made designs and random draws of a space, checked for all that would end their training at its start.
+
+    Attributes:
+        recipes: Those that can be trained.
+        left_out: Hand-made designs that cannot be trained: the reason, and the names of those it holds for.
+    """
+
+    def __init__(self, study: StudyConfig, space: Space, dataset: Dataset) -> None:
+        """Draws and checks.
+
+        Raises:
+            InvalidInputError: None of them can be trained, or all of them are above the study's `max_macs`.
+        """
+        self.recipes: list[Recipe] = []
+        self.left_out: dict[str, list[str]] = {}
+        self._space = space
+        self._dataset = dataset
+        self._macs: list[int] = []
+        self._problems: Counter[str] = Counter()
+        for name, parameters in space.baselines.items():
+            problem = self._problem_of(parameters)
+            if problem is not None:
+                self.left_out.setdefault(problem, []).append(name)
+        for parameters in _draws(space, seed=study.seed):
+            self._problem_of(parameters)
+        self._check_any_can_be_trained(study)
+        self._check_limit(study)
+
+    def _problem_of(self, parameters: Mapping[str, Any]) -> str | None:
+        """Returns why parameters cannot be trained; counts it."""
+        try:
+            recipe = self._space.recipe(parameters)
+            check_training(recipe, self._dataset)
+            self._macs.append(macs_of(recipe, self._dataset))
+        except NasfuseError as error:
+            problem = _one_line(error)
+            self._problems[problem] += 1
+            return problem
+        self.recipes.append(recipe)
+        return None
+
+    def _check_any_can_be_trained(self, study: StudyConfig) -> None:
+        if self.recipes:
+            return
+        (problem, _), *others = self._problems.most_common()
+        place = _fixed_at(problem, study)
+        raise InvalidInputError(
+            f"none of {self._problems.total()} networks drawn from the space of study {study.name} can be trained; "
+            f"{'the most frequent' if others else 'the'} reason: {place}{problem}"
+        )
+
+    def _check_limit(self, study: StudyConfig) -> None:
+        limit = study.max_macs
+        if limit is not None and min(self._macs) > limit:
+            raise InvalidInputError(
+                f"max_macs: no network of the space was found below {limit} MACs, the cheapest of {_N_DRAWS} draws "
+                f"and the baselines has {min(self._macs)}; raise it"
+            )
+
+
+def _draws(space: Space, *, seed: int) -> Iterator[dict[str, Any]]:
+    quieten_optuna()
+    study = optuna.create_study(sampler=RandomSampler(seed=derive_seed(seed, "reference")))
+    for _ in range(_N_DRAWS):
+        yield space.suggest(study.ask())
+
+
+def _one_line(error: NasfuseError) -> str:
+    problems = error.problems if isinstance(error, ConfigError) else [error]
+    return " ".join("; ".join(str(problem) for problem in problems).split())
+
+
+def _fixed_at(problem: str, study: StudyConfig) -> str:
+    """Returns where the field that a problem begins with is fixed, empty where it is not."""
+    path, *_ = problem.split(":")
+    for place, fixed in (("fixed", study.fixed), ("space.fixed", study.space.fixed)):
+        if any(re.fullmatch(re.escape(key).replace(r"\*", "[^.]+"), path) for key in fixed):
+            return f"{place}: "
+    return ""
+
+
+def macs_of(recipe: Recipe, dataset: Dataset, *, route: int = 0) -> int:
+    """Returns the expected MACs of a recipe without training it, or making room for its weights.
+
+    Of a routed network, those of its cheapest route (the least it can cost), or of another `route`.
+
+    Raises:
+        InvalidInputError: The network does not fit the data, or a limit on its router's MACs is below the least.
+    """
+    network = _on_meta(recipe, dataset)
+    check_network(recipe, network, dataset)
+    return expected_macs(network, dataset, route=route)
+
+
+def parameters_of(recipe: Recipe, dataset: Dataset) -> int:
+    """Returns the number of parameters of a recipe's network."""
+    return count_parameters(_on_meta(recipe, dataset))
+
+
+def route_macs_of(recipe: Recipe, dataset: Dataset) -> dict[str, int]:
+    """Returns route to the MACs of a full-length sample that takes it, the router's included; empty for static."""
+    network = _on_meta(recipe, dataset)
+    return network.full_route_macs() if isinstance(network, RoutedNetwork) else {}
+
+
+def _on_meta(recipe: Recipe, dataset: Dataset) -> Network:
+    """Returns the network of a recipe with shapes alone."""
+    with torch.device("meta"):
+        return build_network(recipe.network, dataset.modalities, dataset.task)

@@ -1,0 +1,45 @@
+"""Checks that a training makes before its first step; a search makes them before its first training."""
+
+from nasfuse.config.metric import get_metric
+from nasfuse.config.recipe import Recipe
+from nasfuse.cost.closed_form import expected_macs
+from nasfuse.data.dataset import Dataset
+from nasfuse.errors import InvalidInputError
+from nasfuse.nn.network import Network
+from nasfuse.train.augmentation import Augmentation
+
+
+def check_training(recipe: Recipe, dataset: Dataset) -> None:
+    """Checks what can be checked without a network: the metric, and the augmentation of the inputs.
+
+    Raises:
+        InvalidInputError: The metric cannot judge the task, or inputs cannot be augmented as the recipe says.
+    """
+    get_metric(recipe.metric, dataset.task.kind)
+    Augmentation.from_config(recipe.training, token_ids(recipe, dataset))
+
+
+def check_network(recipe: Recipe, network: Network, dataset: Dataset) -> None:
+    """Checks the limit on a router's MACs against the cheapest route.
+
+    Args:
+        recipe: What is trained.
+        network: Built from it, on any device.
+        dataset: What it is trained on.
+
+    Raises:
+        InvalidInputError: The cheapest route alone has more MACs.
+    """
+    limit = recipe.network.router.macs if recipe.network.router is not None else None
+    if limit is None:
+        return
+    least = expected_macs(network, dataset)
+    if limit < least:
+        raise InvalidInputError(
+            f"network.router.macs: {limit} is below the {least} MACs of the cheapest route alone; raise it"
+        )
+
+
+def token_ids(recipe: Recipe, dataset: Dataset) -> frozenset[str]:
+    """Returns the streams of a recipe whose inputs are token ids."""
+    return frozenset(m.name for m in dataset.modalities if m.vocabulary is not None and m.name in recipe.network.route)
