@@ -50,9 +50,7 @@ class CheckedArrays:
     lengths: NDArray[np.int64] | None
 
 
-def check_modality(
-    where: str, name: str, arrays: ModalityArrays, *, n_samples: int
-) -> tuple[CheckedArrays, Modality]:
+def check_modality(where: str, name: str, arrays: ModalityArrays, *, n_samples: int) -> tuple[CheckedArrays, Modality]:
     """Returns the arrays of a modality in the layout of the data contract, with its description.
 
     Args:
