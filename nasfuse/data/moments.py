@@ -70,15 +70,23 @@ def moments(values: Array, rows: Rows, *, lengths: Rows | None = None) -> Moment
     return Moments(low, high, (mean + correction) * unit, np.sqrt(variance) * unit)
 
 
-def median(values: Array, rows: Rows, *, lengths: Rows | None = None, unit: Floats) -> Floats:
-    """Returns (f,) the median of each feature divided by `unit` (f,), of rows evenly spaced where there are many."""
+def typical(values: Array, rows: Rows, *, lengths: Rows | None = None, unit: Floats) -> tuple[Floats, Floats]:
+    """Returns (f,) the median, and the median distance of the other values from it, in units of `unit` (f,).
+
+    Few huge values change neither. The distance is 0 where all values are equal. Of many rows, some that are evenly
+    spaced are looked at.
+    """
     if lengths is not None:
         rows = rows[lengths[rows] > 0]
     if not len(rows):
-        return np.zeros_like(unit)
+        return np.zeros_like(unit), np.zeros_like(unit)
     every = max(len(rows) * values[0].size // _SAMPLE, 1)
-    sample = [piece / unit for piece in pieces(values, rows[::every], lengths=lengths)]
-    return np.asarray(np.median(np.concatenate(sample), axis=0), np.float64)
+    sample = np.concatenate([piece / unit for piece in pieces(values, rows[::every], lengths=lengths)])
+    centre = np.median(sample, axis=0)
+    distances = np.sort(abs(sample - centre), axis=0)
+    n_equal = (distances == 0).sum(axis=0)
+    middle = np.minimum((n_equal + len(sample)) // 2, len(sample) - 1)
+    return np.asarray(centre), np.take_along_axis(distances, middle[None], axis=0)[0]
 
 
 def _magnitude(low: Floats, high: Floats) -> Floats:
