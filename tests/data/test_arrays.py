@@ -6,6 +6,8 @@ import torch
 
 from nasfuse.config.modality import Modality, Task
 from nasfuse.data import ModalityArrays, build_dataset
+from nasfuse.data.arrays import build_table
+from nasfuse.data.partition import cut_splits
 from nasfuse.errors import DataError
 
 N = 40
@@ -149,6 +151,11 @@ STEPS = RNG.normal(size=(N, 5, 3))
             ModalityArrays("vector", np.full((N, 2), "a")),
             "^toy: modality m must hold numbers, got <U1; encode it first",
         ),
+        (
+            ModalityArrays("vector", VECTOR * 1j),
+            "^toy: modality m must hold numbers, got complex128; encode it first",
+        ),
+        (ModalityArrays("vector", np.zeros((N, 0))), "modality m is empty; give at least one row"),
         (ModalityArrays("vector", np.array(3.0)), "modality m has 1 rows but there are 40 labels"),
         (ModalityArrays("vector", np.zeros((0, 2))), "modality m is empty; give at least one row"),
         (
@@ -273,3 +280,28 @@ def test_the_fingerprint_is_that_of_the_content():
     prints = [dataset.fingerprint for dataset in (base, *others)]
     assert len(set(prints)) == len(prints)
     assert all(len(text) == 12 for text in prints)
+
+
+def test_splits_and_cuts_share_the_values():
+    arrays = {
+        "v": ModalityArrays("vector", VECTOR),
+        "i": ModalityArrays("image", RNG.integers(0, 256, (N, 6, 5)).astype(np.uint8)),
+        "q": ModalityArrays("sequence", IDS, vocabulary=7),
+    }
+    table = build_table("toy", arrays, targets=LABELS, task="multiclass")
+    for name, n_bytes in (("v", N * 3 * 4), ("i", N * 30), ("q", N * 4 * 8)):
+        cuts = [table.cut(number) for number in range(3)]
+        stored = [cut.split(part).columns[name].values for cut in cuts for part in ("train", "val", "test")]
+        assert {values.untyped_storage().data_ptr() for values in stored} == {stored[0].data_ptr()}
+        assert stored[0].untyped_storage().nbytes() == n_bytes
+
+
+def test_cuts_gather_their_own_samples_with_their_own_scale():
+    table = build_table("toy", {"m": ModalityArrays("vector", VECTOR)}, targets=LABELS, task="multiclass")
+    for number in (0, 1):
+        rows = cut_splits("toy", LABELS, "multiclass", splits=None, groups=None, val_fraction=0.15, cut=number)
+        train = VECTOR[rows["train"]]
+        for part, index in rows.items():
+            expected = (VECTOR[index] - train.mean(0)) / train.std(0)
+            got = first_batch(table.cut(number), part, len(index)).inputs["m"].numpy()
+            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
