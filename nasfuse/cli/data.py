@@ -1,5 +1,6 @@
 """`nasfuse data`: which data sets there are, and whether one is in order."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,21 +39,28 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Check a data set and describe it; for an undescribed .npz file, suggest its description."""
+    from rich.markup import escape
+
     from nasfuse.cli.console import out, print_json
     from nasfuse.config.recipe import DataConfig
     from nasfuse.data.registry import SHIPPED, load_dataset
+    from nasfuse.errors import DataWarning
 
     if source.endswith(".npz"):
         _suggest(source, as_json=as_json)
         return
     config = DataConfig(source=source) if source in SHIPPED else _described(Path(source))
-    document = _document(load_dataset(config))
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.filterwarnings("always", category=DataWarning)
+        dataset = load_dataset(config)
+    document = _document(dataset)
+    document["warnings"] = [str(one.message) for one in noted if issubclass(one.category, DataWarning)]
     if as_json:
         print_json(document)
         return
     for name, value in document.items():
         for index, line in enumerate(value if isinstance(value, list) else [value]):
-            out.print(f"[dim]{name if index == 0 else '':>12}[/]  {line}", soft_wrap=True)
+            out.print(f"[dim]{name if index == 0 else '':>12}[/]  {escape(str(line))}", soft_wrap=True)
     out.print("in order")
 
 

@@ -12,9 +12,9 @@ Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 #: Numbers that are converted to float64 at a time.
-_PIECE = 2**21
-#: Numbers that a median is taken of.
-_SAMPLE = 2**22
+_PIECE = 2**18
+#: Numbers that medians are taken of, and rows at least.
+_SAMPLE, _SAMPLE_ROWS = 2**19, 256
 
 
 @dataclass(frozen=True)
@@ -52,33 +52,44 @@ def moments(values: Array, rows: Rows, *, lengths: Rows | None = None) -> Moment
     n_features = values.shape[1] if values.ndim == 4 else values.shape[-1]
     low, high, count = np.full(n_features, np.inf), np.full(n_features, -np.inf), 0
     for piece in pieces(values, rows, lengths=lengths):
-        if len(piece):
-            low, high, count = np.minimum(low, piece.min(0)), np.maximum(high, piece.max(0)), count + len(piece)
+        if piece.size:
+            low, high = np.minimum(low, piece.min((0, 2))), np.maximum(high, piece.max((0, 2)))
+            count += piece.size // n_features
     if count == 0:
         nothing = np.zeros(n_features)
         return Moments(nothing, nothing, nothing, nothing)
     unit = _magnitude(low, high)
     mean, first, second = np.zeros((3, n_features))
     for piece in pieces(values, rows, lengths=lengths):
-        mean += (piece / unit).sum(0) / count
+        mean += (piece / unit[:, None]).sum((0, 2)) / count
     for piece in pieces(values, rows, lengths=lengths):
-        deviation = piece / unit - mean
-        first += deviation.sum(0)
-        second += (deviation**2).sum(0)
+        deviation = piece / unit[:, None]
+        deviation -= mean[:, None]
+        first += deviation.sum((0, 2))
+        second += np.square(deviation, out=deviation).sum((0, 2))
     correction = first / count
     variance = np.maximum(second / count - correction**2, 0.0)
     return Moments(low, high, (mean + correction) * unit, np.sqrt(variance) * unit)
 
 
-def median(values: Array, rows: Rows, *, lengths: Rows | None = None, unit: Floats) -> Floats:
-    """Returns (f,) the median of each feature divided by `unit` (f,), of rows evenly spaced where there are many."""
+def typical(values: Array, rows: Rows, *, lengths: Rows | None = None, unit: Floats) -> tuple[Floats, Floats]:
+    """Returns (f,) the median, and the median distance of the other values from it, in units of `unit` (f,).
+
+    Few huge values change neither. The distance is 0 where all values are equal. Of many rows, some that are evenly
+    spaced are looked at.
+    """
     if lengths is not None:
         rows = rows[lengths[rows] > 0]
     if not len(rows):
-        return np.zeros_like(unit)
-    every = max(len(rows) * values[0].size // _SAMPLE, 1)
-    sample = [piece / unit for piece in pieces(values, rows[::every], lengths=lengths)]
-    return np.asarray(np.median(np.concatenate(sample), axis=0), np.float64)
+        return np.zeros_like(unit), np.zeros_like(unit)
+    every = max(len(rows) // max(_SAMPLE // values[0].size, _SAMPLE_ROWS), 1)
+    found = np.concatenate(list(pieces(values, rows[::every], lengths=lengths)))
+    sample = np.moveaxis(found, 1, 2).reshape(-1, len(unit)) / unit
+    centre = np.median(sample, axis=0)
+    distances = np.sort(abs(sample - centre), axis=0)
+    n_equal = (distances == 0).sum(axis=0)
+    middle = np.minimum((n_equal + len(sample)) // 2, len(sample) - 1)
+    return np.asarray(centre), np.take_along_axis(distances, middle[None], axis=0)[0]
 
 
 def _magnitude(low: Floats, high: Floats) -> Floats:
@@ -87,13 +98,15 @@ def _magnitude(low: Floats, high: Floats) -> Floats:
 
 
 def pieces(values: Array, rows: Rows, *, lengths: Rows | None) -> Iterator[Floats]:
-    """Yields the values of `rows` that count as (k, f) float64, a bounded number of them at a time."""
+    """Yields the values of `rows` that count as (k, f, p) float64, a bounded number of them at a time.
+
+    The last axis has the pixels of an image; of vectors and sequences it has one entry.
+    """
     step = max(_PIECE // max(values[0].size, 1), 1)
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
         piece = values[part]
         if lengths is not None:
             piece = piece[np.arange(values.shape[1]) < lengths[part][:, None]]
-        elif values.ndim == 4:
-            piece = np.moveaxis(piece, 1, -1)
-        yield piece.reshape(-1, piece.shape[-1]).astype(np.float64)
+        shape = piece.shape[:2] if values.ndim == 4 else (piece.size // piece.shape[-1], piece.shape[-1])
+        yield piece.reshape(*shape, -1 if piece.size else 1).astype(np.float64)

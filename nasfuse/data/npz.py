@@ -91,21 +91,22 @@ def _array(path: Path, arrays: dict[str, NDArray[Any]], name: str, where: str) -
 def suggest_data(arrays: dict[str, NDArray[Any]], *, target: str = "y", split: str = "split") -> dict[str, Any]:
     """Returns a guess of the `modalities` and `task` of an undescribed file.
 
-    Three axes may be a sequence of features or a grey image: square ones are taken for images. Two axes of
-    signed integers are taken for token ids, a vector of integers called like a sequence plus `len` for its lengths.
+    Three axes may be a sequence of features or a grey image: square ones are taken for images, except where there are
+    lengths for them. Two axes of signed integers are taken for token ids, also where padding is negative and there are
+    lengths. The lengths of an array are a vector of integers whose name is that of the array, followed by `len`.
     """
     labels = arrays.get(target)
     if labels is None or labels.ndim == 0:
         return {"modalities": {}}
     modalities: dict[str, Any] = {}
     for name, values in arrays.items():
-        kind = None if name in (target, split) else _guess(values, len(labels))
+        lengths = [other for other in arrays if other.startswith(name) and "len" in other[len(name) :]]
+        kind = None if name in (target, split) else _guess(values, len(labels), has_lengths=bool(lengths))
         if kind is None:
             continue
         entry: dict[str, Any] = {"kind": kind}
         if kind == "sequence" and values.ndim == 2:
             entry["vocabulary"] = int(values.max()) + 1
-        lengths = [other for other in arrays if other.startswith(name) and "len" in other[len(name) :]]
         if kind == "sequence" and lengths:
             entry["lengths"] = lengths[0]
         modalities[name] = kind if len(entry) == 1 else entry
@@ -117,11 +118,12 @@ def suggest_data(arrays: dict[str, NDArray[Any]], *, target: str = "y", split: s
     return suggestion
 
 
-def _guess(values: NDArray[Any], n_samples: int) -> str | None:
+def _guess(values: NDArray[Any], n_samples: int, *, has_lengths: bool) -> str | None:
     if values.dtype.kind not in "fiub" or values.shape[:1] != (n_samples,) or not values.size:
         return None
     if values.ndim == 2:
-        return "sequence" if values.dtype.kind == "i" and values.min() >= 0 and values.max() > 0 else "vector"
+        is_ids = values.dtype.kind == "i" and values.max() > 0 and (has_lengths or values.min() >= 0)
+        return "sequence" if is_ids else "vector"
     if values.ndim == 3:
-        return "image" if values.shape[1] == values.shape[2] else "sequence"
+        return "image" if values.shape[1] == values.shape[2] and not has_lengths else "sequence"
     return "image" if values.ndim == 4 else None

@@ -18,9 +18,9 @@ def padding_side(where: str, values: Array, lengths: Lengths, *, vocabulary: int
 
     A step is padding where all its features are 0, NaN or infinite, or where its id is 0 or outside the vocabulary.
     A row shorter than T shows padding in front where its first T - length steps are padding and some step behind its
-    length is none, and padding behind in the opposite case. Sequences are padded in front, which is said in a
-    warning, where every row that shows anything shows that. They are padded behind where no row shows padding in
-    front; values behind the length are then ignored.
+    length is not, and padding behind in the opposite case. Sequences are padded in front where all rows that show
+    anything show that; a warning says so. Rows with data in both places show that arbitrary values stand behind the
+    lengths; unless most rows show padding in front all the same, the data is then taken to come first.
 
     Args:
         where: Beginning of the messages.
@@ -35,9 +35,9 @@ def padding_side(where: str, values: Array, lengths: Lengths, *, vocabulary: int
     left = np.flatnonzero(~front & behind)
     right = np.flatnonzero(front & ~behind)
     neither = np.flatnonzero(front & behind)
-    if not len(left) or (not len(right) and len(left) <= len(neither)):
+    if not len(left) or (len(neither) and len(left) <= len(right) + len(neither)):
         return "right"
-    others = right if len(right) else neither
+    others = np.concatenate([right, neither])
     if len(others):
         raise DataError(
             f"{where} seems to be padded in front in {len(left)} rows, the first is row {left[0]}, but not in "
@@ -64,14 +64,14 @@ def _filled(values: Array, lengths: Lengths, vocabulary: int | None) -> tuple[ND
     filled &= ((lengths > 0) & (lengths < n_steps))[:, None]
     front = filled & (steps < n_steps - lengths[:, None])
     behind = filled & (steps >= lengths[:, None])
-    return front.any(axis=1), behind.any(axis=1)
+    return np.asarray(front.any(axis=1)), np.asarray(behind.any(axis=1))
 
 
 def move_to_front(values: Array, lengths: Lengths) -> Array:
     """Returns `values` (u, T, ...) with the last `lengths` (u,) steps of each row first."""
     n_steps = values.shape[1]
     steps = (np.arange(n_steps) + n_steps - lengths[:, None]) % n_steps
-    return values[np.arange(len(values))[:, None], steps]
+    return np.asarray(values[np.arange(len(values))[:, None], steps])
 
 
 def clear_padding(values: Array, lengths: Lengths) -> Array:

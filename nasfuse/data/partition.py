@@ -1,14 +1,27 @@
 """Cutting samples into train, val and test: stratified by class, groups never cut in two."""
 
+import math
+import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold, train_test_split
+from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from nasfuse.errors import DataError
+from nasfuse.data.groups import choose_groups
+from nasfuse.errors import DataError, DataWarning
+
+Rows = NDArray[np.int64]
+
+#: Samples up to which a class is not divided.
+_RARE = 2
+#: Classes that a warning names.
+_MOST_NAMED = 10
+#: Difference between the share asked for and the one given that is said.
+_SHARE_TOLERANCE = 0.05
 
 
 def cut_splits(
@@ -23,7 +36,9 @@ def cut_splits(
 ) -> dict[str, Tensor]:
     """Returns the sorted rows of `train`, `val` and `test`.
 
-    A cut depends on its number alone, never on the seed of a search.
+    A cut depends on its number alone, never on the seed of a search. In multiclass data, a class of one or two samples
+    stays in train, and so does one that stands in one group only. Cut 0 warns of such classes, and of a share that
+    whole groups cannot make up.
 
     Args:
         name: Of the data set, for messages.
@@ -40,28 +55,30 @@ def cut_splits(
     Raises:
         DataError: An unknown word, a wrong length, an empty split, or a group on both sides of test.
     """
-    n_samples = len(labels)
     for what, array in (("split", splits), ("group", groups)):
-        if array is not None and array.shape != (n_samples,):
+        if array is not None and array.shape != (len(labels),):
             raise DataError(f"{name}: the {what} array must have one entry per label, got shape {array.shape}")
-    everything = np.arange(n_samples)
+    classes = labels if task == "multiclass" else np.zeros(len(labels), np.int64)
+    cutter = _Cutter(name, classes, groups, says=cut == 0)
+    everything = np.arange(len(labels))
     if splits is None:
-        rest, test = _cut(name, everything, labels, task, groups, 0.1)
-        train, val = _cut(name, rest, labels, task, groups, 1 / 9, cut)
+        rest, test = cutter.cut(everything, 0.1, number=0, part="test")
+        train, val = cutter.cut(rest, 1 / 9, number=cut, part="val")
+        cutter.say_what_stays(everything)
     else:
-        words = set(np.unique(splits).tolist())
-        unknown = words - {"train", "val", "test"}
-        if unknown:
-            raise DataError(f"{name}: the split array must say train, val or test, got {sorted(unknown)[0]!r}")
-        train, val, test = (everything[splits == word] for word in ("train", "val", "test"))
+        train, val, test = _named(name, splits)
+        pool = np.concatenate([train, val])
         if groups is not None:
-            _test_is_apart(name, groups, np.concatenate([train, val]), test)
+            _test_is_apart(name, groups, pool, test)
         leaks = groups is not None and len(np.intersect1d(groups[train], groups[val])) > 0
-        if (not len(val) or leaks) and len(train):
-            train, val = _cut(name, np.concatenate([train, val]), labels, task, groups, val_fraction, cut)
-        elif cut and groups is not None and len(train):
-            pool = np.concatenate([train, val])
-            train, val = _cut(name, pool, labels, task, groups, len(val) / len(pool), cut)
+        share = None
+        if not len(val) or leaks:
+            share = val_fraction
+        elif cut and groups is not None:
+            share = len(val) / len(pool)
+        if share is not None and len(train):
+            train, val = cutter.cut(pool, share, number=cut, part="val")
+            cutter.say_what_stays(pool)
     rows = {"train": train, "val": val, "test": test}
     for part, index in rows.items():
         if not len(index):
@@ -69,32 +86,114 @@ def cut_splits(
     return {part: torch.from_numpy(np.sort(index)) for part, index in rows.items()}
 
 
-def _cut(
-    name: str,
-    rows: NDArray[Any],
-    labels: NDArray[Any],
-    task: str,
-    groups: NDArray[Any] | None,
-    share: float,
-    number: int = 0,
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    try:
-        if groups is not None and task == "multiclass":
-            folds = StratifiedGroupKFold(max(round(1 / share), 2), shuffle=True, random_state=number)
-            kept, cut = next(folds.split(rows, labels[rows], groups[rows]))
-            return rows[kept], rows[cut]
-        if groups is not None:
-            cutter = GroupShuffleSplit(n_splits=1, test_size=share, random_state=number)
-            kept, cut = next(cutter.split(rows, groups=groups[rows]))
-            return rows[kept], rows[cut]
-        strata = labels[rows] if task == "multiclass" else None
-        kept_rows, cut_rows = train_test_split(rows, test_size=share, random_state=number, stratify=strata)
-    except ValueError as error:
-        raise DataError(f"{name}: {len(rows)} samples are too few to cut a split from: {error}") from error
-    return kept_rows, cut_rows
+@dataclass(frozen=True)
+class _Cutter:
+    """Divides samples in two.
+
+    Attributes:
+        name: Of the data set, for messages.
+        classes: (n,) class numbers, all 0 where there is nothing to stratify.
+        groups: (n,) or None.
+        says: Whether warnings are given.
+    """
+
+    name: str
+    classes: NDArray[np.int64]
+    groups: NDArray[Any] | None
+    says: bool
+
+    def cut(self, rows: Rows, share: float, *, number: int, part: str) -> tuple[Rows, Rows]:
+        """Returns the rows that are kept, and about `share` of `rows` for `part`."""
+        if self.groups is not None:
+            kept, taken = self._divide_groups(self.groups[rows], rows, share, number)
+        else:
+            kept, taken = self._divide_samples(rows, share, number)
+        given = len(taken) / len(rows)
+        if self.says and abs(given - share) > max(_SHARE_TOLERANCE, 1 / len(rows)):
+            reason = "groups are not divided" if self.groups is not None else "every class keeps samples in train"
+            self._warn(f"a share of {share:.3g} was asked for {part}, {given:.3g} is given, since {reason}")
+        return kept, taken
+
+    def say_what_stays(self, rows: Rows) -> None:
+        """Warns of the classes of `rows` that are not divided."""
+        classes, counts = np.unique(self.classes[rows], return_counts=True)
+        if not self.says or len(np.unique(self.classes)) == 1:
+            return
+        if self.groups is None:
+            stays = counts <= _RARE
+            reason = f"at most {_RARE} samples each, too few to divide"
+        else:
+            pairs = np.unique(np.stack([self.classes[rows], _codes(self.groups[rows])]), axis=1)
+            stays = np.unique(pairs[0], return_counts=True)[1] == 1
+            reason = "all their samples in one group each, and groups are not divided"
+        named = [
+            f"{one} ({n} sample{'s' if n > 1 else ''})" for one, n in zip(classes[stays], counts[stays], strict=True)
+        ]
+        if named:
+            more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+            self._warn(
+                f"some classes have {reason}; all their samples stay in train: class "
+                f"{', '.join(named[:_MOST_NAMED])}{more}"
+            )
+
+    def _divide_groups(self, groups: NDArray[Any], rows: Rows, share: float, number: int) -> tuple[Rows, Rows]:
+        try:
+            chosen = choose_groups(groups, self.classes[rows], share, seed=number)
+        except DataError as error:
+            raise self._too_few(rows, str(error)) from error
+        return rows[~chosen], rows[chosen]
+
+    def _divide_samples(self, rows: Rows, share: float, number: int) -> tuple[Rows, Rows]:
+        """Returns rows kept and taken, in the order that scikit-learn draws: the next cut depends on it."""
+        is_stratified = len(np.unique(self.classes)) > 1
+        codes, counts = np.unique(self.classes[rows], return_inverse=True, return_counts=True)[1:]
+        stays = is_stratified & (counts[codes] <= _RARE)
+        rest, strata = rows[~stays], codes[~stays]
+        n_taken, n_classes = math.ceil(share * len(rest)), len(np.unique(strata))
+        if len(rest) <= max(n_classes, 1):
+            raise self._too_few(rows, f"no class has more than {_RARE}" if is_stratified else "one cannot be divided")
+        if min(n_taken, len(rest) - n_taken) >= n_classes:
+            by = strata if is_stratified else None
+            kept, taken = train_test_split(rest, test_size=share, random_state=number, stratify=by)
+        else:
+            taken = rest[_spread(strata, n_taken, seed=number)]
+            kept = np.setdiff1d(rest, taken)
+        return np.concatenate([kept, rows[stays]]), taken
+
+    def _too_few(self, rows: Rows, why: str) -> DataError:
+        return DataError(f"{self.name}: {len(rows)} samples are too few to cut a split from: {why}")
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(f"{self.name}: {text}", DataWarning, stacklevel=4)
 
 
-def _test_is_apart(name: str, groups: NDArray[Any], others: NDArray[Any], test: NDArray[Any]) -> None:
+def _spread(classes: NDArray[np.int64], n_chosen: int, *, seed: int) -> Rows:
+    """Returns `n_chosen` positions spread evenly over the classes, fewer where each class would not keep one.
+
+    For parts with fewer samples than there are classes, which scikit-learn refuses to stratify.
+    """
+    order = np.random.default_rng(seed).permutation(len(classes))
+    kept = order[np.unique(classes[order], return_index=True)[1]]
+    free = np.setdiff1d(order, kept, assume_unique=True)
+    free = free[np.argsort(classes[free], kind="stable")]
+    n_chosen = min(n_chosen, len(free))
+    offset = np.random.default_rng(seed).random()
+    return np.asarray(free[((np.arange(n_chosen) + offset) * len(free) / n_chosen).astype(np.int64)])
+
+
+def _named(name: str, splits: NDArray[Any]) -> tuple[Rows, Rows, Rows]:
+    unknown = set(np.unique(splits).tolist()) - {"train", "val", "test"}
+    if unknown:
+        raise DataError(f"{name}: the split array must say train, val or test, got {sorted(unknown)[0]!r}")
+    train, val, test = (np.flatnonzero(splits == word) for word in ("train", "val", "test"))
+    return train, val, test
+
+
+def _codes(values: NDArray[Any]) -> NDArray[np.int64]:
+    return np.unique(values, return_inverse=True)[1].reshape(-1)
+
+
+def _test_is_apart(name: str, groups: NDArray[Any], others: Rows, test: Rows) -> None:
     shared = np.intersect1d(groups[others], groups[test])
     if len(shared):
         raise DataError(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nasfuse.data.dataset import Column, Scale
 from nasfuse.data.layout import CheckedArrays, rows_in_use
-from nasfuse.data.moments import Floats, median, moments
+from nasfuse.data.moments import Floats, moments, typical
 from nasfuse.errors import DataError
 
 Rows = NDArray[np.int64]
@@ -149,8 +149,8 @@ class Storage:
 def _unit_of(arrays: CheckedArrays, samples: Rows) -> tuple[Floats, Floats, Floats]:
     """Returns (f,) centre and spread, in units of the third: the largest magnitude.
 
-    The centre is the median: a mean would leave the common values of a feature with a few huge ones far from 0, where
-    float32 has less precision.
+    Medians, since mean and standard deviation of a feature with a few huge values would leave the common ones where
+    float32 has little precision, or make them 0.
     """
     values = arrays.values
     rows, lengths = rows_in_use(arrays.index, arrays.lengths, samples, n_rows=len(values))
@@ -158,8 +158,9 @@ def _unit_of(arrays: CheckedArrays, samples: Rows) -> tuple[Floats, Floats, Floa
     size = found.magnitude
     steps = _spacing(size, values.dtype) / size
     constant = found.high / size - found.low / size <= _ROUNDING_STEPS * steps
-    spread = np.where(constant, np.inf, found.std / size)
-    return median(values, rows, lengths=lengths, unit=size), spread, size
+    centre, spread = typical(values, rows, lengths=lengths, unit=size)
+    spread = np.where(spread > 0, spread, found.std / size)
+    return centre, np.where(constant, np.inf, spread), size
 
 
 def _stored(

@@ -164,4 +164,4 @@ def _given(name: str, modality: str, scales: Mapping[str, Scale] | None) -> Scal
 
 def _digest(digest: "hashlib._Hash", name: str, array: NDArray[Any]) -> None:
     digest.update(f"{name} torch.{array.dtype} {array.shape}".encode())  # "torch." as in fingerprints already recorded
-    digest.update(np.ascontiguousarray(array))
+    digest.update(np.ascontiguousarray(array).data)

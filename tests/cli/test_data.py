@@ -94,3 +94,50 @@ def test_refusals(refuses, tmp_path, source, message):
 )
 def test_descriptions_that_do_not_fit(refuses, tmp_path, file, modalities, data, message):
     assert message in refuses("data", "check", study(tmp_path, modalities, **data))
+
+
+def rare_and_padded(tmp_path, n_samples=60):
+    """A file with one sample of class [bold]2 and sequences padded in front."""
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 5, n_samples)
+    steps = np.where(np.arange(6)[:, None] >= 6 - lengths[:, None, None], rng.normal(size=(n_samples, 6, 2)), 0.0)
+    labels = np.arange(n_samples) % 2
+    labels[5] = 2
+    np.savez(tmp_path / "mine.npz", **{"a[b]": steps, "n": lengths, "y": labels})
+    return "{a: {kind: sequence, array: 'a[b]', lengths: n}}"
+
+
+def test_check_lists_the_warnings(nasfuse, tmp_path):
+    source = study(tmp_path, rare_and_padded(tmp_path))
+    document = nasfuse("data", "check", source, "--json").json
+    assert [text.split(":")[1].split(" the ")[0] for text in document["warnings"]] == [
+        " modality a is padded in front",
+        " some classes have at most 2 samples each, too few to divide; all their samples stay in train",
+    ]
+    ran = nasfuse("data", "check", source)
+    assert (ran.code, ran.err) == (0, "")
+    assert "    warnings  mine: modality a is padded in front" in ran.out
+    assert all(text in ran.out for text in document["warnings"])
+    assert nasfuse("data", "check", "digits", "--json").json["warnings"] == []
+
+
+def test_a_warning_is_one_line_on_standard_error(nasfuse, tmp_path):
+    modalities = rare_and_padded(tmp_path)
+    (tmp_path / "r.yaml").write_text(
+        f"data: {{source: mine.npz, modalities: {modalities}}}\n"
+        "network: {route: [a], streams: {a: {encoder: mlp, width: 4}}}\n"
+        "training: {epochs: 1}\n"
+    )
+    ran = nasfuse("train", "r.yaml", "--seeds", "2", "-o", "out")
+    assert ran.code == 0
+    warned = [line for line in ran.err.splitlines() if "warning" in line.lower()]
+    assert [line.split(":")[0] for line in warned] == ["warning"] * 2
+    assert ": class 2 (1 sample)" in warned[1]
+    assert ".py" not in ran.err
+
+
+def test_foreign_text_in_a_warning_is_printed_as_it_is(capsys):
+    from nasfuse.cli.console import warn
+
+    warn("class [red]x[/red] [/]")
+    assert capsys.readouterr().err == "warning: class [red]x[/red] [/]\n"

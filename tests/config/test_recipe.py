@@ -107,7 +107,8 @@ ROUTINGS = st.one_of(
 TEXTS = st.text(CHARACTERS, min_size=1, max_size=20) | st.sampled_from(["1e3", "no", "null", "-.5", " a", "#"])
 MODALITIES = st.sampled_from(["vector", "sequence", "image"]) | st.fixed_dictionaries(
     {"kind": st.sampled_from(["vector", "sequence", "image"])},
-    optional={"array": TEXTS, "index": TEXTS, "lengths": TEXTS, "vocabulary": st.integers(2, 10**6)},
+    optional={"array": TEXTS, "index": TEXTS, "lengths": TEXTS, "vocabulary": st.integers(2, 10**6)}
+    | {"padding": st.sampled_from(["left", "right"])},
 )
 
 

@@ -28,7 +28,7 @@ def test_the_content_is_pinned(digits):
 
 def test_the_halves_are_those_of_one_image(digits):
     known = {(image.astype(np.uint8).tobytes(), label) for image, label in zip(*_sklearn(), strict=True)}
-    left, right = (digits.test.columns[name].values[:, 0] for name in ("left", "right"))
+    left, right = (stored(digits.test, name)[:, 0] for name in ("left", "right"))
     images = torch.cat([left, right], dim=2).numpy()
     assert all((image.tobytes(), int(y)) in known for image, y in zip(images, digits.test.targets, strict=True))
 
@@ -37,6 +37,11 @@ def test_every_split_has_every_class_in_proportion(digits):
     for part, share in (("train", 0.8), ("val", 0.1), ("test", 0.1)):
         counts = np.bincount(digits.split(part).targets.numpy(), minlength=10)
         assert np.abs(counts - share * np.bincount(_sklearn()[1])).max() <= 2
+
+
+def stored(split, name):
+    column = split.columns[name]
+    return column.values[column.index]
 
 
 def _sklearn():

@@ -8,7 +8,7 @@ import torch
 
 from nasfuse.config.recipe import DataConfig
 from nasfuse.data.npz import load_npz, read_arrays, suggest_data
-from nasfuse.errors import DataError
+from nasfuse.errors import ConfigError, DataError
 
 N = 40
 ARRAYS = {
@@ -184,3 +184,30 @@ def test_an_archive_of_other_files_is_refused(path):
         archive.writestr("y.npy", b"not an array either")
     with pytest.raises(DataError, match="the labels must be"):
         load_npz(path, config())
+
+
+def test_ids_padded_with_negative_numbers_are_recognised_where_there_are_lengths():
+    arrays = {
+        "words": np.array([[0, 5], [1, -1], [3, 4]]),
+        "words_len": np.array([2, 1, 2]),
+        "other": np.array([[0, 5], [1, -1], [3, 4]]),
+        "steps": np.zeros((3, 4, 4)),
+        "steps_len": np.array([2, 1, 2]),
+        "y": np.arange(3),
+    }
+    assert suggest_data(arrays)["modalities"] == {
+        "words": {"kind": "sequence", "vocabulary": 6, "lengths": "words_len"},
+        "other": "vector",
+        "steps": {"kind": "sequence", "lengths": "steps_len"},
+    }
+
+
+def test_the_side_of_the_padding_is_that_of_the_configuration(path):
+    steps = np.zeros((N, 5, 2))
+    steps[:, 4] = np.arange(1, N + 1)[:, None]
+    np.savez(path, **ARRAYS, steps=steps, n=np.full(N, 1))
+    entry = {"kind": "sequence", "lengths": "n", "padding": "left"}
+    dataset = load_npz(path, config(modalities={"steps": entry}))
+    assert dataset.scales["steps"].mean.flatten().tolist() == pytest.approx([10.5] * 2)
+    with pytest.raises(ConfigError, match="padding: 'front' is not known; Known: left, right"):
+        config(modalities={"steps": {**entry, "padding": "front"}})

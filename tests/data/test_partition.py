@@ -1,12 +1,14 @@
 """Cuts: disjoint, complete, repeatable, stratified, and never through a group."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasfuse.data.partition import cut_splits
-from nasfuse.errors import DataError
+from nasfuse.errors import DataError, DataWarning
 
 
 def cut(labels, task="multiclass", *, splits=None, groups=None, val_fraction=0.15, number=0):
@@ -122,3 +124,131 @@ def test_other_tasks_are_cut_without_strata(task, labels):
 def test_what_cannot_be_cut(labels, options, match):
     with pytest.raises(DataError, match=match):
         cut(labels, **options)
+
+
+def shares_of_val(rows, labels):
+    """Share of each class of train and val that is in val."""
+    pool = np.concatenate([rows["train"], rows["val"]])
+    return np.bincount(labels[rows["val"]], minlength=labels.max() + 1) / np.bincount(labels[pool])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.15, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9, 0.97])
+@pytest.mark.parametrize("size", ["equal", "random"])
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_groups_make_up_the_share_asked_for(share, size, task):
+    rng = np.random.default_rng(0)
+    sizes = np.full(200, 5) if size == "equal" else rng.integers(1, 20, 200)
+    groups = np.repeat(np.arange(200), sizes)
+    labels = rng.integers(0, 3, len(groups))
+    splits = np.where(groups < 160, "train", "test")
+    for number in range(3):
+        rows = cut(
+            labels if task == "multiclass" else labels[:, None] * 1.0,
+            task,
+            splits=splits,
+            groups=groups,
+            val_fraction=share,
+            number=number,
+        )
+        given = len(rows["val"]) / (splits == "train").sum()
+        assert abs(given - share) < 0.01
+        if task == "multiclass":
+            assert np.abs(shares_of_val(rows, labels) - share).max() < 0.03
+
+
+def test_groups_of_one_class_each_are_stratified():
+    groups = np.arange(400) // 4
+    labels = (groups % 10 == 0).astype(int)  # ten groups of the rarer class
+    rows = cut(labels, splits=np.where(groups < 90, "train", "test"), groups=groups, val_fraction=1 / 3)
+    np.testing.assert_allclose(shares_of_val(rows, labels), 1 / 3, atol=0.03)
+
+
+def test_a_share_that_groups_cannot_make_up_is_said():
+    groups = np.repeat(np.arange(3), 40)
+    splits = np.array(["train"] * 100 + ["test"] * 20)
+    groups[100:] = 3
+    with pytest.warns(
+        DataWarning, match=r"^toy: a share of 0\.1 was asked for val, 0\.2 is given, since groups are not divided$"
+    ):
+        rows = cut(np.arange(120) % 2, splits=splits, groups=groups, val_fraction=0.1)
+    assert len(rows["val"]) == 20
+
+
+def test_without_a_split_array_groups_make_up_80_10_10():
+    groups = np.arange(300) // 5
+    rows = cut(np.arange(300) % 3, groups=groups)
+    assert [len(rows[part]) for part in ("train", "val", "test")] == [240, 30, 30]
+
+
+@pytest.mark.parametrize("n_rare", [1, 2])
+@pytest.mark.parametrize("splits", [None, np.array(["train"] * 250 + ["test"] * 50)], ids=["80/10/10", "val only"])
+def test_a_class_too_rare_to_divide_stays_in_train(n_rare, splits):
+    labels = np.arange(300) % 2
+    labels[[7, 9][:n_rare]] = 2
+    word = "sample" if n_rare == 1 else "samples"
+    for number in (0, 1):
+        with warnings.catch_warnings(record=True) as noted:
+            warnings.simplefilter("always")
+            rows = cut(labels, splits=splits, number=number)
+        assert [str(one.message) for one in noted] == [
+            "toy: some classes have at most 2 samples each, too few to divide; all their samples stay in train: "
+            f"class 2 ({n_rare} {word})"
+        ] * (number == 0)
+        assert_is_partition(rows, 300)
+        assert (labels[rows["train"]] == 2).sum() == n_rare
+        assert np.ptp(np.bincount(labels[rows["val"]])) <= 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_long_tail_of_classes(seed):
+    """Classes of every size: all of them are trained, and the share is kept."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.concatenate([np.full(2**k, k) for k in range(10)]))
+    with pytest.warns(DataWarning, match=r"class 0 \(1 sample\), 1 \(2 samples\)$"):
+        rows = cut(labels)
+    assert_is_partition(rows, 1023)
+    assert set(labels[rows["train"]]) == set(range(10))
+    assert abs(len(rows["val"]) - 102) <= 2
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.8])
+def test_a_part_with_fewer_samples_than_classes(share):
+    """50 classes of five samples: a part takes at most ceil(share * 5) of each, and train keeps one of each."""
+    labels = np.random.default_rng(0).permutation(np.arange(300) % 60)
+    splits = np.array(["train"] * 300)
+    splits[:20] = "test"
+    rows = cut(labels, splits=splits, val_fraction=share)
+    assert_is_partition(rows, 300)
+    assert set(labels[rows["train"]]) == set(range(60))
+    assert abs(len(rows["val"]) / 280 - share) < 0.03
+    assert np.bincount(labels[rows["val"]]).max() <= np.ceil(share * 5) + 1
+
+
+def test_a_share_that_leaves_too_few_for_training_is_said():
+    labels = np.arange(300) % 60
+    splits = np.array(["train"] * 240 + ["test"] * 60)
+    with pytest.warns(
+        DataWarning, match=r"0\.95 was asked for val, 0\.75 is given, since every class keeps samples in"
+    ):
+        rows = cut(labels, splits=splits, val_fraction=0.95)
+    assert np.bincount(labels[rows["train"]]).min() == 1
+
+
+def test_a_class_of_one_group_stays_in_train():
+    groups = np.arange(300) // 5
+    labels = np.arange(300) % 2
+    labels[groups == 7] = 2
+    with pytest.warns(
+        DataWarning,
+        match=r"^toy: some classes have all their samples in one group each, and groups are not divided; all their "
+        r"samples stay in train: class 2 \(5 samples\)$",
+    ):
+        rows = cut(labels, groups=groups)
+    assert (labels[rows["train"]] == 2).sum() == 5
+
+
+def test_many_rare_classes_are_counted():
+    labels = np.concatenate([np.zeros(50, int), np.arange(1, 31)])
+    with pytest.warns(DataWarning, match=r"class 1 \(1 sample\), .*10 \(1 sample\) and 20 more$"):
+        cut(labels)

@@ -87,10 +87,20 @@ def test_a_loss_that_is_not_finite_is_an_error_and_leaves_no_network(tmp_path):
     assert not (tmp_path / "model.pt").exists()
 
 
-def test_a_worker_loads_its_data_once(monkeypatch):
+def test_a_worker_loads_its_data_once_and_its_cuts_share_the_values(monkeypatch):
     loads = []
-    monkeypatch.setattr(objective_module, "load_dataset", lambda config, *, cut: loads.append(config) or config)
-    cached_dataset.cache_clear()
-    assert cached_dataset(RECIPE.data.model_dump_json()) is cached_dataset(RECIPE.data.model_dump_json())
+    load = objective_module.load_table
+    monkeypatch.setattr(objective_module, "load_table", lambda config: loads.append(config) or load(config))
+    for cache in (objective_module.cached_dataset, objective_module.cached_table):
+        cache.cache_clear()
+    data = RECIPE.data.model_dump_json()
+    cuts = [cached_dataset(data, number) for number in (0, 1, 2)]
+    assert cached_dataset(data, 1) is cuts[1]
     assert loads == [RECIPE.data]
-    cached_dataset.cache_clear()
+    assert cuts[0].fingerprint != cuts[1].fingerprint
+    for name in ("left", "right"):
+        stored = [cut.split(part).columns[name].values for cut in cuts for part in ("train", "val", "test")]
+        assert {values.untyped_storage().data_ptr() for values in stored} == {stored[0].untyped_storage().data_ptr()}
+        assert len(stored[0]) == sum(len(cuts[0].split(part)) for part in ("train", "val", "test"))
+    for cache in (objective_module.cached_dataset, objective_module.cached_table):
+        cache.cache_clear()

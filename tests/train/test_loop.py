@@ -202,14 +202,16 @@ def test_biases_norms_and_positions_are_not_decayed(make_recipe, dataset):
 
 def test_nan_in_training_data_is_no_result(make_recipe, make_dataset):
     dataset = make_dataset()
-    dataset.train.columns["v"].values[0, 0] = math.nan
+    column = dataset.train.columns["v"]
+    column.values[column.index[0], 0] = math.nan
     with pytest.raises(NonFiniteError, match=r"^the training loss became nan in epoch 1; lower training.lr$"):
         train(make_recipe(), dataset)
 
 
 def test_nan_in_validation_data_is_no_result(make_recipe, make_dataset):
     dataset = make_dataset()
-    dataset.val.columns["v"].values[0, 0] = math.nan
+    column = dataset.val.columns["v"]
+    column.values[column.index[0], 0] = math.nan
     with pytest.raises(NonFiniteError, match=r"^the validation metric became nan in epoch 1; lower training.lr$"):
         train(make_recipe(), dataset)
 

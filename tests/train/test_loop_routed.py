@@ -268,7 +268,8 @@ def test_each_stage_may_be_short(make, dataset, routing, first_stage):
 
 def test_nan_in_validation_data_is_no_result(make, make_dataset):
     dataset = make_dataset()
-    dataset.val.columns["v"].values[0, 0] = math.nan
+    column = dataset.val.columns["v"]
+    column.values[column.index[0], 0] = math.nan
     with pytest.raises(NonFiniteError, match=r"^the validation metric became nan in epoch 1; lower training.lr$"):
         train(make(), dataset)
 
