@@ -41,6 +41,10 @@ class UncountedOperatorError(NasfuseError, RuntimeError):
     exit_code = 1
 
 
+class TracingError(NasfuseError, RuntimeError):
+    """A network was to be traced or exported whose path depends on the values of its inputs."""
+
+
 class NonFiniteError(NasfuseError, ArithmeticError):
     """A loss or metric became NaN or infinite, so the trial has no result."""
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nasfuse.cost.operators import FREE, HANDLES
 from nasfuse.data.dataset import Batch
 from nasfuse.errors import UncountedOperatorError
+from nasfuse.nn.tracing import one_path_wanted
 
 
 class _PlainInputs(nn.Module):
@@ -34,8 +35,7 @@ class _PlainInputs(nn.Module):
         hook = self.network.get_submodule("router").register_forward_hook(
             lambda _module, _inputs, gate: gates.append(gate)
         )
-        chosen = torch.full((len(tensors[0]),), self.route)
-        logits: Tensor = self.network(inputs, masks, chosen)
+        logits: Tensor = self.network(inputs, masks, self.route)
         hook.remove()
         return (logits, *gates)
 
@@ -72,7 +72,7 @@ def count_operators(module: nn.Module, inputs: tuple[Tensor, ...]) -> Mapping[st
     Raises:
         UncountedOperatorError: An operator is neither counted nor known to be free of products.
     """
-    with _decomposed_attention(), torch.no_grad():
+    with _decomposed_attention(), one_path_wanted(), torch.no_grad():
         analysis = FlopCountAnalysis(module, inputs).set_op_handle(**HANDLES)
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         counts = {name: int(value) for name, value in analysis.by_operator().items()}

@@ -151,10 +151,10 @@ class Seen:
     def saliency(self) -> Tensor:
         """Returns (b, t) the attention that CLS pays to each token, the mean over heads; 0 for padding.
 
-        Without CLS, the mean query of the real tokens asks in its place. One row of attention: t d
+        Without CLS, the mean query of the real tokens, by their sizes, asks in its place. One row of attention: t d
         multiply-accumulates. It sums to 1 over the tokens of a sample that has any.
         """
-        asking = Tokens(self.query, self.mask).mean() if self.cls_query is None else self.cls_query
+        asking = Tokens(self.query, self.mask, sizes=self.sizes).mean() if self.cls_query is None else self.cls_query
         batch, n_tokens, width = self.key.shape
         size = width // self.heads
         keys = self.key.reshape(batch, n_tokens, self.heads, size).transpose(1, 2)

@@ -13,6 +13,7 @@ from nasfuse.nn.route import Branch
 from nasfuse.nn.router import InputRouter, Router, RouteRouter
 from nasfuse.nn.states import StreamStates
 from nasfuse.nn.stream import Stream
+from nasfuse.nn.tracing import refuse_tracing
 
 
 @dataclass(frozen=True)
@@ -110,25 +111,50 @@ class RoutedNetwork(Network):
         self.threshold.fill_(threshold)
 
     def forward(
-        self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], chosen: Tensor | None = None
+        self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], chosen: Tensor | int | None = None
     ) -> Tensor:
         """Returns logits (b, n_outputs), see `Network.forward`.
 
         Args:
-            inputs: As there.
-            masks: As there.
-            chosen: (b,) route of each sample, in the place of the router's choice; the router runs nevertheless.
+            inputs: Modality name to its batch.
+            masks: Sequence name to (b, T); absent where every step is real.
+            chosen: (b,) route of each sample, or the number of one route for all of them, in the place of the router's
+                choice; the router runs nevertheless.
+
+        Raises:
+            TracingError: The network is traced or exported while the route depends on the sample. Traces of one
+                route are right: `chosen` as a number, or a threshold of 0 or 1.
         """
         states = self._states(inputs, masks)
-        threshold = float(self.threshold)
-        if chosen is None and not 0 < threshold < 1:
-            end = self._branches()[-1 if threshold <= 0 else 0]
-            logits: Tensor = end(states)
-            return logits
+        if isinstance(chosen, int):
+            _, cheap = self._gate(inputs, masks, states)
+            return cheap if chosen == 0 and cheap is not None else self._run(chosen, states)
+        only = self._only_route()
+        if chosen is None and only is not None:
+            return self._run(only, states)
+        refuse_tracing(
+            "the route of a sample depends on its values",
+            "trace one route, by its number as chosen or by set_threshold(0) or set_threshold(1), or run the network "
+            "as it is",
+        )
         gate, cheap = self._gate(inputs, masks, states)
         if chosen is None:
+            threshold = float(self.threshold)
             chosen = choose(gate / self.temperature, self.relative_costs, threshold=threshold)
         return self._by_group(states, chosen, cheap)
+
+    def _only_route(self) -> int | None:
+        """Returns the route that the threshold gives to every sample; None where the router decides.
+
+        None as well under `torch.export`, which cannot read the threshold.
+        """
+        if torch.compiler.is_exporting() or 0 < float(self.threshold) < 1:
+            return None
+        return -1 if float(self.threshold) <= 0 else 0
+
+    def _run(self, number: int, states: StreamStates) -> Tensor:
+        logits: Tensor = self._branches()[number](states)
+        return logits
 
     def all_routes(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> AllRoutes:
         """Returns router and logits of every route for every sample; streams run once for all routes."""

@@ -17,6 +17,7 @@ from nasfuse.nn.convolution import ResidualConvolution
 from nasfuse.nn.reducers import Reducer, build_reducer
 from nasfuse.nn.residual_mlp import ResidualMlp
 from nasfuse.nn.tokens import Extent, Tokens
+from nasfuse.nn.tracing import keep_length
 
 
 class Stem(nn.Module, ABC):
@@ -143,7 +144,8 @@ class _SequenceStem(Stem):
         self.positions = nn.Parameter(torch.randn(1, math.ceil(longest / stride), width) * 0.02)
 
     def forward(self, inputs: Tensor, mask: Tensor | None) -> Tokens:
-        length = inputs.shape[1]
+        inputs = keep_length(inputs)
+        length = int(inputs.shape[1])
         n_tokens = math.ceil(length / self.stride)
         values = inputs if self.embed is None else self.embed(inputs)
         if mask is not None:

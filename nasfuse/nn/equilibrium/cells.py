@@ -78,14 +78,14 @@ class ModalityCell(Cell):
     def step(self, z: Tensor, rows: Tensor | None, *inputs: Tensor) -> Tensor:
         """Returns f(z) (k, d), see `Cell.step`; `rows` count through the modalities."""
         x, *weights = inputs
-        n_samples, size = len(x) // self.n_states, len(weights) // self.n_states
+        size = len(weights) // self.n_states
         if rows is None:
-            counts = [n_samples] * self.n_states
+            parts = zip(z.chunk(self.n_states), x.chunk(self.n_states), strict=True)
         else:
-            ends = torch.arange(1, self.n_states + 1, device=rows.device) * n_samples
+            ends = torch.arange(1, self.n_states + 1, device=rows.device) * (len(x) // self.n_states)
             ends = torch.searchsorted(rows, ends)
             counts = torch.diff(ends, prepend=ends.new_zeros(1)).tolist()
-        parts = zip(torch.split(z, counts), torch.split(_at(x, rows), counts), strict=True)
+            parts = zip(torch.split(z, counts), torch.split(_at(x, rows), counts), strict=True)
         new = [
             _block(state, state, own, weights[size * number : size * (number + 1)])
             for number, (state, own) in enumerate(parts)
@@ -202,8 +202,8 @@ def _norm(values: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """Returns the group norm of (b, d); as a layer norm of its groups it takes half the time on CPUs, and less."""
     groups = n_groups(values.shape[1])
     size = values.shape[1] // groups
-    normalised = F.layer_norm(values.reshape(len(values), groups, size), (size,))
-    return torch.addcmul(shift, normalised.reshape(values.shape), scale)
+    normalised = F.layer_norm(values.unflatten(1, (groups, size)), (size,))
+    return torch.addcmul(shift, normalised.flatten(1), scale)
 
 
 def _at(values: Tensor, rows: Tensor | None) -> Tensor:
@@ -214,10 +214,14 @@ class SpectralBound(nn.Module):
     """Parametrization that scales a matrix down where its spectral norm is above `bound`.
 
     The norm comes from one power iteration per training step (Miyato et al., 2018), whose vector is kept; it is
-    estimated from below, so it may be a little above `bound`.
+    estimated from below, so it may be a little above `bound`. However often a step asks for the weight, as activation
+    checkpointing does again in the backward pass, it gets the same one: the next iteration waits until the optimiser
+    has changed the matrix.
     """
 
     vector: Tensor
+    #: Version of the matrix in the last iteration of training.
+    _version_seen: int | None = None
 
     def __init__(self, weight: Tensor, bound: float) -> None:
         """Starts with fifteen iterations on `weight` (rows, columns)."""
@@ -233,7 +237,8 @@ class SpectralBound(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """Returns the weight with a spectral norm of at most `bound`."""
-        if self.training:
+        if self.training and weight._version != self._version_seen:
+            self._version_seen = weight._version
             self._iterate(weight)
         norm = torch.linalg.vector_norm(weight @ self.vector)
         bounded: Tensor = weight * (self.bound / norm).clamp_max(1.0)

@@ -13,6 +13,7 @@ from nasfuse.nn.equilibrium.cells import Cell, CoupledCell, FuseCell, Gate, Moda
 from nasfuse.nn.equilibrium.implicit import Gradient, fixed_point
 from nasfuse.nn.equilibrium.solvers import Solver, solver_macs
 from nasfuse.nn.equilibrium.stopping import Solution, StoppingRule
+from nasfuse.nn.tracing import is_tracing, refuse_tracing
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,11 @@ class EquilibriumLayer(nn.Module):
         Raises:
             InvalidInputError: Another number of features than N, or of another width.
             NonFiniteError: A feature is NaN or infinite.
+            TracingError: The layer is traced or exported, and its steps are not those of `unroll`, whose number is
+                fixed.
         """
         self._check(features)
+        self.check_tracing()
         with _full_precision(features[0].device.type):
             xs = [x.to(torch.promote_types(x.dtype, torch.float32)) for x in features]
             fused = sum((weight * x for weight, x in zip(self.weights, xs, strict=True)), start=self.offset)
@@ -113,6 +117,14 @@ class EquilibriumLayer(nn.Module):
                 return joint[:, -self.width :]
             found = self._solve(0, xs, fused, start=torch.cat(xs)).reshape(self.n_modalities, *fused.shape)
             return self._solve(1, list(found), fused, start=fused)
+
+    def check_tracing(self) -> None:
+        """Raises TracingError where the layer is traced or exported and its number of steps is not fixed."""
+        if self.gradient.kind != "unroll":
+            refuse_tracing(
+                "the steps of a fixed point depend on the values of the sample",
+                "train with gradient: unroll, whose steps are fixed, or run the network as it is",
+            )
 
     def _solve(self, number: int, features: Sequence[Tensor], fused: Tensor, *, start: Tensor) -> Tensor:
         cell = self._cells()[number]
@@ -147,7 +159,7 @@ class EquilibriumLayer(nn.Module):
                 )
 
     def _check_finite(self, fused: Tensor, xs: Sequence[Tensor]) -> None:
-        if fused.is_meta or bool(torch.isfinite(fused).all()):
+        if fused.is_meta or is_tracing() or bool(torch.isfinite(fused).all()):
             return
         for number, x in enumerate(xs):
             if not bool(torch.isfinite(x).all()):

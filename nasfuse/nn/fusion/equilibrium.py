@@ -5,18 +5,21 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from nasfuse.nn.equilibrium import Anderson, Broyden, EquilibriumLayer, Gradient, Picard, Solver, StoppingRule
 from nasfuse.nn.fusion.base import Projections, VectorFusion
 from nasfuse.nn.tokens import Extent, Tokens
+from nasfuse.nn.tracing import is_tracing
 
 
 class Equilibrium(VectorFusion):
     """Projects every stream to one width and fuses them into a fixed point (DEQ fusion, Ni et al., 2023).
 
-    On features, every stream is pooled to one vector first. On tokens, the streams of a sample are brought to as many
-    tokens as its shortest has (means of equal shares), the fixed point is found for each token, and the fused tokens
-    are pooled.
+    On features, every stream is read as one vector first, its CLS token or its mean. On tokens, the streams of a sample
+    are brought to as many tokens as its shortest has (means of equal shares, by the sizes of merged tokens), the fixed
+    point is found for each token, and the mean of the fused tokens is taken, by size. CLS tokens are fused as one token
+    more, which counts like the others.
     """
 
     def __init__(
@@ -59,14 +62,15 @@ class Equilibrium(VectorFusion):
         """Returns the fused (b, out_width) for the tokens of each stream."""
         if self.level == "features":
             return super().forward(states)
-        aligned, mask = _align(states)
+        self.layer.check_tracing()
+        aligned, mask, sizes = _align(states)
         rows = mask.flatten()
         features = [self.project[name](values.flatten(0, 1)[rows]) for name, values in aligned.items()]
-        fused = mask.new_zeros(len(rows), self.out_width, dtype=features[0].dtype)
-        if len(features[0]):
+        fused = mask.new_zeros(rows.shape, dtype=features[0].dtype)[:, None].expand(-1, self.out_width)
+        if is_tracing() or len(features[0]):
             found = self.layer(features)
             fused = fused.to(found.dtype).index_put((rows.nonzero()[:, 0],), found)
-        pooled = Tokens(fused.reshape(*mask.shape, -1), mask).mean()
+        pooled = Tokens(fused.unflatten(0, mask.shape), mask, sizes=sizes).mean()
         for block in self.joint:
             pooled = block(pooled)
         return pooled
@@ -82,35 +86,62 @@ class Equilibrium(VectorFusion):
 
     def macs(self, extents: Mapping[str, Extent]) -> int:
         """Returns the multiply-accumulates where no solve ends before `max_steps`."""
-        n_tokens = min(extent.n_tokens for extent in extents.values()) if self.level == "tokens" else 1
-        return super().macs(extents) + (n_tokens - 1) * self.merge_macs()
+        n_places = 1
+        if self.level == "tokens":
+            n_places = min(extent.n_tokens for extent in extents.values())
+            n_places += max(extent.n_cls for extent in extents.values())
+        return super().macs(extents) + (n_places - 1) * self.merge_macs()
 
 
 def _solver(name: str, damping: float) -> Solver:
     return {"anderson": Anderson(mixing=damping), "picard": Picard(damping), "broyden": Broyden()}[name]
 
 
-def _align(states: Mapping[str, Tokens]) -> tuple[dict[str, Tensor], Tensor]:
-    """Returns (b, n, d) per stream, and (b, n): which tokens are real, as many as the sample's shortest stream has.
+def _align(states: Mapping[str, Tokens]) -> tuple[dict[str, Tensor], Tensor, Tensor | None]:
+    """Brings the streams of each sample to as many places as its shortest stream has tokens.
 
-    A token is the mean over an equal share of a stream's real tokens, so that padding changes nothing. Streams
-    without any real token do not count, and give zeros.
+    A place has the mean over an equal share of a stream's real tokens, by their sizes, so that padding changes
+    nothing. Streams without any real token do not count, and give zeros. Where a stream has a CLS token, one more
+    place, the first, has what each stream is read at: its CLS token, or its mean.
+
+    Returns:
+        (b, n, d) per stream, (b, n): which places are real, and (b, n): what each one counts in a mean; None where all
+        count alike. The sizes of a sample have a mean of 1.
     """
     masks = {name: _mask(tokens) for name, tokens in states.items()}
     lengths = torch.stack([mask.sum(dim=1) for mask in masks.values()])
     shortest = torch.where(lengths > 0, lengths, torch.iinfo(lengths.dtype).max).amin(dim=0)
     shortest = torch.where(lengths.amax(dim=0) > 0, shortest, 0)
-    n_tokens = max(int(shortest.max()), 1)
-    aligned = {}
+    # A trace has to have room for every length.
+    n_places = max(mask.shape[1] for mask in masks.values()) if is_tracing() else max(int(shortest.max()), 1)
+    aligned, sizes = {}, []
     for (name, tokens), length in zip(states.items(), lengths, strict=True):
-        mask = masks[name]
-        place = (mask.cumsum(dim=1) - 1) * shortest[:, None] // length.clamp_min(1)[:, None]
-        place = torch.where(mask, place, n_tokens)  # padding goes to a place that is dropped
-        sums = tokens.values.new_zeros(len(mask), n_tokens + 1, tokens.values.shape[2])
-        sums = sums.scatter_add(1, place[..., None].expand_as(tokens.values), tokens.masked())
-        counts = sums.new_zeros(sums.shape[:2]).scatter_add(1, place, mask.to(sums.dtype))
-        aligned[name] = (sums / counts.clamp_min(1)[..., None])[:, :n_tokens]
-    return aligned, torch.arange(n_tokens, device=shortest.device) < shortest[:, None]
+        place = (masks[name].cumsum(dim=1) - 1) * shortest[:, None] // length.clamp_min(1)[:, None]
+        place = torch.where(masks[name], place, n_places)  # padding goes to a place that is dropped
+        aligned[name], counts = _shares(tokens, masks[name], place, n_places)
+        if tokens.sizes is not None:
+            sizes.append(counts / counts.sum(dim=1, keepdim=True).clamp_min(1) * shortest[:, None])
+        elif any(other.sizes is not None for other in states.values()):
+            sizes.append(torch.ones_like(counts))
+    mask = torch.arange(n_places, device=shortest.device) < shortest[:, None]
+    weights = torch.stack(sizes).mean(dim=0) if sizes else None
+    if any(tokens.cls is not None for tokens in states.values()):
+        aligned = {name: torch.cat([states[name].summary()[:, None], own], dim=1) for name, own in aligned.items()}
+        mask = F.pad(mask, (1, 0), value=True)
+        weights = None if weights is None else F.pad(weights, (1, 0), value=1.0)
+    return aligned, mask, weights
+
+
+def _shares(tokens: Tokens, mask: Tensor, place: Tensor, n_places: int) -> tuple[Tensor, Tensor]:
+    """Returns (b, n_places, d) the means of the tokens at each `place` (b, t), by size, and (b, n_places) their sizes.
+
+    Tokens at `n_places` are left out.
+    """
+    weights = mask.to(tokens.values.dtype) if tokens.sizes is None else tokens.sizes * mask
+    sums = tokens.values.new_zeros(tokens.values.shape[0], n_places + 1, tokens.values.shape[2])
+    sums = sums.scatter_add(1, place[..., None].expand_as(tokens.values), tokens.values * weights[..., None])
+    counts = sums.new_zeros(sums.shape[:2]).scatter_add(1, place, weights)
+    return (sums / counts.clamp_min(1)[..., None])[:, :n_places], counts[:, :n_places]
 
 
 def _mask(tokens: Tokens) -> Tensor:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from nasfuse.nn.attention import Seen
 from nasfuse.nn.reducers.base import Reducer, compact, kept_of, n_kept, take
 from nasfuse.nn.tokens import Extent, Tokens
+from nasfuse.nn.tracing import refuse_tracing
 
 
 class Merge(Reducer):
@@ -52,6 +53,10 @@ class Merge(Reducer):
         if tokens.mask is None:
             counts = _rounds(n_tokens, n_left)
             return [(before - after, after) for before, after in pairwise([n_tokens, *counts])]
+        refuse_tracing(
+            "how often tokens are merged depends on the lengths of the samples",
+            "trace it without masks, on samples of full length, or run the network as it is",
+        )
         plan: list[tuple[int | Tensor, int]] = []
         lengths, kept = tokens.lengths(), kept_of(tokens, self.ratio)
         while n_tokens > n_left or bool((lengths > kept).any()):  # ceil(n / 2) can cost a short sample one more round

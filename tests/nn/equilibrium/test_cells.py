@@ -1,11 +1,22 @@
 """The cells: the paper's equations, the shortcuts that they allow, and what they cost."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
-from nasfuse.nn.equilibrium.cells import CoupledCell, FuseCell, ModalityCell, bound_spectra, n_groups
+from nasfuse.nn.equilibrium import Anderson, EquilibriumLayer, Gradient, StoppingRule
+from nasfuse.nn.equilibrium.cells import (
+    CoupledCell,
+    FuseCell,
+    ModalityCell,
+    SpectralBound,
+    bound_spectra,
+    n_groups,
+)
 
 WIDTH, N, B = 32, 3, 4
 GATES = {"linear": lambda values: values, "sigmoid": torch.sigmoid, "tanh": torch.tanh}
@@ -120,9 +131,75 @@ def test_spectra_are_bounded_and_small_matrices_left_alone():
     before = {name: p.clone() for name, p in cells.named_parameters()}
     bound_spectra(cells, 1.5)
     for _ in range(100):
-        cells[1].combine.weight  # noqa: B018 - every access in training mode is a power iteration
+        with torch.no_grad():
+            cells[1].combine.parametrizations.weight.original.mul_(1)  # as an optimiser's step
+        cells[1].combine.weight  # noqa: B018 - the access after a step is a power iteration
     linear = [module for module in cells.modules() if isinstance(module, nn.Linear)]
     norms = [torch.linalg.matrix_norm(module.weight, 2).item() for module in linear]
     assert all(norm <= 1.5 * 1.01 for norm in norms)
     assert max(norms) == pytest.approx(1.5, rel=0.01)
     assert torch.equal(cells[0].blocks[0].inner.weight, before["0.blocks.0.inner.weight"])
+
+
+def bounded_layer(rule):
+    return EquilibriumLayer(
+        2,
+        8,
+        coupled=False,
+        gate="linear",
+        start="inputs",
+        solver=Anderson(),
+        gradient=Gradient(tolerance=1e-10),
+        rule=rule,
+        spectral_bound=0.5,
+    ).double()
+
+
+def vectors_of(layer):
+    return [module.vector.clone() for module in layer.modules() if isinstance(module, SpectralBound)]
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_spectral_bound_is_the_same_when_a_checkpoint_computes_it_again(reentrant):
+    rule = StoppingRule(1e-10, 50)
+    layers, state = [bounded_layer(rule), bounded_layer(rule)], bounded_layer(rule).state_dict()
+    for layer in layers:
+        layer.load_state_dict(deepcopy(state))
+    features = [torch.randn(4, 8, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+
+    def plain(*inputs):
+        return layers[0](inputs)
+
+    def again(*inputs):
+        return checkpoint(lambda *own: layers[1](own), *inputs, use_reentrant=reentrant)
+
+    for step in range(3):
+        found = []
+        for call, layer in zip((plain, again), layers, strict=True):
+            layer.zero_grad()
+            out = call(*features)
+            (out[:, 0].sum() * (step + 1)).backward()
+            found.append([out, *(parameter.grad for parameter in layer.parameters())])
+            torch.optim.SGD(layer.parameters(), 0.1).step()
+        for one, other in zip(*found, strict=True):
+            assert torch.equal(one, other)
+        assert all(torch.equal(*pair) for pair in zip(*map(vectors_of, layers), strict=True))
+
+
+def test_a_spectral_bound_iterates_once_per_step_and_never_in_inference():
+    layer, features = bounded_layer(StoppingRule(1e-3, 10)), [torch.randn(4, 8).double() for _ in range(2)]
+    optimiser = torch.optim.SGD(layer.parameters(), 0.1)
+    for _ in range(3):
+        layer(features)[:, 0].sum().backward()
+        optimiser.step()
+        before = vectors_of(layer)
+        first, once = layer(features), vectors_of(layer)
+        second = layer(features)
+        assert not any(torch.equal(*pair) for pair in zip(before, once, strict=True)), "one iteration"
+        assert all(torch.equal(*pair) for pair in zip(once, vectors_of(layer), strict=True)), "and no second one"
+        assert torch.equal(first, second)
+    optimiser.step()
+    layer.eval()
+    before = vectors_of(layer)
+    layer(features)
+    assert all(torch.equal(*pair) for pair in zip(before, vectors_of(layer), strict=True))
