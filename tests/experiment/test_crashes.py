@@ -138,12 +138,14 @@ def test_kill_of_a_worker_costs_no_trial(folder: Path) -> None:
     assert sorted(found) == list(range(N_TRIALS))
 
 
-def test_interrupt_prints_the_line_that_resumes(folder: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_orderly_end_prints_the_line_that_resumes(folder: Path, number: signal.Signals) -> None:
     process = start(folder)
     wait_for(folder, 2, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
+    assert "SIGTERM received" not in errors, "the message of Ray's own handler, with a C++ stack"
     assert "Interrupted; every finished trial is kept in" in errors
     resume = errors.strip().splitlines()[-1].strip()
     assert resume.startswith("python ")

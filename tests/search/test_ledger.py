@@ -117,6 +117,43 @@ def test_a_trial_that_kills_its_driver_again_and_again_fails(open_ledger, storag
     assert ledger.trials()[0].user_attrs["reason"] == f"its process died {MAX_ATTEMPTS} times without progress"
 
 
+def test_deaths_count_in_a_row_without_progress(open_ledger, storage):
+    """However often its machine goes, a training that gets on ends; one that does not has failed."""
+    saved = {"epochs": 0}
+
+    def start():
+        return open_ledger(storage, saved_epochs=lambda number: saved["epochs"] if number == 0 else 0)
+
+    for _ in range(3 * MAX_ATTEMPTS):
+        assert start().next().number == 0
+        saved["epochs"] += 1
+    assert [start().next().number for _ in range(MAX_ATTEMPTS + 1)] == [*[0] * MAX_ATTEMPTS, 1]
+    assert states(start())[0] is TrialState.FAIL
+
+
+def test_orderly_ends_are_no_deaths(open_ledger, storage):
+    for _ in range(3 * MAX_ATTEMPTS):
+        ledger = open_ledger(storage)
+        assert ledger.next().number == 0
+        ledger.release()
+
+
+def test_an_orderly_end_before_a_trial_is_taken_over_changes_nothing_for_it(open_ledger, storage):
+    """Its last death counts, however often a search is interrupted while it starts."""
+    open_ledger(storage).next()
+    for _ in range(5):
+        open_ledger(storage).release()
+    assert [open_ledger(storage).next().number for _ in range(MAX_ATTEMPTS)] == [*[0] * (MAX_ATTEMPTS - 1), 1]
+
+
+def test_deaths_of_workers_and_of_the_driver_add_up(open_ledger, storage):
+    open_ledger(storage).next()
+    ledger = open_ledger(storage)
+    assert ledger.next().number == 0
+    assert [ledger.retry(0) for _ in range(MAX_ATTEMPTS - 1)] == [True, False]
+    assert states(ledger)[0] is TrialState.FAIL
+
+
 @pytest.mark.parametrize(
     "changes",
     [
