@@ -98,6 +98,8 @@ def in_process(monkeypatch):
                     (folder_of(assignment.number) / "recipe.yaml").write_text(assignment.recipe.to_yaml())
                     watcher.started(assignment)
                     running.append((assignment, self.call(objective, assignment, folder_of(assignment.number))))
+                if not running:
+                    continue  # nothing is left to train
                 assignment, result = running.pop(0)
                 if isinstance(result, Measurements):
                     ledger.finish(assignment.number, result)
