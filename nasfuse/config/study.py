@@ -24,7 +24,8 @@ class BudgetConfig(Model):
     """When the search ends; the first that is reached counts.
 
     Attributes:
-        trials: Trainings; one that was stopped early counts, as does one that failed.
+        trials: Trainings; one that was stopped early counts, as does one that failed, unless it is one of those that
+            ended a search by failing in a row.
         minutes: Wall-clock time of the search, over all its sessions. Trials that are running then finish.
         repeats: Trainings, with different seeds, behind every member of the front, as far as the last fifth of the
             budget suffices; its metric is their mean. A front of single trainings is a front of lucky ones. 1 trains
@@ -40,7 +41,7 @@ class ResourcesConfig(Model):
     """What trials run on.
 
     Attributes:
-        workers: Trials at a time; None fills the machine or cluster.
+        workers: Trials at a time, at most as many as fit on the machine or cluster; None takes as many as fit.
         cpus_per_trial: Also the number of threads of a trial.
         gpus_per_trial: May be a fraction.
     """

@@ -8,6 +8,7 @@ from nasfuse.config.recipe import Recipe
 from nasfuse.config.study import StudyConfig
 from nasfuse.errors import RunFolderError
 from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.search.failures import with_void
 from nasfuse.search.front import Candidate, Objectives, candidates_of
 from nasfuse.search.ledger import objectives_of
 from nasfuse.search.progress import Progress, summarise
@@ -80,6 +81,6 @@ def read_run(folder: RunFolder) -> Run:
     except KeyError as error:
         raise RunFolderError(f"{url} holds no study {study.name!r}; run the search first") from error
     objectives = objectives_of(stored)
-    trials = stored.get_trials(deepcopy=False)
+    trials = with_void(stored.get_trials(deepcopy=False), stored.user_attrs.get("void", ()))
     progress = summarise(trials, objectives)
     return Run(folder, study, objectives, candidates_of(trials), progress, folder.is_locked())

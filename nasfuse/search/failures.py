@@ -1,11 +1,14 @@
 """Failures that one trial after another shares: their cause lies in the study, the data or the machine."""
 
+import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import takewhile
 
+import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from nasfuse.search.mirror import Mirror
 from nasfuse.search.trainings import was_trained
 
 #: Different recipes in a row that fail in the same way before a search ends.
@@ -17,7 +20,7 @@ FIRST_FAILURES = 10
 
 _OWN_FAULTS = re.compile(r"NonFiniteError|the measurements are not finite|(torch\.)?OutOfMemoryError|MemoryError")
 
-_NUMBER = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?(e[+-]?\d+)?")
+_NUMBER = re.compile(r"0x[0-9a-f]{6,}|\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 def recurring_failures(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -39,6 +42,35 @@ def recurring_failures(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     equal = list(takewhile(lambda trial: kind_of(trial) == kind, row))
     is_own_fault = _OWN_FAULTS.match(kind) is not None
     return equal[::-1] if _n_recipes(equal) >= EQUAL_FAILURES and not is_own_fault else []
+
+
+def void_failures(study: optuna.Study, mirror: Mirror) -> None:
+    """Takes the recurring failures at the end of a study, if there are any, out of its budget, for good.
+
+    They count as if they had never been handed out: their cause may have been removed. Finished trials cannot be
+    changed, so the study's attribute `void` lists their numbers; in memory they have an attribute of that name.
+
+    Args:
+        study: Opened anew.
+        mirror: Where it lives.
+    """
+    numbers = set(study.user_attrs.get("void", []))
+    mirror.mark(study._study_id, numbers, "void")
+    recurring = {trial.number for trial in recurring_failures(study.get_trials(deepcopy=False))}
+    if recurring:
+        mirror.mark(study._study_id, recurring, "void")
+        study.set_user_attr("void", sorted(numbers | recurring))
+
+
+def with_void(trials: Sequence[FrozenTrial], numbers: Container[int]) -> list[FrozenTrial]:
+    """Returns trials that were read from a storage, those of `numbers` with the attribute `void`."""
+    found = []
+    for trial in trials:
+        if trial.number in numbers:
+            trial = copy.copy(trial)
+            trial.user_attrs = {**trial.user_attrs, "void": True}
+        found.append(trial)
+    return found
 
 
 def kind_of(failed: FrozenTrial) -> str:

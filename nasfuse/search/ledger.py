@@ -20,7 +20,7 @@ from nasfuse.config.study import StudyConfig
 from nasfuse.errors import NasfuseError, RecurringFailureError, RunFolderError
 from nasfuse.search.budget import Budget
 from nasfuse.search.donors import Donors
-from nasfuse.search.failures import recurring_failures
+from nasfuse.search.failures import recurring_failures, void_failures
 from nasfuse.search.front import Objectives
 from nasfuse.search.mirror import Mirror
 from nasfuse.search.network_costs import NetworkCosts
@@ -129,8 +129,7 @@ class Ledger:
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 self._study.set_metric_names([study.metric, f"log10_{study.cost}"])
             self._study.set_user_attr("reference", list(reference()))
-        for trial in recurring_failures(self.trials()):
-            self._set(trial.number, "void", True)
+        void_failures(self._study, self._mirror)
         begun = {trial.user_attrs.get("baseline") for trial in self.trials() if "void" not in trial.user_attrs}
         for name, parameters in space.baselines.items():
             if name not in begun:

@@ -1,7 +1,7 @@
 """A study held in memory and written through to its storage: suggestions read nothing back from the disk."""
 
 import copy
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -74,6 +74,14 @@ class Mirror(InMemoryStorage):
         draft.params, draft.distributions, draft.user_attrs = {}, {}, {}
         draft.system_attrs = {} if fixed is None else {"fixed_params": dict(fixed)}
         self._set_trial(trial_id, draft)
+
+    def mark(self, study_id: int, numbers: Iterable[int], key: str) -> None:
+        """Sets a user attribute of trials to True in memory alone; they may have ended."""
+        for number in numbers:
+            trial_id = self.get_trial_id_from_study_id_trial_number(study_id, number)
+            marked = copy.copy(self._get_trial(trial_id))
+            marked.user_attrs = {**marked.user_attrs, key: True}
+            self._set_trial(trial_id, marked)
 
     @contextmanager
     def as_running(self, numbers: Sequence[int]) -> Iterator[None]:

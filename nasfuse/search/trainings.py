@@ -10,13 +10,13 @@ from optuna.trial import FrozenTrial, TrialState
 LAG = 8
 
 #: User attributes that a trial gets after it was handed out.
-RESULTS = frozenset({"points", "record", "rungs", "stopped", "reason", "from_scratch", "void"})
+RESULTS = frozenset({"points", "record", "rungs", "stopped", "reason", "from_scratch"})
 
 
 def was_handed_out(trial: FrozenTrial) -> bool:
     """Returns whether a trial was given to a worker, so it was neither too costly nor no network.
 
-    A trial marked `void` is as good as never handed out: see `recurring_failures`.
+    A trial marked `void` is as good as never handed out: see `void_failures`.
     """
     too_costly = trial.state is TrialState.PRUNED and "stopped" not in trial.user_attrs
     return "recipe_hash" in trial.user_attrs and not too_costly and "void" not in trial.user_attrs

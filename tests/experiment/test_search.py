@@ -11,7 +11,14 @@ from nasfuse.config.measurement import Measurements, OperatingPoint
 from nasfuse.config.recipe import Recipe
 from nasfuse.config.study import StudyConfig
 from nasfuse.data import ModalityArrays, build_dataset
-from nasfuse.errors import ConfigError, DataError, InvalidInputError, MissingFileError, RunFolderError
+from nasfuse.errors import (
+    ConfigError,
+    DataError,
+    InvalidInputError,
+    MissingFileError,
+    RecurringFailureError,
+    RunFolderError,
+)
 from nasfuse.experiment import ray_session, search, tune_runner
 from nasfuse.experiment.reading import read_run
 from nasfuse.experiment.run_folder import RunFolder
@@ -49,6 +56,9 @@ class Display:
 
     def ready(self, dataset, *, workers, progress, seconds):
         self.events.append(f"ready with {workers}")
+
+    def note(self, text):
+        self.events.append(f"note: {text}")
 
     def started(self, assignment):
         self.events.append(f"started {assignment.number}")
@@ -88,6 +98,8 @@ def in_process(monkeypatch):
                     (folder_of(assignment.number) / "recipe.yaml").write_text(assignment.recipe.to_yaml())
                     watcher.started(assignment)
                     running.append((assignment, self.call(objective, assignment, folder_of(assignment.number))))
+                if not running:
+                    continue  # nothing is left to train
                 assignment, result = running.pop(0)
                 if isinstance(result, Measurements):
                     ledger.finish(assignment.number, result)
@@ -186,10 +198,28 @@ class TestWithoutRay:
         def never(recipe, *, seed, cut, folder, report, donors):
             raise RuntimeError("no mood")
 
-        progress, _ = run(folder, never)
-        assert progress.states["failed"] == 6
+        progress, _ = run(folder, never, budget={"trials": 4})
+        assert progress.states["failed"] == 4
         assert (progress.front, progress.best, progress.hypervolume) == ([], None, 0.0)
         assert read_run(folder).candidates == []
+
+    def test_equal_failures_end_the_search_and_are_not_counted(self, in_process, folder):
+        causes = {"disk full"}
+
+        def try_it(recipe, *, seed, cut, folder, report, donors):
+            for cause in causes:
+                raise OSError(f"{cause}: {folder.name}")
+            return wide_is_good(recipe, seed=seed, cut=cut, folder=folder, report=report, donors=donors)
+
+        for first in (0, 5):
+            message = rf"5 trainings in a row failed, .*trial {first + 4}\) with: disk full: .*trials/{first + 4}\)"
+            with pytest.raises(RecurringFailureError, match=message):
+                run(folder, try_it, budget={"trials": 40})
+        causes.clear()
+        progress, events = run(folder, try_it, budget={"trials": 8})
+        assert progress.states["complete"] == progress.done == 8
+        assert events[1] == "started 10"
+        assert read_run(folder).progress.done == 8
 
     def test_nothing_above_max_macs_is_trained(self, in_process, folder):
         trained = []
@@ -235,6 +265,40 @@ class TestWithoutRay:
         with pytest.raises(InvalidInputError, match=r"this machine has not the 3 cores and 0\.5 GPUs that one"):
             run(folder, resources={"cpus_per_trial": 3, "gpus_per_trial": 0.5})
 
+    @pytest.mark.parametrize(("asked", "used"), [(None, 2), (1, 1), (2, 2), (100, 2)])
+    def test_no_more_workers_than_the_machine_runs_at_a_time(self, in_process, folder, asked, used):
+        _, events = run(folder, resources={"workers": asked})
+        notes = [event for event in events if event.startswith("note")]
+        assert events[len(notes)] == f"ready with {used}"
+        said = "note: workers: 100 were asked for, and 2 trials of 1 cores and 0 GPUs run at a time here"
+        assert [note.partition(";")[0] for note in notes] == ([said] if asked == 100 else [])
+        (stored,) = open_storage(folder.storage_url(study())).get_all_studies()
+        assert stored.user_attrs["lag"] == 8
+
+    def test_a_cluster_without_room_yet_is_believed_to_grow(self, in_process, folder, monkeypatch):
+        monkeypatch.setattr(tune_runner, "cluster_workers", lambda cpus, gpus: 0)
+        display = Display()
+        run_search(
+            study(resources={"workers": 6}), folder, display=display, objective=wide_is_good, address="somewhere:6379"
+        )
+        assert display.events[0] == "ready with 6"
+
+    def test_more_workers_than_a_study_was_started_for(self, in_process, folder, monkeypatch):
+        run(folder, budget={"trials": 2})
+        monkeypatch.setattr(tune_runner, "cluster_workers", lambda cpus, gpus: 30)
+        _, events = run(folder, budget={"trials": 4}, resources={"workers": 30})
+        assert "workers: 30 are available, and this study has at most 8 trainings under way" in events[0]
+        assert events[1] == "ready with 8"
+
+    def test_a_space_that_is_used_up(self, in_process, folder):
+        space = {
+            "fields": {"network.streams.*.width": {"choices": [8, 16]}},
+            "fixed": {"network.streams.*.encoder": "mlp"},
+        }
+        progress, events = run(folder, space=space, budget={"trials": 100})
+        assert progress.done == progress.states["complete"] == 4
+        assert events[-1].startswith("note: every network of the space that may be trained was trained")
+
     @pytest.mark.parametrize(("cost", "reference"), [("latency_s", 1.0), ("peak_bytes", 2.0**30)])
     def test_a_cost_that_is_measured(self, in_process, folder, cost, reference):
         progress, _ = run(folder, cost=cost)
@@ -247,6 +311,20 @@ class TestWithoutRay:
         metric, highest = read_run(folder).objectives.reference
         assert 0.08 < metric < 0.13, "a constant guess among ten digits"
         assert 1e3 < highest < 1e6
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    """A file with token ids and a vector."""
+    random = np.random.default_rng(0)
+    arrays = {
+        "ids": random.integers(0, 9, (120, 5)),
+        "v": random.normal(size=(120, 3)),
+        "y": random.integers(0, 2, 120),
+    }
+    np.savez(tmp_path / "tokens.npz", **arrays)
+    modalities = {"ids": {"kind": "sequence", "vocabulary": 9}, "v": "vector"}
+    return {"source": str(tmp_path / "tokens.npz"), "modalities": modalities}
 
 
 class TestRefusals:
@@ -287,8 +365,38 @@ class TestRefusals:
             "fields": {"training.lr": {"choices": [0.1]}},
             "fixed": {"network.streams.*.encoder": "conv", "network.streams.*.stride": 64},
         }
-        with pytest.raises(InvalidInputError, match="none of 128 networks drawn from the space of study tiny is valid"):
+        with pytest.raises(
+            InvalidInputError, match="none of 128 networks drawn from the space of study tiny can be trained"
+        ):
             run(folder, space=space, max_macs=max_macs)
+
+    def test_what_no_training_could_do(self, in_process, folder, tokens):
+        fixed = {"training.mixup": 0.2, "network.route": "ids+v"}
+        with pytest.raises(
+            InvalidInputError, match=r"can be trained; the reason: fixed: training\.mixup: token ids"
+        ) as e:
+            run(folder, data=tokens, fixed=fixed)
+        assert e.value.exit_code == 2
+        assert not folder.root.exists()
+
+    def test_what_no_training_could_do_is_the_fault_of_the_space(self, in_process, folder, tokens):
+        space = {**PLAIN["space"], "fixed": {**PLAIN["space"]["fixed"], "training.mixup": 0.2}}
+        del space["baselines"]
+        with pytest.raises(
+            InvalidInputError, match=r"can be trained; the reason: space\.fixed: training\.mixup: token"
+        ):
+            run(folder, data=tokens, space=space, fixed={"network.route": "ids+v"})
+
+    def test_what_some_trainings_could_not_do_is_never_trained(self, in_process, folder, tokens):
+        """Mixup is right for the route that has no token ids; one in three has none."""
+        progress, events = run(folder, data=tokens, fixed={"training.mixup": 0.2})
+        assert events[0].startswith("note: left out, as their training would fail at its start: one: ids, both (tr")
+        assert events[0].count("training.mixup: token ids cannot be averaged") == 1
+        assert progress.done == progress.states["complete"] == 6
+        for number in read_run(folder).progress.reasons:
+            assert not folder.trial(number).exists()
+        recipes = [Recipe.load(path) for path in folder.root.glob("trials/*/recipe.yaml")]
+        assert {recipe.network.route for recipe in recipes} == {("v",)}
 
     @pytest.mark.parametrize("is_file", [True, False])
     def test_of_a_folder(self, in_process, tmp_path, is_file):

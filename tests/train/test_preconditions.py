@@ -1,0 +1,47 @@
+"""What is checked before the first step of a training, and by a search before the first training."""
+
+import pytest
+import torch
+
+from nasfuse.errors import InvalidInputError
+from nasfuse.nn import build_network
+from nasfuse.train import check_network, check_training, train_network
+
+ROUTER = {"routes": ["v", "v+s"], "macs": 1}
+
+
+def check(recipe, dataset):
+    """Both checks, as a search makes them: with shapes alone."""
+    check_training(recipe, dataset)
+    with torch.device("meta"):
+        network = build_network(recipe.network, dataset.modalities, dataset.task)
+    check_network(recipe, network, dataset)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"encoders": {"v": "mlp", "q": "transformer"}, "mixup": 0.2}, "training.mixup: token ids cannot be averaged"),
+        ({"router": ROUTER}, r"network\.router\.macs: 1 is below the \d+ MACs of the cheapest route alone"),
+        ({"metric": "r2"}, "metric: r2 cannot judge a multiclass task"),
+    ],
+)
+def test_a_search_sees_what_a_training_would_raise(make_recipe, dataset, changes, message):
+    recipe = make_recipe(**changes)
+    with pytest.raises(InvalidInputError, match=message):
+        check(recipe, dataset)
+    with pytest.raises(InvalidInputError, match=message):
+        train_network(recipe, dataset, seed=0, device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mixup": 0.2},
+        {"encoders": {"v": "mlp", "q": "transformer"}, "mixup": 0.2, "mixup_at": "manifold"},
+        {"router": {**ROUTER, "macs": 10**9}},
+        {"batch_size": 10**6},
+    ],
+)
+def test_what_can_be_trained_passes(make_recipe, dataset, changes):
+    check(make_recipe(**changes), dataset)
