@@ -157,7 +157,8 @@ class TrainingConfig(Model):
         clip_norm: Gradient norm above which gradients are scaled down.
         patience: Epochs without a better validation loss before training stops, with the weights of its best
             epoch. A training that runs to its end keeps its last weights: the rate has come down to zero.
-        label_smoothing: Of the cross entropy; multiclass only.
+        label_smoothing: Share of a label's certainty that is given up: of the right class to all classes, of a yes/no
+            label to its contrary. A regression has none.
         mixup: Alpha of the Beta distribution of mixup (one lambda per batch); 0 is off.
         mixup_at: What is mixed: `inputs`, or `manifold` for the features at a depth drawn per batch, which is right
             after the stems, after a stage of every stream, or before the head. A network with a router has no
@@ -219,6 +220,12 @@ class Recipe(Model):
         routing = self.training.routing
         if routing is not None and routing.first_stage > 0 and self.training.epochs < 2:
             raise MisfitError("training.epochs", "must be at least 2: the router is trained after its routes; raise it")
+        return self
+
+    @model_validator(mode="after")
+    def _smoothing_needs_labels(self) -> Self:
+        if self.training.label_smoothing > 0 and self.data.task == "regression":
+            raise MisfitError("training.label_smoothing", "a regression has no labels to smooth; remove it")
         return self
 
     @model_validator(mode="after")

@@ -282,6 +282,11 @@ def test_a_modality_may_be_its_kind_alone(load):
             r"training\.equilibrium: it needs network\.fusion\.kind: equilibrium; remove one or add the other$",
         ),
         (
+            "source: digits",
+            "source: x.npz\n  task: regression\ntraining: {label_smoothing: 0.1}",
+            r"line 5: training\.label_smoothing: a regression has no labels to smooth; remove it$",
+        ),
+        (
             "{kind: concat}",
             "{kind: joint_tokens, heads: 5}",
             r"line 9: network\.fusion: heads must divide width, got heads 5 and width 32; change one of them$",
