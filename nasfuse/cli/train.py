@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from nasfuse.config.metric import metric_text
+
 Device = Annotated[
     str, typer.Option(help="cpu, cuda, cuda:1 ...; auto takes a GPU where there is one.", show_default=True)
 ]
@@ -54,7 +56,8 @@ def train(
             def advance(number: int, epoch: Epoch) -> None:
                 nonlocal printed
                 text = (
-                    f"seed {number + 1}/{seeds}, epoch {epoch.epoch}/{epochs}: val {what.metric} {epoch.val_metric:.4f}"
+                    f"seed {number + 1}/{seeds}, epoch {epoch.epoch}/{epochs}: "
+                    f"val {what.metric} {metric_text(epoch.val_metric)}"
                 )
                 bars.update(task, completed=number * epochs + epoch.epoch, description=text)
                 if not err.is_terminal and time.monotonic() - printed > LINE_EVERY_S:
@@ -70,8 +73,8 @@ def train(
         return
     for split in ("val", "test"):
         mean, deviation = result.spread(split)
-        spread = " (1 seed)" if deviation is None else f" +- {deviation:.4f} (sd of {seeds} seeds)"
-        out.print(f"{split:>5} {what.metric} [bold]{mean:.4f}[/]{spread}")
+        spread = " (1 seed)" if deviation is None else f" +- {metric_text(deviation)} (sd of {seeds} seeds)"
+        out.print(f"{split:>5} {what.metric} [bold]{metric_text(mean)}[/]{spread}")
     for one in result.seeds if result.route_macs else ():
         shares = ", ".join(f"{name} {share:.1%}" for name, share in one.routes.items())
         out.print(f"routes of the test samples: {shares} ({one.macs:,.0f} MACs on validation)", soft_wrap=True)
@@ -97,7 +100,8 @@ def evaluate(
     if as_json:
         print_json(result)
         return
-    out.print(f"{result['split']} {result['metric']} [bold]{result['value']:.4f}[/] on {result['samples']} samples")
+    value = metric_text(result["value"])
+    out.print(f"{result['split']} {result['metric']} [bold]{value}[/] on {result['samples']} samples")
     for name, share in result.get("routes", {}).items():
         out.print(f"{share:>6.1%} take {name}", markup=False)
     out.print(f"{result['macs']:,} MACs, recipe {result['recipe_hash']}: {result['summary']}", soft_wrap=True)

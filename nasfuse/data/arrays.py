@@ -12,6 +12,7 @@ from torch import Tensor
 from nasfuse.config.modality import Modality, ModalityKind, Task
 from nasfuse.data.dataset import Column, Dataset, Scale, Split
 from nasfuse.data.partition import cut_splits
+from nasfuse.data.targets import standardised, target_scale_of
 from nasfuse.errors import DataError
 
 Array = NDArray[np.generic]
@@ -79,12 +80,15 @@ def build_dataset(
     if the_task.kind == "multiclass":
         _every_class_is_trained(name, labels, rows["train"])
     scaled = {key: _scaled(column, rows["train"]) for key, column in columns.items()}
+    target_scale = target_scale_of(name, labels, rows["train"]) if the_task.kind == "regression" else None
+    given = labels if target_scale is None else standardised(labels, target_scale)
     codes = None if groups is None else torch.from_numpy(np.unique(groups, return_inverse=True)[1])
     parts = {
         part: Split(
             {key: _take(column, index) for key, column in scaled.items()},
-            labels[index],
+            given[index],
             None if codes is None else codes[index],
+            target_scale,
         )
         for part, index in rows.items()
     }
@@ -203,7 +207,9 @@ def _targets(name: str, targets: Array, task: str) -> tuple[Tensor, Task]:
                 "out of range; renumber the classes without gaps"
             )
         return torch.from_numpy(targets.astype(np.int64)), Task("multiclass", n_classes)
-    values = targets.astype(np.float32)
+    if targets.dtype.kind not in "biuf":
+        raise DataError(f"{where} must be numbers for {task}, got {targets.dtype}; encode them first")
+    values = targets.astype(np.float32 if task == "multilabel" else np.float64)
     if task == "multilabel":
         if values.ndim != 2 or not np.isin(values, (0.0, 1.0)).all():
             raise DataError(f"{where} must be (n, k) zeros and ones for multilabel, got shape {targets.shape}")

@@ -15,7 +15,7 @@ class Batch:
     Attributes:
         inputs: Modality name to (b, F), (b, T, F), (b, T) token ids or (b, C, H, W).
         masks: Sequence name to (b, T), true where a step is real; absent where every step is.
-        targets: (b,) class numbers, or (b, n_outputs) labels or real numbers.
+        targets: (b,) class numbers, or (b, n_outputs) labels or standardised real numbers.
     """
 
     inputs: dict[str, Tensor]
@@ -33,10 +33,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Scale:
-    """Normalisation of one modality, from its training samples alone.
+    """Normalisation of one modality or of regression targets, from the training samples alone.
 
     Attributes:
-        mean: Broadcasts against a batch of the modality.
+        mean: Broadcasts against a batch of what it normalises.
         std: Likewise; 1 where the feature is constant.
     """
 
@@ -91,13 +91,16 @@ class Split:
 
     Attributes:
         columns: Modality name to its column.
-        targets: (n,) int64 or (n, n_outputs) float32.
+        targets: (n,) int64 or (n, n_outputs) float32; those of a regression are standardised.
         groups: (n,) number of each sample's group, None where the data has none.
+        target_scale: Mean and standard deviation, (1, n_outputs) float64, by which the targets of a regression are
+            standardised; None for classes and labels.
     """
 
     columns: dict[str, Column]
     targets: Tensor
     groups: Tensor | None = None
+    target_scale: Scale | None = None
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -144,3 +147,8 @@ class Dataset:
     def split(self, name: str) -> Split:
         """Returns the split called `train`, `val` or `test`."""
         return {"train": self.train, "val": self.val, "test": self.test}[name]
+
+    @property
+    def target_scale(self) -> Scale | None:
+        """Scale of the targets of a regression, the same in every split; None for classes and labels."""
+        return self.train.target_scale

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+import numpy as np
 import optuna
 import torch
 from optuna.samplers import RandomSampler
@@ -260,12 +261,19 @@ def _reference(study: StudyConfig, space: Space, dataset: Dataset) -> tuple[floa
 
 
 def constant_metric(dataset: Dataset, metric: str) -> float:
-    """Returns what always predicting the training set's most frequent class (or median) scores on val."""
+    """Returns what the best constant prediction for the training set scores on val.
+
+    That is the most frequent class, the labels of at least half of the samples, the mean for r2 and the median for
+    mae: 0 skill, in the unit of the metric.
+    """
     train, val = dataset.train.targets, dataset.val.targets
     if dataset.task.kind == "multiclass":
         logits = torch.bincount(train, minlength=dataset.task.n_outputs).float()
     elif dataset.task.kind == "multilabel":
         logits = train.mean(dim=0) - 0.5
+    elif metric == "r2":
+        logits = train.mean(dim=0)
     else:
-        logits = train.median(dim=0).values
-    return score(metric, logits.expand(len(val), -1), val, task=dataset.task.kind)
+        logits = torch.from_numpy(np.median(train.numpy(), axis=0))
+    constant = logits.expand(len(val), -1)
+    return score(metric, constant, val, task=dataset.task.kind, target_scale=dataset.target_scale)

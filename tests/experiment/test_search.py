@@ -331,6 +331,17 @@ class TestConstantMetric:
         dataset = self.make(np.array([1.0, 2.0, 2.0, 9.0, 2.0, 4.0, 0.0, 2.0, 1.0, 1.0]), "regression")
         assert constant_metric(dataset, "mae") == pytest.approx(1.0)
 
+    @pytest.mark.parametrize(("a", "b"), [(60.0, 1.7e9), (-1e-9, 0.0), (1e19, 1e19)])
+    def test_the_reference_of_a_regression_has_the_unit_of_the_data(self, a, b):
+        values = np.random.default_rng(0).normal(size=10)
+        plain, changed = self.make(values, "regression"), self.make(a * values + b, "regression")
+        assert constant_metric(changed, "mae") == pytest.approx(abs(a) * constant_metric(plain, "mae"), rel=1e-5)
+        assert constant_metric(changed, "r2") == pytest.approx(constant_metric(plain, "r2"), abs=1e-5)
+
+    def test_the_mean_for_r2(self):
+        dataset = self.make(np.array([0.0, 0.0, 0.0, 8.0, 1.0, 3.0, 1.0, 3.0, 0.0, 1.0]), "regression")
+        assert constant_metric(dataset, "r2") == pytest.approx(0.0, abs=1e-6), "train and val have the same mean"
+
     def test_the_more_frequent_answer_of_each_label(self):
         targets = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [1, 0], [1, 1], [0, 0], [1, 0], [1, 0], [0, 1]])
         assert constant_metric(self.make(targets, "multilabel"), "micro_f1") == pytest.approx(2 * 3 / (2 * 3 + 1 + 1))
