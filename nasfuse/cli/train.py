@@ -16,6 +16,7 @@ Device = Annotated[
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).")],
+    data: Annotated[str | None, typer.Option(help="Data file in place of the one that the recipe names.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings with different seeds.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="All seeds derive from it.")] = 0,
     output: Annotated[
@@ -38,6 +39,8 @@ def train(
     if threads > cores:
         raise InvalidInputError(f"--threads {threads}: this machine has {cores} cores; ask for at most so many")
     what = Recipe.load(recipe)
+    if data is not None:
+        what = what.model_copy(update={"data": what.data.at(data)})
     folder = output or Path("runs") / f"train-{what.hash}"
     with err.status("loading ..."):
         import torch
@@ -88,15 +91,25 @@ def train(
 
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="A model.pt that `train` or a search wrote.")],
+    data: Annotated[
+        str | None, typer.Option(help="Data file with the same modalities, in place of the one of the training.")
+    ] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="Which split of its data.")] = "test",
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Evaluate a saved network on the val or test split of its data."""
-    from nasfuse.cli.console import out, print_json
+    """Evaluate a saved network on the val or test split of its data.
+
+    Inputs are standardised as they were in training. A warning says where the data are not those of the training.
+    """
+    from rich.markup import escape
+
+    from nasfuse.cli.console import err, out, print_json
     from nasfuse.experiment.final_training import evaluate_checkpoint
 
-    result = evaluate_checkpoint(checkpoint, split=split, device=_device(device))
+    result = evaluate_checkpoint(checkpoint, split=split, device=_device(device), source=data)
+    if "warning" in result:
+        err.print(f"[bold yellow]warning:[/] {escape(result['warning'])}", soft_wrap=True)
     if as_json:
         print_json(result)
         return

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from nasfuse.config.data_source import SHIPPED_SOURCES, located
 from nasfuse.config.equilibrium import EquilibriumConfig
 from nasfuse.config.fusion import FusionConfig
 from nasfuse.config.modality import ModalityKind
@@ -43,7 +45,8 @@ class DataConfig(Model):
     """Which data set, and how its file is read.
 
     Attributes:
-        source: A shipped data set (`nasfuse data list`) or the path of an `.npz` file.
+        source: A shipped data set (`nasfuse data list`) or the path of an `.npz` file: from the working folder, beside
+            the file that names it, or in the data folder.
         modalities: For a file: the modalities it holds. A shipped set knows its own.
         target: Name of the label array of a file.
         split: Name of the array that says train, val or test for every sample of a file.
@@ -60,6 +63,19 @@ class DataConfig(Model):
     group: str | None = None
     task: Literal["multiclass", "multilabel", "regression"] = "multiclass"
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15
+
+    def at(self, source: str) -> "DataConfig":
+        """Returns the same description for another file; a path from the working folder becomes absolute."""
+        return self.model_copy(update={"source": os.path.abspath(source) if Path(source).is_file() else source})
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Returns all that makes two descriptions the same: not the path of a file, which may be moved.
+
+        Whether two files hold the same data is decided by their fingerprints.
+        """
+        plain = self.to_plain()
+        return plain if self.source in SHIPPED_SOURCES else {key: plain[key] for key in plain if key != "source"}
 
 
 class NetworkConfig(Model):
@@ -250,8 +266,8 @@ class Recipe(Model):
 
     @property
     def hash(self) -> str:
-        """Returns 12 hexadecimal digits that two recipes share only if every field is equal."""
-        canonical = json.dumps(self.to_plain(), sort_keys=True)
+        """Returns 12 hexadecimal digits that two recipes share only if all but the path of their data is equal."""
+        canonical = json.dumps({**self.to_plain(), "data": self.data.identity}, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     @property
@@ -267,14 +283,14 @@ class Recipe(Model):
 
     @classmethod
     def load(cls, path: str | Path) -> "Recipe":
-        """Returns the recipe in a YAML file.
+        """Returns the recipe in a YAML file, with the data where `locate` finds them.
 
         Raises:
             MissingFileError: No such file.
             ConfigError: With all problems of the file at once.
         """
         document = read_document(Path(path))
-        return cls.parse(document.values, document=document)
+        return cls.parse(located(document.values, named_in=Path(path)), document=document)
 
     def to_yaml(self) -> str:
         """Returns the recipe as YAML; `load` gives the equal recipe back."""

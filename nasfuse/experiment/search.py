@@ -83,7 +83,6 @@ def run_search(
     _check_limit(study, space, dataset)
     with folder.locked():
         storage = open_storage(folder.storage_url(study))  # first, so that a wrong address claims no folder
-        folder.claim(study)
         ledger = Ledger(
             storage,
             study,
@@ -92,6 +91,7 @@ def run_search(
             reference=lambda: _reference(study, space, dataset),
             fingerprint=dataset.fingerprint,
         )
+        folder.claim(study)  # after the ledger has seen that these are the data of the study
         if ledger.wants_more(running=0):
             _run(study, folder, ledger, dataset, display=display, address=address, objective=objective)
         progress = summarise(ledger.trials(), ledger.objectives)
