@@ -22,7 +22,7 @@ def locate(source: str, *, named_in: Path) -> str:
     """
     if source in SHIPPED_SOURCES:
         return source
-    found = next((place for place in _places(Path(source), named_in) if place.is_file()), None)
+    found = next((place for place in _places(Path(source), named_in) if os.path.isfile(place)), None)
     return source if found is None else os.path.abspath(found)
 
 

@@ -66,7 +66,7 @@ class DataConfig(Model):
 
     def at(self, source: str) -> "DataConfig":
         """Returns the same description for another file; a path from the working folder becomes absolute."""
-        return self.model_copy(update={"source": os.path.abspath(source) if Path(source).is_file() else source})
+        return self.model_copy(update={"source": os.path.abspath(source) if os.path.isfile(source) else source})
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -120,7 +120,7 @@ class Ledger:
         self._check_same(
             "data",
             fingerprint,
-            "trials on other data than these; name the file that the study began with, or start anew with another -o",
+            "trials on other data than these; name the file it began with, or start anew with another -o",
         )
         if "reference" not in self._study.user_attrs:
             with warnings.catch_warnings():

@@ -102,10 +102,17 @@ def test_the_space_may_be_a_path_a_file_beside_or_a_shipped_name(write, tmp_path
 def test_data_beside_the_study_are_found_from_anywhere(write, tmp_path, monkeypatch):
     write(STUDY.replace("digits", "mine.npz"))
     (tmp_path / "mine.npz").write_bytes(b"")
-    assert StudyConfig.load(Path("study.yaml")).data.source == "mine.npz"
+    assert Path(StudyConfig.load(Path("study.yaml")).data.source) == tmp_path / "mine.npz"
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert Path(StudyConfig.load(tmp_path / "study.yaml").data.source) == tmp_path / "mine.npz"
+
+
+def test_the_path_of_the_data_is_no_part_of_the_identity(write):
+    here, there = (StudyConfig.load(write(STUDY.replace("digits", f"{name}.npz"))) for name in ("here", "there"))
+    assert here.hash == there.hash != StudyConfig.load(write(STUDY)).hash
+    other = StudyConfig.load(write(STUDY.replace("{source: digits", "{source: here.npz, target: z")))
+    assert other.hash != here.hash, "another array of the file"
 
 
 def test_identity_leaves_out_what_may_change(write):

@@ -316,6 +316,44 @@ class TestRefusals:
         assert not folder.root.exists()
 
 
+class TestWhereTheDataAre:
+    """The path of a file is no part of a study; its content is."""
+
+    @pytest.fixture
+    def study_at(self, tmp_path):
+        def make(name, *, seed=0, trials=3):
+            search.cached_dataset.cache_clear()
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            values = np.random.default_rng(seed).normal(size=(40, 3)).astype(np.float32)
+            np.savez(tmp_path / name, a=values, y=np.arange(40) % 2)
+            data = {"source": str(tmp_path / name), "modalities": {"a": {"kind": "vector"}}}
+            return study(data=data, budget={"trials": trials})
+
+        return make
+
+    def go_on(self, study, folder):
+        return run_search(study, folder, display=Display(), objective=wide_is_good).states["complete"]
+
+    @pytest.mark.parametrize("name", ["there/a.npz", "b.npz"], ids=["moved", "renamed"])
+    def test_the_same_data_elsewhere_go_on(self, in_process, folder, study_at, tmp_path, name):
+        self.go_on(study_at("a.npz"), folder)
+        (tmp_path / "a.npz").unlink()
+        assert self.go_on(study_at(name, trials=5), folder) == 5
+        assert folder.read_study().data.source == str(tmp_path / name), "the run knows where its data are now"
+        found = read_run(folder)
+        for candidate in found.candidates:
+            assert found.recipe(candidate).data.source == str(tmp_path / name)
+
+    @pytest.mark.parametrize("name", ["a.npz", "b.npz"], ids=["at the same path", "at another path"])
+    def test_other_data_are_refused(self, in_process, folder, study_at, name):
+        self.go_on(study_at("a.npz"), folder)
+        before = folder.study_file.read_bytes()
+        with pytest.raises(RunFolderError, match="holds trials on other data than these; name the file it began with"):
+            self.go_on(study_at(name, seed=1, trials=5), folder)
+        assert folder.study_file.read_bytes() == before
+        assert len(read_run(folder).candidates) == 3
+
+
 class TestConstantMetric:
     def make(self, targets, task):
         values = np.zeros((len(targets), 2), dtype=np.float32)

@@ -345,7 +345,7 @@ class TestTheStart:
 
     def test_other_data(self, open_ledger, storage):
         open_ledger(storage, fingerprint="abc")
-        with pytest.raises(RunFolderError, match="holds trials on other data: the content of the file differs"):
+        with pytest.raises(RunFolderError, match="holds trials on other data than these; name the file it began"):
             open_ledger(storage, fingerprint="abd")
 
 
