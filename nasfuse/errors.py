@@ -27,6 +27,10 @@ class DataError(NasfuseError, ValueError):
     """A data set breaks the data contract (`docs/data.md`)."""
 
 
+class DataWarning(UserWarning):
+    """A data set was read in a way that its owner should know of (`docs/data.md`)."""
+
+
 class RunFolderError(NasfuseError, ValueError):
     """A run folder holds something else than what the command needs."""
 

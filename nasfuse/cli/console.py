@@ -21,6 +21,11 @@ def explain(message: str) -> None:
     err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
 
 
+def warn(message: str) -> None:
+    """Prints a warning in one line."""
+    err.print(f"[bold yellow]warning:[/] {escape(message)}", soft_wrap=True)
+
+
 def say_how_to_go_on(kept: str) -> None:
     """Prints what an interrupt leaves, and the command that goes on with it."""
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -102,14 +102,12 @@ def evaluate(
 
     Inputs are standardised as they were in training. A warning says where the data are not those of the training.
     """
-    from rich.markup import escape
-
-    from nasfuse.cli.console import err, out, print_json
+    from nasfuse.cli.console import out, print_json, warn
     from nasfuse.experiment.final_training import evaluate_checkpoint
 
     result = evaluate_checkpoint(checkpoint, split=split, device=_device(device), source=data)
     if "warning" in result:
-        err.print(f"[bold yellow]warning:[/] {escape(result['warning'])}", soft_wrap=True)
+        warn(result["warning"])
     if as_json:
         print_json(result)
         return

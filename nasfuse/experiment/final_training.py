@@ -15,6 +15,7 @@ from nasfuse.config.metric import get_metric
 from nasfuse.config.recipe import Recipe
 from nasfuse.data import Dataset, Split
 from nasfuse.errors import CheckpointError, ConfigError, RunFolderError
+from nasfuse.experiment.idle_settings import warn_of_idle_settings
 from nasfuse.experiment.objective import cached_dataset, save_network, write_curve
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.search import macs_of, route_macs_of
@@ -124,12 +125,16 @@ def train_recipe(
 
     Raises:
         RunFolderError: The folder holds something else, or other seeds; nothing is overwritten.
+
+    Warns:
+        DataWarning: A setting of the recipe has no effect.
     """
     data = recipe.data.model_dump_json()
     dataset = cached_dataset(data)
     get_metric(recipe.metric, dataset.task.kind)
     route_macs = route_macs_of(recipe, dataset)  # builds the network once, before anything is written
     _check(folder, recipe)
+    warn_of_idle_settings([recipe], dataset)
     seeds = [derive_seed(seed, "final", number) for number in range(n_seeds)]
     places = [folder / f"seed{number}" for number in range(n_seeds)]
     earlier = [_earlier_result(places[k], own, cached_dataset(data, k)) for k, own in enumerate(seeds)]

@@ -1,7 +1,8 @@
 """One search from start to end: data, space, ledger, workers, and the files of the run."""
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any, Protocol
 
 import numpy as np
 import optuna
@@ -15,6 +16,7 @@ from nasfuse.config.study import StudyConfig
 from nasfuse.cost import count_parameters, expected_macs
 from nasfuse.data import Dataset
 from nasfuse.errors import InvalidInputError, NasfuseError
+from nasfuse.experiment.idle_settings import warn_of_idle_settings
 from nasfuse.experiment.objective import Objective, Training, cached_dataset
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.nn import RoutedNetwork, build_network
@@ -75,12 +77,16 @@ def run_search(
         ConfigError: The space does not fit the recipe or the data.
         RunFolderError: The folder holds another study, or another search is writing to it.
         Exhausted: No candidate may be trained.
+
+    Warns:
+        DataWarning: A setting has no effect in any of many networks drawn from the space.
     """
     get_metric(study.metric, study.data.task)
     folder.check(study)
     dataset = cached_dataset(study.data.model_dump_json())
     space = make_space(study, dataset)
     _check_limit(study, space, dataset)
+    warn_of_idle_settings(_valid_recipes(study, space), dataset)
     with folder.locked():
         storage = open_storage(folder.storage_url(study))  # first, so that a wrong address claims no folder
         ledger = Ledger(
@@ -214,15 +220,26 @@ def _on_meta(recipe: Recipe, dataset: Dataset, figure: Callable[..., int]) -> in
     return figure(network)
 
 
+def _draws(study: StudyConfig, space: Space) -> list[dict[str, Any]]:
+    """Returns the parameters of the baselines and of some random networks of the space, the same for one study."""
+    quieten_optuna()
+    draws = optuna.create_study(sampler=RandomSampler(seed=derive_seed(study.seed, "reference")))
+    return [*space.baselines.values(), *(space.suggest(draws.ask()) for _ in range(_DRAWS))]
+
+
+def _valid_recipes(study: StudyConfig, space: Space) -> Iterator[Recipe]:
+    for parameters in _draws(study, space):
+        with suppress(NasfuseError):
+            yield space.recipe(parameters)
+
+
 def _costs_of_draws(study: StudyConfig, space: Space, figure: Callable[[Recipe], int]) -> list[int]:
     """Returns a figure of the baselines and of some random networks of the space.
 
     Raises:
         InvalidInputError: None of them is a valid network.
     """
-    quieten_optuna()
-    draws = optuna.create_study(sampler=RandomSampler(seed=derive_seed(study.seed, "reference")))
-    parameters = [*space.baselines.values(), *(space.suggest(draws.ask()) for _ in range(_DRAWS))]
+    parameters = _draws(study, space)
     costs: list[int] = []
     first: NasfuseError | None = None
     for one in parameters:

@@ -11,7 +11,7 @@ from nasfuse.config.measurement import Measurements, OperatingPoint
 from nasfuse.config.recipe import Recipe
 from nasfuse.config.study import StudyConfig
 from nasfuse.data import ModalityArrays, build_dataset
-from nasfuse.errors import ConfigError, DataError, InvalidInputError, MissingFileError, RunFolderError
+from nasfuse.errors import ConfigError, DataError, DataWarning, InvalidInputError, MissingFileError, RunFolderError
 from nasfuse.experiment import search, tune_runner
 from nasfuse.experiment.reading import read_run
 from nasfuse.experiment.run_folder import RunFolder
@@ -314,6 +314,14 @@ class TestRefusals:
         with pytest.raises(DataError, match=message):
             run(folder, data=data)
         assert not folder.root.exists()
+
+
+def test_a_setting_without_effect_in_the_whole_space_is_told(in_process, folder):
+    space = {**PLAIN["space"], "fixed": {**PLAIN["space"]["fixed"], "training.mixup_at": "manifold"}}
+    with pytest.warns(
+        DataWarning, match=r"^training\.mixup_at has no effect: training\.mixup is 0, so nothing is mixed"
+    ):
+        run(folder, space=space, budget={"trials": 1})
 
 
 class TestWhereTheDataAre:
