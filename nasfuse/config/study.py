@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -85,7 +86,8 @@ class StudyConfig(Model):
         seed: Every suggestion and training derives from it.
         max_macs: Candidates above are never trained.
         resources: What trials run on.
-        storage: Optuna storage URL; None is `study.db` in the run folder.
+        storage: Optuna storage URL; None is `study.db` in the run folder. A relative path of a SQLite file is looked up
+            from the working folder, and is beside the study file where it is not there.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -160,6 +162,8 @@ class StudyConfig(Model):
         """
         document = read_document(find_shipped(path, folder="studies"))
         values = dict(located(document.values, named_in=Path(document.source)))
+        if isinstance(values.get("storage"), str):
+            values["storage"] = _with_absolute_path(values["storage"], Path(document.source).parent)
         problems: list[Problem] = []
         if isinstance(values.get("space"), str):
             values["space"], found = _read_space(document, values["space"])
@@ -200,6 +204,15 @@ class StudyConfig(Model):
 def found_in_space(problem: Problem) -> bool:
     """Returns whether a problem lies inside the space of a study."""
     return re.match(r"space(\.|$)", problem.where) is not None
+
+
+def _with_absolute_path(url: str, folder: Path) -> str:
+    """Returns the URL of a SQLite file with an absolute path: from the working folder if it is there, else `folder`."""
+    match = re.fullmatch(r"(sqlite(?:\+\w+)?:///)(?!/|:|file:)(.+)", url)
+    if match is None:
+        return url
+    path = match[2] if os.path.isfile(match[2]) else folder / match[2]
+    return match[1] + os.path.abspath(path)
 
 
 def _read_space(document: Document, name: str) -> tuple[Any, list[Problem]]:

@@ -115,6 +115,26 @@ def test_the_path_of_the_data_is_no_part_of_the_identity(write):
     assert other.hash != here.hash, "another array of the file"
 
 
+@pytest.mark.parametrize("driver", ["sqlite", "sqlite+pysqlite"])
+def test_a_storage_beside_the_study_is_the_same_from_anywhere(write, tmp_path, monkeypatch, driver):
+    write(STUDY + f"storage: {driver}:///s.db\n")
+    here = StudyConfig.load(tmp_path / "study.yaml")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    there = StudyConfig.load(tmp_path / "study.yaml")
+    assert here.storage == there.storage == f"{driver}:///{tmp_path / 's.db'}"
+    assert here.hash == there.hash
+    (tmp_path / "elsewhere" / "s.db").write_bytes(b"")
+    assert StudyConfig.load(tmp_path / "study.yaml").storage == f"{driver}:///{tmp_path / 'elsewhere' / 's.db'}"
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:////tmp/s.db", "sqlite:///:memory:", "mysql://host/base", "sqlite:///file:a?x=1"]
+)
+def test_other_storages_are_taken_as_they_are(write, url):
+    assert StudyConfig.load(write(STUDY + f"storage: '{url}'\n")).storage == url
+
+
 def test_identity_leaves_out_what_may_change(write):
     study = StudyConfig.load(write(STUDY))
     longer = StudyConfig.load(

@@ -318,9 +318,7 @@ class TestRefusals:
 
 def test_a_setting_without_effect_in_the_whole_space_is_told(in_process, folder):
     space = {**PLAIN["space"], "fixed": {**PLAIN["space"]["fixed"], "training.mixup_at": "manifold"}}
-    with pytest.warns(
-        DataWarning, match=r"^training\.mixup_at has no effect: training\.mixup is 0, so nothing is mixed"
-    ):
+    with pytest.warns(DataWarning, match=r"^training\.mixup_at has no effect: training\.mixup is 0, so nothing"):
         run(folder, space=space, budget={"trials": 1})
 
 
