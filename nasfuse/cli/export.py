@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from nasfuse.config.metric import metric_text
+
 
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
@@ -38,6 +40,8 @@ def export(
         print_json({**to_row(chosen), "recipe_hash": recipe.hash, "file": str(output)})
         return
     measured = chosen.measured
-    out.print(f"trial {chosen.label}: {recipe.metric} {measured.metric:.4f} (validation), {measured.macs:,} MACs")
+    out.print(
+        f"trial {chosen.label}: {recipe.metric} {metric_text(measured.metric)} (validation), {measured.macs:,} MACs"
+    )
     out.print(f"{recipe.summary}", soft_wrap=True)
     out.print(f"wrote {output} (recipe {recipe.hash}); train it with: nasfuse train {output}", soft_wrap=True)

@@ -6,6 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nasfuse.config.cost import COSTS
+from nasfuse.config.metric import metric_text
 from nasfuse.report.units import cost_label
 from nasfuse.search.front import Candidate, Objectives
 
@@ -26,7 +27,7 @@ def front_table(
         star = "*" if knee is not None and candidate is knee else ""
         table.add_row(
             f"{star}{candidate.label}",
-            f"{measured.metric:.4f}",
+            metric_text(measured.metric),
             candidate.spread,
             *(_written(cost, getattr(measured, cost)) for cost in costs),
             f"{candidate.summary}{name}",

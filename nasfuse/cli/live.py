@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nasfuse.cli.console import LINE_EVERY_S
+from nasfuse.config.metric import metric_text
 from nasfuse.report.units import cost_label
 
 if TYPE_CHECKING:
@@ -111,9 +112,10 @@ class LiveDisplay:
         progress = self._progress
         assert progress is not None
         states = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in self._states(progress) if count)
-        best = f", best {self._study.metric} {progress.best.measured.metric:.4f}" if progress.best else ""
+        best = f", best {self._study.metric} {metric_text(progress.best.measured.metric)}" if progress.best else ""
         saved = f", {progress.epochs_saved} epochs saved" if progress.epochs_saved else ""
-        return f"{self._seconds:5.0f} s: {states}{best}, hypervolume {progress.hypervolume:.3f}{saved}"
+        volume = metric_text(progress.hypervolume, digits=3)
+        return f"{self._seconds:5.0f} s: {states}{best}, hypervolume {volume}{saved}"
 
     def _states(self, progress: "Progress") -> list[tuple[str, int]]:
         return list({**progress.states, "running": len(self._running)}.items())
@@ -131,7 +133,8 @@ class LiveDisplay:
             grid.add_row("best", self._describe(progress.best))
         if progress.best_baseline is not None:
             grid.add_row("hand-made", self._describe(progress.best_baseline))
-        grid.add_row("front", f"{len(progress.front)} points, hypervolume {progress.hypervolume:.3f}")
+        volume = metric_text(progress.hypervolume, digits=3)
+        grid.add_row("front", f"{len(progress.front)} points, hypervolume {volume}")
         wait = progress.seconds_per_suggestion
         thought = f", {wait:.3f} s per suggestion" if wait is not None else ""
         grid.add_row("epochs", f"{progress.epochs_spent} spent, {progress.epochs_saved} saved{thought}")
@@ -147,7 +150,7 @@ class LiveDisplay:
         cost = self._study.cost
         label = cost_label(cost, float(getattr(candidate.measured, cost)))
         name = candidate.baseline or candidate.summary
-        return f"{self._study.metric} {candidate.measured.metric:.4f} at {label}  [dim]{escape(name)}[/]"
+        return f"{self._study.metric} {metric_text(candidate.measured.metric)} at {label}  [dim]{escape(name)}[/]"
 
     def _bar(self, progress: "Progress") -> RenderableType:
         budget = self._study.budget

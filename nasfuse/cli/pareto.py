@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nasfuse.config.metric import metric_text
+
 if TYPE_CHECKING:
     from nasfuse.experiment.reading import Run
     from nasfuse.search.front import Candidate, Objectives
@@ -53,7 +55,8 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
         out.print(f"{run.folder.root} has no finished trial yet.")
         return
     knee = knee_of(front, objectives)
-    title = f"Front of {run.study.name}: {len(front)} points, hypervolume {objectives.hypervolume(run.candidates):.3f}"
+    volume = metric_text(objectives.hypervolume(run.candidates), digits=3)
+    title = f"Front of {run.study.name}: {len(front)} points, hypervolume {volume}"
     out.print(front_table(front, objectives=objectives, title=title, wide=out.width >= _WIDE, knee=knee))
     hand_made = run.progress.best_baseline
     out.print("[dim]* the knee; metric on validation data, FLOPs are 2 x MACs[/]")
@@ -66,7 +69,8 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
         )
     if hand_made is not None:
         out.print(
-            f"Best hand-made design: {hand_made.baseline}, {objectives.metric} {hand_made.measured.metric:.4f} at "
+            f"Best hand-made design: {hand_made.baseline}, "
+            f"{objectives.metric} {metric_text(hand_made.measured.metric)} at "
             f"{hand_made.measured.macs:,} MACs (trial {hand_made.label})",
             markup=False,
         )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nasfuse.config.metric import metric_text
+
 if TYPE_CHECKING:
     from nasfuse.experiment.reading import Run
     from nasfuse.search.front import Candidate
@@ -68,12 +70,13 @@ def _plain(best: "Candidate") -> dict[str, Any]:
 def _lines(document: dict[str, Any]) -> list[tuple[str, str]]:
     best = document["best"]
     wait = document["seconds_per_suggestion"]
+    leader = f"{metric_text(best['metric'])} at {best['macs']:,} MACs, trial {best['label']}" if best else "none yet"
     lines = [
         ("study", document["study"]),
         ("trials", ", ".join(f"{n} {_state(name, document)}" for name, n in document["trials"].items() if n)),
         ("epochs", f"{document['epochs']['spent']} spent, {document['epochs']['saved']} saved"),
-        ("front", f"{document['front_points']} points, hypervolume {document['hypervolume']:.4f}"),
-        ("best", f"{best['metric']:.4f} at {best['macs']:,} MACs, trial {best['label']}" if best else "none yet"),
+        ("front", f"{document['front_points']} points, hypervolume {metric_text(document['hypervolume'])}"),
+        ("best", leader),
         ("per suggestion", f"{wait:.3f} s" if wait is not None else "no suggestion yet"),
     ]
     if "inherited" in document:

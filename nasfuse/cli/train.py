@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from nasfuse.config.metric import metric_text
+
 Device = Annotated[
     str, typer.Option(help="cpu, cuda, cuda:1 ...; auto takes a GPU where there is one.", show_default=True)
 ]
@@ -14,6 +16,7 @@ Device = Annotated[
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).")],
+    data: Annotated[str | None, typer.Option(help="Data file in place of the one that the recipe names.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings with different seeds.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="All seeds derive from it.")] = 0,
     output: Annotated[
@@ -37,6 +40,8 @@ def train(
     if threads > cores:
         raise InvalidInputError(f"--threads {threads}: this machine has {cores} cores; ask for at most so many")
     what = Recipe.load(recipe)
+    if data is not None:
+        what = what.model_copy(update={"data": what.data.at(data)})
     folder = output or Path("runs") / f"train-{what.hash}"
     with err.status("loading ..."):
         import torch
@@ -55,7 +60,8 @@ def train(
             def advance(number: int, epoch: Epoch) -> None:
                 nonlocal printed
                 text = (
-                    f"seed {number + 1}/{seeds}, epoch {epoch.epoch}/{epochs}: val {what.metric} {epoch.val_metric:.4f}"
+                    f"seed {number + 1}/{seeds}, epoch {epoch.epoch}/{epochs}: "
+                    f"val {what.metric} {metric_text(epoch.val_metric)}"
                 )
                 bars.update(task, completed=number * epochs + epoch.epoch, description=text)
                 if not err.is_terminal and time.monotonic() - printed > LINE_EVERY_S:
@@ -68,8 +74,8 @@ def train(
         return
     for split in ("val", "test"):
         mean, deviation = result.spread(split)
-        spread = " (1 seed)" if deviation is None else f" +- {deviation:.4f} (sd of {seeds} seeds)"
-        out.print(f"{split:>5} {what.metric} [bold]{mean:.4f}[/]{spread}")
+        spread = " (1 seed)" if deviation is None else f" +- {metric_text(deviation)} (sd of {seeds} seeds)"
+        out.print(f"{split:>5} {what.metric} [bold]{metric_text(mean)}[/]{spread}")
     for one in result.seeds if result.route_macs else ():
         shares = ", ".join(f"{name} {share:.1%}" for name, share in one.routes.items())
         out.print(f"routes of the test samples: {shares} ({one.macs:,.0f} MACs on validation)", soft_wrap=True)
@@ -83,19 +89,28 @@ def train(
 
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="A model.pt that `train` or a search wrote.")],
+    data: Annotated[
+        str | None, typer.Option(help="Data file with the same modalities, in place of the one of the training.")
+    ] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="Which split of its data.")] = "test",
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Evaluate a saved network on the val or test split of its data."""
-    from nasfuse.cli.console import out, print_json
+    """Evaluate a saved network on the val or test split of its data.
+
+    Inputs are standardised as they were in training. A warning says where the data are not those of the training.
+    """
+    from nasfuse.cli.console import out, print_json, warn
     from nasfuse.experiment.final_training import evaluate_checkpoint
 
-    result = evaluate_checkpoint(checkpoint, split=split, device=_device(device))
+    result = evaluate_checkpoint(checkpoint, split=split, device=_device(device), source=data)
+    if "warning" in result:
+        warn(result["warning"])
     if as_json:
         print_json(result)
         return
-    out.print(f"{result['split']} {result['metric']} [bold]{result['value']:.4f}[/] on {result['samples']} samples")
+    value = metric_text(result["value"])
+    out.print(f"{result['split']} {result['metric']} [bold]{value}[/] on {result['samples']} samples")
     for name, share in result.get("routes", {}).items():
         out.print(f"{share:>6.1%} take {name}", markup=False)
     out.print(f"{result['macs']:,} MACs, recipe {result['recipe_hash']}: {result['summary']}", soft_wrap=True)

@@ -13,13 +13,13 @@ class Metric:
         name: As recipes name it.
         direction: `maximize` or `minimize`.
         tasks: Kinds of task it can judge.
-        worst: Reference value for hypervolumes; what a useless network gets.
+        has_unit: Whether its values are in the unit of the target; all others are pure numbers.
     """
 
     name: str
     direction: str
     tasks: tuple[str, ...]
-    worst: float
+    has_unit: bool = False
 
     @property
     def sign(self) -> float:
@@ -30,12 +30,12 @@ class Metric:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", "maximize", ("multiclass",), 0.0),
-        Metric("balanced_accuracy", "maximize", ("multiclass",), 0.0),
-        Metric("macro_f1", "maximize", ("multiclass", "multilabel"), 0.0),
-        Metric("micro_f1", "maximize", ("multilabel",), 0.0),
-        Metric("r2", "maximize", ("regression",), 0.0),
-        Metric("mae", "minimize", ("regression",), 1e3),
+        Metric("accuracy", "maximize", ("multiclass",)),
+        Metric("balanced_accuracy", "maximize", ("multiclass",)),
+        Metric("macro_f1", "maximize", ("multiclass", "multilabel")),
+        Metric("micro_f1", "maximize", ("multilabel",)),
+        Metric("r2", "maximize", ("regression",)),
+        Metric("mae", "minimize", ("regression",), has_unit=True),
     )
 }
 
@@ -53,3 +53,14 @@ def get_metric(name: str, task: str) -> Metric:
         fitting = [other.name for other in METRICS.values() if task in other.tasks]
         raise InvalidInputError(f"metric: {name} cannot judge a {task} task; use {' or '.join(fitting)}")
     return metric
+
+
+def metric_text(value: float, *, digits: int = 4) -> str:
+    """Returns a metric, or an amount of it, for people; one with a unit may be very large or very small.
+
+    >>> metric_text(0.98124), metric_text(3.1e-9), metric_text(1.2345678e19)
+    ('0.9812', '3.1e-09', '1.235e+19')
+    """
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}g}"

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from nasfuse.config.data_source import SHIPPED_SOURCES, located
 from nasfuse.config.equilibrium import EquilibriumConfig
 from nasfuse.config.fusion import FusionConfig
 from nasfuse.config.modality import ModalityKind, PaddingSide
@@ -46,7 +48,8 @@ class DataConfig(Model):
     """Which data set, and how its file is read.
 
     Attributes:
-        source: A shipped data set (`nasfuse data list`) or the path of an `.npz` file.
+        source: A shipped data set (`nasfuse data list`) or the path of an `.npz` file: from the working folder, beside
+            the file that names it, or in the data folder.
         modalities: For a file: the modalities it holds. A shipped set knows its own.
         target: Name of the label array of a file.
         split: Name of the array that says train, val or test for every sample of a file.
@@ -64,6 +67,19 @@ class DataConfig(Model):
     group: str | None = None
     task: Literal["multiclass", "multilabel", "regression"] = "multiclass"
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15
+
+    def at(self, source: str) -> "DataConfig":
+        """Returns the same description for another file; a path from the working folder becomes absolute."""
+        return self.model_copy(update={"source": os.path.abspath(source) if os.path.isfile(source) else source})
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Returns all that makes two descriptions the same: not the path of a file, which may be moved.
+
+        Whether two files hold the same data is decided by their fingerprints.
+        """
+        plain = self.to_plain()
+        return plain if self.source in SHIPPED_SOURCES else {key: plain[key] for key in plain if key != "source"}
 
 
 class NetworkConfig(Model):
@@ -161,7 +177,8 @@ class TrainingConfig(Model):
         clip_norm: Gradient norm above which gradients are scaled down.
         patience: Epochs without a better validation loss before training stops, with the weights of its best
             epoch. A training that runs to its end keeps its last weights: the rate has come down to zero.
-        label_smoothing: Of the cross entropy; multiclass only.
+        label_smoothing: Share of a label's certainty that is given up: of the right class to all classes, of a yes/no
+            label to its contrary. A regression has none.
         mixup: Alpha of the Beta distribution of mixup (one lambda per batch); 0 is off.
         mixup_at: What is mixed: `inputs`, or `manifold` for the features at a depth drawn per batch, which is right
             after the stems, after a stage of every stream, or before the head. A network with a router has no
@@ -226,6 +243,12 @@ class Recipe(Model):
         return self
 
     @model_validator(mode="after")
+    def _smoothing_needs_labels(self) -> Self:
+        if self.training.label_smoothing > 0 and self.data.task == "regression":
+            raise MisfitError("training.label_smoothing", "a regression has no labels to smooth; remove it")
+        return self
+
+    @model_validator(mode="after")
     def _manifold_mixup_needs_one_route(self) -> Self:
         training = self.training
         if training.mixup_at == "manifold" and training.mixup > 0 and self.network.router is not None:
@@ -247,8 +270,8 @@ class Recipe(Model):
 
     @property
     def hash(self) -> str:
-        """Returns 12 hexadecimal digits that two recipes share only if every field is equal."""
-        canonical = json.dumps(self.to_plain(), sort_keys=True)
+        """Returns 12 hexadecimal digits that two recipes share only if all but the path of their data is equal."""
+        canonical = json.dumps({**self.to_plain(), "data": self.data.identity}, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     @property
@@ -264,14 +287,14 @@ class Recipe(Model):
 
     @classmethod
     def load(cls, path: str | Path) -> "Recipe":
-        """Returns the recipe in a YAML file.
+        """Returns the recipe in a YAML file, with the data where `locate` finds them.
 
         Raises:
             MissingFileError: No such file.
             ConfigError: With all problems of the file at once.
         """
         document = read_document(Path(path))
-        return cls.parse(document.values, document=document)
+        return cls.parse(located(document.values, named_in=Path(path)), document=document)
 
     def to_yaml(self) -> str:
         """Returns the recipe as YAML; `load` gives the equal recipe back."""

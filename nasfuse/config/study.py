@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from nasfuse.config.cost import COSTS
+from nasfuse.config.data_source import located
 from nasfuse.config.metric import METRICS, get_metric
 from nasfuse.config.model import Model
 from nasfuse.config.recipe import DataConfig, expand_modalities
@@ -85,7 +87,8 @@ class StudyConfig(Model):
         seed: Every suggestion and training derives from it.
         max_macs: Candidates above are never trained.
         resources: What trials run on.
-        storage: Optuna storage URL; None is `study.db` in the run folder.
+        storage: Optuna storage URL; None is `study.db` in the run folder. A relative path of a SQLite file is looked up
+            from the working folder, and is beside the study file where it is not there.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -158,20 +161,21 @@ class StudyConfig(Model):
     def load(cls, path: Path) -> "StudyConfig":
         """Returns the study in a YAML file; `space` may be a mapping, a path or the name of a shipped space.
 
-        Paths are looked up from the working folder and then beside the study file; a shipped study
-        may be given by its path in the repository or by its name alone.
+        The space is looked up beside the study file and from the working folder, the data as `locate` says; a shipped
+        study may be given by its path in the repository or by its name alone.
 
         Raises:
             MissingFileError: The study or its space is not there.
             ConfigError: With all problems of both files at once.
         """
         document = read_document(find_shipped(path, folder="studies"))
-        values = dict(document.values)
+        values = dict(located(document.values, named_in=Path(document.source)))
+        if isinstance(values.get("storage"), str):
+            values["storage"] = _with_absolute_path(values["storage"], Path(document.source).parent)
         problems: list[Problem] = []
         if isinstance(values.get("space"), str):
             values["space"], found = _read_space(document, values["space"])
             problems += found
-        _look_beside(document, values)
         try:
             study = cls.parse(values, document=document)
         except ConfigError as error:
@@ -192,8 +196,11 @@ class StudyConfig(Model):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Returns what makes two studies the same: all but budget, resources and limits on what is trained."""
-        plain = self.to_plain()
+        """Returns what makes two studies the same.
+
+        All but budget, resources, limits on what is trained, and where the file of the data is.
+        """
+        plain = {**self.to_plain(), "data": self.data.identity}
         return {key: plain[key] for key in plain if key not in ("budget", "resources", "max_macs")}
 
     @property
@@ -205,6 +212,15 @@ class StudyConfig(Model):
 def found_in_space(problem: Problem) -> bool:
     """Returns whether a problem lies inside the space of a study."""
     return re.match(r"space(\.|$)", problem.where) is not None
+
+
+def _with_absolute_path(url: str, folder: Path) -> str:
+    """Returns the URL of a SQLite file with an absolute path: from the working folder if it is there, else `folder`."""
+    match = re.fullmatch(r"(sqlite(?:\+\w+)?:///)(?!/|:|file:)(.+)", url)
+    if match is None:
+        return url
+    path = match[2] if os.path.isfile(match[2]) else folder / match[2]
+    return match[1] + os.path.abspath(path)
 
 
 def _read_space(document: Document, name: str) -> tuple[Any, list[Problem]]:
@@ -221,12 +237,3 @@ def _read_space(document: Document, name: str) -> tuple[Any, list[Problem]]:
     except NasfuseError as error:
         return {}, [Problem("space", str(error), line)]
     return space.values, []
-
-
-def _look_beside(document: Document, values: dict[str, Any]) -> None:
-    """Points `data.source` at a file beside the study where there is one and none in the working folder."""
-    data = values.get("data")
-    if isinstance(data, dict) and isinstance(data.get("source"), str):
-        beside = Path(document.source).parent / data["source"]
-        if not Path(data["source"]).is_file() and beside.is_file():
-            values["data"] = {**data, "source": str(beside.resolve())}

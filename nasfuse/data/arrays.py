@@ -127,7 +127,9 @@ def _targets(name: str, targets: Array, task: str) -> tuple[Tensor, Task]:
                 "out of range; renumber the classes without gaps"
             )
         return torch.from_numpy(targets.astype(np.int64)), Task("multiclass", n_classes)
-    values = targets.astype(np.float32)
+    if targets.dtype.kind not in "biuf":
+        raise DataError(f"{where} must be numbers for {task}, got {targets.dtype}; encode them first")
+    values = targets.astype(np.float32 if task == "multilabel" else np.float64)
     if task == "multilabel":
         if values.ndim != 2 or not np.isin(values, (0.0, 1.0)).all():
             raise DataError(f"{where} must be (n, k) zeros and ones for multilabel, got shape {targets.shape}")

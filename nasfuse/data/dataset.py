@@ -16,7 +16,7 @@ class Batch:
     Attributes:
         inputs: Modality name to (b, F), (b, T, F), (b, T) token ids or (b, C, H, W).
         masks: Sequence name to (b, T), true where a step is real; absent where every step is.
-        targets: (b,) class numbers, or (b, n_outputs) labels or real numbers.
+        targets: (b,) class numbers, or (b, n_outputs) labels or standardised real numbers.
     """
 
     inputs: dict[str, Tensor]
@@ -34,10 +34,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Scale:
-    """Standardisation of one modality: (x - mean) / std.
+    """Standardisation of one modality or of regression targets: (x - mean) / std, from the training samples alone.
 
     Attributes:
-        mean: (1, F), (1, 1, F) or (1, C, 1, 1), so that it broadcasts against a batch of the modality.
+        mean: (1, F), (1, 1, F), (1, C, 1, 1) or (1, n_outputs), so that it broadcasts against a batch.
         std: Likewise; infinite for a feature that is constant in train, which therefore becomes 0 everywhere.
     """
 
@@ -91,13 +91,16 @@ class Split:
 
     Attributes:
         columns: Modality name to its column.
-        targets: (n,) int64 or (n, n_outputs) float32.
+        targets: (n,) int64 or (n, n_outputs) float32; those of a regression are standardised.
         groups: (n,) number of each sample's group, None where the data has none.
+        target_scale: Mean and standard deviation, (1, n_outputs) float64, by which the targets of a regression are
+            standardised; None for classes and labels.
     """
 
     columns: dict[str, Column]
     targets: Tensor
     groups: Tensor | None = None
+    target_scale: Scale | None = None
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -146,3 +149,8 @@ class Dataset:
     def split(self, name: str) -> Split:
         """Returns the split called `train`, `val` or `test`."""
         return {"train": self.train, "val": self.val, "test": self.test}[name]
+
+    @property
+    def target_scale(self) -> Scale | None:
+        """Scale of the targets of a regression, the same in every split; None for classes and labels."""
+        return self.train.target_scale

@@ -80,6 +80,6 @@ def find_file(source: str) -> Path:
             return place
     tried = " or ".join(str(place) for place in places)
     raise MissingFileError(
-        f"no data set {source!r}: no file at {tried}. Set NASFUSE_DATA to the folder of your data, or use a "
-        f"shipped set: {nearest(source, SHIPPED)}"
+        f"no data set {source!r}: no file at {tried}. Correct data.source (`train` and `evaluate` also take --data), "
+        f"set NASFUSE_DATA to the folder of your data, or use a shipped set: {nearest(source, SHIPPED)}"
     )

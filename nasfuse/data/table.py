@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasfuse.config.modality import Modality, Task
-from nasfuse.data.dataset import Dataset, Scale, Split
+from nasfuse.data.dataset import Column, Dataset, Scale, Split
 from nasfuse.data.layout import CheckedArrays
 from nasfuse.data.partition import cut_splits
 from nasfuse.data.storage import Storage
+from nasfuse.data.targets import standardised, target_scale_of
 from nasfuse.errors import DataError, nearest
 
 
@@ -27,7 +28,7 @@ class Table:
         modalities: In the order of the file or configuration.
         task: What is predicted.
         storages: Modality name to its samples.
-        targets: (n,) int64 or (n, n_outputs) float32.
+        targets: (n,) int64, (n, n_outputs) float32 labels, or (n, n_outputs) float64 numbers in the unit of the data.
         splits: (n,) words `train`, `val`, `test`, None where the data has none.
         groups: (n,) group of each sample, None where the data has none.
         val_fraction: Share of train that becomes val where `splits` has none.
@@ -107,16 +108,27 @@ class Table:
         The values are those of this table, not a copy.
 
         Raises:
-            DataError: A class has no training sample, or a value is too far from the training samples.
+            DataError: A class has no training sample, a regression target is constant in train, or a value is too far
+            from the training samples.
         """
         rows = self.rows if number == 0 else self._rows(number)
         if self.task.kind == "multiclass":
             self._every_class_is_trained(rows["train"])
         scales = {key: storage.scales(rows["train"].numpy()) for key, storage in self.storages.items()}
+        target_scale = (
+            target_scale_of(self.name, self.targets, rows["train"]) if self.task.kind == "regression" else None
+        )
+        targets = self.targets if target_scale is None else standardised(self.targets, target_scale)
         digest = self.content.copy()
         for part, index in rows.items():
             _digest(digest, part, index.numpy())
-        parts = {part: self._split(index, scales) for part, index in rows.items()}
+        codes = None if self.groups is None else torch.from_numpy(np.unique(self.groups, return_inverse=True)[1])
+        parts = {
+            part: Split(
+                self._columns(index, scales), targets[index], None if codes is None else codes[index], target_scale
+            )
+            for part, index in rows.items()
+        }
         return Dataset(
             name=self.name,
             modalities=self.modalities,
@@ -140,13 +152,12 @@ class Table:
             cut=number,
         )
 
-    def _split(self, rows: Tensor, scales: Mapping[str, tuple[Scale, Scale] | None]) -> Split:
+    def _columns(self, rows: Tensor, scales: Mapping[str, tuple[Scale, Scale] | None]) -> dict[str, Column]:
         columns = {}
         for key, storage in self.storages.items():
             scale = scales[key]
             columns[key] = storage.column(rows, None if scale is None else scale[0])
-        codes = None if self.groups is None else torch.from_numpy(np.unique(self.groups, return_inverse=True)[1])
-        return Split(columns, self.targets[rows], None if codes is None else codes[rows])
+        return columns
 
     def _every_class_is_trained(self, train: Tensor) -> None:
         absent = sorted(set(self.targets.tolist()) - set(self.targets[train].tolist()))

@@ -10,13 +10,16 @@ from typing import Any
 
 import torch
 
+from nasfuse.config.data_source import located
 from nasfuse.config.metric import get_metric
 from nasfuse.config.recipe import Recipe
 from nasfuse.data import Dataset, Split
-from nasfuse.errors import CheckpointError, RunFolderError
+from nasfuse.errors import CheckpointError, ConfigError, RunFolderError
+from nasfuse.experiment.idle_settings import warn_of_idle_settings
 from nasfuse.experiment.objective import cached_dataset, save_network, write_curve
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.space_survey import macs_of, route_macs_of
+from nasfuse.experiment.trained_data import load_scaled
 from nasfuse.nn import Network, RoutedNetwork, build_network
 from nasfuse.seeds import derive_seed
 from nasfuse.train import (
@@ -122,19 +125,24 @@ def train_recipe(
 
     Raises:
         RunFolderError: The folder holds something else, or other seeds; nothing is overwritten.
+
+    Warns:
+        DataWarning: A setting of the recipe has no effect.
     """
     data = recipe.data.model_dump_json()
     dataset = cached_dataset(data)
     get_metric(recipe.metric, dataset.task.kind)
     route_macs = route_macs_of(recipe, dataset)  # builds the network once, before anything is written
-    _claim(folder, recipe)
+    _check(folder, recipe)
+    warn_of_idle_settings([recipe], dataset)
+    seeds = [derive_seed(seed, "final", number) for number in range(n_seeds)]
+    places = [folder / f"seed{number}" for number in range(n_seeds)]
+    earlier = [_earlier_result(places[k], own, cached_dataset(data, k)) for k, own in enumerate(seeds)]
+    write_text(folder / "recipe.yaml", recipe.to_yaml())  # the data may have another path than before
     results = []
-    for number in range(n_seeds):
-        own = derive_seed(seed, "final", number)
-        place = folder / f"seed{number}"
-        divided = cached_dataset(data, number)
-        result = _earlier_result(place, own, divided)
+    for number, (own, place, result) in enumerate(zip(seeds, places, earlier, strict=True)):
         if result is None:
+            divided = cached_dataset(data, number)
             advance = partial(report, number)
             result = _train_one(recipe, divided, place, seed=own, cut=number, device=device, report=advance)
         results.append(result)
@@ -155,7 +163,7 @@ def _train_one(
 ) -> SeedResult:
     place.mkdir(exist_ok=True)
     trained = train_network(recipe, dataset, seed=seed, device=device, report=report, resume_file=place / "resume.pt")
-    save_network(place / "model.pt", trained, recipe, seed=seed, cut=cut)
+    save_network(place / "model.pt", trained, recipe, dataset, seed=seed, cut=cut)
     write_curve(place / "metrics.jsonl", trained.curve)
     solves = record_equilibria(trained.network, dataset, device=device).get("solves", {})
     test, _ = evaluate(trained.network, dataset.test, metric=recipe.metric, task=dataset.task, device=device)
@@ -209,40 +217,68 @@ def _earlier_result(place: Path, seed: int, dataset: Dataset) -> SeedResult | No
     return replace(result, checkpoint=str(place / "model.pt"))
 
 
-def _claim(folder: Path, recipe: Recipe) -> None:
-    """Makes `folder` the home of the networks of `recipe`, or checks that it is."""
+def _check(folder: Path, recipe: Recipe) -> None:
+    """Checks that `folder` is, or can become, the home of the networks of `recipe`.
+
+    Raises:
+        RunFolderError: It holds something else.
+    """
     held = folder / "recipe.yaml"
     if held.is_file():
-        if held.read_text(encoding="utf-8") != recipe.to_yaml():
+        if not _is_of(held, recipe):
             raise RunFolderError(f"{folder} holds the networks of another recipe; choose another folder with -o")
     elif folder.exists() and any(folder.iterdir()):
         raise RunFolderError(f"{folder} exists and holds something else; choose another folder with -o")
-    write_text(held, recipe.to_yaml())
 
 
-def evaluate_checkpoint(path: Path, *, split: str, device: torch.device) -> dict[str, Any]:
+def _is_of(held: Path, recipe: Recipe) -> bool:
+    try:
+        return Recipe.load(held).hash == recipe.hash
+    except ConfigError:
+        return False
+
+
+def evaluate_checkpoint(path: Path, *, split: str, device: torch.device, source: str | None = None) -> dict[str, Any]:
     """Returns metric, loss and MACs of a saved network on one split of its data.
 
+    Inputs and targets are standardised by the scales in the checkpoint. The loss of a regression is that of
+    standardised numbers. `warning` says where the data are not those that the network was trained with.
+
+    Args:
+        path: Of the checkpoint.
+        split: `train`, `val` or `test`.
+        device: To run on.
+        source: Data set or file in place of the one in the checkpoint, with the same modalities.
+
     Raises:
-        MissingFileError: No such file.
+        MissingFileError: No such checkpoint, or no such data.
         CheckpointError: Damaged, or its weights do not fit its recipe.
+        DataError: The data break the data contract.
     """
     content = load_checkpoint(path)
-    if not content.keys() >= {"recipe", "network", "val_metric", "cut"}:
+    if not content.keys() >= {"recipe", "network", "val_metric", "cut", "data_fingerprint"}:
         raise CheckpointError(f"{path} is no trained network; name a model.pt that `train` or a search wrote")
-    recipe = Recipe.parse(content["recipe"], source=str(path))
-    dataset: Dataset = cached_dataset(recipe.data.model_dump_json(), content["cut"])
+    recipe = Recipe.parse(located(content["recipe"], named_in=path), source=str(path))
+    data = recipe.data if source is None else recipe.data.at(source)
+    dataset = load_scaled(data, content, cut=content["cut"])
     network = build_network(recipe.network, dataset.modalities, dataset.task)
     try:
         network.load_state_dict(content["network"])
     except RuntimeError as error:
-        raise CheckpointError(f"the weights in {path} do not fit its recipe; train the recipe again") from error
+        raise CheckpointError(
+            f"the weights in {path} fit neither its recipe nor the data at {data.source}; train the recipe again"
+        ) from error
     network.to(device)
     part = dataset.split(split)
     macs, routes = _spent(network, recipe, part, dataset, device)
     value, loss = evaluate(network, part, metric=recipe.metric, task=dataset.task, device=device)
+    warning = _warning(data.source, dataset.fingerprint, content["data_fingerprint"])
     return {
         "checkpoint": str(path),
+        "data": data.source,
+        "data_fingerprint": dataset.fingerprint,
+        "trained_on_fingerprint": content["data_fingerprint"],
+        **({"warning": warning} if warning else {}),
         "split": split,
         "samples": len(part),
         "metric": recipe.metric,
@@ -254,3 +290,13 @@ def evaluate_checkpoint(path: Path, *, split: str, device: torch.device) -> dict
         "summary": recipe.summary,
         "val_metric_at_training": content["val_metric"],
     }
+
+
+def _warning(source: str, fingerprint: str, trained_on: str) -> str | None:
+    """Returns one sentence where a network is judged on other data than it was trained with."""
+    if fingerprint == trained_on:
+        return None
+    return (
+        f"these are other data than the network was trained with: {source} has the fingerprint {fingerprint}, that of "
+        f"the training is {trained_on}; samples of this split may have been trained on, so the result may be too good"
+    )

@@ -15,6 +15,7 @@ from nasfuse import __version__
 from nasfuse.config.measurement import Measurements
 from nasfuse.config.recipe import DataConfig, Recipe
 from nasfuse.data import Dataset, Table, load_table
+from nasfuse.experiment.trained_data import scales_to_save
 from nasfuse.train import Epoch, Trained, measure, save_checkpoint, train_network
 
 Report = Callable[[int, float], None]
@@ -80,7 +81,7 @@ class Training:
             recipe, dataset, seed=seed, device=device, report=note, resume_file=resume_file, donors=donors
         )
         points, more = measure(trained, dataset, metric=recipe.metric, device=device)
-        save_network(folder / "model.pt", trained, recipe, seed=seed, cut=cut)
+        save_network(folder / "model.pt", trained, recipe, dataset, seed=seed, cut=cut)
         record = {
             "status": trained.status,
             "epochs": len(trained.curve),
@@ -118,14 +119,17 @@ def cached_table(config: str) -> Table:
     return load_table(DataConfig.model_validate_json(config))
 
 
-def save_network(path: Path, trained: Trained, recipe: Recipe, *, seed: int, cut: int) -> None:
-    """Writes a trained network with the recipe it was built from."""
+def save_network(path: Path, trained: Trained, recipe: Recipe, dataset: Dataset, *, seed: int, cut: int) -> None:
+    """Writes a trained network with all that is needed to judge it: recipe, scales and fingerprint of its data."""
     content = {
         "recipe": recipe.to_plain(),
         "recipe_hash": recipe.hash,
         "seed": seed,
         "cut": cut,
         "val_metric": trained.chosen.val_metric,
+        "data_fingerprint": dataset.fingerprint,
+        "class_names": list(dataset.class_names),
+        **scales_to_save(dataset),
         "network": {key: value.cpu() for key, value in trained.network.state_dict().items()},
     }
     save_checkpoint(path, content)

@@ -40,14 +40,15 @@ class Run:
 
         Which samples a router sends where is learned, so its threshold means little in another training; what it
         costs is kept instead, and the threshold set for that on validation data. The cap and the tolerance of an
-        equilibrium and the keep ratios of reducers are written as what holds after training.
+        equilibrium and the keep ratios of reducers are written as what holds after training. Its data are where the
+        study has them.
 
         Raises:
             MissingFileError: The trial's folder is gone.
         """
         recipe = self.folder.recipe(candidate.trial)
         knobs = candidate.measured.knobs
-        plain = recipe.to_plain()
+        plain = {**recipe.to_plain(), "data": self.study.data.to_plain()}
         network = plain["network"]
         for knob, value in knobs.items():
             if knob in ("max_steps", "tolerance"):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nasfuse.config.data_source import located
 from nasfuse.config.recipe import Recipe
 from nasfuse.config.study import StudyConfig
 from nasfuse.config.yaml_file import read_document
@@ -61,7 +62,7 @@ class RunFolder:
         if not self.study_file.is_file():
             raise MissingFileError(f"{self.root} is not a run folder: it has no study.yaml. Name the folder of a run.")
         document = read_document(self.study_file)
-        return StudyConfig.parse(document.values, document=document)
+        return StudyConfig.parse(located(document.values, named_in=self.study_file), document=document)
 
     def check(self, study: StudyConfig) -> None:
         """Checks that the folder is, or can become, the home of `study`; writes nothing.

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from nasfuse.config.cost import COSTS
@@ -11,6 +12,7 @@ from nasfuse.config.study import ResourcesConfig, StudyConfig
 from nasfuse.data import Dataset
 from nasfuse.data.registry import data_file
 from nasfuse.errors import InvalidInputError, RecurringFailureError
+from nasfuse.experiment.idle_settings import warn_of_idle_settings
 from nasfuse.experiment.objective import Objective, Training, cached_dataset
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.space_survey import SpaceSurvey, macs_of, parameters_of
@@ -71,15 +73,18 @@ def run_search(
         RunFolderError: The folder holds another study, or another search is writing to it.
         Exhausted: No candidate may be trained.
         RecurringFailureError: One training after another failed.
+
+    Warns:
+        DataWarning: A setting has no effect in any of many networks drawn from the space.
     """
     get_metric(study.metric, study.data.task)
     folder.check(study)
     dataset = cached_dataset(study.data.model_dump_json())
     space = make_space(study, dataset)
     survey = SpaceSurvey(study, space, dataset)
+    warn_of_idle_settings(survey.recipes, dataset)
     with folder.locked():
         storage = open_storage(folder.storage_url(study))  # first, so that a wrong address claims no folder
-        folder.claim(study)
         ledger = Ledger(
             storage,
             study,
@@ -90,6 +95,7 @@ def run_search(
             fingerprint=dataset.fingerprint,
             saved_epochs=lambda number: saved_epochs(folder.trial(number) / "resume.pt"),
         )
+        folder.claim(study)  # after the ledger has seen that these are the data of the study
         if ledger.wants_more(running=0):
             if survey.left_out:
                 display.note(_left_out(survey))
@@ -243,12 +249,19 @@ def _reference(study: StudyConfig, survey: SpaceSurvey, dataset: Dataset) -> tup
 
 
 def constant_metric(dataset: Dataset, metric: str) -> float:
-    """Returns what always predicting the training set's most frequent class (or median) scores on val."""
+    """Returns what the best constant prediction for the training set scores on val.
+
+    That is the most frequent class, the labels of at least half of the samples, the mean for r2 and the median for
+    mae: 0 skill, in the unit of the metric.
+    """
     train, val = dataset.train.targets, dataset.val.targets
     if dataset.task.kind == "multiclass":
         logits = torch.bincount(train, minlength=dataset.task.n_outputs).float()
     elif dataset.task.kind == "multilabel":
         logits = train.mean(dim=0) - 0.5
+    elif metric == "r2":
+        logits = train.mean(dim=0)
     else:
-        logits = train.median(dim=0).values
-    return score(metric, logits.expand(len(val), -1), val, task=dataset.task.kind)
+        logits = torch.from_numpy(np.median(train.numpy(), axis=0))
+    constant = logits.expand(len(val), -1)
+    return score(metric, constant, val, task=dataset.task.kind, target_scale=dataset.target_scale)

@@ -3,7 +3,7 @@
 import math
 import re
 
-from nasfuse.config.metric import METRICS
+from nasfuse.config.metric import METRICS, metric_text
 from nasfuse.errors import InvalidInputError
 from nasfuse.experiment.reading import Run
 from nasfuse.search.front import Candidate, best, knee_of
@@ -48,7 +48,9 @@ def pick(
         good = [candidate for candidate in front if sign * candidate.measured.metric <= sign * min_metric]
         if not good:
             top = best(front, run.objectives).measured.metric
-            raise InvalidInputError(f"--min-metric {min_metric}: the best network reaches {top:.4f}; ask for less")
+            raise InvalidInputError(
+                f"--min-metric {min_metric}: the best network reaches {metric_text(top)}; ask for less"
+            )
         return good[0]
     if rule == "knee":
         return knee_of(front, run.objectives)

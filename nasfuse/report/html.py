@@ -7,6 +7,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from nasfuse.config.cost import COSTS
+from nasfuse.config.metric import metric_text
 from nasfuse.experiment.reading import Run
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.report.units import cost_label, with_prefix
@@ -33,10 +34,10 @@ def write_report(path: Path, run: Run) -> None:
     states = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in progress.states.items() if count)
     facts = {
         "trials": states,
-        f"best {objectives.metric}": f"{progress.best.measured.metric:.4f}" if progress.best else "none yet",
-        "best hand-made": f"{progress.best_baseline.measured.metric:.4f}" if progress.best_baseline else "none",
+        f"best {objectives.metric}": metric_text(progress.best.measured.metric) if progress.best else "none yet",
+        "best hand-made": metric_text(progress.best_baseline.measured.metric) if progress.best_baseline else "none",
         "front": f"{len(progress.front)} points",
-        "hypervolume": f"{progress.hypervolume:.4f}",
+        "hypervolume": metric_text(progress.hypervolume),
         "epochs": f"{progress.epochs_spent} spent, {progress.epochs_saved} saved",
     }
     body = [
@@ -101,7 +102,7 @@ def _hover(candidate: Candidate) -> str:
     measured = candidate.measured
     name = f"<b>{html.escape(candidate.baseline)}</b><br>" if candidate.baseline else ""
     return (
-        f"{name}trial {candidate.label}: {measured.metric:.4f}<br>{with_prefix(measured.macs, 'MACs')}, "
+        f"{name}trial {candidate.label}: {metric_text(measured.metric)}<br>{with_prefix(measured.macs, 'MACs')}, "
         f"{with_prefix(measured.latency_s, 's')}<br>{html.escape(candidate.summary)}"
     )
 
@@ -118,7 +119,7 @@ def _table(candidates: Sequence[Candidate], metric: str, *, hand_made: bool) -> 
         measured = candidate.measured
         name = f" <b>({html.escape(candidate.baseline)})</b>" if hand_made and candidate.baseline else ""
         rows.append(
-            f"<tr><td class=n>{candidate.label}<td class=n>{measured.metric:.4f}"
+            f"<tr><td class=n>{candidate.label}<td class=n>{metric_text(measured.metric)}"
             f"<td class=n>{candidate.spread}<td class=n>{measured.macs:,}"
             f"<td class=n>{measured.params:,}<td class=n>{with_prefix(measured.latency_s, 's')}"
             f"<td class=n>{cost_label('peak_bytes', measured.peak_bytes)}"

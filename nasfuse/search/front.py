@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.config.measurement import OperatingPoint
-from nasfuse.config.metric import METRICS
+from nasfuse.config.metric import METRICS, metric_text
 from nasfuse.pareto import hypervolume, knee, non_dominated
 from nasfuse.search.trainings import is_inherited
 
@@ -48,7 +48,7 @@ class Candidate:
     def spread(self) -> str:
         """Returns the standard deviation of the metric, if there is one, and of how many trainings it is."""
         count = f"({len(self.trainings)})"
-        return count if self.metric_sd is None else f"{self.metric_sd:.3f} {count}"
+        return count if self.metric_sd is None else f"{metric_text(self.metric_sd, digits=3)} {count}"
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,11 @@ class Ledger:
             sampler=make_sampler(study.sampler, 0),
         )
         self._check_same("study", study.hash, "another study of this name; rename one or use another storage")
-        self._check_same("data", fingerprint, "trials on other data, the file has changed; start anew with another -o")
+        self._check_same(
+            "data",
+            fingerprint,
+            "trials on other data than these; name the file it began with, or start anew with another -o",
+        )
         if "reference" not in self._study.user_attrs:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)

@@ -11,7 +11,8 @@ import torch
 
 from nasfuse.errors import CheckpointError, MissingFileError
 
-_FORMAT = 1
+#: 2 has the scales and the fingerprint of the data in it; a network of format 1 cannot be judged without them.
+_FORMAT = 2
 
 #: What reading a damaged file raises, from the archive to the pickle in it.
 _UNREADABLE = (
@@ -45,7 +46,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises:
         MissingFileError: No such file.
-        CheckpointError: Damaged, or not one of ours.
+        CheckpointError: Damaged, not written by nasfuse, or written by a version with another format.
     """
     if not path.is_file():
         raise MissingFileError(f"no such checkpoint: {path}. Give the path of a model.pt that nasfuse wrote.")
@@ -57,6 +58,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise CheckpointError(f"{path} is not a readable checkpoint; train the recipe again") from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+    if not isinstance(content, dict) or "format" not in content:
         raise CheckpointError(f"{path} is not a nasfuse checkpoint of format {_FORMAT}; train the recipe again")
+    if content["format"] != _FORMAT:
+        raise CheckpointError(
+            f"{path} is a checkpoint of format {content['format']}, of another version of nasfuse; this one reads "
+            f"format {_FORMAT}, so train the recipe again"
+        )
     return content

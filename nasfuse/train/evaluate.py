@@ -24,9 +24,15 @@ def predict_logits(network: Network, split: Split, *, device: torch.device) -> T
 
 
 def evaluate(network: Network, split: Split, *, metric: str, task: Task, device: torch.device) -> tuple[float, float]:
-    """Returns (metric, loss) of `network` on `split`."""
+    """Returns (metric, loss) of `network` on `split`.
+
+    The loss of a regression is that of standardised numbers, its metric that of the numbers as the data has them.
+
+    Raises:
+        DataError: The metric is undefined on this split.
+    """
     logits = predict_logits(network, split, device=device)
     loss = float(task_loss(logits, split.targets, task=task.kind))
     if not torch.isfinite(logits).all():
         return float("nan"), float("nan")
-    return score(metric, logits, split.targets, task=task.kind), loss
+    return score(metric, logits, split.targets, task=task.kind, target_scale=split.target_scale), loss

@@ -147,7 +147,7 @@ def _read_progress(path: Path) -> dict[str, Any]:
     try:
         return load_checkpoint(path)
     except CheckpointError as error:
-        raise CheckpointError(f"{path} is damaged; remove it, and that training begins anew") from error
+        raise CheckpointError(f"{path} cannot be resumed; remove it, and that training begins anew: {error}") from error
 
 
 @contextmanager

@@ -11,12 +11,13 @@ def task_loss(logits: Tensor, targets: Tensor, *, task: str, label_smoothing: fl
 
     Args:
         logits: (b, n_outputs).
-        targets: (b,) classes, or (b, n_outputs).
+        targets: (b,) classes, (b, n_outputs) labels, or (b, n_outputs) standardised numbers.
         task: Kind of task.
-        label_smoothing: Multiclass only.
+        label_smoothing: s replaces the label y of each of K classes by y (1 - s) + s / K (Szegedy et al., 2016); a
+            yes/no label has K = 2. A recipe of a regression has none.
     """
     if task == "multiclass":
         return F.cross_entropy(logits, targets, label_smoothing=label_smoothing)
     if task == "multilabel":
-        return F.binary_cross_entropy_with_logits(logits, targets)
+        return F.binary_cross_entropy_with_logits(logits, targets * (1 - label_smoothing) + label_smoothing / 2)
     return F.smooth_l1_loss(logits, targets)

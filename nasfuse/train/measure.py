@@ -86,7 +86,7 @@ def _routed_points(
     latencies = _route_latencies(network, one, device)
     points = [_routed_point(point, routed, latencies, network.route_names) for routed in (main, *table.sweep(N_SWEPT))]
     macs = network.full_route_macs()
-    return tuple(points), {**table.record(main), "random_mix": round(mixed, 4), "route_macs": macs}
+    return tuple(points), {**table.record(main), "random_mix": mixed, "route_macs": macs}
 
 
 def _route_latencies(network: RoutedNetwork, one: Batch, device: torch.device) -> list[list[tuple[float, float]]]:

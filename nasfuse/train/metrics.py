@@ -1,32 +1,76 @@
-"""Metrics from logits, computed by scikit-learn."""
+"""Metrics from logits, computed by scikit-learn in float64."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 from torch import Tensor
 
+from nasfuse.config.metric import METRICS
+from nasfuse.data.dataset import Scale
+from nasfuse.errors import DataError
+
 Values = NDArray[np.generic]
+Averaged = Callable[..., float]
+
+
+def _over_classes(average: Averaged, truth: Values, guess: Values) -> float:
+    """Returns an average over the classes (or labels) that occur in `truth`, each weighted the same."""
+    occurring = np.unique(truth) if truth.ndim == 1 else np.flatnonzero(truth.any(axis=0))
+    if len(occurring) == 0:
+        raise DataError("no sample of this split has any label, so F1 is undefined; add positive samples to the split")
+    return average(truth, guess, labels=occurring, average="macro", zero_division=0.0)
+
+
+def _micro_f1(truth: Values, guess: Values) -> float:
+    if not truth.any():
+        raise DataError("no sample of this split has any label, so F1 is undefined; add positive samples to the split")
+    return float(sk.f1_score(truth, guess, average="micro", zero_division=0.0))
+
+
+def _r2(truth: Values, guess: Values) -> float:
+    """Returns the mean r2 of the outputs that vary in `truth`; of the others it is undefined."""
+    varying = truth.min(axis=0) < truth.max(axis=0)
+    if not varying.any():
+        raise DataError("the target is the same in all samples of this split, so r2 is undefined; use mae")
+    return float(sk.r2_score(truth[:, varying], guess[:, varying]))
+
 
 _SCORES: dict[str, Callable[[Values, Values], float]] = {
     "accuracy": sk.accuracy_score,
-    "balanced_accuracy": sk.balanced_accuracy_score,
-    "macro_f1": lambda truth, guess: sk.f1_score(truth, guess, average="macro", zero_division=0.0),
-    "micro_f1": lambda truth, guess: sk.f1_score(truth, guess, average="micro", zero_division=0.0),
-    "r2": sk.r2_score,
+    "balanced_accuracy": partial(_over_classes, sk.recall_score),
+    "macro_f1": partial(_over_classes, sk.f1_score),
+    "micro_f1": _micro_f1,
+    "r2": _r2,
     "mae": sk.mean_absolute_error,
 }
 
 
-def score(name: str, logits: Tensor, targets: Tensor, *, task: str) -> float:
+def score(name: str, logits: Tensor, targets: Tensor, *, task: str, target_scale: Scale | None = None) -> float:
     """Returns the metric called `name` (`nasfuse.config.metric.METRICS`).
+
+    `balanced_accuracy` and `macro_f1` are means over the classes, or labels, with a positive sample in `targets`: a
+    prediction of a class that does not occur there lowers the recall of the true class and adds no class of its own.
+    `r2` is the mean over the outputs that vary in `targets`. A metric with a unit is in the unit of the data.
 
     Args:
         name: Of the metric.
-        logits: (n, n_outputs); real numbers for a regression.
-        targets: (n,) classes, (n, n_outputs) labels or numbers.
+        logits: (n, n_outputs); standardised numbers for a regression.
+        targets: (n,) classes, (n, n_outputs) labels or standardised numbers.
         task: `multiclass` takes the largest logit, `multilabel` the positive ones.
+        target_scale: By which the targets of a regression are standardised; None where they are not.
+
+    Raises:
+        DataError: The metric is undefined for `targets`, whatever is predicted.
     """
-    guess = logits.argmax(dim=1) if task == "multiclass" else (logits > 0).long() if task == "multilabel" else logits
-    return float(_SCORES[name](targets.numpy(), guess.numpy()))
+    if task == "multiclass":
+        return float(_SCORES[name](targets.numpy(), logits.argmax(dim=1).numpy()))
+    if task == "multilabel":
+        return float(_SCORES[name](targets.numpy(), (logits > 0).long().numpy()))
+    truth, guess = targets.double(), logits.double()
+    if target_scale is not None and METRICS[name].has_unit:
+        # Relative to the training mean: no metric here depends on the origin, and differences keep all their digits.
+        truth, guess = truth * target_scale.std, guess * target_scale.std
+    return float(_SCORES[name](truth.numpy(), guess.numpy()))

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from nasfuse.config.modality import Task
 from nasfuse.cost.closed_form import sample_macs
-from nasfuse.data.dataset import Dataset, Split
+from nasfuse.data.dataset import Dataset, Scale, Split
 from nasfuse.nn.equilibrium import Solved, equilibrium_layers, listening, saved_macs
 from nasfuse.nn.gate import choose
 from nasfuse.nn.routed import RoutedNetwork
@@ -57,10 +57,11 @@ class RouteTable:
         macs: (n, n_routes) of each sample on each route, router included; equilibria with the mean steps of the split.
         static_macs: (n, n_routes) of the routes as static networks.
         relative_costs: (n_routes,) from 0 to 1.
-        targets: Of the split.
+        targets: Of the split; standardised ones of a regression, as its outputs are.
         metric: Name of the metric.
         task: What is predicted.
         temperature: Of the calibrated gate.
+        target_scale: By which the targets of a regression are standardised.
     """
 
     names: tuple[str, ...]
@@ -73,6 +74,7 @@ class RouteTable:
     metric: str
     task: Task
     temperature: float = 1.0
+    target_scale: Scale | None = None
 
     def chosen(self, threshold: float) -> Tensor:
         """Returns the (n,) route of each sample."""
@@ -87,7 +89,8 @@ class RouteTable:
     def metric_of(self, chosen: Tensor) -> float:
         """Returns the metric where sample i takes route `chosen[i]`."""
         rows = torch.arange(len(chosen))
-        return score(self.metric, self.outputs[rows, chosen], self.targets, task=self.task.kind)
+        outputs = self.outputs[rows, chosen]
+        return score(self.metric, outputs, self.targets, task=self.task.kind, target_scale=self.target_scale)
 
     def _expected(self, chosen: Tensor, threshold: float) -> float:
         table = self.macs if 0 < threshold < 1 else self.static_macs
@@ -135,7 +138,7 @@ class RouteTable:
         return [self.at(threshold) for threshold in [1.0, *(self.threshold_for(macs) for macs in inner), 0.0]]
 
     def errors(self) -> Tensor:
-        """Returns (n, n_routes): how wrong each route is; classes or labels wrong, or absolute differences."""
+        """Returns (n, n_routes): how wrong each route is; classes or labels wrong, or standardised differences."""
         if self.task.kind == "multiclass":
             return (self.outputs.argmax(dim=2) != self.targets[:, None]).double()
         targets = self.targets[:, None]
@@ -230,4 +233,5 @@ def tabulate_routes(
         metric=metric,
         task=dataset.task,
         temperature=float(network.temperature),
+        target_scale=split.target_scale,
     )

@@ -2,11 +2,13 @@
 
 import os
 
+import numpy as np
 import pytest
 import torch
 
 from nasfuse.cli import console
 from nasfuse.experiment import final_training
+from nasfuse.experiment.objective import cached_dataset
 
 RECIPE = """data: {source: digits}
 network:
@@ -46,6 +48,13 @@ def test_text_and_default_folder(nasfuse, write, tmp_path):
     assert "test accuracy 0." in out
     assert "(1 seed)" in out
     assert len(list((tmp_path / "runs").glob("train-*/seed0/model.pt"))) == 1
+
+
+def test_a_setting_without_effect_is_told(nasfuse, write):
+    ran = nasfuse("train", write(RECIPE.replace("epochs: 2", "epochs: 1, modality_dropout: 0.2")), "--device", "cpu")
+    assert ran.code == 0
+    expected = "warning: training.modality_dropout has no effect: the network has one stream, which is never lost; rem"
+    assert ran.sentence.count(expected) == 1
 
 
 @pytest.mark.parametrize(("options", "threads"), [((), 1), (("--threads", 2), 2)])
@@ -142,3 +151,56 @@ def test_a_loss_that_is_not_finite(nasfuse, write):
     )
     assert ran.code == 1
     assert ran.sentence.splitlines()[-1].count("error: ") == 1
+
+
+class TestData:
+    """`--data` names the data in place of the recipe or the checkpoint."""
+
+    FILE = """data: {source: a.npz, modalities: {a: vector}}
+network: {route: [a], streams: {a: {encoder: mlp, depth: 1, width: 4}}}
+training: {epochs: 1}
+"""
+
+    @pytest.fixture
+    def save(self, tmp_path):
+        def save(name, seed=0):
+            cached_dataset.cache_clear()
+            values = np.random.default_rng(seed).normal(size=(60, 3))
+            np.savez(tmp_path / name, a=values, y=np.arange(60) % 2)
+
+        return save
+
+    def test_of_train(self, nasfuse, write, save):
+        save("b.npz")
+        path = write(self.FILE)
+        assert "no data set 'a.npz'" in nasfuse("train", path, "--device", "cpu").sentence
+        ran = nasfuse("train", path, "--data", "b.npz", "-o", "out", "--device", "cpu", "--json")
+        assert ran.code == 0
+        assert "warning" not in ran.err
+        assert nasfuse("evaluate", "out/seed0/model.pt", "--device", "cpu").err == ""
+
+    def test_of_evaluate(self, nasfuse, write, save, tmp_path):
+        save("a.npz")
+        assert nasfuse("train", write(self.FILE), "-o", "out", "--device", "cpu").code == 0
+        save("other.npz", seed=1)
+        command = "evaluate", "out/seed0/model.pt", "--device", "cpu", "--data"
+        ran = nasfuse(*command, "other.npz", "--json")
+        assert ran.code == 0
+        assert f"warning: {ran.json['warning']}" in ran.sentence
+        assert ran.json["data"] == str(tmp_path / "other.npz")
+        save("same.npz")
+        ran = nasfuse(*command, "same.npz", "--json")
+        assert (ran.code, ran.err) == (0, "")
+        assert "warning" not in ran.json
+
+    def test_the_default_folder_of_other_data(self, nasfuse, write, save):
+        path = write(self.FILE)
+        save("a.npz")
+        assert nasfuse("train", path, "--device", "cpu").code == 0
+        save("b.npz", seed=1)
+        ran = nasfuse("train", path, "--data", "b.npz", "--device", "cpu")
+        assert ran.code == 2
+        assert "holds a network of another --seed or of other data; choose another -o" in ran.sentence
+
+    def test_a_file_that_is_not_there(self, refuses, write):
+        assert "no data set 'x.npz'" in refuses("train", write(), "--data", "x.npz", "-o", "out", "--device", "cpu")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nasfuse.config.metric import METRICS, get_metric
+from nasfuse.config.metric import METRICS, get_metric, metric_text
 from nasfuse.errors import InvalidInputError
 
 PAIRS = [(metric.name, task) for metric in METRICS.values() for task in metric.tasks]
@@ -28,3 +28,18 @@ def test_an_unknown_metric_gets_the_nearest():
 def test_a_metric_of_another_task_gets_the_fitting_ones():
     with pytest.raises(InvalidInputError, match=r"^metric: accuracy cannot judge a regression task; use r2 or mae$"):
         get_metric("accuracy", "regression")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.98124, "0.9812"),
+        (0.0, "0.0000"),
+        (-2.5, "-2.5000"),
+        (47.123456, "47.1235"),
+        (3.1e-9, "3.1e-09"),
+        (2e19, "2e+19"),
+    ],
+)
+def test_a_metric_is_legible_in_any_unit(value, text):
+    assert metric_text(value) == text

@@ -102,10 +102,37 @@ def test_the_space_may_be_a_path_a_file_beside_or_a_shipped_name(write, tmp_path
 def test_data_beside_the_study_are_found_from_anywhere(write, tmp_path, monkeypatch):
     write(STUDY.replace("digits", "mine.npz"))
     (tmp_path / "mine.npz").write_bytes(b"")
-    assert StudyConfig.load(Path("study.yaml")).data.source == "mine.npz"
+    assert Path(StudyConfig.load(Path("study.yaml")).data.source) == tmp_path / "mine.npz"
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert Path(StudyConfig.load(tmp_path / "study.yaml").data.source) == tmp_path / "mine.npz"
+
+
+def test_the_path_of_the_data_is_no_part_of_the_identity(write):
+    here, there = (StudyConfig.load(write(STUDY.replace("digits", f"{name}.npz"))) for name in ("here", "there"))
+    assert here.hash == there.hash != StudyConfig.load(write(STUDY)).hash
+    other = StudyConfig.load(write(STUDY.replace("{source: digits", "{source: here.npz, target: z")))
+    assert other.hash != here.hash, "another array of the file"
+
+
+@pytest.mark.parametrize("driver", ["sqlite", "sqlite+pysqlite"])
+def test_a_storage_beside_the_study_is_the_same_from_anywhere(write, tmp_path, monkeypatch, driver):
+    write(STUDY + f"storage: {driver}:///s.db\n")
+    here = StudyConfig.load(tmp_path / "study.yaml")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    there = StudyConfig.load(tmp_path / "study.yaml")
+    assert here.storage == there.storage == f"{driver}:///{tmp_path / 's.db'}"
+    assert here.hash == there.hash
+    (tmp_path / "elsewhere" / "s.db").write_bytes(b"")
+    assert StudyConfig.load(tmp_path / "study.yaml").storage == f"{driver}:///{tmp_path / 'elsewhere' / 's.db'}"
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:////tmp/s.db", "sqlite:///:memory:", "mysql://host/base", "sqlite:///file:a?x=1"]
+)
+def test_other_storages_are_taken_as_they_are(write, url):
+    assert StudyConfig.load(write(STUDY + f"storage: '{url}'\n")).storage == url
 
 
 def test_identity_leaves_out_what_may_change(write):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from nasfuse.config.data_source import SHIPPED_SOURCES
 from nasfuse.config.recipe import DataConfig
 from nasfuse.data.registry import SHIPPED, data_folder, find_file, load_dataset
 from nasfuse.errors import MissingFileError
@@ -44,11 +45,16 @@ def test_a_path_is_taken_as_given_first(monkeypatch, tmp_path):
     assert find_file("a.npz").resolve() == (tmp_path / "here" / "a.npz").resolve()
 
 
+def test_configurations_know_which_sets_need_no_file():
+    assert set(SHIPPED) == SHIPPED_SOURCES
+
+
 def test_a_missing_set_is_named_with_the_places_and_the_nearest(monkeypatch, tmp_path):
     monkeypatch.setenv("NASFUSE_DATA", str(tmp_path))
     with pytest.raises(
         MissingFileError,
-        match=r"^no data set 'digit': no file at digit or .*digit\. Set NASFUSE_DATA to the folder of your data, "
+        match=r"^no data set 'digit': no file at digit or .*digit\. Correct data\.source \(`train` and `evaluate` "
+        r"also take --data\), set NASFUSE_DATA to the folder of your data, "
         r"or use a shipped set: did you mean 'digits'\? Known: digits$",
     ):
         load_dataset(DataConfig(source="digit"))

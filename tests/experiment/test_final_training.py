@@ -1,17 +1,23 @@
 """Training a recipe for good, and judging a saved network."""
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from nasfuse.config.modality import Modality, Task
 from nasfuse.config.recipe import Recipe
 from nasfuse.data.digits import load_digits
 from nasfuse.errors import CheckpointError, DataError, InvalidInputError, MissingFileError, RunFolderError
 from nasfuse.experiment.final_training import evaluate_checkpoint, train_recipe
+from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.space_survey import macs_of, route_macs_of
+from nasfuse.experiment.trained_data import load_scaled
 from nasfuse.nn import build_network
 from nasfuse.train import load_checkpoint, save_checkpoint
+from nasfuse.train.evaluate import predict_logits
 
 CPU = torch.device("cpu")
 PLAIN = {
@@ -225,7 +231,9 @@ class TestBadCheckpoints:
             {**PLAIN, "network": {"route": ["left"], "streams": {"left": {"encoder": "mlp", "width": 9}}}}
         )
         path = self.change(trained, tmp_path / "model.pt", recipe=wider.to_plain())
-        with pytest.raises(CheckpointError, match="do not fit its recipe; train the recipe again"):
+        with pytest.raises(
+            CheckpointError, match="fit neither its recipe nor the data at digits; train the recipe again"
+        ):
             self.evaluate(path)
 
     def test_a_recipe_that_is_none(self, trained, tmp_path):
@@ -237,6 +245,124 @@ class TestBadCheckpoints:
         path = self.change(trained, tmp_path / "model.pt", recipe=Recipe.parse(plain).to_plain())
         with pytest.raises((MissingFileError, DataError), match=r"absent\.npz"):
             self.evaluate(path)
+
+
+class TestWhereTheDataAre:
+    """A network is judged by the scales of its training, on the data that are asked for, and other data are told."""
+
+    @pytest.fixture
+    def file(self, tmp_path):
+        """Writes a file of numbers in some unit, in the order that `seed` gives the samples."""
+
+        def write(name, *, seed=None, unit=1.0, task="multiclass"):
+            cached_dataset.cache_clear()
+            rng = np.random.default_rng(0)
+            values, classes = rng.normal(size=(80, 3)), np.arange(80) % 2
+            targets = classes if task == "multiclass" else 100 * values[:, 0] + 1000
+            order = np.arange(80) if seed is None else np.random.default_rng(seed).permutation(80)
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            np.savez(tmp_path / name, a=unit * values[order], y=targets[order])
+            return str(tmp_path / name)
+
+        return write
+
+    def recipe(self, source, **changes):
+        data = {"source": source, "modalities": {"a": {"kind": "vector"}}, **changes.pop("data", {})}
+        network = {"route": ["a"], "streams": {"a": {"encoder": "mlp", "depth": 1, "width": 4}}}
+        return Recipe.parse({**PLAIN, "data": data, "network": network, **changes})
+
+    def judge(self, result, **options):
+        return evaluate_checkpoint(Path(result.seeds[0].checkpoint), split="test", device=CPU, **options)
+
+    def test_the_same_data(self, file, tmp_path):
+        result, _ = train(self.recipe(file("a.npz")), tmp_path / "out")
+        judged = self.judge(result)
+        assert judged["value"] == result.seeds[0].test
+        assert judged["data_fingerprint"] == judged["trained_on_fingerprint"]
+        assert "warning" not in judged
+
+    def test_other_data_at_the_same_path_are_told(self, file, tmp_path):
+        result, _ = train(self.recipe(file("a.npz")), tmp_path / "out")
+        file("a.npz", seed=1)
+        judged = self.judge(result)
+        assert judged["data_fingerprint"] != judged["trained_on_fingerprint"]
+        assert re.search(
+            r"other data than the network was trained with: .*a\.npz has the fingerprint \w{12}, that of the training "
+            r"is \w{12}; samples of this split may have been trained on, so the result may be too good$",
+            judged["warning"],
+        )
+
+    def test_other_data_by_request(self, file, tmp_path, monkeypatch):
+        result, _ = train(self.recipe(file("a.npz")), tmp_path / "out")
+        file("other/a.npz", seed=1)
+        monkeypatch.chdir(tmp_path)
+        judged = self.judge(result, source="other/a.npz")
+        assert judged["data"] == str(tmp_path / "other" / "a.npz")
+        assert "warning" in judged
+        Path("a.npz").unlink()
+        file("moved/a.npz")
+        assert "warning" not in self.judge(result, source="moved/a.npz"), "the same data"
+        with pytest.raises(MissingFileError, match=r"no data set .*a\.npz.*`train` and `evaluate` also take --data"):
+            self.judge(result)
+
+    @pytest.mark.parametrize("task", ["multiclass", "regression"])
+    def test_scales_are_those_of_the_checkpoint(self, file, tmp_path, task):
+        """Inputs in another unit are other inputs, they are not standardised away."""
+        metric = {"multiclass": "accuracy", "regression": "mae"}[task]
+        source = file("a.npz", task=task)
+        recipe = self.recipe(source, metric=metric, data={"task": task})
+        result, _ = train(recipe, tmp_path / "out")
+        content = load_checkpoint(Path(result.seeds[0].checkpoint))
+        inputs = torch.from_numpy(np.load(source)["a"])
+        assert (content["target_scale"] is None) == (task == "multiclass")
+        file("a.npz", unit=5.0, task=task)
+        network = build_network(
+            recipe.network, (Modality("a", "vector", (3,)),), Task(task, 2 if task == "multiclass" else 1)
+        )
+        network.load_state_dict(content["network"])
+        own = content["scales"]["a"]
+        with torch.inference_mode():
+            logits = network.eval()({"a": ((5 * inputs - own["mean"]) / own["std"]).float()}, {})
+        dataset = load_scaled(recipe.data, content, cut=0)
+        found = predict_logits(network, dataset.test, device=CPU)
+        assert float(torch.cdist(found, logits).amin(dim=1).max()) < 1e-4, "each is that of one of the samples"
+
+    def test_a_network_of_a_regression_keeps_its_unit(self, file, tmp_path):
+        """Targets far from those of the training are judged as far from them."""
+        recipe = self.recipe(file("a.npz", task="regression"), metric="mae", data={"task": "regression"})
+        result, _ = train(recipe, tmp_path / "out")
+        arrays = dict(np.load(tmp_path / "a.npz"))
+        np.savez(tmp_path / "b.npz", a=arrays["a"], y=arrays["y"] + 1e6)
+        assert self.judge(result, source=str(tmp_path / "b.npz"))["value"] == pytest.approx(1e6, rel=1e-3)
+
+    def test_networks_are_kept_with_data_that_were_moved(self, file, tmp_path):
+        first, _ = train(self.recipe(file("a.npz")), tmp_path / "out")
+        (tmp_path / "a.npz").unlink()
+        again, epochs = train(self.recipe(file("there/b.npz")), tmp_path / "out")
+        assert again.seeds == first.seeds
+        assert epochs == []
+        assert Recipe.load(tmp_path / "out" / "recipe.yaml").data.source == str(tmp_path / "there" / "b.npz")
+
+    def test_networks_of_other_data_are_not_overwritten(self, file, tmp_path):
+        one, other = self.recipe(file("a.npz")), self.recipe(file("b.npz", seed=1))
+        assert one.hash == other.hash
+        train(one, tmp_path / "out")
+        before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+        with pytest.raises(
+            RunFolderError, match="holds a network of another --seed or of other data; choose another -o"
+        ):
+            train(other, tmp_path / "out")
+        assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+    def test_a_project_that_was_moved(self, file, tmp_path):
+        source = file("project/a.npz")
+        result, _ = train(self.recipe(source), tmp_path / "project" / "out")
+        (tmp_path / "project").rename(tmp_path / "moved")
+        cached_dataset.cache_clear()
+        moved = tmp_path / "moved" / "out" / "seed0" / "model.pt"
+        judged = evaluate_checkpoint(moved, split="test", device=CPU)
+        assert judged["value"] == result.seeds[0].test
+        assert judged["data"] == str(tmp_path / "moved" / "a.npz")
 
 
 def test_the_networks_of_another_recipe_are_not_overwritten(trained, tmp_path):

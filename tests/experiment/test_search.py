@@ -14,6 +14,7 @@ from nasfuse.data import ModalityArrays, build_dataset
 from nasfuse.errors import (
     ConfigError,
     DataError,
+    DataWarning,
     InvalidInputError,
     MissingFileError,
     RecurringFailureError,
@@ -424,6 +425,50 @@ class TestRefusals:
         assert not folder.root.exists()
 
 
+def test_a_setting_without_effect_in_the_whole_space_is_told(in_process, folder):
+    space = {**PLAIN["space"], "fixed": {**PLAIN["space"]["fixed"], "training.mixup_at": "manifold"}}
+    with pytest.warns(DataWarning, match=r"^training\.mixup_at has no effect: training\.mixup is 0, so nothing"):
+        run(folder, space=space, budget={"trials": 1})
+
+
+class TestWhereTheDataAre:
+    """The path of a file is no part of a study; its content is."""
+
+    @pytest.fixture
+    def study_at(self, tmp_path):
+        def make(name, *, seed=0, trials=3):
+            search.cached_dataset.cache_clear()
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            values = np.random.default_rng(seed).normal(size=(40, 3)).astype(np.float32)
+            np.savez(tmp_path / name, a=values, y=np.arange(40) % 2)
+            data = {"source": str(tmp_path / name), "modalities": {"a": {"kind": "vector"}}}
+            return study(data=data, budget={"trials": trials})
+
+        return make
+
+    def go_on(self, study, folder):
+        return run_search(study, folder, display=Display(), objective=wide_is_good).states["complete"]
+
+    @pytest.mark.parametrize("name", ["there/a.npz", "b.npz"], ids=["moved", "renamed"])
+    def test_the_same_data_elsewhere_go_on(self, in_process, folder, study_at, tmp_path, name):
+        self.go_on(study_at("a.npz"), folder)
+        (tmp_path / "a.npz").unlink()
+        assert self.go_on(study_at(name, trials=5), folder) == 5
+        assert folder.read_study().data.source == str(tmp_path / name), "the run knows where its data are now"
+        found = read_run(folder)
+        for candidate in found.candidates:
+            assert found.recipe(candidate).data.source == str(tmp_path / name)
+
+    @pytest.mark.parametrize("name", ["a.npz", "b.npz"], ids=["at the same path", "at another path"])
+    def test_other_data_are_refused(self, in_process, folder, study_at, name):
+        self.go_on(study_at("a.npz"), folder)
+        before = folder.study_file.read_bytes()
+        with pytest.raises(RunFolderError, match="holds trials on other data than these; name the file it began with"):
+            self.go_on(study_at(name, seed=1, trials=5), folder)
+        assert folder.study_file.read_bytes() == before
+        assert len(read_run(folder).candidates) == 3
+
+
 class TestConstantMetric:
     def make(self, targets, task):
         values = np.zeros((len(targets), 2), dtype=np.float32)
@@ -438,6 +483,17 @@ class TestConstantMetric:
     def test_the_median(self):
         dataset = self.make(np.array([1.0, 2.0, 2.0, 9.0, 2.0, 4.0, 0.0, 2.0, 1.0, 1.0]), "regression")
         assert constant_metric(dataset, "mae") == pytest.approx(1.0)
+
+    @pytest.mark.parametrize(("a", "b"), [(60.0, 1.7e9), (-1e-9, 0.0), (1e19, 1e19)])
+    def test_the_reference_of_a_regression_has_the_unit_of_the_data(self, a, b):
+        values = np.random.default_rng(0).normal(size=10)
+        plain, changed = self.make(values, "regression"), self.make(a * values + b, "regression")
+        assert constant_metric(changed, "mae") == pytest.approx(abs(a) * constant_metric(plain, "mae"), rel=1e-5)
+        assert constant_metric(changed, "r2") == pytest.approx(constant_metric(plain, "r2"), abs=1e-5)
+
+    def test_the_mean_for_r2(self):
+        dataset = self.make(np.array([0.0, 0.0, 0.0, 8.0, 1.0, 3.0, 1.0, 3.0, 0.0, 1.0]), "regression")
+        assert constant_metric(dataset, "r2") == pytest.approx(0.0, abs=1e-6), "train and val have the same mean"
 
     def test_the_more_frequent_answer_of_each_label(self):
         targets = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [1, 0], [1, 1], [0, 0], [1, 0], [1, 0], [0, 1]])

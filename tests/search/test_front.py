@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import optuna
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nasfuse.config.measurement import OperatingPoint
 from nasfuse.search.front import (
@@ -44,6 +46,20 @@ def test_a_metric_to_be_minimised():
     expected = 3 * (4 - 3) + 2 * (3 - 1) + 1 * (1 - 0.5)
     assert MAE.hypervolume([a, b, c, d]) == pytest.approx(expected)
     assert best([a, b, c, d], MAE) == d
+
+
+@given(
+    metrics=st.lists(st.floats(0.1, 5), min_size=1, max_size=8),
+    unit=st.floats(-30, 30).map(lambda exponent: 2.0 ** round(exponent)),
+)
+def test_the_unit_of_an_error_changes_no_front(metrics, unit):
+    plain = [candidate(number, metric, 10 + number) for number, metric in enumerate(metrics)]
+    scaled = [candidate(number, unit * metric, 10 + number) for number, metric in enumerate(metrics)]
+    objectives = Objectives("mae", "macs", (unit * 4.0, 10_000.0))
+    assert [one.trial for one in front_of(scaled, objectives)] == [one.trial for one in front_of(plain, MAE)]
+    assert objectives.hypervolume(scaled) == pytest.approx(unit * MAE.hypervolume(plain))
+    assert knee_of(front_of(scaled, objectives), objectives).trial == knee_of(front_of(plain, MAE), MAE).trial
+    assert contenders(scaled, objectives, repeats=2) == contenders(plain, MAE, repeats=2)
 
 
 def test_costs_are_to_be_minimised():

@@ -382,7 +382,7 @@ class TestTheStart:
 
     def test_other_data(self, open_ledger, storage):
         open_ledger(storage, fingerprint="abc")
-        with pytest.raises(RunFolderError, match="holds trials on other data, the file has changed; start anew"):
+        with pytest.raises(RunFolderError, match="holds trials on other data than these; name the file it began"):
             open_ledger(storage, fingerprint="abd")
 
 

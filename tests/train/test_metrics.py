@@ -2,8 +2,13 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sk
 
 from nasfuse.config.metric import METRICS
+from nasfuse.data import Scale
+from nasfuse.errors import DataError
 from nasfuse.train.losses import task_loss
 from nasfuse.train.metrics import score
 
@@ -30,15 +35,6 @@ def test_perfect_beats_wrong_in_the_declared_direction(name, task):
     assert best == pytest.approx(0.0 if METRICS[name].direction == "minimize" else 1.0)
 
 
-@pytest.mark.parametrize(("name", "task"), PAIRS)
-def test_the_worst_value_is_no_better_than_a_wrong_network(name, task):
-    logits, targets = perfect(task)
-    if name == "r2":
-        pytest.skip("r2 has no lower bound: 0 is what the mean gets")
-    wrong = score(name, -logits, targets, task=task)
-    assert METRICS[name].sign * METRICS[name].worst >= METRICS[name].sign * wrong
-
-
 def test_accuracy_and_its_balanced_form():
     logits = torch.tensor([[2.0, 1.0], [2.0, 1.0], [2.0, 1.0], [2.0, 1.0]])
     targets = torch.tensor([0, 0, 0, 1])
@@ -63,10 +59,87 @@ def test_losses_of_the_tasks():
     assert torch.allclose(task_loss(logits, targets, task="regression"), torch.tensor((0.125 + 2.5) / 4))
 
 
-def test_smoothing_is_for_classes_only():
-    logits, labels = torch.randn(4, 2), torch.ones(4, 2)
-    plain, smooth = (task_loss(logits, labels, task="multilabel", label_smoothing=s) for s in (0.0, 0.3))
-    assert torch.equal(plain, smooth)
-    classes = torch.zeros(4, dtype=torch.int64)
-    plain, smooth = (task_loss(logits, classes, task="multiclass", label_smoothing=s) for s in (0.0, 0.3))
-    assert not torch.equal(plain, smooth)
+def classes(guesses, n_classes):
+    return torch.nn.functional.one_hot(torch.tensor(guesses), n_classes).float()
+
+
+class TestAveragesOverClasses:
+    def test_one_stray_prediction_adds_no_class(self):
+        # Ten samples of class 0 and ten of class 1; one of class 0 is taken for class 2, which does not occur. Class 0
+        # has precision 1 and recall .9, class 1 is perfect.
+        truth = torch.tensor([0] * 10 + [1] * 10)
+        guess = classes([2, *truth.tolist()[1:]], 3)
+        recall = 0.9
+        assert score("macro_f1", guess, truth, task="multiclass") == pytest.approx((2 * recall / (1 + recall) + 1) / 2)
+        assert score("balanced_accuracy", guess, truth, task="multiclass") == pytest.approx((recall + 1) / 2)
+
+    def test_a_class_that_is_never_predicted_counts_with_0(self):
+        truth = torch.tensor([0, 0, 1, 2])
+        guess = classes([0, 0, 1, 1], 3)
+        # Class 0 is perfect; class 1 has precision 1/2 and recall 1; class 2 nothing.
+        assert score("macro_f1", guess, truth, task="multiclass") == pytest.approx((1 + 2 / 3 + 0) / 3)
+        assert score("balanced_accuracy", guess, truth, task="multiclass") == pytest.approx(2 / 3)
+
+    @given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.randoms(use_true_random=False), st.integers(1, 4))
+    def test_which_absent_class_is_predicted_makes_no_difference(self, labels, random, n_absent):
+        guesses = [random.choice([label, 4]) for label in labels]
+        strays = [random.randrange(4, 4 + n_absent) if guess == 4 else guess for guess in guesses]
+        truth = torch.tensor(labels)
+        for name in ("macro_f1", "balanced_accuracy"):
+            same, other = (score(name, classes(x, 8), truth, task="multiclass") for x in (guesses, strays))
+            assert same == pytest.approx(other)
+
+    def test_an_absent_class_is_no_reason_to_warn(self, recwarn):
+        score("balanced_accuracy", classes([0, 2], 3), torch.tensor([0, 1]), task="multiclass")
+        assert not recwarn.list
+
+    def test_a_label_without_positive_sample_is_left_out(self):
+        truth = torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+        right, stray = 2 * truth - 1, torch.tensor([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])
+        assert score("macro_f1", right, truth, task="multilabel") == 1.0
+        assert score("macro_f1", stray, truth, task="multilabel") == 1.0
+        assert score("micro_f1", stray, truth, task="multilabel") == pytest.approx(0.8), "it counts every yes"
+
+    @pytest.mark.parametrize("name", ["macro_f1", "micro_f1"])
+    def test_f1_of_nothing_is_refused(self, name):
+        with pytest.raises(DataError, match="no sample of this split has any label, so F1 is undefined; add positive"):
+            score(name, torch.ones(3, 2), torch.zeros(3, 2), task="multilabel")
+
+
+class TestRegression:
+    SCALE = Scale(torch.tensor([[5.0, -3.0]], dtype=torch.float64), torch.tensor([[10.0, 0.1]], dtype=torch.float64))
+
+    def test_errors_are_in_the_unit_of_the_data(self):
+        truth = torch.tensor([[0.0, 0.0], [1.0, -1.0], [-1.0, 1.0]])
+        guess = truth + torch.tensor([[0.5, 0.2]])
+        own = score("mae", guess, truth, task="regression", target_scale=self.SCALE)
+        assert own == pytest.approx((0.5 * 10 + 0.2 * 0.1) / 2)
+
+    def test_r2_is_a_pure_number(self):
+        truth, guess = torch.randn(9, 2), torch.randn(9, 2)
+        plain, scaled = (score("r2", guess, truth, task="regression", target_scale=s) for s in (None, self.SCALE))
+        assert plain == scaled
+        own = [x.double() * self.SCALE.std + self.SCALE.mean for x in (truth, guess)]
+        assert plain == pytest.approx(sk.r2_score(*own))
+
+    def test_an_output_that_does_not_vary_has_no_r2(self):
+        truth = torch.tensor([[1.0, 7.0], [2.0, 7.0], [4.0, 7.0]])
+        guess = truth + torch.tensor([[0.0, 1.0]])
+        assert score("r2", guess, truth, task="regression") == 1.0
+        with pytest.raises(DataError, match="the target is the same in all samples of this split, so r2 is undefined"):
+            score("r2", guess, torch.ones(3, 2), task="regression")
+
+
+def test_smoothed_labels_move_towards_one_half():
+    logits, labels = torch.randn(4, 2), torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
+    found = task_loss(logits, labels, task="multilabel", label_smoothing=0.3)
+    moved = 0.85 * labels + 0.15 * (1 - labels)
+    expected = -(moved * logits.sigmoid().log() + (1 - moved) * (1 - logits.sigmoid()).log()).mean()
+    assert torch.allclose(found, expected)
+
+
+def test_two_classes_and_one_label_are_smoothed_alike():
+    logits, labels = torch.randn(6), torch.tensor([0.0, 1.0, 1.0, 0.0, 1.0, 0.0])
+    label = task_loss(logits[:, None], labels[:, None], task="multilabel", label_smoothing=0.2)
+    two = torch.stack([torch.zeros(6), logits], dim=1)
+    assert torch.allclose(label, task_loss(two, labels.long(), task="multiclass", label_smoothing=0.2))

@@ -51,7 +51,9 @@ class Improvement:
         self._encoding = Encoding(domain)
         self._cost_model = CostModel(costs, observations, encode=self._encoding.features)
         full = np.column_stack([observations.errors, observations.costs])[observations.finished]
-        self._reference = full.max(axis=0) + _MARGIN * (np.ptp(full, axis=0) + 1e-9) if reference is None else reference
+        span = np.ptp(full, axis=0)
+        beyond = full.max(axis=0) + _MARGIN * np.where(span > 0, span, 1.0)
+        self._reference = beyond if reference is None else reference
         self._warp = Warp.of(observations.errors)
         self._error_model = self._fitted()
         self._rows, self._front = self._believed_front()

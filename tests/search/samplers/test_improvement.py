@@ -95,3 +95,14 @@ def test_a_training_that_diverged_does_not_hide_the_others(make):
     mean, _ = improvement._error_model.predict(improvement._features(X))
     found = improvement._warp.unwarped(mean)[10:]
     assert np.corrcoef(found, error_of(X)[10:])[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("unit", [2.0**-30, 2.0**60])
+def test_the_unit_of_the_error_does_not_change_what_is_suggested(make, unit):
+    """Errors, their doubts and the reference in another unit: the improvement is scaled, the order is the same."""
+    rows = np.linspace(0, 1, 41)[:, None]
+    plain, _ = make(np.zeros(len(X)))
+    scaled, _ = make(np.zeros(len(X)), errors=unit * error_of(X))
+    scaled._reference = np.array([unit, 3.0])
+    cost = rows[:, 0] + 1, np.zeros(len(rows))
+    assert scaled._score(rows, cost) - np.log(unit) == pytest.approx(plain._score(rows, cost), abs=1e-6)

@@ -1,0 +1,43 @@
+"""Where the data of a study or recipe are: the name of a shipped data set, or the path of a file."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+#: Data sets that need no file.
+SHIPPED_SOURCES = frozenset({"digits"})
+
+
+def locate(source: str, *, named_in: Path) -> str:
+    """Returns `source` as an absolute path if its file is found, else as it is.
+
+    It is looked up from the working folder and then beside the file that names it. An absolute path that is not there
+    any more is looked up by its end under the folders above that file, the longest end first: so a project that was
+    moved as a whole is found again. What is in the data folder keeps its name.
+
+    Args:
+        source: Name of a shipped data set, or a path.
+        named_in: Study, recipe or checkpoint that names it.
+    """
+    if source in SHIPPED_SOURCES:
+        return source
+    found = next((place for place in _places(Path(source), named_in) if os.path.isfile(place)), None)
+    return source if found is None else os.path.abspath(found)
+
+
+def _places(source: Path, named_in: Path) -> Iterator[Path]:
+    yield source
+    yield named_in.parent / source
+    if source.is_absolute():
+        for start in range(1, len(source.parts)):
+            end = Path(*source.parts[start:])
+            yield from (folder / end for folder in Path(os.path.abspath(named_in)).parents)
+
+
+def located(values: Any, *, named_in: Path) -> Any:
+    """Returns the mapping of a study or recipe with `data.source` as `locate` finds it."""
+    data = values.get("data") if isinstance(values, dict) else None
+    if not isinstance(data, dict) or not isinstance(data.get("source"), str):
+        return values
+    return {**values, "data": {**data, "source": locate(data["source"], named_in=named_in)}}

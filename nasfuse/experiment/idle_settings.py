@@ -1,0 +1,97 @@
+"""Settings that change nothing for the data and the network they are given with: named when a training starts."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+
+from nasfuse.config.fusion import EquilibriumFusion
+from nasfuse.config.modality import Modality
+from nasfuse.config.model import Model
+from nasfuse.config.recipe import Recipe
+from nasfuse.config.stream import TransformerStream
+from nasfuse.data import Dataset
+from nasfuse.data.registry import SHIPPED
+from nasfuse.errors import DataWarning
+
+
+def idle_settings(recipe: Recipe, dataset: Dataset) -> dict[str, str]:
+    """Returns the settings of `recipe` that have no effect, key to the reason.
+
+    Only those that are switched on, or have another value than where they are left out. `training.patience` of all
+    epochs is none of them: that is how early stopping is switched off.
+    """
+    rules = (_of_data, _of_augmentation, _of_training, _of_equilibrium)
+    return dict(pair for rule in rules for pair in rule(recipe, dataset))
+
+
+def warn_of_idle_settings(recipes: Iterable[Recipe], dataset: Dataset) -> None:
+    """Warns of the settings that have no effect in any of `recipes`, one or the draws of a search space."""
+    found = [idle_settings(recipe, dataset) for recipe in recipes]
+    for key, reason in found[0].items() if found else ():
+        if all(key in other for other in found):
+            warnings.warn(f"{key} has no effect: {reason}; remove it", DataWarning, stacklevel=2)
+
+
+def _of_data(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
+    if recipe.data.source in SHIPPED:
+        for name in type(recipe.data).model_fields:
+            if name != "source" and _is_changed(recipe.data, name):
+                yield f"data.{name}", f"the data set {recipe.data.source} is shipped and describes itself"
+
+
+def _of_augmentation(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
+    training = recipe.training
+    modalities = [modality for modality in dataset.modalities if modality.name in recipe.network.route]
+    numbers = [modality for modality in modalities if modality.vocabulary is None]
+    if training.shift > 0 and not any(_can_be_shifted(one, dataset, training.shift) for one in numbers):
+        yield (
+            "training.shift",
+            f"no modality of the network is an image or a sequence without lengths that {training.shift:g} of its size "
+            "moves by a step",
+        )
+    if training.input_noise > 0 and not numbers:
+        yield "training.input_noise", "the network reads token ids alone, which get no noise"
+    if training.modality_dropout > 0 and len(modalities) < 2:
+        yield "training.modality_dropout", "the network has one stream, which is never lost"
+    elif training.modality_dropout > 0 and not numbers:
+        yield "training.modality_dropout", "the network reads token ids alone, which are never lost"
+    if training.mixup_at == "manifold" and training.mixup == 0:
+        yield "training.mixup_at", "training.mixup is 0, so nothing is mixed"
+
+
+def _can_be_shifted(modality: Modality, dataset: Dataset, share: float) -> bool:
+    if modality.kind == "vector" or dataset.train.lengths(modality.name) is not None:
+        return False
+    sizes = modality.shape[1:] if modality.kind == "image" else modality.shape[:1]
+    return any(round(share * size) > 0 for size in sizes)
+
+
+def _of_training(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
+    training, streams = recipe.training, recipe.network.streams.values()
+    learned = any(isinstance(stream, TransformerStream) and stream.reducer.kind == "gumbel" for stream in streams)
+    if _is_changed(training, "ratio_weight") and not learned:
+        yield "training.ratio_weight", "no stream has a gumbel reducer"
+    routing = training.routing
+    if routing is not None and routing.budget is not None and routing.resource_weight == 0:
+        yield "training.routing.budget", "training.routing.resource_weight is 0"
+    term = training.equilibrium
+    if term is not None and term.jacobian_weight == 0 and _is_changed(term, "jacobian_frequency"):
+        yield "training.equilibrium.jacobian_frequency", "training.equilibrium.jacobian_weight is 0"
+
+
+def _of_equilibrium(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
+    fusion = recipe.network.fusion
+    if not isinstance(fusion, EquilibriumFusion):
+        return
+    if fusion.gradient != "phantom" and _is_changed(fusion, "gradient_steps"):
+        yield "network.fusion.gradient_steps", f"gradient: {fusion.gradient} takes none"
+    if fusion.gradient == "unroll":
+        for name in ("solver", "damping", "tolerance"):
+            if _is_changed(fusion, name):
+                yield f"network.fusion.{name}", "gradient: unroll takes plain steps and looks for no fixed point"
+    elif fusion.solver == "broyden" and _is_changed(fusion, "damping"):
+        yield "network.fusion.damping", "solver: broyden has none"
+
+
+def _is_changed(config: Model, name: str) -> bool:
+    """Returns whether a setting has another value than where it is left out."""
+    return bool(getattr(config, name) != type(config).model_fields[name].get_default(call_default_factory=True))

@@ -1,0 +1,28 @@
+"""The data as a trained network saw them: with the scales of its checkpoint, not those of the file as it is now."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nasfuse.config.recipe import DataConfig
+from nasfuse.data import Dataset, Scale, load_dataset
+from nasfuse.data.targets import with_target_scale
+
+
+def scales_to_save(dataset: Dataset) -> dict[str, Any]:
+    """Returns the scales of the inputs and of the target as plain mappings of tensors, for a checkpoint."""
+    return {
+        "scales": {name: vars(scale) for name, scale in dataset.scales.items()},
+        "target_scale": None if dataset.target_scale is None else vars(dataset.target_scale),
+    }
+
+
+def load_scaled(config: DataConfig, content: Mapping[str, Any], *, cut: int) -> Dataset:
+    """Returns the data set that `config` names, standardised by the scales in the `content` of a checkpoint.
+
+    Raises:
+        MissingFileError: No shipped set and no file of that name.
+        DataError: The file breaks the data contract.
+    """
+    scales = {name: Scale(**scale) for name, scale in content["scales"].items()}
+    target_scale = None if content["target_scale"] is None else Scale(**content["target_scale"])
+    return with_target_scale(load_dataset(config, cut=cut, scales=scales), target_scale)
