@@ -40,9 +40,7 @@ def test_there_are_kernels_to_compare():
 
 
 def outputs_and_gradients(network, batch):
-    inputs = {
-        name: x.clone().requires_grad_() if x.is_floating_point() else x for name, x in batch.inputs.items()
-    }
+    inputs = {name: x.clone().requires_grad_() if x.is_floating_point() else x for name, x in batch.inputs.items()}
     logits = network(inputs, batch.masks)
     torch.manual_seed(0)
     wanted = [x for x in inputs.values() if x.requires_grad] + list(network.parameters())
@@ -86,7 +84,9 @@ def test_attention_with_heads_of_one_feature_and_more(kernel, windows, heads, ma
 @pytest.mark.parametrize("window", [None, 4])
 @pytest.mark.parametrize("kind", REDUCERS)
 def test_streams_with_every_reducer(kernel, kind, window, readout, make_config, make_batch, modalities, task):
-    config = make_config(ENCODERS, fusion="sum", placement=2, width=4, window=window, readout=readout, reducer=(kind, 0.5))
+    config = make_config(
+        ENCODERS, fusion="sum", placement=2, width=4, window=window, readout=readout, reducer=(kind, 0.5)
+    )
     streams = {name: one.model_copy(update={"heads": 4}) for name, one in config.streams.items()}
     network = build_network(config.model_copy(update={"streams": streams}), list(modalities.values()), task).eval()
     agree(network, make_batch(ENCODERS, n_samples=2, lengths={"s": [11, 4]}))

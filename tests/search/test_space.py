@@ -412,9 +412,7 @@ class TestProblems:
 
     def test_of_a_baseline_that_is_no_network(self):
         fields = {"network.fusion.kind": {"choices": ["joint_tokens"]}, "network.fusion.width": {"choices": [6, 8]}}
-        (only,) = problems(
-            fields, fixed={"network.fusion.heads": 4}, baselines={"odd": {"network.fusion.width": 6}}
-        )
+        (only,) = problems(fields, fixed={"network.fusion.heads": 4}, baselines={"odd": {"network.fusion.width": 6}})
         assert only.startswith("baselines.odd: no valid network: network.fusion: heads must divide width, got heads 4")
 
     def test_all_at_once(self):

@@ -46,7 +46,9 @@ class Gradient:
                 f"{self.kind}, {self.n_steps} and {self.max_steps}"
             )
         if not 0 < self.tolerance < 1:
-            raise ValueError(f"the tolerance of a gradient must be above 0 and below 1, got {self.tolerance}; change it")
+            raise ValueError(
+                f"the tolerance of a gradient must be above 0 and below 1, got {self.tolerance}; change it"
+            )
 
 
 def fixed_point(
@@ -146,9 +148,7 @@ class _Implicit(torch.autograd.Function):
                 z, *inputs = [one.view_as(one) for one in saved]
                 image = transposed.function(z, None, *inputs)
             wanted_inputs = [one for one, wanted in zip(inputs, needed, strict=True) if wanted]
-            product, *grads = torch.autograd.grad(
-                image, [z, *wanted_inputs], g, create_graph=twice, allow_unused=True
-            )
+            product, *grads = torch.autograd.grad(image, [z, *wanted_inputs], g, create_graph=twice, allow_unused=True)
         if ctx.on_backward is not None:
             ctx.on_backward(_judged(found, product, incoming, options.tolerance))
         left = iter(grads)

@@ -54,7 +54,9 @@ def dense_systems(solved):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-3)])
 @pytest.mark.parametrize("trained", [False, True])
-@pytest.mark.parametrize(("gate", "coupled"), [("linear", False), ("sigmoid", False), ("tanh", False), ("linear", True)])
+@pytest.mark.parametrize(
+    ("gate", "coupled"), [("linear", False), ("sigmoid", False), ("tanh", False), ("linear", True)]
+)
 def test_what_converged_is_within_the_bound_of_the_dense_inverse(gate, coupled, trained, dtype, tolerance):
     """|g - g*| <= |(I - J^T)^-1| tolerance |v|, however the forward solve ended."""
     layer = make_layer(gate, coupled=coupled, dtype=dtype, tolerance=tolerance, max_steps=64)
