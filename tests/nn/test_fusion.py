@@ -5,6 +5,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.func import functional_call
+from torch.nn import functional as F
 
 from nasfuse.config.recipe import NetworkConfig
 from nasfuse.config.stream import LEARNED, TokenReducerConfig
@@ -262,3 +263,72 @@ class TestEquilibriumOnTokens:
 
         extents = {name: Extent(one.values.shape[1]) for name, one in states.items()}
         assert sum(count_operators(Flat(), values).values()) == fusion.macs(extents)
+
+    def test_merged_tokens_count_by_their_sizes(self):
+        """Three equal tokens of each stream and one more, or one of size 3 and one of size 1."""
+        fusion = self.make()
+        once = {name: torch.randn(2, 2, width) for name, width in WIDTHS.items()}
+        apart = {name: Tokens(one[:, [0, 0, 0, 1]]) for name, one in once.items()}
+        sizes = torch.tensor([[3.0, 1.0], [3.0, 1.0]])
+        merged = {name: Tokens(one, sizes=sizes) for name, one in once.items()}
+        assert torch.allclose(fusion(merged), fusion(apart), atol=1e-6)
+        padded = {
+            name: Tokens(
+                F.pad(one, (0, 0, 0, 1), value=9.0), torch.tensor([[1, 1, 0]] * 2).bool(), sizes=F.pad(sizes, (0, 1))
+            )
+            for name, one in once.items()
+        }
+        assert torch.allclose(fusion(padded), fusion(apart), atol=1e-6)
+
+    def test_a_share_is_the_mean_by_sizes(self):
+        fusion = self.make()
+        values, sizes = torch.randn(1, 4, 4), torch.tensor([[1.0, 3.0, 2.0, 2.0]])
+        means = torch.stack([(values[:, 0] + 3 * values[:, 1]) / 4, (values[:, 2] + values[:, 3]) / 2], dim=1)
+        others = {"b": Tokens(torch.randn(1, 2, 3)), "values": Tokens(torch.randn(1, 2, 4))}
+        one = fusion({"a": Tokens(values, sizes=sizes), **others})
+        assert torch.allclose(one, fusion({"a": Tokens(means), **others}), atol=1e-6), "both shares are of size 4"
+
+    def test_cls_tokens_are_one_token_more(self):
+        fusion = self.make()
+        states = {name: Tokens(torch.randn(2, 3, w), cls=torch.randn(2, w)) for name, w in WIDTHS.items()}
+        states["b"] = Tokens(states["b"].values)  # is read at its mean
+        with_cls = {
+            name: Tokens(torch.cat([one.summary()[:, None], one.values], dim=1)) for name, one in states.items()
+        }
+        assert torch.allclose(fusion(states), fusion(with_cls), atol=1e-6)
+
+    def test_the_closed_form_with_cls_is_what_is_counted(self):
+        fusion = self.make()
+        values = tuple(torch.randn(1, n, width) for n, width in zip((8, 4, 6), WIDTHS.values(), strict=True))
+
+        class Flat(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fusion = fusion
+
+            def forward(self, *tensors):
+                pairs = zip(WIDTHS, tensors, strict=True)
+                return self.fusion({name: Tokens(one[:, 1:], cls=one[:, 0]) for name, one in pairs})
+
+        extents = {name: Extent(one.shape[1] - 1, n_cls=1) for name, one in zip(WIDTHS, values, strict=True)}
+        assert sum(count_operators(Flat(), values).values()) == fusion.macs(extents)
+
+
+@pytest.mark.parametrize("kind", [*FUSIONS, "equilibrium on tokens"])
+def test_every_fusion_reads_cls_tokens_and_sizes(kind):
+    on_tokens = kind == "equilibrium on tokens"
+    fusion = TestEquilibriumOnTokens().make() if on_tokens else make_fusion(kind, width=8).eval()
+    with torch.no_grad():
+        for parameter in fusion.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    plain = {name: Tokens(torch.randn(2, 3, width)) for name, width in WIDTHS.items()}
+    sizes = torch.tensor([[5.0, 1.0, 1.0], [1.0, 1.0, 2.0]])
+    read = {name: one.each(torch.clone) for name, one in plain.items()}
+    read["a"] = Tokens(plain["a"].values, sizes=sizes)
+    assert (fusion(read) - fusion(plain)).abs().amax(dim=1).min() > 1e-5
+    equal = {name: Tokens(one.values, sizes=torch.full((2, 3), 2.0)) for name, one in plain.items()}
+    if kind not in ("bottleneck", "joint_tokens"):  # there other tokens, of size 1, stand among those of size 2
+        assert torch.allclose(fusion(equal), fusion(plain), atol=1e-5)
+    cls = torch.randn(2, WIDTHS["a"], requires_grad=True)
+    fusion({**plain, "a": Tokens(plain["a"].values, cls=cls)}).square().sum().backward()
+    assert (cls.grad.abs().amax(dim=1) > 1e-6).all()

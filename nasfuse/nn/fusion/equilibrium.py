@@ -114,22 +114,23 @@ def _align(states: Mapping[str, Tokens]) -> tuple[dict[str, Tensor], Tensor, Ten
     shortest = torch.where(lengths.amax(dim=0) > 0, shortest, 0)
     # A trace has to have room for every length.
     n_places = max(mask.shape[1] for mask in masks.values()) if is_tracing() else max(int(shortest.max()), 1)
-    aligned, sizes = {}, []
+    aligned, weights = {}, []
     for (name, tokens), length in zip(states.items(), lengths, strict=True):
         place = (masks[name].cumsum(dim=1) - 1) * shortest[:, None] // length.clamp_min(1)[:, None]
         place = torch.where(masks[name], place, n_places)  # padding goes to a place that is dropped
         aligned[name], counts = _shares(tokens, masks[name], place, n_places)
-        if tokens.sizes is not None:
-            sizes.append(counts / counts.sum(dim=1, keepdim=True).clamp_min(1) * shortest[:, None])
-        elif any(other.sizes is not None for other in states.values()):
-            sizes.append(torch.ones_like(counts))
+        whole = counts.sum(dim=1, keepdim=True).clamp_min(1)
+        weights.append(torch.ones_like(counts) if tokens.sizes is None else counts / whole * shortest[:, None])
     mask = torch.arange(n_places, device=shortest.device) < shortest[:, None]
-    weights = torch.stack(sizes).mean(dim=0) if sizes else None
+    sizes = None
+    if any(tokens.sizes is not None for tokens in states.values()):
+        present = (lengths > 0).to(weights[0].dtype)[..., None]
+        sizes = (torch.stack(weights) * present).sum(dim=0) / present.sum(dim=0).clamp_min(1)
     if any(tokens.cls is not None for tokens in states.values()):
         aligned = {name: torch.cat([states[name].summary()[:, None], own], dim=1) for name, own in aligned.items()}
         mask = F.pad(mask, (1, 0), value=True)
-        weights = None if weights is None else F.pad(weights, (1, 0), value=1.0)
-    return aligned, mask, weights
+        sizes = None if sizes is None else F.pad(sizes, (1, 0), value=1.0)
+    return aligned, mask, sizes
 
 
 def _shares(tokens: Tokens, mask: Tensor, place: Tensor, n_places: int) -> tuple[Tensor, Tensor]:
