@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from nasfuse.report.units import cost_label
 from nasfuse.search.front import Candidate, Objectives
@@ -24,14 +24,14 @@ def front_table(
     table.add_column("network", overflow="fold")
     for candidate in front:
         measured = candidate.measured
-        name = f"  [yellow]({escape(candidate.baseline)})[/]" if candidate.baseline else ""
+        hand_made = Text(f"  ({candidate.baseline})" if candidate.baseline else "", "yellow")
         star = "*" if knee is not None and candidate is knee else ""
         table.add_row(
             f"{star}{candidate.label}",
             f"{measured.metric:.4f}",
             candidate.spread,
             *(_written(cost, getattr(measured, cost)) for cost in costs),
-            f"{candidate.summary}{name}",
+            Text.assemble(candidate.summary, hand_made),
         )
     return table
 

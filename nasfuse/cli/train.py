@@ -27,6 +27,7 @@ def train(
 ) -> None:
     """Train a recipe and test it once: the mean over seeds, MACs and where the networks are."""
     from rich.progress import Progress
+    from rich.text import Text
 
     from nasfuse.cli.console import LINE_EVERY_S, err, out, print_json
     from nasfuse.cli.resumable import resumable
@@ -69,7 +70,7 @@ def train(
     for split in ("val", "test"):
         mean, deviation = result.spread(split)
         spread = " (1 seed)" if deviation is None else f" +- {deviation:.4f} (sd of {seeds} seeds)"
-        out.print(f"{split:>5} {what.metric} [bold]{mean:.4f}[/]{spread}")
+        out.print(Text.assemble(f"{split:>5} {what.metric} ", (f"{mean:.4f}", "bold"), spread))
     for one in result.seeds if result.route_macs else ():
         shares = ", ".join(f"{name} {share:.1%}" for name, share in one.routes.items())
         out.print(f"routes of the test samples: {shares} ({one.macs:,.0f} MACs on validation)", soft_wrap=True)
@@ -88,6 +89,8 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Evaluate a saved network on the val or test split of its data."""
+    from rich.text import Text
+
     from nasfuse.cli.console import out, print_json
     from nasfuse.experiment.final_training import evaluate_checkpoint
 
@@ -95,9 +98,10 @@ def evaluate(
     if as_json:
         print_json(result)
         return
-    out.print(f"{result['split']} {result['metric']} [bold]{result['value']:.4f}[/] on {result['samples']} samples")
+    value = (f"{result['value']:.4f}", "bold")
+    out.print(Text.assemble(f"{result['split']} {result['metric']} ", value, f" on {result['samples']} samples"))
     for name, share in result.get("routes", {}).items():
-        out.print(f"{share:>6.1%} take {name}", markup=False)
+        out.print(f"{share:>6.1%} take {name}", soft_wrap=True)
     out.print(f"{result['macs']:,} MACs, recipe {result['recipe_hash']}: {result['summary']}", soft_wrap=True)
 
 
