@@ -1,11 +1,15 @@
 """The command line. Heavy packages are imported inside the verb that needs them."""
 
+import errno
 import sys
 import warnings
 from typing import TextIO
 
 #: What the operating system says of a path that the user named wrongly.
 _WRONG_PATH = (PermissionError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
+
+#: Said of writing, without the name of the file.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main() -> None:
@@ -23,9 +27,9 @@ def main() -> None:
         explain(str(error))
         sys.exit(error.exit_code)
     except OSError as error:  # no permission, a file where a folder must be, a full disk
-        if error.filename is None:
+        if error.filename is None and error.errno not in _FULL:
             raise
-        explain(f"{error.filename}: {error.strerror}")
+        explain(f"{error.filename}: {error.strerror}" if error.filename is not None else f"{error.strerror}")
         sys.exit(2 if isinstance(error, _WRONG_PATH) else 1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,16 +1,23 @@
-"""Where the command line writes: results to standard output, everything else to standard error."""
+"""Where the command line writes: results to standard output, everything else to standard error.
+
+Text is printed as it is: no console here interprets markup, as paths, names and messages may contain what looks like
+it. Styles are given as arguments (`style=`) or with `rich.text.Text.assemble`.
+"""
 
 import json
-import shlex
-import sys
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+def new_console(**options: Any) -> Console:
+    """Returns a console that prints text as it is; `options` are those of `rich.console.Console`."""
+    return Console(highlight=False, markup=False, emoji=False, **options)
+
+
+out = new_console()
+err = new_console(stderr=True)
 
 #: How often progress is printed where there is no terminal to draw it on.
 LINE_EVERY_S = 10.0
@@ -18,20 +25,12 @@ LINE_EVERY_S = 10.0
 
 def explain(message: str) -> None:
     """Prints what went wrong, without a traceback."""
-    err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    err.print(Text.assemble(("error:", "bold red"), " ", message), soft_wrap=True)
 
 
 def warn(message: str) -> None:
-    """Prints a warning in one line."""
-    err.print(f"[bold yellow]warning:[/] {escape(message)}", soft_wrap=True)
-
-
-def say_how_to_go_on(kept: str) -> None:
-    """Prints what an interrupt leaves, and the command that goes on with it."""
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    prefix = "python " if sys.argv[0].endswith(".py") else ""
-    err.print(f"\nInterrupted; {kept}. Go on with:", markup=False)
-    err.print(f"  {prefix}{command}", style="bold", markup=False, soft_wrap=True)
+    """Prints what the user should know although the command goes on."""
+    err.print(Text.assemble(("warning:", "bold yellow"), " ", message), soft_wrap=True)
 
 
 def print_json(values: Any) -> None:

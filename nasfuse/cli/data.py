@@ -17,6 +17,8 @@ def list_sets(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """List the shipped data sets and the .npz files in the data folder."""
+    from rich.text import Text
+
     from nasfuse.cli.console import out, print_json
     from nasfuse.data.registry import SHIPPED, data_folder
 
@@ -26,11 +28,12 @@ def list_sets(
         print_json({"shipped": sorted(SHIPPED), "folder": str(folder), "files": files})
         return
     for name in sorted(SHIPPED):
-        out.print(f"[bold]{name}[/]  shipped")
+        out.print(Text.assemble((name, "bold"), "  shipped"))
     for file in files:
         out.print(file, soft_wrap=True)
     if not files:
-        out.print(f"[dim]no .npz files in {folder} (set NASFUSE_DATA to the folder of your data)[/]", soft_wrap=True)
+        hint = f"no .npz files in {folder} (set NASFUSE_DATA to the folder of your data)"
+        out.print(hint, style="dim", soft_wrap=True)
 
 
 @data_app.command("check")
@@ -39,7 +42,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Check a data set and describe it; for an undescribed .npz file, suggest its description."""
-    from rich.markup import escape
+    from rich.text import Text
 
     from nasfuse.cli.console import out, print_json
     from nasfuse.config.recipe import DataConfig
@@ -60,7 +63,8 @@ def check(
         return
     for name, value in document.items():
         for index, line in enumerate(value if isinstance(value, list) else [value]):
-            out.print(f"[dim]{name if index == 0 else '':>12}[/]  {escape(str(line))}", soft_wrap=True)
+            label = name if index == 0 else ""
+            out.print(Text.assemble((f"{label:>12}", "dim"), f"  {line}"), soft_wrap=True)
     out.print("in order")
 
 
@@ -106,13 +110,12 @@ def _suggest(source: str, *, as_json: bool) -> None:
         print_json({"arrays": shapes, **block})
         return
     for name, values in arrays.items():
-        out.print(f"{name:>16}  {values.dtype} {' x '.join(map(str, values.shape))}", markup=False)
+        out.print(f"{name:>16}  {values.dtype} {' x '.join(map(str, values.shape))}", soft_wrap=True)
     out.print("\nA guess of what a study needs; correct the kinds and put it into the study file:\n")
     print(to_yaml(block), end="")
     other = [name for name in arrays if name not in (*block["data"]["modalities"], "y", "split")]
     if other:
         out.print(
             f"\nTaken for no modality: {', '.join(other)} (docs/data.md says what each can be).",
-            markup=False,
             soft_wrap=True,
         )

@@ -15,6 +15,8 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Check packages, cores, memory, GPU and that Ray starts; takes a few seconds."""
+    from rich.text import Text
+
     from nasfuse.cli.console import err, out, print_json
 
     checks: list[dict[str, Any]] = []
@@ -38,8 +40,8 @@ def doctor(
         print_json(checks)
     else:
         for check in checks:
-            mark = "[green]ok[/]" if check["ok"] else "[red]!![/]"
-            out.print(f"{mark}  {check['check']:<14} {check['value']}", soft_wrap=True)
+            mark = ("ok", "green") if check["ok"] else ("!!", "red")
+            out.print(Text.assemble(mark, f"  {check['check']:<14} {check['value']}"), soft_wrap=True)
     if not all(check["ok"] for check in checks):
         raise typer.Exit(1)
 

@@ -23,12 +23,14 @@ def export(
 ) -> None:
     """Write the recipe of one point of the front, ready for `nasfuse train`."""
     from nasfuse.cli.console import out, print_json
+    from nasfuse.cli.output_file import check_output
     from nasfuse.errors import InvalidInputError
     from nasfuse.experiment.reading import read_run
     from nasfuse.experiment.run_folder import RunFolder, write_text
     from nasfuse.export import pick as choose
     from nasfuse.search.front import to_row
 
+    check_output(output, "-o", suffixes=(".yaml", ".yml"))
     given = [option for option in (pick, max_macs, min_metric, trial) if option is not None]
     if len(given) > 1:
         raise InvalidInputError("give one of --pick, --max-macs, --min-metric and --trial, got several")
@@ -40,8 +42,7 @@ def export(
         print_json({**to_row(chosen), "recipe_hash": recipe.hash, "file": str(output)})
         return
     measured = chosen.measured
-    out.print(
-        f"trial {chosen.label}: {recipe.metric} {metric_text(measured.metric)} (validation), {measured.macs:,} MACs"
-    )
-    out.print(f"{recipe.summary}", soft_wrap=True)
+    figures = f"{recipe.metric} {metric_text(measured.metric)} (validation), {measured.macs:,} MACs"
+    out.print(f"trial {chosen.label}: {figures}", soft_wrap=True)
+    out.print(recipe.summary, soft_wrap=True)
     out.print(f"wrote {output} (recipe {recipe.hash}); train it with: nasfuse train {output}", soft_wrap=True)

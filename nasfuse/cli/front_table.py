@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from nasfuse.config.cost import COSTS
 from nasfuse.config.metric import metric_text
@@ -23,14 +23,14 @@ def front_table(
     table.add_column("network", overflow="fold")
     for candidate in front:
         measured = candidate.measured
-        name = f"  [yellow]({escape(candidate.baseline)})[/]" if candidate.baseline else ""
+        hand_made = Text(f"  ({candidate.baseline})" if candidate.baseline else "", "yellow")
         star = "*" if knee is not None and candidate is knee else ""
         table.add_row(
             f"{star}{candidate.label}",
             metric_text(measured.metric),
             candidate.spread,
             *(_written(cost, getattr(measured, cost)) for cost in costs),
-            f"{candidate.summary}{name}",
+            Text.assemble(candidate.summary, hand_made),
         )
     return table
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -70,12 +69,12 @@ class LiveDisplay:
         shapes = ", ".join(str(modality) for modality in dataset.modalities)
         task = f"{dataset.task.kind}, {dataset.task.n_outputs} outputs"
         sizes = f"{len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test"
-        self._console.print(f"[bold]{self._study.name}[/]: {shapes}; {task}", soft_wrap=True)
+        self._console.print(Text.assemble((self._study.name, "bold"), f": {shapes}; {task}"), soft_wrap=True)
         self._console.print(f"{sizes}; {workers} workers", soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Something about the search as a whole that its user should know."""
-        self._console.print(text, style="yellow", markup=False, soft_wrap=True)
+        self._console.print(text, style="yellow", soft_wrap=True)
 
     def started(self, assignment: "Assignment") -> None:
         """A trial was handed to a worker."""
@@ -99,7 +98,7 @@ class LiveDisplay:
             self._message = f"trial {number} stopped after epoch {stopped_after}, it was dominated"
         self._running.pop(number, None)
         if failure is not None:
-            self._console.print(self._message, style="yellow", markup=False, soft_wrap=True)
+            self._console.print(self._message, style="yellow", soft_wrap=True)
         if not self._console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY_S:
             self._console.print(self._line(), soft_wrap=True)
             self._last_line = time.monotonic()
@@ -143,14 +142,15 @@ class LiveDisplay:
         grid.add_row("last", Text(self._message, overflow="ellipsis", no_wrap=True))
         return Group(self._bar(progress), grid)
 
-    def _describe(self, candidate: "object") -> str:
+    def _describe(self, candidate: "object") -> Text:
         from nasfuse.search.front import Candidate
 
         assert isinstance(candidate, Candidate)
         cost = self._study.cost
         label = cost_label(cost, float(getattr(candidate.measured, cost)))
         name = candidate.baseline or candidate.summary
-        return f"{self._study.metric} {metric_text(candidate.measured.metric)} at {label}  [dim]{escape(name)}[/]"
+        figures = f"{self._study.metric} {metric_text(candidate.measured.metric)} at {label}  "
+        return Text.assemble(figures, (name, "dim"))
 
     def _bar(self, progress: "Progress") -> RenderableType:
         budget = self._study.budget

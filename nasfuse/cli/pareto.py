@@ -19,26 +19,30 @@ _WIDE = 110
 def pareto(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     csv: Annotated[Path | None, typer.Option(help="Write the front to this CSV file.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the front to this PNG file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the front to this file: .png, .svg or .pdf.")] = None,
     latency: Annotated[bool, typer.Option(help="Front over measured latency instead of the study's cost.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON, with the recipes.")] = False,
 ) -> None:
     """Show the front of a run: the operating points that no other one beats."""
     from nasfuse.cli.console import err, print_json
+    from nasfuse.cli.output_file import check_output
     from nasfuse.experiment.reading import read_run
     from nasfuse.experiment.run_folder import RunFolder
     from nasfuse.report.table import by_cost, front_document, write_csv
 
+    check_output(csv, "--csv", suffixes=(".csv",))
+    if plot is not None:
+        from nasfuse.report.figure import FORMATS, write_figure
+
+        check_output(plot, "--plot", suffixes=FORMATS)
     found = read_run(RunFolder(run))
     objectives, front = by_cost(found, "latency_s" if latency else found.objectives.cost)
     if csv is not None:
         write_csv(csv, front)
-        err.print(f"wrote {csv}")
+        err.print(f"wrote {csv}", soft_wrap=True)
     if plot is not None:
-        from nasfuse.report.figure import write_png
-
-        write_png(plot, found, objectives, front)
-        err.print(f"wrote {plot}")
+        write_figure(plot, found, objectives, front)
+        err.print(f"wrote {plot}", soft_wrap=True)
     if as_json:
         print_json(front_document(found, objectives, front))
     else:
@@ -52,14 +56,14 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
     from nasfuse.search.front import knee_of
 
     if not front:
-        out.print(f"{run.folder.root} has no finished trial yet.")
+        out.print(f"{run.folder.root} has no finished trial yet.", soft_wrap=True)
         return
     knee = knee_of(front, objectives)
     volume = metric_text(objectives.hypervolume(run.candidates), digits=3)
     title = f"Front of {run.study.name}: {len(front)} points, hypervolume {volume}"
     out.print(front_table(front, objectives=objectives, title=title, wide=out.width >= _WIDE, knee=knee))
     hand_made = run.progress.best_baseline
-    out.print("[dim]* the knee; metric on validation data, FLOPs are 2 x MACs[/]")
+    out.print("* the knee; metric on validation data, FLOPs are 2 x MACs", style="dim")
     repeats = run.study.budget.repeats
     unconfirmed = sum(len(member.trainings) < repeats for member in front)
     if unconfirmed:
@@ -72,5 +76,5 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
             f"Best hand-made design: {hand_made.baseline}, "
             f"{objectives.metric} {metric_text(hand_made.measured.metric)} at "
             f"{hand_made.measured.macs:,} MACs (trial {hand_made.label})",
-            markup=False,
+            soft_wrap=True,
         )

@@ -1,6 +1,7 @@
 """`nasfuse search`: runs a study, shows its progress, ends with the front."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from nasfuse.config.study import StudyConfig
+    from nasfuse.experiment.reading import Run
     from nasfuse.experiment.run_folder import RunFolder
     from nasfuse.search.progress import Progress
 
@@ -71,28 +73,50 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
         stopped = f", {progress.states['stopped']} stopped early" if progress.states["stopped"] else ""
         err.print(
             f"{folder.root} has spent its budget ({progress.states['complete']} trials complete{stopped}); "
-            "go on with a larger --trials or --minutes."
+            "go on with a larger --trials or --minutes.",
+            soft_wrap=True,
         )
     from nasfuse.experiment.reading import read_run
-    from nasfuse.report.figure import write_png
-    from nasfuse.report.html import write_report
-    from nasfuse.report.table import front_document, write_csv
+    from nasfuse.report.table import front_document
 
     if progress.best is None:
         raise _nothing(progress)
     run = read_run(folder)
-    write_csv(folder.root / "front.csv", run.progress.front)
-    write_png(folder.root / "front.png", run, run.objectives, run.progress.front)
-    write_report(folder.report_file, run)
     if as_json:
         print_json(front_document(run, run.objectives, run.progress.front))
-        return
-    from nasfuse.cli.pareto import print_front
+    else:
+        from nasfuse.cli.pareto import print_front
 
-    print_front(run, run.objectives, run.progress.front)
-    if all(candidate.baseline is not None for candidate in run.candidates):
-        out.print("The budget went to hand-made designs alone; a larger --trials or --minutes searches.")
-    out.print(f"\nReport: {folder.report_file} (table front.csv and picture front.png beside it)", soft_wrap=True)
+        print_front(run, run.objectives, run.progress.front)
+        if all(candidate.baseline is not None for candidate in run.candidates):
+            out.print("The budget went to hand-made designs alone; a larger --trials or --minutes searches.")
+    _write_files(run, (err if as_json else out).print)
+
+
+def _write_files(run: "Run", tell: Callable[..., None]) -> None:
+    """Writes report, table and picture; warns of those that cannot be written, and exits 1 then."""
+    from nasfuse.cli.console import warn
+    from nasfuse.report.figure import write_figure
+    from nasfuse.report.html import write_report
+    from nasfuse.report.table import write_csv
+
+    front = run.progress.front
+    files: dict[Path, Callable[[Path], None]] = {
+        run.folder.report_file: lambda path: write_report(path, run),
+        run.folder.root / "front.csv": lambda path: write_csv(path, front),
+        run.folder.root / "front.png": lambda path: write_figure(path, run, run.objectives, front),
+    }
+    lost = []
+    for path, write in files.items():
+        try:
+            write(path)
+        except OSError as error:
+            lost.append(path)
+            warn(f"{path} was not written: {error.strerror}")
+    if lost:
+        warn(f"all trials are kept; the same command again, or nasfuse report {run.folder.root}, writes the report")
+        raise typer.Exit(1)
+    tell(f"\nReport: {run.folder.report_file} (table front.csv and picture front.png beside it)", soft_wrap=True)
 
 
 def _nothing(progress: "Progress") -> Exception:

@@ -19,7 +19,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Show how far a run is: trials by state, epochs, hypervolume, time per suggestion."""
-    from rich.markup import escape
+    from rich.text import Text
 
     from nasfuse.cli.console import out, print_json
     from nasfuse.experiment.reading import read_run
@@ -31,7 +31,7 @@ def status(
             print_json(document)
         else:
             for name, value in _lines(document):
-                out.print(f"[dim]{name:>24}[/]  {escape(value)}", soft_wrap=True)
+                out.print(Text.assemble((f"{name:>24}", "dim"), f"  {value}"), soft_wrap=True)
         if not watch:
             return
         time.sleep(2)

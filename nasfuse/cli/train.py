@@ -30,6 +30,7 @@ def train(
 ) -> None:
     """Train a recipe and test it once: the mean over seeds, MACs and where the networks are."""
     from rich.progress import Progress
+    from rich.text import Text
 
     from nasfuse.cli.console import LINE_EVERY_S, err, out, print_json
     from nasfuse.cli.resumable import resumable
@@ -75,7 +76,7 @@ def train(
     for split in ("val", "test"):
         mean, deviation = result.spread(split)
         spread = " (1 seed)" if deviation is None else f" +- {metric_text(deviation)} (sd of {seeds} seeds)"
-        out.print(f"{split:>5} {what.metric} [bold]{metric_text(mean)}[/]{spread}")
+        out.print(Text.assemble(f"{split:>5} {what.metric} ", (metric_text(mean), "bold"), spread))
     for one in result.seeds if result.route_macs else ():
         shares = ", ".join(f"{name} {share:.1%}" for name, share in one.routes.items())
         out.print(f"routes of the test samples: {shares} ({one.macs:,.0f} MACs on validation)", soft_wrap=True)
@@ -100,6 +101,8 @@ def evaluate(
 
     Inputs are standardised as they were in training. A warning says where the data are not those of the training.
     """
+    from rich.text import Text
+
     from nasfuse.cli.console import out, print_json, warn
     from nasfuse.experiment.final_training import evaluate_checkpoint
 
@@ -109,10 +112,10 @@ def evaluate(
     if as_json:
         print_json(result)
         return
-    value = metric_text(result["value"])
-    out.print(f"{result['split']} {result['metric']} [bold]{value}[/] on {result['samples']} samples")
+    value = (metric_text(result["value"]), "bold")
+    out.print(Text.assemble(f"{result['split']} {result['metric']} ", value, f" on {result['samples']} samples"))
     for name, share in result.get("routes", {}).items():
-        out.print(f"{share:>6.1%} take {name}", markup=False)
+        out.print(f"{share:>6.1%} take {name}", soft_wrap=True)
     out.print(f"{result['macs']:,} MACs, recipe {result['recipe_hash']}: {result['summary']}", soft_wrap=True)
 
 

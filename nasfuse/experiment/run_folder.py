@@ -157,13 +157,28 @@ class RunFolder:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file atomically: the old content or the new one, never a part."""
+    """Writes a file and the folders above it; see `replacing`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a file to write that becomes `path` at the end: the old content or the new one, never a part.
+
+    Raises:
+        InvalidInputError: The path is a folder.
+        OSError: It cannot be written; the error names `path`, as that of a full disk by itself does not.
+    """
     if path.is_dir():
         raise InvalidInputError(f"{path} is a folder; give the name of a file")
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        yield temporary
         temporary.replace(path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
     finally:
         temporary.unlink(missing_ok=True)

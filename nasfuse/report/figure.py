@@ -7,14 +7,37 @@ from matplotlib.figure import Figure
 
 from nasfuse.config.cost import COSTS
 from nasfuse.config.metric import METRICS
+from nasfuse.errors import InvalidInputError
 from nasfuse.experiment.reading import Run
+from nasfuse.experiment.run_folder import replacing
 from nasfuse.report.window import metric_window
 from nasfuse.search.front import Candidate, Objectives
 
+#: Suffixes of the formats that a figure can have.
+FORMATS = (".png", ".svg", ".pdf")
 
-def write_png(path: Path, run: Run, objectives: Objectives, front: list[Candidate]) -> None:
-    """Draws every operating point, the hand-made designs and the front; cost on a logarithmic axis."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+
+def write_figure(path: Path, run: Run, objectives: Objectives, front: list[Candidate]) -> None:
+    """Draws every operating point, the hand-made designs and the front; cost on a logarithmic axis.
+
+    Args:
+        path: Its suffix, one of `FORMATS`, is the format; its folder must exist.
+        run: What is drawn.
+        objectives: Axes.
+        front: Non-dominated points under `objectives`.
+
+    Raises:
+        InvalidInputError: The suffix is no known format.
+        OSError: The file cannot be written; an earlier one of this name is then still there.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise InvalidInputError(f"{path}: a figure is written as {', '.join(FORMATS)}; change the suffix")
+    figure = _draw(run, objectives, front)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, format=path.suffix.lower().removeprefix("."))
+
+
+def _draw(run: Run, objectives: Objectives, front: list[Candidate]) -> Figure:
     figure = Figure(figsize=(7.5, 4.8), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -39,7 +62,7 @@ def write_png(path: Path, run: Run, objectives: Objectives, front: list[Candidat
     axes.set_title(title)
     axes.grid(True, which="major", alpha=0.25)
     axes.legend(loc="lower right", frameon=False)
-    figure.savefig(path, dpi=150, format="png")
+    return figure
 
 
 def _xy(candidates: list[Candidate], objectives: Objectives) -> tuple[list[float], list[float]]:

@@ -7,6 +7,7 @@ from typing import Any
 from nasfuse.config.metric import METRICS
 from nasfuse.errors import MissingFileError
 from nasfuse.experiment.reading import Run
+from nasfuse.experiment.run_folder import replacing
 from nasfuse.search.front import COLUMNS, Candidate, Objectives, front_of, to_row
 
 
@@ -45,9 +46,8 @@ def _recipe(run: Run, candidate: Candidate) -> dict[str, Any] | None:
 
 
 def write_csv(path: Path, front: list[Candidate]) -> None:
-    """Writes the front as CSV, one operating point a row."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    """Writes the front as CSV, one operating point a row; the folder of the file must exist."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=COLUMNS)
         writer.writeheader()
         writer.writerows(to_row(candidate) for candidate in front)

@@ -19,6 +19,7 @@ from nasfuse.experiment.run_folder import RunFolder
     ],
 )
 def test_a_recipe_is_written(nasfuse, run_folder, tmp_path, options, trial):
+    (tmp_path / "new").mkdir()
     ran = nasfuse("export", run_folder, *options, "-o", "new/r.yaml", "--json")
     assert ran.code == 0
     assert ran.json["trial"] == trial

@@ -4,8 +4,8 @@ import io
 from types import SimpleNamespace
 
 import pytest
-from rich.console import Console
 
+from nasfuse.cli.console import new_console
 from nasfuse.cli.live import LiveDisplay
 from nasfuse.experiment.reading import read_run
 from nasfuse.experiment.run_folder import RunFolder
@@ -18,7 +18,7 @@ def shown(make_run, tmp_path):
     def show(*, is_terminal):
         root = make_run(tmp_path / "run", [(0.5, 100), (0.4, 200), (0.9, 1000), 0.2]).root
         run = read_run(RunFolder(root))
-        console = Console(file=io.StringIO(), force_terminal=is_terminal, width=200)
+        console = new_console(file=io.StringIO(), force_terminal=is_terminal, width=200)
         display = LiveDisplay(console, run.study)
         dataset = SimpleNamespace(
             modalities=[], task=SimpleNamespace(kind="multiclass", n_outputs=10), train=[], val=[], test=[]

@@ -3,7 +3,6 @@
 import csv
 
 import pytest
-from rich.console import Console
 
 from nasfuse.cli import console
 from nasfuse.config.recipe import Recipe
@@ -40,6 +39,7 @@ def test_points_that_may_be_lucky(nasfuse, make_run, run_folder, tmp_path):
 
 
 def test_files(nasfuse, run_folder, tmp_path):
+    (tmp_path / "new").mkdir()
     ran = nasfuse("pareto", run_folder, "--csv", "new/front.csv", "--plot", "new/front.png", "--json")
     assert ran.json["front"]
     assert "wrote new/front.csv" in ran.sentence
@@ -62,7 +62,7 @@ def test_latency(nasfuse, run_folder):
 
 
 def test_the_cost_of_a_front_has_a_column(nasfuse, run_folder, monkeypatch):
-    monkeypatch.setattr(console, "out", Console(width=80, highlight=False))
+    monkeypatch.setattr(console, "out", console.new_console(width=80))
     assert "latency" not in nasfuse("pareto", run_folder).out
     assert "latency" in nasfuse("pareto", run_folder, "--latency").out
 
@@ -77,6 +77,7 @@ def test_the_report(nasfuse, run_folder, tmp_path):
     ran = nasfuse("report", run_folder)
     assert (ran.code, ran.out.strip()) == (0, f"wrote {run_folder / 'report.html'}")
     assert (run_folder / "report.html").stat().st_size > 10_000
+    (tmp_path / "elsewhere").mkdir()
     assert nasfuse("report", run_folder, "-o", "elsewhere/r.html").code == 0
     assert (tmp_path / "elsewhere" / "r.html").is_file()
 

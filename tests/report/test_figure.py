@@ -4,23 +4,32 @@ import warnings
 
 import pytest
 
+from nasfuse.errors import InvalidInputError
 from nasfuse.experiment.reading import read_run
-from nasfuse.report.figure import write_png
+from nasfuse.report.figure import write_figure
 from nasfuse.report.table import by_cost
 
 
-@pytest.mark.parametrize("name", ["front.png", "front.txt", "front"])
+@pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
 @pytest.mark.parametrize("results", [[(0.5, 100), (0.4, 200), (0.9, 1000), (0.95, 3000)], [(0.5, 100)], ["broke"], []])
-def test_it_is_a_png_whatever_its_name(make_run, tmp_path, results, name):
+def test_the_suffix_is_the_format(make_run, tmp_path, results, suffix, magic):
     run = read_run(make_run(tmp_path / "run", results))
-    path = tmp_path / "new" / name
+    path = tmp_path / f"front{suffix}"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        write_png(path, run, run.objectives, run.progress.front)
-    assert path.read_bytes().startswith(b"\x89PNG")
+        write_figure(path, run, run.objectives, run.progress.front)
+    assert path.read_bytes().startswith(magic)
+
+
+@pytest.mark.parametrize("name", ["front.txt", "front", "front.jpg"])
+def test_no_other_format(make_run, tmp_path, name):
+    run = read_run(make_run(tmp_path / "run", [(0.5, 100)]))
+    with pytest.raises(InvalidInputError, match=r"a figure is written as \.png, \.svg, \.pdf; change the suffix"):
+        write_figure(tmp_path / name, run, run.objectives, run.progress.front)
+    assert not (tmp_path / name).exists()
 
 
 def test_over_latency(make_run, tmp_path):
     run = read_run(make_run(tmp_path / "run", [(0.5, 100)]))
-    write_png(tmp_path / "x.png", run, *by_cost(run, "latency_s"))
+    write_figure(tmp_path / "x.png", run, *by_cost(run, "latency_s"))
     assert (tmp_path / "x.png").stat().st_size > 10_000

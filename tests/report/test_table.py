@@ -46,6 +46,7 @@ def test_another_cost(run):
 
 
 def test_csv(run, tmp_path):
+    (tmp_path / "new").mkdir()
     write_csv(tmp_path / "new" / "front.csv", run.progress.front)
     with (tmp_path / "new" / "front.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
