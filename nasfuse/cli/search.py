@@ -17,7 +17,9 @@ def search(
     trials: Annotated[int | None, typer.Option(min=1, help="Stop after so many trainings in all.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after so much time in all.")] = None,
     max_macs: Annotated[int | None, typer.Option(min=1, help="Never train a network above so many MACs.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Trials at a time, as far as they fit; default: as many as fit.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Trials at a time, as far as they fit; default: as many as fit.")
+    ] = None,
     address: Annotated[str | None, typer.Option(help="Address of a Ray cluster; default: this machine.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of suggestions and trainings.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Run folder; default: runs/<study>.")] = None,
