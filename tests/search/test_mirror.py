@@ -120,3 +120,26 @@ def test_what_is_shown_as_running_looks_as_it_did_when_it_was_handed_out(behind)
         assert contents(study.trials) == [after[0], before[1]]
         assert study.best_trials == [study.trials[0]]
     assert contents(study.trials) == contents(seen(behind)) == after, "nothing was lost"
+
+
+def test_a_draft_is_drawn_anew(behind):
+    mirror, study = open_study(behind)
+    draft = study.ask()
+    draft.suggest_float("x", 0, 1)
+    draft.set_user_attr("note", "first")
+    mirror.blank(draft._trial_id, fixed={"y": 0.25})
+    again = optuna.trial.Trial(study, draft._trial_id)
+    assert again.number == draft.number == 0
+    assert again.suggest_float("y", 0, 1) == 0.25
+    mirror.publish(again._trial_id)
+    (trial,) = seen(behind)
+    assert (trial.params, trial.user_attrs) == ({"y": 0.25}, {})
+
+
+def test_ended_trials_are_marked_in_memory_alone(behind):
+    mirror, study = open_study(behind)
+    for _ in range(2):
+        study.tell(study.ask(), state=TrialState.FAIL)
+    mirror.mark(study._study_id, [1], "void")
+    assert [trial.user_attrs for trial in study.trials] == [{}, {"void": True}]
+    assert [trial.user_attrs for trial in seen(behind)] == [{}, {}]

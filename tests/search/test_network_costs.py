@@ -20,9 +20,11 @@ SPACE = {
 
 @pytest.fixture
 def costs_of(make_study):
-    def make(macs_of, *, cost="macs"):
+    def make(macs_of, *, cost="macs", check=None):
         base = {"metric": "accuracy", "data": {"source": "digits"}}
-        return NetworkCosts(Space(make_study(space=SPACE).space, MODALITIES, base=base), macs_of, cost=cost)
+        return NetworkCosts(
+            Space(make_study(space=SPACE).space, MODALITIES, base=base), macs_of, cost=cost, check=check
+        )
 
     return make
 
@@ -71,3 +73,17 @@ def test_no_valid_network(costs_of):
         with pytest.raises(InvalidInputError, match="too narrow; make it wider"):
             ask(both())
     assert len(counted) == 1
+
+
+def test_a_recipe_that_cannot_be_trained_has_a_hash_and_no_cost(costs_of):
+    def check(recipe):
+        if recipe.training.lr > 0.5:
+            raise InvalidInputError("training.lr: too high")
+
+    costs = costs_of(lambda _: 100, check=check)
+    high = {**both(), "training.lr": 0.9}
+    assert costs.recipe_hash(high) != costs.recipe_hash(both())
+    for figure in (costs.log_least, costs.log_cost):
+        with pytest.raises(InvalidInputError, match=r"training\.lr: too high"):
+            figure(high)
+    assert costs.log_cost(both()) == 2, "its network is not to blame"

@@ -4,7 +4,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from nasfuse.search.trainings import by_visibility, is_inherited, was_handed_out, was_trained
+from nasfuse.search.trainings import by_visibility, is_inherited, lag_of, was_handed_out, was_trained
 
 
 def trial(number, state=TrialState.COMPLETE, **attributes):
@@ -26,6 +26,7 @@ def draw(number, state):
         (trial(0), True, True),
         (trial(0, TrialState.RUNNING), True, False),
         (trial(0, TrialState.FAIL), True, True),
+        (trial(0, TrialState.FAIL, void=True), False, False),
         (trial(0, TrialState.PRUNED, stopped={"epoch": 1}), True, True),
         (trial(0, TrialState.PRUNED, reason="too costly"), False, False),
         (draw(0, TrialState.FAIL), False, False),
@@ -48,6 +49,24 @@ def test_kinds_of_trials(one, handed_out, trained):
 )
 def test_what_began_from_weights_of_others(attributes, inherited):
     assert is_inherited(trial(9, **attributes)) is inherited
+
+
+@pytest.mark.parametrize(
+    ("workers", "n_trials", "lag"),
+    [
+        (1, None, 8),
+        (4, None, 8),
+        (4, 10, 8),  # any number of workers up to four gives the same trials
+        (5, None, 10),
+        (6, 45, 12),
+        (20, 30, 20),  # no worker is idle
+        (20, 60, 30),
+        (100, None, 200),
+        (100, 200, 100),
+    ],
+)
+def test_many_workers_hide_at_most_half_of_a_study(workers, n_trials, lag):
+    assert lag_of(workers=workers, n_trials=n_trials) == lag
 
 
 TRIALS = [

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from nasfuse.search.parameters import Condition, Parameter
 from nasfuse.search.samplers import Domain
 from nasfuse.search.samplers.domain import Column
 from nasfuse.search.samplers.encoding import Encoding
@@ -39,6 +40,36 @@ class TestColumns:
             values, counts = np.unique(column.values(np.linspace(0, 1, 1001)), return_counts=True)
             assert len(values) == column.n_levels
             assert counts.max() - counts.min() <= 2
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS, ids=str)
+def test_levels_are_all_values_that_can_be_drawn(distribution):
+    column = Column("x", distribution)
+    drawn = {distribution.to_external_repr(value) for value in column.values(np.linspace(0, 1, 4001))}
+    assert len(column.levels()) == column.n_levels
+    assert set(column.levels()) == (drawn if column.n_levels else set())
+
+
+class TestCombinations:
+    PARAMETERS = (
+        Parameter("kind", CategoricalDistribution(["a", "b", "c"]), "a"),
+        Parameter("n", IntDistribution(1, 4), 1, (Condition("kind", values=("a",)),)),
+        Parameter("m", IntDistribution(0, 10, step=5), 0, (Condition("n", at_least=3),)),
+        Parameter("x", FloatDistribution(0, 1), 0.5, (Condition("fixed", values=("yes",)),)),
+    )
+
+    def test_what_does_not_exist_multiplies_nothing(self):
+        """b, c, two n without m, and two n with three m each."""
+        found = Domain(self.PARAMETERS, known={"fixed": "no"}).combinations(limit=10)
+        assert len(found) == 2 + 2 + 2 * 3
+        assert {"kind": "b"} in found
+        assert {"kind": "a", "n": 4, "m": 5} in found
+
+    def test_more_than_the_limit(self):
+        assert Domain(self.PARAMETERS, known={"fixed": "no"}).combinations(limit=9) is None
+
+    def test_a_continuum(self):
+        assert Domain(self.PARAMETERS, known={"fixed": "yes"}).combinations(limit=10**6) is None
 
 
 def test_choices_that_are_numbers_stand_in_their_order():

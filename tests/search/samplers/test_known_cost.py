@@ -187,6 +187,25 @@ class TestLimits:
             study.tell(trial, [(parameters["x0"] - 0.3) ** 2 - parameters["x1"], cost_of(parameters)])
         assert not fallbacks(study)
 
+    @pytest.mark.parametrize("costs", [{}, {"cost_of": lambda parameters: 1.0}])
+    def test_nothing_is_suggested_again_that_was_visited(self, costs):
+        """What was visited is known to others, such as recipes that are equal though their parameters are not."""
+        domain = Domain.unconditional({name: IntDistribution(0, 4) for name in ("x", "y")})
+        study = optuna.create_study(directions=["minimize", "minimize"])
+        sums = []
+
+        def is_visited(parameters):
+            return parameters["x"] + parameters["y"] in sums
+
+        for _ in range(9):
+            trial, parameters = ask(
+                study, KnownCostSampler(0, domain=domain, is_visited=is_visited, **costs), domain=domain
+            )
+            sums.append(parameters["x"] + parameters["y"])
+            if len(sums) < 8:  # one is running
+                study.tell(trial, [abs(sums[-1] - 3.0), 1.0])
+        assert sorted(sums) == list(range(9))
+
     @pytest.mark.slow
     def test_none_of_500_is_above_with_the_fallback_and_running_trials(self):
         limit = log_cost({"width": 16})
