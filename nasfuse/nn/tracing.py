@@ -24,7 +24,8 @@ def one_path_wanted() -> Iterator[None]:
 
 def is_tracing() -> bool:
     """Returns whether torch records operators: for `torch.jit.trace`, the ONNX exporters or `torch.export`."""
-    return bool(torch.jit.is_tracing() or torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting())
+    by_jit = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return bool(by_jit or torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting())
 
 
 def refuse_tracing(what: str, remedy: str) -> None:

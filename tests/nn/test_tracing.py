@@ -131,7 +131,7 @@ def export(module, tensors):
 @pytest.mark.parametrize("how", [jit, onnx, export])
 class TestRefused:
     def test_routes_that_the_router_chooses(self, how):
-        with pytest.raises(TracingError, match="the route of a sample depends on its values.*trace one route"):
+        with pytest.raises(TracingError, match=r"the route of a sample depends on its values.*trace one route"):
             how(Flat(network_of(ROUTED)), make_tensors(3, 12, masked=False))
 
     def test_routes_that_a_tensor_chooses(self, how):
@@ -143,7 +143,7 @@ class TestRefused:
     @pytest.mark.parametrize("level", ["features", "tokens"])
     def test_fixed_points(self, how, gradient, level):
         network = static("mlp", fusion={"kind": "equilibrium", "gradient": gradient, "level": level})
-        with pytest.raises(TracingError, match="the steps of a fixed point depend on the values.*gradient: unroll"):
+        with pytest.raises(TracingError, match=r"the steps of a fixed point depend on the values.*gradient: unroll"):
             how(Flat(network), make_tensors(3, 12, masked=False))
 
 

@@ -202,7 +202,7 @@ def _norm(values: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """Returns the group norm of (b, d); as a layer norm of its groups it takes half the time on CPUs, and less."""
     groups = n_groups(values.shape[1])
     size = values.shape[1] // groups
-    normalised = F.layer_norm(values.unflatten(1, (groups, size)), (size,))
+    normalised = F.layer_norm(values.reshape(values.shape[0], groups, size), (size,))
     return torch.addcmul(shift, normalised.flatten(1), scale)
 
 

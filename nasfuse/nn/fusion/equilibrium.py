@@ -70,7 +70,7 @@ class Equilibrium(VectorFusion):
         if is_tracing() or len(features[0]):
             found = self.layer(features)
             fused = fused.to(found.dtype).index_put((rows.nonzero()[:, 0],), found)
-        pooled = Tokens(fused.unflatten(0, mask.shape), mask, sizes=sizes).mean()
+        pooled = Tokens(fused.reshape(*mask.shape, self.out_width), mask, sizes=sizes).mean()
         for block in self.joint:
             pooled = block(pooled)
         return pooled
