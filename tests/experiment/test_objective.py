@@ -3,11 +3,13 @@
 import json
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
 from nasfuse.config.recipe import Recipe
 from nasfuse.cost import count_parameters
+from nasfuse.data.registry import data_file
 from nasfuse.errors import NonFiniteError
 from nasfuse.experiment import objective as objective_module
 from nasfuse.experiment.objective import Training, cached_dataset
@@ -36,6 +38,33 @@ def trained(tmp_path_factory):
 
 def test_it_can_be_sent_to_workers():
     assert pickle.loads(pickle.dumps(Training(threads=2))) == Training(threads=2)
+
+
+def test_data_found_elsewhere_leaves_the_recipe_as_it_was(tmp_path, monkeypatch):
+    """A worker has another working folder and another `$NASFUSE_DATA` than the driver, which has found the file."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "data").mkdir()
+    np.savez(tmp_path / "data" / "mine.npz", a=rng.normal(size=(60, 3)), y=rng.integers(0, 2, 60))
+    plain = {
+        "data": {"source": "mine.npz", "modalities": {"a": "vector"}},
+        "network": {"route": ["a"], "streams": {"a": {"encoder": "mlp", "depth": 1, "width": 4}}},
+        "training": {"epochs": 1},
+    }
+    recipe = Recipe.parse(plain)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NASFUSE_DATA", "data")
+    file = data_file(recipe.data)
+    assert file == tmp_path / "data" / "mine.npz"
+    monkeypatch.chdir("/")
+    monkeypatch.delenv("NASFUSE_DATA")
+    training = Training(data_file=file)
+    measured = training(recipe, seed=0, cut=0, folder=tmp_path / "trial", report=ignore, donors={})
+    assert measured.record["recipe_hash"] == recipe.hash
+    assert load_checkpoint(tmp_path / "trial" / "model.pt")["recipe"] == recipe.to_plain()
+
+
+def test_shipped_data_needs_no_file():
+    assert data_file(RECIPE.data) is None
 
 
 def test_what_is_measured(trained):
