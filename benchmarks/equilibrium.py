@@ -22,10 +22,10 @@ from typing import Any
 import torch
 from scipy.stats import t as student
 
-from nasfuse.config.recipe import Recipe
 from nasfuse.data import load_dataset
 from nasfuse.nn.equilibrium import StoppingRule, equilibrium_layers
 from nasfuse.seeds import derive_seed
+from nasfuse.spec.recipe import Recipe
 from nasfuse.train import evaluate, measure, measured_macs, train_network
 
 CPU = torch.device("cpu")

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import torch
 
-from nasfuse.config.recipe import Recipe
 from nasfuse.experiment.final_training import FinalResult, train_recipe
-from nasfuse.experiment.reading import read_run
 from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.experiment.run_reader import read_run
 from nasfuse.search.front import Candidate
+from nasfuse.spec.recipe import Recipe
 
 
 def standard_error(sd: float | None, n: int, floor: float) -> float:

@@ -44,7 +44,7 @@ class NoWork:
 
     def __call__(self, recipe: Any, *, seed: int, cut: int, folder: Path, report: Any, donors: Any) -> Any:
         """Returns an operating point that depends on the recipe alone."""
-        from nasfuse.config.measurement import Measurements, OperatingPoint
+        from nasfuse.domain.operating_point import Measurements, OperatingPoint
 
         metric = (int(recipe.hash, 16) % 1000) / 1000
         point = OperatingPoint(metric, 1000 + seed % 1000, 10, 1e-3, 1e-4, 100)
@@ -53,9 +53,9 @@ class NoWork:
 
 def ours(n_trials: int) -> float:
     """Returns trials per second through nasfuse: TPE, Ray Tune, SQLite, run folder."""
-    from nasfuse.config.study import StudyConfig
+    from nasfuse.experiment.run import run_search
     from nasfuse.experiment.run_folder import RunFolder
-    from nasfuse.experiment.search import run_search
+    from nasfuse.spec.study import StudyConfig
 
     clock = Clock(n_trials)
 

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from nasfuse.config.recipe import Recipe
-from nasfuse.config.route import parse_route
 from nasfuse.cost import expected_macs
 from nasfuse.data import Dataset, Split, load_dataset
+from nasfuse.domain.route import parse_route
 from nasfuse.nn import RoutedNetwork
+from nasfuse.spec.recipe import Recipe
 from nasfuse.train import evaluate, tabulate_routes, train_network
 from nasfuse.train.route_controls import confidence_cascade, oracle, random_mix, static_routes
 

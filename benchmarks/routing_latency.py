@@ -15,9 +15,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from nasfuse.config.modality import Modality, Task
-from nasfuse.config.recipe import NetworkConfig
+from nasfuse.domain.modality import Modality, Task
 from nasfuse.nn import RoutedNetwork, build_network
+from nasfuse.spec.network import NetworkConfig
 
 MODALITIES = (Modality("image", "image", (3, 64, 64)), Modality("audio", "sequence", (256, 40)))
 TASK = Task("multiclass", 10)

@@ -20,11 +20,11 @@ from typing import Any
 
 import torch
 
-from nasfuse.config.recipe import Recipe
 from nasfuse.cost import activation_bytes, expected_macs
 from nasfuse.data import load_dataset
 from nasfuse.nn import build_network
 from nasfuse.seeds import derive_seed
+from nasfuse.spec.recipe import Recipe
 from nasfuse.train import evaluate, train_network
 from nasfuse.train.reduction import kept_at
 

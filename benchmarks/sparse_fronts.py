@@ -11,8 +11,8 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from nasfuse.experiment.reading import read_run
 from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.experiment.run_reader import read_run
 from nasfuse.search.front import front_of
 
 

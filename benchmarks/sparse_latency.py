@@ -15,11 +15,11 @@ from functools import partial
 
 import torch
 
-from nasfuse.config.modality import Modality, Task
-from nasfuse.config.recipe import NetworkConfig
+from nasfuse.domain.modality import Modality, Task
 from nasfuse.nn import build_network
 from nasfuse.nn.attention import SelfAttention, Windows
 from nasfuse.nn.tokens import Tokens
+from nasfuse.spec.network import NetworkConfig
 
 LENGTH, N_FEATURES, WIDTH, HEADS, DEPTH = 500, 16, 64, 4, 4
 MODALITIES = [Modality(name, "sequence", (LENGTH, N_FEATURES)) for name in ("a", "b")]

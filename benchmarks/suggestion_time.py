@@ -18,13 +18,13 @@ import optuna
 import torch
 from optuna.distributions import FloatDistribution
 
-from nasfuse.config.study import StudyConfig
 from nasfuse.experiment.objective import cached_dataset
-from nasfuse.experiment.search import make_space
+from nasfuse.experiment.run import make_space
 from nasfuse.experiment.space_survey import macs_of
 from nasfuse.search.network_costs import NetworkCosts
 from nasfuse.search.samplers import Domain, Known, make_sampler
 from nasfuse.seeds import derive_seed
+from nasfuse.spec.study import StudyConfig
 
 COUNTS = (50, 100, 200)
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 from hypothesis import register_random
 
-from nasfuse.config.modality import Modality, Task
-from nasfuse.config.recipe import NetworkConfig, Recipe
 from nasfuse.data import Batch, ModalityArrays, build_dataset
+from nasfuse.domain.modality import Modality, Task
+from nasfuse.spec.network import NetworkConfig
+from nasfuse.spec.recipe import Recipe
 
 VECTOR = Modality("v", "vector", (6,))
 SEQUENCE = Modality("s", "sequence", (11, 5))
@@ -175,12 +176,12 @@ def task():
 @pytest.fixture(scope="session")
 def make_run():
     """Run folders of a small study of the digits, without training: what trials measured is told."""
-    from nasfuse.config.measurement import Measurements, OperatingPoint
-    from nasfuse.config.study import StudyConfig
-    from nasfuse.data.digits import load_digits
+    from nasfuse.data.sources.digits import load_digits
+    from nasfuse.domain.operating_point import Measurements, OperatingPoint
+    from nasfuse.experiment.run import make_space
     from nasfuse.experiment.run_folder import RunFolder, write_text
-    from nasfuse.experiment.search import make_space
     from nasfuse.search import Ledger, open_storage
+    from nasfuse.spec.study import StudyConfig
 
     dataset = load_digits()
     plain = {

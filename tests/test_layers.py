@@ -11,25 +11,28 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "nasfuse"
 
-TORCH_SIDE = ["errors", "seeds", "config", "pareto", "data", "nn", "cost", "train"]
+LIGHT = ["errors", "seeds", "domain", "spec", "pareto"]
+TORCH_SIDE = [*LIGHT, "data", "nn", "cost", "train"]
 MAY_IMPORT = {
     "errors": [],
     "seeds": ["errors"],
-    "config": ["errors", "seeds"],
+    "domain": ["errors", "seeds"],
+    "spec": ["errors", "seeds", "domain"],
     "pareto": ["errors"],
-    "data": ["errors", "seeds", "config", "pareto"],
-    "nn": ["errors", "seeds", "config", "pareto", "data"],
-    "cost": ["errors", "seeds", "config", "pareto", "data", "nn"],
-    "train": ["errors", "seeds", "config", "pareto", "data", "nn", "cost"],
-    "search": ["errors", "seeds", "config", "pareto"],
-    "experiment": [*TORCH_SIDE, "search"],
+    "data": LIGHT,
+    "nn": [*LIGHT, "data"],
+    "cost": [*LIGHT, "data", "nn"],
+    "train": [*LIGHT, "data", "nn", "cost"],
+    "search": LIGHT,
+    "backends": [*LIGHT, "search"],
+    "experiment": [*TORCH_SIDE, "search", "backends"],
     "report": [*TORCH_SIDE, "search", "experiment"],
     "export": [*TORCH_SIDE, "search", "experiment"],
-    "cli": [*TORCH_SIDE, "search", "experiment", "report", "export"],
+    "cli": [*TORCH_SIDE, "search", "backends", "experiment", "report", "export"],
     "__init__": [],
     "__main__": ["cli"],
 }
-WITHOUT_TORCH = {"errors", "seeds", "config", "pareto"}
+WITHOUT_TORCH = set(LIGHT)
 HEAVY = {"torch", "ray", "optuna", "fvcore", "plotly", "matplotlib", "sklearn"}
 
 
@@ -178,7 +181,7 @@ class TestRules:
     @pytest.mark.parametrize(
         ("file", "source", "rule"),
         [
-            ("data/a.py", "from nasfuse.nn import x", "data may import only data, errors, seeds, config"),
+            ("data/a.py", "from nasfuse.nn import x", "data may import only data, errors, seeds, domain, spec"),
             ("nn/a.py", "def f():\n    from nasfuse import cost", "nn may import only"),
             ("search/a.py", "from nasfuse.train import fit", "search may import only"),
             ("search/a.py", "import nasfuse.data", "search may import only"),
@@ -186,7 +189,8 @@ class TestRules:
             ("errors.py", "import nasfuse.seeds", "errors may import only errors"),
             ("__init__.py", "import nasfuse.cli", "__init__ may import only"),
             ("seeds.py", "def f():\n    import torch", "seeds must not import torch"),
-            ("config/a.py", "from torch import nn", "config must not import torch"),
+            ("spec/a.py", "from torch import nn", "spec must not import torch"),
+            ("backends/a.py", "from nasfuse.train import fit", "backends may import only"),
             ("pareto/a.py", "import scipy.stats", "pareto may import only numpy"),
             ("cli/a.py", "import optuna", "inside functions"),
         ],
@@ -204,7 +208,7 @@ class TestRules:
             ("cli/a.py", "from nasfuse import __version__"),
             ("pareto/a.py", "import math, numpy"),
             ("experiment/a.py", "from nasfuse.search import space"),
-            ("nn/a.py", "from nasfuse.nn.router import Router"),
+            ("nn/a.py", "from nasfuse.nn.routing.router import Router"),
         ],
     )
     def test_an_import_downwards_breaks_nothing(self, file, source):

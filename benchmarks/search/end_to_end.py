@@ -33,15 +33,15 @@ from typing import Any
 import optuna
 
 from benchmarks.search.comparison import mean_sd, paired_line
-from nasfuse.config.measurement import OperatingPoint
-from nasfuse.config.recipe import Recipe
-from nasfuse.config.study import StudyConfig
+from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.experiment.objective import cached_dataset
-from nasfuse.experiment.reading import read_run
 from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.experiment.run_reader import read_run
 from nasfuse.search.front import Candidate, Objectives, candidates_of, front_of
 from nasfuse.search.storage import open_to_read
 from nasfuse.seeds import derive_seed
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.study import StudyConfig
 
 ENGINES = ("nasfuse", "optuna", "ray")
 INHERITING = "nasfuse+inherit"

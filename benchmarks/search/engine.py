@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 
 from benchmarks.search.problem import Problem
 from nasfuse.search.samplers import Domain, KnownCostSampler
-from nasfuse.search.stopping import MultiObjectiveAsha
+from nasfuse.search.stopping.mo_asha import MultiObjectiveAsha
 
 
 class StoppingRule(Protocol):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from benchmarks.search.problem import Problem, Unavailable
-from nasfuse.data.registry import data_folder
+from nasfuse.data.sources.registry import data_folder
 from nasfuse.search.parameters import Parameter
 
 TASKS = ("167152", "167185", "189873")

@@ -19,13 +19,13 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from nasfuse.config.recipe import Recipe
-from nasfuse.config.study import StudyConfig
 from nasfuse.errors import NasfuseError
 from nasfuse.experiment.objective import Training, cached_dataset
-from nasfuse.experiment.search import make_space
+from nasfuse.experiment.run import make_space
 from nasfuse.search.space import Space
 from nasfuse.seeds import derive_seed
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.study import StudyConfig
 
 N_PROCESSES = 2
 

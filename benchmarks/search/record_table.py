@@ -21,13 +21,13 @@ import torch
 
 from benchmarks.search.enumeration import every_suggestion, key_of
 from nasfuse import __version__
-from nasfuse.config.study import StudyConfig
 from nasfuse.data import Dataset
 from nasfuse.experiment.objective import cached_dataset
-from nasfuse.experiment.search import constant_metric, make_space
+from nasfuse.experiment.run import constant_metric, make_space
 from nasfuse.experiment.space_survey import macs_of
 from nasfuse.search.space import Space
 from nasfuse.seeds import derive_seed
+from nasfuse.spec.study import StudyConfig
 from nasfuse.train import train_network
 
 STUDY = Path(__file__).parent / "table_study.yaml"

@@ -12,7 +12,7 @@ from optuna.trial import Trial, TrialState
 
 from benchmarks.search.engine import Engine, StoppingRule
 from benchmarks.search.problem import Problem
-from nasfuse.search.extrapolation import Extrapolation
+from nasfuse.search.stopping.extrapolation import Extrapolation
 from nasfuse.seeds import derive_seed
 
 

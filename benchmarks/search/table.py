@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from benchmarks.search.enumeration import key_of
 from benchmarks.search.problem import Problem
-from nasfuse.config.modality import Modality
-from nasfuse.config.study import StudyConfig
+from nasfuse.domain.modality import Modality
 from nasfuse.search.space import Space
+from nasfuse.spec.study import StudyConfig
 
 TABLE = Path(__file__).parent / "table.npz"
 

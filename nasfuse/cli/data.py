@@ -20,7 +20,7 @@ def list_sets(
     from rich.text import Text
 
     from nasfuse.cli.console import out, print_json
-    from nasfuse.data.registry import SHIPPED, data_folder
+    from nasfuse.data.sources.registry import SHIPPED, data_folder
 
     folder = data_folder()
     files = sorted(str(path) for path in folder.glob("*.npz"))
@@ -45,9 +45,9 @@ def check(
     from rich.text import Text
 
     from nasfuse.cli.console import out, print_json
-    from nasfuse.config.recipe import DataConfig
-    from nasfuse.data.registry import SHIPPED, load_dataset
+    from nasfuse.data.sources.registry import SHIPPED, load_dataset
     from nasfuse.errors import DataWarning
+    from nasfuse.spec.data import DataConfig
 
     if source.endswith(".npz"):
         _suggest(source, as_json=as_json)
@@ -70,10 +70,10 @@ def check(
 
 def _described(path: Path) -> Any:
     """Returns the data block of a study or recipe."""
-    from nasfuse.config.recipe import Recipe
-    from nasfuse.config.shipped import find_shipped
-    from nasfuse.config.study import StudyConfig
-    from nasfuse.config.yaml_file import read_document
+    from nasfuse.spec.recipe import Recipe
+    from nasfuse.spec.schema.yaml_file import read_document
+    from nasfuse.spec.shipped import find_shipped
+    from nasfuse.spec.study import StudyConfig
 
     path = find_shipped(path, folder="studies")
     if "space" in read_document(path).values:
@@ -98,9 +98,9 @@ def _document(dataset: "Dataset") -> dict[str, Any]:
 
 def _suggest(source: str, *, as_json: bool) -> None:
     from nasfuse.cli.console import out, print_json
-    from nasfuse.config.yaml_file import to_yaml
-    from nasfuse.data.npz import read_arrays, suggest_data
-    from nasfuse.data.registry import find_file
+    from nasfuse.data.sources.npz import read_arrays, suggest_data
+    from nasfuse.data.sources.registry import find_file
+    from nasfuse.spec.schema.yaml_file import to_yaml
 
     path = find_file(source)
     arrays = read_arrays(path)

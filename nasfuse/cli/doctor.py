@@ -55,8 +55,8 @@ def _gpu() -> str:
 
 
 def _ray() -> tuple[str, str]:
+    from nasfuse.backends.ray_session import cluster_workers, ray_session
     from nasfuse.errors import NasfuseError
-    from nasfuse.experiment.ray_session import cluster_workers, ray_session
 
     try:
         with ray_session(None):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from nasfuse.config.metric import metric_text
+from nasfuse.domain.metric import metric_text
 
 
 def export(
@@ -25,8 +25,8 @@ def export(
     from nasfuse.cli.console import out, print_json
     from nasfuse.cli.output_file import check_output
     from nasfuse.errors import InvalidInputError
-    from nasfuse.experiment.reading import read_run
     from nasfuse.experiment.run_folder import RunFolder, write_text
+    from nasfuse.experiment.run_reader import read_run
     from nasfuse.export import pick as choose
     from nasfuse.search.front import to_row
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from nasfuse.config.cost import COSTS
-from nasfuse.config.metric import metric_text
+from nasfuse.domain.cost import COSTS
+from nasfuse.domain.metric import metric_text
 from nasfuse.report.units import cost_label
 from nasfuse.search.front import Candidate, Objectives
 

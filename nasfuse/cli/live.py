@@ -11,14 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from nasfuse.cli.console import LINE_EVERY_S
-from nasfuse.config.metric import metric_text
+from nasfuse.domain.metric import metric_text
 from nasfuse.report.units import cost_label
 
 if TYPE_CHECKING:
-    from nasfuse.config.study import StudyConfig
     from nasfuse.data import Dataset
-    from nasfuse.search.ledger import Assignment
     from nasfuse.search.progress import Progress
+    from nasfuse.search.scheduler import Assignment
+    from nasfuse.spec.study import StudyConfig
 
 
 class LiveDisplay:

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nasfuse.config.metric import metric_text
+from nasfuse.domain.metric import metric_text
 
 if TYPE_CHECKING:
-    from nasfuse.experiment.reading import Run
+    from nasfuse.experiment.run_reader import Run
     from nasfuse.search.front import Candidate, Objectives
 
 
@@ -26,8 +26,8 @@ def pareto(
     """Show the front of a run: the operating points that no other one beats."""
     from nasfuse.cli.console import err, print_json
     from nasfuse.cli.output_file import check_output
-    from nasfuse.experiment.reading import read_run
     from nasfuse.experiment.run_folder import RunFolder
+    from nasfuse.experiment.run_reader import read_run
     from nasfuse.report.table import by_cost, front_document, write_csv
 
     check_output(csv, "--csv", suffixes=(".csv",))

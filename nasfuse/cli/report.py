@@ -13,8 +13,8 @@ def report(
     """Write the report of a run: chart, front, hand-made designs, failures, in one HTML file."""
     from nasfuse.cli.console import out
     from nasfuse.cli.output_file import check_output
-    from nasfuse.experiment.reading import read_run
     from nasfuse.experiment.run_folder import RunFolder
+    from nasfuse.experiment.run_reader import read_run
     from nasfuse.report.html import write_report
 
     check_output(output, "-o", suffixes=(".html", ".htm"))

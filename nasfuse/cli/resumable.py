@@ -8,8 +8,8 @@ from pathlib import Path
 
 import typer
 
+from nasfuse.backends.interrupts import interruptible
 from nasfuse.cli.console import err
-from nasfuse.experiment.interrupts import interruptible
 
 #: Exit code after Ctrl-C, as shells report it.
 _CTRL_C = 130

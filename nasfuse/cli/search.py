@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from nasfuse.config.study import StudyConfig
-    from nasfuse.experiment.reading import Run
     from nasfuse.experiment.run_folder import RunFolder
+    from nasfuse.experiment.run_reader import Run
     from nasfuse.search.progress import Progress
+    from nasfuse.spec.study import StudyConfig
 
 
 def search(
@@ -29,8 +29,8 @@ def search(
 ) -> None:
     """Search a study's space and end with its front. The same command again continues it."""
     from nasfuse.cli.resumable import resumable
-    from nasfuse.config.study import StudyConfig
     from nasfuse.experiment.run_folder import RunFolder
+    from nasfuse.spec.study import StudyConfig
 
     asked = _with_options(StudyConfig.load(study), trials, minutes, max_macs, workers, seed)
     folder = RunFolder(output or Path("runs") / asked.name)
@@ -65,7 +65,7 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
     from nasfuse.cli.live import LiveDisplay
 
     with err.status("loading data and starting workers ..."):
-        from nasfuse.experiment.search import run_search
+        from nasfuse.experiment.run import run_search
     display = LiveDisplay(err, study)
     with display:
         progress = run_search(study, folder, display=display, address=address)
@@ -76,7 +76,7 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
             "go on with a larger --trials or --minutes.",
             soft_wrap=True,
         )
-    from nasfuse.experiment.reading import read_run
+    from nasfuse.experiment.run_reader import read_run
     from nasfuse.report.table import front_document
 
     if progress.best is None:

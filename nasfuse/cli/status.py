@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nasfuse.config.metric import metric_text
+from nasfuse.domain.metric import metric_text
 
 if TYPE_CHECKING:
-    from nasfuse.experiment.reading import Run
+    from nasfuse.experiment.run_reader import Run
     from nasfuse.search.front import Candidate
 
 
@@ -22,8 +22,8 @@ def status(
     from rich.text import Text
 
     from nasfuse.cli.console import out, print_json
-    from nasfuse.experiment.reading import read_run
     from nasfuse.experiment.run_folder import RunFolder
+    from nasfuse.experiment.run_reader import read_run
 
     while True:
         document = _document(read_run(RunFolder(run)))

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from nasfuse.config.metric import metric_text
+from nasfuse.domain.metric import metric_text
 
 Device = Annotated[
     str, typer.Option(help="cpu, cuda, cuda:1 ...; auto takes a GPU where there is one.", show_default=True)
@@ -34,8 +34,8 @@ def train(
 
     from nasfuse.cli.console import LINE_EVERY_S, err, out, print_json
     from nasfuse.cli.resumable import resumable
-    from nasfuse.config.recipe import Recipe
     from nasfuse.errors import InvalidInputError
+    from nasfuse.spec.recipe import Recipe
 
     cores = os.cpu_count() or 1
     if threads > cores:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from nasfuse.data.dataset import Batch
 from nasfuse.nn.network import Network
 from nasfuse.nn.reducers import ratio_loss
-from nasfuse.nn.routed import RoutedNetwork
+from nasfuse.nn.routing.network import RoutedNetwork
 
 
 def activation_bytes(network: Network, batch: Batch) -> float:

@@ -3,7 +3,7 @@
 from nasfuse.data.arrays import build_dataset
 from nasfuse.data.dataset import Batch, Column, Dataset, Scale, Split
 from nasfuse.data.layout import ModalityArrays
-from nasfuse.data.registry import load_dataset, load_table
+from nasfuse.data.sources.registry import load_dataset, load_table
 from nasfuse.data.table import Table
 
 __all__ = [

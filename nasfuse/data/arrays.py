@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nasfuse.config.modality import Task
 from nasfuse.data.dataset import Dataset, Scale
 from nasfuse.data.layout import ModalityArrays, check_modality
 from nasfuse.data.table import Table
+from nasfuse.domain.modality import Task
 from nasfuse.errors import DataError
 
 Array = NDArray[np.generic]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from nasfuse.config.modality import Modality, Task
+from nasfuse.domain.modality import Modality, Task
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasfuse.config.modality import Modality, ModalityKind, PaddingSide
 from nasfuse.data.padding import clear_padding, move_to_front, padding_side
+from nasfuse.domain.modality import Modality, ModalityKind, PaddingSide
 from nasfuse.errors import DataError
 
 Array = NDArray[Any]

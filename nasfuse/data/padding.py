@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasfuse.config.modality import PaddingSide
+from nasfuse.domain.modality import PaddingSide
 from nasfuse.errors import DataError, DataWarning
 
 Array = NDArray[Any]

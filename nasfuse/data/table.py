@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nasfuse.config.modality import Modality, Task
 from nasfuse.data.dataset import Column, Dataset, Scale, Split
 from nasfuse.data.layout import CheckedArrays
 from nasfuse.data.partition import cut_splits
 from nasfuse.data.storage import Storage
 from nasfuse.data.targets import standardised, target_scale_of
+from nasfuse.domain.modality import Modality, Task
 from nasfuse.errors import DataError, nearest
 
 

@@ -10,10 +10,8 @@ from typing import Any
 
 import torch
 
-from nasfuse.config.data_source import located
-from nasfuse.config.metric import get_metric
-from nasfuse.config.recipe import Recipe
 from nasfuse.data import Dataset, Split
+from nasfuse.domain.metric import get_metric
 from nasfuse.errors import CheckpointError, ConfigError, RunFolderError
 from nasfuse.experiment.idle_settings import warn_of_idle_settings
 from nasfuse.experiment.objective import cached_dataset, save_network, write_curve
@@ -22,6 +20,8 @@ from nasfuse.experiment.space_survey import macs_of, route_macs_of
 from nasfuse.experiment.trained_data import load_scaled
 from nasfuse.nn import Network, RoutedNetwork, build_network
 from nasfuse.seeds import derive_seed
+from nasfuse.spec.data_source import located
+from nasfuse.spec.recipe import Recipe
 from nasfuse.train import (
     Epoch,
     evaluate,

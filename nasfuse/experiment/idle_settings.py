@@ -3,14 +3,14 @@
 import warnings
 from collections.abc import Iterable, Iterator
 
-from nasfuse.config.fusion import EquilibriumFusion
-from nasfuse.config.modality import Modality
-from nasfuse.config.model import Model
-from nasfuse.config.recipe import Recipe
-from nasfuse.config.stream import TransformerStream
 from nasfuse.data import Dataset
-from nasfuse.data.registry import SHIPPED
+from nasfuse.data.sources.registry import SHIPPED
+from nasfuse.domain.modality import Modality
 from nasfuse.errors import DataWarning
+from nasfuse.spec.fusion import EquilibriumFusion
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.schema.model import Model
+from nasfuse.spec.stream import TransformerStream
 
 
 def idle_settings(recipe: Recipe, dataset: Dataset) -> dict[str, str]:

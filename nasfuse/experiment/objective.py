@@ -3,43 +3,21 @@
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
 from nasfuse import __version__
-from nasfuse.config.measurement import Measurements
-from nasfuse.config.recipe import DataConfig, Recipe
+from nasfuse.backends.base import Report
 from nasfuse.data import Dataset, Table, load_table
+from nasfuse.domain.operating_point import Measurements
 from nasfuse.experiment.trained_data import scales_to_save
+from nasfuse.spec.data import DataConfig
+from nasfuse.spec.recipe import Recipe
 from nasfuse.train import Epoch, Trained, measure, save_checkpoint, train_network
-
-Report = Callable[[int, float], None]
-
-
-class Objective(Protocol):
-    """What a study optimises. Must be picklable; it is called in worker processes."""
-
-    def __call__(
-        self, recipe: Recipe, *, seed: int, cut: int, folder: Path, report: Report, donors: Mapping[str, Path]
-    ) -> Measurements:
-        """Returns the measurements of `recipe`; files go to `folder`, progress is resumed from there.
-
-        Args:
-            recipe: What to measure.
-            seed: Of everything random.
-            cut: Which division into train and val; repetitions of one recipe have different ones.
-            folder: Of the trial.
-            report: Called with (epoch, metric) after every epoch; it does not return where the training is stopped.
-            donors: Stream name to the `model.pt` whose weights the stream starts from; the others start at random.
-
-        Raises:
-            DonorError: These weights are lost; the trial is then run again without donors.
-        """
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nasfuse.config.data_source import located
-from nasfuse.config.recipe import Recipe
-from nasfuse.config.study import StudyConfig
-from nasfuse.config.yaml_file import read_document
 from nasfuse.errors import ConfigError, InvalidInputError, MissingFileError, RunFolderError
 from nasfuse.search.storage import sqlite_url
+from nasfuse.spec.data_source import located
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.schema.yaml_file import read_document
+from nasfuse.spec.study import StudyConfig
 
 
 class RunFolder:

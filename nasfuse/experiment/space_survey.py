@@ -9,8 +9,6 @@ import optuna
 import torch
 from optuna.samplers import RandomSampler
 
-from nasfuse.config.recipe import Recipe
-from nasfuse.config.study import StudyConfig
 from nasfuse.cost import count_parameters, expected_macs
 from nasfuse.data import Dataset
 from nasfuse.errors import ConfigError, InvalidInputError, NasfuseError
@@ -19,6 +17,8 @@ from nasfuse.nn.network import Network
 from nasfuse.search.space import Space
 from nasfuse.search.storage import quieten_optuna
 from nasfuse.seeds import derive_seed
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.study import StudyConfig
 from nasfuse.train import check_network, check_training
 
 _N_DRAWS = 128

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nasfuse.config.recipe import DataConfig
 from nasfuse.data import Dataset, Scale, load_dataset
 from nasfuse.data.targets import with_target_scale
+from nasfuse.spec.data import DataConfig
 
 
 def scales_to_save(dataset: Dataset) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 import math
 import re
 
-from nasfuse.config.metric import METRICS, metric_text
+from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.errors import InvalidInputError
-from nasfuse.experiment.reading import Run
+from nasfuse.experiment.run_reader import Run
 from nasfuse.search.front import Candidate, best, knee_of
 
 

@@ -2,6 +2,6 @@
 
 from nasfuse.nn.build import build_network
 from nasfuse.nn.network import FusionNetwork, Network
-from nasfuse.nn.routed import RoutedNetwork
+from nasfuse.nn.routing.network import RoutedNetwork
 
 __all__ = ["FusionNetwork", "Network", "RoutedNetwork", "build_network"]

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nasfuse.config.modality import ENCODERS, Modality, Task
-from nasfuse.config.recipe import NetworkConfig
-from nasfuse.config.route import parse_route
+from nasfuse.domain.modality import ENCODERS, Modality, Task
+from nasfuse.domain.route import parse_route
 from nasfuse.errors import InvalidInputError, nearest
+from nasfuse.nn.branch import Branch, Head, Route
 from nasfuse.nn.fusion import FUSIONS
 from nasfuse.nn.network import FusionNetwork, Network, streams_macs
-from nasfuse.nn.route import Branch, Head, Route
-from nasfuse.nn.routed import RoutedNetwork
-from nasfuse.nn.router import InputRouter, Router, RouteRouter, StreamRouter
+from nasfuse.nn.routing.network import RoutedNetwork
+from nasfuse.nn.routing.router import InputRouter, Router, RouteRouter, StreamRouter
 from nasfuse.nn.stream import Stream, conv_stream, mlp_stream, transformer_stream
+from nasfuse.spec.network import NetworkConfig
 
 #: Stream builder by `encoder` of a recipe. Called with the modality and the options of the encoder.
 STREAMS: dict[str, Callable[..., Stream]] = {

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from nasfuse.nn.branch import Branch
 from nasfuse.nn.per_stream import PerStream
-from nasfuse.nn.route import Branch
 from nasfuse.nn.states import StreamStates
 from nasfuse.nn.stream import Stream
 from nasfuse.nn.tokens import Extent

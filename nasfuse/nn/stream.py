@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasfuse.config.modality import Modality
+from nasfuse.domain.modality import Modality
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn.attention import TransformerBlock, Windows
 from nasfuse.nn.convolution import ResidualConvolution

@@ -5,11 +5,11 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from nasfuse.config.cost import COSTS
-from nasfuse.config.metric import METRICS
+from nasfuse.domain.cost import COSTS
+from nasfuse.domain.metric import METRICS
 from nasfuse.errors import InvalidInputError
-from nasfuse.experiment.reading import Run
 from nasfuse.experiment.run_folder import replacing
+from nasfuse.experiment.run_reader import Run
 from nasfuse.report.window import metric_window
 from nasfuse.search.front import Candidate, Objectives
 

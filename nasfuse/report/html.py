@@ -6,10 +6,10 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from nasfuse.config.cost import COSTS
-from nasfuse.config.metric import metric_text
-from nasfuse.experiment.reading import Run
+from nasfuse.domain.cost import COSTS
+from nasfuse.domain.metric import metric_text
 from nasfuse.experiment.run_folder import write_text
+from nasfuse.experiment.run_reader import Run
 from nasfuse.report.units import cost_label, with_prefix
 from nasfuse.report.window import metric_window
 from nasfuse.search.front import Candidate

@@ -4,10 +4,10 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from nasfuse.config.metric import METRICS
+from nasfuse.domain.metric import METRICS
 from nasfuse.errors import MissingFileError
-from nasfuse.experiment.reading import Run
 from nasfuse.experiment.run_folder import replacing
+from nasfuse.experiment.run_reader import Run
 from nasfuse.search.front import COLUMNS, Candidate, Objectives, front_of, to_row
 
 

@@ -1,6 +1,6 @@
 """Numbers with units for people."""
 
-from nasfuse.config.cost import COSTS
+from nasfuse.domain.cost import COSTS
 
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nasfuse.config.metric import METRICS
+from nasfuse.domain.metric import METRICS
 from nasfuse.search.front import Candidate
 
 _MARGIN = 0.5

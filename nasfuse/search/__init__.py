@@ -4,10 +4,10 @@ Of torch it knows only what fits Gaussian processes, loaded when a search gets t
 """
 
 from nasfuse.search.front import Candidate, Objectives, best, candidates_of, front_of, knee_of, to_row
-from nasfuse.search.ledger import Assignment, Exhausted, Ledger, objectives_of
 from nasfuse.search.progress import Progress, summarise
+from nasfuse.search.scheduler import Assignment, Exhausted, Ledger, objectives_of
 from nasfuse.search.space import Space
-from nasfuse.search.stopping import MultiObjectiveAsha
+from nasfuse.search.stopping.mo_asha import MultiObjectiveAsha
 from nasfuse.search.storage import open_storage, sqlite_url
 
 __all__ = [

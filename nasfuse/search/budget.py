@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nasfuse.config.study import BudgetConfig
+from nasfuse.spec.study import BudgetConfig
 
 #: Share of the budget after which members of the front are confirmed before anything new is tried. Not earlier: most
 #: of an early front is soon beaten, and the sampler's front is what it predicts anyway.

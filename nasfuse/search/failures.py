@@ -8,8 +8,8 @@ from itertools import takewhile
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from nasfuse.search.mirror import Mirror
-from nasfuse.search.trainings import was_trained
+from nasfuse.search.visibility import was_trained
+from nasfuse.search.write_through import Mirror
 
 #: Different recipes in a row that fail in the same way before a search ends.
 EQUAL_FAILURES = 5

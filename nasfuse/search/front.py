@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
-from nasfuse.config.measurement import OperatingPoint
-from nasfuse.config.metric import METRICS, metric_text
+from nasfuse.domain.metric import METRICS, metric_text
+from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.pareto import hypervolume, knee, non_dominated
-from nasfuse.search.trainings import is_inherited
+from nasfuse.search.visibility import is_inherited
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Objectives:
 
     Attributes:
         metric: Name of the metric.
-        cost: Name of the cost, one of `nasfuse.config.cost.COSTS`.
+        cost: Name of the cost, one of `nasfuse.domain.cost.COSTS`.
         reference: (metric, cost) that every useful network beats.
     """
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nasfuse.config.recipe import Recipe
 from nasfuse.errors import InvalidInputError, NasfuseError
 from nasfuse.search.space import Space
+from nasfuse.spec.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from optuna.distributions import (
 )
 from optuna.trial import BaseTrial
 
-from nasfuse.config.route import is_dynamic, streams_of
+from nasfuse.domain.route import is_dynamic, streams_of
 
 #: The field whose values are routes, each one word.
 ROUTE = "network.route"

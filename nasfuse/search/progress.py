@@ -8,7 +8,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.search.front import Candidate, Objectives, best, candidates_of, front_of
-from nasfuse.search.trainings import is_inherited, was_trained
+from nasfuse.search.visibility import is_inherited, was_trained
 
 #: States that `status` tells apart.
 STATES = ("complete", "running", "waiting", "stopped", "failed", "over_max_macs")

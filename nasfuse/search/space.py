@@ -9,13 +9,8 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import BaseTrial
 
-from nasfuse.config.fields import accepts, known_paths, types_at
-from nasfuse.config.fusion import FusionConfigBase
-from nasfuse.config.modality import ENCODERS, Modality
-from nasfuse.config.recipe import Recipe
-from nasfuse.config.route import is_dynamic, parse_route, routes_of, streams_of, write_route
-from nasfuse.config.space import FieldConfig, SpaceConfig
-from nasfuse.config.stream import StreamConfigBase
+from nasfuse.domain.modality import ENCODERS, Modality
+from nasfuse.domain.route import is_dynamic, parse_route, routes_of, streams_of, write_route
 from nasfuse.errors import ConfigError, Problem, nearest
 from nasfuse.search.parameters import (
     ROUTE,
@@ -28,6 +23,11 @@ from nasfuse.search.parameters import (
     set_path,
 )
 from nasfuse.search.streams import PREFIX, WILDCARD, Streams, stream_of
+from nasfuse.spec.fusion import FusionConfigBase
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.schema.fields import accepts, known_paths, types_at
+from nasfuse.spec.space import FieldConfig, SpaceConfig
+from nasfuse.spec.stream import StreamConfigBase
 
 
 @dataclass(frozen=True)

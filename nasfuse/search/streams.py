@@ -6,8 +6,8 @@ from functools import partial
 from itertools import combinations
 from typing import Any
 
-from nasfuse.config.modality import ENCODERS, Modality
-from nasfuse.config.route import ESCALATE, JOIN, is_dynamic, parse_route, routes_of, streams_of, write_route
+from nasfuse.domain.modality import ENCODERS, Modality
+from nasfuse.domain.route import ESCALATE, JOIN, is_dynamic, parse_route, routes_of, streams_of, write_route
 
 PREFIX = "network.streams."
 

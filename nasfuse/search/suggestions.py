@@ -8,17 +8,17 @@ from typing import Any
 import optuna
 from optuna.trial import Trial, TrialState
 
-from nasfuse.config.study import StudyConfig
 from nasfuse.search.budget import Budget
+from nasfuse.search.confirmation import next_repetition
 from nasfuse.search.front import Objectives
-from nasfuse.search.mirror import Mirror
 from nasfuse.search.network_costs import NetworkCosts
-from nasfuse.search.repetition import next_repetition
 from nasfuse.search.samplers import Domain, Known, make_sampler
 from nasfuse.search.space import Space
-from nasfuse.search.trainings import was_handed_out
 from nasfuse.search.unvisited import Unvisited
+from nasfuse.search.visibility import was_handed_out
+from nasfuse.search.write_through import Mirror
 from nasfuse.seeds import derive_seed
+from nasfuse.spec.study import StudyConfig
 
 #: How often a sampler that suggests what was suggested before is asked again, before chance takes its place.
 _REDRAWS = 4

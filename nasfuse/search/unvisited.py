@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nasfuse.errors import NasfuseError
 from nasfuse.search.network_costs import NetworkCosts
 from nasfuse.search.samplers import Domain
-from nasfuse.search.trainings import was_handed_out
+from nasfuse.search.visibility import was_handed_out
 
 #: Combinations of values up to which a space is written out; in a larger one, unvisited networks are drawn at random.
 MAX_WRITTEN_OUT = 1000

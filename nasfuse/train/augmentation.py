@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from nasfuse.config.recipe import TrainingConfig
 from nasfuse.data.dataset import Batch
 from nasfuse.errors import InvalidInputError
+from nasfuse.spec.training import TrainingConfig
 from nasfuse.train.mixup import Loss, Mixture
 
 

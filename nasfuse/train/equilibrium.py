@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nasfuse.config.equilibrium import EquilibriumConfig
 from nasfuse.cost.closed_form import expected_macs
 from nasfuse.data.dataset import Dataset, Split
 from nasfuse.errors import NonFiniteError
@@ -26,6 +25,7 @@ from nasfuse.nn.equilibrium import (
     spectral_radius,
 )
 from nasfuse.nn.network import Network
+from nasfuse.spec.equilibrium import EquilibriumConfig
 from nasfuse.train.evaluate import evaluate
 
 #: Samples whose Jacobian is looked at for the record.

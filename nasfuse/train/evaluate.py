@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from nasfuse.config.modality import Task
 from nasfuse.data.dataset import Split
+from nasfuse.domain.modality import Task
 from nasfuse.nn.network import Network
 from nasfuse.train.losses import task_loss
 from nasfuse.train.metrics import score

@@ -11,19 +11,19 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from nasfuse.config.recipe import Recipe
 from nasfuse.data.dataset import Batch, Dataset
 from nasfuse.errors import CheckpointError, MissingFileError, NonFiniteError
 from nasfuse.nn.build import build_network
 from nasfuse.nn.network import Network
 from nasfuse.nn.reducers import ratio_loss
-from nasfuse.nn.routed import RoutedNetwork
+from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.seeds import derive_seed
+from nasfuse.spec.recipe import Recipe
 from nasfuse.train.augmentation import Augmentation
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
-from nasfuse.train.donors import load_donors
 from nasfuse.train.equilibrium import EquilibriumTerm
 from nasfuse.train.evaluate import evaluate
+from nasfuse.train.inheritance import load_donors
 from nasfuse.train.losses import task_loss
 from nasfuse.train.manifold_mixup import ManifoldMixup
 from nasfuse.train.mixup import Loss

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nasfuse.config.recipe import TrainingConfig
 from nasfuse.nn.network import FusionNetwork, Network
 from nasfuse.nn.tokens import Tokens
+from nasfuse.spec.training import TrainingConfig
 from nasfuse.train.mixup import Loss, Mixture
 
 

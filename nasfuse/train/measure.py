@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 
-from nasfuse.config.measurement import OperatingPoint
-from nasfuse.config.metric import METRICS
 from nasfuse.cost import activation_bytes, count_parameters, measure_latency
 from nasfuse.data.dataset import Batch, Dataset
+from nasfuse.domain.metric import METRICS
+from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.nn.network import Network
-from nasfuse.nn.routed import RoutedNetwork
+from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.train.equilibrium import EquilibriumPoint, measured_macs, record_equilibria, sweep_equilibria
 from nasfuse.train.loop import Trained
 from nasfuse.train.reduction import ReducedPoint, sweep_reducers

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from sklearn import metrics as sk
 from torch import Tensor
 
-from nasfuse.config.metric import METRICS
 from nasfuse.data.dataset import Scale
+from nasfuse.domain.metric import METRICS
 from nasfuse.errors import DataError
 
 Values = NDArray[np.generic]
@@ -49,7 +49,7 @@ _SCORES: dict[str, Callable[[Values, Values], float]] = {
 
 
 def score(name: str, logits: Tensor, targets: Tensor, *, task: str, target_scale: Scale | None = None) -> float:
-    """Returns the metric called `name` (`nasfuse.config.metric.METRICS`).
+    """Returns the metric called `name` (`nasfuse.domain.metric.METRICS`).
 
     `balanced_accuracy` and `macro_f1` are means over the classes, or labels, with a positive sample in `targets`: a
     prediction of a class that does not occur there lowers the recall of the true class and adds no class of its own.

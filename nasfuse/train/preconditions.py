@@ -1,11 +1,11 @@
 """Checks that a training makes before its first step; a search makes them before its first training."""
 
-from nasfuse.config.metric import get_metric
-from nasfuse.config.recipe import Recipe
 from nasfuse.cost.closed_form import expected_macs
 from nasfuse.data.dataset import Dataset
+from nasfuse.domain.metric import get_metric
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn.network import Network
+from nasfuse.spec.recipe import Recipe
 from nasfuse.train.augmentation import Augmentation
 
 

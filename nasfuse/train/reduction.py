@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from nasfuse.config.modality import Modality
 from nasfuse.data.dataset import Dataset
+from nasfuse.domain.modality import Modality
 from nasfuse.nn.fusion.joint_tokens import JointTokens
 from nasfuse.nn.network import FusionNetwork, Network
 from nasfuse.nn.reducers import Reducer

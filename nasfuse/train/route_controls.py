@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasfuse.config.metric import METRICS
 from nasfuse.cost.closed_form import sample_macs
 from nasfuse.data.dataset import Dataset, Split
-from nasfuse.nn.routed import RoutedNetwork
+from nasfuse.domain.metric import METRICS
+from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.train.route_table import RouteTable
 
 

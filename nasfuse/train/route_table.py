@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasfuse.config.modality import Task
 from nasfuse.cost.closed_form import sample_macs
 from nasfuse.data.dataset import Dataset, Scale, Split
+from nasfuse.domain.modality import Task
 from nasfuse.nn.equilibrium import Solved, equilibrium_layers, listening, saved_macs
-from nasfuse.nn.gate import choose
-from nasfuse.nn.routed import RoutedNetwork
+from nasfuse.nn.routing.gate import choose
+from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.train.metrics import score
 
 _ROWS = 512

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from nasfuse.config.router import RoutingConfig
 from nasfuse.data.dataset import Split
-from nasfuse.nn.gate import straight_through, temperature_at
-from nasfuse.nn.routed import AllRoutes
+from nasfuse.nn.routing.gate import straight_through, temperature_at
+from nasfuse.nn.routing.network import AllRoutes
+from nasfuse.spec.routing import RoutingConfig
 
 #: From logits (b, n_outputs) to the mean loss of the batch at hand.
 LossOfLogits = Callable[[Tensor], Tensor]

@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from nasfuse.experiment import ray_session
+from nasfuse.backends import ray_session
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from nasfuse.config.recipe import Recipe
 from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.spec.recipe import Recipe
 
 
 @pytest.mark.parametrize(

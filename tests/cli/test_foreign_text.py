@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from nasfuse import cli
-from nasfuse.experiment.reading import read_run
 from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.experiment.run_reader import read_run
 from nasfuse.report.html import write_report
 
 #: Looks like markup of rich that opens, closes and closes nothing, an emoji code of rich, and HTML.

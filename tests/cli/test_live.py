@@ -7,8 +7,8 @@ import pytest
 
 from nasfuse.cli.console import new_console
 from nasfuse.cli.live import LiveDisplay
-from nasfuse.experiment.reading import read_run
 from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.experiment.run_reader import read_run
 
 
 @pytest.fixture

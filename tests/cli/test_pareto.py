@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from nasfuse.cli import console
-from nasfuse.config.recipe import Recipe
+from nasfuse.spec.recipe import Recipe
 
 
 def test_json(nasfuse, run_folder):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from nasfuse.config.study import StudyConfig
-from nasfuse.experiment import search as search_module
+from nasfuse.experiment import run as search_module
 from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.spec.study import StudyConfig
 
 STUDY = """name: small
 data: {source: digits}

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from nasfuse.config.modality import ENCODERS
-from nasfuse.config.stream import LEARNED, TokenReducerConfig
 from nasfuse.cost import count_network
+from nasfuse.domain.modality import ENCODERS
 from nasfuse.nn import build_network
 from nasfuse.nn.fusion import FUSIONS
 from nasfuse.nn.reducers import REDUCERS
+from nasfuse.spec.stream import LEARNED, TokenReducerConfig
 
 KINDS = {"v": "vector", "s": "sequence", "q": "sequence", "i": "image"}
 PAIRS = [

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from nasfuse.config.modality import Task
 from nasfuse.cost import count_operators
+from nasfuse.domain.modality import Task
 from nasfuse.train.route_table import RouteTable
 from nasfuse.train.routing import resource_loss
 

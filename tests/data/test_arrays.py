@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from nasfuse.config.modality import Modality, Task
 from nasfuse.data import ModalityArrays, build_dataset
 from nasfuse.data.arrays import build_table
 from nasfuse.data.partition import cut_splits
+from nasfuse.domain.modality import Modality, Task
 from nasfuse.errors import DataError
 
 N = 40

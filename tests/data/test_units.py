@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasfuse.config.recipe import Recipe
 from nasfuse.data import ModalityArrays, Scale, build_dataset
 from nasfuse.errors import DataError
+from nasfuse.spec.recipe import Recipe
 from nasfuse.train import train_network
 
 N = 40

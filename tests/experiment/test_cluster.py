@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nasfuse.config.recipe import Recipe
+from nasfuse.spec.recipe import Recipe
 
 pytestmark = pytest.mark.slow
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from nasfuse.config.modality import Modality, Task
-from nasfuse.config.recipe import Recipe
-from nasfuse.data.digits import load_digits
+from nasfuse.data.sources.digits import load_digits
+from nasfuse.domain.modality import Modality, Task
 from nasfuse.errors import CheckpointError, DataError, InvalidInputError, MissingFileError, RunFolderError
 from nasfuse.experiment.final_training import evaluate_checkpoint, train_recipe
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.space_survey import macs_of, route_macs_of
 from nasfuse.experiment.trained_data import load_scaled
 from nasfuse.nn import build_network
+from nasfuse.spec.recipe import Recipe
 from nasfuse.train import load_checkpoint, save_checkpoint
 from nasfuse.train.evaluate import predict_logits
 

@@ -4,13 +4,13 @@ import warnings
 
 import pytest
 
-from nasfuse.config.recipe import Recipe
-from nasfuse.config.shipped import shipped_files
-from nasfuse.config.study import StudyConfig
-from nasfuse.data.digits import load_digits
+from nasfuse.data.sources.digits import load_digits
 from nasfuse.errors import DataWarning
 from nasfuse.experiment.idle_settings import idle_settings, warn_of_idle_settings
-from nasfuse.experiment.search import _valid_recipes, make_space
+from nasfuse.experiment.run import _valid_recipes, make_space
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.shipped import shipped_files
+from nasfuse.spec.study import StudyConfig
 
 PART = {"v": "mlp", "s": "conv", "q": "transformer", "i": "conv"}
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from nasfuse.config.recipe import Recipe
 from nasfuse.cost import count_parameters
-from nasfuse.data.registry import data_file
+from nasfuse.data.sources.registry import data_file
 from nasfuse.errors import NonFiniteError
 from nasfuse.experiment import objective as objective_module
 from nasfuse.experiment.objective import Training, cached_dataset
 from nasfuse.experiment.space_survey import macs_of
 from nasfuse.nn import build_network
+from nasfuse.spec.recipe import Recipe
 from nasfuse.train import load_checkpoint
 
 RECIPE = Recipe.parse(

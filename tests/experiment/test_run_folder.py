@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nasfuse.config.study import StudyConfig
 from nasfuse.errors import ConfigError, InvalidInputError, MissingFileError, RunFolderError
 from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.spec.study import StudyConfig
 
 PLAIN = {
     "name": "x",

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from nasfuse.config.study import StudyConfig
-from nasfuse.experiment.reading import read_run
+from nasfuse.experiment.run import run_search
 from nasfuse.experiment.run_folder import RunFolder
-from nasfuse.experiment.search import run_search
+from nasfuse.experiment.run_reader import read_run
 from nasfuse.search import open_storage
+from nasfuse.spec.study import StudyConfig
 
 pytestmark = pytest.mark.slow
 
@@ -24,10 +24,10 @@ N_TRIALS = 24
 PROGRAM = """
 import random, sys, threading, time
 from pathlib import Path
-from nasfuse.config.measurement import Measurements, OperatingPoint
-from nasfuse.config.study import StudyConfig
+from nasfuse.domain.operating_point import Measurements, OperatingPoint
+from nasfuse.spec.study import StudyConfig
 from nasfuse.experiment.run_folder import RunFolder
-from nasfuse.experiment.search import run_search
+from nasfuse.experiment.run import run_search
 
 class Table:
     def __call__(self, recipe, *, seed, cut, folder, report, donors):

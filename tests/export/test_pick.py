@@ -3,7 +3,7 @@
 import pytest
 
 from nasfuse.errors import InvalidInputError
-from nasfuse.experiment.reading import read_run
+from nasfuse.experiment.run_reader import read_run
 from nasfuse.export import pick
 
 RESULTS = [(0.2, 10), (0.15, 20), (0.8, 100), "ValueError: it broke", (0.9, 10_000), [(0.7, 90), (0.3, 30)], None]

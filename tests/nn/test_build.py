@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from nasfuse.config.modality import ENCODERS, Modality, Task
-from nasfuse.config.recipe import NetworkConfig
+from nasfuse.domain.modality import ENCODERS, Modality, Task
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn import build_network
 from nasfuse.nn.build import STREAMS
 from nasfuse.nn.fusion import FUSIONS
+from nasfuse.spec.network import NetworkConfig
 
 
 @pytest.mark.parametrize(("tag", "registry"), [("kind", FUSIONS), ("encoder", STREAMS)])

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from nasfuse.config.recipe import NetworkConfig
-from nasfuse.config.stream import LEARNED, TokenReducerConfig
 from nasfuse.cost import count_operators
 from nasfuse.nn import build_network
 from nasfuse.nn.fusion import FUSIONS
 from nasfuse.nn.reducers import REDUCERS
 from nasfuse.nn.tokens import Extent, Tokens
+from nasfuse.spec.network import NetworkConfig
+from nasfuse.spec.stream import LEARNED, TokenReducerConfig
 
 WIDTHS = {"a": 4, "b": 3, "values": 4}
 N_TOKENS = {"a": 3, "b": 1, "values": 2}

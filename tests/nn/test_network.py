@@ -5,10 +5,10 @@ import copy
 import torch
 from torch import nn
 
-from nasfuse.config.modality import Modality
-from nasfuse.config.recipe import NetworkConfig
+from nasfuse.domain.modality import Modality
 from nasfuse.nn import build_network
 from nasfuse.nn.per_stream import PerStream
+from nasfuse.spec.network import NetworkConfig
 
 
 def test_logits_of_one_stream_and_of_several(make_config, modalities, make_batch, task):

@@ -5,7 +5,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nasfuse.config.modality import ENCODERS, Modality
+from nasfuse.domain.modality import ENCODERS, Modality
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn.attention import Windows
 from nasfuse.nn.build import STREAMS, build_network

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from nasfuse.config.modality import Modality, Task
-from nasfuse.config.recipe import NetworkConfig
+from nasfuse.domain.modality import Modality, Task
 from nasfuse.errors import TracingError
 from nasfuse.nn import build_network
 from nasfuse.nn.fusion import FUSIONS
 from nasfuse.nn.reducers import REDUCERS
 from nasfuse.nn.tracing import one_path_wanted
+from nasfuse.spec.network import NetworkConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the tracer warns of every number that it takes for a constant
 

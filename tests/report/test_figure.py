@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from nasfuse.errors import InvalidInputError
-from nasfuse.experiment.reading import read_run
+from nasfuse.experiment.run_reader import read_run
 from nasfuse.report.figure import write_figure
 from nasfuse.report.table import by_cost
 

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from nasfuse.experiment.reading import read_run
+from nasfuse.experiment.run_reader import read_run
 from nasfuse.report.html import write_report
 
 

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from nasfuse.config.recipe import Recipe
-from nasfuse.experiment.reading import read_run
+from nasfuse.experiment.run_reader import read_run
 from nasfuse.report.table import by_cost, front_document, write_csv
 from nasfuse.search.front import COLUMNS
+from nasfuse.spec.recipe import Recipe
 
 RESULTS = [(0.5, 100), (0.4, 200), (0.9, 1000), "it broke"]
 

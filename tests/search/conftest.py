@@ -2,11 +2,11 @@
 
 import pytest
 
-from nasfuse.config.measurement import Measurements, OperatingPoint
-from nasfuse.config.modality import Modality
-from nasfuse.config.study import StudyConfig
-from nasfuse.search.ledger import Ledger
+from nasfuse.domain.modality import Modality
+from nasfuse.domain.operating_point import Measurements, OperatingPoint
+from nasfuse.search.scheduler import Ledger
 from nasfuse.search.space import Space
+from nasfuse.spec.study import StudyConfig
 
 SPACE = {
     "fields": {

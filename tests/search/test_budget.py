@@ -2,8 +2,8 @@
 
 import pytest
 
-from nasfuse.config.study import BudgetConfig
 from nasfuse.search.budget import Budget
+from nasfuse.spec.study import BudgetConfig
 
 
 @pytest.mark.parametrize(

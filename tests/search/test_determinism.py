@@ -7,9 +7,9 @@ import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
-from nasfuse.config.measurement import Measurements, OperatingPoint
+from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.search import open_storage, sqlite_url, summarise
-from nasfuse.search.trainings import was_handed_out
+from nasfuse.search.visibility import was_handed_out
 
 SPACE = {
     "fields": {

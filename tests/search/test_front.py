@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasfuse.config.measurement import OperatingPoint
+from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.search.front import (
     COLUMNS,
     Candidate,

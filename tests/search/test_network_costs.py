@@ -2,7 +2,7 @@
 
 import pytest
 
-from nasfuse.config.modality import Modality
+from nasfuse.domain.modality import Modality
 from nasfuse.errors import InvalidInputError
 from nasfuse.search.network_costs import NetworkCosts
 from nasfuse.search.space import Space

@@ -5,15 +5,15 @@ import random
 import pytest
 from optuna.distributions import CategoricalDistribution
 
-from nasfuse.config.modality import Modality, Task
-from nasfuse.config.shipped import shipped_files
-from nasfuse.config.space import SpaceConfig
-from nasfuse.config.stream import LEAST_PER_HEAD
-from nasfuse.config.yaml_file import read_document
+from nasfuse.domain.modality import Modality, Task
 from nasfuse.nn import build_network
 from nasfuse.nn.reducers import build_reducer
 from nasfuse.nn.tokens import Extent
 from nasfuse.search.space import Space
+from nasfuse.spec.schema.yaml_file import read_document
+from nasfuse.spec.shipped import shipped_files
+from nasfuse.spec.space import SpaceConfig
+from nasfuse.spec.stream import LEAST_PER_HEAD
 
 #: Two modalities of sizes that fit every shipped space.
 FITTING = (Modality("image", "image", (3, 32, 32)), Modality("steps", "sequence", (128, 6)))

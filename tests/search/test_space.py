@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution
 
-from nasfuse.config.modality import ENCODERS, Modality
-from nasfuse.config.recipe import Recipe
-from nasfuse.config.shipped import shipped_files
-from nasfuse.config.space import SpaceConfig
-from nasfuse.config.yaml_file import read_document
+from nasfuse.domain.modality import ENCODERS, Modality
 from nasfuse.errors import ConfigError
 from nasfuse.search.space import Space
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.schema.yaml_file import read_document
+from nasfuse.spec.shipped import shipped_files
+from nasfuse.spec.space import SpaceConfig
 
 VECTOR = Modality("v", "vector", (6,))
 SEQUENCE = Modality("s", "sequence", (11, 5))

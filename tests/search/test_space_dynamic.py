@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasfuse.config.modality import Modality, Task
-from nasfuse.config.recipe import Recipe
-from nasfuse.config.space import SpaceConfig
+from nasfuse.domain.modality import Modality, Task
 from nasfuse.errors import ConfigError
 from nasfuse.nn import build_network
 from nasfuse.search.space import Space
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.space import SpaceConfig
 
 VECTOR = Modality("v", "vector", (6,))
 SEQUENCE = Modality("s", "sequence", (11, 5))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nasfuse.config.modality import Modality
+from nasfuse.domain.modality import Modality
 from nasfuse.search.streams import Streams, stream_of
 
 STREAMS = Streams([Modality("v", "vector", (3,)), Modality("s", "sequence", (4, 2)), Modality("i", "image", (1, 8, 8))])

@@ -7,10 +7,10 @@ import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
-from nasfuse.config.study import Sampler
 from nasfuse.errors import InvalidInputError
 from nasfuse.search import open_storage, sqlite_url, summarise
 from nasfuse.search import unvisited as unvisited_module
+from nasfuse.spec.study import Sampler
 
 #: 3 x 2 x 2 = 12 recipes.
 TWELVE = {

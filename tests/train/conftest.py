@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from nasfuse.config.modality import Task
-from nasfuse.config.recipe import Recipe
 from nasfuse.data import ModalityArrays, build_dataset
-from nasfuse.data.digits import load_digits
+from nasfuse.data.sources.digits import load_digits
+from nasfuse.domain.modality import Task
+from nasfuse.spec.recipe import Recipe
 from nasfuse.train.route_table import RouteTable
 
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from nasfuse.config.recipe import TrainingConfig
 from nasfuse.data import Batch
 from nasfuse.errors import InvalidInputError
+from nasfuse.spec.training import TrainingConfig
 from nasfuse.train.augmentation import Augmentation
 
 OFF = {"shift": 0.0, "input_noise": 0.0, "modality_dropout": 0.0, "mixup": 0.0, "ids": frozenset()}

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nasfuse.config.measurement import Measurements
-from nasfuse.config.recipe import Recipe
 from nasfuse.cost import expected_macs
+from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import NonFiniteError
 from nasfuse.experiment.space_survey import macs_of
 from nasfuse.nn import build_network
 from nasfuse.nn.equilibrium import equilibrium_layers, listening
+from nasfuse.spec.recipe import Recipe
 from nasfuse.train import equilibrium, evaluate, measure, measured_macs, tabulate_routes, train_network
 from nasfuse.train.equilibrium import record_equilibria, sweep_equilibria
 

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from nasfuse.config.metric import METRICS
+from nasfuse.domain.metric import METRICS
 from nasfuse.errors import CheckpointError, InvalidInputError, NonFiniteError
-from nasfuse.experiment.search import constant_metric
+from nasfuse.experiment.run import constant_metric
 from nasfuse.train import loop, save_checkpoint, train_network
 
 CPU = torch.device("cpu")

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from nasfuse.config.recipe import NetworkConfig, TrainingConfig
 from nasfuse.nn import build_network
 from nasfuse.nn.tokens import Tokens
+from nasfuse.spec.network import NetworkConfig
+from nasfuse.spec.training import TrainingConfig
 from nasfuse.train import manifold_mixup, train_network
 from nasfuse.train.manifold_mixup import ManifoldMixup, mixed_at, n_depths
 from nasfuse.train.mixup import Mixture

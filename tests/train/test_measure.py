@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from nasfuse.config.measurement import Measurements
 from nasfuse.cost import Latency, count_parameters, expected_macs
+from nasfuse.domain.operating_point import Measurements
 from nasfuse.nn import build_network
 from nasfuse.train import evaluate, measure, predict_logits, tabulate_routes, train_network
 from nasfuse.train.measure import N_SWEPT

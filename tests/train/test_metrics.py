@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from nasfuse.config.metric import METRICS
 from nasfuse.data import Scale
+from nasfuse.domain.metric import METRICS
 from nasfuse.errors import DataError
 from nasfuse.train.losses import task_loss
 from nasfuse.train.metrics import score

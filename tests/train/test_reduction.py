@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from nasfuse.config.recipe import Recipe
-from nasfuse.config.stream import LEARNED
 from nasfuse.cost import count_network, expected_macs
 from nasfuse.nn import build_network
 from nasfuse.nn.reducers import REDUCERS, ratio_loss
 from nasfuse.nn.reducers.selection import GumbelTopK
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.stream import LEARNED
 from nasfuse.train import evaluate, measure, train_network
 from nasfuse.train.reduction import kept_at, settings_of, sweep_reducers
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.metrics import mean_absolute_error
 
-from nasfuse.config.recipe import Recipe
 from nasfuse.data import ModalityArrays, build_dataset
+from nasfuse.spec.recipe import Recipe
 from nasfuse.train import evaluate, train_network
 from nasfuse.train.route_table import tabulate_routes
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from nasfuse.config.modality import Task
 from nasfuse.cost import expected_macs
+from nasfuse.domain.modality import Task
 from nasfuse.nn import build_network
 from nasfuse.train import evaluate, tabulate_routes
 from nasfuse.train.route_controls import confidence_cascade, oracle, random_mix, static_routes

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from nasfuse.config.modality import Task
-from nasfuse.config.recipe import NetworkConfig
 from nasfuse.cost import count_network
+from nasfuse.domain.modality import Task
 from nasfuse.nn import RoutedNetwork, build_network
+from nasfuse.spec.network import NetworkConfig
 from nasfuse.train import evaluate, predict_logits, tabulate_routes
 from nasfuse.train.route_table import Routed
 

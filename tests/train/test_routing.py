@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from nasfuse.config.router import RoutingConfig
 from nasfuse.data.dataset import Split
-from nasfuse.nn.gate import straight_through
-from nasfuse.nn.routed import AllRoutes
+from nasfuse.nn.routing.gate import straight_through
+from nasfuse.nn.routing.network import AllRoutes
+from nasfuse.spec.routing import RoutingConfig
 from nasfuse.train.routing import RoutingLoss, hold_out, resource_loss
 
 COSTS = {"a": 0.25, "b": 0.5, "c": 1.0}

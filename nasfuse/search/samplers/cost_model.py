@@ -6,8 +6,8 @@ import numpy as np
 
 from nasfuse.search.samplers.costs import Costs
 from nasfuse.search.samplers.domain import Array
-from nasfuse.search.samplers.observations import Observations
 from nasfuse.search.samplers.surrogate import OF_COUNTS, Surrogate, fit
+from nasfuse.search.samplers.training_data import Observations
 
 #: The survey alone chooses the hyperparameters if it knows so many costs; they are then fitted once per process.
 _ENOUGH = 20

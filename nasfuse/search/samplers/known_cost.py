@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 from nasfuse.search.samplers.costs import CostOf, Costs, IsVisited
 from nasfuse.search.samplers.domain import Array, Domain
 from nasfuse.search.samplers.fallback import tpe, tpe_draws
-from nasfuse.search.samplers.observations import observations_of
+from nasfuse.search.samplers.training_data import observations_of
 from nasfuse.seeds import derive_seed
 
 #: More full trainings, or more observations in all, make a Gaussian process slow; TPE takes over.
@@ -122,7 +122,7 @@ class KnownCostSampler(BaseSampler):
             return self._fall_back(study, trial, domain, reason=reason)
         signs = [1 if one is StudyDirection.MINIMIZE else -1 for one in study.directions]
         reference = None if self._reference is None else np.multiply(self._reference, signs)
-        from nasfuse.search.samplers.improvement import Improvement  # BoTorch takes a second to load
+        from nasfuse.search.samplers.acquisition import Improvement  # BoTorch takes a second to load
 
         improvement = Improvement(domain, costs, observations, reference=reference)
         best = improvement.best(np.random.default_rng(derive_seed(self._seed, "candidates", trial.number)))

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler
 
-from nasfuse.config.study import Sampler
 from nasfuse.search.samplers.costs import CostOf, IsVisited
 from nasfuse.search.samplers.domain import Domain
 from nasfuse.search.samplers.fallback import tpe
 from nasfuse.search.samplers.known_cost import KnownCostSampler
 from nasfuse.seeds import derive_seed
+from nasfuse.spec.study import Sampler
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks.search.end_to_end import Found, _noted, _score, hypervolume_of
 from benchmarks.search.plain_scripts import train
-from nasfuse.config.recipe import Recipe
 from nasfuse.search.front import Objectives
+from nasfuse.spec.recipe import Recipe
 
 OBJECTIVES = Objectives("accuracy", "macs", (0.1, 10_000))
 

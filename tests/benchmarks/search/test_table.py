@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.search.enumeration import every_suggestion, key_of
 from benchmarks.search.table import Table
-from nasfuse.config.measurement import OperatingPoint
+from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.search.front import Candidate, Objectives
 
 

@@ -7,11 +7,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nasfuse.config.stream import LEARNED
 from nasfuse.cost import count_operators
 from nasfuse.nn.attention import Seen
 from nasfuse.nn.reducers import REDUCERS, build_reducer, n_kept
 from nasfuse.nn.tokens import Extent, Tokens
+from nasfuse.spec.stream import LEARNED
 
 WIDTH, HEADS = 8, 2
 RATIOS = [0.01, 0.1, 0.25, 0.34, 0.5, 0.7, 0.99]

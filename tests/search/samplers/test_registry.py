@@ -5,8 +5,8 @@ from typing import get_args
 import optuna
 import pytest
 
-from nasfuse.config.study import Sampler
 from nasfuse.search.samplers import make_sampler
+from nasfuse.spec.study import Sampler
 
 
 def run(name, *, n_trials=14, seed=3):

@@ -1,0 +1,1 @@
+"""Backends run trials: on Ray, locally or on a cluster."""

@@ -1,0 +1,158 @@
+"""Ray for one search: the cluster of the user, or processes of its own on this machine, closed to everybody else."""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from nasfuse.backends.interrupts import Interrupted
+from nasfuse.backends.session_folder import session_folder
+from nasfuse.errors import NasfuseError
+
+# Read by Ray when it is imported: quiet, no result loggers, no state snapshots, no C++ stack on SIGTERM, and a worker
+# that runs out of memory dies like any other instead of aborting the experiment.
+_ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",
+    "RAY_TRAIN_V2_ENABLED": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_memory_monitor_refresh_ms": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+for _name, _value in _ENVIRONMENT.items():
+    os.environ.setdefault(_name, _value)
+
+import ray  # noqa: E402 - after its environment
+from ray._private import ray_constants  # noqa: E402
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # noqa: E402
+
+_STORE_BYTES = 200 * 2**20
+
+_AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+
+@contextmanager
+def ray_session(address: str | None) -> Iterator[None]:
+    """Connects to the cluster at `address`, or starts Ray on this machine and stops it afterwards.
+
+    Ray on this machine listens on the loopback interface only, has a token of its own without which no other process
+    can use it, and keeps its files in a folder that only this user can enter. A cluster is spoken to in the way that
+    the environment says (`RAY_AUTH_MODE`, `RAY_AUTH_TOKEN`, `RAY_AUTH_TOKEN_PATH`).
+
+    Raises:
+        InvalidInputError: No folder on this machine can hold Ray's sockets.
+        NasfuseError: No cluster answers there.
+        Interrupted: SIGTERM came while Ray started, and this is the main thread.
+    """
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    with _cluster(address) if address is not None else _local():
+        yield
+
+
+@contextmanager
+def _local() -> Iterator[None]:
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    with session_folder() as folder, _authentication(token), _loopback_only():
+        try:
+            _init(address="local", include_dashboard=False, object_store_memory=_STORE_BYTES, _temp_dir=str(folder))
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[None]:
+    _answers(address)
+    with _authentication({name: os.environ[name] for name in _AUTHENTICATION if name in os.environ}):
+        try:
+            _connect(address)
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _connect(address: str) -> None:
+    try:
+        _init(address=address)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _init(**arguments: Any) -> None:
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **arguments)
+    except SystemExit as error:  # raised by the handler that Ray sets for SIGTERM
+        raise Interrupted(signal.SIGTERM) from error
+
+
+@contextmanager
+def _authentication(values: dict[str, str]) -> Iterator[None]:
+    """Lets Ray, in this process and in those it starts, authenticate as the environment variables in `values` say."""
+    before = {name: os.environ.get(name) for name in _AUTHENTICATION}
+    try:
+        _set_environment({**dict.fromkeys(_AUTHENTICATION), **values})
+        yield
+    finally:
+        _set_environment(before)
+
+
+def _set_environment(values: dict[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    Config.initialize("")  # Ray has read the old values when it was imported
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextmanager
+def _loopback_only() -> Iterator[None]:
+    """Lets Ray take the loopback address for that of this machine; its processes then listen there only.
+
+    This is Ray's own default on macOS and Windows. A `_node_ip_address` on the loopback interface does not do it: Ray
+    replaces 127.0.0.1 by a reachable address, and with any other it listens on all interfaces.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def _no_cluster(address: str, error: Exception) -> NasfuseError:
+    reason = str(error).splitlines()[0]
+    return NasfuseError(
+        f"no Ray cluster at {address}: {reason}; start one with `ray start --head`, and set RAY_AUTH_MODE and "
+        "RAY_AUTH_TOKEN here as they are set there"
+    )
+
+
+def _answers(address: str) -> None:
+    """Raises at once where nobody listens; Ray itself would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            raise _no_cluster(address, error) from error
+
+
+def cluster_workers(cpus_per_trial: int, gpus_per_trial: float) -> int:
+    """Returns how many trials fit on the connected cluster at a time; 0 where it is too small for one."""
+    resources = ray.cluster_resources()
+    by_cpu = int(resources.get("CPU", 1)) // cpus_per_trial
+    if gpus_per_trial <= 0:
+        return by_cpu
+    return min(by_cpu, int(resources.get("GPU", 0) / gpus_per_trial))

@@ -1,0 +1,87 @@
+"""Reading a run: its study, its progress and its front, while a search writes or long after."""
+
+from dataclasses import dataclass
+
+import optuna
+
+from nasfuse.errors import RunFolderError
+from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.search.failures import with_void
+from nasfuse.search.front import Candidate, Objectives, candidates_of
+from nasfuse.search.progress import Progress, summarise
+from nasfuse.search.scheduler import objectives_of
+from nasfuse.search.storage import open_to_read
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.study import StudyConfig
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds.
+
+    Attributes:
+        folder: The folder.
+        study: What was asked.
+        objectives: Metric, cost and reference point.
+        candidates: Every measured operating point.
+        progress: Counts, front and best.
+        searching: Whether a search is writing to the folder now.
+    """
+
+    folder: RunFolder
+    study: StudyConfig
+    objectives: Objectives
+    candidates: list[Candidate]
+    progress: Progress
+    searching: bool
+
+    def recipe(self, candidate: Candidate) -> Recipe:
+        """Returns the recipe of an operating point: trained, it spends what was spent there.
+
+        Which samples a router sends where is learned, so its threshold means little in another training; what it
+        costs is kept instead, and the threshold set for that on validation data. The cap and the tolerance of an
+        equilibrium and the keep ratios of reducers are written as what holds after training. Its data are where the
+        study has them.
+
+        Raises:
+            MissingFileError: The trial's folder is gone.
+        """
+        recipe = self.folder.recipe(candidate.trial)
+        knobs = candidate.measured.knobs
+        plain = {**recipe.to_plain(), "data": self.study.data.to_plain()}
+        network = plain["network"]
+        for knob, value in knobs.items():
+            if knob in ("max_steps", "tolerance"):
+                network["fusion"][f"inference_{knob}"] = value
+            elif knob == "keep_ratio":
+                network["fusion"]["reducer"]["inference_keep_ratio"] = value
+            elif knob.startswith("keep_ratio."):
+                network["streams"][knob.removeprefix("keep_ratio.")]["reducer"]["inference_keep_ratio"] = value
+        threshold = knobs.get("threshold")
+        if recipe.network.router is not None and threshold is not None:
+            network["router"].pop("macs", None)
+            chosen = {"macs": candidate.measured.macs} if 0 < threshold < 1 else {"threshold": threshold}
+            network["router"].update(chosen)
+        return Recipe.parse(plain, source=f"the recipe of trial {candidate.trial}")
+
+
+def read_run(folder: RunFolder) -> Run:
+    """Returns what `folder` holds; writes nothing.
+
+    Raises:
+        MissingFileError: The folder holds no run.
+        RunFolderError: The storage is damaged, or the search has not started.
+    """
+    study = folder.read_study()
+    url = folder.storage_url(study)
+    if study.storage is None and not (folder.root / "study.db").is_file():
+        raise RunFolderError(f"{folder.root} has no study.db yet; the search has not started. Run it first.")
+    storage = open_to_read(url)
+    try:
+        stored = optuna.load_study(study_name=study.name, storage=storage)
+    except KeyError as error:
+        raise RunFolderError(f"{url} holds no study {study.name!r}; run the search first") from error
+    objectives = objectives_of(stored)
+    trials = with_void(stored.get_trials(deepcopy=False), stored.user_attrs.get("void", ()))
+    progress = summarise(trials, objectives)
+    return Run(folder, study, objectives, candidates_of(trials), progress, folder.is_locked())

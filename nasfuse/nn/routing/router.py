@@ -1,0 +1,221 @@
+"""Routers: from what is computed for every sample to one logit per route (DynMM's gate)."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nasfuse.domain.modality import Modality
+from nasfuse.nn.branch import States
+from nasfuse.nn.per_stream import PerStream
+from nasfuse.nn.stream import (
+    ConvolutionStage,
+    Stage,
+    Stream,
+    TransformerStage,
+    conv_stream,
+    mlp_stream,
+    transformer_stream,
+)
+from nasfuse.nn.tokens import Extent, Tokens
+
+#: Routers drop no tokens.
+_KEEP = {"kind": "average", "keep_ratio": 1.0}
+
+
+class Router(nn.Module, ABC):
+    """Gives every route a logit.
+
+    Attributes:
+        needs: Stream name to the stages that run for every sample before the router can decide.
+        runs_cheap_route: Whether the cheapest route runs to its end for every sample.
+    """
+
+    needs: Mapping[str, int]
+    runs_cheap_route: bool = False
+
+    @abstractmethod
+    def macs(self, lengths: Mapping[str, int], extents: Mapping[str, Extent]) -> int:
+        """Returns its own multiply-accumulates, for sequences of `lengths` and the `extents` of what it needs."""
+
+
+class InputRouter(Router):
+    """Reads the raw inputs of all streams, as in the paper; nothing upstream can be skipped then.
+
+    `linear` and `mlp` act on the concatenated, flattened inputs (the paper's MM-IMDB gate is an MLP of width
+    128); `conv` and `transformer` encode every modality with one small stage (its MOSEI gate is a
+    transformer) and vectors with a linear layer.
+    """
+
+    def __init__(self, modalities: Sequence[Modality], *, n_routes: int, form: str, width: int) -> None:
+        """Builds one encoder per modality."""
+        super().__init__()
+        self.needs = {}
+        self.form = form
+        own = n_routes if form == "linear" else width
+        self.encoders = PerStream({m.name: _encoder(m, form, own) for m in modalities})
+        n_features = width * len(modalities) if form in ("conv", "transformer") else width
+        self.out = nn.Identity() if form == "linear" else nn.Linear(n_features, n_routes)
+        self.out_macs = 0 if form == "linear" else n_features * n_routes
+
+    def forward(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
+        """Returns (b, n_routes) for a batch as a network gets it."""
+        features = []
+        for name in self.encoders:
+            encoder = self.encoders[name]
+            tokens = encoder(inputs[name], masks.get(name), n_stages=len(encoder.stages))
+            features.append(tokens.mean())
+        if self.form in ("conv", "transformer"):
+            joint = F.gelu(torch.cat(features, dim=1))
+        else:  # a linear layer on a concatenation is a sum of linear layers
+            joint = torch.stack(features).sum(dim=0)
+            joint = joint if self.form == "linear" else F.gelu(joint)
+        logits: Tensor = self.out(joint)
+        return logits
+
+    def macs(self, lengths: Mapping[str, int], extents: Mapping[str, Extent]) -> int:
+        """Returns those of the encoders and of the last layer."""
+        encoders = [self.encoders[name] for name in self.encoders]
+        own = [
+            encoder.macs(lengths.get(name, 0), n_stages=len(encoder.stages))[0]
+            for name, encoder in zip(self.encoders, encoders, strict=True)
+        ]
+        return sum(own) + self.out_macs
+
+
+class StreamRouter(Router):
+    """Reads the stem of one stream; the others are not even encoded for samples that do not need them."""
+
+    def __init__(self, stream: str, in_width: int, *, on_grid: bool, n_routes: int, form: str, width: int) -> None:
+        """Builds it for tokens of `in_width`, on an image where `on_grid`."""
+        super().__init__()
+        self.stream = stream
+        self.needs = {stream: 0}
+        self.project = nn.Identity() if form == "linear" else nn.Linear(in_width, width)
+        self.stage: Stage | None = None
+        if form == "conv":
+            self.stage = ConvolutionStage(width, on_grid=on_grid, dropout=0.0)
+        elif form == "transformer":
+            self.stage = TransformerStage(width, heads=_heads(width), mlp_ratio=2, dropout=0.0)
+        self.form = form
+        self.out = nn.Linear(in_width if form == "linear" else width, n_routes)
+        self.project_macs = 0 if form == "linear" else in_width * width
+
+    def forward(self, states: States) -> Tensor:
+        """Returns (b, n_routes)."""
+        tokens = states.at(self.stream, 0)
+        if self.stage is None:
+            features = self.project(tokens.mean())
+        else:
+            projected: Tokens = self.stage(Tokens(self.project(tokens.values), tokens.mask, tokens.grid))
+            features = projected.mean()
+        logits: Tensor = self.out(features if self.form == "linear" else F.gelu(features))
+        return logits
+
+    def macs(self, lengths: Mapping[str, int], extents: Mapping[str, Extent]) -> int:
+        """Returns those of projection, stage and last layer."""
+        extent = extents[self.stream]
+        n_projected = 1 if self.stage is None else extent.n_tokens
+        stage = 0 if self.stage is None else self.stage.macs(replace(extent, n_cls=0))
+        return n_projected * self.project_macs + stage + self.out.in_features * self.out.out_features
+
+
+class RouteRouter(Router):
+    """Reads the features of the cheapest route and how sure it is: a learned cascade.
+
+    The last layer starts at zero, so the router starts as the plain confidence cascade: route k of 0 .. K-1 gets
+    the logit gain (u - level) k / (K - 1), u being how unsure the cheapest route is. Training changes that where
+    the features know better. Real numbers have no u; their router starts undecided.
+
+    How sure: largest probability, margin between the two largest and entropy over its maximum for one class of
+    several; mean and largest entropy of the labels for several labels; the outputs themselves for real numbers.
+    """
+
+    runs_cheap_route = True
+    ranks: Tensor
+
+    def __init__(
+        self,
+        needs: Mapping[str, int],
+        in_width: int,
+        *,
+        n_outputs: int,
+        task: str,
+        n_routes: int,
+        form: str,
+        width: int,
+    ) -> None:
+        """Builds it for features of `in_width` and `n_outputs` logits of the cheapest route."""
+        super().__init__()
+        self.needs = dict(needs)
+        self.task = task
+        self.norm = nn.LayerNorm(in_width)
+        n_features = in_width + {"multiclass": 3, "multilabel": 2}.get(task, n_outputs)
+        hidden = [nn.Linear(n_features, width), nn.GELU()] if form == "mlp" else []
+        last = nn.Linear(width if hidden else n_features, n_routes)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(*hidden, last)
+        self.gain = nn.Parameter(torch.tensor(10.0))
+        self.level = nn.Parameter(torch.tensor(0.1))
+        self.register_buffer("ranks", torch.linspace(0, 1, n_routes), persistent=False)
+        self.own_macs = n_features * width + width * n_routes if hidden else n_features * n_routes
+
+    def forward(self, features: Tensor, logits: Tensor) -> Tensor:
+        """Returns (b, n_routes) for features (b, d) and logits (b, n_outputs) of the cheapest route."""
+        sure = sureness(logits, task=self.task)
+        result: Tensor = self.layers(torch.cat([self.norm(features), sure], dim=1))
+        if self.task == "regression":
+            return result
+        unsure = 1 - sure[:, :1] if self.task == "multiclass" else sure[:, :1]
+        return result + self.gain * (unsure - self.level) * self.ranks
+
+    def macs(self, lengths: Mapping[str, int], extents: Mapping[str, Extent]) -> int:
+        """Returns those of its layers."""
+        return self.own_macs
+
+
+def sureness(logits: Tensor, *, task: str) -> Tensor:
+    """Returns (b, k) numbers that say how sure logits (b, n_outputs) are, see `RouteRouter`."""
+    if task == "multiclass":
+        logs = F.log_softmax(logits.float(), dim=1)
+        top = logs.exp().topk(2, dim=1).values
+        entropy = -(logs.exp() * logs).sum(dim=1) / math.log(logits.shape[1])
+        return torch.stack([top[:, 0], top[:, 0] - top[:, 1], entropy], dim=1)
+    if task == "multilabel":
+        values = logits.float()
+        entropy = F.softplus(values) - values * values.sigmoid()
+        return torch.stack([entropy.mean(dim=1), entropy.amax(dim=1)], dim=1) / math.log(2)
+    return logits
+
+
+def _encoder(modality: Modality, form: str, width: int) -> Stream:
+    if form == "conv" and modality.kind != "vector":
+        stride = min(2, *_sides(modality))
+        return conv_stream(modality, depth=1, width=width, dropout=0.0, stride=stride, reducer=_KEEP)
+    if form == "transformer" and modality.kind != "vector":
+        return transformer_stream(
+            modality,
+            depth=1,
+            width=width,
+            dropout=0.0,
+            heads=_heads(width),
+            mlp_ratio=2,
+            stride=min(4, *_sides(modality)) if modality.vocabulary is None else 1,
+            window=None,
+            readout="mean",
+            reducer={**_KEEP, "at": None},
+        )
+    return mlp_stream(modality, depth=0, width=width, dropout=0.0, expansion=1)
+
+
+def _sides(modality: Modality) -> tuple[int, ...]:
+    return modality.shape[1:] if modality.kind == "image" else modality.shape[:1]
+
+
+def _heads(width: int) -> int:
+    return next(heads for heads in (4, 2, 1) if width % heads == 0)

@@ -1,0 +1,107 @@
+"""Operating points as observations: what a trained network does at other settings, as trials of their own."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
+
+from nasfuse.domain.metric import METRICS
+from nasfuse.domain.operating_point import OperatingPoint
+from nasfuse.search.space import Space
+from nasfuse.search.visibility import is_inherited
+
+_REDUCER = "reducer.inference_keep_ratio", "reducer.keep_ratio"
+
+#: Knob to the parameter that sets it after training, and the one that sets it in training as well.
+_PARAMETERS = {
+    "threshold": ("network.router.threshold", None),
+    "max_steps": ("network.fusion.inference_max_steps", "network.fusion.max_steps"),
+    "tolerance": ("network.fusion.inference_tolerance", "network.fusion.tolerance"),
+    "keep_ratio": (f"network.fusion.{_REDUCER[0]}", f"network.fusion.{_REDUCER[1]}"),
+}
+
+#: Relative loss of the metric up to which a setting tells what a network trained at it would do.
+_HOLDS = 0.01
+
+
+def values_of(point: OperatingPoint, cost: str) -> list[float]:
+    """Returns the two values of a trial: the metric, and log10 of the cost."""
+    return [point.metric, math.log10(max(getattr(point, cost), 1e-9))]
+
+
+def observations_of(trial: FrozenTrial, space: Space, *, metric: str, cost: str) -> list[FrozenTrial]:
+    """Returns one complete trial for each operating point that parameters of the space describe, to be added.
+
+    They are marked `point_of`, the number of the training, and `point`, and `inherited` as the training is. A point
+    counts where the trial has a parameter for each of its knobs, whose distributions contain their values. A parameter
+    that is also trained with takes only settings that lose at most 1 % of the metric: a network trained otherwise and
+    cut short tells little about one that is trained so.
+
+    Args:
+        trial: A complete training.
+        space: It was drawn from.
+        metric: Of the study.
+        cost: Of the study.
+    """
+    points = [None if plain is None else OperatingPoint(**plain) for plain in trial.user_attrs["points"]]
+    main = next(point for point in points if point is not None)
+    if not _threshold_is_drawn(main, trial.params):
+        return []
+    found = []
+    marks = {"inherited": trial.user_attrs["inherited"]} if is_inherited(trial) else {}
+    for number, point in enumerate(points):
+        if point is None or not point.holds or point is main:
+            continue
+        loss = METRICS[metric].sign * (point.metric - main.metric)
+        parameters = _parameters(trial.params, point.knobs, holds=loss <= _HOLDS * abs(main.metric))
+        if parameters is not None and parameters != trial.params and _can_be_drawn(parameters, space):
+            found.append(
+                optuna.create_trial(
+                    state=TrialState.COMPLETE,
+                    values=values_of(point, cost),
+                    params=parameters,
+                    distributions=trial.distributions,
+                    user_attrs={"point_of": trial.number, "point": number, **marks},
+                )
+            )
+    return found
+
+
+def _threshold_is_drawn(main: OperatingPoint, params: Mapping[str, Any]) -> bool:
+    """Returns False where a router's threshold was set for a given cost instead."""
+    drawn = params.get(_PARAMETERS["threshold"][0])
+    own = main.knobs.get("threshold")
+    return drawn is None or own is None or math.isclose(drawn, own, rel_tol=1e-5)
+
+
+def _parameters(params: Mapping[str, Any], knobs: Mapping[str, Any], *, holds: bool) -> dict[str, Any] | None:
+    """Returns the parameters of a training with its knobs set, None where one of them is no parameter."""
+    changed = dict(params)
+    for knob, value in knobs.items():
+        if knob == "route":  # says what the threshold comes to
+            continue
+        after, trained = _names(knob)
+        name = after if after in params else trained
+        if name is None or name not in params or (name == trained and not holds):
+            return None
+        changed[name] = value
+    return changed
+
+
+def _names(knob: str) -> tuple[str, str | None]:
+    if knob.startswith("keep_ratio."):
+        stream = f"network.streams.{knob.removeprefix('keep_ratio.')}"
+        return f"{stream}.{_REDUCER[0]}", f"{stream}.{_REDUCER[1]}"
+    return _PARAMETERS[knob]
+
+
+def _can_be_drawn(parameters: dict[str, Any], space: Space) -> bool:
+    """Returns whether the space draws just these: every value is in its range, no condition has changed."""
+    if not all(one.allows(parameters[one.name]) for one in space.parameters if one.name in parameters):
+        return False
+    try:
+        return space.suggest(FixedTrial(parameters)) == parameters
+    except ValueError:  # a parameter has come into being
+        return False

@@ -1,0 +1,97 @@
+"""The network of a recipe: streams, the routes through them and how they are fused."""
+
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from nasfuse.domain.route import parse_route
+from nasfuse.errors import nearest
+from nasfuse.spec.data import Name
+from nasfuse.spec.fusion import FusionConfig
+from nasfuse.spec.routing import RouterConfig
+from nasfuse.spec.schema.model import MisfitError, Model
+from nasfuse.spec.stream import StreamConfig
+
+
+class NetworkConfig(Model):
+    """The network: streams, the route through them and how they are fused.
+
+    Attributes:
+        route: The streams of the network, in order; without a router, all of them run for every sample.
+        streams: One encoder per stream of the route.
+        fusion: How two or more streams are merged; absent for a single stream.
+        dropout: Dropout before the head.
+        router: Chooses between shorter routes sample by sample; absent in a static network.
+    """
+
+    route: Annotated[tuple[Name, ...], Field(min_length=1)]
+    streams: dict[Name, StreamConfig]
+    fusion: FusionConfig | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    router: RouterConfig | None = None
+
+    def stages(self, route: Mapping[str, int | None]) -> dict[str, int]:
+        """Returns stream name to the stages it runs on `route`, in the order of the network's streams.
+
+        None stands for all of them: those before the fusion, or the whole stream where it is alone.
+        """
+        return {name: self._stages(name, route) for name in self.route if name in route}
+
+    @property
+    def depths(self) -> dict[str, int]:
+        """Returns stream name to the stages that are built of it: as many as some route runs."""
+        texts = None if self.router is None else self.router.routes
+        routes = [dict.fromkeys(self.route)] if texts is None else [parse_route(text) for text in texts]
+        found = [self.stages(route) for route in routes]
+        return {name: max(stages.get(name, 0) for stages in found) for name in self.route}
+
+    def _stages(self, name: str, route: Mapping[str, int | None]) -> int:
+        depth = self.streams[name].depth
+        most = depth if len(route) == 1 or self.fusion is None else min(self.fusion.placement, depth)
+        wanted = route[name]
+        return most if wanted is None else wanted
+
+    @model_validator(mode="after")
+    def _route_and_streams_agree(self) -> Self:
+        if len(set(self.route)) != len(self.route):
+            raise ValueError(f"route names a stream twice: {', '.join(self.route)}; name each once")
+        missing = [name for name in self.route if name not in self.streams]
+        idle = [name for name in self.streams if name not in self.route]
+        if missing:
+            raise ValueError(f"route names {', '.join(missing)}, which streams does not describe; add it there")
+        if idle:
+            raise ValueError(f"streams describes {', '.join(idle)}, which is not on the route; remove it")
+        if len(self.route) == 1 and self.fusion is not None:
+            raise ValueError("a route of one stream has nothing to fuse; remove fusion or add a stream")
+        if len(self.route) > 1 and self.fusion is None:
+            raise ValueError("a route of several streams needs fusion; add it, for example {kind: concat}")
+        return self
+
+    @model_validator(mode="after")
+    def _routes_exist(self) -> Self:
+        if self.router is None:
+            return self
+        used: set[str] = set()
+        found: dict[tuple[tuple[str, int], ...], str] = {}
+        for text in self.router.routes:
+            route = parse_route(text)
+            used |= route.keys()
+            for name, wanted in route.items():
+                if name not in self.route:
+                    raise MisfitError("router.routes", f"{text} names stream {name!r}; {nearest(name, self.route)}")
+                most = self._stages(name, {**route, name: None})
+                before = " before the fusion" if len(route) > 1 else ""
+                if wanted is not None and wanted > most:
+                    raise MisfitError(
+                        "router.routes",
+                        f"{text} runs {wanted} stages of {name}, which has {most}{before}; ask for less",
+                    )
+            stages = tuple(self.stages(route).items())
+            if stages in found:
+                raise MisfitError("router.routes", f"{text} comes to the same as {found[stages]}; remove one")
+            found[stages] = text
+        idle = [name for name in self.route if name not in used]
+        if idle:
+            raise MisfitError("router.routes", f"no route runs {', '.join(idle)}; add one, or remove it from route")
+        return self

@@ -1,0 +1,121 @@
+"""The recipe: one complete, serialisable description of data, network and training."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import model_validator
+
+from nasfuse.spec.data import DataConfig, expand_modalities
+from nasfuse.spec.data_source import located
+from nasfuse.spec.network import NetworkConfig
+from nasfuse.spec.schema.model import MisfitError, Model
+from nasfuse.spec.schema.yaml_file import read_document, to_yaml
+from nasfuse.spec.training import TrainingConfig
+
+
+class Recipe(Model):
+    """One complete description of a network, its data and its training. YAML on disk.
+
+    Attributes:
+        metric: What validation and test report; `nasfuse.domain.metric.METRICS` has the names.
+        data: Which data set.
+        network: What is built.
+        training: How it is trained.
+    """
+
+    metric: str = "accuracy"
+    data: DataConfig
+    network: NetworkConfig
+    training: TrainingConfig = TrainingConfig()
+
+    @classmethod
+    def expand(cls, values: Any) -> Any:
+        """Returns `values` with every shorthand written out."""
+        return _expand_training(expand_modalities(values))
+
+    @model_validator(mode="after")
+    def _routing_needs_a_router(self) -> Self:
+        if self.training.routing is not None and self.network.router is None:
+            raise MisfitError(
+                "training.routing", "it trains a router, and network.router is absent; remove one or add the other"
+            )
+        routing = self.training.routing
+        if routing is not None and routing.first_stage > 0 and self.training.epochs < 2:
+            raise MisfitError("training.epochs", "must be at least 2: the router is trained after its routes; raise it")
+        return self
+
+    @model_validator(mode="after")
+    def _smoothing_needs_labels(self) -> Self:
+        if self.training.label_smoothing > 0 and self.data.task == "regression":
+            raise MisfitError("training.label_smoothing", "a regression has no labels to smooth; remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _manifold_mixup_needs_one_route(self) -> Self:
+        training = self.training
+        if training.mixup_at == "manifold" and training.mixup > 0 and self.network.router is not None:
+            raise MisfitError(
+                "training.mixup_at",
+                "manifold would show mixed labels to routes that leave a stream before it is mixed; set it to inputs, "
+                "or remove network.router",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _equilibrium_needs_one(self) -> Self:
+        fusion = self.network.fusion
+        if self.training.equilibrium is not None and (fusion is None or fusion.kind != "equilibrium"):
+            raise MisfitError(
+                "training.equilibrium", "it needs network.fusion.kind: equilibrium; remove one or add the other"
+            )
+        return self
+
+    @property
+    def hash(self) -> str:
+        """Returns 12 hexadecimal digits that two recipes share only if all but the path of their data is equal."""
+        canonical = json.dumps({**self.to_plain(), "data": self.data.identity}, sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    @property
+    def summary(self) -> str:
+        """Returns the network in one line, for tables.
+
+        Example: `left conv 2x32 + right conv 2x32 | gated at 1, width 32`.
+        """
+        network = self.network
+        streams = " + ".join(f"{name} {network.streams[name].summary}" for name in network.route)
+        fused = f"{streams} | {network.fusion.summary}" if network.fusion else streams
+        return f"{fused} | {network.router.summary}" if network.router else fused
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Recipe":
+        """Returns the recipe in a YAML file, with the data where `locate` finds them.
+
+        Raises:
+            MissingFileError: No such file.
+            ConfigError: With all problems of the file at once.
+        """
+        document = read_document(Path(path))
+        return cls.parse(located(document.values, named_in=Path(path)), document=document)
+
+    def to_yaml(self) -> str:
+        """Returns the recipe as YAML; `load` gives the equal recipe back."""
+        return to_yaml(self.to_plain())
+
+
+def _expand_training(values: Any) -> Any:
+    """Returns `values` with empty `training.routing` and `training.equilibrium` where they have something to train."""
+    if not isinstance(values, dict) or not isinstance(values.get("network"), dict):
+        return values
+    training, fusion = values.get("training", {}), values["network"].get("fusion")
+    if not isinstance(training, dict):
+        return values
+    wanted = []
+    if values["network"].get("router"):
+        wanted.append("routing")
+    if isinstance(fusion, dict) and fusion.get("kind") == "equilibrium":
+        wanted.append("equilibrium")
+    missing: dict[str, Any] = {name: {} for name in wanted if training.get(name) is None}
+    return {**values, "training": {**training, **missing}} if missing else values

@@ -1,0 +1,132 @@
+"""The schema of a search space file: recipe field to distribution."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
+
+from nasfuse.domain.modality import ModalityKind
+from nasfuse.spec.schema.model import Model
+
+
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, bool | int | float | str) or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError(f"a value must be a word, a finite number, true or false, got {value!r}")
+    return value
+
+
+#: A plain value of a recipe. Not a union, which would report one problem per member.
+Scalar = Annotated[Any, AfterValidator(_scalar)]
+
+
+class FieldConfig(Model):
+    """The distribution of one recipe field; exactly one of `choices`, `int`, `float` and `subsets`.
+
+    A route may have `choices` beside its `subsets`: dynamic networks such as `each > all`, beside static ones.
+
+    Attributes:
+        choices: Values to choose from. A choice that a modality cannot have (an encoder) is left out for it.
+        int: Lowest and highest whole number, both included.
+        float: Lowest and highest number, both included.
+        subsets: `network.route` only: every non-empty subset of the modalities.
+        log: Draw `int` or `float` evenly in the logarithm.
+        step: Distance of neighbouring values of `int` or `float`.
+        default: Value a baseline has where it does not say.
+        when: The field exists only while every other field named here has the value given: a value, a list of
+            values, `{at_least: n}` for a number, or `{has: stream}`, `{at_least: n}` (streams) and
+            `{dynamic: true}` (several routes) for the route.
+        kinds: For a field of every stream (`network.streams.*`): the kinds of modality that have it.
+    """
+
+    model_config = ConfigDict(validate_by_alias=True, validate_by_name=False)
+
+    choices: tuple[Scalar, ...] | None = None
+    integers: Annotated[tuple[int, int] | None, Field(alias="int")] = None
+    floats: Annotated[tuple[float, float] | None, Field(alias="float")] = None
+    subsets: bool = False
+    log: bool = False
+    step: Annotated[float, Field(gt=0)] | None = None
+    default: Scalar | None = None
+    when: Annotated[dict[str, Any], Field(default_factory=dict)]
+    kinds: tuple[ModalityKind, ...] | None = None
+
+    @field_validator("when")
+    @classmethod
+    def _conditions(cls, when: dict[str, Any]) -> dict[str, Any]:
+        wrong = [problem for name, wanted in when.items() for problem in _problems_of_condition(name, wanted)]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return when
+
+    @model_validator(mode="after")
+    def _one_distribution(self) -> Self:
+        by_choice = self.choices is not None or self.subsets
+        given = [by_choice, self.integers is not None, self.floats is not None]
+        if sum(given) != 1:
+            raise ValueError("give exactly one of choices, int, float and subsets")
+        bounds = self.integers or self.floats
+        if bounds is not None and bounds[0] > bounds[1]:
+            raise ValueError(f"the range is empty: {bounds[0]} is above {bounds[1]}; swap them")
+        if self.log and (bounds is None or bounds[0] <= 0):
+            raise ValueError("log needs a range of numbers above 0")
+        if self.log and self.step is not None:
+            raise ValueError("a range cannot have both log and step; remove one")
+        if self.step is not None:
+            self._check_step(self.step)
+        if self.choices == ():
+            raise ValueError("choices is empty; give at least one value")
+        if self.choices is not None and len(set(self.choices)) < len(self.choices):
+            raise ValueError("choices names a value twice; keep one")
+        return self
+
+    def _check_step(self, step: float) -> None:
+        bounds = self.integers or self.floats
+        if bounds is None:
+            raise ValueError("step needs a range; remove it, or give int or float")
+        if self.integers is not None and step != int(step):
+            raise ValueError(f"the step of an int range must be a whole number, got {step}")
+        steps = (bounds[1] - bounds[0]) / step
+        if abs(steps - round(steps)) > 1e-8:
+            raise ValueError(f"{bounds[1]} is no whole number of steps of {step} above {bounds[0]}; change one of them")
+
+
+class SpaceConfig(Model):
+    """A search space: what may vary, what is set, and the hand-made designs that run first.
+
+    Attributes:
+        fields: Dotted recipe path to distribution; `*` stands for every stream.
+        fixed: Dotted recipe path to a set value.
+        baselines: Name to the values of a hand-made design. `network.route: all` takes every modality,
+            `network.route: each` and `network.route: each > all` make one baseline per modality.
+    """
+
+    fields: Annotated[dict[str, FieldConfig], Field(min_length=1)]
+    fixed: Annotated[dict[str, Any], Field(default_factory=dict)]
+    baselines: Annotated[dict[str, dict[str, Any]], Field(default_factory=dict)]
+
+    def to_plain(self) -> dict[str, Any]:
+        """Returns the space as plain mappings, as it would be written by hand."""
+        return self.model_dump(mode="json", exclude_none=True, exclude_defaults=True, by_alias=True)
+
+
+def _problems_of_condition(name: str, wanted: Any) -> list[str]:
+    """Returns what is wrong with one entry of `when`."""
+    if isinstance(wanted, Mapping):
+        if not wanted or not wanted.keys() <= {"has", "at_least", "dynamic"}:
+            return [
+                f"{name} needs a value, a list of values, {{has: stream}}, {{at_least: n}} or {{dynamic: true}}, "
+                f"got {dict(wanted)!r}"
+            ]
+        if not isinstance(wanted.get("dynamic", True), bool):
+            return [f"{name}: dynamic must be true or false, got {wanted['dynamic']!r}"]
+        if "has" in wanted and not isinstance(wanted["has"], str):
+            return [f"{name}: has must name a stream, got {wanted['has']!r}"]
+        least = wanted.get("at_least", 0)
+        if isinstance(least, bool) or not isinstance(least, int | float) or not math.isfinite(least):
+            return [f"{name}: at_least must be a number, got {least!r}"]
+        return []
+    values = wanted if isinstance(wanted, list | tuple) else [wanted]
+    if not values or any(not isinstance(value, bool | int | float | str) for value in values):
+        return [f"{name} needs a value, a list of values, {{has: stream}} or {{at_least: n}}, got {wanted!r}"]
+    return []

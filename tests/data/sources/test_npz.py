@@ -1,0 +1,214 @@
+"""Data files: what a configuration names is found, and what is wrong is said."""
+
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from nasfuse.data.sources.npz import load_npz, read_arrays, suggest_data
+from nasfuse.errors import ConfigError, DataError
+from nasfuse.spec.data import DataConfig
+
+N = 40
+ARRAYS = {
+    "pixels": np.arange(10 * 4 * 4).reshape(10, 4, 4).astype(np.uint8),
+    "which": np.arange(N) % 10,
+    "words": np.arange(N * 5).reshape(N, 5) % 7,
+    "n_words": np.arange(N) % 5 + 1,
+    "x": np.random.default_rng(0).normal(size=(N, 3)),
+    "y": np.arange(N) % 2,
+    "user": np.arange(N) // 4,
+    "split": np.array(["train"] * 20 + ["val"] * 10 + ["test"] * 10),
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "toy.npz"
+    np.savez(path, **ARRAYS)
+    return path
+
+
+def config(**changes):
+    return DataConfig.parse({"source": "toy.npz", "modalities": {"x": {"kind": "vector"}}} | changes)
+
+
+def test_a_file_becomes_a_data_set(path):
+    dataset = load_npz(
+        path,
+        config(
+            modalities={
+                "picture": {"kind": "image", "array": "pixels", "index": "which"},
+                "words": {"kind": "sequence", "vocabulary": 7, "lengths": "n_words"},
+                "x": {"kind": "vector"},
+            }
+        ),
+    )
+    assert dataset.name == "toy"
+    assert [str(modality) for modality in dataset.modalities] == [
+        "picture: image 1 x 4 x 4",
+        "words: sequence 5, ids below 7",
+        "x: vector 3",
+    ]
+    batch = dataset.val.batch(torch.arange(3), names=("words", "picture"))
+    assert batch.masks["words"].sum(1).tolist() == [1, 2, 3]
+    assert batch.targets.tolist() == [0, 1, 0]
+
+
+def test_without_a_split_array_one_is_cut(path, tmp_path):
+    np.savez(path, **{key: values for key, values in ARRAYS.items() if key != "split"})
+    dataset = load_npz(path, config(group="user"))
+    assert sum(len(dataset.split(part)) for part in ("train", "val", "test")) == N
+
+
+def test_the_task_and_target_are_those_of_the_configuration(path):
+    dataset = load_npz(path, config(target="n_words", task="regression"))
+    targets = dataset.train.targets.double() * dataset.target_scale.std + dataset.target_scale.mean
+    assert targets.flatten().tolist() == pytest.approx((np.arange(20) % 5 + 1).tolist(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        (
+            {"modalities": {}},
+            r"^toy\.npz needs data\.modalities \(name: vector, sequence or image\); `nasfuse data check .*toy\.npz` ",
+        ),
+        (
+            {"modalities": {"pixel": {"kind": "image"}}},
+            r"^toy\.npz has no array 'pixel' \(data\.modalities\.pixel\); did you mean 'pixels'\? Known: n_words, pix",
+        ),
+        (
+            {"modalities": {"x": {"kind": "vector", "index": "wich"}}},
+            r"no array 'wich' \(data\.modalities\.x\.index\); did you mean 'which'\?",
+        ),
+        (
+            {"modalities": {"words": {"kind": "sequence", "vocabulary": 7, "lengths": "n_word"}}},
+            r"no array 'n_word' \(data\.modalities\.words\.lengths\); did you mean 'n_words'\?",
+        ),
+        ({"target": "label"}, r"no array 'label' \(data\.target\)"),
+        ({"group": "users"}, r"no array 'users' \(data\.group\); did you mean 'user'\?"),
+        ({"split": "fold"}, r"no array 'fold' \(data\.split\)"),
+    ],
+)
+def test_what_the_file_lacks_is_named(path, changes, match):
+    with pytest.raises(DataError, match=match):
+        load_npz(path, config(**changes))
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(bytes(content))
+
+
+def compressed_and_flipped(path):
+    np.savez_compressed(path, x=np.random.default_rng(0).normal(size=(100, 100)))
+    flipped(path)
+
+
+def text(path):
+    path.write_text("not an archive")
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def plain_npy(path):
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+
+
+def pickled(path):
+    np.savez(path, x=np.array([{"a": 1}], dtype=object))
+
+
+@pytest.mark.parametrize("damage", [truncated, flipped, compressed_and_flipped, text, empty, plain_npy, pickled])
+def test_a_damaged_file_is_refused(path, damage):
+    damage(path)
+    with pytest.raises(
+        DataError, match=r"toy\.npz is not an \.npz file of plain arrays: .*; write it with numpy\.savez"
+    ):
+        read_arrays(path)
+
+
+def test_suggestions():
+    arrays = ARRAYS | {
+        "steps": np.zeros((N, 9, 3)),
+        "grey": np.zeros((N, 8, 8)),
+        "rgb": np.zeros((N, 8, 8, 3)),
+        "version": np.array(3),
+        "names": np.array(["a"] * N),
+    }
+    assert suggest_data(arrays)["modalities"] == {
+        "words": {"kind": "sequence", "vocabulary": 7},
+        "x": "vector",
+        "steps": "sequence",
+        "grey": "image",
+        "rgb": "image",
+    }
+
+
+def test_without_labels_nothing_is_suggested():
+    assert suggest_data({"x": np.zeros((3, 2))}) == {"modalities": {}}
+
+
+def test_ids_lengths_and_tasks_are_recognised():
+    arrays = {
+        "sig": np.zeros((4, 9, 2)),
+        "sig_length": np.array([1, 2, 3, 9]),
+        "words": np.array([[0, 5], [1, 2], [3, 4], [6, 0]]),
+        "y": np.zeros((4, 3), dtype=np.int64),
+    }
+    assert suggest_data(arrays) == {
+        "modalities": {
+            "sig": {"kind": "sequence", "lengths": "sig_length"},
+            "words": {"kind": "sequence", "vocabulary": 7},
+        },
+        "task": "multilabel",
+    }
+    assert suggest_data({"x": np.zeros((2, 2)), "y": np.zeros(2)}) == {
+        "modalities": {"x": "vector"},
+        "task": "regression",
+    }
+
+
+def test_an_archive_of_other_files_is_refused(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", b"not an array")
+        archive.writestr("y.npy", b"not an array either")
+    with pytest.raises(DataError, match="the labels must be"):
+        load_npz(path, config())
+
+
+def test_ids_padded_with_negative_numbers_are_recognised_where_there_are_lengths():
+    arrays = {
+        "words": np.array([[0, 5], [1, -1], [3, 4]]),
+        "words_len": np.array([2, 1, 2]),
+        "other": np.array([[0, 5], [1, -1], [3, 4]]),
+        "steps": np.zeros((3, 4, 4)),
+        "steps_len": np.array([2, 1, 2]),
+        "y": np.arange(3),
+    }
+    assert suggest_data(arrays)["modalities"] == {
+        "words": {"kind": "sequence", "vocabulary": 6, "lengths": "words_len"},
+        "other": "vector",
+        "steps": {"kind": "sequence", "lengths": "steps_len"},
+    }
+
+
+def test_the_side_of_the_padding_is_that_of_the_configuration(path):
+    steps = np.zeros((N, 5, 2))
+    steps[:, 4] = np.arange(1, N + 1)[:, None]
+    np.savez(path, **ARRAYS, steps=steps, n=np.full(N, 1))
+    entry = {"kind": "sequence", "lengths": "n", "padding": "left"}
+    dataset = load_npz(path, config(modalities={"steps": entry}))
+    assert dataset.scales["steps"].mean.flatten().tolist() == pytest.approx([10.5] * 2)
+    with pytest.raises(ConfigError, match="padding: 'front' is not known; Known: left, right"):
+        config(modalities={"steps": {**entry, "padding": "front"}})

@@ -1,0 +1,45 @@
+"""Metrics by name: direction, tasks, and what is said of a wrong one."""
+
+import pytest
+
+from nasfuse.domain.metric import METRICS, get_metric, metric_text
+from nasfuse.errors import InvalidInputError
+
+PAIRS = [(metric.name, task) for metric in METRICS.values() for task in metric.tasks]
+
+
+@pytest.mark.parametrize(("name", "task"), PAIRS)
+def test_every_metric_judges_its_tasks(name, task):
+    metric = get_metric(name, task)
+    assert metric is METRICS[name]
+    assert metric.sign == {"maximize": -1.0, "minimize": 1.0}[metric.direction]
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel", "regression"])
+def test_every_task_has_a_metric(task):
+    assert any(task in metric.tasks for metric in METRICS.values())
+
+
+def test_an_unknown_metric_gets_the_nearest():
+    with pytest.raises(InvalidInputError, match=r"^metric: 'acuracy' is not known; did you mean 'accuracy'\? Known"):
+        get_metric("acuracy", "multiclass")
+
+
+def test_a_metric_of_another_task_gets_the_fitting_ones():
+    with pytest.raises(InvalidInputError, match=r"^metric: accuracy cannot judge a regression task; use r2 or mae$"):
+        get_metric("accuracy", "regression")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.98124, "0.9812"),
+        (0.0, "0.0000"),
+        (-2.5, "-2.5000"),
+        (47.123456, "47.1235"),
+        (3.1e-9, "3.1e-09"),
+        (2e19, "2e+19"),
+    ],
+)
+def test_a_metric_is_legible_in_any_unit(value, text):
+    assert metric_text(value) == text

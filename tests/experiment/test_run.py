@@ -1,0 +1,650 @@
+"""A whole search: what stops it, what it writes, what it refuses; once through Ray itself."""
+
+import contextlib
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from nasfuse.backends import ray as tune_runner
+from nasfuse.backends import ray_session
+from nasfuse.data import ModalityArrays, build_dataset
+from nasfuse.domain.operating_point import Measurements, OperatingPoint
+from nasfuse.errors import (
+    ConfigError,
+    DataError,
+    DataWarning,
+    InvalidInputError,
+    MissingFileError,
+    RecurringFailureError,
+    RunFolderError,
+)
+from nasfuse.experiment import run as search
+from nasfuse.experiment.run import constant_metric, run_search
+from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.experiment.run_reader import read_run
+from nasfuse.search import open_storage
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.study import StudyConfig
+
+PLAIN = {
+    "name": "tiny",
+    "data": {"source": "digits"},
+    "space": {
+        "fields": {
+            "network.route": {"subsets": True},
+            "network.streams.*.width": {"choices": [8, 16, 32], "when": {"network.route": {"has": "*"}}},
+            "training.lr": {"float": [1e-3, 1e-1], "log": True},
+        },
+        "fixed": {"network.streams.*.encoder": "mlp", "training.epochs": 2},
+        "baselines": {"one": {"network.route": "each"}, "both": {"network.route": "all"}},
+    },
+    "budget": {"trials": 6},
+    "resources": {"workers": 1},
+}
+RECORD = {"epochs": 2, "epochs_asked": 3}
+
+
+def study(**changes):
+    budget = {"repeats": 1, **changes.pop("budget", PLAIN["budget"])}
+    return StudyConfig.parse({**PLAIN, **changes, "budget": budget})
+
+
+class Display:
+    """Remembers what it was shown."""
+
+    def __init__(self):
+        self.events = []
+
+    def ready(self, dataset, *, workers, progress, seconds):
+        self.events.append(f"ready with {workers}")
+
+    def note(self, text):
+        self.events.append(f"note: {text}")
+
+    def started(self, assignment):
+        self.events.append(f"started {assignment.number}")
+
+    def changed(self, progress, seconds, *, number, failure=None, stopped_after=None):
+        how = "complete" if failure is None else f"failed: {failure}"
+        self.events.append(f"trial {number} {how if stopped_after is None else f'stopped after {stopped_after}'}")
+
+
+def measured(metric=0.5, macs=100):
+    point = OperatingPoint(metric=metric, macs=macs, params=1, latency_s=1e-3, latency_iqr_s=0.0, peak_bytes=1)
+    return Measurements((point,), RECORD)
+
+
+def wide_is_good(recipe, *, seed, cut, folder, report, donors):
+    """An objective without training: the wider the better, and the dearer."""
+    (folder / "model.pt").write_text("weights")
+    width = sum(stream.width for stream in recipe.network.streams.values())
+    return measured(width / 100, 10 * width)
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Runs trials in this process in the order of a pool of `in_process.workers`, without Ray."""
+
+    class Pool:
+        workers = 2
+
+        def run_trials(self, ledger, objective, *, workers, folder_of, scratch, watcher):
+            running = []
+            while running or ledger.wants_more(running=0):
+                while len(running) < self.workers and ledger.wants_more(running=len(running)):
+                    assignment = ledger.next()
+                    if assignment is None:
+                        break
+                    folder_of(assignment.number).mkdir(parents=True, exist_ok=True)
+                    (folder_of(assignment.number) / "recipe.yaml").write_text(assignment.recipe.to_yaml())
+                    watcher.started(assignment)
+                    running.append((assignment, self.call(objective, assignment, folder_of(assignment.number))))
+                if not running:
+                    continue  # nothing is left to train
+                assignment, result = running.pop(0)
+                if isinstance(result, Measurements):
+                    ledger.finish(assignment.number, result)
+                    watcher.finished(assignment.number, result)
+                else:
+                    ledger.fail(assignment.number, result)
+                    watcher.failed(assignment.number, result)
+
+        def call(self, objective, assignment, folder):
+            try:
+                return objective(
+                    assignment.recipe,
+                    seed=assignment.seed,
+                    cut=assignment.cut,
+                    folder=folder,
+                    report=lambda *_: None,
+                    donors={s: folder.parent / f"{donor}/model.pt" for s, donor in assignment.inherited.items()},
+                )
+            except Exception as error:
+                return str(error)
+
+    pool = Pool()
+    monkeypatch.setattr(tune_runner, "run_trials", pool.run_trials)
+    monkeypatch.setattr(ray_session, "ray_session", lambda address: contextlib.nullcontext())
+    monkeypatch.setattr(ray_session, "cluster_workers", lambda cpus, gpus: 2)
+    return pool
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return RunFolder(tmp_path / "run")
+
+
+def run(folder, objective=wide_is_good, **changes):
+    display = Display()
+    return run_search(study(**changes), folder, display=display, objective=objective), display.events
+
+
+class TestWithoutRay:
+    def test_it_ends_with_its_budget(self, in_process, folder):
+        progress, events = run(folder)
+        assert progress.states["complete"] == progress.done == 6
+        assert events[0] == "ready with 1"
+        assert events.count("trial 3 complete") == 1
+        assert progress.best_baseline.baseline == "both"
+
+    def test_only_the_front_keeps_its_networks(self, in_process, folder):
+        progress, _ = run(folder, budget={"trials": 14})
+        kept = {int(path.parent.name) for path in folder.root.glob("trials/*/model.pt")}
+        assert kept == {candidate.trial for candidate in progress.front}
+        assert len(list(folder.root.glob("trials/*/recipe.yaml"))) == 14
+
+    def test_where_weights_are_inherited_all_networks_are_kept_for_later_sessions_too(self, in_process, folder):
+        inherited = []
+
+        def note(recipe, *, seed, cut, folder, report, donors):
+            inherited.extend(file.is_file() for file in donors.values())
+            return wide_is_good(recipe, seed=seed, cut=cut, folder=folder, report=report, donors=donors)
+
+        for n_trials in (16, 30):
+            before = len(inherited)
+            run(folder, note, inherit=True, budget={"trials": n_trials, "repeats": 2})
+            assert len(inherited) > before
+            assert len(list(folder.root.glob("trials/*/model.pt"))) == n_trials
+        assert all(inherited)
+
+    @pytest.mark.parametrize("workers", [1, 2, 5])
+    def test_a_running_trial_keeps_the_network_it_has_just_written(self, in_process, folder, workers):
+        """With several workers a network is on disk some time before its result is known."""
+        in_process.workers = workers
+        progress, _ = run(folder, budget={"trials": 12})
+        assert all((folder.trial(candidate.trial) / "model.pt").is_file() for candidate in progress.front)
+
+    def test_it_goes_on_where_it_was(self, in_process, folder):
+        run(folder, budget={"trials": 4})
+        _, events = run(folder, budget={"trials": 4})
+        assert events == [], "the budget is spent"
+        progress, events = run(folder, budget={"trials": 7})
+        assert [event for event in events if event.startswith("started")] == ["started 4", "started 5", "started 6"]
+        assert progress.states["complete"] == 7
+
+    def test_failures_count_and_the_search_goes_on(self, in_process, folder):
+        def moody(recipe, *, seed, cut, folder, report, donors):
+            number = int(folder.name)
+            if number == 1:
+                raise RuntimeError("no mood")
+            return measured(math.nan if number == 3 else 0.5)
+
+        progress, events = run(folder, moody)
+        assert progress.states["complete"] == 4
+        assert progress.done == 6
+        assert progress.reasons == {1: "no mood", 3: "the measurements are not finite: metric is nan"}
+        assert "trial 1 failed: no mood" in events
+
+    def test_every_trial_may_fail(self, in_process, folder):
+        def never(recipe, *, seed, cut, folder, report, donors):
+            raise RuntimeError("no mood")
+
+        progress, _ = run(folder, never, budget={"trials": 4})
+        assert progress.states["failed"] == 4
+        assert (progress.front, progress.best, progress.hypervolume) == ([], None, 0.0)
+        assert read_run(folder).candidates == []
+
+    def test_equal_failures_end_the_search_and_are_not_counted(self, in_process, folder):
+        causes = {"disk full"}
+
+        def try_it(recipe, *, seed, cut, folder, report, donors):
+            for cause in causes:
+                raise OSError(f"{cause}: {folder.name}")
+            return wide_is_good(recipe, seed=seed, cut=cut, folder=folder, report=report, donors=donors)
+
+        for first in (0, 5):
+            message = rf"5 trainings in a row failed, .*trial {first + 4}\) with: disk full: .*trials/{first + 4}\)"
+            with pytest.raises(RecurringFailureError, match=message):
+                run(folder, try_it, budget={"trials": 40})
+        causes.clear()
+        progress, events = run(folder, try_it, budget={"trials": 8})
+        assert progress.states["complete"] == progress.done == 8
+        assert events[1] == "started 10"
+        assert read_run(folder).progress.done == 8
+
+    def test_nothing_above_max_macs_is_trained(self, in_process, folder):
+        trained = []
+
+        def note(recipe, *, seed, cut, folder, report, donors):
+            trained.append(recipe)
+            return wide_is_good(recipe, seed=seed, cut=cut, folder=folder, report=report, donors=donors)
+
+        dataset = search.cached_dataset(study().data.model_dump_json())
+        limit = 2500
+        progress, _ = run(folder, note, max_macs=limit, budget={"trials": 12}, sampler="random")
+        assert len(trained) == 12
+        assert all(search.macs_of(recipe, dataset) <= limit for recipe in trained)
+        assert progress.states["over_max_macs"] > 0
+
+    def test_invalid_draws_are_recorded_and_do_not_use_up_the_budget(self, in_process, folder):
+        space = {
+            "fields": {"network.streams.*.heads": {"choices": [4, 3]}, "network.streams.*.width": {"choices": [8, 12]}},
+            "fixed": {"network.streams.*.encoder": "transformer", "network.streams.*.stride": 4},
+        }
+        progress, _ = run(folder, space=space, sampler="random")
+        assert progress.states["complete"] == 6
+        assert progress.states["failed"] == len(progress.reasons) > 0
+
+    def test_another_study_is_refused_before_anything_is_written(self, in_process, folder):
+        run(folder)
+        before = {path: path.read_bytes() for path in folder.root.rglob("*.yaml")}
+        with pytest.raises(RunFolderError, match="holds another study: seed differ"):
+            run(folder, seed=8)
+        assert {path: path.read_bytes() for path in folder.root.rglob("*.yaml")} == before
+
+    def test_two_at_once(self, in_process, folder):
+        def second(recipe, *, seed, cut, folder, report, donors):
+            with pytest.raises(RunFolderError, match="another search is writing to"):
+                run(RunFolder(folder.parents[1]))
+            return measured()
+
+        progress, _ = run(folder, second, budget={"trials": 1})
+        assert progress.states["complete"] == 1
+
+    def test_a_machine_that_is_too_small_for_a_trial(self, in_process, folder, monkeypatch):
+        monkeypatch.setattr(ray_session, "cluster_workers", lambda cpus, gpus: 0)
+        with pytest.raises(InvalidInputError, match=r"this machine has not the 3 cores and 0\.5 GPUs that one"):
+            run(folder, resources={"cpus_per_trial": 3, "gpus_per_trial": 0.5})
+
+    @pytest.mark.parametrize(("asked", "used"), [(None, 2), (1, 1), (2, 2), (100, 2)])
+    def test_no_more_workers_than_the_machine_runs_at_a_time(self, in_process, folder, asked, used):
+        _, events = run(folder, resources={"workers": asked})
+        notes = [event for event in events if event.startswith("note")]
+        assert events[len(notes)] == f"ready with {used}"
+        said = "note: workers: 100 were asked for, and 2 trials of 1 cores and 0 GPUs run at a time here"
+        assert [note.partition(";")[0] for note in notes] == ([said] if asked == 100 else [])
+        (stored,) = open_storage(folder.storage_url(study())).get_all_studies()
+        assert stored.user_attrs["lag"] == 8
+
+    def test_a_cluster_without_room_yet_is_believed_to_grow(self, in_process, folder, monkeypatch):
+        monkeypatch.setattr(tune_runner, "cluster_workers", lambda cpus, gpus: 0)
+        display = Display()
+        run_search(
+            study(resources={"workers": 6}), folder, display=display, objective=wide_is_good, address="somewhere:6379"
+        )
+        assert display.events[0] == "ready with 6"
+
+    def test_more_workers_than_a_study_was_started_for(self, in_process, folder, monkeypatch):
+        run(folder, budget={"trials": 2})
+        monkeypatch.setattr(tune_runner, "cluster_workers", lambda cpus, gpus: 30)
+        _, events = run(folder, budget={"trials": 4}, resources={"workers": 30})
+        assert "workers: 30 are available, and this study has at most 8 trainings under way" in events[0]
+        assert events[1] == "ready with 8"
+
+    def test_a_space_that_is_used_up(self, in_process, folder):
+        space = {
+            "fields": {"network.streams.*.width": {"choices": [8, 16]}},
+            "fixed": {"network.streams.*.encoder": "mlp"},
+        }
+        progress, events = run(folder, space=space, budget={"trials": 100})
+        assert progress.done == progress.states["complete"] == 4
+        assert events[-1].startswith("note: every network of the space that may be trained was trained")
+
+    @pytest.mark.parametrize(("cost", "reference"), [("latency_s", 1.0), ("peak_bytes", 2.0**30)])
+    def test_a_cost_that_is_measured(self, in_process, folder, cost, reference):
+        progress, _ = run(folder, cost=cost)
+        assert read_run(folder).objectives.reference[1] == reference
+        assert progress.hypervolume > 0
+
+    @pytest.mark.parametrize("cost", ["macs", "params"])
+    def test_a_cost_that_is_known_beforehand(self, in_process, folder, cost):
+        run(folder, cost=cost)
+        metric, highest = read_run(folder).objectives.reference
+        assert 0.08 < metric < 0.13, "a constant guess among ten digits"
+        assert 1e3 < highest < 1e6
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    """A file with token ids and a vector."""
+    random = np.random.default_rng(0)
+    arrays = {
+        "ids": random.integers(0, 9, (120, 5)),
+        "v": random.normal(size=(120, 3)),
+        "y": random.integers(0, 2, 120),
+    }
+    np.savez(tmp_path / "tokens.npz", **arrays)
+    modalities = {"ids": {"kind": "sequence", "vocabulary": 9}, "v": "vector"}
+    return {"source": str(tmp_path / "tokens.npz"), "modalities": modalities}
+
+
+class TestRefusals:
+    """Each is one sentence, and nothing has been written."""
+
+    @pytest.mark.parametrize(
+        ("changes", "error", "message"),
+        [
+            ({"sampler": "tpee"}, ConfigError, "sampler: 'tpee' is not known; did you mean 'tpe'"),
+            ({"data": {"source": "absent.npz"}}, MissingFileError, r"no data set 'absent\.npz'"),
+            ({"fixed": {"network.streams.middle.width": 8}}, ConfigError, "the data has no modality 'middle'"),
+            (
+                {"fixed": {"network.streams.*.stride": 64, "training.epochs": 0}},
+                ConfigError,
+                "fixed.training.epochs: 0",
+            ),
+            (
+                {"max_macs": 10},
+                InvalidInputError,
+                r"max_macs: no network .* found below 10 MACs.*raise it",
+            ),
+        ],
+    )
+    def test_of_a_study(self, in_process, folder, changes, error, message):
+        with pytest.raises(error, match=message):
+            run(folder, **changes)
+        assert not folder.root.exists()
+
+    def test_a_wrong_storage_claims_no_folder(self, in_process, folder):
+        with pytest.raises(RunFolderError, match="cannot open the study's storage"):
+            run(folder, storage="nonsense")
+        assert not folder.study_file.exists()
+        run(folder, budget={"trials": 1})
+
+    @pytest.mark.parametrize("max_macs", [None, 1000])
+    def test_a_space_without_any_valid_network(self, in_process, folder, max_macs):
+        space = {
+            "fields": {"training.lr": {"choices": [0.1]}},
+            "fixed": {"network.streams.*.encoder": "conv", "network.streams.*.stride": 64},
+        }
+        with pytest.raises(
+            InvalidInputError, match="none of 128 networks drawn from the space of study tiny can be trained"
+        ):
+            run(folder, space=space, max_macs=max_macs)
+
+    def test_what_no_training_could_do(self, in_process, folder, tokens):
+        fixed = {"training.mixup": 0.2, "network.route": "ids+v"}
+        with pytest.raises(
+            InvalidInputError, match=r"can be trained; the reason: fixed: training\.mixup: token ids"
+        ) as e:
+            run(folder, data=tokens, fixed=fixed)
+        assert e.value.exit_code == 2
+        assert not folder.root.exists()
+
+    def test_what_no_training_could_do_is_the_fault_of_the_space(self, in_process, folder, tokens):
+        space = {**PLAIN["space"], "fixed": {**PLAIN["space"]["fixed"], "training.mixup": 0.2}}
+        del space["baselines"]
+        with pytest.raises(
+            InvalidInputError, match=r"can be trained; the reason: space\.fixed: training\.mixup: token"
+        ):
+            run(folder, data=tokens, space=space, fixed={"network.route": "ids+v"})
+
+    def test_what_some_trainings_could_not_do_is_never_trained(self, in_process, folder, tokens):
+        """Mixup is right for the route that has no token ids; one in three has none."""
+        progress, events = run(folder, data=tokens, fixed={"training.mixup": 0.2})
+        assert events[0].startswith("note: left out, as their training would fail at its start: one: ids, both (tr")
+        assert events[0].count("training.mixup: token ids cannot be averaged") == 1
+        assert progress.done == progress.states["complete"] == 6
+        for number in read_run(folder).progress.reasons:
+            assert not folder.trial(number).exists()
+        recipes = [Recipe.load(path) for path in folder.root.glob("trials/*/recipe.yaml")]
+        assert {recipe.network.route for recipe in recipes} == {("v",)}
+
+    @pytest.mark.parametrize("is_file", [True, False])
+    def test_of_a_folder(self, in_process, tmp_path, is_file):
+        (tmp_path / "x").write_text("mine")
+        with pytest.raises(RunFolderError, match="choose another with -o"):
+            run(RunFolder(tmp_path / "x" if is_file else tmp_path))
+        assert [path.name for path in tmp_path.iterdir()] == ["x"], "not even a lock"
+
+    @pytest.mark.parametrize(
+        ("labels", "values", "modality", "message"),
+        [
+            ([0.5, 1.5] * 20, 0.0, "a", "label"),
+            ([0, -3] * 20, 0.0, "a", "label"),
+            ([0, 1] * 20, np.nan, "a", "NaN"),
+            ([0, 1] * 20, 0.0, "b", r"has no array 'b' \(data.modalities.b\)"),
+        ],
+    )
+    def test_of_data(self, in_process, folder, tmp_path, labels, values, modality, message):
+        arrays = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+        arrays[7, 1] += values
+        np.savez(tmp_path / "bad.npz", a=arrays, y=np.array(labels))
+        data = {"source": str(tmp_path / "bad.npz"), "modalities": {modality: {"kind": "vector"}}}
+        with pytest.raises(DataError, match=message):
+            run(folder, data=data)
+        assert not folder.root.exists()
+
+
+def test_a_setting_without_effect_in_the_whole_space_is_told(in_process, folder):
+    space = {**PLAIN["space"], "fixed": {**PLAIN["space"]["fixed"], "training.mixup_at": "manifold"}}
+    with pytest.warns(DataWarning, match=r"^training\.mixup_at has no effect: training\.mixup is 0, so nothing"):
+        run(folder, space=space, budget={"trials": 1})
+
+
+class TestWhereTheDataAre:
+    """The path of a file is no part of a study; its content is."""
+
+    @pytest.fixture
+    def study_at(self, tmp_path):
+        def make(name, *, seed=0, trials=3):
+            search.cached_dataset.cache_clear()
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            values = np.random.default_rng(seed).normal(size=(40, 3)).astype(np.float32)
+            np.savez(tmp_path / name, a=values, y=np.arange(40) % 2)
+            data = {"source": str(tmp_path / name), "modalities": {"a": {"kind": "vector"}}}
+            return study(data=data, budget={"trials": trials})
+
+        return make
+
+    def go_on(self, study, folder):
+        return run_search(study, folder, display=Display(), objective=wide_is_good).states["complete"]
+
+    @pytest.mark.parametrize("name", ["there/a.npz", "b.npz"], ids=["moved", "renamed"])
+    def test_the_same_data_elsewhere_go_on(self, in_process, folder, study_at, tmp_path, name):
+        self.go_on(study_at("a.npz"), folder)
+        (tmp_path / "a.npz").unlink()
+        assert self.go_on(study_at(name, trials=5), folder) == 5
+        assert folder.read_study().data.source == str(tmp_path / name), "the run knows where its data are now"
+        found = read_run(folder)
+        for candidate in found.candidates:
+            assert found.recipe(candidate).data.source == str(tmp_path / name)
+
+    @pytest.mark.parametrize("name", ["a.npz", "b.npz"], ids=["at the same path", "at another path"])
+    def test_other_data_are_refused(self, in_process, folder, study_at, name):
+        self.go_on(study_at("a.npz"), folder)
+        before = folder.study_file.read_bytes()
+        with pytest.raises(RunFolderError, match="holds trials on other data than these; name the file it began with"):
+            self.go_on(study_at(name, seed=1, trials=5), folder)
+        assert folder.study_file.read_bytes() == before
+        assert len(read_run(folder).candidates) == 3
+
+
+class TestConstantMetric:
+    def make(self, targets, task):
+        values = np.zeros((len(targets), 2), dtype=np.float32)
+        values[:, 0] = np.arange(len(targets))
+        splits = np.array(["train"] * 4 + ["val"] * 4 + ["test"] * 2)
+        return build_dataset("x", {"v": ModalityArrays("vector", values)}, targets=targets, task=task, splits=splits)
+
+    def test_the_most_frequent_class(self):
+        dataset = self.make(np.array([1, 1, 1, 0, 1, 1, 0, 0, 1, 0]), "multiclass")
+        assert constant_metric(dataset, "accuracy") == 0.5
+
+    def test_the_median(self):
+        dataset = self.make(np.array([1.0, 2.0, 2.0, 9.0, 2.0, 4.0, 0.0, 2.0, 1.0, 1.0]), "regression")
+        assert constant_metric(dataset, "mae") == pytest.approx(1.0)
+
+    @pytest.mark.parametrize(("a", "b"), [(60.0, 1.7e9), (-1e-9, 0.0), (1e19, 1e19)])
+    def test_the_reference_of_a_regression_has_the_unit_of_the_data(self, a, b):
+        values = np.random.default_rng(0).normal(size=10)
+        plain, changed = self.make(values, "regression"), self.make(a * values + b, "regression")
+        assert constant_metric(changed, "mae") == pytest.approx(abs(a) * constant_metric(plain, "mae"), rel=1e-5)
+        assert constant_metric(changed, "r2") == pytest.approx(constant_metric(plain, "r2"), abs=1e-5)
+
+    def test_the_mean_for_r2(self):
+        dataset = self.make(np.array([0.0, 0.0, 0.0, 8.0, 1.0, 3.0, 1.0, 3.0, 0.0, 1.0]), "regression")
+        assert constant_metric(dataset, "r2") == pytest.approx(0.0, abs=1e-6), "train and val have the same mean"
+
+    def test_the_more_frequent_answer_of_each_label(self):
+        targets = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [1, 0], [1, 1], [0, 0], [1, 0], [1, 0], [0, 1]])
+        assert constant_metric(self.make(targets, "multilabel"), "micro_f1") == pytest.approx(2 * 3 / (2 * 3 + 1 + 1))
+
+
+def test_macs_are_known_without_room_for_weights():
+    dataset = search.cached_dataset(study().data.model_dump_json())
+    huge = {"encoder": "mlp", "depth": 64, "width": 8192, "expansion": 16}
+    recipe = Recipe.parse({"data": {"source": "digits"}, "network": {"route": ["left"], "streams": {"left": huge}}})
+    state = torch.random.get_rng_state()
+    assert search.macs_of(recipe, dataset) > 64 * 2 * 16 * 8192**2
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def make_moody():
+    """Returns an objective that is pickled by value: workers cannot import the tests."""
+
+    class Moody:
+        def __call__(self, recipe, *, seed, cut, folder, report, donors):
+            from nasfuse.domain.operating_point import Measurements, OperatingPoint
+
+            number = int(folder.name)
+            if number == 1:
+                raise RuntimeError("no\nmood [/today]")
+            if number == 2:
+                return None
+            metric = float("nan") if number == 3 else 0.5
+            point = OperatingPoint(metric, 100 + number, 1, 1e-3, 0.0, 1)
+            record = {"epochs": 1, "epochs_asked": 1, "what": object() if number == 4 else "ok"}
+            return Measurements(() if number == 5 else (point,), record)
+
+    return Moody()
+
+
+@pytest.mark.slow
+def make_doomed():
+    """An objective whose worker dies a little after every trial's first run; inside a function, to be pickled whole."""
+    record = dict(RECORD)
+
+    def doomed(recipe, *, seed, cut, folder, report, donors):
+        import os
+        import threading
+
+        if not (folder / "doomed").exists():
+            (folder / "doomed").touch()
+            delay = int(folder.name) % 6 * 0.004
+            threading.Timer(delay, os._exit, [1]).start()
+        (folder / "model.pt").write_text("weights")
+        point = OperatingPoint(metric=0.5, macs=100, params=1, latency_s=1e-3, latency_iqr_s=0.0, peak_bytes=1)
+        return Measurements((point,), record)
+
+    return doomed
+
+
+def make_unlucky():
+    """An objective that always fails; inside a function, to be pickled whole."""
+
+    def unlucky(recipe, *, seed, cut, folder, report, donors):
+        raise ValueError(f"no luck with {seed}")
+
+    return unlucky
+
+
+def make_forgetful():
+    """An objective that has lost the donors of even trials; inside a function, to be pickled whole."""
+    record = dict(RECORD)
+
+    def forgetful(recipe, *, seed, cut, folder, report, donors):
+        from nasfuse.errors import DonorError
+
+        if donors and int(folder.name) % 2 == 0:
+            raise DonorError("stream left cannot start\nfrom the weights")
+        (folder / "donors").write_text(" ".join(f"{stream}:{file.parent.name}" for stream, file in donors.items()))
+        (folder / "model.pt").write_text("weights")
+        point = OperatingPoint(metric=0.5, macs=100, params=1, latency_s=1e-3, latency_iqr_s=0.0, peak_bytes=1)
+        return Measurements((point,), record)
+
+    return forgetful
+
+
+class TestThroughRay:
+    def test_a_trial_whose_donors_are_lost_starts_from_scratch(self, folder):
+        asked = study(inherit=True, budget={"trials": 20, "repeats": 2}, sampler="random", resources={"workers": 2})
+        progress = run_search(asked, folder, display=Display(), objective=make_forgetful())
+        assert progress.states["complete"] == 20, progress.reasons
+        storage = open_storage(folder.storage_url(asked))
+        (stored,) = storage.get_all_studies()
+        trials = storage.get_all_trials(stored._study_id)
+        heirs = [trial for trial in trials if trial.user_attrs.get("inherited")]
+        assert {trial.number % 2 for trial in heirs} == {0, 1}
+        for trial in heirs:
+            attributes = trial.user_attrs
+            lost = attributes.get("from_scratch")
+            assert lost == (None if trial.number % 2 else "stream left cannot start from the weights")
+            given = {} if lost else attributes["inherited"]
+            named = (folder.trial(trial.number) / "donors").read_text()
+            assert named == " ".join(f"{stream}:{donor}" for stream, donor in given.items())
+
+    def test_a_search_and_its_files(self, folder):
+        display = Display()
+        limit = 4000
+        progress = run_search(study(max_macs=limit, stopping="off"), folder, display=display)
+        assert progress.states["complete"] == 6
+        assert progress.epochs_spent == 12
+        found = read_run(folder)
+        assert all(candidate.measured.macs <= limit for candidate in found.candidates)
+        assert found.progress.front == progress.front
+        assert display.events[0] == "ready with 1"
+        assert sorted(event for event in display.events if event.startswith("trial ")) == sorted(
+            f"trial {candidate.trial} complete" for candidate in found.candidates
+        )
+        for candidate in found.candidates:
+            place = folder.trial(candidate.trial)
+            names = {path.name for path in place.iterdir()}
+            on_front = candidate.trial in {member.trial for member in progress.front}
+            assert names == {"recipe.yaml", "metrics.jsonl", *(["model.pt"] if on_front else [])}
+        assert {path.name for path in folder.root.iterdir()} >= {"study.yaml", "study.db", "trials", "lock"}
+        assert not (folder.root / ".tune").exists()
+
+    def test_trials_that_fail_in_one_way(self, folder):
+        with pytest.raises(RecurringFailureError, match=r"5 trainings in a row failed, .* with: ValueError: no luck"):
+            run_search(
+                study(budget={"trials": 100}, resources={"workers": 2}),
+                folder,
+                display=Display(),
+                objective=make_unlucky(),
+            )
+        assert len(list(folder.root.glob("trials/*"))) <= 7
+        assert read_run(folder).progress.states["running"] == 0, "what ran has ended"
+
+    def test_trials_that_fail_in_every_way(self, folder):
+        display = Display()
+        moody = make_moody()
+        progress = run_search(study(budget={"trials": 8}), folder, display=display, objective=moody)
+        assert progress.done == 8
+        assert progress.states["complete"] == 3
+        assert set(progress.reasons) == {1, 2, 3, 4, 5}
+        assert progress.reasons[1] == "RuntimeError: no mood [/today]"
+        assert progress.reasons[2].startswith("AttributeError: ")
+        assert progress.reasons[3] == "the measurements are not finite: metric is nan"
+        assert "not JSON serializable" in progress.reasons[4]
+        assert progress.reasons[5] == "it measured no operating point"
+
+    def test_workers_that_die_after_their_trial(self, folder):
+        """Whatever Ray is doing with the worker at that moment, resetting it for another trial above all."""
+        progress = run_search(study(budget={"trials": 6}), folder, display=Display(), objective=make_doomed())
+        assert progress.states["complete"] == progress.done == 6, progress.reasons
+
+    def test_a_trial_that_needs_more_than_there_is(self, folder):
+        with pytest.raises(InvalidInputError, match="this machine has not the 9999 cores"):
+            run_search(study(resources={"cpus_per_trial": 9999}), folder, display=Display())

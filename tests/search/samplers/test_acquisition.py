@@ -1,0 +1,108 @@
+"""What the models see of trainings that inherited weights and of one that diverged; what candidates score."""
+
+import numpy as np
+import pytest
+from optuna.distributions import FloatDistribution
+
+from nasfuse.pareto import hypervolume
+from nasfuse.search.samplers import Domain
+from nasfuse.search.samplers import acquisition as module
+from nasfuse.search.samplers.acquisition import Improvement
+from nasfuse.search.samplers.costs import Costs
+from nasfuse.search.samplers.training_data import Observations
+
+DOMAIN = Domain.unconditional({"x": FloatDistribution(0, 1)})
+X = np.linspace(0, 1, 16)[:, None]
+
+
+def error_of(rows):
+    return 0.5 + 0.3 * np.square(rows[:, 0] - 0.3)
+
+
+@pytest.fixture
+def make(monkeypatch):
+    """Makes judges of `X`, and notes what surrogates are fitted to."""
+    fitted = []
+    fit = module.fit
+
+    def noted(features, errors, **prior):
+        fitted.append(features)
+        return fit(features, errors, **prior)
+
+    monkeypatch.setattr(module, "fit", noted)
+
+    def make(inherited, *, errors=None):
+        inherited = np.asarray(inherited, dtype=bool)
+        observations = Observations(
+            rows=X,
+            errors=error_of(X) - 0.3 * inherited if errors is None else errors,
+            doubts=np.zeros(len(X)),
+            costs=X[:, 0] + 1,
+            inherited=inherited,
+            finished=np.ones(len(X), dtype=bool),
+            failed=np.array([[0.55]]),
+            pending=np.array([[0.45]]),
+            n_trainings=len(X),
+            n_full=len(X),
+        )
+        costs = Costs(DOMAIN, cost_of=lambda parameters: parameters["x"] + 1, least_cost_of=None, max_cost=None)
+        return Improvement(DOMAIN, costs, observations, reference=np.array([1.0, 3.0])), fitted[-1]
+
+    return make
+
+
+def test_studies_without_them_see_what_they_always_did(make):
+    _, features = make(np.zeros(16))
+    assert features.tolist() == X.tolist()
+
+
+def test_they_are_told_apart(make):
+    inherited = np.arange(16) % 2
+    _, features = make(inherited)
+    assert features.tolist() == np.column_stack([X, inherited]).tolist()
+
+
+def test_candidates_and_the_front_are_judged_as_from_scratch(make):
+    inherited = np.arange(16) % 2
+    improvement, _ = make(inherited)
+    mean, _ = improvement._error_model.predict(improvement._features(X))
+    assert improvement._warp.unwarped(mean) == pytest.approx(error_of(X), abs=0.05)
+    _, front = improvement._believed_front()
+    assert front[:, 0].min() == pytest.approx(0.5, abs=0.05)
+    assert improvement.best(np.random.default_rng(0)) is not None
+
+
+def test_the_score_is_what_draws_of_the_error_add_to_the_front(make):
+    """The model is of warped errors, the hypervolume is not."""
+    improvement, _ = make(np.zeros(16))
+    rows, cost = np.array([[0.21], [0.64]]), (np.array([1.0, 1.2]), np.zeros(2))
+    means, sds = improvement._error_model.predict(improvement._features(rows))
+    _, front = improvement._believed_front()
+    before = hypervolume(front, reference=improvement._reference)
+    for score, mean, sd, log_cost in zip(improvement._score(rows, cost), means, sds, cost[0], strict=True):
+        errors = improvement._warp.unwarped(mean + sd * np.random.default_rng(0).normal(size=4000))
+        added = [
+            hypervolume(np.vstack([front, [error, log_cost]]), reference=improvement._reference) - before
+            for error in errors
+        ]
+        assert np.exp(score) == pytest.approx(np.mean(added), abs=4 * np.std(added) / np.sqrt(len(added)) + 1e-9)
+
+
+def test_a_training_that_diverged_does_not_hide_the_others(make):
+    errors = error_of(X)
+    errors[5] = 1e30
+    improvement, _ = make(np.zeros(16), errors=errors)
+    mean, _ = improvement._error_model.predict(improvement._features(X))
+    found = improvement._warp.unwarped(mean)[10:]
+    assert np.corrcoef(found, error_of(X)[10:])[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("unit", [2.0**-30, 2.0**60])
+def test_the_unit_of_the_error_does_not_change_what_is_suggested(make, unit):
+    """Errors, their doubts and the reference in another unit: the improvement is scaled, the order is the same."""
+    rows = np.linspace(0, 1, 41)[:, None]
+    plain, _ = make(np.zeros(len(X)))
+    scaled, _ = make(np.zeros(len(X)), errors=unit * error_of(X))
+    scaled._reference = np.array([unit, 3.0])
+    cost = rows[:, 0] + 1, np.zeros(len(rows))
+    assert scaled._score(rows, cost) - np.log(unit) == pytest.approx(plain._score(rows, cost), abs=1e-6)

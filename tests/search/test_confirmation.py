@@ -1,0 +1,59 @@
+"""Which recipe is trained again where some were only trained from inherited weights."""
+
+import optuna
+from optuna.trial import TrialState
+
+from nasfuse.domain.operating_point import OperatingPoint
+from nasfuse.search.confirmation import next_repetition
+from nasfuse.search.front import Objectives
+
+ACCURACY = Objectives("accuracy", "macs", (0.1, 1e6))
+HEIR = {"inherited": {"left": 0}}
+
+
+def study(*rows):
+    """`rows`: (recipe, metric or None, MACs, attributes) of trials; those without a metric failed."""
+    trials = []
+    for number, (recipe, metric, macs, attributes) in enumerate(rows):
+        points = [] if metric is None else [vars(OperatingPoint(metric, macs, 1, 1e-3, 0.0, 1))]
+        made = optuna.create_trial(
+            state=TrialState.FAIL if metric is None else TrialState.COMPLETE,
+            values=None if metric is None else [metric, 1.0],
+            user_attrs={"recipe_hash": recipe, "summary": recipe, "points": points, **attributes},
+        )
+        made.number = number
+        trials.append(made)
+    return trials
+
+
+def repeated(trials, *, repeats=2):
+    """Returns the number of the first training and the cut of the next repetition."""
+    found = next_repetition(trials, ACCURACY, repeats=repeats)
+    return found and (found[0].number, found[1])
+
+
+def test_a_promising_one_comes_first_and_on_the_first_cut():
+    trials = study(("a", 0.5, 10, {}), ("b", 0.9, 100, HEIR), ("c", 0.95, 1000, {}))
+    assert repeated(trials) == (1, 0)
+
+
+def test_one_that_would_not_be_on_the_front_is_left_alone():
+    assert repeated(study(("a", 0.5, 10, {}), ("b", 0.4, 100, HEIR)), repeats=1) is None
+
+
+def test_its_repetitions_are_those_of_its_first_training():
+    trials = study(
+        ("b", 0.9, 100, HEIR),
+        ("b", 0.7, 100, {"repeat_of": 0, "cut": 0}),
+        ("b", None, 100, {"repeat_of": 0, "cut": 1}),
+    )
+    assert repeated(trials[:2]) == (0, 1)
+    assert repeated(trials) is None
+    assert repeated(trials, repeats=3) == (0, 2)
+
+
+def test_one_that_always_fails_from_scratch_is_given_up_and_hides_nobody():
+    failed = [("b", None, 5, {"repeat_of": 1, "cut": cut}) for cut in (0, 1)]
+    trials = study(("a", 0.5, 10, {}), ("b", 0.9, 5, HEIR), *failed)
+    assert repeated(trials[:3]) == (1, 1)
+    assert repeated(trials) == (0, 1)

@@ -1,0 +1,95 @@
+"""Which trials are trainings, and whose results a further one may depend on."""
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from nasfuse.search.visibility import by_visibility, is_inherited, lag_of, was_handed_out, was_trained
+
+
+def trial(number, state=TrialState.COMPLETE, **attributes):
+    values = [0.5, 1.0] if state is TrialState.COMPLETE else None
+    made = optuna.create_trial(state=state, values=values, user_attrs={"recipe_hash": "a", **attributes})
+    made.number = number
+    return made
+
+
+def draw(number, state):
+    made = trial(number, state)
+    made.user_attrs = {}
+    return made
+
+
+@pytest.mark.parametrize(
+    ("one", "handed_out", "trained"),
+    [
+        (trial(0), True, True),
+        (trial(0, TrialState.RUNNING), True, False),
+        (trial(0, TrialState.FAIL), True, True),
+        (trial(0, TrialState.FAIL, void=True), False, False),
+        (trial(0, TrialState.PRUNED, stopped={"epoch": 1}), True, True),
+        (trial(0, TrialState.PRUNED, reason="too costly"), False, False),
+        (draw(0, TrialState.FAIL), False, False),
+        (draw(0, TrialState.WAITING), False, False),
+        (draw(0, TrialState.COMPLETE), False, False),
+    ],
+)
+def test_kinds_of_trials(one, handed_out, trained):
+    assert (was_handed_out(one), was_trained(one)) == (handed_out, trained)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "inherited"),
+    [
+        ({}, False),
+        ({"inherited": {}}, False),
+        ({"inherited": {"left": 3}}, True),
+        ({"inherited": {"left": 3}, "from_scratch": "no such file"}, False),
+    ],
+)
+def test_what_began_from_weights_of_others(attributes, inherited):
+    assert is_inherited(trial(9, **attributes)) is inherited
+
+
+@pytest.mark.parametrize(
+    ("workers", "n_trials", "lag"),
+    [
+        (1, None, 8),
+        (4, None, 8),
+        (4, 10, 8),  # any number of workers up to four gives the same trials
+        (5, None, 10),
+        (6, 45, 12),
+        (20, 30, 20),  # no worker is idle
+        (20, 60, 30),
+        (100, None, 200),
+        (100, 200, 100),
+    ],
+)
+def test_many_workers_hide_at_most_half_of_a_study(workers, n_trials, lag):
+    assert lag_of(workers=workers, n_trials=n_trials) == lag
+
+
+TRIALS = [
+    trial(0),
+    draw(1, TrialState.FAIL),
+    trial(2),
+    trial(3, TrialState.PRUNED),
+    trial(4, TrialState.RUNNING),
+    trial(5),
+]
+
+
+@pytest.mark.parametrize(
+    ("lag", "number", "visible", "hidden"),
+    [
+        (1, None, [0, 2, 4, 5], []),
+        (2, None, [0, 2, 4], [5]),
+        (4, None, [0], [2, 4, 5]),
+        (9, None, [], [0, 2, 4, 5]),
+        (2, 4, [0], [2]),
+        (2, 0, [], []),
+    ],
+)
+def test_the_last_few_trainings_are_hidden(lag, number, visible, hidden):
+    found = by_visibility(TRIALS, lag=lag, number=number)
+    assert [[one.number for one in part] for part in found] == [visible, hidden]

@@ -1,0 +1,271 @@
+"""Routers in recipes: shorthands, stages, and every mistake with its key, its line and what to do."""
+
+import pytest
+
+from nasfuse.errors import ConfigError
+from nasfuse.spec.network import NetworkConfig
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.routing import RouterConfig, RoutingConfig
+
+GOOD = """data: {source: digits}
+network:
+  route: [left, right]
+  streams:
+    left: {encoder: mlp, depth: 3}
+    right: {encoder: mlp, depth: 1}
+  fusion: {kind: concat, placement: 2}
+  router:
+    routes: [left, left + right]
+training:
+  routing:
+    resource_weight: 0.1
+"""
+ROUTES = "routes: [left, left + right]"
+ROUTING = "  routing:\n    resource_weight: 0.1\n"
+ROUTER = f"  router:\n    {ROUTES}\n"
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text):
+        path = tmp_path / "r.yaml"
+        path.write_text(text)
+        return Recipe.load(path)
+
+    return load
+
+
+def problem_of(load, text):
+    with pytest.raises(ConfigError, match="has 1 problem:") as caught:
+        load(text)
+    (problem,) = caught.value.problems
+    return problem
+
+
+def test_routes_are_written_in_one_way(load):
+    assert load(GOOD).network.router.routes == ("left", "left+right")
+    assert load(GOOD).hash == load(GOOD.replace("left + right", "left+right")).hash
+
+
+def test_the_summary_names_routes_form_and_reads(load):
+    assert load(GOOD).summary == (
+        "left mlp 3x32 + right mlp 1x32 | concat at 2, width 32 | left > left+right by mlp on cheap route"
+    )
+    router = RouterConfig(routes=("a", "b", "a+b"), reads="cheapest_stream", form="conv")
+    assert router.summary == "a > b > a+b by conv on cheapest stream"
+
+
+def test_defaults(load):
+    recipe = load(GOOD)
+    assert recipe.network.router == RouterConfig(routes=("left", "left+right"))
+    assert recipe.network.router.threshold == 0.5
+    assert recipe.training.routing == RoutingConfig(resource_weight=0.1)
+    assert recipe.training.routing.freeze
+    assert recipe.training.routing.holdout == 0.15
+
+
+def test_routes_that_go_on_learning_hold_nothing_out(load):
+    routing = load(GOOD.replace("resource_weight: 0.1", "freeze: false")).training.routing
+    assert routing.holdout == 0.0
+    assert RoutingConfig(freeze=False, holdout=0.0) == routing
+
+
+def test_routes_and_router_may_be_trained_together_from_the_start(load):
+    text = GOOD.replace("resource_weight: 0.1", "first_stage: 0\n    freeze: false")
+    recipe = load(text.replace("  routing:", "  epochs: 1\n  routing:"))
+    assert (recipe.training.epochs, recipe.training.routing.first_stage) == (1, 0.0)
+
+
+@pytest.mark.parametrize("training", ["", "training: {epochs: 3}\n", "training:\n  routing:\n"])
+def test_a_router_is_trained_by_default_as_routing_says(load, training):
+    text = GOOD.replace(f"training:\n{ROUTING}", training)
+    assert load(text).training.routing == RoutingConfig()
+    assert Recipe.parse(load(text).to_plain()) == load(text)
+
+
+def test_a_static_network_has_no_routing(load):
+    plain = load(GOOD.replace(ROUTER, "").replace(f"training:\n{ROUTING}", "")).to_plain()
+    assert "routing" not in plain["training"]
+    assert "router" not in plain["network"]
+
+
+def test_routing_needs_a_router(load):
+    assert str(problem_of(load, GOOD.replace(ROUTER, ""))) == (
+        "line 9: training.routing: it trains a router, and network.router is absent; remove one or add the other"
+    )
+
+
+def test_manifold_mixup_is_for_one_route(load):
+    text = GOOD.replace(ROUTING, f"{ROUTING}  mixup: 0.2\n  mixup_at: manifold\n")
+    assert str(problem_of(load, text)) == (
+        "line 14: training.mixup_at: manifold would show mixed labels to routes that leave a stream before it is "
+        "mixed; set it to inputs, or remove network.router"
+    )
+    assert load(text.replace("mixup: 0.2", "mixup: 0")).training.mixup_at == "manifold"
+    assert load(text.replace("manifold", "inputs")).training.mixup == 0.2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "what"),
+    [
+        (ROUTES, "routes: [left+right]", "network.router.routes", "a router needs at least two routes to choose from"),
+        (ROUTES, "routes: []", "network.router.routes", "at least two routes to choose from, got 0; add one"),
+        (ROUTES, "routes: left", "network.router.routes", "must be a valid array, got 'left'"),
+        (ROUTES, "routes: [left, left]", "network.router.routes", "route left is there twice; name each route once"),
+        (
+            ROUTES,
+            "routes: [right + left, 'right+ left', left]",
+            "network.router.routes",
+            "route right+left is there twice; name each route once",
+        ),
+        (
+            ROUTES,
+            "routes: [left, 'left+']",
+            "network.router.routes",
+            "a route is written stream+stream:stages, got 'left+'; correct it",
+        ),
+        (
+            ROUTES,
+            "routes: [right, left+left]",
+            "network.router.routes",
+            "route 'left+left' names left twice; name each stream once",
+        ),
+        (ROUTES, "reads: inputs", "network.router.routes", "this key is required; add it"),
+        (ROUTES, f"{ROUTES}\n    widht: 3", "network.router.widht", "unknown key; did you mean 'width'?"),
+        (
+            ROUTES,
+            f"{ROUTES}\n    threshold: 1.5",
+            "network.router.threshold",
+            "must be less than or equal to 1, got 1.5",
+        ),
+        (
+            ROUTES,
+            f"{ROUTES}\n    threshold: -0.1",
+            "network.router.threshold",
+            "must be greater than or equal to 0, got -0.1",
+        ),
+        (ROUTES, f"{ROUTES}\n    macs: 0", "network.router.macs", "must be greater than or equal to 1, got 0"),
+        (ROUTES, f"{ROUTES}\n    width: 0", "network.router.width", "must be greater than or equal to 1, got 0"),
+        (
+            ROUTES,
+            f"{ROUTES}\n    reads: input",
+            "network.router.reads",
+            "'input' is not known; did you mean 'inputs'? Known: cheap_route, cheapest_stream, inputs",
+        ),
+        (
+            ROUTES,
+            f"{ROUTES}\n    form: mpl",
+            "network.router.form",
+            "'mpl' is not known; did you mean 'mlp'? Known: conv, linear, mlp, transformer",
+        ),
+        (
+            "resource_weight: 0.1",
+            "resource_weight: -1",
+            "training.routing.resource_weight",
+            "greater than or equal to 0",
+        ),
+        ("resource_weight: 0.1", "budget: 0", "training.routing.budget", "must be greater than 0, got 0"),
+        ("resource_weight: 0.1", "budget: 1.1", "training.routing.budget", "must be less than or equal to 1, got 1.1"),
+        ("resource_weight: 0.1", "temperature: 0", "training.routing.temperature", "must be greater than 0, got 0"),
+        ("resource_weight: 0.1", "final_temperature: 0", "training.routing.final_temperature", "greater than 0, got 0"),
+        ("resource_weight: 0.1", "first_stage: 1", "training.routing.first_stage", "must be less than 1, got 1"),
+        (
+            "resource_weight: 0.1",
+            "first_stage: 0",
+            "training.routing.first_stage",
+            "0 with freeze: true would never train the routes; raise it",
+        ),
+        (
+            ROUTING,
+            f"  epochs: 1\n{ROUTING}",
+            "training.epochs",
+            "must be at least 2: the router is trained after its routes; raise it",
+        ),
+        ("resource_weight: 0.1", "resource_wieght: 1", "training.routing.resource_wieght", "mean 'resource_weight'?"),
+        ("resource_weight: 0.1", "holdout: 0.6", "training.routing.holdout", "less than or equal to 0.5, got 0.6"),
+        (
+            "resource_weight: 0.1",
+            "freeze: false\n    holdout: 0.1",
+            "training.routing.holdout",
+            "needs freeze: true, or the routes are trained on it after all; set it to 0",
+        ),
+        ("resource_weight: 0.1", "gumbel: 1", "training.routing.gumbel", "must be a valid boolean, got 1"),
+    ],
+)
+def test_every_mistake_is_one_sentence_with_its_key(load, old, new, where, what):
+    problem = problem_of(load, GOOD.replace(old, new))
+    assert problem.where == where
+    assert what in problem.what
+    assert problem.line is not None
+
+
+@pytest.mark.parametrize(
+    ("routes", "what"),
+    [
+        ("[left, left+up]", "left+up names stream 'up'; Known: left, right"),
+        ("[left, left+rigth]", "left+rigth names stream 'rigth'; did you mean 'right'? Known: left, right"),
+        ("[left:3+right, right]", "left:3+right runs 3 stages of left, which has 2 before the fusion; ask for less"),
+        ("[left, left+right:2]", "left+right:2 runs 2 stages of right, which has 1 before the fusion; ask for less"),
+        ("[left:2+right, left+right]", "left+right comes to the same as left:2+right; remove one"),
+        ("[right, left, 'right:1']", "right:1 comes to the same as right; remove one"),
+        ("[left, 'left:1']", "no route runs right; add one, or remove it from route"),
+    ],
+)
+def test_routes_must_fit_the_streams(load, routes, what):
+    problem = problem_of(load, GOOD.replace(ROUTES, f"routes: {routes}"))
+    assert str(problem) == f"line 9: network.router.routes: {what}"
+
+
+@pytest.mark.parametrize("form", ["conv", "transformer"])
+def test_a_router_on_the_cheap_route_gets_one_vector(load, form):
+    problem = problem_of(load, GOOD.replace(ROUTES, f"{ROUTES}\n    form: {form}"))
+    assert (problem.where, problem.line) == ("network.router.form", 10)
+    assert problem.what == (
+        f"a router that reads the cheap route gets one vector, so {form} means nothing; choose linear or mlp"
+    )
+    for reads in ("inputs", "cheapest_stream"):
+        assert load(GOOD.replace(ROUTES, f"{ROUTES}\n    form: {form}\n    reads: {reads}")).network.router.form == form
+
+
+@pytest.mark.parametrize(
+    ("route", "stages"),
+    [
+        ({"left": None}, {"left": 3}),  # alone, a stream runs to its end
+        ({"left": None, "right": None}, {"left": 2, "right": 1}),
+        ({"right": 0, "left": 1}, {"left": 1, "right": 0}),
+        ({"left": 0}, {"left": 0}),
+    ],
+)
+def test_stages_of_a_route(load, route, stages):
+    found = load(GOOD).network.stages(route)
+    assert found == stages
+    assert list(found) == list(stages), "in the order of the network"
+
+
+@pytest.mark.parametrize(
+    ("routes", "depths"),
+    [
+        ("[left, left + right]", {"left": 3, "right": 1}),
+        ("['left:1', left + right]", {"left": 2, "right": 1}),
+        ("['right:0', 'left:1 + right:0']", {"left": 1, "right": 0}),
+    ],
+)
+def test_as_many_stages_are_built_as_a_route_runs(load, routes, depths):
+    network = load(GOOD.replace("[left, left + right]", routes)).network
+    assert network.depths == depths
+    static = NetworkConfig.parse({key: value for key, value in network.to_plain().items() if key != "router"})
+    assert static.depths == {"left": 2, "right": 1}
+
+
+def test_one_stream_may_stop_early():
+    plain = {
+        "route": ["a"],
+        "streams": {"a": {"encoder": "mlp", "depth": 2}},
+        "router": {"routes": ["a:0", "a:1", "a"]},
+    }
+    network = NetworkConfig.parse(plain)
+    assert network.stages({"a": None}) == {"a": 2}
+    assert NetworkConfig.parse(network.to_plain()) == network
+    plain["router"]["routes"] = ["a:3", "a"]
+    with pytest.raises(ConfigError, match=r"a:3 runs 3 stages of a, which has 2; ask for less"):
+        NetworkConfig.parse(plain)
