@@ -52,6 +52,7 @@ def train(
     torch.set_num_threads(threads)
     where = _device(device)
     err.print(what.summary, soft_wrap=True)
+    err.print(f"data: {what.data.source}", soft_wrap=True)
     epochs = what.training.epochs
     with resumable(f"what was trained is kept in {folder}"):
         with Progress(console=err, transient=True, disable=not err.is_terminal) as bars:

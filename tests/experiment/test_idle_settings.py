@@ -7,7 +7,8 @@ import pytest
 from nasfuse.data.sources.digits import load_digits
 from nasfuse.errors import DataWarning
 from nasfuse.experiment.idle_settings import idle_settings, warn_of_idle_settings
-from nasfuse.experiment.run import _valid_recipes, make_space
+from nasfuse.experiment.run import make_space
+from nasfuse.experiment.space_survey import SpaceSurvey
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.shipped import shipped_files
 from nasfuse.spec.study import StudyConfig
@@ -117,7 +118,7 @@ def test_of_a_space_only_what_has_no_effect_anywhere(make_recipe, dataset):
 
 def test_the_shipped_study_has_none():
     study, dataset = StudyConfig.load(shipped_files("studies")["digits"]), load_digits()
-    recipes = list(_valid_recipes(study, make_space(study, dataset)))
+    recipes = SpaceSurvey(study, make_space(study, dataset), dataset).recipes
     assert len(recipes) > 100
     with warnings.catch_warnings():
         warnings.simplefilter("error")
