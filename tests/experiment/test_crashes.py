@@ -1,4 +1,4 @@
-"""A search is killed in every way, then the same command is given again."""
+"""One search that is interrupted and killed in every way, and started again each time with the same command."""
 
 import os
 import signal
@@ -10,26 +10,26 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray"), pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).parents[2]
-N_TRIALS = 8
+N_TRIALS = 14
 
-STUDY = """
+STUDY = f"""
 name: crash
-data: {source: digits}
+data: {{source: digits}}
 space:
   fields:
-    network.route: {subsets: true}
-    network.streams.*.width: {choices: [8, 16, 24, 32], when: {network.route: {has: "*"}}}
-    training.lr: {float: [1e-3, 1e-2], log: true}
+    network.route: {{subsets: true}}
+    network.streams.*.width: {{choices: [8, 16, 24, 32], when: {{network.route: {{has: "*"}}}}}}
+    training.lr: {{float: [1e-3, 1e-2], log: true}}
   fixed:
     network.streams.*.encoder: mlp
     training.epochs: 40
     training.patience: 40
   baselines:
-    both: {network.route: all}
-budget: {trials: 8}
+    both: {{network.route: all}}
+budget: {{trials: {N_TRIALS}}}
 stopping: off
 """
 
@@ -101,49 +101,25 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def finish(folder: Path) -> None:
-    process = start(folder)
-    _, errors = process.communicate(timeout=180)
-    assert process.returncode == 0, errors
-    found = trials(folder)
-    assert {state for state, _ in found.values()} == {"COMPLETE"}
-    assert sorted(found) == list(range(N_TRIALS))
+def running(folder: Path) -> list[int]:
+    return [number for number, (state, _) in trials(folder).items() if state == "RUNNING"]
 
 
-def test_kill_of_the_driver_loses_and_doubles_nothing(folder: Path) -> None:
-    process = start(folder)
-    wait_for(folder, 3, process)
-    process.kill()
-    process.communicate()
-    before = complete(folder)
-    interrupted = [number for number, (state, _) in trials(folder).items() if state == "RUNNING"]
-    deadline = time.monotonic() + 30
-    while named(folder, b"ray::ImplicitFunc", b"raylet", b"gcs_server") and time.monotonic() < deadline:
+def wait_until_gone(folder: Path) -> None:
+    """Ray's processes end soon after their driver."""
+    names = (b"ray::ImplicitFunc", b"raylet", b"gcs_server")
+    deadline = time.monotonic() + 120
+    while named(folder, *names) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert named(folder, b"ray::ImplicitFunc", b"raylet", b"gcs_server") == [], "nothing goes on without its driver"
-    finish(folder)
-    after = complete(folder)
-    assert {number: after[number] for number in before} == before
-    assert all(number in after for number in interrupted)
+    assert named(folder, *names) == [], "nothing goes on without its driver"
 
 
-def test_kill_of_a_worker_costs_no_trial(folder: Path) -> None:
+def check_orderly_end(folder: Path, number: signal.Signals, *, n_complete: int) -> dict[int, tuple[float, ...]]:
+    """Sends a signal to a search when `n_complete` trials are; returns what was complete at its end."""
     process = start(folder)
-    wait_for(folder, 2, process)
-    os.kill(named(folder, b"ray::ImplicitFunc")[0], signal.SIGKILL)
-    _, errors = process.communicate(timeout=180)
-    assert process.returncode == 0, errors
-    found = trials(folder)
-    assert {state for state, _ in found.values()} == {"COMPLETE"}
-    assert sorted(found) == list(range(N_TRIALS))
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_orderly_end_prints_the_line_that_resumes(folder: Path, number: signal.Signals) -> None:
-    process = start(folder)
-    wait_for(folder, 2, process)
+    wait_for(folder, n_complete, process)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 128 + number
     assert "SIGTERM received" not in errors, "the message of Ray's own handler, with a C++ stack"
     assert "Interrupted; every finished trial is kept in" in errors
@@ -151,14 +127,38 @@ def test_an_orderly_end_prints_the_line_that_resumes(folder: Path, number: signa
     assert resume.startswith("python ")
     assert resume.endswith(f"search {folder / 'crash.yaml'} -o {folder / 'run'} --workers 2")
     assert "Traceback" not in errors
-    before = complete(folder)
-    finish(folder)
-    assert {number: values for number, values in complete(folder).items() if number in before} == before
+    return complete(folder)
 
 
-def test_an_unbroken_run_has_the_same_baselines_and_no_leftovers(folder: Path) -> None:
-    finish(folder)
+def test_a_search_that_is_interrupted_and_killed_loses_and_doubles_nothing(folder: Path) -> None:
+    """Four sessions of one run, ended by SIGINT, SIGTERM and SIGKILL; the last goes on after SIGKILL of a worker."""
+    kept = [check_orderly_end(folder, signal.SIGINT, n_complete=2)]
+    kept.append(check_orderly_end(folder, signal.SIGTERM, n_complete=len(kept[0]) + 2))
+
+    process = start(folder)
+    wait_for(folder, len(kept[1]) + 2, process)
+    process.kill()
+    process.communicate()
+    kept.append(complete(folder))
+    interrupted = running(folder)
+    assert len(kept[-1]) < N_TRIALS, "it was not over yet"
+    wait_until_gone(folder)
+
+    process = start(folder)
+    wait_for(folder, len(kept[-1]) + 1, process)
+    assert len(complete(folder)) < N_TRIALS, "it was not over yet"
+    os.kill(named(folder, b"ray::ImplicitFunc")[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=400)
+    assert process.returncode == 0, errors
+
+    found = trials(folder)
+    assert {state for state, _ in found.values()} == {"COMPLETE"}
+    assert sorted(found) == list(range(N_TRIALS))
+    after = complete(folder)
+    for before in kept:
+        assert {number: after[number] for number in before} == before, "what was complete is not measured again"
+    assert all(number in after for number in interrupted)
     assert not (folder / "run" / ".tune").exists()
     assert not list((folder / "run" / "trials").glob("*/resume.pt"))
-    kept = list((folder / "run" / "trials").glob("*/model.pt"))
-    assert 0 < len(kept) < N_TRIALS, "only members of the front keep their network"
+    networks = list((folder / "run" / "trials").glob("*/model.pt"))
+    assert 0 < len(networks) < N_TRIALS, "only members of the front keep their network"

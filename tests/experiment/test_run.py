@@ -531,7 +531,6 @@ def make_moody():
     return Moody()
 
 
-@pytest.mark.slow
 def make_doomed():
     """An objective whose worker dies a little after every trial's first run; inside a function, to be pickled whole."""
     record = dict(RECORD)
@@ -577,6 +576,47 @@ def make_forgetful():
     return forgetful
 
 
+@pytest.fixture(scope="module")
+def ray_is_running():
+    """A session of Ray that several searches share: to start one takes longer than they do."""
+    with ray_session.ray_session(None):
+        yield
+
+
+@pytest.fixture
+def shared_ray(ray_is_running, monkeypatch):
+    """Searches of this test neither start nor stop Ray."""
+    monkeypatch.setattr(ray_session, "ray_session", lambda address: contextlib.nullcontext())
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+def test_a_search_and_its_files(folder):
+    """With a session of its own, from its start to its end."""
+    display = Display()
+    limit = 4000
+    progress = run_search(study(max_macs=limit, stopping="off"), folder, display=display)
+    assert progress.states["complete"] == 6
+    assert progress.epochs_spent == 12
+    found = read_run(folder)
+    assert all(candidate.measured.macs <= limit for candidate in found.candidates)
+    assert found.progress.front == progress.front
+    assert display.events[0] == "ready with 1"
+    assert sorted(event for event in display.events if event.startswith("trial ")) == sorted(
+        f"trial {candidate.trial} complete" for candidate in found.candidates
+    )
+    for candidate in found.candidates:
+        place = folder.trial(candidate.trial)
+        names = {path.name for path in place.iterdir()}
+        on_front = candidate.trial in {member.trial for member in progress.front}
+        assert names == {"recipe.yaml", "metrics.jsonl", *(["model.pt"] if on_front else [])}
+    assert {path.name for path in folder.root.iterdir()} >= {"study.yaml", "study.db", "trials", "lock"}
+    assert not (folder.root / ".tune").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+@pytest.mark.usefixtures("shared_ray")
 class TestThroughRay:
     def test_a_trial_whose_donors_are_lost_starts_from_scratch(self, folder):
         asked = study(inherit=True, budget={"trials": 20, "repeats": 2}, sampler="random", resources={"workers": 2})
@@ -594,27 +634,6 @@ class TestThroughRay:
             given = {} if lost else attributes["inherited"]
             named = (folder.trial(trial.number) / "donors").read_text()
             assert named == " ".join(f"{stream}:{donor}" for stream, donor in given.items())
-
-    def test_a_search_and_its_files(self, folder):
-        display = Display()
-        limit = 4000
-        progress = run_search(study(max_macs=limit, stopping="off"), folder, display=display)
-        assert progress.states["complete"] == 6
-        assert progress.epochs_spent == 12
-        found = read_run(folder)
-        assert all(candidate.measured.macs <= limit for candidate in found.candidates)
-        assert found.progress.front == progress.front
-        assert display.events[0] == "ready with 1"
-        assert sorted(event for event in display.events if event.startswith("trial ")) == sorted(
-            f"trial {candidate.trial} complete" for candidate in found.candidates
-        )
-        for candidate in found.candidates:
-            place = folder.trial(candidate.trial)
-            names = {path.name for path in place.iterdir()}
-            on_front = candidate.trial in {member.trial for member in progress.front}
-            assert names == {"recipe.yaml", "metrics.jsonl", *(["model.pt"] if on_front else [])}
-        assert {path.name for path in folder.root.iterdir()} >= {"study.yaml", "study.db", "trials", "lock"}
-        assert not (folder.root / ".tune").exists()
 
     def test_trials_that_fail_in_one_way(self, folder):
         with pytest.raises(RecurringFailureError, match=r"5 trainings in a row failed, .* with: ValueError: no luck"):
