@@ -1,11 +1,13 @@
 """The routed network: a router chooses one of several routes for every sample, the others are not computed."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from nasfuse.nn.calibration import Calibration, CalibrationStatus, price_at
 from nasfuse.nn.gate import choose
 from nasfuse.nn.network import Network, streams_macs
 from nasfuse.nn.per_stream import PerStream
@@ -38,12 +40,18 @@ class RoutedNetwork(Network):
     Attributes:
         branches: By cost at full lengths, all that runs before the router decides included; cheapest first.
         router: Its logits stand in the same order.
-        threshold: Inference-time knob, see `nasfuse.nn.gate.choose`. At 0 and 1 the router does not run.
-        temperature: What calibration divides the router's logits by.
+        threshold: Inference-time knob from 0 (costliest route) to 1 (cheapest), see `Calibration.price_at`.
+        gate_scale: (n_routes,) What calibration multiplies the router's logits by.
+        gate_offset: (n_routes,) What it adds to them.
+        gate_prices: What a unit of relative cost is charged at each of `nasfuse.nn.calibration.THRESHOLDS`.
+        gate_status: Number of a `CalibrationStatus`.
     """
 
     threshold: Tensor
-    temperature: Tensor
+    gate_scale: Tensor
+    gate_offset: Tensor
+    gate_prices: Tensor
+    gate_status: Tensor
     relative_costs: Tensor
 
     def __init__(
@@ -79,7 +87,11 @@ class RoutedNetwork(Network):
         spread = (costs.max() - costs.min()).clamp_min(1.0)
         self.register_buffer("relative_costs", (costs - costs.min()) / spread)
         self.register_buffer("threshold", torch.tensor(threshold, dtype=torch.float64))
-        self.register_buffer("temperature", torch.tensor(1.0, dtype=torch.float64))
+        identity = Calibration.identity(len(branches))
+        self.register_buffer("gate_scale", identity.scale)
+        self.register_buffer("gate_offset", identity.offset)
+        self.register_buffer("gate_prices", identity.prices)
+        self.register_buffer("gate_status", torch.tensor(int(identity.status)))
 
     def _sort_branches(self, lengths: Mapping[str, int]) -> None:
         """Sorts all routes but the first, which the router may read, by what they cost beside what always runs."""
@@ -109,25 +121,43 @@ class RoutedNetwork(Network):
         """Sets the inference-time knob."""
         self.threshold.fill_(threshold)
 
+    @property
+    def calibration(self) -> Calibration:
+        """What makes probabilities of the router's logits, and a price of the threshold; a copy."""
+        return Calibration(
+            self.gate_scale.clone(),
+            self.gate_offset.clone(),
+            self.gate_prices.clone(),
+            CalibrationStatus(int(self.gate_status)),
+        )
+
+    def calibrate(self, calibration: Calibration) -> None:
+        """Sets the calibration."""
+        self.gate_scale.copy_(calibration.scale)
+        self.gate_offset.copy_(calibration.offset)
+        self.gate_prices.copy_(calibration.prices)
+        self.gate_status.fill_(int(calibration.status))
+
     def forward(
         self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], chosen: Tensor | None = None
     ) -> Tensor:
         """Returns logits (b, n_outputs), see `Network.forward`.
 
         Args:
-            inputs: As there.
-            masks: As there.
+            inputs: Modality name to its batch.
+            masks: Sequence name to (b, T); absent where every step is real.
             chosen: (b,) route of each sample, in the place of the router's choice; the router runs nevertheless.
         """
         states = self._states(inputs, masks)
-        threshold = float(self.threshold)
-        if chosen is None and not 0 < threshold < 1:
-            end = self._branches()[-1 if threshold <= 0 else 0]
+        price = price_at(float(self.threshold), self.gate_prices)
+        if chosen is None and math.isinf(price):
+            end = self._branches()[-1 if price < 0 else 0]
             logits: Tensor = end(states)
             return logits
         gate, cheap = self._gate(inputs, masks, states)
         if chosen is None:
-            chosen = choose(gate / self.temperature, self.relative_costs, threshold=threshold)
+            calibrated = gate.double() * self.gate_scale + self.gate_offset
+            chosen = choose(calibrated, self.relative_costs, price=price)
         return self._by_group(states, chosen, cheap)
 
     def all_routes(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> AllRoutes:

@@ -107,12 +107,12 @@ def _route_latencies(network: RoutedNetwork, one: Batch, device: torch.device) -
 def _routed_point(
     point: OperatingPoint, routed: Routed, latencies: list[list[tuple[float, float]]], names: tuple[str, ...]
 ) -> OperatingPoint:
-    if 0 < routed.threshold < 1:
+    if routed.static is None:
         shares = list(zip(routed.usage, latencies[0], strict=True))
         latency = sum(share * median for share, (median, _) in shares)
         spread = sum(share * iqr for share, (_, iqr) in shares)
     else:
-        latency, spread = latencies[1][0 if routed.threshold >= 1 else 1]
+        latency, spread = latencies[1][min(routed.static, 1)]
     largest = max(routed.usage)
     static = {"route": names[routed.usage.index(largest)]} if largest >= STATIC_FROM else {}
     return replace(

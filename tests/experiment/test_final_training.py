@@ -11,6 +11,7 @@ from nasfuse.errors import CheckpointError, DataError, InvalidInputError, Missin
 from nasfuse.experiment.final_training import evaluate_checkpoint, train_recipe
 from nasfuse.experiment.search import macs_of, route_macs_of
 from nasfuse.nn import build_network
+from nasfuse.nn.calibration import CalibrationStatus
 from nasfuse.train import load_checkpoint, save_checkpoint
 
 CPU = torch.device("cpu")
@@ -166,7 +167,8 @@ class TestRouted:
 
     def test_calibration_and_threshold_are_saved(self, routed, tmp_path):
         content = load_checkpoint(Path(routed.seeds[0].checkpoint))
-        assert float(content["network"]["temperature"]) != 1.0
+        assert (content["network"]["gate_scale"] != 1.0).all()
+        assert int(content["network"]["gate_status"]) != CalibrationStatus.IDENTITY
         for threshold, route in ((0.0, "left+right"), (1.0, "left")):
             content["network"]["threshold"] = torch.tensor(threshold, dtype=torch.float64)
             content.pop("format", None)

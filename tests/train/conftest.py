@@ -8,6 +8,7 @@ from nasfuse.config.modality import Task
 from nasfuse.config.recipe import Recipe
 from nasfuse.data import ModalityArrays, build_dataset
 from nasfuse.data.digits import load_digits
+from nasfuse.nn.calibration import Calibration
 from nasfuse.train.route_table import RouteTable
 
 
@@ -52,6 +53,7 @@ def make_table():
             targets=targets,
             metric=metric,
             task=task,
+            calibration=Calibration.identity(n_routes),
         )
 
     return make
