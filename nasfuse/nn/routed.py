@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from nasfuse.nn.calibration import Calibration, CalibrationStatus, price_at
 from nasfuse.nn.gate import choose
-from nasfuse.nn.network import Network, streams_macs
+from nasfuse.nn.knob import Knob, knobs_as_trained
+from nasfuse.nn.network import Network, knobs_of, streams_macs
 from nasfuse.nn.per_stream import PerStream
 from nasfuse.nn.route import Branch
 from nasfuse.nn.router import InputRouter, Router, RouteRouter
@@ -82,8 +83,9 @@ class RoutedNetwork(Network):
                 stops[name].add(n_stages)
         self._stops = {name: frozenset(counts) for name, counts in stops.items()}
         self._full_lengths = dict(lengths)
-        self._sort_branches(lengths)
-        costs = torch.tensor(self.route_macs(lengths), dtype=torch.float64)
+        with knobs_as_trained(knobs_of(self.streams, self._branches())):  # or they would decide what is trained
+            self._sort_branches(lengths)
+            costs = torch.tensor(self.route_macs(lengths), dtype=torch.float64)
         spread = (costs.max() - costs.min()).clamp_min(1.0)
         self.register_buffer("relative_costs", (costs - costs.min()) / spread)
         self.register_buffer("threshold", torch.tensor(threshold, dtype=torch.float64))
@@ -105,8 +107,12 @@ class RoutedNetwork(Network):
         return tuple(branch.route.name for branch in self._branches())
 
     def cost_shares(self) -> dict[str, float]:
-        """Returns route to its multiply-accumulates over those of the costliest, at full lengths, router included."""
-        macs = self.full_route_macs()
+        """Returns route to its multiply-accumulates over those of the costliest, as trained, router included.
+
+        At full lengths, with every knob at its setting of training.
+        """
+        with knobs_as_trained(self.knobs()):
+            macs = self.full_route_macs()
         return {name: cost / max(macs.values()) for name, cost in macs.items()}
 
     def full_route_macs(self) -> dict[str, int]:
@@ -116,6 +122,11 @@ class RoutedNetwork(Network):
     def parts(self) -> nn.ModuleList:
         """Returns all that a router chooses between: streams and branches, not the router."""
         return nn.ModuleList([self.streams, self.branches])
+
+    def knobs(self) -> tuple[Knob, ...]:
+        """Returns those of the streams and of all branches, and the threshold."""
+        threshold = Knob("threshold", get=lambda: float(self.threshold), set=self.set_threshold)
+        return (*knobs_of(self.streams, self._branches()), threshold)
 
     def set_threshold(self, threshold: float) -> None:
         """Sets the inference-time knob."""

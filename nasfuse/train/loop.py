@@ -16,6 +16,7 @@ from nasfuse.cost.closed_form import expected_macs
 from nasfuse.data.dataset import Batch, Dataset
 from nasfuse.errors import CheckpointError, InvalidInputError, NonFiniteError
 from nasfuse.nn.build import build_network
+from nasfuse.nn.knob import knobs_as_trained
 from nasfuse.nn.network import Network
 from nasfuse.nn.reducers import ratio_loss
 from nasfuse.nn.routed import RoutedNetwork
@@ -217,8 +218,10 @@ class _Run:
         rows_of_stage = self.rows[self.epoch >= self.first_stage]
         order = rows_of_stage[torch.randperm(len(rows_of_stage), generator=self.batches)]
         losses = []
-        for rows in torch.split(order, self.training.batch_size):
-            losses.append(self._one_step(rows))
+        # Routes that are frozen are in inference mode while their router is trained.
+        with knobs_as_trained(self.network.knobs()):
+            for rows in torch.split(order, self.training.batch_size):
+                losses.append(self._one_step(rows))
         train_loss = float(torch.stack(losses).mean())
         if not math.isfinite(train_loss):
             raise NonFiniteError(f"the training loss became {train_loss} in epoch {self.epoch + 1}; lower training.lr")

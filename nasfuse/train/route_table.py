@@ -142,10 +142,14 @@ class RouteTable:
 
     def sweep(self, n_points: int) -> list[Routed]:
         """Returns points spread evenly in cost, from the cheapest route for all to the costliest for all."""
+        return self.curve([step / (n_points - 1) for step in range(n_points)])
+
+    def curve(self, shares: Sequence[float]) -> list[Routed]:
+        """Returns a point for each share of the cost between the cheapest route for all (0) and the costliest (1)."""
         ends = self.static_macs.double().mean(dim=0)
         cheap, full = float(ends[0]), float(ends[-1])
-        inner = [cheap + (full - cheap) * step / (n_points - 1) for step in range(1, n_points - 1)]
-        return [self.at(threshold) for threshold in [1.0, *(self.threshold_for(macs) for macs in inner), 0.0]]
+        inner = {share: self.threshold_for(cheap + (full - cheap) * share) for share in shares if 0 < share < 1}
+        return [self.at({0.0: 1.0, 1.0: 0.0, **inner}[share]) for share in shares]
 
     def errors(self) -> Tensor:
         """Returns (n, n_routes): how wrong each route is.

@@ -90,6 +90,22 @@ def equal_routes(request):
 
 
 @pytest.fixture(scope="session")
+def make_sparse(make_recipe):
+    """Recipes of two token streams whose reducers have one kind and ratio each."""
+
+    def make(kind="max", ratio=0.5, *, at=1, fusion_reducer=None, fusion="joint_tokens", **training):
+        recipe = make_recipe(encoders={"s": "transformer", "i": "transformer"}, fusion=fusion, **training)
+        plain = recipe.to_plain()
+        for stream in plain["network"]["streams"].values():
+            stream["reducer"] = {"kind": kind, "keep_ratio": ratio, "at": at}
+        if fusion_reducer:
+            plain["network"]["fusion"]["reducer"] = fusion_reducer
+        return Recipe.parse(plain)
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def assert_same():
     """Asserts that two trainings gave the same network and the same curve."""
 
