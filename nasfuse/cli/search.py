@@ -75,6 +75,9 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
             f"{folder.root} has spent its budget ({progress.states['complete']} trials complete{stopped}); "
             "go on with a larger --trials or --minutes."
         )
+    from rich.markup import escape
+
+    from nasfuse.experiment.macs_check import read_checks
     from nasfuse.experiment.reading import read_run
     from nasfuse.report.figure import write_png
     from nasfuse.report.html import write_report
@@ -86,15 +89,19 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
     write_csv(folder.root / "front.csv", run.progress.front)
     write_png(folder.root / "front.png", run, run.objectives, run.progress.front)
     write_report(folder.report_file, run)
+    failed = [one for one in read_checks(folder) if one.check.failed]
+    for one in failed:
+        err.print(f"[bold red]fault of nasfuse:[/] trial {one.label}: {escape(str(one.check))}", soft_wrap=True)
     if as_json:
         print_json(front_document(run, run.objectives, run.progress.front))
-        return
+        raise typer.Exit(int(bool(failed)))
     from nasfuse.cli.pareto import print_front
 
     print_front(run, run.objectives, run.progress.front)
     if all(candidate.baseline is not None for candidate in run.candidates):
         out.print("The budget went to hand-made designs alone; a larger --trials or --minutes searches.")
     out.print(f"\nReport: {folder.report_file} (table front.csv and picture front.png beside it)", soft_wrap=True)
+    raise typer.Exit(int(bool(failed)))
 
 
 def _nothing(progress: "Progress") -> Exception:

@@ -26,6 +26,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Train a recipe and test it once: the mean over seeds, MACs and where the networks are."""
+    from rich.markup import escape
     from rich.progress import Progress
 
     from nasfuse.cli.console import LINE_EVERY_S, err, out, print_json, say_how_to_go_on
@@ -65,9 +66,13 @@ def train(
     except KeyboardInterrupt:
         say_how_to_go_on(f"what was trained is kept in {folder}")
         raise typer.Exit(130) from None
+    if result.check.failed:
+        err.print(
+            f"[bold red]fault of nasfuse:[/] {escape(str(result.check))}; what was trained is kept", soft_wrap=True
+        )
     if as_json:
         print_json(result.to_plain())
-        return
+        raise typer.Exit(int(result.check.failed))
     for split in ("val", "test"):
         mean, deviation = result.spread(split)
         spread = " (1 seed)" if deviation is None else f" +- {deviation:.4f} (sd of {seeds} seeds)"
@@ -81,11 +86,13 @@ def train(
             out.print(f"fixed points found on validation: {found}", soft_wrap=True)
     most = f" (at most {result.most_macs:,})" if result.most_macs > result.macs else ""
     out.print(f"{result.macs:,} MACs{most}, recipe {what.hash}; networks in {folder}", soft_wrap=True)
+    raise typer.Exit(int(result.check.failed))
 
 
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="A model.pt that `train` or a search wrote.")],
     split: Annotated[Literal["val", "test"], typer.Option(help="Which split of its data.")] = "test",
+    point: Annotated[int, typer.Option(min=0, help="Operating point P of a trial N:P; 0 is its own setting.")] = 0,
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
@@ -93,11 +100,13 @@ def evaluate(
     from nasfuse.cli.console import out, print_json
     from nasfuse.experiment.final_training import evaluate_checkpoint
 
-    result = evaluate_checkpoint(checkpoint, split=split, device=_device(device))
+    result = evaluate_checkpoint(checkpoint, split=split, device=_device(device), point=point)
     if as_json:
         print_json(result)
         return
     out.print(f"{result['split']} {result['metric']} [bold]{result['value']:.4f}[/] on {result['samples']} samples")
+    if "settings" in result:
+        out.print(", ".join(f"{name} {value:.6g}" for name, value in result["settings"].items()), markup=False)
     for name, share in result.get("routes", {}).items():
         out.print(f"{share:>6.1%} take {name}", markup=False)
     out.print(f"{result['macs']:,} MACs, recipe {result['recipe_hash']}: {result['summary']}", soft_wrap=True)

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,17 +12,18 @@ import torch
 
 from nasfuse.config.metric import get_metric
 from nasfuse.config.recipe import Recipe
+from nasfuse.cost import MacsCheck, check_macs
 from nasfuse.data import Dataset, Split
-from nasfuse.errors import CheckpointError, RunFolderError
+from nasfuse.errors import RunFolderError
 from nasfuse.experiment.objective import cached_dataset, save_network, write_curve
 from nasfuse.experiment.run_folder import write_text
+from nasfuse.experiment.saved_network import load_network
 from nasfuse.experiment.search import macs_of, route_macs_of
-from nasfuse.nn import Network, RoutedNetwork, build_network
+from nasfuse.nn import Network, RoutedNetwork
 from nasfuse.seeds import derive_seed
 from nasfuse.train import (
     Epoch,
     evaluate,
-    load_checkpoint,
     measured_macs,
     record_equilibria,
     tabulate_routes,
@@ -68,6 +69,8 @@ class FinalResult:
         route_macs: Route to the multiply-accumulates of a full-length sample that takes it; empty for a static
             network.
         seeds: One entry per training.
+        check: The MACs of a full-length sample in closed form and counted, of the first network where these are not
+            equal, or else of the first one.
     """
 
     recipe: Recipe
@@ -75,6 +78,7 @@ class FinalResult:
     most_macs: int
     route_macs: dict[str, int]
     seeds: tuple[SeedResult, ...]
+    check: MacsCheck
 
     def spread(self, split: str) -> tuple[float, float | None]:
         """Returns (mean, standard deviation) over the seeds; one seed has no deviation."""
@@ -90,6 +94,7 @@ class FinalResult:
             "macs": self.macs,
             **({"most_macs": self.most_macs} if self.most_macs > self.macs else {}),
             **({"route_macs": self.route_macs} if self.route_macs else {}),
+            **self.check.to_plain(),
             "metric": self.recipe.metric,
             "val": {"mean": val[0], "sd": val[1]},
             "test": {"mean": test[0], "sd": test[1]},
@@ -114,7 +119,7 @@ def train_recipe(
 
     Args:
         recipe: What to train.
-        folder: Gets `recipe.yaml` and a folder per seed with `model.pt` and `metrics.jsonl`.
+        folder: Gets `recipe.yaml`, `macs.json` and a folder per seed with `model.pt` and `metrics.jsonl`.
         n_seeds: How many trainings.
         seed: They derive from it.
         device: To train on.
@@ -140,7 +145,18 @@ def train_recipe(
         results.append(result)
     macs = round(statistics.fmean(result.macs for result in results))
     most = macs if route_macs else macs_of(recipe, dataset)
-    return FinalResult(recipe, macs, most, route_macs, tuple(results))
+    final = FinalResult(recipe, macs, most, route_macs, tuple(results), _check(results, device))
+    write_text(folder / "macs.json", json.dumps(final.check.to_plain(), indent=2))
+    return final
+
+
+def _check(results: Sequence[SeedResult], device: torch.device) -> MacsCheck:
+    """Returns the check of the first network that fails it, or of the first one."""
+    checks = []
+    for result in results:
+        saved = load_network(Path(result.checkpoint), device=device)
+        checks.append(check_macs(saved.network, saved.dataset))
+    return next((check for check in checks if check.failed), checks[0])
 
 
 def _train_one(
@@ -220,24 +236,10 @@ def _claim(folder: Path, recipe: Recipe) -> None:
     write_text(held, recipe.to_yaml())
 
 
-def evaluate_checkpoint(path: Path, *, split: str, device: torch.device) -> dict[str, Any]:
-    """Returns metric, loss and MACs of a saved network on one split of its data.
-
-    Raises:
-        MissingFileError: No such file.
-        CheckpointError: Damaged, or its weights do not fit its recipe.
-    """
-    content = load_checkpoint(path)
-    if not content.keys() >= {"recipe", "network", "val_metric", "cut"}:
-        raise CheckpointError(f"{path} is no trained network; name a model.pt that `train` or a search wrote")
-    recipe = Recipe.parse(content["recipe"], source=str(path))
-    dataset: Dataset = cached_dataset(recipe.data.model_dump_json(), content["cut"])
-    network = build_network(recipe.network, dataset.modalities, dataset.task)
-    try:
-        network.load_state_dict(content["network"])
-    except RuntimeError as error:
-        raise CheckpointError(f"the weights in {path} do not fit its recipe; train the recipe again") from error
-    network.to(device)
+def evaluate_checkpoint(path: Path, *, split: str, device: torch.device, point: int = 0) -> dict[str, Any]:
+    """Returns metric, loss and MACs of a saved network on one split of its data, see `load_network`."""
+    saved = load_network(path, point=point, device=device)
+    network, recipe, dataset = saved.network, saved.recipe, saved.dataset
     part = dataset.split(split)
     macs, routes = _spent(network, recipe, part, dataset, device)
     value, loss = evaluate(network, part, metric=recipe.metric, task=dataset.task, device=device)
@@ -250,7 +252,8 @@ def evaluate_checkpoint(path: Path, *, split: str, device: torch.device) -> dict
         "loss": loss,
         "macs": round(macs),
         **({"routes": routes} if routes else {}),
+        **({"settings": saved.settings} if saved.settings else {}),
         "recipe_hash": recipe.hash,
         "summary": recipe.summary,
-        "val_metric_at_training": content["val_metric"],
+        "val_metric_at_training": saved.val_metric,
     }
