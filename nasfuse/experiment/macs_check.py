@@ -4,12 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
 from nasfuse.cost import MacsCheck, check_macs
-from nasfuse.errors import NasfuseError
+from nasfuse.data import Dataset
+from nasfuse.errors import MissingFileError
 from nasfuse.experiment.run_folder import RunFolder, write_text
-from nasfuse.experiment.saved_network import load_network
+from nasfuse.nn import build_network
+from nasfuse.nn.knob import set_knobs
 from nasfuse.search.front import Candidate
 
 
@@ -26,9 +26,20 @@ class FrontCheck:
     check: MacsCheck
 
 
-def check_front(folder: RunFolder, front: Sequence[Candidate]) -> None:
-    """Writes to `macs.json` what each member of a front costs in closed form and counted, at its setting."""
-    content = {member.label: _check(folder, member).to_plain() for member in front}
+def check_front(folder: RunFolder, front: Sequence[Candidate], dataset: Dataset) -> None:
+    """Writes to `macs.json` what each member of a front costs in closed form and counted, at its setting.
+
+    From its recipe, since weights have no part in it. Members whose recipe is gone are left out.
+    """
+    content = {}
+    for member in front:
+        try:
+            recipe = folder.recipe(member.trial)
+        except MissingFileError:
+            continue
+        network = build_network(recipe.network, dataset.modalities, dataset.task)
+        set_knobs(network.knobs(), member.measured.settings)
+        content[member.label] = check_macs(network, dataset).to_plain()
     write_text(folder.macs_file, json.dumps(content, indent=2))
 
 
@@ -41,11 +52,3 @@ def read_checks(folder: RunFolder) -> list[FrontCheck]:
         FrontCheck(label, MacsCheck(one["macs_closed_form"], one["macs_counted"], one["macs_status"]))
         for label, one in content.items()
     ]
-
-
-def _check(folder: RunFolder, member: Candidate) -> MacsCheck:
-    try:
-        saved = load_network(folder.network(member.trial), point=member.point, device=torch.device("cpu"))
-    except NasfuseError as error:
-        return MacsCheck({}, {}, f"not counted: {error}")
-    return check_macs(saved.network, saved.dataset)

@@ -102,7 +102,7 @@ def run_search(
             _run(study, folder, ledger, dataset, display=display, address=address, objective=objective)
         progress = summarise(ledger.trials(), ledger.objectives)
         if objective is None:
-            check_front(folder, progress.front)
+            check_front(folder, progress.front, dataset)
         return progress
 
 
