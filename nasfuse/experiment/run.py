@@ -13,10 +13,10 @@ from nasfuse.domain.metric import get_metric
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import InvalidInputError, RecurringFailureError
 from nasfuse.experiment.idle_settings import warn_of_idle_settings
+from nasfuse.experiment.macs_check import check_front
 from nasfuse.experiment.objective import Training, cached_dataset
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.space_survey import SpaceSurvey, macs_of, parameters_of
-from nasfuse.search.front import candidates_of, contenders
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.scheduler import Assignment, Ledger
 from nasfuse.search.space import Space
@@ -102,8 +102,8 @@ def run_search(
                 display.note(_left_out(survey))
             _run(study, folder, ledger, dataset, display=display, address=address, objective=objective)
         progress = summarise(ledger.trials(), ledger.objectives)
-        if not study.inherit:  # a later session needs the donors
-            folder.drop_checkpoints_except({member.trial for member in progress.front})
+        if objective is None:
+            check_front(folder, progress.front, dataset)
         return progress
 
 
@@ -131,7 +131,7 @@ def _run(
             )
         count = _n_workers(resources, fitting, ledger, display)
         workers = Workers(count, resources.cpus_per_trial, resources.gpus_per_trial)
-        watcher = _Watcher(ledger, folder, display, study=study)
+        watcher = _Watcher(ledger, folder, display)
         display.ready(dataset, workers=count, progress=watcher.progress, seconds=ledger.seconds)
         default = Training(
             threads=resources.cpus_per_trial,
@@ -189,41 +189,27 @@ def _n_workers(resources: ResourcesConfig, fitting: int, ledger: Ledger, display
 
 
 class _Watcher:
-    """Keeps the progress up to date, the checkpoints few and the display informed."""
+    """Keeps the progress up to date and the display informed."""
 
-    def __init__(self, ledger: Ledger, folder: RunFolder, display: Display, *, study: StudyConfig) -> None:
+    def __init__(self, ledger: Ledger, folder: RunFolder, display: Display) -> None:
         self._ledger = ledger
         self._folder = folder
         self._display = display
-        self._study = study
-        self._running: set[int] = set()
         self.progress = self._summarise()
 
     def started(self, assignment: Assignment) -> None:
-        self._running.add(assignment.number)
         self._display.started(assignment)
 
     def finished(self, number: int, measurements: Measurements) -> None:
-        self._running.discard(number)
         self.progress = self._summarise()
-        if not self._study.inherit:  # or any of them may be a donor
-            self._drop_checkpoints()
         self._display.changed(self.progress, self._ledger.seconds, number=number)
 
-    def _drop_checkpoints(self) -> None:
-        candidates = candidates_of(self._ledger.trials())
-        kept = contenders(candidates, self._ledger.objectives, repeats=self._study.budget.repeats)
-        # A running trial may have written its network already, and its result is on the way.
-        self._folder.drop_checkpoints_except(kept | self._running)
-
     def stopped(self, number: int, epoch: int) -> None:
-        self._running.discard(number)
         self.progress = self._summarise()
         self._folder.drop_resume_file(number)
         self._display.changed(self.progress, self._ledger.seconds, number=number, stopped_after=epoch)
 
     def failed(self, number: int, reason: str) -> None:
-        self._running.discard(number)
         self.progress = self._summarise()
         self._display.changed(self.progress, self._ledger.seconds, number=number, failure=reason)
 

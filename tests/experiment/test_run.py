@@ -4,6 +4,7 @@ import contextlib
 import math
 
 import numpy as np
+import optuna
 import pytest
 import torch
 
@@ -21,6 +22,8 @@ from nasfuse.errors import (
     RunFolderError,
 )
 from nasfuse.experiment import run as search
+from nasfuse.experiment.final_training import evaluate_checkpoint
+from nasfuse.experiment.macs_check import read_checks
 from nasfuse.experiment.run import constant_metric, run_search
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
@@ -81,6 +84,16 @@ def wide_is_good(recipe, *, seed, cut, folder, report, donors):
     (folder / "model.pt").write_text("weights")
     width = sum(stream.width for stream in recipe.network.streams.values())
     return measured(width / 100, 10 * width)
+
+
+def stored_trials(folder, asked):
+    storage = open_storage(folder.storage_url(asked))
+    return optuna.load_study(study_name=asked.name, storage=storage).trials
+
+
+def route_names(recipe):
+    router = recipe.network.router
+    return ["+".join(recipe.network.route)] if router is None else router.routes
 
 
 @pytest.fixture
@@ -149,11 +162,58 @@ class TestWithoutRay:
         assert events.count("trial 3 complete") == 1
         assert progress.best_baseline.baseline == "both"
 
-    def test_only_the_front_keeps_its_networks(self, in_process, folder):
-        progress, _ = run(folder, budget={"trials": 14})
-        kept = {int(path.parent.name) for path in folder.root.glob("trials/*/model.pt")}
-        assert kept == {candidate.trial for candidate in progress.front}
-        assert len(list(folder.root.glob("trials/*/recipe.yaml"))) == 14
+    def test_a_member_that_comes_back_to_the_front_has_its_network(self, in_process, folder):
+        """Two lucky networks hide a good one until they are trained again."""
+        lucky = []
+
+        def hiding(recipe, *, seed, cut, folder, report, donors):
+            (folder / "model.pt").write_text("weights")
+            if recipe.hash in lucky:
+                return measured(0.0, 10)
+            if len(recipe.network.route) > 1:
+                return measured(0.5, 100)
+            if len(lucky) < 2:
+                lucky.append(recipe.hash)
+                return measured(0.8 + len(lucky) / 20, 9 + len(lucky))
+            return measured(0.05, 1000)
+
+        progress, _ = run(folder, hiding, budget={"trials": 20, "repeats": 2})
+        best = progress.best
+        assert (best.baseline, best.measured.metric) == ("both", 0.5)
+        assert folder.network(best.trial).is_file()
+        assert all(folder.network(member.trial).is_file() for member in progress.front)
+
+    @pytest.mark.slow
+    def test_networks_of_the_front_are_what_was_measured(self, in_process, folder):
+        """Of routed networks with keep ratios, each at its setting; cheap to train, so every trial is a real one."""
+        transformer = {"network.streams.*.encoder": "transformer", "network.streams.*.stride": 2}
+        space = {
+            "fields": {"network.route": {"subsets": True, "choices": ["each > all"]}},
+            "fixed": {
+                **transformer,
+                "network.streams.*.depth": 1,
+                "network.streams.*.width": 8,
+                "network.streams.*.reducer.kind": "merge",
+                "network.streams.*.reducer.keep_ratio": 0.5,
+                "training.epochs": 3,
+                "training.lr": 0.01,
+            },
+            "baselines": {"routed": {"network.route": "each > all"}, "both": {"network.route": "all"}},
+        }
+        display = Display()
+        asked = study(space=space, budget={"trials": 4, "repeats": 2}, stopping="off")
+        progress = run_search(asked, folder, display=display)
+        trials = {trial.number: trial for trial in stored_trials(folder, asked)}
+        checks = {one.label: one.check for one in read_checks(folder)}
+        assert any(member.point for member in progress.front)
+        for member in progress.front:
+            told = trials[member.trial].user_attrs["points"][member.point]
+            path = folder.network(member.trial)
+            judged = evaluate_checkpoint(path, split="val", device=torch.device("cpu"), point=member.point)
+            assert judged["value"] == told["metric"]
+            assert judged["settings"].items() >= OperatingPoint(**told).settings.items()
+            assert checks[member.label].status == "equal"
+            assert checks[member.label].counted.keys() == set(route_names(folder.recipe(member.trial)))
 
     def test_where_weights_are_inherited_all_networks_are_kept_for_later_sessions_too(self, in_process, folder):
         inherited = []
@@ -611,9 +671,20 @@ class TestThroughRay:
         for candidate in found.candidates:
             place = folder.trial(candidate.trial)
             names = {path.name for path in place.iterdir()}
-            on_front = candidate.trial in {member.trial for member in progress.front}
-            assert names == {"recipe.yaml", "metrics.jsonl", *(["model.pt"] if on_front else [])}
-        assert {path.name for path in folder.root.iterdir()} >= {"study.yaml", "study.db", "trials", "lock"}
+            assert names == {"recipe.yaml", "metrics.jsonl", "model.pt"}
+        assert {path.name for path in folder.root.iterdir()} >= {
+            "study.yaml",
+            "study.db",
+            "trials",
+            "lock",
+            "macs.json",
+        }
+        for member in progress.front:
+            judged = evaluate_checkpoint(folder.network(member.trial), split="val", device=torch.device("cpu"))
+            assert judged["value"] == member.measured.metric
+        assert {one.label: one.check.status for one in read_checks(folder)} == dict.fromkeys(
+            [member.label for member in progress.front], "equal"
+        )
         assert not (folder.root / ".tune").exists()
 
     def test_trials_that_fail_in_one_way(self, folder):
