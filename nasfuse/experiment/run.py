@@ -2,9 +2,6 @@
 
 from typing import Protocol
 
-import numpy as np
-import torch
-
 from nasfuse.backends.base import Objective
 from nasfuse.data import Dataset
 from nasfuse.data.sources.registry import data_file
@@ -22,6 +19,7 @@ from nasfuse.search.scheduler import Assignment, Ledger
 from nasfuse.search.space import Space
 from nasfuse.search.storage import open_storage
 from nasfuse.spec.study import ResourcesConfig, StudyConfig
+from nasfuse.tasks import task_kind
 from nasfuse.train import check_training, saved_epochs
 from nasfuse.train.metrics import score
 
@@ -237,19 +235,8 @@ def _reference(study: StudyConfig, survey: SpaceSurvey, dataset: Dataset) -> tup
 
 
 def constant_metric(dataset: Dataset, metric: str) -> float:
-    """Returns what the best constant prediction for the training set scores on val.
-
-    That is the most frequent class, the labels of at least half of the samples, the mean for r2 and the median for
-    mae: 0 skill, in the unit of the metric.
-    """
-    train, val = dataset.train.targets, dataset.val.targets
-    if dataset.task.kind == "multiclass":
-        logits = torch.bincount(train, minlength=dataset.task.n_outputs).float()
-    elif dataset.task.kind == "multilabel":
-        logits = train.mean(dim=0) - 0.5
-    elif metric == "r2":
-        logits = train.mean(dim=0)
-    else:
-        logits = torch.from_numpy(np.median(train.numpy(), axis=0))
-    constant = logits.expand(len(val), -1)
-    return score(metric, constant, val, task=dataset.task.kind, target_scale=dataset.target_scale)
+    """Returns what the best constant prediction for the training set scores on val, in the unit of the metric."""
+    task, val = dataset.task, dataset.val.targets
+    constant = task_kind(task.kind).constant(dataset.train.targets, task.n_outputs, metric=metric)
+    outputs = constant.expand(len(val), -1)
+    return score(metric, outputs, val, task=task.kind, target_scale=dataset.target_scale)

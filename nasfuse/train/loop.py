@@ -20,12 +20,12 @@ from nasfuse.nn.reducers import ratio_loss
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
+from nasfuse.tasks import task_kind
 from nasfuse.train.augmentation import Augmentation
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 from nasfuse.train.equilibrium import EquilibriumTerm
 from nasfuse.train.evaluate import evaluate
 from nasfuse.train.inheritance import load_donors
-from nasfuse.train.losses import task_loss
 from nasfuse.train.manifold_mixup import ManifoldMixup
 from nasfuse.train.mixup import Loss
 from nasfuse.train.preconditions import check_network, check_training, token_ids
@@ -260,7 +260,7 @@ class _Run:
 
     def _task_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         smoothing = 0.0 if self.frozen else self.training.label_smoothing
-        return task_loss(logits, targets, task=self.task.kind, label_smoothing=smoothing)
+        return task_kind(self.task.kind).loss(logits, targets, label_smoothing=smoothing)
 
     def _loss(self, batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
@@ -292,7 +292,7 @@ class _Run:
             table, threshold = self._set_up(table)
         routed, chosen = table.at(threshold), table.chosen(threshold)
         logits = table.outputs[torch.arange(len(chosen)), chosen]
-        loss = float(task_loss(logits, table.targets, task=self.task.kind))
+        loss = float(task_kind(self.task.kind).loss(logits, table.targets))
         full = float(table.static_macs.double().mean(dim=0)[-1])
         return routed.metric, loss + self.routing.config.resource_weight * routed.macs / full * self.router_learns
 

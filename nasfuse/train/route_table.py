@@ -16,13 +16,11 @@ from nasfuse.nn.equilibrium import Solved, equilibrium_layers, listening, saved_
 from nasfuse.nn.routing.calibration import REACH, Calibration
 from nasfuse.nn.routing.gate import choose
 from nasfuse.nn.routing.network import RoutedNetwork
+from nasfuse.tasks import task_kind
 from nasfuse.train.calibration import fit_calibration
 from nasfuse.train.metrics import score
 
 _ROWS = 512
-
-#: Difference of absolute errors, over that of the best constant, up to which two routes are as wrong on a number.
-_EQUALLY_WRONG = 0.05
 
 #: Share of the samples on one route from which a router is called static.
 STATIC_FROM = 0.99
@@ -155,31 +153,17 @@ class RouteTable:
         return [self.at({0.0: 1.0, 1.0: 0.0, **inner}[share]) for share in shares]
 
     def errors(self) -> Tensor:
-        """Returns (n, n_routes): how wrong each route is.
-
-        The share of classes or labels that are wrong; for real numbers, the mean of the outputs' absolute errors, each
-        over that of the best constant (the median), so that no unit counts.
-        """
-        if self.task.kind == "multiclass":
-            return (self.outputs.argmax(dim=2) != self.targets[:, None]).double()
-        targets = self.targets[:, None]
-        if self.task.kind == "multilabel":
-            return ((self.outputs > 0) != (targets > 0)).double().mean(dim=2)
-        numbers = self.targets.double()
-        spread = (numbers - numbers.median(dim=0).values).abs().mean(dim=0)
-        spread = torch.where(spread > 0, spread, 1.0)
-        return ((self.outputs - targets).abs().double() / spread).mean(dim=2)
+        """Returns (n, n_routes): how wrong each route is, the `errors` of the kind of task."""
+        return task_kind(self.task.kind).errors(self.outputs, self.targets)
 
     def best_routes(self) -> Tensor:
         """Returns the (n,) cheapest route of those that are least wrong: what an oracle would take.
 
-        Errors of real numbers are never equal, so routes are equally wrong on a number where their errors differ by at
-        most 5 % of the error of the best constant; a costlier route must be better by more than that.
+        Routes whose errors differ by no more than the kind of task calls `equally_wrong` are equally wrong.
         """
         errors = self.errors()
-        if self.task.kind != "regression":
-            return errors.argmin(dim=1)
-        return (errors <= errors.amin(dim=1, keepdim=True) + _EQUALLY_WRONG).int().argmax(dim=1)
+        largest = errors.amin(dim=1, keepdim=True) + task_kind(self.task.kind).equally_wrong
+        return (errors <= largest).int().argmax(dim=1)
 
     def calibrated(self) -> "RouteTable":
         """Returns the table with the calibration that is fitted to its best routes, see `fit_calibration`."""

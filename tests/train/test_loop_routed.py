@@ -7,8 +7,8 @@ import torch
 
 from nasfuse.errors import InvalidInputError, NonFiniteError
 from nasfuse.nn.routing.calibration import CalibrationStatus
+from nasfuse.tasks import task_kind
 from nasfuse.train import evaluate, loop, tabulate_routes, train_network
-from nasfuse.train.losses import task_loss
 from nasfuse.train.route_controls import random_mix
 
 CPU = torch.device("cpu")
@@ -220,7 +220,7 @@ def test_validation_is_of_the_costliest_route_first_and_of_the_choice_then(make,
         table = run._table()
         table = table.calibrated() if epoch >= 3 else table
         chosen = table.chosen(0.5 if epoch >= 3 else 0.0)
-        loss = float(task_loss(table.outputs[torch.arange(len(chosen)), chosen], table.targets, task="multiclass"))
+        loss = float(task_kind("multiclass").loss(table.outputs[torch.arange(len(chosen)), chosen], table.targets))
         if epoch >= 3:
             loss += 0.5 * table.at(0.5).macs / table.at(0.0).macs
         assert result.val_metric == table.metric_of(chosen)
