@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from nasfuse import __version__
-from nasfuse.backends.base import Report
+from nasfuse.backends.objective import Report
 from nasfuse.data import Dataset, Table, load_table
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.experiment.trained_data import scales_to_save
