@@ -5,17 +5,11 @@ import pytest
 import torch
 from hypothesis import register_random
 
-from nasfuse.data import Batch, ModalityArrays, build_dataset
-from nasfuse.domain.modality import Modality, Task
+from nasfuse.data import ModalityArrays, build_dataset
+from nasfuse.domain.modality import Task
 from nasfuse.spec.network import NetworkConfig
 from nasfuse.spec.recipe import Recipe
-
-VECTOR = Modality("v", "vector", (6,))
-SEQUENCE = Modality("s", "sequence", (11, 5))
-IDS = Modality("q", "sequence", (9,), 13)
-IMAGE = Modality("i", "image", (3, 7, 6))
-MODALITIES = {modality.name: modality for modality in (VECTOR, SEQUENCE, IDS, IMAGE)}
-
+from nasfuse.testing.inputs import IDS, IMAGE, MODALITIES, SEQUENCE, VECTOR, random_batch
 
 #: Options of fusion kinds in every test that takes all kinds: what they find must not depend on a solver's steps.
 FUSION_OPTIONS = {"equilibrium": {"gradient": "unroll", "max_steps": 3}}
@@ -51,22 +45,8 @@ def modalities():
 
 @pytest.fixture(scope="session")
 def make_batch():
-    """Batches of random numbers."""
-
-    def make(names, *, n_samples=3, lengths=None):
-        """`lengths` maps a sequence to the true lengths of its samples; the batch is as long as the modality."""
-        inputs, masks = {}, {}
-        for name in names:
-            modality = MODALITIES[name]
-            if modality.vocabulary is None:
-                inputs[name] = torch.randn(n_samples, *modality.shape)
-            else:
-                inputs[name] = torch.randint(modality.vocabulary, (n_samples, *modality.shape))
-        for name, values in (lengths or {}).items():
-            masks[name] = torch.arange(MODALITIES[name].shape[0]) < torch.as_tensor(values)[:, None]
-        return Batch(inputs, masks, torch.zeros(n_samples, dtype=torch.int64))
-
-    return make
+    """Batches of random numbers, see `random_batch`."""
+    return random_batch
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "experiment": [*TORCH_SIDE, "search", "backends"],
     "report": [*TORCH_SIDE, "search", "experiment"],
     "export": [*TORCH_SIDE, "search", "experiment"],
+    "testing": [*TORCH_SIDE, "search", "backends", "experiment", "report", "export"],
     "cli": [*TORCH_SIDE, "search", "backends", "experiment", "report", "export"],
     "__init__": [],
     "__main__": ["cli"],
@@ -108,6 +109,8 @@ def broken_rules(path: Path, layer: str, one: Import) -> Iterator[str]:
         yield f"{layer} must not import torch"
     if layer == "pareto" and one.top not in {"nasfuse", "numpy", *sys.stdlib_module_names}:
         yield "pareto may import only numpy"
+    if layer != "testing" and one.top == "pytest":
+        yield "pytest is a dependency of testing alone"
     if layer == "cli" and one.at_import_time and one.top in HEAVY:
         yield "cli imports heavy packages inside functions, so that --help is instant"
 
@@ -194,6 +197,8 @@ class TestRules:
             ("backends/a.py", "from nasfuse.train import fit", "backends may import only"),
             ("pareto/a.py", "import scipy.stats", "pareto may import only numpy"),
             ("cli/a.py", "import optuna", "inside functions"),
+            ("nn/a.py", "import pytest", "pytest is a dependency of testing alone"),
+            ("experiment/a.py", "from nasfuse.testing import FusionSuite", "experiment may import only"),
         ],
     )
     def test_a_broken_rule_is_named(self, file, source, rule):

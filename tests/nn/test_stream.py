@@ -1,9 +1,7 @@
-"""Streams of every kind and encoder: shapes, masks, stages that do not run, and what is refused."""
+"""Streams of every kind and encoder: the conformance suite, then reducers, windows, CLS tokens, and what is refused."""
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from nasfuse.domain.modality import ENCODERS, Modality
 from nasfuse.errors import InvalidInputError
@@ -11,10 +9,38 @@ from nasfuse.nn.attention import Windows
 from nasfuse.nn.build import STREAMS, build_network
 from nasfuse.nn.reducers import REDUCERS
 from nasfuse.nn.stream import transformer_stream
+from nasfuse.testing import EncoderSuite
+from nasfuse.testing.encoder import assert_samples_are_independent
+from nasfuse.testing.inputs import MODALITIES
 
 PAIRS = [(name, encoder) for name, kind in (("v", "vector"), ("s", "sequence"), ("q", "sequence"), ("i", "image"))
          for encoder in ENCODERS[kind]]  # fmt: skip
-SEQUENCES = [(name, encoder) for name, encoder in PAIRS if name in "sq"]
+
+#: Stride, keep ratio of a pooling reducer, and readout; an MLP has none of them.
+SHAPES = [(1, 1.0, "mean"), (2, 0.5, "cls"), (3, 0.2, "mean"), (5, 0.4, "cls")]
+
+CASES = [(*pair, shape) for pair in PAIRS for shape in (SHAPES[:1] if pair[1] == "mlp" else SHAPES)]
+
+
+class TestSuite(EncoderSuite):
+    @pytest.fixture(params=CASES, ids=str)
+    def case(self, request):
+        return request.param
+
+    @pytest.fixture
+    def modality(self, case):
+        return MODALITIES[case[0]]
+
+    @pytest.fixture
+    def make_encoder(self, case, make_config, task):
+        _, encoder, (stride, keep_ratio, readout) = case
+
+        def make(modality, *, depth):
+            options = {"stride": stride, "reducer": ("average", keep_ratio), "readout": readout, "depth": depth}
+            config = make_config({modality.name: encoder}, **options)
+            return build_network(config, [modality], task).streams[modality.name]
+
+        return make
 
 
 def make_stream(make_config, modalities, task, name, encoder, **options):
@@ -26,90 +52,16 @@ def test_every_encoder_of_a_kind_can_be_built():
     assert set(STREAMS) == {encoder for encoders in ENCODERS.values() for encoder in encoders}
 
 
-@pytest.mark.parametrize(("name", "encoder"), PAIRS)
-@pytest.mark.parametrize("stride", [1, 2, 5])
-def test_the_extent_is_that_of_the_tokens(make_config, modalities, make_batch, task, name, encoder, stride):
-    _, stream = make_stream(make_config, modalities, task, name, encoder, stride=stride, reducer=("average", 0.4))
-    for n_stages in (0, 1, 2):
-        tokens = stream(make_batch([name]).inputs[name], None, n_stages=n_stages)
-        _, extent = stream.macs(modalities[name].shape[0], n_stages=n_stages)
-        assert tokens.values.shape == (3, extent.n_tokens, 8)
-        assert tokens.grid == extent.grid
-
-
-@pytest.mark.parametrize(("name", "encoder"), PAIRS)
-def test_stages_beyond_the_route_do_not_run(make_config, modalities, make_batch, task, name, encoder):
-    _, stream = make_stream(make_config, modalities, task, name, encoder, depth=3)
-    stream.stages[1].register_forward_hook(lambda *_: pytest.fail("stage 2 ran"))
-    stream(make_batch([name]).inputs[name], None, n_stages=1)
-
-
-def assert_alone_as_together(network, modalities, make_batch, name, lengths):
-    longest = modalities[name].shape[0]
-    batch = make_batch([name], n_samples=len(lengths), lengths={name: lengths})
-    with torch.no_grad():
-        together = network(batch.inputs, batch.masks)
-        assert torch.isfinite(together).all()
-
-        other = make_batch([name], n_samples=len(lengths)).inputs[name]
-        mask = batch.masks[name].view(len(lengths), longest, *[1] * (other.dim() - 2))
-        garbage = torch.where(mask, batch.inputs[name], other if name == "q" else 1000 * other)
-        assert torch.allclose(network({name: garbage}, batch.masks), together, atol=1e-5), "padding matters"
-
-        for row, length in enumerate(lengths):
-            shown = max(length, 1)
-            inputs = {name: batch.inputs[name][row : row + 1, :shown]}
-            alone = network(inputs, {name: batch.masks[name][row : row + 1, :shown]})
-            assert torch.allclose(alone[0], together[row], atol=1e-5), "the batch matters"
-
-
-@pytest.mark.parametrize(("name", "encoder"), SEQUENCES)
-@pytest.mark.parametrize(("stride", "keep_ratio"), [(1, 1.0), (2, 0.5), (3, 0.2)])
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_a_sample_does_not_depend_on_its_batch_or_its_padding(
-    make_config, modalities, make_batch, task, name, encoder, stride, keep_ratio, data
-):
-    lengths = data.draw(st.lists(st.integers(0, modalities[name].shape[0]), min_size=3, max_size=3))
-    network, _ = make_stream(make_config, modalities, task, name, encoder, stride=stride, reducer=("max", keep_ratio))
-    assert_alone_as_together(network, modalities, make_batch, name, lengths)
-
-
 @pytest.mark.parametrize("kind", REDUCERS)
 @pytest.mark.parametrize("window", [None, 2, 4, 5])
 @pytest.mark.parametrize("readout", ["mean", "cls"])
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(lengths=st.lists(st.integers(0, 11), min_size=3, max_size=3), keep_ratio=st.sampled_from([0.2, 0.5, 0.7]))
-def test_nor_with_any_reducer_window_and_readout(
-    make_config, modalities, make_batch, task, kind, window, readout, lengths, keep_ratio
+def test_samples_are_independent_with_any_reducer_window_and_readout(
+    make_config, modalities, task, kind, window, readout
 ):
-    options = {"reducer": (kind, keep_ratio), "window": window, "readout": readout, "depth": 3}
-    network, _ = make_stream(make_config, modalities, task, "s", "transformer", **options)
-    assert_alone_as_together(network, modalities, make_batch, "s", lengths)
-
-
-@pytest.mark.parametrize(("name", "encoder"), SEQUENCES)
-def test_a_full_mask_is_no_mask(make_config, modalities, make_batch, task, name, encoder):
-    network, _ = make_stream(make_config, modalities, task, name, encoder, stride=2, reducer=("average", 0.4))
-    full = make_batch([name], lengths={name: [modalities[name].shape[0]] * 3})
-    assert torch.allclose(network(full.inputs, full.masks), network(full.inputs, {}), atol=1e-5)
-
-
-@pytest.mark.parametrize(("name", "encoder"), SEQUENCES)
-def test_gradients_are_finite_where_a_sequence_is_empty(make_config, modalities, make_batch, task, name, encoder):
-    network, _ = make_stream(make_config, modalities, task, name, encoder, stride=2)
-    batch = make_batch([name], lengths={name: [0, 4, 0]})
-    network(batch.inputs, batch.masks).sum().backward()
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    assert gradients
-    assert all(torch.isfinite(gradient).all() for gradient in gradients)
-
-
-@pytest.mark.parametrize("name", ["s", "q"])
-def test_an_empty_sequence_costs_one_step(make_config, modalities, task, name):
-    for encoder in ENCODERS["sequence"]:
-        _, stream = make_stream(make_config, modalities, task, name, encoder, stride=2)
-        assert stream.macs(0, n_stages=2) == stream.macs(1, n_stages=2)
+    for keep_ratio in (0.2, 0.5, 0.7):
+        options = {"reducer": (kind, keep_ratio), "window": window, "readout": readout, "depth": 3}
+        _, stream = make_stream(make_config, modalities, task, "s", "transformer", **options)
+        assert_samples_are_independent(stream, modalities["s"])
 
 
 @pytest.mark.parametrize("encoder", ["conv", "transformer"])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 from dataclasses import replace
 
 import pytest
@@ -42,13 +43,19 @@ def make(make_recipe):
 
 
 @pytest.fixture(scope="module")
-def trained(make, dataset):
-    return train_network(make(epochs=16, term={"jacobian_weight": 5.0}), dataset, seed=0, device=CPU)
+def large(make_dataset):
+    """600 samples, 60 of them for validation: a metric of few samples depends on how the processor rounds."""
+    return make_dataset(n_samples=600)
 
 
 @pytest.fixture(scope="module")
-def measured(trained, dataset):
-    return measure(trained, dataset, metric="accuracy", device=CPU)
+def trained(make, large):
+    return train_network(make(epochs=5, term={"jacobian_weight": 5.0}), large, seed=0, device=CPU)
+
+
+@pytest.fixture(scope="module")
+def measured(trained, large):
+    return measure(trained, large, metric="accuracy", device=CPU)
 
 
 def train(recipe, dataset, **options):
@@ -56,7 +63,7 @@ def train(recipe, dataset, **options):
 
 
 def test_it_learns_and_its_fixed_points_are_found(trained, measured):
-    assert trained.chosen.val_metric > 0.6
+    assert trained.chosen.val_metric > 0.8, "three seeds reach 0.96 +- 0.01; a guess, 0.25"
     record = measured[1]["equilibrium"]
     assert list(record["solves"]) == ["modalities", "fused"]
     for solve in record["solves"].values():
@@ -99,7 +106,7 @@ def test_a_tied_network_costs_its_steps_and_has_one_point(make, dataset):
     assert more - points[0].macs == 2 * layer.macs_per_step()
 
 
-def test_swept_points_are_the_network_at_those_settings(trained, measured, dataset):
+def test_swept_points_are_the_network_at_those_settings(trained, measured, large):
     points, _ = measured
     settings = [{"max_steps": 12}, {"max_steps": 8}, {"max_steps": 4}, {"tolerance": 0.01}, {"tolerance": 0.1}]
     assert len(points) == 1 + len(settings)
@@ -108,8 +115,8 @@ def test_swept_points_are_the_network_at_those_settings(trained, measured, datas
     rule = layer.inference_rule
     for point, knobs in zip(points[1:], settings, strict=True):
         layer.inference_rule = replace(rule, **knobs)
-        value, _ = evaluate(trained.network, dataset.val, metric="accuracy", task=dataset.task, device=CPU)
-        macs = measured_macs(trained.network, dataset.val, dataset, device=CPU)
+        value, _ = evaluate(trained.network, large.val, metric="accuracy", task=large.task, device=CPU)
+        macs = measured_macs(trained.network, large.val, large, device=CPU)
         layer.inference_rule = rule
         assert (point.metric, point.macs, point.knobs) == (value, round(macs), knobs)
         assert point.holds is (value >= points[0].metric * 0.99)
@@ -117,14 +124,14 @@ def test_swept_points_are_the_network_at_those_settings(trained, measured, datas
     assert any(point.holds for point in points[1:])
 
 
-def test_a_setting_holds_where_at_most_a_hundredth_is_lost(trained, dataset, monkeypatch):
+def test_a_setting_holds_where_at_most_a_hundredth_is_lost(trained, large, monkeypatch):
     for metric, told, holds in (
         ("accuracy", [0.795, 0.8, 0.7, float("nan"), 0.9, 0.8], [True, False, False, True, True]),
         ("mae", [0.79, 0.8, 0.81, 0.805, 1.0, 0.8], [True, False, True, False, True]),
     ):
         values = iter(told)  # the first setting, then what it is compared with, then the others
         monkeypatch.setattr(sweep, "evaluate", lambda *args, values=values, **options: (next(values), 0.0))
-        points = sweep.sweep(trained.network, dataset, metric=metric, device=CPU)
+        points = sweep.sweep(trained.network, large, metric=metric, device=CPU)
         assert [point.holds for point in points] == holds
 
 
@@ -143,13 +150,21 @@ def test_the_knobs_of_inference_do_not_touch_training(make, dataset):
     assert (layer.rule.max_steps, layer.rule.tolerance) == (16, 1e-3)
 
 
-def test_the_term_makes_maps_contract(make, dataset):
-    radii = []
-    for weight in (0.0, 30.0):
-        trained = train(make(term={"jacobian_weight": weight, "jacobian_frequency": 1.0}, epochs=16), dataset)
-        solves = record_equilibria(trained.network, dataset, device=CPU)["solves"]
-        radii.append(solves["modalities"]["spectral_radius"])
-    assert radii[1] < 0.7 * radii[0]
+@pytest.mark.slow
+def test_the_term_makes_maps_contract(make, large):
+    """On the mean of three seeds: one training in four that are short may by chance end without a smaller radius."""
+    ratios = {"modalities": [], "fused": []}
+    for seed in range(3):
+        radii = []
+        for weight in (0.0, 30.0):
+            recipe = make(term={"jacobian_weight": weight, "jacobian_frequency": 1.0}, epochs=5)
+            trained = train_network(recipe, large, seed=seed, device=CPU)
+            radii.append(record_equilibria(trained.network, large, device=CPU)["solves"])
+        for name, found in ratios.items():
+            found.append(radii[1][name]["spectral_radius"] / radii[0][name]["spectral_radius"])
+    for name, found in ratios.items():
+        error = statistics.stdev(found) / len(found) ** 0.5
+        assert statistics.mean(found) + 2 * error < 0.7, name
 
 
 def test_the_term_is_left_out_as_often_as_it_says(make, dataset, monkeypatch):
@@ -178,12 +193,12 @@ def test_other_ways_to_train(make, dataset, options, level):
     assert record["equilibrium"]["solves"]["fused"]["diverged"] == 0
 
 
-def test_a_solver_that_diverges_fails_the_trial(trained, dataset, monkeypatch):
+def test_a_solver_that_diverges_fails_the_trial(trained, large, monkeypatch):
     (layer,) = equilibrium_layers(trained.network)
     step = layer.cells[1].step
     monkeypatch.setattr(layer.cells[1], "step", lambda z, rows, *inputs: 1e7 * (1 + step(z, rows, *inputs)) * (1 + z))
     with pytest.raises(NonFiniteError, match=r"the solver of fused diverged; .*: 100.00% of its validation states"):
-        measure(trained, dataset, metric="accuracy", device=CPU)
+        measure(trained, large, metric="accuracy", device=CPU)
 
 
 def test_a_route_with_an_equilibrium_costs_the_steps_it_takes(make, dataset):

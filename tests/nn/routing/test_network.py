@@ -1,4 +1,4 @@
-"""Routed networks: what runs, what it gives, what it costs."""
+"""Routed networks: every router through the conformance suite, then what runs, what it gives, what it costs."""
 
 import itertools
 
@@ -11,6 +11,8 @@ from nasfuse.cost import count_network
 from nasfuse.nn import build_network
 from nasfuse.nn.reducers import REDUCERS
 from nasfuse.spec.network import NetworkConfig
+from nasfuse.testing import RouterSuite
+from nasfuse.testing.router import ENCODERS, LENGTHS, ROUTES
 
 READS = [
     ("inputs", "linear"),
@@ -25,13 +27,7 @@ READS = [
     ("cheap_route", "mlp"),
 ]
 
-ENCODERS = {"v": "mlp", "i": "conv", "s": "transformer", "q": "conv"}
-
 SHALLOW = {"v": "mlp", "s": "conv", "i": "conv"}
-
-ROUTES = ["v", "v+i:1", "v+i", "s+q:0", "v+i+s+q"]
-
-LENGTHS = {"s": 11, "q": 9}
 
 
 @pytest.fixture(scope="session")
@@ -61,32 +57,17 @@ def batch_of(make_batch, *, n_samples):
     return make_batch(list(ENCODERS), n_samples=n_samples, lengths=lengths)
 
 
-def as_double(batch):
-    return {name: x.double() if x.is_floating_point() else x for name, x in batch.inputs.items()}, batch.masks
-
-
-@pytest.mark.parametrize(("reads", "form"), READS)
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
-@pytest.mark.parametrize("n_samples", [1, 2, 17, 256])
-def test_conditional_execution_equals_dense_execution(
-    make_routed, make_batch, reads, form, dtype, tolerance, n_samples
-):
-    network = make_routed(reads=reads, form=form).to(dtype)
-    batch = batch_of(make_batch, n_samples=n_samples)
-    inputs, masks = as_double(batch) if dtype == torch.float64 else (batch.inputs, batch.masks)
-    rows = torch.arange(n_samples)
-    with torch.inference_mode():
-        dense = network.all_routes(inputs, masks)
-        mixes = [torch.full_like(rows, number) for number in range(len(ROUTES))]
-        mixes += [rows % len(ROUTES), torch.randint(len(ROUTES), (n_samples,))]
-        for chosen in mixes:
-            assert (network(inputs, masks, chosen) - dense.outputs[rows, chosen]).abs().max() < tolerance
+class TestSuite(RouterSuite):
+    @pytest.fixture(params=READS, ids="-".join)
+    def make_network(self, request, make_routed):
+        reads, form = request.param
+        return lambda: make_routed(reads=reads, form=form)
 
 
 @pytest.mark.parametrize("kind", REDUCERS)
 @pytest.mark.parametrize("readout", ["mean", "cls"])
 @pytest.mark.parametrize("reads", ["inputs", "cheapest_stream", "cheap_route"])
-def test_so_it_does_with_reduced_tokens(make_routed, make_batch, kind, readout, reads):
+def test_conditional_execution_equals_dense_one_with_reduced_tokens(make_routed, make_batch, kind, readout, reads):
     encoders = {"s": "transformer", "i": "transformer", "q": "transformer"}
     tokens = {"reducer": (kind, 0.3), "readout": readout, "window": 4}
     routes = ["s:1", "s+i:1", "s+i+q"]
@@ -122,17 +103,6 @@ def test_any_batch_any_routes_any_threshold(n_samples, which, threshold, read, m
     assert (outputs - dense.outputs[torch.arange(n_samples), chosen]).abs().max() < 1e-5
 
 
-def test_a_sample_does_not_depend_on_its_batch(make_routed, make_batch):
-    network = make_routed(reads="inputs", form="transformer")
-    batch = batch_of(make_batch, n_samples=12)
-    with torch.inference_mode():
-        together = network(batch.inputs, batch.masks)
-        for row in range(12):
-            one = {name: values[row : row + 1] for name, values in batch.inputs.items()}
-            alone = network(one, {name: mask[row : row + 1] for name, mask in batch.masks.items()})
-            assert (alone[0] - together[row]).abs().max() < 1e-5
-
-
 def rows_run(network, name, inputs, masks, chosen):
     """Returns how many samples pass the stem and each stage of stream `name`."""
     counts = {}
@@ -166,20 +136,9 @@ def test_what_no_route_needs_is_not_computed(make_routed, make_batch):
     assert run["q"] == {"stem": 1}
 
 
-@pytest.mark.parametrize(("threshold", "route"), [(0.0, -1), (1.0, 0)])
-def test_at_its_ends_the_threshold_is_a_static_network_without_router(make_routed, make_batch, threshold, route):
-    network = make_routed(threshold=threshold)
-    batch = batch_of(make_batch, n_samples=5)
-    network.router.forward = None  # not called
-    branch = network.branches[route]
-    with torch.inference_mode():
-        assert torch.equal(network(batch.inputs, batch.masks), branch(network._states(batch.inputs, batch.masks)))
-
-
 @pytest.mark.parametrize(("reads", "form"), READS)
-@pytest.mark.parametrize("fusion", ["concat", "cross_attention"])
-def test_the_formula_is_what_is_counted(make_routed, make_batch, reads, form, fusion):
-    network = make_routed(reads=reads, form=form, fusion=fusion)
+def test_the_formula_is_what_is_counted_for_fusions_of_tokens(make_routed, make_batch, reads, form):
+    network = make_routed(reads=reads, form=form, fusion="cross_attention")
     batch = make_batch(list(ENCODERS), n_samples=2)
     counted = [count_network(network, batch, route=number) for number in range(len(ROUTES))]
     assert network.route_macs(LENGTHS) == counted
@@ -232,11 +191,3 @@ def test_a_cascade_costs_both_routes_less_what_they_share(make_routed):
     cheap, full = network.static_macs(LENGTHS)
     shared, _ = network.streams["v"].macs(0, n_stages=2)
     assert network.cascade_macs(LENGTHS) == [cheap, cheap + full - shared]
-
-
-def test_every_part_learns(make_routed, make_batch):
-    network = make_routed(reads="inputs").train()
-    batch = batch_of(make_batch, n_samples=8)
-    routes = network.all_routes(batch.inputs, batch.masks)
-    (routes.gate.sum() + (routes.outputs**2).sum()).backward()
-    assert all(parameter.grad is not None for parameter in network.parameters())
