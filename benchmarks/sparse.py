@@ -23,10 +23,10 @@ import torch
 from nasfuse.cost import activation_bytes, expected_macs
 from nasfuse.data import load_dataset
 from nasfuse.nn import build_network
+from nasfuse.nn.knob import knobs_at
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train import evaluate, train_network
-from nasfuse.train.reduction import kept_at
 
 CPU = torch.device("cpu")
 POOLED = "concat + pool, stride x2"
@@ -203,7 +203,7 @@ def sweep(base: Recipe, rows: Rows, *, n_seeds: int, seed: int) -> None:
                 network = train_network(recipe, dataset, seed=derive_seed(seed, "sweep", number), device=CPU).network
                 knobs = [f"keep_ratio.{name}" for name in base.network.route]
                 for ratio in RATIOS:
-                    with kept_at(network, dict.fromkeys(knobs, ratio)):
+                    with knobs_at(network.knobs(), dict.fromkeys(knobs, ratio)):
                         macs = expected_macs(network, dataset)
                         value, _ = evaluate(network, dataset.val, metric=recipe.metric, task=dataset.task, device=CPU)
                     rows.add(**key, stage=f"{ratio:g}", val=value, macs=macs)

@@ -12,17 +12,18 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "nasfuse"
 
 LIGHT = ["errors", "seeds", "domain", "spec", "pareto"]
-TORCH_SIDE = [*LIGHT, "data", "nn", "cost", "train"]
+TORCH_SIDE = [*LIGHT, "tasks", "data", "nn", "cost", "train"]
 MAY_IMPORT = {
     "errors": [],
     "seeds": ["errors"],
     "domain": ["errors", "seeds"],
     "spec": ["errors", "seeds", "domain"],
     "pareto": ["errors"],
-    "data": LIGHT,
-    "nn": [*LIGHT, "data"],
-    "cost": [*LIGHT, "data", "nn"],
-    "train": [*LIGHT, "data", "nn", "cost"],
+    "tasks": LIGHT,
+    "data": [*LIGHT, "tasks"],
+    "nn": [*LIGHT, "tasks", "data"],
+    "cost": [*LIGHT, "tasks", "data", "nn"],
+    "train": [*LIGHT, "tasks", "data", "nn", "cost"],
     "search": LIGHT,
     "backends": [*LIGHT, "search"],
     "experiment": [*TORCH_SIDE, "search", "backends"],

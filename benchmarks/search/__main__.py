@@ -4,9 +4,11 @@
     python -m benchmarks.search lcbench --seeds 10
     python -m benchmarks.search table --seeds 10
 
-Trainings are looked up or predicted, so a hundred of them take seconds; the clock counts epochs. Runs go to a JSON
-lines file, and what is there is not run again: the command goes on after an interruption, and shows the tables at
-the end. Engines whose runs take minutes end at 50 full trainings unless `--full`.
+Trainings are looked up or predicted, so a hundred of them take seconds; the clock counts epochs. The engines are
+studies of nasfuse, run by its own driver and scheduler, and plain loops of Optuna as controls (`optuna-...`). Runs are
+written to a JSON lines file, and a run that is in the file is not repeated: the same command continues after an
+interruption. The tables are printed at the end. Engines whose runs take minutes end at 50 full trainings unless
+`--full` is given.
 """
 
 import argparse
@@ -18,7 +20,7 @@ import optuna
 
 from benchmarks.search import lcbench
 from benchmarks.search.comparison import BUDGETS, catch_up, comparison, savings, share_table
-from benchmarks.search.engine import ENGINES, SLOW, STOPPED
+from benchmarks.search.engine import DEFAULT, ENGINES, SLOW, STOPPED
 from benchmarks.search.problem import Problem, Unavailable
 from benchmarks.search.records import Job, Records
 from benchmarks.search.simulation import simulate
@@ -36,10 +38,13 @@ BUDGET = 100
 SLOW_BUDGET = 50
 
 
-#: nasfuse's sampler, its whole engine, and what they are measured by.
+#: nasfuse's sampler in a study that stops and repeats nothing.
 OWN = "known-cost"
-WHOLE = f"{OWN}{STOPPED}"
-PLAIN = "tpe"
+
+#: The controls that these are compared with.
+PLAIN = "optuna-tpe"
+RANDOM = "optuna-random"
+GP = "optuna-gp"
 
 
 def main() -> None:
@@ -116,12 +121,12 @@ def _report(records: Records, problem: Problem, arguments: argparse.Namespace) -
     print(f"\n## {problem.name}: share of the best hypervolume known, {problem.best_hypervolume:.5f}\n")
     print(share_table(runs, **scale), "\n")
     wishes = [f"{engine}@{budget} {PLAIN}@{budget}" for engine in runs if engine != PLAIN for budget in BUDGETS]
-    wishes += [f"{engine}@50 {other}" for engine in (OWN, WHOLE) for other in (f"{PLAIN}@100", "gp@50")]
+    wishes += [f"{engine}@50 {other}" for engine in (OWN, DEFAULT) for other in (f"{PLAIN}@100", f"{GP}@50")]
     for wish in wishes:
         line = comparison(runs, wish, **scale)
         if line:
             print("-", line)
-    for own, other in ((own, other) for own in (OWN, WHOLE) for other in ("random", PLAIN)):
+    for own, other in ((own, other) for own in (OWN, DEFAULT) for other in (RANDOM, PLAIN)):
         if own in runs and other in runs:
             print("-", catch_up(runs, own, other, full_trainings=BUDGET, max_epochs=problem.max_epochs))
 

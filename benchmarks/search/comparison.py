@@ -49,8 +49,11 @@ def mean_sd(values: Sequence[float]) -> str:
     >>> mean_sd([0.5, 0.7])
     '0.6000 +- 0.1414'
     """
-    sd = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.fmean(values):.4f} +- {sd:.4f}"
+    return f"{statistics.fmean(values):.4f} +- {_sd(values):.4f}"
+
+
+def _sd(values: Sequence[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def paired_line(name: str, own: Sequence[float], other: Sequence[float]) -> str:
@@ -98,4 +101,4 @@ def savings(stopped: Sequence[Run], full: Sequence[Run]) -> str:
     """Returns what early stopping saves and loses over the same number of trials, paired by seed."""
     saved = [1 - own.epochs / other.epochs for own, other in zip(stopped, full, strict=True)]
     kept = [own.steps[-1][1] / other.steps[-1][1] - 1 for own, other in zip(stopped, full, strict=True)]
-    return f"epochs saved {mean_sd(saved)}, hypervolume {statistics.fmean(kept):+.4f} +- {statistics.stdev(kept):.4f}"
+    return f"epochs saved {mean_sd(saved)}, hypervolume {statistics.fmean(kept):+.4f} +- {_sd(kept):.4f}"

@@ -1,60 +1,42 @@
-"""Search engines: what suggests networks, and what stops their trainings early."""
+"""Search engines: studies of nasfuse, and plain loops of Optuna as controls."""
 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
-import numpy.typing as npt
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
-from benchmarks.search.problem import Problem
-from nasfuse.search.samplers import Domain, KnownCostSampler
-from nasfuse.search.stopping.mo_asha import MultiObjectiveAsha
-
-
-class StoppingRule(Protocol):
-    """Decides at some epochs whether a training goes on."""
-
-    def rungs(self, epochs: int) -> tuple[int, ...]:
-        """Returns the epochs after which a training of `epochs` is looked at."""
-
-    def goes_on(self, own: tuple[float, float], earlier: npt.ArrayLike, *, end: float, finished: npt.ArrayLike) -> bool:
-        """Returns whether a training with (error, cost) goes on.
-
-        Args:
-            own: At the rung.
-            earlier: Shape (n, 2), others at the same rung.
-            end: Error that is expected at the end.
-            finished: Shape (m, 2), trainings that came to their end.
-        """
+from nasfuse.spec.study import BudgetConfig, Sampler
 
 
 @dataclass(frozen=True)
-class Engine:
-    """One way to search.
+class StudyEngine:
+    """A study of nasfuse: its scheduler, with its visibility, stopping and confirmation, and its driver.
 
     Attributes:
-        sampler: Called with the problem and a seed.
-        stopping: Made anew for every run; None trains everything to its end.
+        sampler: As in a study file.
+        stopping: Whether trainings are stopped early, by the default rule of a study.
+        repeats: Trainings behind a confirmed member of the front; 1 repeats none.
     """
 
-    sampler: Callable[[Problem, int], BaseSampler]
-    stopping: Callable[[], StoppingRule] | None = None
+    sampler: Sampler
+    stopping: bool = False
+    repeats: int = 1
 
 
-def _tpe_together(_problem: Problem, seed: int) -> BaseSampler:
-    return _quietly(lambda: TPESampler(seed=seed, multivariate=True, group=True))
+@dataclass(frozen=True)
+class OptunaEngine:
+    """What a user of Optuna would write: ask for parameters, train to the end, tell the values.
+
+    Attributes:
+        sampler: Called with a seed.
+    """
+
+    sampler: Callable[[int], BaseSampler]
 
 
-def _gp(_problem: Problem, seed: int) -> BaseSampler:
-    return _quietly(lambda: GPSampler(seed=seed, warn_independent_sampling=False))
-
-
-def _known_cost(problem: Problem, seed: int) -> BaseSampler:
-    domain = Domain(problem.parameters)
-    return KnownCostSampler(seed, domain=domain, cost_of=problem.cost_of, reference=problem.reference)
+Engine = StudyEngine | OptunaEngine
 
 
 def _quietly(make: Callable[[], BaseSampler]) -> BaseSampler:
@@ -63,23 +45,32 @@ def _quietly(make: Callable[[], BaseSampler]) -> BaseSampler:
         return make()
 
 
-#: Sampler by name, called with a problem and a seed. `tpe` is Optuna's default sampler with its default settings.
-SAMPLERS: dict[str, Callable[[Problem, int], BaseSampler]] = {
-    "random": lambda _, seed: RandomSampler(seed=seed),
-    "nsga2": lambda _, seed: NSGAIISampler(seed=seed),
-    "tpe": lambda _, seed: TPESampler(seed=seed),
-    "tpe-together": _tpe_together,
-    "gp": _gp,
-    "known-cost": _known_cost,
-}
-
+#: Suffix of studies that stop trainings early.
 STOPPED = "+mo-asha"
 
-#: Engine by name: every sampler alone, and some that stop trainings early.
-ENGINES = {name: Engine(sampler) for name, sampler in SAMPLERS.items()} | {
-    name + STOPPED: Engine(SAMPLERS[name], MultiObjectiveAsha)
-    for name in ("random", "tpe", "tpe-together", "known-cost")
+#: The study that a user gets without a word about sampler, stopping and repeats.
+DEFAULT = "nasfuse"
+
+#: Controls. `optuna-tpe` is Optuna's default sampler with its default settings.
+CONTROLS: dict[str, Engine] = {
+    "optuna-random": OptunaEngine(lambda seed: RandomSampler(seed=seed)),
+    "optuna-nsga2": OptunaEngine(lambda seed: NSGAIISampler(seed=seed)),
+    "optuna-tpe": OptunaEngine(lambda seed: TPESampler(seed=seed)),
+    "optuna-tpe-together": OptunaEngine(
+        lambda seed: _quietly(lambda: TPESampler(seed=seed, multivariate=True, group=True))
+    ),
+    "optuna-gp": OptunaEngine(lambda seed: _quietly(lambda: GPSampler(seed=seed, warn_independent_sampling=False))),
+}
+
+#: Samplers of studies by the name of their engine.
+_SAMPLERS: dict[str, Sampler] = {"random": "random", "tpe": "tpe", "known-cost": "known_cost"}
+
+ENGINES: dict[str, Engine] = {
+    **CONTROLS,
+    **{name: StudyEngine(sampler) for name, sampler in _SAMPLERS.items()},
+    **{f"{name}{STOPPED}": StudyEngine(sampler, stopping=True) for name, sampler in _SAMPLERS.items()},
+    DEFAULT: StudyEngine("known_cost", stopping=True, repeats=BudgetConfig.model_fields["repeats"].default),
 }
 
 #: Engines whose suggestions take about a second, or that make some hundred of them with costly models.
-SLOW = ("gp", f"known-cost{STOPPED}")
+SLOW = ("optuna-gp", f"known-cost{STOPPED}", DEFAULT)

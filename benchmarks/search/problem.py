@@ -1,19 +1,22 @@
-"""What a search engine is set against: a space, a cost known in advance and a learning curve per network."""
+"""What search engines are compared on: a space, a cost known before training and a learning curve per network."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.trial import BaseTrial
 
+from benchmarks.search.point_space import PointSpace
 from nasfuse.pareto import hypervolume
 from nasfuse.search.parameters import Parameter
+from nasfuse.search.space import Space
+from nasfuse.spec.recipe import Recipe
 
 
 class Unavailable(Exception):
-    """The problem needs a file or a package that is not here; says which."""
+    """The problem needs a file or a package that is not here; the message says which."""
 
 
 class Problem(ABC):
@@ -24,13 +27,22 @@ class Problem(ABC):
         parameters: What to suggest, in an order in which each stands after those it depends on.
         max_epochs: Length of a full training.
         reference: (error, cost) that every useful network beats.
-        best_hypervolume: Of the best front known; each problem says how it was found.
+        log10_unit: log10 of the MACs of a network of cost 0. Studies count whole MACs, so it is large where costs
+            would be rounded otherwise.
+        asked: The keys `data`, `metric` and `space` of a study of this problem.
     """
 
     name: str
     parameters: tuple[Parameter, ...]
     max_epochs: int
     reference: tuple[float, float]
+    log10_unit: float = 9.0
+    #: The metric is an error of any size; the space of the study is not used, see `space`.
+    asked: Mapping[str, Any] = {
+        "data": {"source": "points", "task": "regression"},
+        "metric": "mae",
+        "space": {"fields": {"training.lr": {"choices": [1e-3]}}},
+    }
 
     @property
     @abstractmethod
@@ -45,13 +57,28 @@ class Problem(ABC):
     def curve(self, params: Mapping[str, Any], *, seed: int) -> NDArray[np.float64]:
         """Returns the error after each epoch, shape (max_epochs,)."""
 
-    def suggest(self, trial: BaseTrial) -> dict[str, Any]:
-        """Returns the parameters that `trial` draws, only those that exist beside one another."""
-        drawn: dict[str, Any] = {}
-        for parameter in self.parameters:
-            if parameter.exists(drawn):
-                drawn[parameter.name] = parameter.draw(trial)
-        return drawn
+    @cached_property
+    def space(self) -> Space | PointSpace:
+        """What a scheduler searches; without hand-made designs."""
+        base = {key: self.asked[key] for key in ("data", "metric")}
+        return PointSpace(self.parameters, epochs=self.max_epochs, base=base)
+
+    def parameters_of(self, recipe: Recipe) -> Mapping[str, Any]:
+        """Returns the parameters of a recipe that `space` made."""
+        assert isinstance(self.space, PointSpace), "a problem with another space overrides this"
+        return self.space.parameters_of(recipe)
+
+    def metric_of(self, error: float) -> float:
+        """Returns the metric of the study for an error."""
+        return error
+
+    def error_of(self, metric: float) -> float:
+        """Returns the error for a metric of the study."""
+        return metric
+
+    def macs_of(self, cost: float) -> int:
+        """Returns the MACs that stand for a cost in a study; costs are their logarithms."""
+        return round(10 ** (cost + self.log10_unit))
 
     def hypervolume(self, points: NDArray[np.float64]) -> float:
         """Returns the hypervolume of `points` (n, 2), rows of (error, cost)."""

@@ -1,19 +1,22 @@
-"""A search with a simulated clock: trainings are looked up, and one epoch takes one unit of time."""
+"""A search on simulated workers: trainings are looked up, and one epoch takes one second of simulated time."""
 
-import heapq
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import optuna
-from numpy.typing import NDArray
-from optuna.trial import Trial, TrialState
+from optuna.storages import InMemoryStorage
 
-from benchmarks.search.engine import Engine, StoppingRule
+from benchmarks.search.engine import Engine, OptunaEngine, StudyEngine
+from benchmarks.search.plain_driver import PlainDriver
 from benchmarks.search.problem import Problem
-from nasfuse.search.stopping.extrapolation import Extrapolation
+from nasfuse.backends.outcome import Measured, Outcome, Stopped
+from nasfuse.backends.simulated import SimulatedBackend, SimulatedTraining
+from nasfuse.domain.operating_point import Measurements, OperatingPoint
+from nasfuse.experiment.driver import SearchDriver
+from nasfuse.search.scheduler import Assignment, Ledger
 from nasfuse.seeds import derive_seed
+from nasfuse.spec.study import StudyConfig
 
 
 @dataclass
@@ -37,22 +40,6 @@ class Run:
     fallbacks: int = 0
 
 
-@dataclass
-class _Training:
-    """One training in progress; `epoch` is where it will be at its next event."""
-
-    trial: Trial
-    cost: float
-    errors: NDArray[np.float64]
-    started: float
-    stops: list[int]
-    reached: dict[int, float] = field(default_factory=dict)
-
-    @property
-    def epoch(self) -> int:
-        return self.stops[0]
-
-
 def simulate(
     problem: Problem,
     engine: Engine,
@@ -65,99 +52,110 @@ def simulate(
     """Returns what `engine` does on `problem` until its budget is spent.
 
     A training that is stopped has cost the epochs it ran; one that is cut off by the end counts for nothing, as do
-    stopped ones in the hypervolume. Events of the same time are told in the order of their trials, before anything
-    new is suggested.
+    stopped ones in the hypervolume. A worker that waits is paid as one that trains.
 
     Args:
         problem: Gives costs and learning curves.
-        engine: Suggests, and may stop.
-        seed: Of the sampler and of the trainings.
-        full_trainings: Budget in epochs of all workers together, over the epochs of a full training.
+        engine: A study of nasfuse or a plain loop of Optuna.
+        seed: Seed of the sampler and of the trainings.
+        full_trainings: Budget in epochs of all workers together, over the epochs of a full training; a study has it as
+            its budget of time.
         trials: Trainings to start; what has been started is then brought to its end.
         workers: Trainings at a time.
     """
-    return _Simulation(problem, engine, seed=seed, workers=workers).until(
-        np.inf if full_trainings is None else full_trainings * problem.max_epochs / workers,
-        np.inf if trials is None else trials,
+    end = np.inf if full_trainings is None else full_trainings * problem.max_epochs / workers
+    simulation = _Simulation(problem, end=end, workers=workers)
+    if isinstance(engine, OptunaEngine):
+        return simulation.run_plain(engine, seed=seed, trials=np.inf if trials is None else trials)
+    return simulation.run_study(_study(problem, engine, seed=seed, seconds=end, trials=trials))
+
+
+def _study(problem: Problem, engine: StudyEngine, *, seed: int, seconds: float, trials: int | None) -> StudyConfig:
+    budget = {"trials": trials, "minutes": seconds / 60 if np.isfinite(seconds) else None, "repeats": engine.repeats}
+    return StudyConfig.parse(
+        {
+            **problem.asked,
+            "name": problem.name,
+            "sampler": engine.sampler,
+            "seed": seed,
+            "budget": {key: value for key, value in budget.items() if value is not None},
+            **({} if engine.stopping else {"stopping": "off"}),
+        }
     )
 
 
 class _Simulation:
-    def __init__(self, problem: Problem, engine: Engine, *, seed: int, workers: int) -> None:
+    """One search; it is also the observer of the driver of a study."""
+
+    def __init__(self, problem: Problem, *, end: float, workers: int) -> None:
         self._problem = problem
-        self._seed = seed
+        self._end = end
         self._workers = workers
-        self._rule: StoppingRule | None = engine.stopping() if engine.stopping else None
-        self._study = optuna.create_study(
-            directions=["minimize", "minimize"], sampler=engine.sampler(problem, derive_seed(seed, "sampler"))
-        )
-        self._events: list[tuple[float, int, _Training]] = []
-        self._at_rung: dict[int, list[tuple[float, float]]] = {}
+        self._backend = SimulatedBackend(self._train, capacity=workers)
+        self._started: dict[int, tuple[float, float]] = {}
         self._points: list[tuple[float, float]] = []
         self._run = Run()
 
-    def until(self, end: float, trials: float) -> Run:
-        now = 0.0
-        while True:
-            while len(self._events) < self._workers and now < end and len(self._study.trials) < trials:
-                self._start(now)
-            if not self._events or self._events[0][0] > end:
-                break
-            now = self._events[0][0]
-            while self._events and self._events[0][0] == now:
-                _, number, training = heapq.heappop(self._events)
-                self._look_at(training, number, now)
-        self._run.fallbacks = sum("fallback" in trial.user_attrs for trial in self._study.get_trials(deepcopy=False))
-        self._run.epochs = (end if self._events else now) * self._workers
-        return self._run
-
-    def _start(self, now: float) -> None:
-        began = time.perf_counter()
-        trial = self._study.ask()
-        params = self._problem.suggest(trial)
-        self._run.suggestion_s.append(round(time.perf_counter() - began, 4))
-        errors = self._problem.curve(params, seed=derive_seed(self._seed, "trial", trial.number))
-        trial.set_user_attr("epochs", len(errors))
-        rungs = self._rule.rungs(len(errors)) if self._rule else ()
-        self._schedule(
-            _Training(trial, self._problem.cost_of(params), errors, started=now, stops=[*rungs, len(errors)])
+    def run_plain(self, engine: OptunaEngine, *, seed: int, trials: float) -> Run:
+        driver = PlainDriver(
+            self._problem,
+            engine.sampler(derive_seed(seed, "sampler")),
+            seed=seed,
+            n_workers=self._workers,
+            is_over=lambda n_trials: n_trials >= trials or self._backend.now >= self._end,
+            on_end=self.ended,
         )
+        self._backend.run(driver)
+        self._run.suggestion_s = driver.suggestion_s
+        return self._finished(driver.study.get_trials(deepcopy=False))
 
-    def _schedule(self, training: _Training) -> None:
-        heapq.heappush(self._events, (training.started + training.epoch, training.trial.number, training))
+    def run_study(self, study: StudyConfig) -> Run:
+        problem = self._problem
+        error, cost = problem.reference
+        scheduler = Ledger(
+            InMemoryStorage(),
+            study,
+            problem.space,
+            macs_of=lambda recipe: problem.macs_of(problem.cost_of(problem.parameters_of(recipe))),
+            reference=lambda: (problem.metric_of(error), float(problem.macs_of(cost))),
+            clock=self._backend.clock,
+        )
+        SearchDriver(scheduler, n_workers=self._workers, observers=(self,)).run(self._backend)
+        trials = scheduler.trials()
+        self._run.suggestion_s = [t.user_attrs["suggestion_s"] for t in trials if "suggestion_s" in t.user_attrs]
+        return self._finished(trials)
 
-    def _look_at(self, training: _Training, number: int, now: float) -> None:
-        epoch = training.stops.pop(0)
-        point = (float(training.errors[epoch - 1]), training.cost)
-        if not training.stops:
-            self._complete(number, point, now)
+    def _train(self, assignment: Assignment) -> SimulatedTraining:
+        problem = self._problem
+        params = problem.parameters_of(assignment.recipe)
+        errors, cost = problem.curve(params, seed=assignment.seed), problem.cost_of(params)
+        self._started[assignment.number] = float(errors[-1]), cost
+        curve = [problem.metric_of(float(error)) for error in errors]
+        point = OperatingPoint(
+            metric=curve[-1], macs=problem.macs_of(cost), params=0, latency_s=0.0, latency_iqr_s=0.0, peak_bytes=0
+        )
+        record = {"epochs": len(curve), "epochs_asked": len(curve)}
+        return SimulatedTraining(curve, Measured(Measurements((point,), record)))
+
+    def started(self, assignment: Assignment) -> None:
+        """Does nothing: the simulated worker has called `_train`."""
+
+    def ended(self, number: int, outcome: Outcome, **_: Any) -> None:
+        """Adds a training that ended in time to the run."""
+        now = self._backend.now
+        if now > self._end:
             return
-        training.reached[epoch] = point[0]
-        training.trial.set_user_attr("rungs", training.reached)
-        if self._goes_on(epoch, point, epochs=len(training.errors)):
-            self._schedule(training)
-        else:
-            stopped = {"epoch": epoch, "epochs": len(training.errors), "metric": point[0], "log_cost": point[1]}
-            training.trial.set_user_attr("stopped", stopped)
-            self._study.tell(number, state=TrialState.PRUNED)
+        if isinstance(outcome, Stopped):
             self._run.n_stopped += 1
-
-    def _goes_on(self, epoch: int, point: tuple[float, float], *, epochs: int) -> bool:
-        assert self._rule is not None, "a training has rungs only with a rule"
-        earlier = self._at_rung.setdefault(epoch, [])
-        extrapolation = Extrapolation(self._study.get_trials(deepcopy=False), sign=1.0)
-        end, _ = extrapolation.end(epoch=epoch, epochs=epochs, metric=point[0], inherited=False)
-        decision = self._rule.goes_on(
-            point, np.array(earlier).reshape(-1, 2), end=end, finished=np.array(self._points).reshape(-1, 2)
-        )
-        earlier.append(point)
-        return decision
-
-    def _complete(self, number: int, point: tuple[float, float], now: float) -> None:
-        self._study.tell(number, list(point))
-        self._points.append(point)
+            return
+        self._points.append(self._started[number])
         self._run.n_complete += 1
         self._run.steps.append((now * self._workers, self._problem.hypervolume(np.array(self._points))))
+
+    def _finished(self, trials: list[optuna.trial.FrozenTrial]) -> Run:
+        self._run.fallbacks = sum("fallback" in trial.user_attrs for trial in trials)
+        self._run.epochs = min(self._end, self._backend.now) * self._workers
+        return self._run
 
 
 def hypervolume_at(steps: list[Any], epochs: float) -> float:

@@ -5,7 +5,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from benchmarks.search.enumeration import key_of
 from benchmarks.search.problem import Problem
-from nasfuse.domain.modality import Modality
+from nasfuse.domain.modality import Modality, ModalityKind
 from nasfuse.search.space import Space
+from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
 
 TABLE = Path(__file__).parent / "table.npz"
@@ -33,6 +34,7 @@ class Table(Problem):
     """
 
     name = "table"
+    log10_unit = 0.0
 
     def __init__(self, path: Path = TABLE) -> None:
         """Loads the table."""
@@ -43,7 +45,9 @@ class Table(Problem):
             self._errors = dict(zip(keys, errors, strict=True))
             self.provenance: dict[str, Any] = json.loads(str(file["provenance"]))
         self.max_epochs = errors.shape[1]
-        self.space = _space(self.provenance)
+        study = StudyConfig.parse(self.provenance["study"], source=str(path))
+        self.asked = {**study.to_plain(), "budget": {}}
+        self.space = _space(study, self.provenance["modalities"])
         self.parameters = tuple(self.space.parameters)
         self.reference = (1 - self.provenance["constant_metric"], math.log10(max(self._macs.values())))
 
@@ -62,6 +66,22 @@ class Table(Problem):
         """(error, cost) of every network in the table, fully trained; shape (n, 2)."""
         return np.array([(self._errors[key][-1], math.log10(macs)) for key, macs in self._macs.items()])
 
+    @cached_property
+    def _parameters_by_hash(self) -> dict[str, dict[str, Any]]:
+        return {self.space.recipe(params).hash: params for params in self.networks}
+
+    def parameters_of(self, recipe: Recipe) -> Mapping[str, Any]:
+        """Returns the parameters of a recipe of the table."""
+        return self._parameters_by_hash[recipe.hash]
+
+    def metric_of(self, error: float) -> float:
+        """Returns the accuracy."""
+        return 1 - error
+
+    def error_of(self, metric: float) -> float:
+        """Returns 1 - accuracy."""
+        return 1 - metric
+
     def cost_of(self, params: Mapping[str, Any]) -> float:
         """Returns log10 MACs."""
         return math.log10(self._macs[key_of(params)])
@@ -71,8 +91,8 @@ class Table(Problem):
         return self._errors[key_of(params)]
 
 
-def _space(provenance: Mapping[str, Any]) -> Space:
-    """Returns the space of the recorded study, without its data set."""
-    study = StudyConfig.parse(provenance["study"], source=str(TABLE))
-    modalities = [Modality(name, kind, tuple(shape)) for name, kind, shape in provenance["modalities"]]
-    return Space(study.space, modalities, base={"metric": study.metric, "data": study.data.to_plain()})
+def _space(study: StudyConfig, modalities: Sequence[tuple[str, ModalityKind, Sequence[int]]]) -> Space:
+    """Returns the space of the recorded study, without its data set and its hand-made designs."""
+    found = [Modality(name, kind, tuple(shape)) for name, kind, shape in modalities]
+    config = study.space.model_copy(update={"baselines": {}})
+    return Space(config, found, base={"metric": study.metric, "data": study.data.to_plain()})

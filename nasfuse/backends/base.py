@@ -1,64 +1,78 @@
-"""What every backend is given: the objective it runs, the workers it runs on, and who is told what happens."""
+"""The interface between a driver, which decides which trials run, and a backend, which runs them."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from nasfuse.domain.operating_point import Measurements
+from nasfuse.backends.objective import Objective
+from nasfuse.backends.outcome import Outcome
 from nasfuse.search.scheduler import Assignment
-from nasfuse.spec.recipe import Recipe
-
-Report = Callable[[int, float], None]
+from nasfuse.spec.study import ResourcesConfig
 
 
-class Objective(Protocol):
-    """What a study optimises. Must be picklable; it is called in worker processes."""
+class Pause(Enum):
+    """Why a driver hands out no trial."""
 
-    def __call__(
-        self, recipe: Recipe, *, seed: int, cut: int, folder: Path, report: Report, donors: Mapping[str, Path]
-    ) -> Measurements:
-        """Returns the measurements of `recipe`; files go to `folder`, progress is resumed from there.
-
-        Args:
-            recipe: What to measure.
-            seed: Of everything random.
-            cut: Which division into train and val; repetitions of one recipe have different ones.
-            folder: Of the trial.
-            report: Called with (epoch, metric) after every epoch; it does not return where the training is stopped.
-            donors: Stream name to the `model.pt` whose weights the stream starts from; the others start at random.
-
-        Raises:
-            DonorError: These weights are lost; the trial is then run again without donors.
-        """
+    WAIT = "ask again when a trial has ended"
+    DONE = "the search is over"
 
 
-class Watcher(Protocol):
-    """Is told what happens to the trials, in the driver."""
+class Decision(Enum):
+    """Whether a trial continues after a report."""
 
-    def started(self, assignment: Assignment) -> None:
-        """A trial was handed to a worker."""
-
-    def finished(self, number: int, measurements: Measurements) -> None:
-        """A trial has its result."""
-
-    def stopped(self, number: int, epoch: int) -> None:
-        """A trial was not worth going on with after `epoch`."""
-
-    def failed(self, number: int, reason: str) -> None:
-        """A trial ended without one."""
+    CONTINUE = "continue"
+    STOP = "stop"
 
 
-@dataclass(frozen=True)
-class Workers:
-    """What the trials run on.
+class Driver(Protocol):
+    """Decides which trials run and which of them are stopped. A backend calls it from one thread.
 
     Attributes:
-        count: Trials at a time.
-        cpus_per_trial: Cores of each.
-        gpus_per_trial: GPUs of each; may be a fraction.
+        n_workers: Trials that run at a time, at most.
     """
 
-    count: int
-    cpus_per_trial: int
-    gpus_per_trial: float
+    n_workers: int
+
+    def next_trial(self) -> Assignment | Pause:
+        """Returns the next trial to run, or why there is none now."""
+
+    def on_report(self, number: int, *, epoch: int, metric: float) -> Decision:
+        """Returns whether trial `number` continues after `epoch`, one of its rungs.
+
+        A trial that is to stop ends with the outcome `Stopped`.
+        """
+
+    def on_lost_donors(self, number: int, reason: str) -> None:
+        """Records that trial `number` starts from random weights, as those of its donors cannot be loaded."""
+
+    def on_end(self, number: int, outcome: Outcome) -> None:
+        """Records how trial `number` ended. A trial that died may be handed out again."""
+
+
+class Backend(Protocol):
+    """Runs the trials of a driver."""
+
+    @property
+    def capacity(self) -> int:
+        """Trials that fit on the workers at a time; 0 if that many workers are still to come."""
+
+    def run(self, driver: Driver) -> None:
+        """Runs trials until the driver is done and no trial runs."""
+
+
+class OpenBackend(Protocol):
+    """Starts a backend; the workers are up inside the returned context and released at its end."""
+
+    def __call__(
+        self, objective: Objective, *, resources: ResourcesConfig, folder_of: Callable[[int], Path], scratch: Path
+    ) -> AbstractContextManager[Backend]:
+        """Returns the context.
+
+        Args:
+            objective: Called in the workers.
+            resources: Cores and GPUs of every trial.
+            folder_of: Returns the folder of a trial from its number, on a file system that all workers share.
+            scratch: Folder for files of the backend, which may be removed after the search.
+        """

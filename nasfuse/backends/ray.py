@@ -1,17 +1,17 @@
-"""Running trials with Ray Tune: it distributes and restarts them, the ledger decides and remembers.
+"""Trials on Ray Tune: Tune distributes them, and its searcher and scheduler pass every decision to the driver.
 
-Optuna's storage is the only truth. Tune keeps nothing that matters: its own experiment state is thrown away,
-a new session starts a new experiment, and what was running is handed out again by the ledger.
+Tune keeps no state that is read again: the study is in Optuna's storage, and a continued search starts a new
+experiment.
 """
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import nasfuse.backends.ray_session  # noqa: F401 - sets Ray's environment, before Ray is imported
+from nasfuse.backends.ray_session import cluster_workers, ray_session  # sets Ray's environment before Ray is imported
 
 # isort: split
 import ray
@@ -19,70 +19,95 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from nasfuse.backends.base import Objective, Watcher, Workers
-from nasfuse.backends.interrupts import Interrupts, interruptible
+from nasfuse.backends.base import Decision, Driver, Pause
+from nasfuse.backends.objective import Objective, Task, failure_of
+from nasfuse.backends.outcome import Died, Failed, Measured, Outcome, Stopped
 from nasfuse.domain.operating_point import Measurements
-from nasfuse.errors import DonorError, NasfuseError
-from nasfuse.search.scheduler import Assignment, Ledger
-from nasfuse.spec.recipe import Recipe
+from nasfuse.errors import InvalidInputError
+from nasfuse.spec.study import ResourcesConfig
 
 
-def run_trials(
-    ledger: Ledger,
+@contextmanager
+def open_ray(
     objective: Objective,
     *,
-    workers: Workers,
+    resources: ResourcesConfig,
     folder_of: Callable[[int], Path],
     scratch: Path,
-    watcher: Watcher,
-) -> None:
-    """Runs trials until the ledger wants no more and all are done.
+    address: str | None = None,
+) -> Iterator["RayBackend"]:
+    """Yields a backend on the Ray cluster at `address`, or on this machine.
 
     Args:
-        ledger: Hands out trials and takes their results.
-        objective: Runs in the workers.
-        workers: How many trials at a time, and what each gets.
-        folder_of: Folder of a trial, on a file system that every node sees.
-        scratch: For Tune's own files; may be removed afterwards.
-        watcher: Told what happens.
+        objective: Called in the workers.
+        resources: Cores and GPUs of every trial.
+        folder_of: Returns the folder of a trial from its number, on a file system that all nodes share.
+        scratch: Folder for the files of Tune, which may be removed after the search.
+        address: Address of a Ray cluster; None starts Ray on this machine.
 
     Raises:
-        Exhausted: The space has no candidate that may be trained.
-        RunFolderError: Another search writes to the same study.
-        Interrupted: A signal asked for an end.
+        InvalidInputError: This machine is too small for one trial, or has no folder for Ray's sockets.
+        NasfuseError: There is no cluster at `address`.
     """
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers.count)
-    searcher = _LedgerSearcher(ledger, watcher, folder_of, workers.count)
-    trainable = tune.with_resources(
-        tune.with_parameters(_run_trial, objective=objective),
-        {"cpu": workers.cpus_per_trial, "gpu": workers.gpus_per_trial},
-    )
-    tuner = tune.Tuner(
-        trainable,
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=_LedgerScheduler(searcher),
-            num_samples=-1,
-            max_concurrent_trials=None,
-            reuse_actors=True,
-            trial_name_creator=_short_name,
-            trial_dirname_creator=_short_name,
-        ),
-        run_config=tune.RunConfig(
-            name="trials",
-            storage_path=str(scratch.absolute()),
-            verbose=0,
-            # Ray's own retries lose a trial whose worker dies while the process is being reset for it (the trial is
-            # then still pending), so the searcher hands trials out again.
-            failure_config=tune.FailureConfig(max_failures=0),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-        ),
-    )
-    with interruptible() as interrupts:
-        searcher.interrupts = interrupts
-        tuner.fit()
-    if searcher.error is not None:
-        raise searcher.error
+    with ray_session(address):
+        backend = RayBackend(objective, resources=resources, folder_of=folder_of, scratch=scratch)
+        if backend.capacity == 0 and address is None:  # a cluster may still grow
+            raise InvalidInputError(
+                f"resources: this machine has not the {resources.cpus_per_trial} cores and "
+                f"{resources.gpus_per_trial:g} GPUs that one trial needs; ask for less per trial"
+            )
+        yield backend
+
+
+class RayBackend:
+    """Runs trials on the Ray cluster that this process is connected to."""
+
+    def __init__(
+        self, objective: Objective, *, resources: ResourcesConfig, folder_of: Callable[[int], Path], scratch: Path
+    ) -> None:
+        """Keeps the arguments, which are those of `open_ray`."""
+        self._objective = objective
+        self._resources = resources
+        self._folder_of = folder_of
+        self._scratch = scratch
+
+    @property
+    def capacity(self) -> int:
+        """Trials that fit on the cluster at a time; 0 if it is still too small for one."""
+        return cluster_workers(self._resources.cpus_per_trial, self._resources.gpus_per_trial)
+
+    def run(self, driver: Driver) -> None:
+        """Runs trials until the driver is done and no trial runs."""
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(driver.n_workers)
+        self._tuner(driver).fit()
+
+    def _tuner(self, driver: Driver) -> tune.Tuner:
+        searcher = _DriverSearcher(driver, self._folder_of)
+        trainable = tune.with_resources(
+            tune.with_parameters(_run_trial, objective=self._objective),
+            {"cpu": self._resources.cpus_per_trial, "gpu": self._resources.gpus_per_trial},
+        )
+        return tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=_DriverScheduler(searcher),
+                num_samples=-1,
+                max_concurrent_trials=None,
+                reuse_actors=True,
+                trial_name_creator=_short_name,
+                trial_dirname_creator=_short_name,
+            ),
+            run_config=tune.RunConfig(
+                name="trials",
+                storage_path=str(self._scratch.absolute()),
+                verbose=0,
+                # Ray's own retries lose a trial whose worker dies while the process is being reset for it (the trial
+                # is then still pending), so the driver hands trials out again.
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
 
 
 def _short_name(trial: Any) -> str:
@@ -90,157 +115,95 @@ def _short_name(trial: Any) -> str:
 
 
 def _run_trial(config: dict[str, Any], *, objective: Objective) -> None:
-    """Runs one trial in a worker. Our own errors are results; only the death of the process is Ray's business."""
-    try:
-        try:
-            measured = _measure(config, objective, donors=config["donors"])
-        except DonorError as error:
-            tune.report({"from_scratch": _one_line(error)})
-            measured = _measure(config, objective, donors={})
-        measured.record["node"] = ray.get_runtime_context().get_node_id()[:8]
-        payload = json.dumps({"measurements": measured.to_plain()})
-    except Exception as error:
-        payload = json.dumps({"reason": f"{type(error).__name__}: {_one_line(error)}"})
-    tune.report({"payload": payload})
-
-
-def _measure(config: dict[str, Any], objective: Objective, *, donors: dict[str, str]) -> Measurements:
-    def report(epoch: int, metric: float) -> None:
-        if epoch in config["rungs"]:  # each costs a round trip to the driver
-            tune.report({"epoch": epoch, "metric": metric})  # raises SystemExit in a trial that is stopped
-
-    return objective(
-        Recipe.model_validate_json(config["recipe"]),
-        seed=config["seed"],
-        cut=config["cut"],
-        folder=Path(config["folder"]),
-        report=report,
-        donors={stream: Path(file) for stream, file in donors.items()},
+    """Runs one trial in a worker. An exception of the objective is a result; only the death of the process is not."""
+    outcome = config["task"].run(
+        objective,
+        report=lambda epoch, metric: tune.report({"epoch": epoch, "metric": metric}),  # SystemExit if it is stopped
+        report_lost_donors=lambda reason: tune.report({"lost_donors": reason}),
     )
+    tune.report({"payload": _payload(outcome)})
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _payload(outcome: Measured | Failed) -> str:
+    """Returns an outcome as JSON text; what an objective returned may be no measurements, which is a failure."""
+    if isinstance(outcome, Measured):
+        try:
+            outcome.measurements.record["node"] = ray.get_runtime_context().get_node_id()[:8]
+            return json.dumps({"measurements": outcome.measurements.to_plain()})
+        except Exception as error:
+            outcome = failure_of(error)
+    return json.dumps({"reason": outcome.reason})
 
 
-class _LedgerSearcher(Searcher):
-    """Lets Tune take its trials from the ledger and give their results back to it."""
+class _DriverSearcher(Searcher):
+    """Takes the trials of Tune from a driver and tells it how they ended."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        watcher: Watcher,
-        folder_of: Callable[[int], Path],
-        n_workers: int,
-    ) -> None:
+    def __init__(self, driver: Driver, folder_of: Callable[[int], Path]) -> None:
         super().__init__()
-        self._ledger = ledger
-        self._watcher = watcher
+        self._driver = driver
         self._folder_of = folder_of
-        self._n_workers = n_workers
-        self._running: dict[str, Assignment] = {}
-        self._orphans: list[Assignment] = []
+        self._numbers: dict[str, int] = {}
         self._stopped: set[str] = set()
-        self.error: NasfuseError | None = None
-        self.interrupts = Interrupts()
 
     def suggest(self, trial_id: str) -> Any:
         """Returns the configuration of the next trial, None to be asked again, or FINISHED."""
-        self.interrupts.check()
-        if self._orphans:
-            return self._hand_out(trial_id, self._orphans.pop(0))
-        if self.error is not None or not self._ledger.wants_more(running=len(self._running)):
-            return None if self._running else Searcher.FINISHED
-        if len(self._running) >= self._n_workers:
-            return None
-        try:
-            assignment = self._ledger.next()
-        except NasfuseError as error:  # raised after the trials that run have ended
-            self.error = error
-            return None if self._running else Searcher.FINISHED
-        if assignment is None:
-            return None
-        folder = self._folder_of(assignment.number)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "recipe.yaml").write_text(assignment.recipe.to_yaml(), encoding="utf-8")
-        self._watcher.started(assignment)
-        return self._hand_out(trial_id, assignment)
+        assignment = self._driver.next_trial()
+        if isinstance(assignment, Pause):
+            return Searcher.FINISHED if assignment is Pause.DONE else None
+        self._numbers[trial_id] = assignment.number
+        return {"task": Task.of(assignment, folder_of=self._folder_of)}
 
-    def _hand_out(self, trial_id: str, assignment: Assignment) -> dict[str, Any]:
-        self._running[trial_id] = assignment
-        return {
-            "recipe": assignment.recipe.model_dump_json(),
-            "seed": assignment.seed,
-            "cut": assignment.cut,
-            "rungs": list(assignment.rungs),
-            "folder": str(self._folder_of(assignment.number).absolute()),
-            "donors": {
-                stream: str(self._folder_of(donor).absolute() / "model.pt")
-                for stream, donor in assignment.inherited.items()
-            },
-        }
-
-    def goes_on(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Returns whether a trial goes on after what it reported; `on_trial_complete` follows if it does not."""
-        if "from_scratch" in result:
-            assignment = self._running[trial_id]
-            self._ledger.start_from_scratch(assignment.number, result["from_scratch"])
-            self._running[trial_id] = replace(assignment, inherited={})
+    def decide(self, trial_id: str, result: dict[str, Any]) -> Decision:
+        """Returns whether a trial continues after a report; `on_trial_complete` follows if it does not."""
+        number = self._numbers[trial_id]
+        if "lost_donors" in result:
+            self._driver.on_lost_donors(number, result["lost_donors"])
         if "epoch" not in result:
-            return True
-        number = self._running[trial_id].number
-        if self._ledger.goes_on(number, epoch=result["epoch"], metric=result["metric"]):
-            return True
-        self._stopped.add(trial_id)
-        return False
+            return Decision.CONTINUE
+        decision = self._driver.on_report(number, epoch=result["epoch"], metric=result["metric"])
+        if decision is Decision.STOP:
+            self._stopped.add(trial_id)
+        return decision
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tells the ledger how a trial ended; one whose worker died goes to another."""
-        assignment = self._running.pop(trial_id, None)
-        if assignment is None:
-            return
-        number = assignment.number
-        payload = json.loads(result["payload"]) if result and "payload" in result else {}
+        """Tells the driver how a trial ended; Tune passes no result if the worker died."""
+        number = self._numbers.pop(trial_id, None)
+        if number is not None:
+            self._driver.on_end(number, self._outcome(trial_id, result or {}))
+
+    def _outcome(self, trial_id: str, result: dict[str, Any]) -> Outcome:
+        payload = json.loads(result.get("payload", "{}"))
         if "measurements" in payload:
-            measurements = Measurements.from_plain(payload["measurements"])
-            self._ledger.finish(number, measurements)
-            self._watcher.finished(number, measurements)
-        elif result is not None and trial_id in self._stopped:
-            self._ledger.stop(number, epoch=result["epoch"], metric=result["metric"])
-            self._watcher.stopped(number, result["epoch"])
-        elif "reason" in payload:
-            self._ledger.fail(number, payload["reason"])
-            self._watcher.failed(number, payload["reason"])
-        elif self._ledger.retry(number):
-            self._orphans.append(assignment)
-        else:
-            self._watcher.failed(number, str(self._ledger.trials()[number].user_attrs["reason"]))
+            return Measured(Measurements.from_plain(payload["measurements"]))
+        if "reason" in payload:
+            return Failed(payload["reason"])
+        if result and trial_id in self._stopped:
+            return Stopped(result["epoch"], result["metric"])
+        return Died()
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns nothing: Tune pickles its searcher into a state that is never restored."""
         return {}
 
     def save(self, checkpoint_path: str) -> None:
-        """Saves nothing: the storage is the only truth."""
+        """Saves nothing: the study is in its storage."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Restores nothing: the storage is the only truth."""
+        """Restores nothing: the study is in its storage."""
 
 
-class _LedgerScheduler(FIFOScheduler):
-    """Lets the ledger decide which trials Tune stops; what it decides by is in the storage, not here.
+class _DriverScheduler(FIFOScheduler):
+    """Stops the trials of Tune that the driver wants to be stopped.
 
     A function trainable that is stopped never returns from its report: its thread ends there, before the worker
     gets the next trial.
     """
 
-    def __init__(self, searcher: _LedgerSearcher) -> None:
+    def __init__(self, searcher: _DriverSearcher) -> None:
         super().__init__()
         self._searcher = searcher
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Returns whether the trial goes on."""
-        decision: str = TrialScheduler.CONTINUE
-        if not self._searcher.goes_on(trial.trial_id, result):
-            decision = TrialScheduler.STOP
-        return decision
+        """Returns whether the trial continues."""
+        decision = self._searcher.decide(trial.trial_id, result)
+        return str(TrialScheduler.STOP if decision is Decision.STOP else TrialScheduler.CONTINUE)

@@ -28,6 +28,11 @@ def explain(message: str) -> None:
     err.print(Text.assemble(("error:", "bold red"), " ", message), soft_wrap=True)
 
 
+def explain_fault(message: str) -> None:
+    """Prints that nasfuse itself is wrong, without a traceback."""
+    err.print(Text.assemble(("fault of nasfuse:", "bold red"), " ", message), soft_wrap=True)
+
+
 def warn(message: str) -> None:
     """Prints what the user should know although the command goes on."""
     err.print(Text.assemble(("warning:", "bold yellow"), " ", message), soft_wrap=True)

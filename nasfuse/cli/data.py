@@ -82,6 +82,8 @@ def _described(path: Path) -> Any:
 
 
 def _document(dataset: "Dataset") -> dict[str, Any]:
+    from nasfuse.tasks import task_kind
+
     parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     document: dict[str, Any] = {
         "data": dataset.name,
@@ -90,10 +92,7 @@ def _document(dataset: "Dataset") -> dict[str, Any]:
         "samples": ", ".join(f"{len(part)} {name}" for name, part in parts.items()),
         "fingerprint": dataset.fingerprint,
     }
-    if dataset.task.kind == "multiclass":
-        counts = dataset.train.targets.bincount(minlength=dataset.task.n_outputs).tolist()
-        document["classes"] = f"{min(counts)} to {max(counts)} training samples each"
-    return document
+    return {**document, **task_kind(dataset.task.kind).describe(dataset.train.targets, dataset.task.n_outputs)}
 
 
 def _suggest(source: str, *, as_json: bool) -> None:

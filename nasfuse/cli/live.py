@@ -15,6 +15,7 @@ from nasfuse.domain.metric import metric_text
 from nasfuse.report.units import cost_label
 
 if TYPE_CHECKING:
+    from nasfuse.backends.outcome import Outcome
     from nasfuse.data import Dataset
     from nasfuse.search.progress import Progress
     from nasfuse.search.scheduler import Assignment
@@ -81,23 +82,19 @@ class LiveDisplay:
         name = f"{assignment.baseline}: " if assignment.baseline else ""
         self._running[assignment.number] = f"{name}{assignment.recipe.summary}"
 
-    def changed(
-        self,
-        progress: "Progress",
-        seconds: float,
-        *,
-        number: int,
-        failure: str | None = None,
-        stopped_after: int | None = None,
-    ) -> None:
-        """Trial `number` ended, with a result, with the reason why it has none, or stopped after an epoch."""
+    def ended(self, number: int, outcome: "Outcome", *, progress: "Progress", seconds: float) -> None:
+        """Shows how trial `number` ended, and the state of the search after `seconds`."""
+        from nasfuse.backends.outcome import Failed, Stopped
+
         self._progress = progress
         self._offset_s, self._since = seconds, time.monotonic()
-        self._message = f"trial {number} complete" if failure is None else f"trial {number} failed: {failure}"
-        if stopped_after is not None:
-            self._message = f"trial {number} stopped after epoch {stopped_after}, it was dominated"
+        self._message = f"trial {number} complete"
+        if isinstance(outcome, Failed):
+            self._message = f"trial {number} failed: {outcome.reason}"
+        elif isinstance(outcome, Stopped):
+            self._message = f"trial {number} stopped after epoch {outcome.epoch}, it was dominated"
         self._running.pop(number, None)
-        if failure is not None:
+        if isinstance(outcome, Failed):
             self._console.print(self._message, style="yellow", soft_wrap=True)
         if not self._console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY_S:
             self._console.print(self._line(), soft_wrap=True)

@@ -61,7 +61,7 @@ def _with_options(
 
 
 def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, as_json: bool) -> None:
-    from nasfuse.cli.console import err, out, print_json
+    from nasfuse.cli.console import err, explain_fault, out, print_json
     from nasfuse.cli.live import LiveDisplay
 
     with err.status("loading data and starting workers ..."):
@@ -76,6 +76,7 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
             "go on with a larger --trials or --minutes.",
             soft_wrap=True,
         )
+    from nasfuse.experiment.macs_check import read_checks
     from nasfuse.experiment.run_reader import read_run
     from nasfuse.report.table import front_document
 
@@ -90,11 +91,18 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
         print_front(run, run.objectives, run.progress.front)
         if all(candidate.baseline is not None for candidate in run.candidates):
             out.print("The budget went to hand-made designs alone; a larger --trials or --minutes searches.")
-    _write_files(run, (err if as_json else out).print)
+    failed = [one for one in read_checks(folder) if one.check.failed]
+    for one in failed:
+        explain_fault(f"trial {one.label}: {one.check}")
+    lost = _write_files(run)
+    if not lost:
+        tell = (err if as_json else out).print
+        tell(f"\nReport: {folder.report_file} (table front.csv and picture front.png beside it)", soft_wrap=True)
+    raise typer.Exit(int(bool(failed or lost)))
 
 
-def _write_files(run: "Run", tell: Callable[..., None]) -> None:
-    """Writes report, table and picture; warns of those that cannot be written, and exits 1 then."""
+def _write_files(run: "Run") -> list[Path]:
+    """Writes report, table and picture; warns of those that cannot be written, and returns them."""
     from nasfuse.cli.console import warn
     from nasfuse.report.figure import write_figure
     from nasfuse.report.html import write_report
@@ -115,8 +123,7 @@ def _write_files(run: "Run", tell: Callable[..., None]) -> None:
             warn(f"{path} was not written: {error.strerror}")
     if lost:
         warn(f"all trials are kept; the same command again, or nasfuse report {run.folder.root}, writes the report")
-        raise typer.Exit(1)
-    tell(f"\nReport: {run.folder.report_file} (table front.csv and picture front.png beside it)", soft_wrap=True)
+    return lost
 
 
 def _nothing(progress: "Progress") -> Exception:

@@ -32,7 +32,7 @@ def train(
     from rich.progress import Progress
     from rich.text import Text
 
-    from nasfuse.cli.console import LINE_EVERY_S, err, out, print_json
+    from nasfuse.cli.console import LINE_EVERY_S, err, explain_fault, out, print_json
     from nasfuse.cli.resumable import resumable
     from nasfuse.errors import InvalidInputError
     from nasfuse.spec.recipe import Recipe
@@ -71,9 +71,11 @@ def train(
                     printed = time.monotonic()
 
             result = train_recipe(what, folder, n_seeds=seeds, seed=seed, device=where, report=advance)
+    if result.check.failed:
+        explain_fault(f"{result.check}; what was trained is kept")
     if as_json:
         print_json(result.to_plain())
-        return
+        raise typer.Exit(int(result.check.failed))
     for split in ("val", "test"):
         mean, deviation = result.spread(split)
         spread = " (1 seed)" if deviation is None else f" +- {metric_text(deviation)} (sd of {seeds} seeds)"
@@ -87,6 +89,7 @@ def train(
             out.print(f"fixed points found on validation: {found}", soft_wrap=True)
     most = f" (at most {result.most_macs:,})" if result.most_macs > result.macs else ""
     out.print(f"{result.macs:,} MACs{most}, recipe {what.hash}; networks in {folder}", soft_wrap=True)
+    raise typer.Exit(int(result.check.failed))
 
 
 def evaluate(
@@ -95,6 +98,7 @@ def evaluate(
         str | None, typer.Option(help="Data file with the same modalities, in place of the one of the training.")
     ] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="Which split of its data.")] = "test",
+    point: Annotated[int, typer.Option(min=0, help="Operating point P of a trial N:P; 0 is its own setting.")] = 0,
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
@@ -107,7 +111,7 @@ def evaluate(
     from nasfuse.cli.console import out, print_json, warn
     from nasfuse.experiment.final_training import evaluate_checkpoint
 
-    result = evaluate_checkpoint(checkpoint, split=split, device=_device(device), source=data)
+    result = evaluate_checkpoint(checkpoint, split=split, device=_device(device), source=data, point=point)
     if "warning" in result:
         warn(result["warning"])
     if as_json:
@@ -115,6 +119,8 @@ def evaluate(
         return
     value = (metric_text(result["value"]), "bold")
     out.print(Text.assemble(f"{result['split']} {result['metric']} ", value, f" on {result['samples']} samples"))
+    if "settings" in result:
+        out.print(", ".join(f"{name} {value:.6g}" for name, value in result["settings"].items()))
     for name, share in result.get("routes", {}).items():
         out.print(f"{share:>6.1%} take {name}", soft_wrap=True)
     out.print(f"{result['macs']:,} MACs, recipe {result['recipe_hash']}: {result['summary']}", soft_wrap=True)

@@ -1,5 +1,6 @@
 """What a network costs: MACs counted and in closed form, parameters, memory, latency."""
 
+from nasfuse.cost.check import MacsCheck, check_macs
 from nasfuse.cost.closed_form import count_parameters, expected_macs
 from nasfuse.cost.counter import count_network, count_operators
 from nasfuse.cost.latency import Latency, measure_latency
@@ -7,7 +8,9 @@ from nasfuse.cost.memory import activation_bytes, saved_bytes
 
 __all__ = [
     "Latency",
+    "MacsCheck",
     "activation_bytes",
+    "check_macs",
     "count_network",
     "count_operators",
     "count_parameters",

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
 
 from nasfuse.cost.operators import FREE, HANDLES
@@ -72,6 +71,8 @@ def count_operators(module: nn.Module, inputs: tuple[Tensor, ...]) -> Mapping[st
     Raises:
         UncountedOperatorError: An operator is neither counted nor known to be free of products.
     """
+    from fvcore.nn import FlopCountAnalysis  # slow to import, and used only where something is counted
+
     with _decomposed_attention(), one_path_wanted(), torch.no_grad():
         analysis = FlopCountAnalysis(module, inputs).set_op_handle(**HANDLES)
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -12,6 +11,7 @@ from nasfuse.data.layout import ModalityArrays, check_modality
 from nasfuse.data.table import Table
 from nasfuse.domain.modality import Task
 from nasfuse.errors import DataError
+from nasfuse.tasks import task_kind
 
 Array = NDArray[np.generic]
 
@@ -35,7 +35,7 @@ def build_dataset(
         name: For reports and messages.
         modalities: At least one.
         targets: (n,) class numbers from 0, (n, k) zeros and ones, or (n,) or (n, k) real numbers.
-        task: `multiclass`, `multilabel` or `regression`.
+        task: Kind of task, one of `nasfuse.domain.task.TASKS`.
         splits: (n,) words `train`, `val`, `test`; without it, 80/10/10 is cut, stratified by class.
         groups: (n,) group of each sample; a group is never cut in two.
         val_fraction: Share of train that becomes val where `splits` has none.
@@ -104,37 +104,5 @@ def _targets(name: str, targets: Array, task: str) -> tuple[Tensor, Task]:
     where = f"{name}: the labels"
     if len(targets) == 0:
         raise DataError(f"{where} are empty; there is nothing to learn from")
-    if task == "multiclass" and targets.dtype.kind == "U" and targets.ndim == 1:
-        raise DataError(
-            f"{where} are words such as {targets[0]!s}; number them and save numpy.unique(y, return_inverse=True)[1]"
-        )
-    if task == "multiclass":
-        if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
-            raise DataError(
-                f"{where} must be (n,) integers for multiclass, got {targets.dtype} of shape {targets.shape}"
-            )
-        if targets.min() < 0:
-            row = int(np.less(targets, 0).argmax())
-            raise DataError(f"{where} must be class numbers from 0, got {targets[row]} in row {row}; renumber them")
-        classes = np.unique(targets)
-        if len(classes) < 2:
-            raise DataError(f"{where} hold one class only, got {classes[0]} everywhere; there is nothing to learn")
-        n_classes = int(classes[-1]) + 1
-        if len(classes) < n_classes:
-            absent = next(c for c in range(n_classes) if c not in classes)
-            raise DataError(
-                f"{where} go up to {n_classes - 1} but class {absent} never occurs, so some label is "
-                "out of range; renumber the classes without gaps"
-            )
-        return torch.from_numpy(targets.astype(np.int64)), Task("multiclass", n_classes)
-    if targets.dtype.kind not in "biuf":
-        raise DataError(f"{where} must be numbers for {task}, got {targets.dtype}; encode them first")
-    values = targets.astype(np.float32 if task == "multilabel" else np.float64)
-    if task == "multilabel":
-        if values.ndim != 2 or not np.isin(values, (0.0, 1.0)).all():
-            raise DataError(f"{where} must be (n, k) zeros and ones for multilabel, got shape {targets.shape}")
-        return torch.from_numpy(values), Task("multilabel", values.shape[1])
-    values = values[:, None] if values.ndim == 1 else values
-    if values.ndim != 2 or not np.isfinite(values).all():
-        raise DataError(f"{where} must be (n,) or (n, k) finite numbers for regression, got shape {targets.shape}")
-    return torch.from_numpy(values), Task("regression", values.shape[1])
+    checked, n_outputs = task_kind(task).check_targets(where, targets)
+    return checked, Task(task, n_outputs)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nasfuse.data.groups import choose_groups
 from nasfuse.errors import DataError, DataWarning
+from nasfuse.tasks import task_kind
 
 Rows = NDArray[np.int64]
 
@@ -43,7 +44,7 @@ def cut_splits(
     Args:
         name: Of the data set, for messages.
         labels: (n,) or (n, k).
-        task: Multiclass cuts are stratified.
+        task: Kind of task, which says by which classes cuts are stratified.
         splits: (n,) words; None cuts 80/10/10.
         groups: (n,) or None. Where a group stands in train and in val, train and val are cut anew: a
             validation set that repeats training samples selects what memorises.
@@ -58,7 +59,7 @@ def cut_splits(
     for what, array in (("split", splits), ("group", groups)):
         if array is not None and array.shape != (len(labels),):
             raise DataError(f"{name}: the {what} array must have one entry per label, got shape {array.shape}")
-    classes = labels if task == "multiclass" else np.zeros(len(labels), np.int64)
+    classes = task_kind(task).strata(labels)
     cutter = _Cutter(name, classes, groups, says=cut == 0)
     everything = np.arange(len(labels))
     if splits is None:

@@ -17,6 +17,7 @@ from nasfuse.data.storage import Storage
 from nasfuse.data.targets import standardised, target_scale_of
 from nasfuse.domain.modality import Modality, Task
 from nasfuse.errors import DataError, nearest
+from nasfuse.tasks import task_kind
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,10 @@ class Table:
             from the training samples.
         """
         rows = self.rows if number == 0 else self._rows(number)
-        if self.task.kind == "multiclass":
-            self._every_class_is_trained(rows["train"])
+        kind = task_kind(self.task.kind)
+        kind.check_training_targets(self.name, self.targets, rows["train"])
         scales = {key: storage.scales(rows["train"].numpy()) for key, storage in self.storages.items()}
-        target_scale = (
-            target_scale_of(self.name, self.targets, rows["train"]) if self.task.kind == "regression" else None
-        )
+        target_scale = target_scale_of(self.name, self.targets, rows["train"]) if kind.is_standardised else None
         targets = self.targets if target_scale is None else standardised(self.targets, target_scale)
         digest = self.content.copy()
         for part, index in rows.items():
@@ -158,11 +157,6 @@ class Table:
             scale = scales[key]
             columns[key] = storage.column(rows, None if scale is None else scale[0])
         return columns
-
-    def _every_class_is_trained(self, train: Tensor) -> None:
-        absent = sorted(set(self.targets.tolist()) - set(self.targets[train].tolist()))
-        if absent:
-            raise DataError(f"{self.name}: class {absent[0]} has no training sample; fix the labels or the split")
 
 
 def _given(name: str, modality: str, scales: Mapping[str, Scale] | None) -> Scale | None:

@@ -49,5 +49,5 @@ class Task:
         n_outputs: Width of the head.
     """
 
-    kind: Literal["multiclass", "multilabel", "regression"]
+    kind: str
     n_outputs: int

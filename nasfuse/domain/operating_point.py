@@ -15,10 +15,9 @@ class OperatingPoint:
         latency_s: Median time of one sample, batch 1.
         latency_iqr_s: Its interquartile range.
         peak_bytes: Activation memory of a training step, per sample.
-        knobs: The setting; empty for a network as its recipe has it. `threshold` is the router's; `route` names the
-            one route that all samples take, where a router is static. `max_steps` and `tolerance` are those of
-            equilibrium fusion, `keep_ratio.NAME` that of the reducers of stream NAME, `keep_ratio` that of the joint
-            stages.
+        knobs: Knob to setting (`nasfuse.domain.knob`), for those that are not as the recipe has them, and always the
+            `threshold` of a router. Beside them, `route` names the one route that all samples take, where a router is
+            static.
         holds: False for a setting that cuts the network short of what it was trained for, and loses accuracy by it.
     """
 
@@ -32,11 +31,17 @@ class OperatingPoint:
     holds: bool = True
 
     @property
+    def settings(self) -> dict[str, float]:
+        """Returns knob to setting, without what a threshold comes to."""
+        return {name: value for name, value in self.knobs.items() if name != "route"}
+
+    @property
     def setting(self) -> str:
         """Returns the knobs in words, for tables; empty where there are none."""
+        shown = {name: f"{name} {value:.3g}" for name, value in self.settings.items()}
         if "route" in self.knobs:
-            return f"always {self.knobs['route']}"
-        return ", ".join(f"{name} {value:.3g}" for name, value in self.knobs.items())
+            shown["threshold"] = f"always {self.knobs['route']}"
+        return ", ".join(shown.values())
 
     def to_plain(self) -> dict[str, Any]:
         """Returns the point as a plain mapping."""

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,22 +10,21 @@ from typing import Any
 
 import torch
 
+from nasfuse.cost import MacsCheck, check_macs
 from nasfuse.data import Dataset, Split
 from nasfuse.domain.metric import get_metric
-from nasfuse.errors import CheckpointError, ConfigError, RunFolderError
+from nasfuse.errors import ConfigError, RunFolderError
 from nasfuse.experiment.idle_settings import warn_of_idle_settings
 from nasfuse.experiment.objective import cached_dataset, save_network, write_curve
 from nasfuse.experiment.run_folder import write_text
+from nasfuse.experiment.saved_network import load_network
 from nasfuse.experiment.space_survey import macs_of, route_macs_of
-from nasfuse.experiment.trained_data import load_scaled
-from nasfuse.nn import Network, RoutedNetwork, build_network
+from nasfuse.nn import Network, RoutedNetwork
 from nasfuse.seeds import derive_seed
-from nasfuse.spec.data_source import located
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train import (
     Epoch,
     evaluate,
-    load_checkpoint,
     measured_macs,
     record_equilibria,
     tabulate_routes,
@@ -71,6 +70,8 @@ class FinalResult:
         route_macs: Route to the multiply-accumulates of a full-length sample that takes it; empty for a static
             network.
         seeds: One entry per training.
+        check: The MACs of a full-length sample in closed form and counted, of the first network where these are not
+            equal, or else of the first one.
     """
 
     recipe: Recipe
@@ -78,6 +79,7 @@ class FinalResult:
     most_macs: int
     route_macs: dict[str, int]
     seeds: tuple[SeedResult, ...]
+    check: MacsCheck
 
     def spread(self, split: str) -> tuple[float, float | None]:
         """Returns (mean, standard deviation) over the seeds; one seed has no deviation."""
@@ -93,6 +95,7 @@ class FinalResult:
             "macs": self.macs,
             **({"most_macs": self.most_macs} if self.most_macs > self.macs else {}),
             **({"route_macs": self.route_macs} if self.route_macs else {}),
+            **self.check.to_plain(),
             "metric": self.recipe.metric,
             "val": {"mean": val[0], "sd": val[1]},
             "test": {"mean": test[0], "sd": test[1]},
@@ -117,7 +120,7 @@ def train_recipe(
 
     Args:
         recipe: What to train.
-        folder: Gets `recipe.yaml` and a folder per seed with `model.pt` and `metrics.jsonl`.
+        folder: Gets `recipe.yaml`, `macs.json` and a folder per seed with `model.pt` and `metrics.jsonl`.
         n_seeds: How many trainings.
         seed: They derive from it.
         device: To train on.
@@ -133,7 +136,7 @@ def train_recipe(
     dataset = cached_dataset(data)
     get_metric(recipe.metric, dataset.task.kind)
     route_macs = route_macs_of(recipe, dataset)  # builds the network once, before anything is written
-    _check(folder, recipe)
+    _check_folder(folder, recipe)
     warn_of_idle_settings([recipe], dataset)
     seeds = [derive_seed(seed, "final", number) for number in range(n_seeds)]
     places = [folder / f"seed{number}" for number in range(n_seeds)]
@@ -148,7 +151,18 @@ def train_recipe(
         results.append(result)
     macs = round(statistics.fmean(result.macs for result in results))
     most = macs if route_macs else macs_of(recipe, dataset)
-    return FinalResult(recipe, macs, most, route_macs, tuple(results))
+    final = FinalResult(recipe, macs, most, route_macs, tuple(results), _check(results, device))
+    write_text(folder / "macs.json", json.dumps(final.check.to_plain(), indent=2))
+    return final
+
+
+def _check(results: Sequence[SeedResult], device: torch.device) -> MacsCheck:
+    """Returns the check of the first network that fails it, or of the first one."""
+    checks = []
+    for result in results:
+        saved = load_network(Path(result.checkpoint), device=device)
+        checks.append(check_macs(saved.network, saved.dataset))
+    return next((check for check in checks if check.failed), checks[0])
 
 
 def _train_one(
@@ -217,7 +231,7 @@ def _earlier_result(place: Path, seed: int, dataset: Dataset) -> SeedResult | No
     return replace(result, checkpoint=str(place / "model.pt"))
 
 
-def _check(folder: Path, recipe: Recipe) -> None:
+def _check_folder(folder: Path, recipe: Recipe) -> None:
     """Checks that `folder` is, or can become, the home of the networks of `recipe`.
 
     Raises:
@@ -238,7 +252,9 @@ def _is_of(held: Path, recipe: Recipe) -> bool:
         return False
 
 
-def evaluate_checkpoint(path: Path, *, split: str, device: torch.device, source: str | None = None) -> dict[str, Any]:
+def evaluate_checkpoint(
+    path: Path, *, split: str, device: torch.device, source: str | None = None, point: int = 0
+) -> dict[str, Any]:
     """Returns metric, loss and MACs of a saved network on one split of its data.
 
     Inputs and targets are standardised by the scales in the checkpoint. The loss of a regression is that of
@@ -249,35 +265,25 @@ def evaluate_checkpoint(path: Path, *, split: str, device: torch.device, source:
         split: `train`, `val` or `test`.
         device: To run on.
         source: Data set or file in place of the one in the checkpoint, with the same modalities.
+        point: Number of the operating point; 0 is the network's own setting.
 
     Raises:
         MissingFileError: No such checkpoint, or no such data.
         CheckpointError: Damaged, or its weights do not fit its recipe.
+        InvalidInputError: It has no such point.
         DataError: The data break the data contract.
     """
-    content = load_checkpoint(path)
-    if not content.keys() >= {"recipe", "network", "val_metric", "cut", "data_fingerprint"}:
-        raise CheckpointError(f"{path} is no trained network; name a model.pt that `train` or a search wrote")
-    recipe = Recipe.parse(located(content["recipe"], named_in=path), source=str(path))
-    data = recipe.data if source is None else recipe.data.at(source)
-    dataset = load_scaled(data, content, cut=content["cut"])
-    network = build_network(recipe.network, dataset.modalities, dataset.task)
-    try:
-        network.load_state_dict(content["network"])
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"the weights in {path} fit neither its recipe nor the data at {data.source}; train the recipe again"
-        ) from error
-    network.to(device)
+    saved = load_network(path, point=point, device=device, source=source)
+    network, recipe, dataset = saved.network, saved.recipe, saved.dataset
     part = dataset.split(split)
     macs, routes = _spent(network, recipe, part, dataset, device)
     value, loss = evaluate(network, part, metric=recipe.metric, task=dataset.task, device=device)
-    warning = _warning(data.source, dataset.fingerprint, content["data_fingerprint"])
+    warning = _warning(saved.source, dataset.fingerprint, saved.trained_on)
     return {
         "checkpoint": str(path),
-        "data": data.source,
+        "data": saved.source,
         "data_fingerprint": dataset.fingerprint,
-        "trained_on_fingerprint": content["data_fingerprint"],
+        "trained_on_fingerprint": saved.trained_on,
         **({"warning": warning} if warning else {}),
         "split": split,
         "samples": len(part),
@@ -286,9 +292,10 @@ def evaluate_checkpoint(path: Path, *, split: str, device: torch.device, source:
         "loss": loss,
         "macs": round(macs),
         **({"routes": routes} if routes else {}),
+        **({"settings": saved.settings} if saved.settings else {}),
         "recipe_hash": recipe.hash,
         "summary": recipe.summary,
-        "val_metric_at_training": content["val_metric"],
+        "val_metric_at_training": saved.val_metric,
     }
 
 

@@ -3,7 +3,7 @@
 import json
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 
 from nasfuse import __version__
-from nasfuse.backends.base import Report
+from nasfuse.backends.objective import Report
 from nasfuse.data import Dataset, Table, load_table
-from nasfuse.domain.operating_point import Measurements
+from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.experiment.trained_data import scales_to_save
+from nasfuse.nn.knob import settings_of
 from nasfuse.spec.data import DataConfig
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train import Epoch, Trained, measure, save_checkpoint, train_network
@@ -59,7 +60,7 @@ class Training:
             recipe, dataset, seed=seed, device=device, report=note, resume_file=resume_file, donors=donors
         )
         points, more = measure(trained, dataset, metric=recipe.metric, device=device)
-        save_network(folder / "model.pt", trained, recipe, dataset, seed=seed, cut=cut)
+        save_network(folder / "model.pt", trained, recipe, dataset, seed=seed, cut=cut, points=points)
         record = {
             "status": trained.status,
             "epochs": len(trained.curve),
@@ -97,8 +98,22 @@ def cached_table(config: str) -> Table:
     return load_table(DataConfig.model_validate_json(config))
 
 
-def save_network(path: Path, trained: Trained, recipe: Recipe, dataset: Dataset, *, seed: int, cut: int) -> None:
-    """Writes a trained network with all that is needed to judge it: recipe, scales and fingerprint of its data."""
+def save_network(
+    path: Path,
+    trained: Trained,
+    recipe: Recipe,
+    dataset: Dataset,
+    *,
+    seed: int,
+    cut: int,
+    points: Sequence[OperatingPoint] = (),
+) -> None:
+    """Writes a trained network with all that is needed to judge it: recipe, scales and fingerprint of its data.
+
+    The checkpoint also has the setting of every knob at each of `points`, the network's own first. Who reads it gives
+    the network these, so for every knob what was measured wins over what the recipe says.
+    """
+    own = settings_of(trained.network.knobs())
     content = {
         "recipe": recipe.to_plain(),
         "recipe_hash": recipe.hash,
@@ -107,6 +122,7 @@ def save_network(path: Path, trained: Trained, recipe: Recipe, dataset: Dataset,
         "val_metric": trained.chosen.val_metric,
         "data_fingerprint": dataset.fingerprint,
         "class_names": list(dataset.class_names),
+        "points": [own, *({**own, **point.settings} for point in points[1:])],
         **scales_to_save(dataset),
         "network": {key: value.cpu() for key, value in trained.network.state_dict().items()},
     }

@@ -1,53 +1,40 @@
 """One search from start to end: data, space, ledger, workers, and the files of the run."""
 
+from functools import partial
 from typing import Protocol
 
-import numpy as np
-import torch
-
-from nasfuse.backends.base import Objective
+from nasfuse.backends.base import OpenBackend
+from nasfuse.backends.objective import Objective
 from nasfuse.data import Dataset
 from nasfuse.data.sources.registry import data_file
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import get_metric
-from nasfuse.domain.operating_point import Measurements
-from nasfuse.errors import InvalidInputError, RecurringFailureError
+from nasfuse.errors import RecurringFailureError
+from nasfuse.experiment.driver import Observer, SearchDriver
 from nasfuse.experiment.idle_settings import warn_of_idle_settings
+from nasfuse.experiment.macs_check import check_front
 from nasfuse.experiment.objective import Training, cached_dataset
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.space_survey import SpaceSurvey, macs_of, parameters_of
-from nasfuse.search.front import candidates_of, contenders
+from nasfuse.experiment.trial_files import TrialFiles
 from nasfuse.search.progress import Progress, summarise
-from nasfuse.search.scheduler import Assignment, Ledger
+from nasfuse.search.scheduler import Ledger
 from nasfuse.search.space import Space
 from nasfuse.search.storage import open_storage
 from nasfuse.spec.study import ResourcesConfig, StudyConfig
+from nasfuse.tasks import task_kind
 from nasfuse.train import check_training, saved_epochs
 from nasfuse.train.metrics import score
 
 
-class Display(Protocol):
+class Display(Observer, Protocol):
     """Shows a search while it runs."""
 
     def ready(self, dataset: Dataset, *, workers: int, progress: Progress, seconds: float) -> None:
-        """The workers are up; trials start now. Earlier sessions took `seconds`."""
+        """Called when the workers are up, before the first trial; earlier sessions took `seconds`."""
 
     def note(self, text: str) -> None:
-        """Something about the search as a whole that its user should know."""
-
-    def started(self, assignment: Assignment) -> None:
-        """A trial was handed to a worker."""
-
-    def changed(
-        self,
-        progress: Progress,
-        seconds: float,
-        *,
-        number: int,
-        failure: str | None = None,
-        stopped_after: int | None = None,
-    ) -> None:
-        """Trial `number` ended, with a result, with the reason why it has none, or stopped after an epoch."""
+        """Called with something about the search as a whole that its user should know."""
 
 
 def run_search(
@@ -57,6 +44,7 @@ def run_search(
     display: Display,
     address: str | None = None,
     objective: Objective | None = None,
+    open_backend: OpenBackend | None = None,
 ) -> Progress:
     """Runs `study` in `folder` until its budget is spent; continues what is there.
 
@@ -65,7 +53,8 @@ def run_search(
         folder: A new folder, or one that holds the same study.
         display: Shown what happens.
         address: Of a Ray cluster; None runs on this machine.
-        objective: What a trial does; training, where left out.
+        objective: What a trial does; None trains its recipe.
+        open_backend: Starts what the trials run on; None is Ray, at `address`.
 
     Raises:
         DataError: The data breaks the data contract.
@@ -100,11 +89,18 @@ def run_search(
         if ledger.wants_more(running=0):
             if survey.left_out:
                 display.note(_left_out(survey))
-            _run(study, folder, ledger, dataset, display=display, address=address, objective=objective)
+            opening = open_backend or _open_ray(address)
+            _run(study, folder, ledger, dataset, display=display, objective=objective, open_backend=opening)
         progress = summarise(ledger.trials(), ledger.objectives)
-        if not study.inherit:  # a later session needs the donors
-            folder.drop_checkpoints_except({member.trial for member in progress.front})
+        if objective is None:
+            check_front(folder, progress.front, dataset)
         return progress
+
+
+def _open_ray(address: str | None) -> OpenBackend:
+    from nasfuse.backends.ray import open_ray  # takes seconds, and what is refused is refused before
+
+    return partial(open_ray, address=address)
 
 
 def _run(
@@ -114,42 +110,25 @@ def _run(
     dataset: Dataset,
     *,
     display: Display,
-    address: str | None,
     objective: Objective | None,
+    open_backend: OpenBackend,
 ) -> None:
-    from nasfuse.backends.base import Workers
-    from nasfuse.backends.ray import run_trials
-    from nasfuse.backends.ray_session import cluster_workers, ray_session
-
     resources = study.resources
-    with ray_session(address):
-        fitting = cluster_workers(resources.cpus_per_trial, resources.gpus_per_trial)
-        if fitting == 0 and address is None:  # a cluster may still grow
-            raise InvalidInputError(
-                f"resources: this machine has not the {resources.cpus_per_trial} cores and "
-                f"{resources.gpus_per_trial:g} GPUs that one trial needs; ask for less per trial"
-            )
-        count = _n_workers(resources, fitting, ledger, display)
-        workers = Workers(count, resources.cpus_per_trial, resources.gpus_per_trial)
-        watcher = _Watcher(ledger, folder, display, study=study)
-        display.ready(dataset, workers=count, progress=watcher.progress, seconds=ledger.seconds)
-        default = Training(
-            threads=resources.cpus_per_trial,
-            on_cuda=resources.gpus_per_trial > 0,
-            data_file=data_file(study.data),
-        )
+    default = Training(
+        threads=resources.cpus_per_trial,
+        on_cuda=resources.gpus_per_trial > 0,
+        data_file=data_file(study.data),
+    )
+    opening = open_backend(
+        objective or default, resources=resources, folder_of=folder.trial, scratch=folder.root / ".tune"
+    )
+    with opening as backend:
+        n_workers = _n_workers(resources, backend.capacity, display)
+        files = TrialFiles(folder)
+        driver = _new_driver(ledger, n_workers=n_workers, files=files, display=display)
+        display.ready(dataset, workers=driver.n_workers, progress=driver.progress, seconds=ledger.seconds)
         try:
-            run_trials(
-                ledger,
-                objective or default,
-                workers=workers,
-                folder_of=folder.trial,
-                scratch=folder.root / ".tune",
-                watcher=watcher,
-            )
-        except KeyboardInterrupt:
-            ledger.release()
-            raise
+            driver.run(backend)
         except RecurringFailureError as error:
             raise RecurringFailureError(
                 f"{error} (its folder: {folder.trial(error.trial)})", trial=error.trial
@@ -167,8 +146,8 @@ def _left_out(survey: SpaceSurvey) -> str:
     return f"left out, as their training would fail at its start: {'; '.join(groups)}"
 
 
-def _n_workers(resources: ResourcesConfig, fitting: int, ledger: Ledger, display: Display) -> int:
-    """Returns how many trials run at a time: not more than fit, and not more than the study allows.
+def _n_workers(resources: ResourcesConfig, fitting: int, display: Display) -> int:
+    """Returns how many trials run at a time: what was asked for, but not more than fit.
 
     A cluster that has no room yet is expected to grow to what was asked for.
     """
@@ -179,56 +158,18 @@ def _n_workers(resources: ResourcesConfig, fitting: int, ledger: Ledger, display
             f"{resources.gpus_per_trial:g} GPUs run at a time here; {fitting} workers are used"
         )
         count = fitting
-    ledger.fix_lag(workers=count)
-    if ledger.lag < count:
+    return count
+
+
+def _new_driver(scheduler: Ledger, *, n_workers: int, files: TrialFiles, display: Display) -> SearchDriver:
+    """Returns the driver; notes where the study uses fewer than `n_workers`."""
+    driver = SearchDriver(scheduler, n_workers=n_workers, observers=(files, display))
+    if driver.n_workers < n_workers:
         display.note(
-            f"workers: {count} are available, and this study has at most {ledger.lag} trainings under way, as it was "
-            f"started with fewer workers; {ledger.lag} are used, more need a new study (-o)"
+            f"workers: {n_workers} are available, and this study has at most {driver.n_workers} trainings under way, "
+            f"as it was started with fewer workers; {driver.n_workers} are used, more need a new study (-o)"
         )
-    return min(count, ledger.lag)
-
-
-class _Watcher:
-    """Keeps the progress up to date, the checkpoints few and the display informed."""
-
-    def __init__(self, ledger: Ledger, folder: RunFolder, display: Display, *, study: StudyConfig) -> None:
-        self._ledger = ledger
-        self._folder = folder
-        self._display = display
-        self._study = study
-        self._running: set[int] = set()
-        self.progress = self._summarise()
-
-    def started(self, assignment: Assignment) -> None:
-        self._running.add(assignment.number)
-        self._display.started(assignment)
-
-    def finished(self, number: int, measurements: Measurements) -> None:
-        self._running.discard(number)
-        self.progress = self._summarise()
-        if not self._study.inherit:  # or any of them may be a donor
-            self._drop_checkpoints()
-        self._display.changed(self.progress, self._ledger.seconds, number=number)
-
-    def _drop_checkpoints(self) -> None:
-        candidates = candidates_of(self._ledger.trials())
-        kept = contenders(candidates, self._ledger.objectives, repeats=self._study.budget.repeats)
-        # A running trial may have written its network already, and its result is on the way.
-        self._folder.drop_checkpoints_except(kept | self._running)
-
-    def stopped(self, number: int, epoch: int) -> None:
-        self._running.discard(number)
-        self.progress = self._summarise()
-        self._folder.drop_resume_file(number)
-        self._display.changed(self.progress, self._ledger.seconds, number=number, stopped_after=epoch)
-
-    def failed(self, number: int, reason: str) -> None:
-        self._running.discard(number)
-        self.progress = self._summarise()
-        self._display.changed(self.progress, self._ledger.seconds, number=number, failure=reason)
-
-    def _summarise(self) -> Progress:
-        return summarise(self._ledger.trials(), self._ledger.objectives)
+    return driver
 
 
 def make_space(study: StudyConfig, dataset: Dataset) -> Space:
@@ -251,19 +192,8 @@ def _reference(study: StudyConfig, survey: SpaceSurvey, dataset: Dataset) -> tup
 
 
 def constant_metric(dataset: Dataset, metric: str) -> float:
-    """Returns what the best constant prediction for the training set scores on val.
-
-    That is the most frequent class, the labels of at least half of the samples, the mean for r2 and the median for
-    mae: 0 skill, in the unit of the metric.
-    """
-    train, val = dataset.train.targets, dataset.val.targets
-    if dataset.task.kind == "multiclass":
-        logits = torch.bincount(train, minlength=dataset.task.n_outputs).float()
-    elif dataset.task.kind == "multilabel":
-        logits = train.mean(dim=0) - 0.5
-    elif metric == "r2":
-        logits = train.mean(dim=0)
-    else:
-        logits = torch.from_numpy(np.median(train.numpy(), axis=0))
-    constant = logits.expand(len(val), -1)
-    return score(metric, constant, val, task=dataset.task.kind, target_scale=dataset.target_scale)
+    """Returns what the best constant prediction for the training set scores on val, in the unit of the metric."""
+    task, val = dataset.task, dataset.val.targets
+    constant = task_kind(task.kind).constant(dataset.train.targets, task.n_outputs, metric=metric)
+    outputs = constant.expand(len(val), -1)
+    return score(metric, outputs, val, task=task.kind, target_scale=dataset.target_scale)

@@ -36,6 +36,15 @@ class RunFolder:
         """The self-contained HTML report."""
         return self.root / "report.html"
 
+    @property
+    def macs_file(self) -> Path:
+        """The MACs of the front's networks, in closed form and counted."""
+        return self.root / "macs.json"
+
+    def network(self, number: int) -> Path:
+        """Returns the checkpoint of one trial; every full training has one."""
+        return self.trial(number) / "model.pt"
+
     def trial(self, number: int) -> Path:
         """Returns the folder of one trial."""
         return self.root / "trials" / str(number)
@@ -140,12 +149,6 @@ class RunFolder:
         except OSError:
             return True
         return False
-
-    def drop_checkpoints_except(self, numbers: set[int]) -> None:
-        """Removes the trained networks of all other trials."""
-        for file in (self.root / "trials").glob("*/model.pt"):
-            if file.parent.name.isdigit() and int(file.parent.name) not in numbers:
-                file.unlink(missing_ok=True)
 
     def drop_resume_file(self, number: int) -> None:
         """Removes the progress of a training that will not be resumed."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import optuna
 
+from nasfuse.domain.knob import with_settings
 from nasfuse.errors import RunFolderError
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.search.failures import with_void
@@ -38,30 +39,23 @@ class Run:
     def recipe(self, candidate: Candidate) -> Recipe:
         """Returns the recipe of an operating point: trained, it spends what was spent there.
 
-        Which samples a router sends where is learned, so its threshold means little in another training; what it
-        costs is kept instead, and the threshold set for that on validation data. The cap and the tolerance of an
-        equilibrium and the keep ratios of reducers are written as what holds after training. Its data are where the
-        study has them.
+        Its knobs are written as what holds after training. Which samples a router sends where is learned, so a
+        threshold between its ends costs something else in another training; what it costs is kept instead
+        (`router.macs`), and the threshold set for that on validation data. Its data are where the study has them.
 
         Raises:
             MissingFileError: The trial's folder is gone.
+            InvalidInputError: A knob has no place in the recipe.
         """
-        recipe = self.folder.recipe(candidate.trial)
-        knobs = candidate.measured.knobs
-        plain = {**recipe.to_plain(), "data": self.study.data.to_plain()}
-        network = plain["network"]
-        for knob, value in knobs.items():
-            if knob in ("max_steps", "tolerance"):
-                network["fusion"][f"inference_{knob}"] = value
-            elif knob == "keep_ratio":
-                network["fusion"]["reducer"]["inference_keep_ratio"] = value
-            elif knob.startswith("keep_ratio."):
-                network["streams"][knob.removeprefix("keep_ratio.")]["reducer"]["inference_keep_ratio"] = value
-        threshold = knobs.get("threshold")
-        if recipe.network.router is not None and threshold is not None:
-            network["router"].pop("macs", None)
-            chosen = {"macs": candidate.measured.macs} if 0 < threshold < 1 else {"threshold": threshold}
-            network["router"].update(chosen)
+        settings = candidate.measured.settings
+        plain = {**self.folder.recipe(candidate.trial).to_plain(), "data": self.study.data.to_plain()}
+        if "threshold" in settings:
+            macs = None
+            if 0 < settings["threshold"] < 1:
+                del settings["threshold"]
+                macs = candidate.measured.macs
+            plain["network"]["router"]["macs"] = macs
+        plain = with_settings(plain, settings)
         return Recipe.parse(plain, source=f"the recipe of trial {candidate.trial}")
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from nasfuse.nn.fusion import Fusion
+from nasfuse.nn.knob import Knob
 from nasfuse.nn.tokens import Extent, Tokens
 
 
@@ -83,6 +84,10 @@ class Branch(nn.Module):
         """Returns logits (b, n_outputs); real numbers for a regression."""
         logits: Tensor = self.head(self.features(states))
         return logits
+
+    def knobs(self) -> tuple[Knob, ...]:
+        """Returns what can be set on the fusion after training."""
+        return () if self.fusion is None else self.fusion.knobs()
 
     def macs(self, extents: Mapping[str, Extent]) -> int:
         """Returns the multiply-accumulates after the streams, for tokens of `extents`."""

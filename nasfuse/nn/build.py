@@ -8,7 +8,8 @@ from nasfuse.domain.route import parse_route
 from nasfuse.errors import InvalidInputError, nearest
 from nasfuse.nn.branch import Branch, Head, Route
 from nasfuse.nn.fusion import FUSIONS
-from nasfuse.nn.network import FusionNetwork, Network, streams_macs
+from nasfuse.nn.knob import knobs_as_trained
+from nasfuse.nn.network import FusionNetwork, Network, knobs_of, streams_macs
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.nn.routing.router import InputRouter, Router, RouteRouter, StreamRouter
 from nasfuse.nn.stream import Stream, conv_stream, mlp_stream, transformer_stream
@@ -88,7 +89,8 @@ def _by_cost(branches: Sequence[Branch], streams: Mapping[str, Stream], lengths:
         total, extents = streams_macs(streams, branch.route.n_stages, lengths)
         return total + branch.macs(extents)
 
-    return sorted(branches, key=cost)
+    with knobs_as_trained(knobs_of(streams, branches)):
+        return sorted(branches, key=cost)
 
 
 def _router(

@@ -1,11 +1,12 @@
 """The fusion network: streams along one route, fusion, head."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
 from nasfuse.nn.branch import Branch
+from nasfuse.nn.knob import Knob, joined
 from nasfuse.nn.per_stream import PerStream
 from nasfuse.nn.states import StreamStates
 from nasfuse.nn.stream import Stream
@@ -47,6 +48,10 @@ class Network(nn.Module, ABC):
         """
 
     @abstractmethod
+    def knobs(self) -> tuple[Knob, ...]:
+        """Returns what can be set after training, one knob for each name."""
+
+    @abstractmethod
     def static_macs(self, lengths: Mapping[str, int]) -> list[int]:
         """Returns the multiply-accumulates of one sample on each route in closed form.
 
@@ -68,6 +73,15 @@ def streams_macs(
     return total, extents
 
 
+def knobs_of(streams: PerStream[Stream] | Mapping[str, Stream], branches: Sequence[Branch]) -> tuple[Knob, ...]:
+    """Returns the knobs of streams, as far as a branch runs them, and of branches, one for each name."""
+    found: list[Knob] = []
+    for name in dict.fromkeys(name for branch in branches for name in branch.route.n_stages):
+        n_stages = max(branch.route.n_stages.get(name, 0) for branch in branches)
+        found += streams[name].knobs(name, n_stages=n_stages)
+    return joined([*(knob for branch in branches for knob in branch.knobs()), *found])
+
+
 class FusionNetwork(Network):
     """Runs every stream of its route, fuses them and predicts.
 
@@ -86,6 +100,10 @@ class FusionNetwork(Network):
         """Returns logits (b, n_outputs), see `Network.forward`."""
         logits: Tensor = self.branch(StreamStates(self.streams, inputs, masks, stops=self._stops))
         return logits
+
+    def knobs(self) -> tuple[Knob, ...]:
+        """Returns those of the streams and of the fusion."""
+        return knobs_of(self.streams, [self.branch])
 
     def static_macs(self, lengths: Mapping[str, int]) -> list[int]:
         """Returns one figure, see `Network.static_macs`."""

@@ -14,6 +14,7 @@ from nasfuse.domain.modality import Modality
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn.attention import TransformerBlock, Windows
 from nasfuse.nn.convolution import ResidualConvolution
+from nasfuse.nn.knob import Knob, joined
 from nasfuse.nn.reducers import Reducer, build_reducer
 from nasfuse.nn.residual_mlp import ResidualMlp
 from nasfuse.nn.tokens import Extent, Tokens
@@ -51,6 +52,10 @@ class Stage(nn.Module, ABC):
         """Returns what is left of `extent`."""
         return extent
 
+    def knobs(self, stream: str) -> tuple[Knob, ...]:
+        """Returns what can be set after training on a stage of the stream called `stream`."""
+        return ()
+
 
 class Stream(nn.Module):
     """A stem, then stages."""
@@ -68,6 +73,11 @@ class Stream(nn.Module):
         for index in range(n_stages):
             tokens = self.stages[index](tokens)
         return tokens
+
+    def knobs(self, name: str, *, n_stages: int) -> tuple[Knob, ...]:
+        """Returns what can be set after training on the first stages of this stream, which is called `name`."""
+        stages: list[Stage] = list(self.stages)  # type: ignore[arg-type]
+        return joined(knob for stage in stages[:n_stages] for knob in stage.knobs(name))
 
     def macs(self, length: int, *, n_stages: int) -> tuple[int, Extent]:
         """Returns the multiply-accumulates up to `n_stages`, and what is left there."""
@@ -297,6 +307,11 @@ class TransformerStage(Stage):
         reduced = 0 if self.reducer is None else self.reducer.macs(extent)
         attention = self.block.attention.macs(extent.n_tokens, extent.n_cls)
         return attention + reduced + self.block.mlp.macs(self.extent(extent).n_all)
+
+    def knobs(self, stream: str) -> tuple[Knob, ...]:
+        """Returns the keep ratio, where there is a reducer that takes another one after training."""
+        reducer: Reducer | None = self.reducer
+        return () if reducer is None else reducer.knobs(f"keep_ratio.{stream}")
 
     def extent(self, extent: Extent) -> Extent:
         """Returns what the reducer leaves."""

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import metric_text
+from nasfuse.experiment.macs_check import read_checks
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.run_reader import Run
 from nasfuse.report.units import cost_label, with_prefix
@@ -51,6 +52,7 @@ def write_report(path: Path, run: Run) -> None:
         "-o recipe.yaml</code>. The metric is the mean of n trainings with different seeds, sd their standard "
         "deviation. FLOPs are 2 x MACs.</p>",
         _table(progress.front, objectives.metric, hand_made=True),
+        _macs(run),
         "<h2>Hand-made designs</h2>",
         _table(hand_made, objectives.metric, hand_made=True),
         _failures(run),
@@ -126,6 +128,17 @@ def _table(candidates: Sequence[Candidate], metric: str, *, hand_made: bool) -> 
             f"<td>{html.escape(candidate.summary)}{name}</tr>"
         )
     return f"<table>{head}{''.join(rows)}</table>"
+
+
+def _macs(run: Run) -> str:
+    """Returns one line on the check of the front's MACs, and one for each member that fails it."""
+    checks = read_checks(run.folder)
+    if not checks:
+        return ""
+    failed = [one for one in checks if one.check.failed]
+    lines = "".join(f"<li><b>trial {one.label}: {html.escape(str(one.check))}</b></li>" for one in failed)
+    equal = f"<p>MACs by formula and as fvcore counts them are equal for {len(checks) - len(failed)} of {len(checks)} "
+    return f"{equal}members at the end of the last search.</p>{f'<ul>{lines}</ul>' if lines else ''}"
 
 
 def _failures(run: Run) -> str:

@@ -94,16 +94,20 @@ def candidates_of(trials: Sequence[FrozenTrial], *, with_inherited: bool = False
         with_inherited: Whether recipes that were never trained from scratch are candidates, too, by what they reached.
             They have no `trainings`.
     """
-    groups: dict[tuple[str, int], list[tuple[FrozenTrial, OperatingPoint]]] = {}
+    groups: dict[tuple[str, int, frozenset[tuple[str, float]]], list[tuple[FrozenTrial, OperatingPoint]]] = {}
     for trial in _trainings(trials, with_inherited=with_inherited):
         for index, plain in enumerate(trial.user_attrs["points"]):
             if plain is None:  # above the study's max_macs
                 continue
-            key = (trial.user_attrs["recipe_hash"], index)
-            groups.setdefault(key, []).append((trial, OperatingPoint(**plain)))
+            point = OperatingPoint(**plain)
+            # Points are the same in all trainings of a recipe, but for thresholds. Another version may sweep otherwise.
+            setting = frozenset(item for item in point.settings.items() if item[0] != "threshold")
+            groups.setdefault((trial.user_attrs["recipe_hash"], index, setting), []).append((trial, point))
     # A setting at which one training does not hold is no candidate, or its mean would be that of the lucky others.
     return [
-        _candidate(index, group) for (_, index), group in groups.items() if all(measured.holds for _, measured in group)
+        _candidate(index, group)
+        for (_, index, _), group in groups.items()
+        if all(measured.holds for _, measured in group)
     ]
 
 
@@ -143,23 +147,6 @@ def front_of(candidates: Sequence[Candidate], objectives: Objectives) -> list[Ca
     keep = non_dominated(objectives.costs(candidates))
     front = [candidate for candidate, kept in zip(candidates, keep, strict=True) if kept]
     return sorted(front, key=lambda candidate: float(getattr(candidate.measured, objectives.cost)))
-
-
-def contenders(candidates: Sequence[Candidate], objectives: Objectives, *, repeats: int) -> set[int]:
-    """Returns the trials that are on the front or may still come back to it.
-
-    A candidate is out for good once a network that was trained `repeats` times dominates it, or so many networks do; a
-    lucky newcomer, judged by fewer trainings, may fall again, with all points that were swept on it.
-    """
-    costs = objectives.costs(candidates)
-    confirmed = np.array([len(candidate.trainings) >= repeats for candidate in candidates])
-    networks = np.array([candidate.trial for candidate in candidates])
-    kept = set()
-    for candidate, own in zip(candidates, costs, strict=True):
-        better = (costs <= own).all(axis=1) & (costs < own).any(axis=1)
-        if len(np.unique(networks[better])) < repeats and not confirmed[better].any():
-            kept.add(candidate.trial)
-    return kept
 
 
 def best(candidates: Sequence[Candidate], objectives: Objectives) -> Candidate:

@@ -91,6 +91,7 @@ class Ledger:
         check: Callable[[Recipe], None] | None = None,
         fingerprint: str = "",
         saved_epochs: Callable[[int], int] = lambda _number: 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Opens the study in `storage`, or starts it.
 
@@ -104,6 +105,7 @@ class Ledger:
                 refused without a training.
             fingerprint: Of the data.
             saved_epochs: Returns after how many epochs the training of a trial can be resumed.
+            clock: Returns the time in seconds since an arbitrary moment, for budgets in minutes.
 
         Raises:
             RunFolderError: The storage holds another study of this name, or one of other data.
@@ -111,6 +113,7 @@ class Ledger:
         self._config = study
         self._space = space
         self._saved_epochs = saved_epochs
+        self._clock = clock
         self._costs = NetworkCosts(space, macs_of, cost=study.cost, check=check)
         maximize = METRICS[study.metric].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
@@ -159,7 +162,7 @@ class Ledger:
     @property
     def seconds(self) -> float:
         """Wall-clock time since the first trial was handed out, over all sessions."""
-        return self._earlier_s + (time.monotonic() - self._started if self._started is not None else 0.0)
+        return self._earlier_s + (self._clock() - self._started if self._started is not None else 0.0)
 
     @property
     def objectives(self) -> Objectives:
@@ -201,7 +204,7 @@ class Ledger:
         """
         self._check_failures()
         if self._started is None:
-            self._started = time.monotonic()
+            self._started = self._clock()
         while self._orphans:
             assignment = self._adopt(self._orphans.pop(0))
             if assignment is not None:

@@ -7,20 +7,11 @@ from typing import Any
 import optuna
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
+from nasfuse.domain.knob import knob_paths
 from nasfuse.domain.metric import METRICS
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.search.space import Space
 from nasfuse.search.visibility import is_inherited
-
-_REDUCER = "reducer.inference_keep_ratio", "reducer.keep_ratio"
-
-#: Knob to the parameter that sets it after training, and the one that sets it in training as well.
-_PARAMETERS = {
-    "threshold": ("network.router.threshold", None),
-    "max_steps": ("network.fusion.inference_max_steps", "network.fusion.max_steps"),
-    "tolerance": ("network.fusion.inference_tolerance", "network.fusion.tolerance"),
-    "keep_ratio": (f"network.fusion.{_REDUCER[0]}", f"network.fusion.{_REDUCER[1]}"),
-}
 
 #: Relative loss of the metric up to which a setting tells what a network trained at it would do.
 _HOLDS = 0.01
@@ -55,7 +46,7 @@ def observations_of(trial: FrozenTrial, space: Space, *, metric: str, cost: str)
         if point is None or not point.holds or point is main:
             continue
         loss = METRICS[metric].sign * (point.metric - main.metric)
-        parameters = _parameters(trial.params, point.knobs, holds=loss <= _HOLDS * abs(main.metric))
+        parameters = _parameters(trial.params, point.settings, holds=loss <= _HOLDS * abs(main.metric))
         if parameters is not None and parameters != trial.params and _can_be_drawn(parameters, space):
             found.append(
                 optuna.create_trial(
@@ -71,30 +62,25 @@ def observations_of(trial: FrozenTrial, space: Space, *, metric: str, cost: str)
 
 def _threshold_is_drawn(main: OperatingPoint, params: Mapping[str, Any]) -> bool:
     """Returns False where a router's threshold was set for a given cost instead."""
-    drawn = params.get(_PARAMETERS["threshold"][0])
+    drawn = params.get(knob_paths("threshold").after)
     own = main.knobs.get("threshold")
     return drawn is None or own is None or math.isclose(drawn, own, rel_tol=1e-5)
 
 
-def _parameters(params: Mapping[str, Any], knobs: Mapping[str, Any], *, holds: bool) -> dict[str, Any] | None:
-    """Returns the parameters of a training with its knobs set, None where one of them is no parameter."""
+def _parameters(params: Mapping[str, Any], settings: Mapping[str, Any], *, holds: bool) -> dict[str, Any] | None:
+    """Returns the parameters of a training with its knobs set, None where one of them is no parameter.
+
+    Raises:
+        InvalidInputError: There is no such knob.
+    """
     changed = dict(params)
-    for knob, value in knobs.items():
-        if knob == "route":  # says what the threshold comes to
-            continue
-        after, trained = _names(knob)
-        name = after if after in params else trained
-        if name is None or name not in params or (name == trained and not holds):
+    for knob, value in settings.items():
+        paths = knob_paths(knob)
+        name = paths.after if paths.after in params else paths.trained
+        if name is None or name not in params or (name == paths.trained and not holds):
             return None
         changed[name] = value
     return changed
-
-
-def _names(knob: str) -> tuple[str, str | None]:
-    if knob.startswith("keep_ratio."):
-        stream = f"network.streams.{knob.removeprefix('keep_ratio.')}"
-        return f"{stream}.{_REDUCER[0]}", f"{stream}.{_REDUCER[1]}"
-    return _PARAMETERS[knob]
 
 
 def _can_be_drawn(parameters: dict[str, Any], space: Space) -> bool:

@@ -1,11 +1,13 @@
 """Which data set a recipe or study uses, and how its file is read."""
 
 import os
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from nasfuse.domain.modality import ModalityKind, PaddingSide
+from nasfuse.domain.task import TASKS
+from nasfuse.errors import nearest
 from nasfuse.spec.data_source import SHIPPED_SOURCES
 from nasfuse.spec.schema.model import Model
 
@@ -45,7 +47,7 @@ class DataConfig(Model):
         split: Name of the array that says train, val or test for every sample of a file.
         group: Name of an array; samples of one group never stand on both sides of a cut. Where the file's own
             val shares groups with train, the two are cut anew.
-        task: What the labels are.
+        task: Kind of task, one of `nasfuse.domain.task.TASKS`.
         val_fraction: Share of train that becomes val where the file has none. Groups are not divided, so that with few
             large ones the share may be another; a warning says so.
     """
@@ -55,8 +57,15 @@ class DataConfig(Model):
     target: str = "y"
     split: str = "split"
     group: str | None = None
-    task: Literal["multiclass", "multilabel", "regression"] = "multiclass"
+    task: str = "multiclass"
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15
+
+    @field_validator("task")
+    @classmethod
+    def _is_a_task(cls, task: str) -> str:
+        if task not in TASKS:
+            raise ValueError(f"{task!r} is not known; {nearest(task, TASKS)}")
+        return task
 
     def at(self, source: str) -> "DataConfig":
         """Returns the same description for another file; a path from the working folder becomes absolute."""

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
+from nasfuse.domain.task import TASKS
 from nasfuse.spec.data import DataConfig, expand_modalities
 from nasfuse.spec.data_source import located
 from nasfuse.spec.network import NetworkConfig
@@ -48,7 +49,7 @@ class Recipe(Model):
 
     @model_validator(mode="after")
     def _smoothing_needs_labels(self) -> Self:
-        if self.training.label_smoothing > 0 and self.data.task == "regression":
+        if self.training.label_smoothing > 0 and not TASKS[self.data.task].smooths_labels:
             raise MisfitError("training.label_smoothing", "a regression has no labels to smooth; remove it")
         return self
 

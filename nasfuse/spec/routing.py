@@ -20,8 +20,9 @@ class RouterConfig(Model):
             cheapest route, which then runs for every sample (a cascade).
         form: `linear`, `mlp`, or `conv` and `transformer` where it reads inputs or a stream that have steps.
         width: Hidden features of the router.
-        threshold: 0 sends every sample down the costliest route, 1 down the cheapest; at 0.5 the likeliest route
-            is taken. Can be changed after training.
+        threshold: How much is saved. 0 sends every sample down the costliest route, 1 down the cheapest; at 0.5 as
+            much is spent as the samples need on average, and between these the cost is linear, all on validation data.
+            Can be changed after training.
         macs: Expected MACs per sample that are spent at most: the threshold is set for them after training, on
             validation data. Wins over `threshold`.
     """

@@ -1,10 +1,8 @@
-"""Training and judging networks with an equilibrium: the Jacobian term, solves by status, MACs by steps, the sweep."""
+"""Training and judging networks with an equilibrium: the Jacobian term, solves by status, MACs by steps."""
 
-import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,10 +12,8 @@ from nasfuse.cost.closed_form import expected_macs
 from nasfuse.data.dataset import Dataset, Split
 from nasfuse.errors import NonFiniteError
 from nasfuse.nn.equilibrium import (
-    EquilibriumLayer,
     Solved,
     Status,
-    StoppingRule,
     equilibrium_layers,
     jacobian_penalty,
     listening,
@@ -26,22 +22,9 @@ from nasfuse.nn.equilibrium import (
 )
 from nasfuse.nn.network import Network
 from nasfuse.spec.equilibrium import EquilibriumConfig
-from nasfuse.train.evaluate import evaluate
 
 #: Samples whose Jacobian is looked at for the record.
 _RADIUS_ROWS = 64
-
-#: Caps that a trained network is swept down to, as shares of the cap it was trained with.
-_CAPS = (0.75, 0.5, 0.25)
-
-#: Tolerances that it is swept up to, over the one it was trained with.
-_TOLERANCES = (10.0, 100.0)
-
-#: Tolerance beyond which nothing would be solved.
-_LOOSEST = 0.5
-
-#: Relative loss of the metric up to which accuracy is said to hold.
-_HOLDS = 0.01
 
 
 class EquilibriumTerm:
@@ -98,81 +81,6 @@ def measured_macs(network: Network, split: Split, dataset: Dataset, *, device: t
     if not equilibrium_layers(network):
         return macs
     return macs - float(torch.cat([saved for _, saved in _passes(network, split, device)]).mean())
-
-
-@dataclass(frozen=True)
-class EquilibriumPoint:
-    """One setting of the inference-time knobs of a trained network.
-
-    Attributes:
-        metric: On validation data.
-        macs: Mean per sample, at the steps that were taken.
-        knobs: The setting.
-        holds: Whether at most 1 % of the metric is lost.
-    """
-
-    metric: float
-    macs: float
-    knobs: dict[str, Any]
-    holds: bool
-
-    @contextmanager
-    def set_on(self, network: Network) -> Iterator[None]:
-        """Gives the equilibria of `network` this setting while the block runs."""
-        with _knobs(equilibrium_layers(network), self.knobs):
-            yield
-
-
-def sweep_equilibria(
-    network: Network, dataset: Dataset, *, metric: str, higher_is_better: bool, device: torch.device
-) -> list[EquilibriumPoint]:
-    """Returns the network at lower caps and looser tolerances.
-
-    A network cut short of the depth it was trained for is often worth nothing, and one trained at that depth is a
-    better use of its cost: settings that lose more than 1 % of the metric do not hold.
-    """
-    layers = equilibrium_layers(network)
-    settings = _settings(layers)
-    if not settings:
-        return []
-    reference, _ = evaluate(network, dataset.val, metric=metric, task=dataset.task, device=device)
-    points = []
-    for knobs in settings:
-        with _knobs(layers, knobs):
-            value, _ = evaluate(network, dataset.val, metric=metric, task=dataset.task, device=device)
-            macs = measured_macs(network, dataset.val, dataset, device=device)
-        loss = (reference - value) * (1 if higher_is_better else -1)
-        holds = math.isfinite(value) and loss <= _HOLDS * abs(reference)
-        points.append(EquilibriumPoint(value, macs, knobs, holds))
-    return points
-
-
-@contextmanager
-def _knobs(layers: Sequence[EquilibriumLayer], knobs: dict[str, Any]) -> Iterator[None]:
-    before = [layer.inference_rule for layer in layers]
-    try:
-        for layer, rule in zip(layers, before, strict=True):
-            layer.inference_rule = _changed(rule, **knobs)
-        yield
-    finally:
-        for layer, rule in zip(layers, before, strict=True):
-            layer.inference_rule = rule
-
-
-def _settings(layers: Sequence[EquilibriumLayer]) -> list[dict[str, Any]]:
-    """Returns the settings below the trained one; the same for every training of a recipe. A tied network has none."""
-    layers = [layer for layer in layers if layer.gradient.kind != "unroll" and layer.inference_rule.max_steps > 1]
-    if not layers:
-        return []
-    cap = max(layer.inference_rule.max_steps for layer in layers)
-    tolerance = max(layer.inference_rule.tolerance for layer in layers)
-    caps = sorted({max(round(share * cap), 1) for share in _CAPS} - {cap}, reverse=True)
-    tolerances = [factor * tolerance for factor in _TOLERANCES if factor * tolerance <= _LOOSEST]
-    return [{"max_steps": value} for value in caps] + [{"tolerance": value} for value in tolerances]
-
-
-def _changed(rule: StoppingRule, max_steps: int | None = None, tolerance: float | None = None) -> StoppingRule:
-    return StoppingRule(max(tolerance or 0.0, rule.tolerance), min(max_steps or rule.max_steps, rule.max_steps))
 
 
 def record_equilibria(network: Network, dataset: Dataset, *, device: torch.device) -> dict[str, Any]:

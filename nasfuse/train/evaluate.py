@@ -6,7 +6,7 @@ from torch import Tensor
 from nasfuse.data.dataset import Split
 from nasfuse.domain.modality import Task
 from nasfuse.nn.network import Network
-from nasfuse.train.losses import task_loss
+from nasfuse.tasks import task_kind
 from nasfuse.train.metrics import score
 
 _ROWS = 512
@@ -32,7 +32,7 @@ def evaluate(network: Network, split: Split, *, metric: str, task: Task, device:
         DataError: The metric is undefined on this split.
     """
     logits = predict_logits(network, split, device=device)
-    loss = float(task_loss(logits, split.targets, task=task.kind))
+    loss = float(task_kind(task.kind).loss(logits, split.targets))
     if not torch.isfinite(logits).all():
         return float("nan"), float("nan")
     return score(metric, logits, split.targets, task=task.kind, target_scale=split.target_scale), loss

@@ -14,17 +14,18 @@ from torch import Tensor, nn
 from nasfuse.data.dataset import Batch, Dataset
 from nasfuse.errors import CheckpointError, MissingFileError, NonFiniteError
 from nasfuse.nn.build import build_network
+from nasfuse.nn.knob import knobs_as_trained
 from nasfuse.nn.network import Network
 from nasfuse.nn.reducers import ratio_loss
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
+from nasfuse.tasks import task_kind
 from nasfuse.train.augmentation import Augmentation
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 from nasfuse.train.equilibrium import EquilibriumTerm
 from nasfuse.train.evaluate import evaluate
 from nasfuse.train.inheritance import load_donors
-from nasfuse.train.losses import task_loss
 from nasfuse.train.manifold_mixup import ManifoldMixup
 from nasfuse.train.mixup import Loss
 from nasfuse.train.preconditions import check_network, check_training, token_ids
@@ -189,7 +190,7 @@ class _Run:
             share = recipe.training.routing.first_stage
             if share > 0:
                 self.first_stage = min(max(round(share * recipe.training.epochs), 1), recipe.training.epochs - 1)
-            self.macs = recipe.network.router.macs
+            self.macs, self.threshold = recipe.network.router.macs, recipe.network.router.threshold
             if self.first_stage and recipe.training.routing.holdout > 0:
                 self.rows = hold_out(dataset.train, recipe.training.routing.holdout, seed=derive_seed(seed, "holdout"))
         self.step = 0
@@ -221,8 +222,10 @@ class _Run:
         rows_of_stage = self.rows[self.epoch >= self.first_stage]
         order = rows_of_stage[torch.randperm(len(rows_of_stage), generator=self.batches)]
         losses = []
-        for rows in torch.split(order, self.training.batch_size):
-            losses.append(self._one_step(rows))
+        # Routes that are frozen are in inference mode while their router is trained.
+        with knobs_as_trained(self.network.knobs()):
+            for rows in torch.split(order, self.training.batch_size):
+                losses.append(self._one_step(rows))
         train_loss = float(torch.stack(losses).mean())
         if not math.isfinite(train_loss):
             raise NonFiniteError(f"the training loss became {train_loss} in epoch {self.epoch + 1}; lower training.lr")
@@ -257,7 +260,7 @@ class _Run:
 
     def _task_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         smoothing = 0.0 if self.frozen else self.training.label_smoothing
-        return task_loss(logits, targets, task=self.task.kind, label_smoothing=smoothing)
+        return task_kind(self.task.kind).loss(logits, targets, label_smoothing=smoothing)
 
     def _loss(self, batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
@@ -284,16 +287,24 @@ class _Run:
         table = self._table()
         if not bool(torch.isfinite(table.outputs).all() and torch.isfinite(table.gate).all()):
             return float("nan"), float("nan")
-        threshold = float(self.network.threshold) if self.router_learns else 0.0
+        threshold = 0.0
+        if self.router_learns:
+            table, threshold = self._set_up(table)
         routed, chosen = table.at(threshold), table.chosen(threshold)
         logits = table.outputs[torch.arange(len(chosen)), chosen]
-        loss = float(task_loss(logits, table.targets, task=self.task.kind))
+        loss = float(task_kind(self.task.kind).loss(logits, table.targets))
         full = float(table.static_macs.double().mean(dim=0)[-1])
         return routed.metric, loss + self.routing.config.resource_weight * routed.macs / full * self.router_learns
 
     def _table(self) -> RouteTable:
         assert isinstance(self.network, RoutedNetwork)
         return tabulate_routes(self.network, self.dataset.val, self.dataset, metric=self.metric, device=self.device)
+
+    def _set_up(self, table: RouteTable) -> tuple[RouteTable, float]:
+        """Returns the calibrated table of validation data, and the threshold that the recipe asks for on it."""
+        assert isinstance(self.network, RoutedNetwork)
+        calibrated = table.calibrated()
+        return calibrated, self.threshold if self.macs is None else calibrated.threshold_for(self.macs)
 
     def _steps_of_stage(self) -> tuple[int, int]:
         """Returns how many steps of the running stage are done, and how many it has."""
@@ -319,11 +330,10 @@ class _Run:
             self.network.load_state_dict(self.best_state)
             chosen, status = self.best, "early stop"
         if isinstance(self.network, RoutedNetwork):
-            table = self._table().calibrated()
-            self.network.temperature.fill_(table.temperature)
-            if self.macs is not None:
-                self.network.set_threshold(table.threshold_for(self.macs))
-            chosen = replace(chosen, val_metric=table.at(float(self.network.threshold)).metric)
+            table, threshold = self._set_up(self._table())
+            self.network.calibrate(table.calibration)
+            self.network.set_threshold(threshold)
+            chosen = replace(chosen, val_metric=table.at(threshold).metric)
         return Trained(self.network, chosen, self.curve, status, self.equilibrium.backward_converged)
 
     def state(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Measuring a trained network: its operating points."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -7,20 +8,17 @@ import torch
 
 from nasfuse.cost import activation_bytes, count_parameters, measure_latency
 from nasfuse.data.dataset import Batch, Dataset
-from nasfuse.domain.metric import METRICS
 from nasfuse.domain.operating_point import OperatingPoint
+from nasfuse.nn.knob import knobs_at
 from nasfuse.nn.network import Network
 from nasfuse.nn.routing.network import RoutedNetwork
-from nasfuse.train.equilibrium import EquilibriumPoint, measured_macs, record_equilibria, sweep_equilibria
+from nasfuse.train.equilibrium import measured_macs, record_equilibria
 from nasfuse.train.loop import Trained
-from nasfuse.train.reduction import ReducedPoint, sweep_reducers
 from nasfuse.train.route_controls import random_mix
 from nasfuse.train.route_table import STATIC_FROM, Routed, tabulate_routes
+from nasfuse.train.sweep import N_CURVE, SweptPoint, sweep, sweep_routed, sweep_settings
 
 _MEMORY_ROWS = 8
-
-#: Points of a router's curve: the two static ends and what lies between them, evenly in cost.
-N_SWEPT = 9
 
 
 def measure(
@@ -28,21 +26,20 @@ def measure(
 ) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
     """Returns the operating points of a trained network on validation data, and what its record should have.
 
-    The first point is the network as its recipe sets it. A routed network is swept over its threshold, one with an
-    equilibrium over the cap and the tolerance of its solver, one that reduces tokens over their keep ratios; any other
-    has no more points. The record has `routing` and `equilibrium`, what router and solvers do.
+    The first point is the network as its recipe sets it, the others are the network at other settings of its knobs, see
+    `nasfuse.train.sweep`. The record has `routing` and `equilibrium`, what router and solvers do.
 
     Raises:
         NonFiniteError: The solver of an equilibrium diverged.
     """
     network = trained.network
     few = dataset.val.batch(torch.arange(min(_MEMORY_ROWS, len(dataset.val))), names=network.stream_names).to(device)
-    one = dataset.val.batch(torch.arange(1), names=network.stream_names).to(device)
+    one_sample = dataset.val.batch(torch.arange(1), names=network.stream_names).to(device)
     record: dict[str, Any] = {}
     equilibria = record_equilibria(network, dataset, device=device)
     if equilibria:
         record["equilibrium"] = {**equilibria, "backward_converged": trained.backward_converged}
-    latency = measure_latency(network, one)
+    latency = measure_latency(network, one_sample)
     point = OperatingPoint(
         metric=trained.chosen.val_metric,
         macs=round(measured_macs(network, dataset.val, dataset, device=device)),
@@ -52,27 +49,22 @@ def measure(
         peak_bytes=round(activation_bytes(network, few)),
     )
     if isinstance(network, RoutedNetwork):
-        points, record["routing"] = _routed_points(network, dataset, point, one, metric=metric, device=device)
+        points, record["routing"] = _routed_points(network, dataset, point, one_sample, metric=metric, device=device)
         return points, record
-    sign = METRICS[metric].sign
-    solved = sweep_equilibria(network, dataset, metric=metric, higher_is_better=sign < 0, device=device)
-    reduced = sweep_reducers(network, dataset, metric=metric, device=device)
-    swept: list[EquilibriumPoint | ReducedPoint] = [*solved, *reduced]
-    return (point, *(_swept_point(network, point, setting, one) for setting in swept)), record
+    swept = sweep(network, dataset, metric=metric, device=device)
+    return (point, *(_swept_point(network, point, one, one_sample=one_sample) for one in swept)), record
 
 
-def _swept_point(
-    network: Network, point: OperatingPoint, swept: EquilibriumPoint | ReducedPoint, one: Batch
-) -> OperatingPoint:
-    with swept.set_on(network):
-        latency = measure_latency(network, one)
+def _swept_point(network: Network, point: OperatingPoint, swept: SweptPoint, *, one_sample: Batch) -> OperatingPoint:
+    with knobs_at(network.knobs(), swept.settings):
+        latency = measure_latency(network, one_sample)
     return replace(
         point,
         metric=swept.metric,
         macs=round(swept.macs),
         latency_s=latency.median_s,
         latency_iqr_s=latency.iqr_s,
-        knobs=swept.knobs,
+        knobs=swept.settings,
         holds=swept.holds,
     )
 
@@ -80,11 +72,21 @@ def _swept_point(
 def _routed_points(
     network: RoutedNetwork, dataset: Dataset, point: OperatingPoint, one: Batch, *, metric: str, device: torch.device
 ) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
+    """Returns the points at the network's own setting, then those at the others, and the record of the router."""
     table = tabulate_routes(network, dataset.val, dataset, metric=metric, device=device)
     main = table.at(float(network.threshold))
     mixed, _ = random_mix(table, main.macs, seed=0)
     latencies = _route_latencies(network, one, device)
-    points = [_routed_point(point, routed, latencies, network.route_names) for routed in (main, *table.sweep(N_SWEPT))]
+    names = network.route_names
+    points = [_routed_point(point, routed, latencies, names) for routed in (main, *table.sweep(N_CURVE))]
+    settings = sweep_settings(network, dataset.modalities)
+    for setting in settings:
+        with knobs_at(network.knobs(), setting):
+            latencies = _route_latencies(network, one, device)
+        for swept in sweep_routed(network, setting, len(settings), dataset, metric=metric, device=device):
+            assert swept.routed is not None
+            there = replace(point, knobs=setting, holds=swept.holds)
+            points.append(_routed_point(there, swept.routed, latencies, names))
     macs = network.full_route_macs()
     return tuple(points), {**table.record(main), "random_mix": mixed, "route_macs": macs}
 
@@ -107,19 +109,19 @@ def _route_latencies(network: RoutedNetwork, one: Batch, device: torch.device) -
 def _routed_point(
     point: OperatingPoint, routed: Routed, latencies: list[list[tuple[float, float]]], names: tuple[str, ...]
 ) -> OperatingPoint:
-    if 0 < routed.threshold < 1:
+    if routed.static is None:
         shares = list(zip(routed.usage, latencies[0], strict=True))
         latency = sum(share * median for share, (median, _) in shares)
         spread = sum(share * iqr for share, (_, iqr) in shares)
     else:
-        latency, spread = latencies[1][0 if routed.threshold >= 1 else 1]
+        latency, spread = latencies[1][min(routed.static, 1)]
     largest = max(routed.usage)
     static = {"route": names[routed.usage.index(largest)]} if largest >= STATIC_FROM else {}
     return replace(
         point,
         metric=routed.metric,
-        macs=round(routed.macs),
+        macs=math.ceil(routed.macs - 1e-6),  # a recipe that may spend as much has this setting
         latency_s=latency,
         latency_iqr_s=spread,
-        knobs={"threshold": routed.threshold, **static},
+        knobs={**point.knobs, "threshold": routed.threshold, **static},
     )

@@ -11,6 +11,7 @@ from torch import Tensor
 from nasfuse.data.dataset import Scale
 from nasfuse.domain.metric import METRICS
 from nasfuse.errors import DataError
+from nasfuse.tasks import task_kind
 
 Values = NDArray[np.generic]
 Averaged = Callable[..., float]
@@ -59,18 +60,17 @@ def score(name: str, logits: Tensor, targets: Tensor, *, task: str, target_scale
         name: Of the metric.
         logits: (n, n_outputs); standardised numbers for a regression.
         targets: (n,) classes, (n, n_outputs) labels or standardised numbers.
-        task: `multiclass` takes the largest logit, `multilabel` the positive ones.
+        task: Kind of task, which says what logits predict.
         target_scale: By which the targets of a regression are standardised; None where they are not.
 
     Raises:
         DataError: The metric is undefined for `targets`, whatever is predicted.
     """
-    if task == "multiclass":
-        return float(_SCORES[name](targets.numpy(), logits.argmax(dim=1).numpy()))
-    if task == "multilabel":
-        return float(_SCORES[name](targets.numpy(), (logits > 0).long().numpy()))
-    truth, guess = targets.double(), logits.double()
-    if target_scale is not None and METRICS[name].has_unit:
-        # Relative to the training mean: no metric here depends on the origin, and differences keep all their digits.
-        truth, guess = truth * target_scale.std, guess * target_scale.std
+    kind = task_kind(task)
+    truth, guess = targets, kind.predict(logits)
+    if kind.is_standardised:
+        truth, guess = truth.double(), guess.double()
+        if target_scale is not None and METRICS[name].has_unit:
+            # From the training mean: no metric here depends on the origin, and differences keep all their digits.
+            truth, guess = truth * target_scale.std, guess * target_scale.std
     return float(_SCORES[name](truth.numpy(), guess.numpy()))

@@ -1,13 +1,12 @@
 """What a router must beat: static routes, a random mix, a confidence cascade; and what it cannot, the oracle."""
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from nasfuse.cost.closed_form import sample_macs
 from nasfuse.data.dataset import Dataset, Split
 from nasfuse.domain.metric import METRICS
 from nasfuse.nn.routing.network import RoutedNetwork
+from nasfuse.tasks import task_kind
 from nasfuse.train.route_table import RouteTable
 
 
@@ -65,10 +64,9 @@ def confidence_cascade(
 ) -> list[tuple[float, float]]:
     """Returns (MACs, metric) of running the cheapest route and escalating the least sure samples to the costliest.
 
-    Sure is the largest probability for one class of several, minus the mean entropy for several labels. Real
-    numbers have no such measure and give no points.
+    How sure a sample is, is the `confidence` of the kind of task; one without confidence gives no points.
     """
-    sure = _sure(table.outputs[:, 0], table.task.kind)
+    sure = task_kind(table.task.kind).confidence(table.outputs[:, 0])
     if sure is None:
         return []
     macs = sample_macs(network.cascade_macs, network, split, dataset).double()
@@ -80,12 +78,3 @@ def confidence_cascade(
         chosen[order[:n_up]] = len(table.names) - 1
         points.append((float(macs.gather(1, chosen[:, None]).mean()), table.metric_of(chosen)))
     return points
-
-
-def _sure(logits: Tensor, task: str) -> Tensor | None:
-    if task == "multiclass":
-        return F.softmax(logits.double(), dim=1).amax(dim=1)
-    if task == "multilabel":
-        values = logits.double()
-        return -(F.softplus(values) - values * values.sigmoid()).mean(dim=1)
-    return None

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,14 +13,14 @@ from nasfuse.cost.closed_form import sample_macs
 from nasfuse.data.dataset import Dataset, Scale, Split
 from nasfuse.domain.modality import Task
 from nasfuse.nn.equilibrium import Solved, equilibrium_layers, listening, saved_macs
+from nasfuse.nn.routing.calibration import REACH, Calibration
 from nasfuse.nn.routing.gate import choose
 from nasfuse.nn.routing.network import RoutedNetwork
+from nasfuse.tasks import task_kind
+from nasfuse.train.calibration import fit_calibration
 from nasfuse.train.metrics import score
 
 _ROWS = 512
-
-#: Log odds of the thresholds at which a router still runs; beyond, one route is always taken.
-_REACH = 30.0
 
 #: Share of the samples on one route from which a router is called static.
 STATIC_FROM = 0.99
@@ -38,12 +38,14 @@ class Routed:
         metric: Of the chosen outputs.
         macs: Mean per sample, the router's included where it runs.
         usage: Share of the samples on each route, cheapest first.
+        static: Number of the route that every sample takes without the router; None where the router runs.
     """
 
     threshold: float
     metric: float
     macs: float
     usage: tuple[float, ...]
+    static: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class RouteTable:
 
     Attributes:
         names: Of the routes, cheapest first.
-        gate: (n, n_routes) logits of the router.
+        gate: (n, n_routes) logits of the router, not calibrated.
         outputs: (n, n_routes, n_outputs).
         macs: (n, n_routes) of each sample on each route, router included; equilibria with the mean steps of the split.
         static_macs: (n, n_routes) of the routes as static networks.
@@ -60,7 +62,7 @@ class RouteTable:
         targets: Of the split; standardised ones of a regression, as its outputs are.
         metric: Name of the metric.
         task: What is predicted.
-        temperature: Of the calibrated gate.
+        calibration: Of the router; without one, logits and thresholds are as they are.
         target_scale: By which the targets of a regression are standardised.
     """
 
@@ -73,18 +75,25 @@ class RouteTable:
     targets: Tensor
     metric: str
     task: Task
-    temperature: float = 1.0
+    calibration: Calibration = field(default_factory=lambda: Calibration.identity(1))
     target_scale: Scale | None = None
 
     def chosen(self, threshold: float) -> Tensor:
         """Returns the (n,) route of each sample."""
-        return choose(self.gate / self.temperature, self.relative_costs, threshold=threshold)
+        logits, price = self.calibration.apply(self.gate), self.calibration.price_at(threshold)
+        return choose(logits, self.relative_costs, price=price)
 
     def at(self, threshold: float) -> Routed:
         """Returns metric, expected MACs and usage at `threshold`."""
-        chosen = self.chosen(threshold)
+        chosen, price = self.chosen(threshold), self.calibration.price_at(threshold)
         usage = torch.bincount(chosen, minlength=len(self.names)).double() / len(chosen)
-        return Routed(threshold, self.metric_of(chosen), self._expected(chosen, threshold), tuple(usage.tolist()))
+        return Routed(
+            threshold,
+            self.metric_of(chosen),
+            self._expected(chosen, price),
+            tuple(usage.tolist()),
+            static=(len(self.names) - 1 if price < 0 else 0) if math.isinf(price) else None,
+        )
 
     def metric_of(self, chosen: Tensor) -> float:
         """Returns the metric where sample i takes route `chosen[i]`."""
@@ -92,15 +101,15 @@ class RouteTable:
         outputs = self.outputs[rows, chosen]
         return score(self.metric, outputs, self.targets, task=self.task.kind, target_scale=self.target_scale)
 
-    def _expected(self, chosen: Tensor, threshold: float) -> float:
-        table = self.macs if 0 < threshold < 1 else self.static_macs
+    def _expected(self, chosen: Tensor, price: float) -> float:
+        table = self.static_macs if math.isinf(price) else self.macs
         return float(table.gather(1, chosen[:, None]).double().mean())
 
     def threshold_for(self, macs: float) -> float:
         """Returns the threshold that spends as much as possible without exceeding `macs` per sample.
 
         Half way between the two settings at which a sample changes its route, so that rounding changes none.
-        1, the cheapest route for all, where nothing is cheap enough.
+        1, the cheapest route for all, where nothing is cheap enough; 0 and 1 wherever the router does not run.
         """
         if float(self.static_macs.double().mean(dim=0)[-1]) <= macs:
             return 0.0
@@ -109,14 +118,16 @@ class RouteTable:
             return 1.0
         cost = self._cost(enough)
         further = self._first(lambda other: other < cost)
-        between = (enough + (_REACH if further is None else further)) / 2
+        between = (enough + (REACH if further is None else further)) / 2
         # At their true lengths routes may stand in another order, and cost may rise on the way.
         log_odds = between if self._cost(between) <= macs else enough
-        return 1 / (1 + math.exp(-log_odds))
+        threshold = 1 / (1 + math.exp(-log_odds))
+        static = self.at(threshold).static
+        return threshold if static is None else float(static == 0)
 
     def _first(self, holds: Any) -> float | None:
-        """Returns the smallest log odds at which `holds(cost)`; cost never rises with them."""
-        low, high = -_REACH, _REACH
+        """Returns the smallest log odds of a threshold at which `holds(cost)`; cost never rises with them."""
+        low, high = -REACH, REACH
         if holds(self._cost(low)):
             return low
         if not holds(self._cost(high)):
@@ -128,51 +139,44 @@ class RouteTable:
 
     def _cost(self, log_odds: float) -> float:
         threshold = 1 / (1 + math.exp(-log_odds))
-        return self._expected(self.chosen(threshold), threshold)
+        return self._expected(self.chosen(threshold), self.calibration.price_at(threshold))
 
     def sweep(self, n_points: int) -> list[Routed]:
         """Returns points spread evenly in cost, from the cheapest route for all to the costliest for all."""
+        return self.curve([step / (n_points - 1) for step in range(n_points)])
+
+    def curve(self, shares: Sequence[float]) -> list[Routed]:
+        """Returns a point for each share of the cost between the cheapest route for all (0) and the costliest (1)."""
         ends = self.static_macs.double().mean(dim=0)
         cheap, full = float(ends[0]), float(ends[-1])
-        inner = [cheap + (full - cheap) * step / (n_points - 1) for step in range(1, n_points - 1)]
-        return [self.at(threshold) for threshold in [1.0, *(self.threshold_for(macs) for macs in inner), 0.0]]
+        inner = {share: self.threshold_for(cheap + (full - cheap) * share) for share in shares if 0 < share < 1}
+        return [self.at({0.0: 1.0, 1.0: 0.0, **inner}[share]) for share in shares]
 
     def errors(self) -> Tensor:
-        """Returns (n, n_routes): how wrong each route is; classes or labels wrong, or standardised differences."""
-        if self.task.kind == "multiclass":
-            return (self.outputs.argmax(dim=2) != self.targets[:, None]).double()
-        targets = self.targets[:, None]
-        if self.task.kind == "multilabel":
-            return ((self.outputs > 0) != (targets > 0)).double().mean(dim=2)
-        return (self.outputs - targets).abs().double().mean(dim=2)
+        """Returns (n, n_routes): how wrong each route is, the `errors` of the kind of task."""
+        return task_kind(self.task.kind).errors(self.outputs, self.targets)
 
     def best_routes(self) -> Tensor:
-        """Returns the (n,) cheapest route of those that are least wrong: what an oracle would take."""
-        return self.errors().argmin(dim=1)
+        """Returns the (n,) cheapest route of those that are least wrong: what an oracle would take.
+
+        Routes whose errors differ by no more than the kind of task calls `equally_wrong` are equally wrong.
+        """
+        errors = self.errors()
+        largest = errors.amin(dim=1, keepdim=True) + task_kind(self.task.kind).equally_wrong
+        return (errors <= largest).int().argmax(dim=1)
 
     def calibrated(self) -> "RouteTable":
-        """Returns the table with the temperature at which the gate's probabilities fit `best_routes` best.
-
-        Temperature scaling (Guo et al., 2017): one number, the likelihood's maximum, found by golden section in
-        its logarithm. Which samples go first does not change between two routes; what a threshold means does.
-        """
-        best = self.best_routes()
-
-        def loss(log_temperature: float) -> float:
-            return float(F.cross_entropy(self.gate.double() / math.exp(log_temperature), best))
-
-        low, high, ratio = math.log(0.05), math.log(20.0), (math.sqrt(5) - 1) / 2
-        for _ in range(40):
-            left, right = high - ratio * (high - low), low + ratio * (high - low)
-            low, high = (low, right) if loss(left) < loss(right) else (left, high)
-        return replace(self, temperature=math.exp((low + high) / 2))
+        """Returns the table with the calibration that is fitted to its best routes, see `fit_calibration`."""
+        return replace(self, calibration=fit_calibration(self.gate, self.best_routes(), self.relative_costs))
 
     def record(self, routed: Routed) -> dict[str, Any]:
         """Returns how the router behaves at a setting, for the trial's record: collapse must be visible.
 
         `usage` by route, `entropy` of the usage in nats, `effective_routes` (its exponential), `decisiveness`
         (mean entropy of a sample's uncalibrated gate, 0 is sure), `information` (entropy of the mean gate minus
-        that: what a sample tells about its route), and `static_as`, the route that a collapsed router amounts to.
+        that: what a sample tells about its route), `static_as`, the route that a collapsed router amounts to,
+        `calibrated` (mean calibrated probability that a route is the best), `best` (share of the samples for which it
+        is) and `calibration`, how the fit of one to the other ended.
         """
         gate = F.softmax(self.gate.double(), dim=1)
         mean_entropy = float(_entropy(gate).mean())
@@ -181,15 +185,20 @@ class RouteTable:
         largest = max(range(len(self.names)), key=lambda number: routed.usage[number])
         is_static = routed.usage[largest] >= STATIC_FROM or information < _LEAST_INFORMATION
         return {
-            "usage": {name: round(share, 4) for name, share in zip(self.names, routed.usage, strict=True)},
+            "usage": self._by_route(torch.tensor(routed.usage, dtype=torch.float64)),
             "entropy": round(entropy, 4),
             "effective_routes": round(math.exp(entropy), 4),
             "decisiveness": round(mean_entropy, 4),
             "information": round(information, 4),
             "static_as": self.names[largest] if is_static else None,
             "threshold": routed.threshold,
-            "temperature": round(self.temperature, 4),
+            "calibrated": self._by_route(F.softmax(self.calibration.apply(self.gate), dim=1).mean(dim=0)),
+            "best": self._by_route(F.one_hot(self.best_routes(), len(self.names)).double().mean(dim=0)),
+            "calibration": self.calibration.status.meaning,
         }
+
+    def _by_route(self, values: Tensor) -> dict[str, float]:
+        return {name: round(value, 4) for name, value in zip(self.names, values.tolist(), strict=True)}
 
 
 def _saved_by_route(network: RoutedNetwork, solves: Sequence[Solved], n_samples: int) -> Tensor:
@@ -232,6 +241,6 @@ def tabulate_routes(
         targets=split.targets,
         metric=metric,
         task=dataset.task,
-        temperature=float(network.temperature),
+        calibration=network.calibration.cpu(),
         target_scale=split.target_scale,
     )

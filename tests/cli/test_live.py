@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from nasfuse.backends.outcome import Stopped
 from nasfuse.cli.console import new_console
 from nasfuse.cli.live import LiveDisplay
 from nasfuse.experiment.run_folder import RunFolder
@@ -24,7 +25,7 @@ def shown(make_run, tmp_path):
             modalities=[], task=SimpleNamespace(kind="multiclass", n_outputs=10), train=[], val=[], test=[]
         )
         display.ready(dataset, workers=2, progress=run.progress, seconds=1.0)
-        display.changed(run.progress, 2.0, number=3, stopped_after=1)
+        display.ended(3, Stopped(epoch=1, metric=0.2), progress=run.progress, seconds=2.0)
         console.print(display._render() if is_terminal else "")
         return console.file.getvalue()
 

@@ -1,10 +1,13 @@
 """`nasfuse search`: every mistake before it starts, and what it writes at its end."""
 
+import json
+
 import numpy as np
 import pytest
 
 from nasfuse.experiment import run as search_module
 from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.nn.branch import Head
 from nasfuse.spec.study import StudyConfig
 
 STUDY = """name: small
@@ -179,6 +182,16 @@ class TestAnExistingRun:
         table = nasfuse("search", "study.yaml", "-o", "run").out
         assert "Front of small: 2 points" in table
         assert "report.html" in table
+
+    def test_macs_that_differ_are_said_everywhere(self, nasfuse, same_study, monkeypatch):
+        monkeypatch.setattr(Head, "macs", lambda self: 1)
+        ran = nasfuse("search", "study.yaml", "-o", "run")
+        assert ran.code == 1
+        assert "fault of nasfuse: trial 0: MACs of a full-length sample differ (left:" in ran.err.replace("\n", " ")
+        assert "Front of small: 2 points" in ran.out, "the results are kept"
+        assert "trial 0: MACs of a full-length sample differ" in same_study.report_file.read_text()
+        checks = json.loads(same_study.macs_file.read_text())
+        assert {one["macs_status"] for one in checks.values()} == {"differ"}
 
     def test_another_study(self, refuses, same_study, write):
         write(same_study.read_study().to_yaml().replace("seed: 0", "seed: 4"))

@@ -1,5 +1,6 @@
 """`nasfuse train` and `nasfuse evaluate`."""
 
+import json
 import os
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from nasfuse.cli import console
 from nasfuse.experiment import final_training
 from nasfuse.experiment.objective import cached_dataset
+from nasfuse.nn.branch import Head
 
 RECIPE = """data: {source: digits}
 network:
@@ -32,7 +34,10 @@ def test_train_then_evaluate(nasfuse, write, tmp_path):
     ran = nasfuse("train", write(), "--seeds", 2, "-o", "out", "--device", "cpu", "--json")
     assert ran.code == 0
     document = ran.json
-    assert set(document) == {"recipe_hash", "summary", "macs", "metric", "val", "test", "seeds"}
+    checked = {"macs_closed_form", "macs_counted", "macs_status"}
+    assert set(document) == {"recipe_hash", "summary", "macs", "metric", "val", "test", "seeds", *checked}
+    assert document["macs_closed_form"] == document["macs_counted"] == {"left": document["macs"]}
+    assert document["macs_status"] == "equal"
     assert len(document["seeds"]) == 2
     first = document["seeds"][0]
     judged = nasfuse("evaluate", first["checkpoint"], "--device", "cpu", "--json").json
@@ -41,6 +46,25 @@ def test_train_then_evaluate(nasfuse, write, tmp_path):
     assert judged["macs"] == document["macs"]
     text = nasfuse("evaluate", first["checkpoint"], "--split", "val", "--device", "cpu").out
     assert f"val accuracy {first['val']:.4f} on 180 samples" in text
+
+
+def test_macs_that_differ_are_said_and_results_kept(nasfuse, write, tmp_path, monkeypatch):
+    monkeypatch.setattr(Head, "macs", lambda self: 1)
+    for options in ((), ("--json",)):
+        ran = nasfuse("train", write(), "-o", "out", "--device", "cpu", *options)
+        assert ran.code == 1
+        assert "fault of nasfuse: MACs of a full-length sample differ (left:" in ran.err
+    assert ran.json["macs_status"] == "differ"
+    assert ran.json["macs_closed_form"] != ran.json["macs_counted"]
+    assert json.loads((tmp_path / "out" / "macs.json").read_text())["macs_status"] == "differ"
+    assert (tmp_path / "out" / "seed0" / "model.pt").is_file()
+
+
+def test_a_point_that_is_not_there(nasfuse, write):
+    nasfuse("train", write(), "-o", "out", "--device", "cpu")
+    ran = nasfuse("evaluate", "out/seed0/model.pt", "--point", 3, "--device", "cpu")
+    assert ran.code == 2
+    assert "has the operating points 0 to 0, got 3; name one of them" in ran.err
 
 
 def test_text_and_default_folder(nasfuse, write, tmp_path):

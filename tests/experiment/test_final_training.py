@@ -15,6 +15,7 @@ from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.space_survey import macs_of, route_macs_of
 from nasfuse.experiment.trained_data import load_scaled
 from nasfuse.nn import build_network
+from nasfuse.nn.routing.calibration import CalibrationStatus
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train import load_checkpoint, save_checkpoint
 from nasfuse.train.evaluate import predict_logits
@@ -52,7 +53,10 @@ def test_the_result(trained):
     assert mean == pytest.approx((first + second) / 2)
     assert deviation == pytest.approx(abs(first - second) / 2**0.5)
     plain = result.to_plain()
-    assert set(plain) == {"recipe_hash", "summary", "macs", "metric", "val", "test", "seeds"}
+    checked = {"macs_closed_form", "macs_counted", "macs_status"}
+    assert set(plain) == {"recipe_hash", "summary", "macs", "metric", "val", "test", "seeds", *checked}
+    assert plain["macs_closed_form"] == plain["macs_counted"] == {"left": plain["macs"]}
+    assert plain["macs_status"] == "equal"
     assert plain["recipe_hash"] == RECIPE.hash
     assert not list(folder.rglob("resume.pt"))
 
@@ -172,9 +176,10 @@ class TestRouted:
 
     def test_calibration_and_threshold_are_saved(self, routed, tmp_path):
         content = load_checkpoint(Path(routed.seeds[0].checkpoint))
-        assert float(content["network"]["temperature"]) != 1.0
+        assert (content["network"]["gate_scale"] != 1.0).all()
+        assert int(content["network"]["gate_status"]) != CalibrationStatus.IDENTITY
         for threshold, route in ((0.0, "left+right"), (1.0, "left")):
-            content["network"]["threshold"] = torch.tensor(threshold, dtype=torch.float64)
+            content["points"][0]["threshold"] = threshold
             content.pop("format", None)
             save_checkpoint(tmp_path / "model.pt", content)
             judged = evaluate_checkpoint(tmp_path / "model.pt", split="test", device=CPU)

@@ -4,11 +4,14 @@ import contextlib
 import math
 
 import numpy as np
+import optuna
 import pytest
 import torch
 
-from nasfuse.backends import ray as tune_runner
-from nasfuse.backends import ray_session
+from nasfuse.backends.objective import Task
+from nasfuse.backends.outcome import Failed, Stopped
+from nasfuse.backends.ray_session import ray_session
+from nasfuse.backends.simulated import SimulatedBackend, SimulatedTraining
 from nasfuse.data import ModalityArrays, build_dataset
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.errors import (
@@ -21,6 +24,9 @@ from nasfuse.errors import (
     RunFolderError,
 )
 from nasfuse.experiment import run as search
+from nasfuse.experiment.final_training import evaluate_checkpoint
+from nasfuse.experiment.macs_check import read_checks
+from nasfuse.experiment.objective import cached_table
 from nasfuse.experiment.run import constant_metric, run_search
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
@@ -66,9 +72,13 @@ class Display:
     def started(self, assignment):
         self.events.append(f"started {assignment.number}")
 
-    def changed(self, progress, seconds, *, number, failure=None, stopped_after=None):
-        how = "complete" if failure is None else f"failed: {failure}"
-        self.events.append(f"trial {number} {how if stopped_after is None else f'stopped after {stopped_after}'}")
+    def ended(self, number, outcome, *, progress, seconds):
+        how = "complete"
+        if isinstance(outcome, Failed):
+            how = f"failed: {outcome.reason}"
+        elif isinstance(outcome, Stopped):
+            how = f"stopped after {outcome.epoch}"
+        self.events.append(f"trial {number} {how}")
 
 
 def measured(metric=0.5, macs=100):
@@ -83,52 +93,36 @@ def wide_is_good(recipe, *, seed, cut, folder, report, donors):
     return measured(width / 100, 10 * width)
 
 
+def stored_trials(folder, asked):
+    storage = open_storage(folder.storage_url(asked))
+    return optuna.load_study(study_name=asked.name, storage=storage).trials
+
+
+def route_names(recipe):
+    router = recipe.network.router
+    return ["+".join(recipe.network.route)] if router is None else router.routes
+
+
+class InProcess:
+    """Runs every trial in this process when a simulated worker gets it; its result is known an epoch later."""
+
+    capacity = 2
+
+    def open(self, objective, *, resources, folder_of, scratch):
+        def train(assignment):
+            task = Task.of(assignment, folder_of=folder_of)
+            outcome = task.run(objective, report=lambda *_: None, report_lost_donors=lambda _: None)
+            return SimulatedTraining((), outcome)
+
+        return contextlib.nullcontext(SimulatedBackend(train, capacity=self.capacity))
+
+
 @pytest.fixture
 def in_process(monkeypatch):
-    """Runs trials in this process in the order of a pool of `in_process.workers`, without Ray."""
-
-    class Pool:
-        workers = 2
-
-        def run_trials(self, ledger, objective, *, workers, folder_of, scratch, watcher):
-            running = []
-            while running or ledger.wants_more(running=0):
-                while len(running) < self.workers and ledger.wants_more(running=len(running)):
-                    assignment = ledger.next()
-                    if assignment is None:
-                        break
-                    folder_of(assignment.number).mkdir(parents=True, exist_ok=True)
-                    (folder_of(assignment.number) / "recipe.yaml").write_text(assignment.recipe.to_yaml())
-                    watcher.started(assignment)
-                    running.append((assignment, self.call(objective, assignment, folder_of(assignment.number))))
-                if not running:
-                    continue  # nothing is left to train
-                assignment, result = running.pop(0)
-                if isinstance(result, Measurements):
-                    ledger.finish(assignment.number, result)
-                    watcher.finished(assignment.number, result)
-                else:
-                    ledger.fail(assignment.number, result)
-                    watcher.failed(assignment.number, result)
-
-        def call(self, objective, assignment, folder):
-            try:
-                return objective(
-                    assignment.recipe,
-                    seed=assignment.seed,
-                    cut=assignment.cut,
-                    folder=folder,
-                    report=lambda *_: None,
-                    donors={s: folder.parent / f"{donor}/model.pt" for s, donor in assignment.inherited.items()},
-                )
-            except Exception as error:
-                return str(error)
-
-    pool = Pool()
-    monkeypatch.setattr(tune_runner, "run_trials", pool.run_trials)
-    monkeypatch.setattr(ray_session, "ray_session", lambda address: contextlib.nullcontext())
-    monkeypatch.setattr(ray_session, "cluster_workers", lambda cpus, gpus: 2)
-    return pool
+    """Searches run on a simulated backend of `in_process.capacity`, without Ray."""
+    backend = InProcess()
+    monkeypatch.setattr(search, "_open_ray", lambda address: backend.open)
+    return backend
 
 
 @pytest.fixture
@@ -149,11 +143,58 @@ class TestWithoutRay:
         assert events.count("trial 3 complete") == 1
         assert progress.best_baseline.baseline == "both"
 
-    def test_only_the_front_keeps_its_networks(self, in_process, folder):
-        progress, _ = run(folder, budget={"trials": 14})
-        kept = {int(path.parent.name) for path in folder.root.glob("trials/*/model.pt")}
-        assert kept == {candidate.trial for candidate in progress.front}
-        assert len(list(folder.root.glob("trials/*/recipe.yaml"))) == 14
+    def test_a_member_that_comes_back_to_the_front_has_its_network(self, in_process, folder):
+        """Two lucky networks hide a good one until they are trained again."""
+        lucky = []
+
+        def hiding(recipe, *, seed, cut, folder, report, donors):
+            (folder / "model.pt").write_text("weights")
+            if recipe.hash in lucky:
+                return measured(0.0, 10)
+            if len(recipe.network.route) > 1:
+                return measured(0.5, 100)
+            if len(lucky) < 2:
+                lucky.append(recipe.hash)
+                return measured(0.8 + len(lucky) / 20, 9 + len(lucky))
+            return measured(0.05, 1000)
+
+        progress, _ = run(folder, hiding, budget={"trials": 20, "repeats": 2})
+        best = progress.best
+        assert (best.baseline, best.measured.metric) == ("both", 0.5)
+        assert folder.network(best.trial).is_file()
+        assert all(folder.network(member.trial).is_file() for member in progress.front)
+
+    @pytest.mark.slow
+    def test_networks_of_the_front_are_what_was_measured(self, in_process, folder):
+        """Of routed networks with keep ratios, each at its setting; cheap to train, so every trial is a real one."""
+        transformer = {"network.streams.*.encoder": "transformer", "network.streams.*.stride": 2}
+        space = {
+            "fields": {"network.route": {"subsets": True, "choices": ["each > all"]}},
+            "fixed": {
+                **transformer,
+                "network.streams.*.depth": 1,
+                "network.streams.*.width": 8,
+                "network.streams.*.reducer.kind": "merge",
+                "network.streams.*.reducer.keep_ratio": 0.5,
+                "training.epochs": 3,
+                "training.lr": 0.01,
+            },
+            "baselines": {"routed": {"network.route": "each > all"}, "both": {"network.route": "all"}},
+        }
+        display = Display()
+        asked = study(space=space, budget={"trials": 4, "repeats": 2}, stopping="off")
+        progress = run_search(asked, folder, display=display)
+        trials = {trial.number: trial for trial in stored_trials(folder, asked)}
+        checks = {one.label: one.check for one in read_checks(folder)}
+        assert any(member.point for member in progress.front)
+        for member in progress.front:
+            told = trials[member.trial].user_attrs["points"][member.point]
+            path = folder.network(member.trial)
+            judged = evaluate_checkpoint(path, split="val", device=torch.device("cpu"), point=member.point)
+            assert judged["value"] == told["metric"]
+            assert judged["settings"].items() >= OperatingPoint(**told).settings.items()
+            assert checks[member.label].status == "equal"
+            assert checks[member.label].counted.keys() == set(route_names(folder.recipe(member.trial)))
 
     def test_where_weights_are_inherited_all_networks_are_kept_for_later_sessions_too(self, in_process, folder):
         inherited = []
@@ -172,8 +213,8 @@ class TestWithoutRay:
     @pytest.mark.parametrize("workers", [1, 2, 5])
     def test_a_running_trial_keeps_the_network_it_has_just_written(self, in_process, folder, workers):
         """With several workers a network is on disk some time before its result is known."""
-        in_process.workers = workers
-        progress, _ = run(folder, budget={"trials": 12})
+        in_process.capacity = workers
+        progress, _ = run(folder, budget={"trials": 12}, resources={"workers": workers})
         assert all((folder.trial(candidate.trial) / "model.pt").is_file() for candidate in progress.front)
 
     def test_it_goes_on_where_it_was(self, in_process, folder):
@@ -194,8 +235,8 @@ class TestWithoutRay:
         progress, events = run(folder, moody)
         assert progress.states["complete"] == 4
         assert progress.done == 6
-        assert progress.reasons == {1: "no mood", 3: "the measurements are not finite: metric is nan"}
-        assert "trial 1 failed: no mood" in events
+        assert progress.reasons == {1: "RuntimeError: no mood", 3: "the measurements are not finite: metric is nan"}
+        assert "trial 1 failed: RuntimeError: no mood" in events
 
     def test_every_trial_may_fail(self, in_process, folder):
         def never(recipe, *, seed, cut, folder, report, donors):
@@ -215,7 +256,9 @@ class TestWithoutRay:
             return wide_is_good(recipe, seed=seed, cut=cut, folder=folder, report=report, donors=donors)
 
         for first in (0, 5):
-            message = rf"5 trainings in a row failed, .*trial {first + 4}\) with: disk full: .*trials/{first + 4}\)"
+            message = (
+                rf"5 trainings in a row failed, .*trial {first + 4}\) with: OSError: disk full: .*trials/{first + 4}\)"
+            )
             with pytest.raises(RecurringFailureError, match=message):
                 run(folder, try_it, budget={"trials": 40})
         causes.clear()
@@ -263,11 +306,6 @@ class TestWithoutRay:
         progress, _ = run(folder, second, budget={"trials": 1})
         assert progress.states["complete"] == 1
 
-    def test_a_machine_that_is_too_small_for_a_trial(self, in_process, folder, monkeypatch):
-        monkeypatch.setattr(ray_session, "cluster_workers", lambda cpus, gpus: 0)
-        with pytest.raises(InvalidInputError, match=r"this machine has not the 3 cores and 0\.5 GPUs that one"):
-            run(folder, resources={"cpus_per_trial": 3, "gpus_per_trial": 0.5})
-
     @pytest.mark.parametrize(("asked", "used"), [(None, 2), (1, 1), (2, 2), (100, 2)])
     def test_no_more_workers_than_the_machine_runs_at_a_time(self, in_process, folder, asked, used):
         _, events = run(folder, resources={"workers": asked})
@@ -278,17 +316,17 @@ class TestWithoutRay:
         (stored,) = open_storage(folder.storage_url(study())).get_all_studies()
         assert stored.user_attrs["lag"] == 8
 
-    def test_a_cluster_without_room_yet_is_believed_to_grow(self, in_process, folder, monkeypatch):
-        monkeypatch.setattr(tune_runner, "cluster_workers", lambda cpus, gpus: 0)
+    def test_a_cluster_without_room_yet_is_believed_to_grow(self, in_process, folder):
+        in_process.capacity = 0
         display = Display()
         run_search(
             study(resources={"workers": 6}), folder, display=display, objective=wide_is_good, address="somewhere:6379"
         )
         assert display.events[0] == "ready with 6"
 
-    def test_more_workers_than_a_study_was_started_for(self, in_process, folder, monkeypatch):
+    def test_more_workers_than_a_study_was_started_for(self, in_process, folder):
         run(folder, budget={"trials": 2})
-        monkeypatch.setattr(tune_runner, "cluster_workers", lambda cpus, gpus: 30)
+        in_process.capacity = 30
         _, events = run(folder, budget={"trials": 4}, resources={"workers": 30})
         assert "workers: 30 are available, and this study has at most 8 trainings under way" in events[0]
         assert events[1] == "ready with 8"
@@ -440,6 +478,7 @@ class TestWhereTheDataAre:
     def study_at(self, tmp_path):
         def make(name, *, seed=0, trials=3):
             search.cached_dataset.cache_clear()
+            cached_table.cache_clear()
             (tmp_path / name).parent.mkdir(exist_ok=True)
             values = np.random.default_rng(seed).normal(size=(40, 3)).astype(np.float32)
             np.savez(tmp_path / name, a=values, y=np.arange(40) % 2)
@@ -579,14 +618,14 @@ def make_forgetful():
 @pytest.fixture(scope="module")
 def ray_is_running():
     """A session of Ray that several searches share: to start one takes longer than they do."""
-    with ray_session.ray_session(None):
+    with ray_session(None):
         yield
 
 
 @pytest.fixture
 def shared_ray(ray_is_running, monkeypatch):
     """Searches of this test neither start nor stop Ray."""
-    monkeypatch.setattr(ray_session, "ray_session", lambda address: contextlib.nullcontext())
+    monkeypatch.setattr("nasfuse.backends.ray.ray_session", lambda address: contextlib.nullcontext())
 
 
 @pytest.mark.slow
@@ -608,9 +647,20 @@ def test_a_search_and_its_files(folder):
     for candidate in found.candidates:
         place = folder.trial(candidate.trial)
         names = {path.name for path in place.iterdir()}
-        on_front = candidate.trial in {member.trial for member in progress.front}
-        assert names == {"recipe.yaml", "metrics.jsonl", *(["model.pt"] if on_front else [])}
-    assert {path.name for path in folder.root.iterdir()} >= {"study.yaml", "study.db", "trials", "lock"}
+        assert names == {"recipe.yaml", "metrics.jsonl", "model.pt"}
+    assert {path.name for path in folder.root.iterdir()} >= {
+        "study.yaml",
+        "study.db",
+        "trials",
+        "lock",
+        "macs.json",
+    }
+    for member in progress.front:
+        judged = evaluate_checkpoint(folder.network(member.trial), split="val", device=torch.device("cpu"))
+        assert judged["value"] == member.measured.metric
+    assert {one.label: one.check.status for one in read_checks(folder)} == dict.fromkeys(
+        [member.label for member in progress.front], "equal"
+    )
     assert not (folder.root / ".tune").exists()
 
 

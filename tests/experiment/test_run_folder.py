@@ -135,17 +135,6 @@ def test_the_lock_goes_with_its_process(folder):
         pass
 
 
-def test_networks_that_are_not_wanted_are_removed(folder):
-    for number in (0, 1, 12):
-        write_text(folder.trial(number) / "model.pt", "weights")
-        write_text(folder.trial(number) / "recipe.yaml", "recipe")
-    write_text(folder.root / "trials" / "mine" / "model.pt", "somebody's")
-    folder.drop_checkpoints_except({1, 5})
-    kept = {path.parent.name for path in folder.root.glob("trials/*/model.pt")}
-    assert kept == {"1", "mine"}
-    assert len(list(folder.root.glob("trials/*/recipe.yaml"))) == 3
-
-
 def test_scratch(folder):
     write_text(folder.root / ".tune" / "a" / "b", "")
     folder.drop_scratch()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nasfuse.backends.outcome import Outcome, Stopped
 from nasfuse.experiment.run import run_search
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
@@ -51,7 +52,7 @@ class Silent:
     def ready(self, *_, **__): ...
     def note(self, *_, **__): ...
     def started(self, *_): ...
-    def changed(self, *_, **__): ...
+    def ended(self, *_, **__): ...
 
 folder, workers = Path(sys.argv[1]), int(sys.argv[2])
 study = StudyConfig.load(folder / "table.yaml")
@@ -154,9 +155,9 @@ class Events:
 
     def started(self, _: object) -> None: ...
 
-    def changed(self, *_: object, number: int, stopped_after: int | None = None, **__: object) -> None:
-        if stopped_after is not None:
-            self.stopped[number] = stopped_after
+    def ended(self, number: int, outcome: Outcome, **_: object) -> None:
+        if isinstance(outcome, Stopped):
+            self.stopped[number] = outcome.epoch
 
 
 def test_real_trainings_that_are_stopped_leave_their_curve_and_nothing_else(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Fronts and hypervolumes, by hand."""
 
 import math
-from dataclasses import replace
 
 import optuna
 import pytest
@@ -15,7 +14,6 @@ from nasfuse.search.front import (
     Objectives,
     best,
     candidates_of,
-    contenders,
     front_of,
     knee_of,
     to_row,
@@ -59,7 +57,6 @@ def test_the_unit_of_an_error_changes_no_front(metrics, unit):
     assert [one.trial for one in front_of(scaled, objectives)] == [one.trial for one in front_of(plain, MAE)]
     assert objectives.hypervolume(scaled) == pytest.approx(unit * MAE.hypervolume(plain))
     assert knee_of(front_of(scaled, objectives), objectives).trial == knee_of(front_of(plain, MAE), MAE).trial
-    assert contenders(scaled, objectives, repeats=2) == contenders(plain, MAE, repeats=2)
 
 
 def test_costs_are_to_be_minimised():
@@ -214,25 +211,3 @@ def test_a_route_is_named_only_where_all_trainings_take_it():
     (mixed,) = candidates_of([static(0, "a"), static(1, None)])
     assert agreed.summary.endswith("| always a")
     assert mixed.summary.endswith("| threshold 0.5")
-
-
-def test_who_may_come_back_to_the_front():
-    """(metric, MACs, trainings): a lucky newcomer cannot put out what it only seems to dominate."""
-
-    def candidate(number, metric, macs, n):
-        point = OperatingPoint(metric, macs, 1, 1e-3, 0.0, 1)
-        return Candidate(number, 0, point, "network", trainings=tuple(range(n)))
-
-    objectives = Objectives("accuracy", "macs", (0.1, 1e6))
-    confirmed, lucky = candidate(0, 0.90, 1000, 3), candidate(1, 0.99, 500, 1)
-    beaten, late = candidate(2, 0.89, 1000, 1), candidate(3, 0.97, 600, 2)
-    assert contenders([confirmed, lucky, beaten, late], objectives, repeats=3) == {0, 1, 3}
-    assert contenders([confirmed, lucky, beaten, late], objectives, repeats=1) == {1}
-    assert contenders([lucky], objectives, repeats=3) == {1}
-    # That three are all lucky is as unlikely as that one is three times.
-    rivals = [candidate(number, 0.9, 500 + number, 1) for number in range(4, 7)]
-    assert contenders([beaten, *rivals[:2]], objectives, repeats=3) == {2, 4, 5}
-    assert 2 not in contenders([beaten, *rivals], objectives, repeats=3)
-    # Three points of one network are lucky together.
-    swept = [replace(lucky, point=point, measured=rival.measured) for point, rival in enumerate(rivals)]
-    assert contenders([beaten, *swept], objectives, repeats=3) == {1, 2}

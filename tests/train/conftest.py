@@ -7,6 +7,7 @@ import torch
 from nasfuse.data import ModalityArrays, build_dataset
 from nasfuse.data.sources.digits import load_digits
 from nasfuse.domain.modality import Task
+from nasfuse.nn.routing.calibration import Calibration
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train.route_table import RouteTable
 
@@ -52,6 +53,7 @@ def make_table():
             targets=targets,
             metric=metric,
             task=task,
+            calibration=Calibration.identity(n_routes),
         )
 
     return make
@@ -85,6 +87,22 @@ def equal_routes(request):
         "router": {"routes": ["left", "right"], "reads": request.param},
     }
     return Recipe.parse({"data": {"source": "digits"}, "network": network, "training": {"epochs": 2}}), load_digits()
+
+
+@pytest.fixture(scope="session")
+def make_sparse(make_recipe):
+    """Recipes of two token streams whose reducers have one kind and ratio each."""
+
+    def make(kind="max", ratio=0.5, *, at=1, fusion_reducer=None, fusion="joint_tokens", **training):
+        recipe = make_recipe(encoders={"s": "transformer", "i": "transformer"}, fusion=fusion, **training)
+        plain = recipe.to_plain()
+        for stream in plain["network"]["streams"].values():
+            stream["reducer"] = {"kind": kind, "keep_ratio": ratio, "at": at}
+        if fusion_reducer:
+            plain["network"]["fusion"]["reducer"] = fusion_reducer
+        return Recipe.parse(plain)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from nasfuse.errors import InvalidInputError, NonFiniteError
+from nasfuse.nn.routing.calibration import CalibrationStatus
+from nasfuse.tasks import task_kind
 from nasfuse.train import evaluate, loop, tabulate_routes, train_network
-from nasfuse.train.losses import task_loss
 from nasfuse.train.route_controls import random_mix
 
 CPU = torch.device("cpu")
@@ -59,10 +60,26 @@ def test_samples_go_where_they_are_settled(make, settled, freeze):
     trained = train(make(routing=routing, epochs=12, lr=0.02), settled)
     table = tabulate_routes(trained.network, settled.val, settled, metric="accuracy", device=CPU)
     needed = (settled.val.targets > 1).long()
-    assert (table.chosen(0.5) == needed).double().mean() > 0.9
-    routed = table.at(0.5)
+    # The cheap route guesses half of the others right, so 0.5 stands for fewer samples than that.
+    macs = table.macs.double().gather(1, needed[:, None]).mean()
+    threshold = table.threshold_for(float(macs))
+    assert (table.chosen(threshold) == needed).double().mean() > 0.9
+    routed = table.at(threshold)
     assert routed.metric > random_mix(table, routed.macs, seed=0)[0] + 0.04
     assert table.at(1.0).metric < 0.85 < routed.metric, "the cheap route alone does not do"
+
+
+@pytest.mark.parametrize("options", [{"router": {"reads": "inputs"}}, {"routing": {"freeze": False}}])
+def test_every_tenth_of_the_threshold_is_another_setting(make, settled, options):
+    trained = train(make(epochs=6, **options), settled)
+    table = tabulate_routes(trained.network, settled.val, settled, metric="accuracy", device=CPU)
+    needed = float(table.best_routes().double().mean())
+    usage = [table.at(number / 10).usage[1] for number in range(1, 10)]
+    assert usage == pytest.approx(
+        [1 - (1 - needed) * number / 5 for number in range(1, 5)]
+        + [needed * (10 - number) / 5 for number in range(5, 10)],
+        abs=0.02,
+    )
 
 
 @pytest.mark.parametrize(("reads", "form"), READS)
@@ -201,8 +218,9 @@ def test_validation_is_of_the_costliest_route_first_and_of_the_choice_then(make,
     for epoch in range(5):
         result = run.one_epoch()
         table = run._table()
+        table = table.calibrated() if epoch >= 3 else table
         chosen = table.chosen(0.5 if epoch >= 3 else 0.0)
-        loss = float(task_loss(table.outputs[torch.arange(len(chosen)), chosen], table.targets, task="multiclass"))
+        loss = float(task_kind("multiclass").loss(table.outputs[torch.arange(len(chosen)), chosen], table.targets))
         if epoch >= 3:
             loss += 0.5 * table.at(0.5).macs / table.at(0.0).macs
         assert result.val_metric == table.metric_of(chosen)
@@ -214,7 +232,11 @@ def test_the_gate_is_calibrated_on_validation_data(make, dataset):
     network = trained.network
     table = tabulate_routes(network, dataset.val, dataset, metric="accuracy", device=CPU)
     assert float(network.threshold) == 0.5
-    assert float(network.temperature) == pytest.approx(table.calibrated().temperature)
+    again = table.calibrated().calibration
+    assert torch.equal(network.gate_scale, again.scale)
+    assert torch.equal(network.gate_offset, again.offset)
+    assert torch.equal(network.gate_prices, again.prices)
+    assert network.calibration.status is again.status is not CalibrationStatus.IDENTITY
     metric, _ = evaluate(network, dataset.val, metric="accuracy", task=dataset.task, device=CPU)
     assert trained.chosen.val_metric == metric == table.at(0.5).metric
 

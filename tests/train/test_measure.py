@@ -10,8 +10,8 @@ from nasfuse.cost import Latency, count_parameters, expected_macs
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.nn import build_network
 from nasfuse.train import evaluate, measure, predict_logits, tabulate_routes, train_network
-from nasfuse.train.measure import N_SWEPT
 from nasfuse.train.route_controls import random_mix, static_routes
+from nasfuse.train.sweep import N_CURVE
 
 CPU = torch.device("cpu")
 
@@ -85,17 +85,17 @@ class TestRouted:
 
     def test_the_others_are_its_curve(self, routed, measured, dataset):
         points = measured[0][1:]
-        assert len(points) == N_SWEPT
+        assert len(points) == N_CURVE
         table = tabulate_routes(routed.network, dataset.val, dataset, metric="accuracy", device=CPU)
         for point in points:
             routed.network.set_threshold(point.knobs["threshold"])
             value, _ = evaluate(routed.network, dataset.val, metric="accuracy", task=dataset.task, device=CPU)
             assert point.metric == value
-            assert point.macs == round(table.at(point.knobs["threshold"]).macs)
+            assert point.macs == math.ceil(table.at(point.knobs["threshold"]).macs - 1e-6)
         routed.network.set_threshold(0.4)
         assert [point.macs for point in points] == sorted(point.macs for point in points)
         assert (points[0].setting, points[-1].setting) == ("always v", "always v+s")
-        assert [points[0].macs, points[-1].macs] == [round(macs) for macs, _ in static_routes(table)][::2]
+        assert [points[0].macs, points[-1].macs] == [math.ceil(macs - 1e-6) for macs, _ in static_routes(table)][::2]
 
     def test_a_point_is_called_static_exactly_where_it_is(self, routed, measured, dataset):
         table = tabulate_routes(routed.network, dataset.val, dataset, metric="accuracy", device=CPU)

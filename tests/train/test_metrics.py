@@ -9,7 +9,7 @@ from sklearn import metrics as sk
 from nasfuse.data import Scale
 from nasfuse.domain.metric import METRICS
 from nasfuse.errors import DataError
-from nasfuse.train.losses import task_loss
+from nasfuse.tasks import task_kind
 from nasfuse.train.metrics import score
 
 PAIRS = [(metric.name, task) for metric in METRICS.values() for task in metric.tasks]
@@ -51,12 +51,12 @@ def test_labels_are_positive_logits():
 def test_losses_of_the_tasks():
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
     expected = -torch.log_softmax(logits, 1)[[0, 1], [0, 0]].mean()
-    assert torch.allclose(task_loss(logits, torch.tensor([0, 0]), task="multiclass"), expected)
+    assert torch.allclose(task_kind("multiclass").loss(logits, torch.tensor([0, 0])), expected)
     labels = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     expected = -(labels * logits.sigmoid().log() + (1 - labels) * (1 - logits.sigmoid()).log()).mean()
-    assert torch.allclose(task_loss(logits, labels, task="multilabel"), expected)
+    assert torch.allclose(task_kind("multilabel").loss(logits, labels), expected)
     targets = torch.tensor([[2.5, 0.0], [0.0, 4.0]])
-    assert torch.allclose(task_loss(logits, targets, task="regression"), torch.tensor((0.125 + 2.5) / 4))
+    assert torch.allclose(task_kind("regression").loss(logits, targets), torch.tensor((0.125 + 2.5) / 4))
 
 
 def classes(guesses, n_classes):
@@ -132,7 +132,7 @@ class TestRegression:
 
 def test_smoothed_labels_move_towards_one_half():
     logits, labels = torch.randn(4, 2), torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
-    found = task_loss(logits, labels, task="multilabel", label_smoothing=0.3)
+    found = task_kind("multilabel").loss(logits, labels, label_smoothing=0.3)
     moved = 0.85 * labels + 0.15 * (1 - labels)
     expected = -(moved * logits.sigmoid().log() + (1 - moved) * (1 - logits.sigmoid()).log()).mean()
     assert torch.allclose(found, expected)
@@ -140,6 +140,6 @@ def test_smoothed_labels_move_towards_one_half():
 
 def test_two_classes_and_one_label_are_smoothed_alike():
     logits, labels = torch.randn(6), torch.tensor([0.0, 1.0, 1.0, 0.0, 1.0, 0.0])
-    label = task_loss(logits[:, None], labels[:, None], task="multilabel", label_smoothing=0.2)
+    label = task_kind("multilabel").loss(logits[:, None], labels[:, None], label_smoothing=0.2)
     two = torch.stack([torch.zeros(6), logits], dim=1)
-    assert torch.allclose(label, task_loss(two, labels.long(), task="multiclass", label_smoothing=0.2))
+    assert torch.allclose(label, task_kind("multiclass").loss(two, labels.long(), label_smoothing=0.2))

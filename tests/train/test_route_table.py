@@ -8,11 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn import functional as F
 
 from nasfuse.cost import count_network
 from nasfuse.domain.modality import Task
 from nasfuse.nn import RoutedNetwork, build_network
+from nasfuse.nn.routing.calibration import CalibrationStatus
 from nasfuse.spec.network import NetworkConfig
 from nasfuse.train import evaluate, predict_logits, tabulate_routes
 from nasfuse.train.route_table import Routed
@@ -91,15 +91,16 @@ class TestOfANetwork:
         assert table.at(0.5).usage == tuple(usage.tolist())
         assert table.at(0.5).macs == pytest.approx(mean_macs(table, 0.5))
 
-    def test_the_calibrated_temperature_is_used(self, network, dataset):
-        network.temperature.fill_(4.0)
+    @pytest.mark.parametrize("threshold", [0.1, 0.35, 0.5, 0.9])
+    def test_the_calibration_of_the_network_is_used(self, make_recipe, dataset, threshold):
+        network = network_of(make_recipe, dataset, reads="inputs", form="conv", threshold=threshold)
+        network.calibrate(table_of(network, dataset).calibrated().calibration)
         table = table_of(network, dataset)
-        assert table.temperature == 4.0
-        assert torch.equal(
-            predict_logits(network, dataset.val, device=CPU).argmax(dim=1),
-            table.outputs[torch.arange(len(table.targets)), table.chosen(0.5)].argmax(dim=1),
-        )
-        network.temperature.fill_(1.0)
+        assert table.calibration.status is not CalibrationStatus.IDENTITY
+        chosen = table.chosen(threshold)
+        assert len(chosen.unique()) > 1 or threshold == 0.9
+        logits = predict_logits(network, dataset.val, device=CPU)
+        assert torch.allclose(table.outputs[torch.arange(len(chosen)), chosen], logits, atol=1e-5)
 
     def test_of_routes_of_equal_cost_the_last_is_the_costliest(self, equal_routes):
         recipe, dataset = equal_routes
@@ -284,6 +285,22 @@ class TestErrors:
         assert table.errors().tolist() == [[1.0, 1.0]]
         assert table.best_routes().tolist() == [0]
 
+    @pytest.mark.parametrize(("scale", "offset"), [(1.0, 0.0), (1e6, -4e6), (1e-6, 3.0)])
+    def test_of_numbers_no_unit_counts(self, make_table, scale, offset):
+        """Where the best constant errs by 1: a route is better if its error is less by more than 0.05."""
+        targets = torch.tensor([0.0, 2.0, 0.0, 2.0], dtype=torch.float64)[:, None]
+        errors = torch.tensor([[0.30, 0.28], [0.30, 0.20], [0.00, 0.50], [0.10, 0.06]], dtype=torch.float64)
+        table = make_table(
+            n_samples=4,
+            macs=[1, 2],
+            outputs=offset + scale * (targets + errors)[:, :, None],
+            targets=offset + scale * targets,
+            metric="mae",
+            task=Task("regression", 1),
+        )
+        assert torch.allclose(table.errors(), errors, atol=1e-6)
+        assert table.best_routes().tolist() == [0, 1, 0, 0]
+
     def test_where_every_route_is_wrong_the_cheapest_is_best(self, make_table):
         outputs = torch.zeros(4, 3, 2)
         outputs[:, :, 0] = 1
@@ -291,55 +308,10 @@ class TestErrors:
         assert table.best_routes().tolist() == [0] * 4
 
 
-def told(make_table, gate, best):
-    """A table in which route `best[i]` alone is right about sample i."""
-    outputs = F.one_hot((torch.arange(gate.shape[1]) == best[:, None]).long(), 2).float()
-    targets = torch.ones(len(gate), dtype=torch.int64)
-    macs = [10 * (number + 1) for number in range(gate.shape[1])]
-    return make_table(
-        n_samples=len(gate), macs=macs, gate=gate, outputs=outputs, targets=targets, task=Task("multiclass", 2)
-    )
-
-
-class TestCalibration:
-    @pytest.mark.parametrize("temperature", [0.3, 1.0, 5.0])
-    def test_finds_the_temperature_that_the_gate_was_scaled_by(self, make_table, temperature):
-        honest = 2 * torch.randn(4000, 3)
-        best = torch.multinomial(F.softmax(honest, dim=1), 1).flatten()
-        table = told(make_table, temperature * honest, best)
-        assert torch.equal(table.best_routes(), best)
-        assert table.calibrated().temperature == pytest.approx(temperature, rel=0.08)
-
-    @settings(max_examples=20)
-    @given(st.integers(0, 10**6))
-    def test_is_the_best_of_all_temperatures(self, make_table, seed):
-        table = make_table(seed=seed, n_samples=25)
-
-        def loss(temperature):
-            return float(F.cross_entropy(table.gate.double() / temperature, table.best_routes()))
-
-        found = table.calibrated().temperature
-        assert 0.05 <= found <= 20
-        assert all(loss(found) <= loss(other) + 1e-6 for other in torch.logspace(-1.3, 1.3, 60).tolist())
-
-    def test_changes_no_ones_place_between_two_routes(self, make_table):
-        table = make_table(macs=[100, 200], seed=4)
-        scaled = table.calibrated()
-        assert scaled.temperature != 1.0
-        for budget in (115, 130, 150, 180):
-            chosen = [one.chosen(one.threshold_for(budget)) for one in (table, scaled)]
-            assert torch.equal(*chosen)
-        assert torch.equal(scaled.chosen(0.5), table.chosen(0.5))
-
-    def test_twice_is_once(self, make_table):
-        once = make_table(seed=1).calibrated()
-        assert once.calibrated() == once or once.calibrated().temperature == once.temperature
-
-
 class TestRecord:
     def test_by_hand(self, make_table):
         gate = torch.tensor([[math.log(3), 0.0], [0.0, math.log(3)], [0.0, math.log(3)], [math.log(3), 0.0]])
-        table = make_table(n_samples=4, macs=[10, 20], gate=gate)
+        table = make_table(n_samples=4, macs=[10, 20], gate=gate, outputs=torch.zeros(4, 2, 4))
         one = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
         assert table.record(table.at(0.5)) == {
             "usage": {"a": 0.5, "b": 0.5},
@@ -349,7 +321,9 @@ class TestRecord:
             "information": round(math.log(2) - one, 4),
             "static_as": None,
             "threshold": 0.5,
-            "temperature": 1.0,
+            "calibrated": {"a": 0.5, "b": 0.5},
+            "best": {"a": 1.0, "b": 0.0},
+            "calibration": "not calibrated",
         }
 
     def test_a_router_that_sends_all_one_way_is_static(self, make_table):

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,17 @@ from nasfuse.nn.equilibrium.cells import Cell, CoupledCell, FuseCell, Gate, Moda
 from nasfuse.nn.equilibrium.implicit import Gradient, fixed_point
 from nasfuse.nn.equilibrium.solvers import Solver, solver_macs
 from nasfuse.nn.equilibrium.stopping import Solution, StoppingRule
+from nasfuse.nn.knob import Knob
 from nasfuse.nn.tracing import is_tracing, refuse_tracing
+
+#: Caps worth trying after training, as shares of the cap.
+_CAPS = (0.75, 0.5, 0.25)
+
+#: Tolerances worth trying after training, over the tolerance.
+_TOLERANCES = (10.0, 100.0)
+
+#: Tolerance beyond which nothing would be solved.
+_LOOSEST = 0.5
 
 
 @dataclass(frozen=True)
@@ -168,6 +178,39 @@ class EquilibriumLayer(nn.Module):
                     "solve; check the data, or lower training.lr"
                 )
         raise NonFiniteError("the weights of the injected features are not finite; lower training.lr")
+
+    def knobs(self) -> tuple[Knob, ...]:
+        """Returns the cap and the tolerance of the solver in inference; none of a weight-tied network.
+
+        Settings worth trying are 3/4, 1/2 and 1/4 of the cap, and 10 and 100 times the tolerance.
+        """
+        rule = self.inference_rule
+        if self.gradient.kind == "unroll":
+            return ()
+        caps = {max(round(share * rule.max_steps), 1) for share in _CAPS} - {rule.max_steps}
+        tolerances = [factor * rule.tolerance for factor in _TOLERANCES if rule.max_steps > 1]
+        return (
+            Knob(
+                "max_steps",
+                get=lambda: self.inference_rule.max_steps,
+                set=lambda value: self._change_rule(max_steps=int(value)),
+                trained=self.rule.max_steps,
+                cheaper=tuple(sorted(caps, reverse=True)),
+                must_hold=True,
+            ),
+            Knob(
+                "tolerance",
+                get=lambda: self.inference_rule.tolerance,
+                set=lambda value: self._change_rule(tolerance=value),
+                trained=self.rule.tolerance,
+                cheaper=tuple(value for value in tolerances if value <= _LOOSEST),
+                must_hold=True,
+                in_static_macs=False,
+            ),
+        )
+
+    def _change_rule(self, **changes: Any) -> None:
+        self.inference_rule = replace(self.inference_rule, **changes)
 
     def macs(self) -> int:
         """Returns the multiply-accumulates for one sample that takes all steps of inference in every solve."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from nasfuse.nn.knob import Knob
 from nasfuse.nn.per_stream import PerStream
 from nasfuse.nn.residual_mlp import ResidualMlp
 from nasfuse.nn.tokens import Extent, Tokens
@@ -26,6 +27,10 @@ class Fusion(nn.Module, ABC):
     @abstractmethod
     def macs(self, extents: Mapping[str, Extent]) -> int:
         """Returns the multiply-accumulates for one sample with these tokens."""
+
+    def knobs(self) -> tuple[Knob, ...]:
+        """Returns what can be set after training."""
+        return ()
 
 
 class VectorFusion(Fusion):

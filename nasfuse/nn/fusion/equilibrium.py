@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from nasfuse.nn.equilibrium import Anderson, Broyden, EquilibriumLayer, Gradient, Picard, Solver, StoppingRule
 from nasfuse.nn.fusion.base import Projections, VectorFusion
+from nasfuse.nn.knob import Knob
 from nasfuse.nn.tokens import Extent, Tokens
 from nasfuse.nn.tracing import is_tracing
 
@@ -83,6 +84,10 @@ class Equilibrium(VectorFusion):
     def merge_macs(self) -> int:
         """Returns the projections' multiply-accumulates and those of the layer, all at most, for one token each."""
         return sum(self.project.macs_per_token.values()) + self.layer.macs()
+
+    def knobs(self) -> tuple[Knob, ...]:
+        """Returns those of the layer."""
+        return self.layer.knobs()
 
     def macs(self, extents: Mapping[str, Extent]) -> int:
         """Returns the multiply-accumulates where no solve ends before `max_steps`."""

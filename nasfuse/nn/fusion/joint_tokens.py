@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nasfuse.nn.attention import Seen, TransformerBlock
 from nasfuse.nn.fusion.base import Fusion, Projections
+from nasfuse.nn.knob import Knob
 from nasfuse.nn.reducers import Reducer, build_reducer
 from nasfuse.nn.tokens import Extent, Tokens, join
 
@@ -76,6 +77,11 @@ class JointTokens(Fusion):
                 left = [reducer.extent(extent) for extent in left]
             total += block.mlp.macs(1 + sum(extent.n_tokens for extent in left))
         return total
+
+    def knobs(self) -> tuple[Knob, ...]:
+        """Returns the keep ratio of the joint stages."""
+        reducer: Reducer | None = self.reducer
+        return () if reducer is None else reducer.knobs("keep_ratio")
 
     def _blocks(self) -> list[TransformerBlock]:
         return list(self.layers)  # type: ignore[arg-type]

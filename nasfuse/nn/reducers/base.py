@@ -7,7 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from nasfuse.nn.attention import Seen
+from nasfuse.nn.knob import Knob
 from nasfuse.nn.tokens import Extent, Tokens
+
+#: Least keep ratio that is worth trying.
+_LEAST_RATIO = 1 / 256
 
 
 class Reducer(nn.Module, ABC):
@@ -35,6 +39,28 @@ class Reducer(nn.Module, ABC):
     def has_parameters(self) -> bool:
         """Whether it learns, for one keep ratio."""
         return next(self.parameters(), None) is not None
+
+    def knobs(self, name: str) -> tuple[Knob, ...]:
+        """Returns the keep ratio as a knob called `name`; none where the reducer has learnt for one ratio.
+
+        Settings worth trying are twice, a half and a quarter of the ratio.
+        """
+        if self.has_parameters:
+            return ()
+        ratio = self.inference_keep_ratio
+        return (
+            Knob(
+                name,
+                get=lambda: self.inference_keep_ratio,
+                set=self._set_inference_keep_ratio,
+                trained=self.keep_ratio,
+                cheaper=tuple(max(share * ratio, _LEAST_RATIO) for share in (0.5, 0.25)),
+                dearer=(min(2 * ratio, 1.0),),
+            ),
+        )
+
+    def _set_inference_keep_ratio(self, ratio: float) -> None:
+        self.inference_keep_ratio = ratio
 
     def forward(self, tokens: Tokens, seen: Seen | None) -> Tokens:
         """Returns the tokens that are left.

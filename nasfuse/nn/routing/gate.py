@@ -27,22 +27,21 @@ def straight_through(logits: Tensor, *, temperature: float, gumbel: bool = False
     return hard + (soft - soft.detach()), soft
 
 
-def choose(logits: Tensor, relative_costs: Tensor, *, threshold: float) -> Tensor:
-    """Returns the (b,) number of each sample's route.
+def choose(logits: Tensor, relative_costs: Tensor, *, price: float) -> Tensor:
+    """Returns the (b,) number of each sample's route: the one with the largest logit_k - price * c_k.
 
-    The route with the largest log p_k - log(t / (1 - t)) c_k, where c_k is 0 for the cheapest and 1 for the
-    costliest route. Of two routes the costly one is taken where its probability is above t; at t = 0.5 the
-    likeliest is taken, as in the paper; the cost of a sample never rises with t.
+    c_k is 0 for the cheapest and 1 for the costliest route, so the cost of a sample never rises with the price. At
+    price 0 the likeliest route is taken, as in DynMM. Of two routes the costly one is taken where its probability is
+    above 1 / (1 + exp(-price)).
 
     Args:
         logits: (b, n_routes) of the router, calibrated.
         relative_costs: (n_routes,) from 0 to 1, rising.
-        threshold: t; 0 takes the costliest route, the last, and 1 the cheapest, the first.
+        price: Log odds per unit of relative cost; -inf takes the costliest route, the last, and inf the first.
     """
-    if threshold <= 0 or threshold >= 1:
-        end = logits.shape[1] - 1 if threshold <= 0 else 0
+    if math.isinf(price):
+        end = logits.shape[1] - 1 if price < 0 else 0
         return torch.full((len(logits),), end, device=logits.device)
-    price = math.log(threshold / (1 - threshold))
     return (logits.double() - price * relative_costs.double()).argmax(dim=1)
 
 

@@ -1,5 +1,6 @@
 """The routed network: a router chooses one of several routes for every sample, the others are not computed."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from nasfuse.nn.branch import Branch
-from nasfuse.nn.network import Network, streams_macs
+from nasfuse.nn.knob import Knob, knobs_as_trained
+from nasfuse.nn.network import Network, knobs_of, streams_macs
 from nasfuse.nn.per_stream import PerStream
+from nasfuse.nn.routing.calibration import Calibration, CalibrationStatus, price_at
 from nasfuse.nn.routing.gate import choose
 from nasfuse.nn.routing.router import InputRouter, Router, RouteRouter
 from nasfuse.nn.states import StreamStates
@@ -39,12 +42,18 @@ class RoutedNetwork(Network):
     Attributes:
         branches: By cost at full lengths, all that runs before the router decides included; cheapest first.
         router: Its logits stand in the same order.
-        threshold: Inference-time knob, see `nasfuse.nn.routing.gate.choose`. At 0 and 1 the router does not run.
-        temperature: What calibration divides the router's logits by.
+        threshold: Inference-time knob from 0 (costliest route) to 1 (cheapest), see `Calibration.price_at`.
+        gate_scale: (n_routes,) What calibration multiplies the router's logits by.
+        gate_offset: (n_routes,) What it adds to them.
+        gate_prices: What a unit of relative cost is charged at each of `nasfuse.nn.routing.calibration.THRESHOLDS`.
+        gate_status: Number of a `CalibrationStatus`.
     """
 
     threshold: Tensor
-    temperature: Tensor
+    gate_scale: Tensor
+    gate_offset: Tensor
+    gate_prices: Tensor
+    gate_status: Tensor
     relative_costs: Tensor
 
     def __init__(
@@ -75,12 +84,17 @@ class RoutedNetwork(Network):
                 stops[name].add(n_stages)
         self._stops = {name: frozenset(counts) for name, counts in stops.items()}
         self._full_lengths = dict(lengths)
-        self._sort_branches(lengths)
-        costs = torch.tensor(self.route_macs(lengths), dtype=torch.float64)
+        with knobs_as_trained(knobs_of(self.streams, self._branches())):  # or they would decide what is trained
+            self._sort_branches(lengths)
+            costs = torch.tensor(self.route_macs(lengths), dtype=torch.float64)
         spread = (costs.max() - costs.min()).clamp_min(1.0)
         self.register_buffer("relative_costs", (costs - costs.min()) / spread)
         self.register_buffer("threshold", torch.tensor(threshold, dtype=torch.float64))
-        self.register_buffer("temperature", torch.tensor(1.0, dtype=torch.float64))
+        identity = Calibration.identity(len(branches))
+        self.register_buffer("gate_scale", identity.scale)
+        self.register_buffer("gate_offset", identity.offset)
+        self.register_buffer("gate_prices", identity.prices)
+        self.register_buffer("gate_status", torch.tensor(int(identity.status)))
 
     def _sort_branches(self, lengths: Mapping[str, int]) -> None:
         """Sorts all routes but the first, which the router may read, by what they cost beside what always runs."""
@@ -94,8 +108,12 @@ class RoutedNetwork(Network):
         return tuple(branch.route.name for branch in self._branches())
 
     def cost_shares(self) -> dict[str, float]:
-        """Returns route to its multiply-accumulates over those of the costliest, at full lengths, router included."""
-        macs = self.full_route_macs()
+        """Returns route to its multiply-accumulates over those of the costliest, as trained, router included.
+
+        At full lengths, with every knob at its setting of training.
+        """
+        with knobs_as_trained(self.knobs()):
+            macs = self.full_route_macs()
         return {name: cost / max(macs.values()) for name, cost in macs.items()}
 
     def full_route_macs(self) -> dict[str, int]:
@@ -106,9 +124,31 @@ class RoutedNetwork(Network):
         """Returns all that a router chooses between: streams and branches, not the router."""
         return nn.ModuleList([self.streams, self.branches])
 
+    def knobs(self) -> tuple[Knob, ...]:
+        """Returns those of the streams and of all branches, and the threshold."""
+        threshold = Knob("threshold", get=lambda: float(self.threshold), set=self.set_threshold)
+        return (*knobs_of(self.streams, self._branches()), threshold)
+
     def set_threshold(self, threshold: float) -> None:
         """Sets the inference-time knob."""
         self.threshold.fill_(threshold)
+
+    @property
+    def calibration(self) -> Calibration:
+        """What makes probabilities of the router's logits, and a price of the threshold; a copy."""
+        return Calibration(
+            self.gate_scale.clone(),
+            self.gate_offset.clone(),
+            self.gate_prices.clone(),
+            CalibrationStatus(int(self.gate_status)),
+        )
+
+    def calibrate(self, calibration: Calibration) -> None:
+        """Sets the calibration."""
+        self.gate_scale.copy_(calibration.scale)
+        self.gate_offset.copy_(calibration.offset)
+        self.gate_prices.copy_(calibration.prices)
+        self.gate_status.fill_(int(calibration.status))
 
     def forward(
         self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], chosen: Tensor | int | None = None
@@ -139,8 +179,8 @@ class RoutedNetwork(Network):
         )
         gate, cheap = self._gate(inputs, masks, states)
         if chosen is None:
-            threshold = float(self.threshold)
-            chosen = choose(gate / self.temperature, self.relative_costs, threshold=threshold)
+            calibrated = gate.double() * self.gate_scale + self.gate_offset
+            chosen = choose(calibrated, self.relative_costs, price=price_at(float(self.threshold), self.gate_prices))
         return self._by_group(states, chosen, cheap)
 
     def _only_route(self) -> int | None:
@@ -148,9 +188,12 @@ class RoutedNetwork(Network):
 
         None as well under `torch.export`, which cannot read the threshold.
         """
-        if torch.compiler.is_exporting() or 0 < float(self.threshold) < 1:
+        if torch.compiler.is_exporting():
             return None
-        return -1 if float(self.threshold) <= 0 else 0
+        price = price_at(float(self.threshold), self.gate_prices)
+        if not math.isinf(price):
+            return None
+        return -1 if price < 0 else 0
 
     def _run(self, number: int, states: StreamStates) -> Tensor:
         logits: Tensor = self._branches()[number](states)

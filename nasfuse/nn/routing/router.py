@@ -1,6 +1,5 @@
 """Routers: from what is computed for every sample to one logit per route (DynMM's gate)."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from nasfuse.nn.stream import (
     transformer_stream,
 )
 from nasfuse.nn.tokens import Extent, Tokens
+from nasfuse.tasks import task_kind
 
 #: Routers drop no tokens.
 _KEEP = {"kind": "average", "keep_ratio": 1.0}
@@ -131,8 +131,7 @@ class RouteRouter(Router):
     the logit gain (u - level) k / (K - 1), u being how unsure the cheapest route is. Training changes that where
     the features know better. Real numbers have no u; their router starts undecided.
 
-    How sure: largest probability, margin between the two largest and entropy over its maximum for one class of
-    several; mean and largest entropy of the labels for several labels; the outputs themselves for real numbers.
+    How sure: the `confidence_features` of the kind of task.
     """
 
     runs_cheap_route = True
@@ -152,9 +151,9 @@ class RouteRouter(Router):
         """Builds it for features of `in_width` and `n_outputs` logits of the cheapest route."""
         super().__init__()
         self.needs = dict(needs)
-        self.task = task
+        self.task = task_kind(task)
         self.norm = nn.LayerNorm(in_width)
-        n_features = in_width + {"multiclass": 3, "multilabel": 2}.get(task, n_outputs)
+        n_features = in_width + self.task.n_confidence_features(n_outputs)
         hidden = [nn.Linear(n_features, width), nn.GELU()] if form == "mlp" else []
         last = nn.Linear(width if hidden else n_features, n_routes)
         nn.init.zeros_(last.weight)
@@ -167,30 +166,14 @@ class RouteRouter(Router):
 
     def forward(self, features: Tensor, logits: Tensor) -> Tensor:
         """Returns (b, n_routes) for features (b, d) and logits (b, n_outputs) of the cheapest route."""
-        sure = sureness(logits, task=self.task)
+        sure = self.task.confidence_features(logits)
         result: Tensor = self.layers(torch.cat([self.norm(features), sure], dim=1))
-        if self.task == "regression":
-            return result
-        unsure = 1 - sure[:, :1] if self.task == "multiclass" else sure[:, :1]
-        return result + self.gain * (unsure - self.level) * self.ranks
+        doubt = self.task.doubt(sure)
+        return result if doubt is None else result + self.gain * (doubt - self.level) * self.ranks
 
     def macs(self, lengths: Mapping[str, int], extents: Mapping[str, Extent]) -> int:
         """Returns those of its layers."""
         return self.own_macs
-
-
-def sureness(logits: Tensor, *, task: str) -> Tensor:
-    """Returns (b, k) numbers that say how sure logits (b, n_outputs) are, see `RouteRouter`."""
-    if task == "multiclass":
-        logs = F.log_softmax(logits.float(), dim=1)
-        top = logs.exp().topk(2, dim=1).values
-        entropy = -(logs.exp() * logs).sum(dim=1) / math.log(logits.shape[1])
-        return torch.stack([top[:, 0], top[:, 0] - top[:, 1], entropy], dim=1)
-    if task == "multilabel":
-        values = logits.float()
-        entropy = F.softplus(values) - values * values.sigmoid()
-        return torch.stack([entropy.mean(dim=1), entropy.amax(dim=1)], dim=1) / math.log(2)
-    return logits
 
 
 def _encoder(modality: Modality, form: str, width: int) -> Stream:

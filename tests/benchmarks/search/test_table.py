@@ -51,3 +51,10 @@ def test_costs_are_logarithms_of_macs(table: Table) -> None:
 
 def test_it_says_where_it_comes_from(table: Table) -> None:
     assert table.provenance.keys() >= {"study", "torch", "python", "seeds", "data_fingerprint"}
+
+
+def test_its_recipes_lead_back_to_its_networks(table: Table) -> None:
+    for params in table.networks[::50]:
+        assert key_of(table.parameters_of(table.space.recipe(params))) == key_of(params)
+        assert table.macs_of(table.cost_of(params)) == pytest.approx(10 ** table.cost_of(params))
+    assert table.space.baselines == {}

@@ -39,26 +39,27 @@ def test_gumbel_noise_draws_routes_as_often_as_the_gate_says():
     assert torch.equal(quiet[:, 0], torch.ones(20000))
 
 
-def test_between_two_routes_the_threshold_is_a_probability():
+def test_between_two_routes_the_price_is_the_log_odds_of_a_probability():
     p = torch.linspace(0.01, 0.99, 99)
     logits = torch.stack([(1 - p).log(), p.log()], dim=1)
-    for threshold in (0.105, 0.5051, 0.905):
-        assert torch.equal(choose(logits, torch.tensor([0.0, 1.0]), threshold=threshold) == 1, p > threshold)
+    for least in (0.105, 0.5051, 0.905):
+        price = math.log(least / (1 - least))
+        assert torch.equal(choose(logits, torch.tensor([0.0, 1.0]), price=price) == 1, p > least)
 
 
-def test_at_one_half_the_likeliest_is_taken():
+def test_at_no_price_the_likeliest_is_taken():
     logits = torch.randn(50, 4)
-    assert torch.equal(choose(logits, torch.tensor([0.0, 0.2, 0.9, 1.0]), threshold=0.5), logits.argmax(dim=1))
+    assert torch.equal(choose(logits, torch.tensor([0.0, 0.2, 0.9, 1.0]), price=0.0), logits.argmax(dim=1))
 
 
 @settings(max_examples=40)
 @given(st.integers(2, 5), st.integers(0, 10**6))
-def test_cost_never_rises_with_the_threshold_and_the_ends_are_static(n_routes, seed):
+def test_cost_never_rises_with_the_price_and_the_ends_are_static(n_routes, seed):
     generator = torch.Generator().manual_seed(seed)
     logits = 5 * torch.randn(20, n_routes, generator=generator)
     costs = torch.rand(n_routes, generator=generator).sort().values
     costs = (costs - costs[0]) / (costs[-1] - costs[0])
-    chosen = [costs[choose(logits, costs, threshold=t)] for t in (0.0, 1e-9, 0.1, 0.4, 0.5, 0.8, 1 - 1e-9, 1.0)]
+    chosen = [costs[choose(logits, costs, price=p)] for p in (-math.inf, -20, -2, -0.4, 0, 1.4, 20, math.inf)]
     assert all((later <= earlier).all() for earlier, later in itertools.pairwise(chosen))
     assert (chosen[0] == 1).all()
     assert (chosen[-1] == 0).all()

@@ -1,0 +1,110 @@
+"""The objective of a study, and how a worker runs one trial of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from nasfuse.backends.outcome import Failed, Measured
+from nasfuse.domain.operating_point import Measurements
+from nasfuse.errors import DonorError
+from nasfuse.search.scheduler import Assignment
+from nasfuse.spec.recipe import Recipe
+
+#: Called with (epoch, metric) after an epoch.
+Report = Callable[[int, float], None]
+
+
+class Objective(Protocol):
+    """The function that a study optimises. It is pickled and called in worker processes."""
+
+    def __call__(
+        self, recipe: Recipe, *, seed: int, cut: int, folder: Path, report: Report, donors: Mapping[str, Path]
+    ) -> Measurements:
+        """Returns the measurements of `recipe`.
+
+        Args:
+            recipe: The network and how it is trained.
+            seed: Seed of all random numbers of the training.
+            cut: Number of the division into train and val; repetitions of one recipe have different ones.
+            folder: Folder of the trial, for its files; a training that was interrupted is resumed from there.
+            report: Called with (epoch, metric) after every epoch; it does not return if the training is stopped.
+            donors: Stream name to the `model.pt` whose weights the stream starts from; all other streams start from
+                random weights.
+
+        Raises:
+            DonorError: The weights of a donor cannot be loaded; the trial is then run again without donors.
+        """
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is given: one trial, with the paths that the trial uses.
+
+    Attributes:
+        assignment: The trial.
+        folder: Folder of the trial, an absolute path.
+        donors: Stream name to the `model.pt` whose weights the stream starts from.
+    """
+
+    assignment: Assignment
+    folder: Path
+    donors: Mapping[str, Path]
+
+    @classmethod
+    def of(cls, assignment: Assignment, *, folder_of: Callable[[int], Path]) -> "Task":
+        """Returns the task of a trial.
+
+        Args:
+            assignment: The trial.
+            folder_of: Returns the folder of a trial from its number.
+        """
+        return cls(
+            assignment,
+            folder_of(assignment.number).absolute(),
+            {stream: folder_of(donor).absolute() / "model.pt" for stream, donor in assignment.inherited.items()},
+        )
+
+    def run(
+        self, objective: Objective, *, report: Report, report_lost_donors: Callable[[str], None]
+    ) -> Measured | Failed:
+        """Returns how the trial ended; an exception of the objective is a failure with its text as the reason.
+
+        Args:
+            objective: Called with the trial; called again without donors if it raises DonorError.
+            report: Called with (epoch, metric) at the rungs of the trial.
+            report_lost_donors: Called with the reason before the trial starts again without donors.
+        """
+        try:
+            try:
+                return Measured(self._measure(objective, report=report, donors=self.donors))
+            except DonorError as error:
+                report_lost_donors(_one_line(error))
+                return Measured(self._measure(objective, report=report, donors={}))
+        except Exception as error:
+            return failure_of(error)
+
+    def _measure(self, objective: Objective, *, report: Report, donors: Mapping[str, Path]) -> Measurements:
+        assignment = self.assignment
+
+        def report_at_rungs(epoch: int, metric: float) -> None:
+            if epoch in assignment.rungs:  # every report costs a round trip to the driver
+                report(epoch, metric)
+
+        return objective(
+            assignment.recipe,
+            seed=assignment.seed,
+            cut=assignment.cut,
+            folder=self.folder,
+            report=report_at_rungs,
+            donors=donors,
+        )
+
+
+def failure_of(error: Exception) -> Failed:
+    """Returns the failure that an exception stands for: its type and its text in one line."""
+    return Failed(f"{type(error).__name__}: {_one_line(error)}")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

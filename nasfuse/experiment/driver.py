@@ -1,0 +1,140 @@
+"""The driver of a search: hands out trials, starts those again whose worker died, stops others, and records results."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from nasfuse.backends.base import Backend, Decision, Pause
+from nasfuse.backends.interrupts import Interrupts, interruptible
+from nasfuse.backends.outcome import Died, Failed, Measured, Outcome, Stopped
+from nasfuse.errors import NasfuseError
+from nasfuse.search.progress import Progress, summarise
+from nasfuse.search.scheduler import Assignment, Ledger
+
+
+class Observer(Protocol):
+    """Is told when trials start and end, in the process of the driver."""
+
+    def started(self, assignment: Assignment) -> None:
+        """Called once for every trial, before a worker gets it."""
+
+    def ended(self, number: int, outcome: Outcome, *, progress: Progress, seconds: float) -> None:
+        """Called once for every trial that ended; a death after which the trial is run again is not an end.
+
+        Args:
+            number: Number of the trial.
+            outcome: How it ended: `Measured`, `Stopped` or `Failed`.
+            progress: State of the search with this trial.
+            seconds: Time since the first trial started, over all sessions.
+        """
+
+
+class SearchDriver:
+    """Runs the trials of one study on any backend.
+
+    Attributes:
+        n_workers: Trials that run at a time, at most; not more than the study may have under way.
+    """
+
+    def __init__(self, scheduler: Ledger, *, n_workers: int, observers: Sequence[Observer] = ()) -> None:
+        """Prepares a session of a study; a new study is given room for `n_workers`.
+
+        Args:
+            scheduler: Suggests trials, decides about them and records their results.
+            n_workers: Trials that run at a time, at most.
+            observers: Called in this order.
+        """
+        scheduler.fix_lag(workers=n_workers)
+        self.n_workers = min(n_workers, scheduler.lag)
+        self._scheduler = scheduler
+        self._observers = observers
+        self._running: dict[int, Assignment] = {}
+        self._retries: list[Assignment] = []
+        self._error: NasfuseError | None = None
+        self._interrupts = Interrupts()
+
+    @property
+    def progress(self) -> Progress:
+        """State of the search."""
+        return summarise(self._scheduler.trials(), self._scheduler.objectives)
+
+    def run(self, backend: Backend) -> None:
+        """Runs trials on `backend` until the budget of the study is spent.
+
+        Raises:
+            Exhausted: No network of the space may be trained.
+            RecurringFailureError: One training after another failed.
+            RunFolderError: Another search writes to the same study.
+            Interrupted: A signal asked the program to end; the running trials are released.
+        """
+        try:
+            with interruptible() as self._interrupts:
+                backend.run(self)
+        except KeyboardInterrupt:
+            self._scheduler.release()
+            raise
+        if self._error is not None:
+            raise self._error
+
+    def next_trial(self) -> Assignment | Pause:
+        """Returns the next trial to run: one whose worker died, else a new one; or why there is none now.
+
+        An error of the scheduler ends the search after the trials that run.
+        """
+        self._interrupts.check()
+        if self._retries:
+            return self._hand_out(self._retries.pop(0))
+        if self._error is not None or not self._scheduler.wants_more(running=len(self._running)):
+            return self._pause
+        if len(self._running) >= self.n_workers:
+            return Pause.WAIT
+        try:
+            assignment = self._scheduler.next()
+        except NasfuseError as error:
+            self._error = error
+            return self._pause
+        if assignment is None:
+            return self._pause
+        for observer in self._observers:
+            observer.started(assignment)
+        return self._hand_out(assignment)
+
+    @property
+    def _pause(self) -> Pause:
+        return Pause.WAIT if self._running else Pause.DONE
+
+    def _hand_out(self, assignment: Assignment) -> Assignment:
+        self._running[assignment.number] = assignment
+        return assignment
+
+    def on_report(self, number: int, *, epoch: int, metric: float) -> Decision:
+        """Returns whether trial `number` continues after `epoch`, one of its rungs."""
+        goes_on = self._scheduler.goes_on(number, epoch=epoch, metric=metric)
+        return Decision.CONTINUE if goes_on else Decision.STOP
+
+    def on_lost_donors(self, number: int, reason: str) -> None:
+        """Records that trial `number` starts from random weights; if its worker dies, it does so again."""
+        self._scheduler.start_from_scratch(number, reason)
+        self._running[number] = replace(self._running[number], inherited={})
+
+    def on_end(self, number: int, outcome: Outcome) -> None:
+        """Records how trial `number` ended; one that died is handed out again, unless it died too often."""
+        assignment = self._running.pop(number)
+        if isinstance(outcome, Died):
+            if self._scheduler.retry(number):
+                self._retries.append(assignment)
+                return
+            outcome = Failed(str(self._scheduler.trials()[number].user_attrs["reason"]))
+        else:
+            self._record(number, outcome)
+        progress, seconds = self.progress, self._scheduler.seconds
+        for observer in self._observers:
+            observer.ended(number, outcome, progress=progress, seconds=seconds)
+
+    def _record(self, number: int, outcome: Measured | Stopped | Failed) -> None:
+        if isinstance(outcome, Measured):
+            self._scheduler.finish(number, outcome.measurements)
+        elif isinstance(outcome, Stopped):
+            self._scheduler.stop(number, epoch=outcome.epoch, metric=outcome.metric)
+        else:
+            self._scheduler.fail(number, outcome.reason)

@@ -1,0 +1,91 @@
+"""Networks from checkpoints: what `train` and a search saved, at any of its operating points."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from nasfuse.data import Dataset
+from nasfuse.errors import CheckpointError, InvalidInputError
+from nasfuse.experiment.objective import cached_dataset
+from nasfuse.experiment.trained_data import load_scaled
+from nasfuse.nn import Network, build_network
+from nasfuse.nn.knob import set_knobs
+from nasfuse.spec.data_source import located
+from nasfuse.spec.recipe import Recipe
+from nasfuse.train import load_checkpoint
+from nasfuse.train.sweep import set_network
+
+
+@dataclass(frozen=True)
+class SavedNetwork:
+    """A network from a checkpoint, at one of its operating points.
+
+    Attributes:
+        network: In inference mode.
+        recipe: It was built from.
+        dataset: Data with the division into train and val of its training, standardised as they were there.
+        source: Data set or file that `dataset` was read from.
+        trained_on: Fingerprint of the data that the network was trained with.
+        settings: Of every knob, at the operating point.
+        val_metric: At the end of its training, at its own setting.
+    """
+
+    network: Network
+    recipe: Recipe
+    dataset: Dataset
+    source: str
+    trained_on: str
+    settings: dict[str, float]
+    val_metric: float
+
+
+def load_network(path: Path, *, point: int = 0, device: torch.device, source: str | None = None) -> SavedNetwork:
+    """Returns the network that a training saved.
+
+    Every knob has the setting that the checkpoint holds for the operating point, whatever the recipe says.
+
+    Args:
+        path: A `model.pt` of `train` or of a search.
+        point: Number of the operating point; 0 is the network's own setting.
+        device: To put it on.
+        source: Data set or file in place of the one in the checkpoint, with the same modalities.
+
+    Raises:
+        MissingFileError: No such checkpoint, or no such data.
+        CheckpointError: Damaged, or its weights do not fit its recipe.
+        DataError: The data break the data contract.
+        InvalidInputError: It has no such point.
+    """
+    content = load_checkpoint(path)
+    if not content.keys() >= {"recipe", "network", "val_metric", "cut", "points", "data_fingerprint"}:
+        raise CheckpointError(f"{path} is no trained network; name a model.pt that `train` or a search wrote")
+    recipe = Recipe.parse(located(content["recipe"], named_in=path), source=str(path))
+    data = recipe.data if source is None else recipe.data.at(source)
+    dataset = cached_dataset(data.model_dump_json(), content["cut"])
+    if dataset.fingerprint != content["data_fingerprint"]:  # the scales of the same data are the same
+        dataset = load_scaled(data, content, cut=content["cut"])
+    network = build_network(recipe.network, dataset.modalities, dataset.task)
+    try:
+        network.load_state_dict(content["network"])
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the weights in {path} fit neither its recipe nor the data at {data.source}; train the recipe again"
+        ) from error
+    points = content["points"]
+    if not 0 <= point < len(points):
+        raise InvalidInputError(
+            f"{path} has the operating points 0 to {len(points) - 1}, got {point}; name one of them"
+        )
+    network.to(device).eval()
+    set_knobs(network.knobs(), points[0])
+    set_network(network, points[point], dataset, metric=recipe.metric, device=device)
+    return SavedNetwork(
+        network,
+        recipe,
+        dataset,
+        source=data.source,
+        trained_on=content["data_fingerprint"],
+        settings=points[point],
+        val_metric=content["val_metric"],
+    )

@@ -1,0 +1,25 @@
+"""The files of trials while a search runs."""
+
+from nasfuse.backends.outcome import Outcome, Stopped
+from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.search.progress import Progress
+from nasfuse.search.scheduler import Assignment
+
+
+class TrialFiles:
+    """Observer that keeps the folders of the trials in order."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        """Takes the folder of the run."""
+        self._folder = folder
+
+    def started(self, assignment: Assignment) -> None:
+        """Writes the recipe of a trial into its folder."""
+        folder = self._folder.trial(assignment.number)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "recipe.yaml").write_text(assignment.recipe.to_yaml(), encoding="utf-8")
+
+    def ended(self, number: int, outcome: Outcome, *, progress: Progress, seconds: float) -> None:
+        """Removes the progress of a training that was stopped and will not be resumed."""
+        if isinstance(outcome, Stopped):
+            self._folder.drop_resume_file(number)

@@ -1,0 +1,101 @@
+"""What a kind of task provides. Everything else in the package asks it instead of comparing names."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+Array = NDArray[np.generic]
+
+
+class TaskKind(ABC):
+    """A kind of task: checks, loss, predictions, errors and confidence.
+
+    Outputs are logits of classes or labels, or standardised numbers.
+
+    Attributes:
+        is_standardised: Whether targets are real numbers with a unit, standardised by the training samples.
+        equally_wrong: Largest difference of two `errors` that counts as none.
+    """
+
+    is_standardised: bool = False
+    equally_wrong: float = 0.0
+
+    @abstractmethod
+    def check_targets(self, where: str, targets: Array) -> tuple[Tensor, int]:
+        """Returns the targets as a tensor, (n,) or (n, k), and the number of outputs of a network.
+
+        Args:
+            where: Beginning of messages.
+            targets: (n, ...), at least one row.
+
+        Raises:
+            DataError: They are no targets of this kind of task.
+        """
+
+    def strata(self, targets: Array) -> NDArray[np.int64]:
+        """Returns the (n,) classes by which splits are stratified; 0 for all where they are not."""
+        return np.zeros(len(targets), np.int64)
+
+    def check_training_targets(  # noqa: B027 - most kinds have nothing to check
+        self, where: str, targets: Tensor, train: Tensor
+    ) -> None:
+        """Checks that something can be learned from the training samples.
+
+        Args:
+            where: Beginning of messages.
+            targets: (n, ...) of all samples.
+            train: (k,) rows of the training samples.
+
+        Raises:
+            DataError: The training samples lack what validation or test samples have.
+        """
+
+    def describe(self, targets: Tensor, n_outputs: int) -> Mapping[str, str]:
+        """Returns facts about the training targets for people, name to text."""
+        return {}
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+        """Returns the mean loss of a batch.
+
+        Args:
+            outputs: (b, n_outputs).
+            targets: (b,) or (b, n_outputs).
+            label_smoothing: s replaces the label y of each of K classes by y (1 - s) + s / K (Szegedy et al., 2016).
+        """
+
+    @abstractmethod
+    def predict(self, outputs: Tensor) -> Tensor:
+        """Returns predictions in the form of the targets for outputs (..., n_outputs)."""
+
+    @abstractmethod
+    def constant(self, targets: Tensor, n_outputs: int, *, metric: str) -> Tensor:
+        """Returns the (n_outputs,) outputs of the best constant prediction for training targets, judged by `metric`."""
+
+    @abstractmethod
+    def errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Returns (n, r) float64: how wrong each of r predictions per sample is; 0 is right.
+
+        Args:
+            outputs: (n, r, n_outputs).
+            targets: (n,) or (n, n_outputs).
+        """
+
+    def confidence(self, outputs: Tensor) -> Tensor | None:
+        """Returns (n,) float64: how sure outputs (n, n_outputs) are, larger is surer; None where they do not say."""
+        return None
+
+    def confidence_features(self, outputs: Tensor) -> Tensor:
+        """Returns (b, k) features of how sure outputs (b, n_outputs) are, the input of a router."""
+        return outputs
+
+    def n_confidence_features(self, n_outputs: int) -> int:
+        """Returns k, the number of `confidence_features`."""
+        return n_outputs
+
+    def doubt(self, features: Tensor) -> Tensor | None:
+        """Returns (b, 1) how unsure the outputs behind `confidence_features` are, 0 to 1; None where unknown."""
+        return None

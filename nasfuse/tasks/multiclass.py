@@ -1,0 +1,93 @@
+"""One class of several."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from nasfuse.errors import DataError
+from nasfuse.tasks.base import Array, TaskKind
+
+
+class Multiclass(TaskKind):
+    """One of n_outputs classes; outputs are logits, the loss is the cross entropy."""
+
+    def check_targets(self, where: str, targets: Array) -> tuple[Tensor, int]:
+        """Returns (n,) int64 class numbers and the number of classes."""
+        if targets.dtype.kind == "U" and targets.ndim == 1:
+            raise DataError(
+                f"{where} are words such as {targets[0]!s}; number them and save "
+                "numpy.unique(y, return_inverse=True)[1]"
+            )
+        if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
+            raise DataError(
+                f"{where} must be (n,) integers for multiclass, got {targets.dtype} of shape {targets.shape}"
+            )
+        if targets.min() < 0:
+            row = int(np.less(targets, 0).argmax())
+            raise DataError(f"{where} must be class numbers from 0, got {targets[row]} in row {row}; renumber them")
+        classes = np.unique(targets)
+        if len(classes) < 2:
+            raise DataError(f"{where} hold one class only, got {classes[0]} everywhere; there is nothing to learn")
+        n_classes = int(classes[-1]) + 1
+        if len(classes) < n_classes:
+            absent = next(c for c in range(n_classes) if c not in classes)
+            raise DataError(
+                f"{where} go up to {n_classes - 1} but class {absent} never occurs, so some label is "
+                "out of range; renumber the classes without gaps"
+            )
+        return torch.from_numpy(targets.astype(np.int64)), n_classes
+
+    def strata(self, targets: Array) -> NDArray[np.int64]:
+        """Returns the classes."""
+        return targets.astype(np.int64)
+
+    def check_training_targets(self, where: str, targets: Tensor, train: Tensor) -> None:
+        """Checks that every class has a training sample."""
+        absent = sorted(set(targets.tolist()) - set(targets[train].tolist()))
+        if absent:
+            raise DataError(f"{where}: class {absent[0]} has no training sample; fix the labels or the split")
+
+    def describe(self, targets: Tensor, n_outputs: int) -> Mapping[str, str]:
+        """Returns the sizes of the smallest and of the largest class."""
+        counts = targets.bincount(minlength=n_outputs).tolist()
+        return {"classes": f"{min(counts)} to {max(counts)} training samples each"}
+
+    def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+        """Returns the cross entropy."""
+        return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        """Returns the class of the largest logit."""
+        return outputs.argmax(dim=-1)
+
+    def constant(self, targets: Tensor, n_outputs: int, *, metric: str) -> Tensor:
+        """Returns logits of the most frequent class."""
+        return torch.bincount(targets, minlength=n_outputs).float()
+
+    def errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Returns 1 where the class is wrong."""
+        return (self.predict(outputs) != targets[:, None]).double()
+
+    def confidence(self, outputs: Tensor) -> Tensor | None:
+        """Returns the largest probability."""
+        return F.softmax(outputs.double(), dim=1).amax(dim=1)
+
+    def confidence_features(self, outputs: Tensor) -> Tensor:
+        """Returns the largest probability, its margin to the second, and the entropy over its maximum."""
+        logs = F.log_softmax(outputs.float(), dim=1)
+        top = logs.exp().topk(2, dim=1).values
+        entropy = -(logs.exp() * logs).sum(dim=1) / math.log(outputs.shape[1])
+        return torch.stack([top[:, 0], top[:, 0] - top[:, 1], entropy], dim=1)
+
+    def n_confidence_features(self, n_outputs: int) -> int:
+        """Returns 3."""
+        return 3
+
+    def doubt(self, features: Tensor) -> Tensor | None:
+        """Returns 1 minus the largest probability."""
+        return 1 - features[:, :1]

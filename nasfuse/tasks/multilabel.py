@@ -1,0 +1,61 @@
+"""Several yes/no labels."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nasfuse.errors import DataError
+from nasfuse.tasks.base import Array, TaskKind
+
+
+class Multilabel(TaskKind):
+    """n_outputs yes/no labels; outputs are logits, the loss is the binary cross entropy."""
+
+    def check_targets(self, where: str, targets: Array) -> tuple[Tensor, int]:
+        """Returns (n, k) float32 zeros and ones, and k."""
+        if targets.dtype.kind not in "biuf":
+            raise DataError(f"{where} must be numbers for multilabel, got {targets.dtype}; encode them first")
+        values = targets.astype(np.float32)
+        if values.ndim != 2 or not np.isin(values, (0.0, 1.0)).all():
+            raise DataError(f"{where} must be (n, k) zeros and ones for multilabel, got shape {targets.shape}")
+        return torch.from_numpy(values), values.shape[1]
+
+    def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+        """Returns the binary cross entropy; each label is one of two classes when it is smoothed."""
+        return F.binary_cross_entropy_with_logits(outputs, targets * (1 - label_smoothing) + label_smoothing / 2)
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        """Returns 1 for positive logits."""
+        return (outputs > 0).long()
+
+    def constant(self, targets: Tensor, n_outputs: int, *, metric: str) -> Tensor:
+        """Returns logits of the labels that at least half of the samples have."""
+        return targets.mean(dim=0) - 0.5
+
+    def errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Returns the share of labels that are wrong."""
+        return ((outputs > 0) != (targets[:, None] > 0)).double().mean(dim=2)
+
+    def confidence(self, outputs: Tensor) -> Tensor | None:
+        """Returns minus the mean entropy of the labels, in nats."""
+        return -_entropy(outputs.double()).mean(dim=1)
+
+    def confidence_features(self, outputs: Tensor) -> Tensor:
+        """Returns the mean and the largest entropy of the labels, in bits."""
+        entropy = _entropy(outputs.float())
+        return torch.stack([entropy.mean(dim=1), entropy.amax(dim=1)], dim=1) / math.log(2)
+
+    def n_confidence_features(self, n_outputs: int) -> int:
+        """Returns 2."""
+        return 2
+
+    def doubt(self, features: Tensor) -> Tensor | None:
+        """Returns the mean entropy in bits."""
+        return features[:, :1]
+
+
+def _entropy(logits: Tensor) -> Tensor:
+    return F.softplus(logits) - logits * logits.sigmoid()

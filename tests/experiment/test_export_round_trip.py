@@ -1,0 +1,99 @@
+"""Exporting a point, training its recipe and reading the checkpoint gives the setting of the point, for every knob."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from nasfuse.data.sources.digits import load_digits
+from nasfuse.experiment.final_training import evaluate_checkpoint, train_recipe
+from nasfuse.experiment.objective import Training
+from nasfuse.experiment.run_reader import read_run
+from nasfuse.nn import build_network
+from nasfuse.nn.knob import settings_of
+from nasfuse.spec.recipe import Recipe
+
+CPU = torch.device("cpu")
+STREAM = {"encoder": "transformer", "depth": 1, "width": 8, "stride": 2, "heads": 2}
+REDUCED = {**STREAM, "reducer": {"kind": "merge", "keep_ratio": 0.5}}
+FUSIONS = {
+    "solver": {"kind": "equilibrium", "placement": 1, "width": 16, "max_steps": 8},
+    "joint": {
+        "kind": "joint_tokens",
+        "placement": 1,
+        "width": 8,
+        "heads": 2,
+        "reducer": {"kind": "merge", "keep_ratio": 0.5},
+    },
+}
+SETTINGS = {"threshold": 0.3, "max_steps": 4, "tolerance": 0.05, "keep_ratio": 0.2, "keep_ratio.left": 0.25}
+
+
+def recipe_of(fusion, *, routed):
+    network = {"route": ["left", "right"], "streams": {"left": REDUCED, "right": STREAM}, "fusion": FUSIONS[fusion]}
+    if routed:
+        network["router"] = {"routes": ["left", "left+right"], "width": 4}
+    plain = {"data": {"source": "digits"}, "network": network, "training": {"epochs": 2, "lr": 0.01}}
+    return Recipe.parse(plain)
+
+
+def cases():
+    """Every knob alone and every combination of knobs that one network has."""
+    for fusion, own in (("solver", ("max_steps", "tolerance")), ("joint", ("keep_ratio",))):
+        for routed in (False, True):
+            names = ["keep_ratio.left", *own, *(["threshold"] if routed else [])]
+            for count in range(1, len(names) + 1):
+                for chosen in itertools.combinations(names, count):
+                    yield pytest.param(fusion, routed, chosen, id=f"{fusion}-{routed}-{'-'.join(chosen)}")
+
+
+def exported(folder, recipe, settings, macs):
+    """Returns the recipe of a point that a trial of `recipe` had."""
+    folder.trial(3).joinpath("recipe.yaml").write_text(recipe.to_yaml())
+    run = read_run(folder)
+    candidate = next(one for one in run.candidates if one.trial == 3)
+    return run.recipe(replace(candidate, measured=replace(candidate.measured, knobs=settings, macs=macs)))
+
+
+@pytest.fixture(scope="module")
+def folder(make_run, tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("export") / "run", [(0.5, 100), (0.6, 200), "it broke", (0.9, 1000)])
+
+
+@pytest.mark.parametrize(("fusion", "routed", "names"), cases())
+def test_a_recipe_has_every_setting_of_its_point(folder, fusion, routed, names):
+    recipe = recipe_of(fusion, routed=routed)
+    settings = {name: SETTINGS[name] for name in names}
+    found = exported(folder, recipe, settings, 1234)
+    dataset = load_digits()
+    network = build_network(found.network, dataset.modalities, dataset.task)
+    own = settings_of(build_network(recipe.network, dataset.modalities, dataset.task).knobs())
+    settings.pop("threshold", None)  # what it spends is kept instead
+    assert settings_of(network.knobs()) == {**own, **settings}
+    if routed:
+        assert found.network.router.macs == (1234 if "threshold" in names else None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fusion", "routed"), [("solver", False), ("joint", False), ("solver", True), ("joint", True)])
+def test_trained_and_evaluated_it_is_the_point(folder, tmp_path, fusion, routed):
+    recipe, seed = recipe_of(fusion, routed=routed), 11
+    measured = Training()(recipe, seed=seed, cut=0, folder=tmp_path / "trial", report=lambda *_: None, donors={})
+    # With another seed than `train` derives, the network is another one; the setting is the same.
+    for number in (1, len(measured.points) // 2, len(measured.points) - 1):
+        point = measured.points[number]
+        found = exported(folder, recipe, point.knobs, point.macs)
+        result = train_recipe(found, tmp_path / f"{number}", n_seeds=1, seed=0, device=CPU, report=lambda *_: None)
+        judged = evaluate_checkpoint(Path(result.seeds[0].checkpoint), split="val", device=CPU)
+        assert judged["value"] == result.seeds[0].val
+        settings = {name: value for name, value in point.settings.items() if name != "threshold"}
+        assert judged["settings"].items() >= settings.items()
+        if routed and 0 < point.settings["threshold"] < 1:
+            assert judged["macs"] <= point.macs
+        again = Training()(
+            found, seed=seed, cut=0, folder=tmp_path / f"again{number}", report=lambda *_: None, donors={}
+        )
+        # The same seed: knobs have no part in training, so it is the very point that was exported.
+        assert (again.points[0].metric, again.points[0].macs) == (point.metric, point.macs)

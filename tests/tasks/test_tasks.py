@@ -1,0 +1,119 @@
+"""Every kind of task keeps the promises of `TaskKind`, and nothing else compares names of tasks."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import nasfuse
+from nasfuse.domain.metric import METRICS
+from nasfuse.domain.task import TASKS
+from nasfuse.errors import DataError, InvalidInputError
+from nasfuse.tasks import task_kind
+
+PACKAGE = Path(nasfuse.__file__).parent
+EXAMPLES = {
+    "multiclass": np.array([0, 1, 2, 1, 0, 2, 2, 2]),
+    "multilabel": np.array([[0, 1], [1, 1], [0, 0], [1, 0], [0, 1], [1, 1]]),
+    "regression": np.array([[0.5, 3.0], [1.5, -2.0], [-4.0, 0.25], [2.0, 1.0]]),
+}
+METRIC_OF = {name: next(metric.name for metric in METRICS.values() if name in metric.tasks) for name in TASKS}
+
+
+@pytest.fixture(params=TASKS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def checked(name):
+    return task_kind(name).check_targets("d", EXAMPLES[name])
+
+
+def perfect(name, targets, n_outputs):
+    """Outputs that predict `targets`, and are sure of it."""
+    if name == "multiclass":
+        return 20.0 * torch.nn.functional.one_hot(targets, n_outputs).float()
+    return 20.0 * (2 * targets - 1) if name == "multilabel" else targets.float()
+
+
+def test_every_kind_has_an_example_and_a_metric():
+    assert EXAMPLES.keys() == TASKS.keys() == METRIC_OF.keys()
+
+
+def test_perfect_outputs_predict_the_targets_without_error(name, checked):
+    kind, (targets, n_outputs) = task_kind(name), checked
+    outputs = perfect(name, targets, n_outputs)
+    assert torch.allclose(kind.predict(outputs).double(), targets.double())
+    assert kind.errors(outputs[:, None], targets).abs().max() < 1e-6
+
+
+def test_a_wrong_route_has_the_larger_error(name, checked):
+    kind, (targets, n_outputs) = task_kind(name), checked
+    right = perfect(name, targets, n_outputs)
+    wrong = -right - 1.0 if name != "multiclass" else right.roll(1, dims=1)
+    errors = kind.errors(torch.stack([right, wrong], dim=1), targets)
+    assert errors.shape == (len(targets), 2)
+    assert (errors[:, 1] > errors[:, 0] + kind.equally_wrong).all()
+
+
+def test_the_loss_is_lowest_for_the_targets_and_has_a_gradient(name, checked):
+    kind, (targets, n_outputs) = task_kind(name), checked
+    other = torch.zeros(len(targets), n_outputs, requires_grad=True)
+    targets = targets if name == "multiclass" else targets.float()
+    loss = kind.loss(other, targets)
+    loss.backward()
+    assert other.grad.abs().max() > 0
+    assert kind.loss(perfect(name, targets, n_outputs), targets) < loss
+
+
+def test_confidence_rises_with_distance_from_the_decision(name, checked):
+    kind, (targets, n_outputs) = task_kind(name), checked
+    sure = perfect(name, targets, n_outputs)
+    if kind.confidence(sure) is None:
+        assert kind.doubt(kind.confidence_features(sure)) is None
+        return
+    assert (kind.confidence(sure) > kind.confidence(0.01 * sure)).all()
+    doubts = [kind.doubt(kind.confidence_features(outputs)) for outputs in (sure, 0.01 * sure)]
+    assert (doubts[0] < doubts[1]).all()
+    assert all(((0 <= doubt) & (doubt <= 1)).all() and doubt.shape == (len(targets), 1) for doubt in doubts)
+
+
+def test_confidence_features_have_the_announced_width(name, checked):
+    kind, (_, n_outputs) = task_kind(name), checked
+    assert kind.confidence_features(torch.randn(5, n_outputs)).shape == (5, kind.n_confidence_features(n_outputs))
+
+
+def test_the_constant_prediction_has_the_shape_of_outputs(name, checked):
+    kind, (targets, n_outputs) = task_kind(name), checked
+    targets = targets if name == "multiclass" else targets.float()
+    assert kind.constant(targets, n_outputs, metric=METRIC_OF[name]).shape == (n_outputs,)
+
+
+def test_strata_have_one_entry_per_sample(name):
+    assert task_kind(name).strata(EXAMPLES[name]).shape == (len(EXAMPLES[name]),)
+
+
+def test_a_class_without_training_samples_is_named():
+    targets = torch.tensor([0, 0, 1])
+    with pytest.raises(DataError, match="d: class 1 has no training sample"):
+        task_kind("multiclass").check_training_targets("d", targets, torch.tensor([0, 1]))
+
+
+def test_an_unknown_kind_lists_the_known_ones():
+    with pytest.raises(InvalidInputError, match=r"data\.task: 'multiclas' is not known; did you mean 'multiclass'\?"):
+        task_kind("multiclas")
+
+
+def test_no_other_module_compares_names_of_tasks():
+    """A further kind of task is one module and one entry; `sources/npz.py` guesses the task of an undescribed file."""
+    names = "|".join(TASKS)
+    comparison = re.compile(rf'(==|!=|in \() ?"({names})"|"({names})" ?(==|:)')
+    found = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if comparison.search(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
