@@ -3,7 +3,6 @@
 import os
 import sys
 from importlib import metadata
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -34,8 +33,7 @@ def doctor(
     with err.status("starting torch and Ray ..."):
         note("gpu", _gpu())
         note(*_ray())
-    folder = Path(os.environ.get("NASFUSE_DATA", "../shared/data"))
-    note("data folder", f"{folder} {'' if folder.is_dir() else '(absent; only needed for your own files)'}".strip())
+    note("data folder", _data_folder())
     if as_json:
         print_json(checks)
     else:
@@ -44,6 +42,14 @@ def doctor(
             out.print(Text.assemble(mark, f"  {check['check']:<14} {check['value']}"), soft_wrap=True)
     if not all(check["ok"] for check in checks):
         raise typer.Exit(1)
+
+
+def _data_folder() -> str:
+    from nasfuse.data.sources.registry import data_folder
+
+    folder = data_folder()
+    origin = "from NASFUSE_DATA" if os.environ.get("NASFUSE_DATA") else "the default; set NASFUSE_DATA to change it"
+    return f"{folder} ({origin}{'' if folder.is_dir() else '; absent, only needed for your own files'})"
 
 
 def _gpu() -> str:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from platformdirs import user_cache_path
+
 from nasfuse.data.dataset import Dataset, Scale
 from nasfuse.data.sources.digits import digits_table
 from nasfuse.data.sources.npz import read_table
@@ -64,8 +66,12 @@ def data_file(config: DataConfig) -> Path | None:
 
 
 def data_folder() -> Path:
-    """Returns the folder for data files: `$NASFUSE_DATA`, else `../shared/data`."""
-    return Path(os.environ.get("NASFUSE_DATA", "../shared/data"))
+    """Returns the folder for data files: `$NASFUSE_DATA`, else `nasfuse/data` in the platform's cache folder.
+
+    On Linux the default is `~/.cache/nasfuse/data`. The folder need not exist.
+    """
+    named = os.environ.get("NASFUSE_DATA")
+    return Path(named) if named else user_cache_path("nasfuse", appauthor=False) / "data"
 
 
 def find_file(source: str) -> Path:
