@@ -215,7 +215,7 @@ class TestReadme:
 class TestOtherLists:
     def test_reducers_in_their_table(self):
         table = text_of("docs/sparse.md").split("| kind | ")[1].split("\n\n")[0]
-        first = [cell for cell in re.findall(r"^\| (`.*?) \|", table, flags=re.MULTILINE)]
+        first = re.findall(r"^\| (`.*?) \|", table, flags=re.MULTILINE)
         assert {word for cell in first for word in words_in(cell)} == set(REDUCERS)
 
     def test_costs_of_reducers(self):

@@ -1,4 +1,4 @@
-"""`nasfuse doctor`: whether this machine can run a search."""
+"""`nasfuse doctor`: a check of the installation and the machine."""
 
 import os
 import sys
@@ -11,9 +11,9 @@ _PACKAGES = ("torch", "optuna", "ray", "fvcore", "scikit-learn", "rich", "pydant
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
 ) -> None:
-    """Check packages, cores, memory, GPU and that Ray starts; takes a few seconds."""
+    """Check the installed packages, the CPU cores, the GPU, the start of Ray and the data folder."""
     from rich.text import Text
 
     from nasfuse.cli.console import err, out, print_json

@@ -1,4 +1,4 @@
-"""`nasfuse export`: one point of the front as a recipe."""
+"""`nasfuse export`: writes one point of the front as a recipe."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,19 +9,27 @@ from nasfuse.domain.metric import metric_text
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a search, for example runs/mine.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Recipe file (YAML) to write.")],
     pick: Annotated[
-        Literal["best", "knee", "cheapest"] | None, typer.Option(help="Which point of the front. Default: best.")
+        Literal["best", "knee", "cheapest"] | None,
+        typer.Option(help="Point of the front: best metric, knee, or lowest cost. Default: best."),
     ] = None,
-    max_macs: Annotated[int | None, typer.Option(min=1, help="Best metric at no more MACs than this.")] = None,
-    min_metric: Annotated[float | None, typer.Option(help="Cheapest point at least this good.")] = None,
+    max_macs: Annotated[
+        int | None, typer.Option(min=1, help="Choose the best metric among points with at most this many MACs.")
+    ] = None,
+    min_metric: Annotated[
+        float | None, typer.Option(help="Choose the cheapest point whose metric is at least this good.")
+    ] = None,
     trial: Annotated[
-        str | None, typer.Option(help="This trial, or N:P for one of several operating points, as in the tables.")
+        str | None, typer.Option(help="Choose trial N, or operating point P of trial N as N:P, as in the tables.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was exported as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the exported point as JSON.")] = False,
 ) -> None:
-    """Write the recipe of one point of the front, ready for `nasfuse train`."""
+    """Write the recipe of one point of the front, for `nasfuse train`.
+
+    Give at most one of --pick, --max-macs, --min-metric and --trial.
+    """
     from nasfuse.cli.console import out, print_json
     from nasfuse.cli.output_file import check_output
     from nasfuse.errors import InvalidInputError

@@ -1,4 +1,4 @@
-"""The display of a running search: trials by state, best so far, hypervolume, time left."""
+"""Live display of a running search: trials by state, best results, hypervolume and remaining time."""
 
 import time
 from types import TracebackType
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class LiveDisplay:
-    """Redraws in place on a terminal; prints a line now and then elsewhere.
+    """Display of a running search, redrawn in place on a terminal and printed line by line otherwise.
 
     Attributes:
-        ran: Whether workers were started at all.
+        ran: Whether workers were started.
     """
 
     def __init__(self, console: Console, study: "StudyConfig") -> None:
-        """Prepares the display of `study` on `console`."""
+        """Creates the display of `study` on `console`."""
         self.ran = False
         self._console = console
         self._study = study
@@ -53,14 +53,14 @@ class LiveDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stops drawing and leaves one closing line."""
+        """Stops drawing and prints a final line."""
         if self._console.is_terminal:
             self._live.stop()
         if self.ran and self._progress is not None:
             self._console.print(self._line(), soft_wrap=True)
 
     def ready(self, dataset: "Dataset", *, workers: int, progress: "Progress", seconds: float) -> None:
-        """The workers are up; trials start now. Earlier sessions took `seconds`."""
+        """Shows the data and the workers at the start of the trials; earlier sessions took `seconds`."""
         self.ran = True
         self._offset_s, self._since = seconds, time.monotonic()
         self._workers = workers
@@ -73,11 +73,11 @@ class LiveDisplay:
         self._console.print(f"{sizes}; {workers} workers", soft_wrap=True)
 
     def note(self, text: str) -> None:
-        """Something about the search as a whole that its user should know."""
+        """Prints a note about the search."""
         self._console.print(text, style="yellow", soft_wrap=True)
 
     def started(self, assignment: "Assignment") -> None:
-        """A trial was handed to a worker."""
+        """Shows a trial that was given to a worker."""
         name = f"{assignment.baseline}: " if assignment.baseline else ""
         self._running[assignment.number] = f"{name}{assignment.recipe.summary}"
 
@@ -90,7 +90,7 @@ class LiveDisplay:
         failure: str | None = None,
         stopped_after: int | None = None,
     ) -> None:
-        """Trial `number` ended, with a result, with the reason why it has none, or stopped after an epoch."""
+        """Shows the end of trial `number`: complete, failed for the reason `failure`, or stopped after an epoch."""
         self._progress = progress
         self._offset_s, self._since = seconds, time.monotonic()
         self._message = f"trial {number} complete" if failure is None else f"trial {number} failed: {failure}"

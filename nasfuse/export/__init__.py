@@ -1,4 +1,4 @@
-"""Export: one point of a front as a recipe."""
+"""Export of one point of a front as a recipe."""
 
 from nasfuse.export.pick import pick
 

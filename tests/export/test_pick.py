@@ -43,13 +43,13 @@ def test_what_is_picked(run, how, trial, point):
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"max_macs": 9}, "--max-macs 9: the cheapest network has 10 MACs; allow more"),
-        ({"min_metric": 0.91}, r"--min-metric 0.91: the best network reaches 0\.9000; ask for less"),
+        ({"max_macs": 9}, "--max-macs 9: the cheapest network has 10 MACs; raise the limit"),
+        ({"min_metric": 0.91}, r"--min-metric 0.91: the best network reaches 0\.9000; relax the limit"),
         ({"min_metric": float("nan")}, "--min-metric must be a number, got nan"),
         ({"trial": "3"}, "--trial 3: it failed: ValueError: it broke; `nasfuse pareto .*run` lists the front"),
         ({"trial": "6"}, "--trial 6: it is not a finished trial of this run"),
-        ({"trial": "5:9"}, "--trial 5:9: trial 5 has the points 0, 1; name one of them"),
-        ({"trial": "five"}, "--trial must be a trial's number, or N:P for its point P, got 'five'"),
+        ({"trial": "5:9"}, "--trial 5:9: trial 5 has the points 0, 1; choose one of them"),
+        ({"trial": "five"}, "--trial must be the number N of a trial, or N:P for its point P, got 'five'"),
         ({"trial": "99"}, "--trial 99: it is not a finished trial of this run"),
     ],
 )
@@ -83,7 +83,7 @@ def test_an_error_is_better_where_it_is_smaller(make_run, tmp_path):
 @pytest.mark.parametrize("how", [{}, {"rule": "knee"}, {"max_macs": 10}, {"min_metric": 0.5}])
 def test_nothing_measured_yet(make_run, tmp_path, how):
     run = read_run(make_run(tmp_path / "run", ["it broke"]))
-    with pytest.raises(InvalidInputError, match="has no finished trial yet; let the search run on"):
+    with pytest.raises(InvalidInputError, match="has no finished trial yet; continue its search first"):
         pick(run, **how)
     with pytest.raises(InvalidInputError, match="--trial 0: it failed: it broke"):
         pick(run, trial="0")
