@@ -57,12 +57,10 @@ class TestPages:
         assert [path for path in paths if not any((place / path).exists() for place in places)] == []
 
     def test_commands_and_their_options_exist(self, page):
-        lines = re.findall(
-            r"`(nasfuse [^`]+)`|^(?:\$ )?((?:nasfuse|python cli\.py) .+)$",
-            page.read_text(encoding="utf-8"),
-            flags=re.MULTILINE,
-        )
-        for line in (one or other for one, other in lines):
+        text = page.read_text(encoding="utf-8")
+        blocks = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL))
+        lines = re.findall(r"^(?:\$ )?((?:nasfuse|python cli\.py) .+)$", blocks, flags=re.MULTILINE)
+        for line in [*lines, *re.findall(r"`(nasfuse [^`]+)`", text)]:
             check_command(line)
 
 
