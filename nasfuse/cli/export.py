@@ -35,7 +35,7 @@ def export(
     from nasfuse.errors import InvalidInputError
     from nasfuse.experiment.run_folder import RunFolder, write_text
     from nasfuse.experiment.run_reader import read_run
-    from nasfuse.export import pick as choose
+    from nasfuse.export import select_point
     from nasfuse.search.front import to_row
 
     check_output(output, "-o", suffixes=(".yaml", ".yml"))
@@ -43,7 +43,7 @@ def export(
     if len(given) > 1:
         raise InvalidInputError("give one of --pick, --max-macs, --min-metric and --trial, got several")
     found = read_run(RunFolder(run))
-    chosen = choose(found, rule=pick, trial=trial, max_macs=max_macs, min_metric=min_metric)
+    chosen = select_point(found, rule=pick, trial=trial, max_macs=max_macs, min_metric=min_metric)
     recipe = found.recipe(chosen)
     write_text(output, recipe.to_yaml())
     if as_json:

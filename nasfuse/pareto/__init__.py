@@ -5,7 +5,7 @@ maximised.
 """
 
 from nasfuse.pareto.dominance import non_dominated, non_dominated_rank
-from nasfuse.pareto.hypervolume import hypervolume
 from nasfuse.pareto.selection import knee
+from nasfuse.pareto.volume import hypervolume
 
 __all__ = ["hypervolume", "knee", "non_dominated", "non_dominated_rank"]

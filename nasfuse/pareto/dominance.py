@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from nasfuse.pareto.costs import as_costs
+from nasfuse.pareto.validation import as_costs
 
 
 def non_dominated(costs: npt.ArrayLike) -> npt.NDArray[np.bool_]:

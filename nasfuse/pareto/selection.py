@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nasfuse.errors import InvalidInputError
-from nasfuse.pareto.costs import as_costs
 from nasfuse.pareto.dominance import non_dominated
+from nasfuse.pareto.validation import as_costs
 
 
 def knee(costs: npt.ArrayLike) -> int:

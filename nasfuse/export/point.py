@@ -9,7 +9,7 @@ from nasfuse.experiment.run_reader import Run
 from nasfuse.search.front import Candidate, best, knee_of
 
 
-def pick(
+def select_point(
     run: Run,
     *,
     rule: str | None = None,
