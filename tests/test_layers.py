@@ -154,7 +154,7 @@ class TestRules:
             ("from nasfuse import nn", ["nasfuse.nn"]),
             ("from nasfuse.nn.fusion import Sum", ["nasfuse.nn.fusion.Sum"]),
             ("from . import knee", ["nasfuse.pareto.knee"]),
-            ("from .costs import as_costs", ["nasfuse.pareto.costs.as_costs"]),
+            ("from .validation import as_costs", ["nasfuse.pareto.validation.as_costs"]),
             ("from .. import nn", ["nasfuse.nn"]),
             ("from ..nn.fusion import Sum", ["nasfuse.nn.fusion.Sum"]),
             ("class A:\n    def f(self):\n        if True:\n            import torch", ["torch"]),

@@ -1,32 +1,32 @@
-"""The command line. Heavy packages are imported inside the verb that needs them."""
+"""The command line. Heavy packages are imported inside the commands that need them."""
 
 import errno
 import sys
 import warnings
 from typing import TextIO
 
-#: What the operating system says of a path that the user named wrongly.
+#: Errors of the operating system that are caused by a wrong path from the user.
 _WRONG_PATH = (PermissionError, FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
 
-#: Said of writing, without the name of the file.
+#: Error numbers of failed writing, which Python reports without a file name.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main() -> None:
-    """Runs `nasfuse`; exits 0 on success, 1 where running failed, 2 where the user can correct the input."""
+    """Runs `nasfuse`. Exit code: 0 on success, 1 if the run failed, 2 if the user can correct the input."""
     from nasfuse.cli.app import app
     from nasfuse.cli.console import explain
     from nasfuse.errors import DataWarning, NasfuseError
 
     try:
-        with warnings.catch_warnings():  # restores Python's own way of showing warnings
+        with warnings.catch_warnings():  # restores warnings.showwarning
             warnings.filterwarnings("once", category=DataWarning)
             warnings.showwarning = _show_warning
             app()
     except NasfuseError as error:
         explain(str(error))
         sys.exit(error.exit_code)
-    except OSError as error:  # no permission, a file where a folder must be, a full disk
+    except OSError as error:  # for example no permission, a file in the place of a folder, or a full disk
         if error.filename is None and error.errno not in _FULL:
             raise
         explain(f"{error.filename}: {error.strerror}" if error.filename is not None else f"{error.strerror}")
@@ -46,7 +46,7 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Prints a warning about the data in one line, without the place in the code; others as Python does."""
+    """Prints warnings about data in one line without their location in the code, and other warnings as Python does."""
     from nasfuse.cli.console import warn
     from nasfuse.errors import DataWarning
 

@@ -1,4 +1,4 @@
-"""The verbs, each in its own file."""
+"""The commands of `nasfuse`, each in its own file."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from nasfuse.cli.train import evaluate, train
 
 app = typer.Typer(
     name="nasfuse",
-    help="Finds the multimodal fusion network with the most accuracy for the compute you can afford.",
+    help="Find the multimodal fusion network with the most accuracy for the compute you can afford.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",

@@ -1,7 +1,7 @@
-"""Where the command line writes: results to standard output, everything else to standard error.
+"""Output of the command line: results to standard output, everything else to standard error.
 
-Text is printed as it is: no console here interprets markup, as paths, names and messages may contain what looks like
-it. Styles are given as arguments (`style=`) or with `rich.text.Text.assemble`.
+Text is printed literally: the consoles do not interpret markup, because paths, names and messages may contain brackets.
+Styles are given as arguments (`style=`) or with `rich.text.Text.assemble`.
 """
 
 import json
@@ -12,19 +12,19 @@ from rich.text import Text
 
 
 def new_console(**options: Any) -> Console:
-    """Returns a console that prints text as it is; `options` are those of `rich.console.Console`."""
+    """Returns a console that prints text literally; `options` are those of `rich.console.Console`."""
     return Console(highlight=False, markup=False, emoji=False, **options)
 
 
 out = new_console()
 err = new_console(stderr=True)
 
-#: How often progress is printed where there is no terminal to draw it on.
+#: Seconds between two lines of progress if the output is not a terminal.
 LINE_EVERY_S = 10.0
 
 
 def explain(message: str) -> None:
-    """Prints what went wrong, without a traceback."""
+    """Prints an error message without a traceback."""
     err.print(Text.assemble(("error:", "bold red"), " ", message), soft_wrap=True)
 
 
@@ -34,10 +34,10 @@ def explain_fault(message: str) -> None:
 
 
 def warn(message: str) -> None:
-    """Prints what the user should know although the command goes on."""
+    """Prints a warning; the command continues."""
     err.print(Text.assemble(("warning:", "bold yellow"), " ", message), soft_wrap=True)
 
 
 def print_json(values: Any) -> None:
-    """Prints machine-readable output, never wrapped or coloured."""
+    """Prints `values` as JSON, without wrapping or colours."""
     print(json.dumps(values, indent=2))

@@ -1,4 +1,4 @@
-"""`nasfuse data`: which data sets there are, and whether one is in order."""
+"""`nasfuse data`: lists and checks data sets."""
 
 import warnings
 from pathlib import Path
@@ -14,7 +14,7 @@ data_app = typer.Typer(help="List data sets and check them.", no_args_is_help=Tr
 
 @data_app.command("list")
 def list_sets(
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
     """List the shipped data sets and the .npz files in the data folder."""
     from rich.text import Text
@@ -38,10 +38,15 @@ def list_sets(
 
 @data_app.command("check")
 def check(
-    source: Annotated[str, typer.Argument(help="A shipped name, a study or recipe (YAML), or an .npz file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    source: Annotated[
+        str, typer.Argument(help="Name of a shipped data set, a study or recipe file (YAML), or an .npz file.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Check a data set and describe it; for an undescribed .npz file, suggest its description."""
+    """Check a data set and print its shapes, sizes and warnings.
+
+    For an .npz file, list its arrays and suggest the data block of a study file.
+    """
     from rich.text import Text
 
     from nasfuse.cli.console import out, print_json
@@ -110,11 +115,11 @@ def _suggest(source: str, *, as_json: bool) -> None:
         return
     for name, values in arrays.items():
         out.print(f"{name:>16}  {values.dtype} {' x '.join(map(str, values.shape))}", soft_wrap=True)
-    out.print("\nA guess of what a study needs; correct the kinds and put it into the study file:\n")
+    out.print("\nSuggested data block; correct the kinds and copy it into the study file:\n")
     print(to_yaml(block), end="")
     other = [name for name in arrays if name not in (*block["data"]["modalities"], "y", "split")]
     if other:
         out.print(
-            f"\nTaken for no modality: {', '.join(other)} (docs/data.md says what each can be).",
+            f"\nNot recognised as modalities: {', '.join(other)} (docs/data.md describes the supported arrays).",
             soft_wrap=True,
         )

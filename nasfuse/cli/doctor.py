@@ -1,9 +1,8 @@
-"""`nasfuse doctor`: whether this machine can run a search."""
+"""`nasfuse doctor`: a check of the installation and the machine."""
 
 import os
 import sys
 from importlib import metadata
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,9 +11,9 @@ _PACKAGES = ("torch", "optuna", "ray", "fvcore", "scikit-learn", "rich", "pydant
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
 ) -> None:
-    """Check packages, cores, memory, GPU and that Ray starts; takes a few seconds."""
+    """Check the installed packages, the CPU cores, the GPU, the start of Ray and the data folder."""
     from rich.text import Text
 
     from nasfuse.cli.console import err, out, print_json
@@ -34,8 +33,7 @@ def doctor(
     with err.status("starting torch and Ray ..."):
         note("gpu", _gpu())
         note(*_ray())
-    folder = Path(os.environ.get("NASFUSE_DATA", "../shared/data"))
-    note("data folder", f"{folder} {'' if folder.is_dir() else '(absent; only needed for your own files)'}".strip())
+    note("data folder", _data_folder())
     if as_json:
         print_json(checks)
     else:
@@ -44,6 +42,14 @@ def doctor(
             out.print(Text.assemble(mark, f"  {check['check']:<14} {check['value']}"), soft_wrap=True)
     if not all(check["ok"] for check in checks):
         raise typer.Exit(1)
+
+
+def _data_folder() -> str:
+    from nasfuse.data.sources.registry import data_folder
+
+    folder = data_folder()
+    origin = "from NASFUSE_DATA" if os.environ.get("NASFUSE_DATA") else "the default; set NASFUSE_DATA to change it"
+    return f"{folder} ({origin}{'' if folder.is_dir() else '; absent, only needed for your own files'})"
 
 
 def _gpu() -> str:

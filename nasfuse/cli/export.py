@@ -1,4 +1,4 @@
-"""`nasfuse export`: one point of the front as a recipe."""
+"""`nasfuse export`: writes one point of the front as a recipe."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,25 +9,33 @@ from nasfuse.domain.metric import metric_text
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a search, for example runs/mine.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Recipe file (YAML) to write.")],
     pick: Annotated[
-        Literal["best", "knee", "cheapest"] | None, typer.Option(help="Which point of the front. Default: best.")
+        Literal["best", "knee", "cheapest"] | None,
+        typer.Option(help="Point of the front: best metric, knee, or lowest cost. Default: best."),
     ] = None,
-    max_macs: Annotated[int | None, typer.Option(min=1, help="Best metric at no more MACs than this.")] = None,
-    min_metric: Annotated[float | None, typer.Option(help="Cheapest point at least this good.")] = None,
+    max_macs: Annotated[
+        int | None, typer.Option(min=1, help="Choose the best metric among points with at most this many MACs.")
+    ] = None,
+    min_metric: Annotated[
+        float | None, typer.Option(help="Choose the cheapest point whose metric is at least this good.")
+    ] = None,
     trial: Annotated[
-        str | None, typer.Option(help="This trial, or N:P for one of several operating points, as in the tables.")
+        str | None, typer.Option(help="Choose trial N, or operating point P of trial N as N:P, as in the tables.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was exported as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the exported point as JSON.")] = False,
 ) -> None:
-    """Write the recipe of one point of the front, ready for `nasfuse train`."""
+    """Write the recipe of one point of the front, for `nasfuse train`.
+
+    Give at most one of --pick, --max-macs, --min-metric and --trial.
+    """
     from nasfuse.cli.console import out, print_json
     from nasfuse.cli.output_file import check_output
     from nasfuse.errors import InvalidInputError
     from nasfuse.experiment.run_folder import RunFolder, write_text
     from nasfuse.experiment.run_reader import read_run
-    from nasfuse.export import pick as choose
+    from nasfuse.export import select_point
     from nasfuse.search.front import to_row
 
     check_output(output, "-o", suffixes=(".yaml", ".yml"))
@@ -35,7 +43,7 @@ def export(
     if len(given) > 1:
         raise InvalidInputError("give one of --pick, --max-macs, --min-metric and --trial, got several")
     found = read_run(RunFolder(run))
-    chosen = choose(found, rule=pick, trial=trial, max_macs=max_macs, min_metric=min_metric)
+    chosen = select_point(found, rule=pick, trial=trial, max_macs=max_macs, min_metric=min_metric)
     recipe = found.recipe(chosen)
     write_text(output, recipe.to_yaml())
     if as_json:

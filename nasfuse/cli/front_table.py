@@ -14,7 +14,15 @@ from nasfuse.search.front import Candidate, Objectives
 def front_table(
     front: Sequence[Candidate], *, objectives: Objectives, title: str, wide: bool, knee: Candidate | None = None
 ) -> Table:
-    """Returns the candidates as a table, cheapest first; a star marks the knee, `wide` has more columns."""
+    """Returns the front as a table in the order of `front`.
+
+    Args:
+        front: Operating points.
+        objectives: Metric and cost of the front.
+        title: Title of the table.
+        wide: Whether parameters and latency are shown.
+        knee: Point that is marked with a star.
+    """
     shown = {"macs", objectives.cost, *(("params", "latency_s") if wide else ())}
     costs = [cost for cost in COSTS if cost in shown]
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)

@@ -1,4 +1,4 @@
-"""The display of a running search: trials by state, best so far, hypervolume, time left."""
+"""Live display of a running search: trials by state, best results, hypervolume and remaining time."""
 
 import time
 from types import TracebackType
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class LiveDisplay:
-    """Redraws in place on a terminal; prints a line now and then elsewhere.
+    """Display of a running search, redrawn in place on a terminal and printed line by line otherwise.
 
     Attributes:
-        ran: Whether workers were started at all.
+        ran: Whether workers were started.
     """
 
     def __init__(self, console: Console, study: "StudyConfig") -> None:
-        """Prepares the display of `study` on `console`."""
+        """Creates the display of `study` on `console`."""
         self.ran = False
         self._console = console
         self._study = study
@@ -54,14 +54,14 @@ class LiveDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stops drawing and leaves one closing line."""
+        """Stops drawing and prints a final line."""
         if self._console.is_terminal:
             self._live.stop()
         if self.ran and self._progress is not None:
             self._console.print(self._line(), soft_wrap=True)
 
     def ready(self, dataset: "Dataset", *, workers: int, progress: "Progress", seconds: float) -> None:
-        """The workers are up; trials start now. Earlier sessions took `seconds`."""
+        """Shows the data and the workers at the start of the trials; earlier sessions took `seconds`."""
         self.ran = True
         self._offset_s, self._since = seconds, time.monotonic()
         self._workers = workers
@@ -74,11 +74,11 @@ class LiveDisplay:
         self._console.print(f"{sizes}; {workers} workers", soft_wrap=True)
 
     def note(self, text: str) -> None:
-        """Something about the search as a whole that its user should know."""
+        """Prints a note about the search."""
         self._console.print(text, style="yellow", soft_wrap=True)
 
     def started(self, assignment: "Assignment") -> None:
-        """A trial was handed to a worker."""
+        """Shows a trial that was given to a worker."""
         name = f"{assignment.baseline}: " if assignment.baseline else ""
         self._running[assignment.number] = f"{name}{assignment.recipe.summary}"
 

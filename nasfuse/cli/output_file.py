@@ -1,4 +1,4 @@
-"""Checks of the files that the user names for output, before anything is computed."""
+"""Validation of output files before anything is computed."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -7,12 +7,12 @@ from nasfuse.errors import InvalidInputError, MissingFileError
 
 
 def check_output(path: Path | None, option: str, *, suffixes: Collection[str]) -> None:
-    """Checks that a file of one of the formats in `suffixes` can be written to `path`; None is always right.
+    """Checks that `path` is in an existing folder and has one of `suffixes`; None is accepted.
 
-    Folders are not created: a mistyped path would leave them anywhere on the disk.
+    Missing folders are not created, because a mistyped path would create them in unexpected places.
 
     Raises:
-        InvalidInputError: The path is a folder, or its suffix names no format of this option.
+        InvalidInputError: The path is a folder, or its suffix is not in `suffixes`.
         MissingFileError: The folder of the file does not exist.
     """
     if path is None:
@@ -21,6 +21,6 @@ def check_output(path: Path | None, option: str, *, suffixes: Collection[str]) -
     if path.is_dir():
         raise InvalidInputError(f"{option} {path} is a folder; give the name of a file ({known})")
     if path.suffix.lower() not in suffixes:
-        raise InvalidInputError(f"{option} {path}: the suffix chooses the format, which can be {known}")
+        raise InvalidInputError(f"{option} {path}: the suffix must be one of {known}; change it")
     if not path.parent.is_dir():
         raise MissingFileError(f"{option} {path}: there is no folder {path.parent}; create it first")

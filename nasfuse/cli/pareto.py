@@ -1,4 +1,4 @@
-"""`nasfuse pareto`: the front of a run as table, JSON, CSV or picture."""
+"""`nasfuse pareto`: the front of a run as a table, JSON, CSV or figure."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,18 +12,22 @@ if TYPE_CHECKING:
     from nasfuse.search.front import Candidate, Objectives
 
 
-#: Columns of a terminal from which all columns of the table fit.
+#: Width of a terminal, in characters, that fits all columns of the table.
 _WIDE = 110
 
 
 def pareto(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    csv: Annotated[Path | None, typer.Option(help="Write the front to this CSV file.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw the front to this file: .png, .svg or .pdf.")] = None,
-    latency: Annotated[bool, typer.Option(help="Front over measured latency instead of the study's cost.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON, with the recipes.")] = False,
+    run: Annotated[Path, typer.Argument(help="Folder of a search, for example runs/mine.")],
+    csv: Annotated[Path | None, typer.Option(help="Also write the front to this CSV file.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Also draw the front to this image file: .png, .svg or .pdf.")
+    ] = None,
+    latency: Annotated[
+        bool, typer.Option(help="Compute the front over measured latency instead of the cost of the study.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON, with the recipes.")] = False,
 ) -> None:
-    """Show the front of a run: the operating points that no other one beats."""
+    """Show the front of a run: the operating points that are not dominated by any other."""
     from nasfuse.cli.console import err, print_json
     from nasfuse.cli.output_file import check_output
     from nasfuse.experiment.run_folder import RunFolder
@@ -50,7 +54,7 @@ def pareto(
 
 
 def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") -> None:
-    """Prints the front and, beside it, the best hand-made design."""
+    """Prints the front and the best hand-made design."""
     from nasfuse.cli.console import out
     from nasfuse.cli.front_table import front_table
     from nasfuse.search.front import knee_of
@@ -63,7 +67,7 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
     title = f"Front of {run.study.name}: {len(front)} points, hypervolume {volume}"
     out.print(front_table(front, objectives=objectives, title=title, wide=out.width >= _WIDE, knee=knee))
     hand_made = run.progress.best_baseline
-    out.print("* the knee; metric on validation data, FLOPs are 2 x MACs", style="dim")
+    out.print("* knee of the front; metric on validation data; FLOPs are 2 x MACs", style="dim")
     repeats = run.study.budget.repeats
     unconfirmed = sum(len(member.trainings) < repeats for member in front)
     if unconfirmed:

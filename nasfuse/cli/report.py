@@ -1,4 +1,4 @@
-"""`nasfuse report`: one self-contained HTML file."""
+"""`nasfuse report`: writes the HTML report of a run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,10 +7,12 @@ import typer
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: RUN/report.html.")] = None,
+    run: Annotated[Path, typer.Argument(help="Folder of a search, for example runs/mine.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="HTML file to write. Default: report.html in the run folder.")
+    ] = None,
 ) -> None:
-    """Write the report of a run: chart, front, hand-made designs, failures, in one HTML file."""
+    """Write the report of a run: one HTML file with chart, front, hand-made designs and failures."""
     from nasfuse.cli.console import out
     from nasfuse.cli.output_file import check_output
     from nasfuse.experiment.run_folder import RunFolder

@@ -1,4 +1,4 @@
-"""Verbs that go on where they were: a signal ends them in order, with the command that continues."""
+"""Interruption of commands that can be continued: a signal ends them and the command to continue is printed."""
 
 import shlex
 import sys
@@ -17,10 +17,10 @@ _CTRL_C = 130
 
 @contextmanager
 def resumable(kept: str) -> Iterator[None]:
-    """Ends the program after SIGINT, SIGTERM or SIGHUP with 128 plus the signal's number as exit code.
+    """Ends the program after SIGINT, SIGTERM or SIGHUP, with 128 plus the number of the signal as exit code.
 
     Args:
-        kept: What is left to go on with; printed before the command that does.
+        kept: Description of the results that are kept, printed before the command to continue.
     """
     try:
         with interruptible():
@@ -33,5 +33,5 @@ def resumable(kept: str) -> Iterator[None]:
 def _print_command(kept: str) -> None:
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     prefix = "python " if sys.argv[0].endswith(".py") else ""
-    err.print(f"\nInterrupted; {kept}. Go on with:", soft_wrap=True)
+    err.print(f"\nInterrupted; {kept}. Continue with:", soft_wrap=True)
     err.print(f"  {prefix}{command}", style="bold", soft_wrap=True)

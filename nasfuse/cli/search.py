@@ -1,4 +1,4 @@
-"""`nasfuse search`: runs a study, shows its progress, ends with the front."""
+"""`nasfuse search`: runs a study, shows its progress and prints the front."""
 
 import math
 from collections.abc import Callable
@@ -15,19 +15,30 @@ if TYPE_CHECKING:
 
 
 def search(
-    study: Annotated[Path, typer.Argument(help="Study file (YAML), or the name of a shipped one.")],
-    trials: Annotated[int | None, typer.Option(min=1, help="Stop after so many trainings in all.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after so much time in all.")] = None,
-    max_macs: Annotated[int | None, typer.Option(min=1, help="Never train a network above so many MACs.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Trials at a time, as far as they fit; default: as many as fit.")
+    study: Annotated[Path, typer.Argument(help="Study file (YAML), or the name of a shipped study.")],
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of trainings, over all sessions of the search.")
     ] = None,
-    address: Annotated[str | None, typer.Option(help="Address of a Ray cluster; default: this machine.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="Maximum time in minutes, over all sessions of the search.")
+    ] = None,
+    max_macs: Annotated[
+        int | None, typer.Option(min=1, help="Largest number of MACs (per sample) of a network that is trained.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of parallel trials. Default: as many as fit.")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Address of a Ray cluster. Default: this machine.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of suggestions and trainings.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Run folder; default: runs/<study>.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder of the search. Default: runs/<name of the study>.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON.")] = False,
 ) -> None:
-    """Search a study's space and end with its front. The same command again continues it."""
+    """Run the search of a study and print its front. Run the same command again to continue.
+
+    --trials and --minutes replace the budget of the study; other options replace its settings.
+    """
     from nasfuse.cli.resumable import resumable
     from nasfuse.experiment.run_folder import RunFolder
     from nasfuse.spec.study import StudyConfig
@@ -46,7 +57,7 @@ def _with_options(
     workers: int | None,
     seed: int | None,
 ) -> "StudyConfig":
-    """Returns the study with what the command line says; --trials and --minutes replace its budget."""
+    """Returns the study with the options of the command line; --trials and --minutes replace its budget."""
     from nasfuse.errors import InvalidInputError
 
     if minutes is not None and not math.isfinite(minutes):
@@ -73,7 +84,7 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
         stopped = f", {progress.states['stopped']} stopped early" if progress.states["stopped"] else ""
         err.print(
             f"{folder.root} has spent its budget ({progress.states['complete']} trials complete{stopped}); "
-            "go on with a larger --trials or --minutes.",
+            "continue with a larger --trials or --minutes.",
             soft_wrap=True,
         )
     from nasfuse.experiment.macs_check import read_checks
@@ -90,19 +101,19 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
 
         print_front(run, run.objectives, run.progress.front)
         if all(candidate.baseline is not None for candidate in run.candidates):
-            out.print("The budget went to hand-made designs alone; a larger --trials or --minutes searches.")
+            out.print("The budget was spent on hand-made designs only; search with a larger --trials or --minutes.")
     failed = [one for one in read_checks(folder) if one.check.failed]
     for one in failed:
         explain_fault(f"trial {one.label}: {one.check}")
     lost = _write_files(run)
     if not lost:
         tell = (err if as_json else out).print
-        tell(f"\nReport: {folder.report_file} (table front.csv and picture front.png beside it)", soft_wrap=True)
+        tell(f"\nReport: {folder.report_file} (front.csv and front.png are in the same folder)", soft_wrap=True)
     raise typer.Exit(int(bool(failed or lost)))
 
 
 def _write_files(run: "Run") -> list[Path]:
-    """Writes report, table and picture; warns of those that cannot be written, and returns them."""
+    """Writes report, table and figure; warns about files that cannot be written, and returns them."""
     from nasfuse.cli.console import warn
     from nasfuse.report.figure import write_figure
     from nasfuse.report.html import write_report
@@ -122,7 +133,7 @@ def _write_files(run: "Run") -> list[Path]:
             lost.append(path)
             warn(f"{path} was not written: {error.strerror}")
     if lost:
-        warn(f"all trials are kept; the same command again, or nasfuse report {run.folder.root}, writes the report")
+        warn(f"all trials are kept; run the same command, or nasfuse report {run.folder.root}, to write the report")
     return lost
 
 

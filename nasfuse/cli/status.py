@@ -1,4 +1,4 @@
-"""`nasfuse status`: how far a run is."""
+"""`nasfuse status`: the progress of a run."""
 
 import time
 from pathlib import Path
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def status(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
-    watch: Annotated[bool, typer.Option(help="Print again every two seconds until interrupted.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    run: Annotated[Path, typer.Argument(help="Folder of a search, for example runs/mine.")],
+    watch: Annotated[bool, typer.Option(help="Repeat every two seconds until interrupted.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the progress as JSON.")] = False,
 ) -> None:
-    """Show how far a run is: trials by state, epochs, hypervolume, time per suggestion."""
+    """Show the progress of a run: trials by state, epochs, hypervolume, best result, time per suggestion."""
     from rich.text import Text
 
     from nasfuse.cli.console import out, print_json
@@ -85,7 +85,7 @@ def _lines(document: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _state(name: str, document: dict[str, Any]) -> str:
-    """Returns a state in words: without a search, what was running has been interrupted."""
+    """Returns the text of a state; running trials are called interrupted if no search is active."""
     if name == "running" and not document["searching"]:
-        return "interrupted (the same search command goes on with them)"
+        return "interrupted (the same search command continues them)"
     return name.replace("_", " ")

@@ -1,4 +1,4 @@
-"""`nasfuse train` and `nasfuse evaluate`: a recipe becomes a network; a network is judged."""
+"""`nasfuse train` and `nasfuse evaluate`: training of recipes and evaluation of saved networks."""
 
 import os
 import time
@@ -10,25 +10,33 @@ import typer
 from nasfuse.domain.metric import metric_text
 
 Device = Annotated[
-    str, typer.Option(help="cpu, cuda, cuda:1 ...; auto takes a GPU where there is one.", show_default=True)
+    str, typer.Option(help="Device: cpu, cuda, cuda:1, ...; auto uses a GPU if there is one.", show_default=True)
 ]
 
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).")],
-    data: Annotated[str | None, typer.Option(help="Data file in place of the one that the recipe names.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings with different seeds.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="All seeds derive from it.")] = 0,
+    data: Annotated[str | None, typer.Option(help="Data file to use instead of the one in the recipe.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of trainings, with different seeds.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed from which the seeds of all trainings derive.")] = 0,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder for the networks; default: runs/train-<hash>.")
+        Path | None, typer.Option("-o", "--output", help="Folder of the networks. Default: runs/train-<recipe hash>.")
     ] = None,
     device: Device = "auto",
     threads: Annotated[
-        int, typer.Option(min=1, help="Threads of torch. Other numbers round otherwise; what is trained already stays.")
+        int,
+        typer.Option(
+            min=1,
+            help="Number of torch threads. It changes results slightly by rounding; finished trainings are kept.",
+        ),
     ] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Train a recipe and test it once: the mean over seeds, MACs and where the networks are."""
+    """Train the network of a recipe, evaluate it once on the test split, and save it.
+
+    Prints the mean and the standard deviation over seeds, the MACs and the folder of the networks. Run the same command
+    again to continue an interrupted training.
+    """
     from rich.progress import Progress
     from rich.text import Text
 
@@ -39,7 +47,7 @@ def train(
 
     cores = os.cpu_count() or 1
     if threads > cores:
-        raise InvalidInputError(f"--threads {threads}: this machine has {cores} cores; ask for at most so many")
+        raise InvalidInputError(f"--threads {threads}: this machine has {cores} cores; use at most {cores}")
     what = Recipe.load(recipe)
     if data is not None:
         what = what.model_copy(update={"data": what.data.at(data)})
@@ -93,18 +101,21 @@ def train(
 
 
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="A model.pt that `train` or a search wrote.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Saved network (model.pt) of `nasfuse train` or a search.")],
     data: Annotated[
-        str | None, typer.Option(help="Data file with the same modalities, in place of the one of the training.")
+        str | None, typer.Option(help="Data file with the same modalities, to use instead of the training data.")
     ] = None,
-    split: Annotated[Literal["val", "test"], typer.Option(help="Which split of its data.")] = "test",
-    point: Annotated[int, typer.Option(min=0, help="Operating point P of a trial N:P; 0 is its own setting.")] = 0,
+    split: Annotated[Literal["val", "test"], typer.Option(help="Split of the data to evaluate on.")] = "test",
+    point: Annotated[
+        int, typer.Option(min=0, help="Operating point P of a trial shown as N:P; 0 is the setting of its recipe.")
+    ] = 0,
     device: Device = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Evaluate a saved network on the val or test split of its data.
 
-    Inputs are standardised as they were in training. A warning says where the data are not those of the training.
+    Inputs are standardised with the statistics of the training data. A warning is printed if the data differ from the
+    training data.
     """
     from rich.text import Text
 
@@ -136,9 +147,9 @@ def _device(name: str) -> "torch.device":  # type: ignore[name-defined]  # noqa:
     try:
         chosen = torch.device(name)
     except RuntimeError as error:
-        raise InvalidInputError(f"--device {name}: no such kind of device; use cpu, cuda or auto") from error
+        raise InvalidInputError(f"--device {name}: there is no such device; use cpu, cuda or auto") from error
     if chosen.type not in ("cpu", "cuda"):
-        raise InvalidInputError(f"--device {name}: nasfuse trains on cpu or cuda; use one of them or auto")
+        raise InvalidInputError(f"--device {name}: only cpu and cuda are supported; use one of them or auto")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise InvalidInputError(f"--device {name}: torch sees {torch.cuda.device_count()} GPUs here; use cpu or auto")
     return chosen

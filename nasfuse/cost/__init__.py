@@ -1,4 +1,4 @@
-"""What a network costs: MACs counted and in closed form, parameters, memory, latency."""
+"""Costs of a network: MACs (in closed form and counted), parameters, activation memory and latency."""
 
 from nasfuse.cost.check import MacsCheck, check_macs
 from nasfuse.cost.closed_form import count_parameters, expected_macs

@@ -1,4 +1,4 @@
-"""MACs from the networks' own formulas: known before training, expected over true lengths."""
+"""MACs in closed form, computed before training as expectations over true sequence lengths."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -9,24 +9,23 @@ from torch import Tensor
 from nasfuse.data.dataset import Dataset, Split
 from nasfuse.nn.network import Network
 
-#: From the length of each sequence to one figure per route.
+#: Function from the length of each sequence to one number per route.
 Figures = Callable[[Mapping[str, int]], list[int]]
 
 
 def expected_macs(network: Network, dataset: Dataset, *, route: int = 0) -> int:
-    """Returns the mean multiply-accumulates per sample of train and val, rounded to a whole number.
+    """Returns the mean multiply-accumulates per sample over train and val, rounded to a whole number.
 
-    Every sample is counted at its own lengths, as it costs alone; padding to a batch is not counted. Train and
-    val together, so that the number does not depend on how they are divided. What a router will choose is not
-    known before training, so a routed network counts with its cheapest route alone, the least it can cost, or
-    with another `route`.
+    Every sample is counted at its own sequence lengths, without padding. The mean is over train and val together, so
+    that it does not depend on their division. The choices of a router are unknown before training, so a routed network
+    is counted on a single route: number `route`, by default the cheapest one, a lower bound of its MACs.
     """
     tables = [sample_macs(network.static_macs, network, split, dataset) for split in (dataset.train, dataset.val)]
     return round(float(torch.cat(tables)[:, route].double().mean()))
 
 
 def sample_macs(figures: Figures, network: Network, split: Split, dataset: Dataset) -> Tensor:
-    """Returns (n, n_routes) int64: the `figures` of `network` for every sample of `split` at its own lengths."""
+    """Returns `figures` for every sample of `split` at its own lengths, as int64 of shape (n, n_routes)."""
     kinds = {modality.name: modality for modality in dataset.modalities}
     names = [name for name in network.stream_names if kinds[name].kind == "sequence"]
     full = {name: kinds[name].shape[0] for name in names}
@@ -39,5 +38,5 @@ def sample_macs(figures: Figures, network: Network, split: Split, dataset: Datas
 
 
 def count_parameters(network: Network) -> int:
-    """Returns the number of trainable numbers in `network`."""
+    """Returns the number of trainable parameters of `network`."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

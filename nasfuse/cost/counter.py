@@ -1,4 +1,4 @@
-"""Counting the MACs of a real forward pass with fvcore: the witness for the closed forms."""
+"""MACs of a forward pass, counted with fvcore; used to verify the closed forms."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from nasfuse.nn.tracing import one_path_wanted
 
 
 class _PlainInputs(nn.Module):
-    """Takes tensors one by one, which is what tracing wants, and calls the network with its mappings."""
+    """Wrapper with positional tensors, as tracing requires, around a network that takes mappings."""
 
     def __init__(
         self, network: nn.Module, names: tuple[str, ...], mask_names: tuple[str, ...], route: int | None
@@ -29,7 +29,7 @@ class _PlainInputs(nn.Module):
         masks = dict(zip(self.mask_names, tensors[len(self.names) :], strict=True))
         if self.route is None:
             return (self.network(inputs, masks),)
-        # The router's choice is overruled; returned, its logits are not taken for dead code by the tracer.
+        # The choice of the router is overridden. Its logits are returned, so that the tracer keeps their computation.
         gates: list[Tensor] = []
         hook = self.network.get_submodule("router").register_forward_hook(
             lambda _module, _inputs, gate: gates.append(gate)
@@ -40,15 +40,15 @@ class _PlainInputs(nn.Module):
 
 
 def count_network(network: nn.Module, batch: Batch, *, route: int | None = None) -> int:
-    """Returns the multiply-accumulates that `network` executes for one sample of `batch`, padding included.
+    """Returns the multiply-accumulates that `network` executes per sample of `batch`, including padding.
 
     Args:
-        network: To be traced.
-        batch: At least one sample.
-        route: Of a routed network, the route that every sample takes.
+        network: Network to trace.
+        batch: Batch of at least one sample.
+        route: Number of the route of all samples, for a routed network.
 
     Raises:
-        UncountedOperatorError: The network uses an operator whose MACs are not known.
+        UncountedOperatorError: The network uses an operator without a MACs formula.
     """
     names, mask_names = tuple(batch.inputs), tuple(batch.masks)
     tensors = (*batch.inputs.values(), *batch.masks.values())
@@ -59,17 +59,18 @@ def count_network(network: nn.Module, batch: Batch, *, route: int | None = None)
 
 
 def count_operators(module: nn.Module, inputs: tuple[Tensor, ...]) -> Mapping[str, int]:
-    """Returns multiply-accumulates by operator for one call of `module`, in the mode it is in.
+    """Returns the multiply-accumulates by operator for one call of `module`, in its current mode (train or eval).
 
-    fvcore with the handles of `nasfuse.cost.operators`. Attention's fused inference path is switched off
-    while counting, since it hides its products inside one operator.
+    Uses fvcore with the handles of `nasfuse.cost.operators`. The fused inference path of attention is disabled while
+    counting, because it is a single operator without visible products.
 
     Args:
-        module: Any module; it is traced once.
-        inputs: Its positional arguments.
+        module: Module, which is traced once.
+        inputs: Positional arguments of the module.
 
     Raises:
-        UncountedOperatorError: An operator is neither counted nor known to be free of products.
+        UncountedOperatorError: An operator has neither a MACs formula nor an entry among the operators without
+            products.
     """
     from fvcore.nn import FlopCountAnalysis  # slow to import, and used only where something is counted
 

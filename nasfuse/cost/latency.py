@@ -1,4 +1,4 @@
-"""Latency: wall-clock time of a forward pass, as median and interquartile range."""
+"""Latency: median and interquartile range of the wall-clock time of a forward pass."""
 
 import time
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from nasfuse.nn.network import Network
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds per call.
+    """Latency of a forward pass.
 
     Attributes:
-        median_s: Median over the runs.
-        iqr_s: Distance between the first and the third quartile.
+        median_s: Median in seconds.
+        iqr_s: Interquartile range in seconds.
     """
 
     median_s: float
@@ -27,9 +27,14 @@ class Latency:
 def measure_latency(
     network: Network, batch: Batch, *, chosen: Tensor | None = None, n_warmup: int = 5, n_runs: int = 25
 ) -> Latency:
-    """Returns the time of `network` on `batch` in inference mode, after `n_warmup` calls.
+    """Returns the latency of `network` on `batch` in inference mode, measured in `n_runs` calls after `n_warmup` calls.
 
-    `chosen` (b,) gives the routes of a routed network's samples in the place of its router's choice.
+    Args:
+        network: Network to measure; its mode (train or eval) is restored.
+        batch: Input of every call.
+        chosen: Routes of the samples, shape (b,), instead of the choice of a router.
+        n_warmup: Calls before the measurement.
+        n_runs: Measured calls.
     """
     forced = {} if chosen is None else {"chosen": chosen}
     was_training = network.training

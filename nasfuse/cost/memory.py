@@ -1,4 +1,4 @@
-"""Peak activation memory: what a training step keeps for its backward pass."""
+"""Activation memory: the tensors that a training step keeps for its backward pass."""
 
 from collections.abc import Callable, Iterable
 
@@ -12,10 +12,10 @@ from nasfuse.nn.routing.network import RoutedNetwork
 
 
 def activation_bytes(network: Network, batch: Batch) -> float:
-    """Returns the bytes per sample that a forward pass in training mode saves for backward.
+    """Returns the bytes per sample that a forward pass in training mode saves for the backward pass.
 
-    Counts every tensor that autograd keeps, once per storage, without parameters. On CUDA it is the device's
-    own peak of allocated memory above what was allocated before. Torch's generators are left as they were.
+    Counts the storages of all tensors that autograd saves, each once, without parameters. On CUDA the result is the
+    peak of allocated memory, less the memory allocated before. The states of torch's generators are restored.
     """
     was_training = network.training
     device = next(iter(batch.inputs.values())).device
@@ -29,17 +29,17 @@ def activation_bytes(network: Network, batch: Batch) -> float:
                 total = saved_bytes(network, lambda: _training_pass(network, batch))
     finally:
         network.train(was_training)
-        ratio_loss(network)  # forgotten, with the graph behind it
+        ratio_loss(network)  # discards the stored terms and their graph
     return total / len(batch.targets)
 
 
 def saved_bytes(module: nn.Module, call: Callable[[], object], *, apart: Iterable[Tensor] = ()) -> int:
-    """Returns the bytes that `call` saves for backward, every storage once and without parameters of `module`.
+    """Returns the bytes that `call` saves for the backward pass: every storage once, without parameters of `module`.
 
     Args:
-        module: Whose parameters are there anyway.
-        call: A forward pass of `module`, in the mode that it is in; gradients are enabled around it.
-        apart: Other tensors that are there anyway and do not count, such as the inputs.
+        module: Module whose parameters are not counted.
+        call: Forward pass of `module`, run in the current mode of the module with gradients enabled.
+        apart: Other tensors that are not counted, such as the inputs.
     """
     there_anyway = {tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), *apart)}
     saved: dict[int, Tensor] = {}

@@ -1,7 +1,7 @@
-"""MACs of the operators that fvcore counts as nothing, or counts as more than their products.
+"""MACs of operators that fvcore does not count, or counts differently.
 
-Convention: one multiply-accumulate per term of a matrix product or convolution. Norms, pooling, softmax,
-activations and every other elementwise operator are 0. Memory traffic is not arithmetic.
+Convention: one multiply-accumulate per term of a matrix product or convolution. Norms, pooling, softmax, activations
+and all other elementwise operators count 0, and so do copies.
 """
 
 import math
@@ -17,7 +17,7 @@ Handle = Callable[[list[Any], list[Any]], "Counter[str]"]
 
 
 def _attention(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
-    """Counts Q K^T and the weighted sum of V: b h q k (d + d_v); masked keys too, they are computed."""
+    """Counts Q K^T and the weighted sum of V: b h q k (d + d_v), including masked keys, which are computed as well."""
     query, key, value = (get_shape(tensor) for tensor in inputs[:3])
     *leading, n_queries, width = query
     pairs = math.prod(leading) * n_queries * key[-2]
@@ -46,17 +46,17 @@ def _batched_product_with_bias(inputs: list[Any], outputs: list[Any]) -> "Counte
 
 
 def _product(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
-    """Counts a product of vectors, matrices or (broadcast) batches: one sum per element that comes out.
+    """Counts a product of vectors, matrices or (broadcast) batches: one inner product per element of the output.
 
-    fvcore's own handle wants matrices and overlooks a batch that only the second operand has.
+    fvcore's own handle accepts matrices only and ignores a batch axis that only the second operand has.
     """
     return Counter({"matmul": math.prod(get_shape(outputs[0])) * get_shape(inputs[0])[-1]})
 
 
 def _einsum(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
-    """Counts a sum over indices of two operands, exactly: the product of the sizes of all indices.
+    """Counts an einsum of two operands exactly: the product of the sizes of all indices; 0 for a single operand.
 
-    fvcore's own handle reads four digits from numpy's report. One operand is only rearranged or summed.
+    fvcore's own handle reads a number with four digits from numpy's report.
     """
     equation = inputs[0].toIValue().replace(" ", "")
     shapes = [get_shape(value) for value in inputs[1].node().inputs()]
@@ -71,18 +71,18 @@ def _einsum(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
 
 
 def _convolution(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
-    """Counts a convolution whose padding is given as a word: one kernel per element that comes out."""
+    """Counts a convolution with padding given as a string: the size of a kernel per element of the output."""
     return Counter({"conv": math.prod(get_shape(outputs[0])) * math.prod(get_shape(inputs[1])[1:])})
 
 
 def _solved_system(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
-    """Counts a factorisation and two substitutions for each of a batch of systems: n^3 / 3 + n^2."""
+    """Counts a factorisation and two substitutions for each system of a batch: n^3 / 3 + n^2."""
     *batch, n, _ = get_shape(inputs[0])
     return Counter({"solve": math.prod(batch) * (n**3 // 3 + n**2)})
 
 
 def _free(inputs: list[Any], outputs: list[Any]) -> "Counter[str]":
-    """Counts nothing."""
+    """Counts 0."""
     return Counter()
 
 

@@ -1,4 +1,4 @@
-"""Data: one in-memory contract, a shipped set and `.npz` files."""
+"""Data sets in one in-memory format, loaded from shipped sets and `.npz` files."""
 
 from nasfuse.data.arrays import build_dataset
 from nasfuse.data.dataset import Batch, Column, Dataset, Scale, Split

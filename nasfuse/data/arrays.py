@@ -1,4 +1,4 @@
-"""From plain arrays to a `Dataset`: modalities and labels checked, splits cut, scales of train."""
+"""Construction of data sets from plain arrays: validation, division into splits, and standardisation."""
 
 from collections.abc import Mapping
 
@@ -29,23 +29,23 @@ def build_dataset(
     class_names: tuple[str, ...] = (),
     scales: Mapping[str, Scale] | None = None,
 ) -> Dataset:
-    """Returns the data set made of plain arrays.
+    """Returns a data set built from plain arrays.
 
     Args:
-        name: For reports and messages.
-        modalities: At least one.
+        name: Name in reports and messages.
+        modalities: One or more modalities by name.
         targets: (n,) class numbers from 0, (n, k) zeros and ones, or (n,) or (n, k) real numbers.
         task: Kind of task, one of `nasfuse.domain.task.TASKS`.
-        splits: (n,) words `train`, `val`, `test`; without it, 80/10/10 is cut, stratified by class.
-        groups: (n,) group of each sample; a group is never cut in two.
-        val_fraction: Share of train that becomes val where `splits` has none.
-        cut: Number of the division into train and val, see `cut_splits`.
-        class_names: One per class where known.
-        scales: Modality name to the scale of the numbers in the arrays, as in `Dataset.scales`. Values are standardised
-            by it, and no statistics of the arrays are used. None takes the scales from the training samples.
+        splits: (n,) strings `train`, `val` and `test`. None: 80/10/10, stratified by class.
+        groups: (n,) group of each sample. Groups are kept whole.
+        val_fraction: Share of train that becomes val if `splits` has no val.
+        cut: Number of the division into train and val; see `cut_splits`.
+        class_names: Names of the classes, if known.
+        scales: Scales by modality, as in `Dataset.scales`, used for standardisation instead of statistics of the
+            training samples.
 
     Raises:
-        DataError: Anything that breaks the contract, naming the array.
+        DataError: An array violates the data format; the message names it.
     """
     table = build_table(
         name,
@@ -73,10 +73,10 @@ def build_table(
     class_names: tuple[str, ...] = (),
     scales: Mapping[str, Scale] | None = None,
 ) -> Table:
-    """Returns all samples of a data set, from which cuts take their rows; the arguments are as in `build_dataset`.
+    """Returns all samples of a data set, before the division into splits. For the arguments see `build_dataset`.
 
     Raises:
-        DataError: Anything that breaks the contract, naming the array.
+        DataError: An array violates the data format; the message names it.
     """
     if not modalities:
         raise DataError(f"{name} names no modality; list at least one under data.modalities")

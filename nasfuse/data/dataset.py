@@ -1,4 +1,4 @@
-"""The data contract: what every data set looks like in memory (`docs/data.md`)."""
+"""Format of data sets in memory (`docs/data.md`)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ from nasfuse.domain.modality import Modality, Task
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples ready for a network.
+    """Input of a network.
 
     Attributes:
-        inputs: Modality name to (b, F), (b, T, F), (b, T) token ids or (b, C, H, W).
-        masks: Sequence name to (b, T), true where a step is real; absent where every step is.
+        inputs: Values by modality: (b, F), (b, T, F), (b, T) token ids or (b, C, H, W).
+        masks: Masks by sequence, (b, T): true for data, false for padding; absent if no sequence is padded.
         targets: (b,) class numbers, or (b, n_outputs) labels or standardised real numbers.
     """
 
@@ -34,11 +34,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Scale:
-    """Standardisation of one modality or of regression targets: (x - mean) / std, from the training samples alone.
+    """Standardisation (x - mean) / std of one modality or of regression targets, with training statistics.
 
     Attributes:
-        mean: (1, F), (1, 1, F), (1, C, 1, 1) or (1, n_outputs), so that it broadcasts against a batch.
-        std: Likewise; infinite for a feature that is constant in train, which therefore becomes 0 everywhere.
+        mean: Mean in a shape that broadcasts to a batch: (1, F), (1, 1, F), (1, C, 1, 1) or (1, n_outputs).
+        std: Standard deviation in the same shape; infinite for a feature that is constant in train, which therefore
+            becomes 0.
     """
 
     mean: Tensor
@@ -50,10 +51,10 @@ class Column:
     """One modality of one split.
 
     Attributes:
-        values: (u, ...) stored rows: float32 numbers, uint8 or ids. All splits of all cuts share them.
-        index: (n,) row of each sample; None where sample i is row i.
-        lengths: (n,) true steps of each sequence, None where all are full.
-        scale: Of the stored numbers, applied when samples are gathered; None for token ids.
+        values: (u, ...) stored rows: float32 numbers, uint8 or ids, shared by the splits of all divisions.
+        index: (n,) row of each sample; None if sample i is row i.
+        lengths: (n,) true length of each sequence; None if all have full length.
+        scale: Scale of the stored numbers, applied by `gather`; None for token ids.
     """
 
     values: Tensor
@@ -62,9 +63,9 @@ class Column:
     scale: Scale | None = None
 
     def gather(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Returns the normalised samples `rows` and their mask.
+        """Returns the standardised samples `rows` and their mask.
 
-        Sequences are cut to the longest of the batch. Padded steps are 0 after standardisation.
+        Sequences are truncated to the largest length in the batch. Padded steps are 0 after standardisation.
 
         Returns:
             (b, ...) float32 (int64 for ids) and (b, T) bool or None.
@@ -90,11 +91,10 @@ class Split:
     """The samples of train, val or test.
 
     Attributes:
-        columns: Modality name to its column.
-        targets: (n,) int64 or (n, n_outputs) float32; those of a regression are standardised.
-        groups: (n,) number of each sample's group, None where the data has none.
-        target_scale: Mean and standard deviation, (1, n_outputs) float64, by which the targets of a regression are
-            standardised; None for classes and labels.
+        columns: Columns by modality.
+        targets: (n,) int64 or (n, n_outputs) float32; regression targets are standardised.
+        groups: (n,) number of the group of each sample; None if the data have no groups.
+        target_scale: Scale of regression targets, (1, n_outputs) float64; None for other tasks.
     """
 
     columns: dict[str, Column]
@@ -103,11 +103,11 @@ class Split:
     target_scale: Scale | None = None
 
     def __len__(self) -> int:
-        """Number of samples."""
+        """Returns the number of samples."""
         return len(self.targets)
 
     def batch(self, rows: Tensor, *, names: tuple[str, ...]) -> Batch:
-        """Returns the samples `rows` (b,) with the modalities `names` only."""
+        """Returns the samples `rows` (b,) with the modalities `names`."""
         inputs, masks = {}, {}
         for name in names:
             inputs[name], mask = self.columns[name].gather(rows)
@@ -116,7 +116,7 @@ class Split:
         return Batch(inputs, masks, self.targets[rows])
 
     def lengths(self, name: str) -> Tensor | None:
-        """Returns the (n,) true lengths of a sequence, None where all are full."""
+        """Returns the (n,) true lengths of a sequence; None if all have full length."""
         return self.columns[name].lengths
 
 
@@ -125,15 +125,15 @@ class Dataset:
     """A data set with its three splits.
 
     Attributes:
-        name: For reports.
-        modalities: In the order of the file or configuration.
-        task: What is predicted.
-        train: Networks are fitted to it.
-        val: Everything is chosen on it.
-        test: Touched once, at the end.
-        fingerprint: 12 hexadecimal digits of the content, recorded with every trial.
-        class_names: One per output where known.
-        scales: Modality name to the float64 scale of the numbers as they stand in the file; token ids have none.
+        name: Name in reports.
+        modalities: Descriptions of the modalities, in the order of the file or configuration.
+        task: Prediction task.
+        train: Samples for training.
+        val: Samples for model selection.
+        test: Samples for the final evaluation.
+        fingerprint: Hash of the content (12 hexadecimal digits), recorded with every trial.
+        class_names: Names of the outputs, if known.
+        scales: Scales of the numbers in the file by modality, float64; token ids have none.
     """
 
     name: str
@@ -152,5 +152,5 @@ class Dataset:
 
     @property
     def target_scale(self) -> Scale | None:
-        """Scale of the targets of a regression, the same in every split; None for classes and labels."""
+        """Returns the scale of regression targets, equal in all splits; None for other tasks."""
         return self.train.target_scale

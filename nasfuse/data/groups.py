@@ -1,4 +1,4 @@
-"""Choosing whole groups that make up a share of the samples, stratified by class as well as they allow."""
+"""Selection of whole groups with a given share of the samples, approximately stratified by class."""
 
 from typing import Any
 
@@ -9,25 +9,25 @@ from nasfuse.errors import DataError
 
 Floats = NDArray[np.float64]
 
-#: Random orders in which the groups are tried; the best result is taken.
+#: Number of random orders of the groups; the best selection is used.
 _N_ORDERS = 32
 
 
 def choose_groups(groups: NDArray[Any], classes: NDArray[np.int64], share: float, *, seed: int) -> NDArray[np.bool_]:
-    """Returns (n,) whether a sample is in one of the chosen groups, whose samples are about `share` of all.
+    """Returns a mask of shape (n,) of the samples in the chosen groups, which have about `share` of all samples.
 
-    The groups are tried in random orders. One is chosen if that brings the number of chosen samples, and that of each
-    class, closer to its target, and leaves a sample of every class outside. scikit-learn's `StratifiedGroupKFold` knows
-    only the shares 1 / k, and takes time proportional to k times the number of groups.
+    Groups are visited in random orders. A group is chosen if it brings the numbers of chosen samples, in total and per
+    class, closer to their targets and leaves at least one sample of every class. scikit-learn's `StratifiedGroupKFold`
+    supports only shares of 1 / k and takes time proportional to k times the number of groups.
 
     Args:
         groups: (n,) group of each sample.
-        classes: (n,) class numbers; equal everywhere where there is nothing to stratify.
-        share: Between 0 and 1.
-        seed: Of the orders.
+        classes: (n,) class numbers; all equal to disable stratification.
+        share: Share of the samples, between 0 and 1.
+        seed: Seed of the random orders.
 
     Raises:
-        DataError: No group can be chosen, since each one holds all samples of a class.
+        DataError: No group can be chosen, because each one contains all samples of a class.
     """
     codes = np.unique(groups, return_inverse=True)[1].reshape(-1)
     counts = np.zeros((codes.max() + 1, classes.max() + 1))
@@ -50,15 +50,15 @@ def choose_groups(groups: NDArray[Any], classes: NDArray[np.int64], share: float
 
 
 def _distance(taken: Floats, total: Floats, share: float) -> Floats:
-    """Returns how far (..., c) counts of samples are from their targets; the sum weighs as much as all classes."""
+    """Returns the distance of (..., c) counts from their targets; the total has the weight of all classes together."""
     by_class = ((taken - share * total) ** 2 / total).sum(-1)
     overall = (taken.sum(-1) - share * total.sum()) ** 2 / total.sum()
     return np.asarray(by_class + len(total) * overall)
 
 
 def _closest_group(counts: Floats, total: Floats, share: float) -> int:
-    """Returns the one group that may be chosen and comes closest; all are larger than what is asked for."""
+    """Returns the closest admissible group, for the case that every group is larger than the share."""
     allowed = (counts < total).all(axis=1)
     if not allowed.any():
-        raise DataError("every group holds all samples of a class; name another group")
+        raise DataError("every group contains all samples of a class; use another group array")
     return int(np.where(allowed, _distance(counts, total, share), np.inf).argmin())

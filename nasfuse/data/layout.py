@@ -1,4 +1,4 @@
-"""Checks of one modality as it stands in a file: numbers, layout, index, lengths and what stands behind them."""
+"""Validation of the arrays of one modality: numbers, layout, index, lengths and padding."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,15 +15,15 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class ModalityArrays:
-    """One modality as it stands in a file.
+    """Arrays of one modality in the layout of a file.
 
     Attributes:
         kind: `vector`, `sequence` or `image`.
         values: (u, F), (u, T, F), (u, T) ids, (u, H, W), (u, H, W, C) or (u, C, H, W).
-        index: (n,) row of each sample, None where u = n.
+        index: (n,) row of each sample; None if u = n.
         lengths: (n,) true length of each sequence.
-        vocabulary: Number of ids of a sequence of ids.
-        padding: Where the padding of a sequence with lengths stands; None finds out.
+        vocabulary: Number of distinct ids of a sequence of ids.
+        padding: Side of the padding of a sequence with lengths; None: detected from the data.
     """
 
     kind: ModalityKind
@@ -36,13 +36,13 @@ class ModalityArrays:
 
 @dataclass(frozen=True)
 class CheckedArrays:
-    """One modality whose arrays keep the data contract.
+    """Validated arrays of one modality in the layout of `Dataset`.
 
     Attributes:
-        values: (u, F), (u, T, F), (u, T) int64 ids or (u, C, H, W) in the number type of the file. Steps behind the
-            true length and rows that no sample uses are 0.
-        index: (n,) int64 row of each sample, None where u = n.
-        lengths: (n,) int64 true length of each sequence, None where all are full.
+        values: (u, F), (u, T, F), (u, T) int64 ids or (u, C, H, W), with the number type of the file. Padded steps and
+            unused rows are 0.
+        index: (n,) int64 row of each sample; None if u = n.
+        lengths: (n,) int64 true length of each sequence; None if all have full length.
     """
 
     values: Array
@@ -51,16 +51,16 @@ class CheckedArrays:
 
 
 def check_modality(where: str, name: str, arrays: ModalityArrays, *, n_samples: int) -> tuple[CheckedArrays, Modality]:
-    """Returns the arrays of a modality in the layout of the data contract, with its description.
+    """Returns the validated arrays of a modality in the layout of `Dataset`, and its description.
 
     Args:
-        where: Beginning of every message.
-        name: Of the modality.
-        arrays: As they stand in the file; not changed.
+        where: Prefix of messages.
+        name: Name of the modality.
+        arrays: Arrays of the file; not modified.
         n_samples: Number of targets.
 
     Raises:
-        DataError: Anything that breaks the contract.
+        DataError: The arrays violate the data format.
     """
     values = _numbers(where, arrays.values)
     index = _integers(f"{where}, index", arrays.index, n_samples, below=len(values))
@@ -91,11 +91,11 @@ def rows_in_use(
     *,
     n_rows: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-    """Returns the stored rows that `samples` use, each once, and the steps of every stored row that they use.
+    """Returns the stored rows that `samples` use, and the number of steps that they use of every stored row.
 
     Returns:
-        (r,) sorted rows, and (u,) lengths: the longest of the samples that share a row, 0 where none uses it;
-        None without lengths.
+        (r,) sorted distinct rows, and (u,) lengths: the largest length of the samples that share a row, 0 for unused
+        rows; None without lengths.
     """
     used = samples if index is None else index[samples]
     row_lengths = None
@@ -170,12 +170,12 @@ def _side(
     lengths: NDArray[np.int64],
     row_lengths: NDArray[np.int64],
 ) -> PaddingSide:
-    """Returns where the padding stands; behind where samples of different lengths share a row."""
+    """Returns the side of the padding; `right` if samples of different lengths share a row."""
     several = np.zeros(0, np.int64) if index is None else index[lengths != row_lengths[index]]
     if arrays.padding == "left" and len(several):
         raise DataError(
-            f"{where} has padding: left, but samples with different lengths share row {several[0]}, so it is not known "
-            "where its data begins; store these samples as rows of their own"
+            f"{where} has padding: left, but samples with different lengths share row {several[0]}, so the start of "
+            "their data is ambiguous; store these samples in separate rows"
         )
     if len(several):
         return "right"

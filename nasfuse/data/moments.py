@@ -1,4 +1,4 @@
-"""Range, mean and spread of each feature in float64, for magnitudes from 1e-300 to 1e300."""
+"""Range, mean and standard deviation of each feature in float64, for magnitudes from 1e-300 to 1e300."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-#: Numbers that are converted to float64 at a time.
+#: Number of values that are converted to float64 at once.
 _PIECE = 2**18
-#: Numbers that medians are taken of, and rows at least.
+#: Number of values from which medians are computed, and the smallest number of rows.
 _SAMPLE, _SAMPLE_ROWS = 2**19, 256
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What the values of each feature are like; all zero where there is no value.
+    """Statistics of each feature; all zero if there are no values.
 
     Attributes:
         low: (f,) smallest value.
         high: (f,) largest value.
-        mean: (f,).
-        std: (f,) standard deviation, divided by the number of values.
+        mean: (f,) mean.
+        std: (f,) population standard deviation.
     """
 
     low: Floats
@@ -35,19 +35,19 @@ class Moments:
 
     @property
     def magnitude(self) -> Floats:
-        """(f,) largest absolute value, 1 where that is 0."""
+        """Returns the (f,) largest absolute values; 1 where it is 0."""
         return _magnitude(self.low, self.high)
 
 
 def moments(values: Array, rows: Rows, *, lengths: Rows | None = None) -> Moments:
     """Returns the moments of each feature, or of each channel of images.
 
-    Values are divided by the largest magnitude of their feature before they are added or squared.
+    Values are divided by the largest magnitude of their feature before summation, which avoids overflow.
 
     Args:
         values: (u, F), (u, T, F) or (u, C, H, W).
-        rows: (r,) those that count.
-        lengths: (u,) steps of each row that count, None where all do.
+        rows: (r,) rows to use.
+        lengths: (u,) number of steps to use of each row; None: all.
     """
     n_features = values.shape[1] if values.ndim == 4 else values.shape[-1]
     low, high, count = np.full(n_features, np.inf), np.full(n_features, -np.inf), 0
@@ -73,10 +73,10 @@ def moments(values: Array, rows: Rows, *, lengths: Rows | None = None) -> Moment
 
 
 def typical(values: Array, rows: Rows, *, lengths: Rows | None = None, unit: Floats) -> tuple[Floats, Floats]:
-    """Returns (f,) the median, and the median distance of the other values from it, in units of `unit` (f,).
+    """Returns the (f,) medians and median absolute deviations of the values, in units of `unit` (f,).
 
-    Few huge values change neither. The distance is 0 where all values are equal. Of many rows, some that are evenly
-    spaced are looked at.
+    Both are robust to a few huge values. The deviation is taken over the values that differ from the median and is 0 if
+    all are equal. From many rows, an evenly spaced subset is used.
     """
     if lengths is not None:
         rows = rows[lengths[rows] > 0]
@@ -98,9 +98,9 @@ def _magnitude(low: Floats, high: Floats) -> Floats:
 
 
 def pieces(values: Array, rows: Rows, *, lengths: Rows | None) -> Iterator[Floats]:
-    """Yields the values of `rows` that count as (k, f, p) float64, a bounded number of them at a time.
+    """Yields the used values of `rows` in pieces of bounded size, as float64 of shape (k, f, p).
 
-    The last axis has the pixels of an image; of vectors and sequences it has one entry.
+    The last axis holds the pixels of an image; its size is 1 for vectors and sequences.
     """
     step = max(_PIECE // max(values[0].size, 1), 1)
     for start in range(0, len(rows), step):

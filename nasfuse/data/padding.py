@@ -1,4 +1,4 @@
-"""Padding of sequences with true lengths: on which side it stands, and data moved to the front of it."""
+"""Padding of sequences with true lengths: detection of its side, and left alignment of the data."""
 
 import warnings
 from typing import Any
@@ -14,22 +14,22 @@ Lengths = NDArray[np.int64]
 
 
 def padding_side(where: str, values: Array, lengths: Lengths, *, vocabulary: int | None) -> PaddingSide:
-    """Returns on which side of their data sequences are padded.
+    """Returns the side on which sequences are padded.
 
-    A step is padding where all its features are 0, NaN or infinite, or where its id is 0 or outside the vocabulary.
-    A row shorter than T shows padding in front where its first T - length steps are padding and some step behind its
-    length is not, and padding behind in the opposite case. Sequences are padded in front where all rows that show
-    anything show that; a warning says so. Rows with data in both places show that arbitrary values stand behind the
-    lengths; unless most rows show padding in front all the same, the data is then taken to come first.
+    A step looks like padding if all its features are 0, NaN or infinite, or if its id is 0 or outside the vocabulary.
+    A row shorter than T votes for `left` if its first T - length steps look like padding and some step after its length
+    does not, and for `right` in the opposite case. Sequences are padded on the left if all votes are for `left`; a
+    warning reports it. Rows with data in both places indicate arbitrary values after the lengths: the result is
+    then `right`, unless most rows vote for `left`.
 
     Args:
-        where: Beginning of the messages.
+        where: Prefix of messages.
         values: (u, T, F) numbers or (u, T) ids.
-        lengths: (u,) steps of data in each row; a row of length 0 shows nothing.
-        vocabulary: Number of ids, None for numbers.
+        lengths: (u,) number of steps with data in each row; rows of length 0 do not vote.
+        vocabulary: Number of distinct ids; None for numbers.
 
     Raises:
-        DataError: Some rows show padding in front, others contradict them.
+        DataError: Some rows vote for `left` and others contradict them.
     """
     front, behind = _filled(values, lengths, vocabulary)
     left = np.flatnonzero(~front & behind)
@@ -55,7 +55,7 @@ def padding_side(where: str, values: Array, lengths: Lengths, *, vocabulary: int
 
 
 def _filled(values: Array, lengths: Lengths, vocabulary: int | None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Returns for each row whether data stands in its first T - length steps, and whether behind its length."""
+    """Returns, for each row, whether there is data in its first T - length steps and after its length."""
     if vocabulary is not None:
         filled = (values > 0) & (values < vocabulary)
     else:
@@ -75,7 +75,7 @@ def move_to_front(values: Array, lengths: Lengths) -> Array:
 
 
 def clear_padding(values: Array, lengths: Lengths) -> Array:
-    """Returns `values` (u, T, ...) with 0 behind `lengths` (u,); the same array where that is so already."""
+    """Returns `values` (u, T, ...) with 0 after `lengths` (u,); the same array if that is already the case."""
     padded = np.arange(values.shape[1]) >= lengths[:, None]
     if not np.any(values[padded]):
         return values

@@ -1,4 +1,4 @@
-"""Cutting samples into train, val and test: stratified by class, groups never cut in two."""
+"""Division of samples into train, val and test: stratified by class, with groups kept whole."""
 
 import math
 import warnings
@@ -17,11 +17,11 @@ from nasfuse.tasks import task_kind
 
 Rows = NDArray[np.int64]
 
-#: Samples up to which a class is not divided.
+#: Largest number of samples of a class that is not divided.
 _RARE = 2
-#: Classes that a warning names.
+#: Largest number of classes that a warning lists.
 _MOST_NAMED = 10
-#: Difference between the share asked for and the one given that is said.
+#: Difference between the requested and the actual share above which a warning is given.
 _SHARE_TOLERANCE = 0.05
 
 
@@ -37,24 +37,25 @@ def cut_splits(
 ) -> dict[str, Tensor]:
     """Returns the sorted rows of `train`, `val` and `test`.
 
-    A cut depends on its number alone, never on the seed of a search. In multiclass data, a class of one or two samples
-    stays in train, and so does one that stands in one group only. Cut 0 warns of such classes, and of a share that
-    whole groups cannot make up.
+    A division depends on its number `cut` only, not on the seed of a search. In multiclass data, classes of one or two
+    samples and classes within a single group stay in train. Division 0 warns about such classes, and about shares that
+    whole groups cannot reach.
 
     Args:
-        name: Of the data set, for messages.
-        labels: (n,) or (n, k).
-        task: Kind of task, which says by which classes cuts are stratified.
-        splits: (n,) words; None cuts 80/10/10.
-        groups: (n,) or None. Where a group stands in train and in val, train and val are cut anew: a
-            validation set that repeats training samples selects what memorises.
-        val_fraction: Share of train that becomes val where `splits` names no val, or one that leaks.
-        cut: 0 is the data set's own. Others cut train and val anew, so that repeated trainings are judged on
-            different samples; test stays. A val that `splits` names stays too, unless there are groups:
-            samples may belong together in ways the file does not tell.
+        name: Name of the data set in messages.
+        labels: (n,) or (n, k) targets.
+        task: Kind of task, which defines the classes that are stratified.
+        splits: (n,) strings `train`, `val` and `test`; None: 80/10/10.
+        groups: (n,) groups or None. If a group is in both train and val, train and val are divided again, because a
+            validation set that overlaps with the training data favours memorisation.
+        val_fraction: Share of train that becomes val if `splits` has no val, or one that shares groups with train.
+        cut: Number of the division. 0 is the data set's own; others divide train and val again, so that repeated
+            trainings are evaluated on different samples. Test is the same in all. A val in `splits` is kept if
+            there are no groups, because samples may be related in ways that the file does not describe.
 
     Raises:
-        DataError: An unknown word, a wrong length, an empty split, or a group on both sides of test.
+        DataError: `splits` has an unknown string or a wrong length, a split is empty, or test shares groups with train
+            or val.
     """
     for what, array in (("split", splits), ("group", groups)):
         if array is not None and array.shape != (len(labels),):
@@ -92,9 +93,9 @@ class _Cutter:
     """Divides samples in two.
 
     Attributes:
-        name: Of the data set, for messages.
-        classes: (n,) class numbers, all 0 where there is nothing to stratify.
-        groups: (n,) or None.
+        name: Name of the data set in messages.
+        classes: (n,) class numbers; all 0 without stratification.
+        groups: (n,) groups or None.
         says: Whether warnings are given.
     """
 
@@ -112,11 +113,11 @@ class _Cutter:
         given = len(taken) / len(rows)
         if self.says and abs(given - share) > max(_SHARE_TOLERANCE, 1 / len(rows)):
             reason = "groups are not divided" if self.groups is not None else "every class keeps samples in train"
-            self._warn(f"a share of {share:.3g} was asked for {part}, {given:.3g} is given, since {reason}")
+            self._warn(f"{part} has a share of {given:.3g} instead of {share:.3g}, because {reason}")
         return kept, taken
 
     def say_what_stays(self, rows: Rows) -> None:
-        """Warns of the classes of `rows` that are not divided."""
+        """Warns about the classes of `rows` that are not divided."""
         classes, counts = np.unique(self.classes[rows], return_counts=True)
         if not self.says or len(np.unique(self.classes)) == 1:
             return
@@ -145,7 +146,7 @@ class _Cutter:
         return rows[~chosen], rows[chosen]
 
     def _divide_samples(self, rows: Rows, share: float, number: int) -> tuple[Rows, Rows]:
-        """Returns rows kept and taken, in the order that scikit-learn draws: the next cut depends on it."""
+        """Returns the kept and the taken rows in scikit-learn's order, on which the next division depends."""
         is_stratified = len(np.unique(self.classes)) > 1
         codes, counts = np.unique(self.classes[rows], return_inverse=True, return_counts=True)[1:]
         stays = is_stratified & (counts[codes] <= _RARE)
@@ -162,16 +163,16 @@ class _Cutter:
         return np.concatenate([kept, rows[stays]]), taken
 
     def _too_few(self, rows: Rows, why: str) -> DataError:
-        return DataError(f"{self.name}: {len(rows)} samples are too few to cut a split from: {why}")
+        return DataError(f"{self.name}: {len(rows)} samples are too few to divide: {why}; add samples")
 
     def _warn(self, text: str) -> None:
         warnings.warn(f"{self.name}: {text}", DataWarning, stacklevel=4)
 
 
 def _spread(classes: NDArray[np.int64], n_chosen: int, *, seed: int) -> Rows:
-    """Returns `n_chosen` positions spread evenly over the classes, fewer where each class would not keep one.
+    """Returns `n_chosen` positions distributed evenly over the classes, or fewer if a class would lose all its samples.
 
-    For parts with fewer samples than there are classes, which scikit-learn refuses to stratify.
+    Used for parts with fewer samples than classes, which scikit-learn does not stratify.
     """
     order = np.random.default_rng(seed).permutation(len(classes))
     kept = order[np.unique(classes[order], return_index=True)[1]]

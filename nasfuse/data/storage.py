@@ -1,4 +1,4 @@
-"""One modality of all samples in memory: float32 numbers that lose nothing to their unit, and the scale of a cut."""
+"""One modality of all samples in memory: float32 numbers in a suitable unit, and their scales."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,30 +15,30 @@ from nasfuse.errors import DataError
 
 Rows = NDArray[np.int64]
 
-#: Steps of the file's number type; a feature that varies by no more is constant but for rounding.
+#: Range of a feature, in units of the file's floating-point spacing, up to which it is treated as constant.
 _ROUNDING_STEPS = 2
-#: Standard deviations from the mean beyond which float32 arithmetic of a network overflows.
+#: Number of standard deviations from the mean above which float32 arithmetic of a network overflows.
 _MOST_DEVIATIONS = 1e30
-#: Limit of stored numbers, well within float32; beyond `_MOST_DEVIATIONS`, so that such a value is refused.
+#: Limit of stored numbers, within float32 and above `_MOST_DEVIATIONS`, so that larger values are rejected.
 _MOST_STORED = 1e35
 _LARGEST = np.finfo(np.float64).max
 
 
 @dataclass(frozen=True)
 class Storage:
-    """One modality of all samples, in one copy that every split of every cut shares.
+    """One modality of all samples, in one copy that the splits of all divisions share.
 
-    Numbers are stored as (x - mean) / std of `unit`, calculated in float64, so that float32 holds them to full
-    relative precision whatever their unit and offset. `uint8` and ids are stored as they are.
+    Numbers are stored as (x - mean) / std of `unit`, computed in float64, so that float32 represents them with full
+    relative precision for any unit and offset. `uint8` and ids are stored unchanged.
 
     Attributes:
-        where: Beginning of messages.
+        where: Prefix of messages.
         values: (u, ...) float32, uint8 or int64 ids.
-        index: (n,) row of each sample, None where u = n.
-        lengths: (n,) true steps of each sequence, None where all are full.
-        unit: Float64 `Scale` from the file's numbers to the stored ones; None for ids. An infinite std is that of a
-            feature that is constant in all samples outside test.
-        given: Scale of the file's numbers that replaces statistics, None where the training samples decide.
+        index: (n,) row of each sample; None if u = n.
+        lengths: (n,) true length of each sequence; None if all have full length.
+        unit: Scale from the file's numbers to the stored ones, float64; None for ids. Its std is infinite for a feature
+            that is constant in all samples outside test.
+        given: Scale of the file's numbers that is used instead of statistics; None: statistics of the training samples.
         peak: (f,) largest absolute stored number of each feature.
         precision: Number type of the file.
     """
@@ -57,14 +57,14 @@ class Storage:
         """Returns the storage of a modality.
 
         Args:
-            where: Beginning of messages.
-            arrays: The modality as it stands in the file.
-            scaled_by: (k,) samples outside test, whose numbers decide how numbers are stored.
+            where: Prefix of messages.
+            arrays: Validated arrays of the modality.
+            scaled_by: (k,) samples outside test, from which the unit of the stored numbers is computed.
             is_ids: Whether the values are token ids.
-            given: Scale of the file's numbers, see `Storage.given`.
+            given: Scale of the file's numbers; see `Storage.given`.
 
         Raises:
-            DataError: `given` is the scale of other features.
+            DataError: `given` does not have the shape of the features.
         """
         values = arrays.values
         n_features = values.shape[1] if values.ndim == 4 else values.shape[-1]
@@ -90,10 +90,10 @@ class Storage:
         )
 
     def scales(self, train: Rows) -> tuple[Scale, Scale] | None:
-        """Returns the scale of the stored numbers and that of the file's numbers, both float64; None for ids.
+        """Returns the scales of the stored numbers and of the file's numbers, both float64; None for ids.
 
         Args:
-            train: (k,) samples whose numbers decide; shared rows count once.
+            train: (k,) samples from which the scales are computed; shared rows count once.
 
         Raises:
             DataError: A value is so far from the training samples that a network would overflow.
@@ -147,10 +147,10 @@ class Storage:
 
 
 def _unit_of(arrays: CheckedArrays, samples: Rows) -> tuple[Floats, Floats, Floats]:
-    """Returns (f,) centre and spread, in units of the third: the largest magnitude.
+    """Returns centre and spread, in units of the third value, the largest magnitude; each of shape (f,).
 
-    Medians, since mean and standard deviation of a feature with a few huge values would leave the common ones where
-    float32 has little precision, or make them 0.
+    Centre and spread are medians: with the mean and standard deviation of a feature that has a few huge values, typical
+    values would lose their precision in float32 or become 0.
     """
     values = arrays.values
     rows, lengths = rows_in_use(arrays.index, arrays.lengths, samples, n_rows=len(values))
@@ -166,7 +166,7 @@ def _unit_of(arrays: CheckedArrays, samples: Rows) -> tuple[Floats, Floats, Floa
 def _stored(
     values: NDArray[Any], lengths: Rows | None, centre: Floats, spread: Floats, size: Floats
 ) -> tuple[NDArray[np.float32], Floats]:
-    """Returns the numbers as they are stored, and (f,) the largest absolute one of each feature."""
+    """Returns the stored numbers, and the (f,) largest absolute ones per feature."""
     ndim = values.ndim
     axes = tuple(axis for axis in range(ndim) if axis != (1 if ndim == 4 else ndim - 1))
     centre, spread, size = (_broadcast(one, ndim) for one in (centre, spread, size))
@@ -185,7 +185,7 @@ def _stored(
 
 
 def _spacing(size: Floats, precision: np.dtype[Any]) -> Floats:
-    """Returns (f,) the distance between neighbouring numbers of `size`; whole numbers are exact."""
+    """Returns the (f,) floating-point spacing at `size`; 0 for whole numbers."""
     if precision.kind != "f":
         return np.zeros_like(size)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):

@@ -1,4 +1,4 @@
-"""A data set before it is divided: all samples in one copy, from which every cut takes its rows."""
+"""All samples of a data set, in one copy that the splits of all divisions share."""
 
 import hashlib
 from collections.abc import Mapping
@@ -25,17 +25,17 @@ class Table:
     """All samples of a data set in one copy.
 
     Attributes:
-        name: For reports.
-        modalities: In the order of the file or configuration.
-        task: What is predicted.
-        storages: Modality name to its samples.
+        name: Name in reports.
+        modalities: Descriptions of the modalities, in the order of the file or configuration.
+        task: Prediction task.
+        storages: Samples by modality.
         targets: (n,) int64, (n, n_outputs) float32 labels, or (n, n_outputs) float64 numbers in the unit of the data.
-        splits: (n,) words `train`, `val`, `test`, None where the data has none.
-        groups: (n,) group of each sample, None where the data has none.
-        val_fraction: Share of train that becomes val where `splits` has none.
-        rows: Samples of train, val and test in the data set's own cut.
-        class_names: One per output where known.
-        content: Hash of everything but the cut.
+        splits: (n,) strings `train`, `val` and `test`; None if the data have no splits.
+        groups: (n,) group of each sample; None if the data have no groups.
+        val_fraction: Share of train that becomes val if `splits` has no val.
+        rows: Samples of train, val and test in division 0.
+        class_names: Names of the outputs, if known.
+        content: Hash of everything but the division.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Table:
         class_names: tuple[str, ...],
         scales: Mapping[str, Scale] | None,
     ) -> "Table":
-        """Returns the table of arrays that are in order; the arguments are as in `build_dataset`.
+        """Returns the table of validated arrays. For the other arguments see `build_dataset`.
 
         Raises:
             DataError: It cannot be divided, or `scales` lacks a modality.
@@ -104,9 +104,9 @@ class Table:
         )
 
     def cut(self, number: int) -> Dataset:
-        """Returns the data set with train and val divided in the way `number`, see `cut_splits`.
+        """Returns the data set with division `number` of train and val; see `cut_splits`.
 
-        The values are those of this table, not a copy.
+        Its values are shared with this table.
 
         Raises:
             DataError: A class has no training sample, a regression target is constant in train, or a value is too far

@@ -1,4 +1,4 @@
-"""Regression targets: standardised inside, so that no unit of the user's data reaches a loss or a learning rate."""
+"""Standardisation of regression targets, which makes losses independent of the unit of the data."""
 
 from dataclasses import replace
 
@@ -9,11 +9,11 @@ from nasfuse.errors import DataError
 
 
 def target_scale_of(name: str, targets: Tensor, train: Tensor) -> Scale:
-    """Returns mean and standard deviation, both (1, k) float64, of the training rows of regression targets.
+    """Returns mean and standard deviation of regression targets over the training rows, both float64 of shape (1, k).
 
     Args:
-        name: Of the data set, for messages.
-        targets: (n, k) float64, finite, in the units of the data.
+        name: Name of the data set in messages.
+        targets: (n, k) float64, finite, in the unit of the data.
         train: Rows of the training split.
 
     Raises:
@@ -34,14 +34,14 @@ def target_scale_of(name: str, targets: Tensor, train: Tensor) -> Scale:
 
 
 def standardised(targets: Tensor, scale: Scale) -> Tensor:
-    """Returns float64 targets (n, k) in standard deviations from their training mean, as float32."""
+    """Returns the standardised targets (n, k) as float32."""
     return ((targets - scale.mean) / scale.std).float()
 
 
 def with_target_scale(dataset: Dataset, scale: Scale | None) -> Dataset:
     """Returns `dataset` with its targets standardised by `scale`, for a network that was trained with that scale.
 
-    None, of a task without a unit, leaves them as they are.
+    With None, for tasks other than regression, the data set is returned unchanged.
     """
     if scale is None:
         return dataset

@@ -1,4 +1,4 @@
-"""The costs a study can minimise: what each is called, its unit, and whether it is known before training."""
+"""Costs that a study can minimise: names, units, and whether they are known before training."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ class Cost:
     """A cost of a network at one operating point.
 
     Attributes:
-        name: As studies name it; also the field of `OperatingPoint` that holds it.
+        name: Name in studies, and name of the field of `OperatingPoint`.
         column: Title of its column in tables.
         title: Title of its axis in charts.
-        unit: Unit symbol that takes an SI prefix; empty for a plain count.
-        is_count: Whether it is a whole number, written out in tables.
-        reference: Reference value for hypervolumes. None where the cost is known before training; the reference is
+        unit: Unit symbol, written with an SI prefix; empty for a count without a unit.
+        is_count: Whether it is a whole number, written with all digits in tables.
+        reference: Reference value for hypervolumes. None for a cost that is known before training; the reference is
             then the largest cost among networks drawn from the space.
     """
 

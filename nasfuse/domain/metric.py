@@ -1,4 +1,4 @@
-"""The metrics a recipe can name: which way is better and for which tasks they make sense."""
+"""Metrics of recipes: names, directions and the tasks they apply to."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from nasfuse.errors import InvalidInputError, nearest
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of merit.
+    """A measure of predictive performance.
 
     Attributes:
-        name: As recipes name it.
+        name: Name in recipes.
         direction: `maximize` or `minimize`.
-        tasks: Kinds of task it can judge.
-        has_unit: Whether its values are in the unit of the target; all others are pure numbers.
+        tasks: Kinds of task it applies to.
+        has_unit: Whether its values have the unit of the target; other metrics are dimensionless.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Metric:
 
     @property
     def sign(self) -> float:
-        """Returns the factor that turns the metric into something to minimise."""
+        """Returns the factor that turns the metric into an objective to minimise."""
         return -1.0 if self.direction == "maximize" else 1.0
 
 
@@ -44,19 +44,19 @@ def get_metric(name: str, task: str) -> Metric:
     """Returns the metric called `name`.
 
     Raises:
-        InvalidInputError: No such metric, or it cannot judge `task`.
+        InvalidInputError: There is no such metric, or it does not apply to `task`.
     """
     if name not in METRICS:
         raise InvalidInputError(f"metric: {name!r} is not known; {nearest(name, METRICS)}")
     metric = METRICS[name]
     if task not in metric.tasks:
         fitting = [other.name for other in METRICS.values() if task in other.tasks]
-        raise InvalidInputError(f"metric: {name} cannot judge a {task} task; use {' or '.join(fitting)}")
+        raise InvalidInputError(f"metric: {name} does not apply to a {task} task; use {' or '.join(fitting)}")
     return metric
 
 
 def metric_text(value: float, *, digits: int = 4) -> str:
-    """Returns a metric, or an amount of it, for people; one with a unit may be very large or very small.
+    """Returns a metric or a difference of metrics as text, in scientific notation if it is very large or very small.
 
     >>> metric_text(0.98124), metric_text(3.1e-9), metric_text(1.2345678e19)
     ('0.9812', '3.1e-09', '1.235e+19')

@@ -1,14 +1,14 @@
-"""What a modality is, without its data: enough to expand a search space and to count MACs."""
+"""Descriptions of modalities and tasks, without data: sufficient to expand a search space and to count MACs."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 ModalityKind = Literal["vector", "sequence", "image"]
 
-#: Whether the padding of a sequence stands in front of its data or behind it.
+#: Side of the padding of a sequence: before its data (`left`) or after it (`right`).
 PaddingSide = Literal["left", "right"]
 
-#: The encoders each kind of modality can have; the first is the default.
+#: Encoders by kind of modality; the first one is the default.
 ENCODERS: dict[str, tuple[str, ...]] = {
     "vector": ("mlp",),
     "sequence": ("transformer", "conv", "mlp"),
@@ -21,11 +21,11 @@ class Modality:
     """A named input.
 
     Attributes:
-        name: How recipes and spaces call it.
+        name: Name in recipes and spaces.
         kind: `vector`, `sequence` or `image`.
-        shape: Per sample: (F,) for a vector, (T, F) for a sequence with T the longest length,
-            (C, H, W) for an image. A sequence of token ids has shape (T,).
-        vocabulary: Number of token ids of a sequence of ids, else None.
+        shape: Shape of a sample: (F,) for a vector; (T, F) for a sequence, where T is the largest length; (T,) for a
+            sequence of token ids; (C, H, W) for an image.
+        vocabulary: Number of distinct ids of a sequence of token ids; None for other modalities.
     """
 
     name: str
@@ -34,19 +34,19 @@ class Modality:
     vocabulary: int | None = None
 
     def __str__(self) -> str:
-        """Shape in the words of `docs/data.md`."""
+        """Returns name, kind and shape in the notation of `docs/data.md`."""
         ids = f", ids below {self.vocabulary}" if self.vocabulary else ""
         return f"{self.name}: {self.kind} {' x '.join(str(size) for size in self.shape)}{ids}"
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is predicted.
+    """The prediction task.
 
     Attributes:
-        kind: `multiclass` (one of n_outputs classes), `multilabel` (n_outputs yes/no labels) or
-            `regression` (n_outputs real numbers).
-        n_outputs: Width of the head.
+        kind: `multiclass` (one of `n_outputs` classes), `multilabel` (`n_outputs` binary labels) or `regression`
+            (`n_outputs` real numbers).
+        n_outputs: Number of outputs of the network.
     """
 
     kind: str

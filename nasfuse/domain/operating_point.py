@@ -1,4 +1,4 @@
-"""What a trial returns: its operating points."""
+"""Results of a trial: operating points and a record."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -11,9 +11,9 @@ class OperatingPoint:
     Attributes:
         metric: Value of the recipe's metric.
         macs: Expected multiply-accumulates per sample.
-        params: Trainable numbers.
-        latency_s: Median time of one sample, batch 1.
-        latency_iqr_s: Its interquartile range.
+        params: Number of trainable parameters.
+        latency_s: Median latency in seconds at batch size 1.
+        latency_iqr_s: Interquartile range of the latency in seconds.
         peak_bytes: Activation memory of a training step, per sample.
         knobs: Knob to setting (`nasfuse.domain.knob`), for those that are not as the recipe has them, and always the
             `threshold` of a router. Beside them, `route` names the one route that all samples take, where a router is
@@ -37,7 +37,7 @@ class OperatingPoint:
 
     @property
     def setting(self) -> str:
-        """Returns the knobs in words, for tables; empty where there are none."""
+        """Returns a short description of the knobs for tables; empty if there are none."""
         shown = {name: f"{name} {value:.3g}" for name, value in self.settings.items()}
         if "route" in self.knobs:
             shown["threshold"] = f"always {self.knobs['route']}"
@@ -50,11 +50,11 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Measurements:
-    """All that a training leaves behind for the study.
+    """Results of a training that are stored in the study.
 
     Attributes:
-        points: At least one operating point.
-        record: Seed, versions, device, wall time, epochs and the like.
+        points: One or more operating points.
+        record: Details of the training, such as seed, versions, device, wall time and epochs.
     """
 
     points: tuple[OperatingPoint, ...]
@@ -66,5 +66,5 @@ class Measurements:
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "Measurements":
-        """Returns the measurements that `to_plain` described."""
+        """Returns the measurements from the output of `to_plain`."""
         return cls(tuple(OperatingPoint(**point) for point in plain["points"]), plain["record"])

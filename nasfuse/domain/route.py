@@ -1,22 +1,22 @@
-"""Routes in words: `image+audio:1` runs the image stream to its end and the audio stream for one stage."""
+"""Text form of routes: `image+audio:1` runs all stages of the image stream and one stage of the audio stream."""
 
 import re
 from collections.abc import Mapping, Sequence
 
 _PART = re.compile(r"^([A-Za-z_][A-Za-z0-9_-]*)(?::(\d+))?$")
 
-#: Between the streams of a route.
+#: Separator of the streams of a route.
 JOIN = "+"
 
-#: Between the routes of a dynamic network written as one word, cheap ones first.
+#: Separator of the routes of a dynamic network in `network.route`, in the order of their costs.
 ESCALATE = " > "
 
 
 def parse_route(text: str) -> dict[str, int | None]:
-    """Returns stream name to the stages it runs before it is fused, None for all of them.
+    """Returns the number of stages before the fusion by stream name; None stands for all stages.
 
     Raises:
-        ValueError: Not of the form `stream+stream:stages`.
+        ValueError: The text is not of the form `stream+stream:stages`.
     """
     stages: dict[str, int | None] = {}
     for part in text.split(JOIN):
@@ -31,7 +31,7 @@ def parse_route(text: str) -> dict[str, int | None]:
 
 
 def write_route(stages: Mapping[str, int | None]) -> str:
-    """Returns the text that `parse_route` reads."""
+    """Returns the text form of a route, the inverse of `parse_route`."""
     return JOIN.join(name if count is None else f"{name}:{count}" for name, count in stages.items())
 
 

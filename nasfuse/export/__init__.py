@@ -1,5 +1,5 @@
-"""Export: one point of a front as a recipe."""
+"""Export of one point of a front as a recipe."""
 
-from nasfuse.export.pick import pick
+from nasfuse.export.point import select_point
 
-__all__ = ["pick"]
+__all__ = ["select_point"]

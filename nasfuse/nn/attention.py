@@ -1,4 +1,4 @@
-"""Attention through `scaled_dot_product_attention`, never returning its weights; masks end to end."""
+"""Masked multi-head attention based on `scaled_dot_product_attention`, without materialised weights."""
 
 import math
 from dataclasses import dataclass, replace
@@ -14,15 +14,15 @@ from nasfuse.nn.tokens import Tokens
 def attend(
     query: Tensor, key: Tensor, value: Tensor, *, heads: int, mask: Tensor | None, sizes: Tensor | None = None
 ) -> Tensor:
-    """Returns softmax(Q K^T / sqrt(d / heads) + log sizes) V per head, heads joined again.
+    """Returns softmax(Q K^T / sqrt(d / heads) + log sizes) V per head, with heads concatenated.
 
     Args:
         query: (b, q, d).
         key: (b, k, d).
         value: (b, k, d).
-        heads: Divides d.
-        mask: (b, k) true for keys that may be attended to; a sample without any gets zeros.
-        sizes: (b, k) how many tokens each key stands for (proportional attention of ToMe, Bolya et al., 2023).
+        heads: Number of heads, a divisor of d.
+        mask: (b, k) true for keys that may be attended to; the result of a sample without such keys is 0.
+        sizes: (b, k) number of original tokens in each key (proportional attention of ToMe, Bolya et al., 2023).
 
     Returns:
         (b, q, d).
@@ -31,7 +31,7 @@ def attend(
     q, k, v = (x.reshape(batch, -1, heads, width // heads).transpose(1, 2) for x in (query, key, value))
     allowed = None
     if mask is not None:
-        # A row without any key would be 0/0: let it see everything, then set it to zero.
+        # Rows without keys would be 0/0, so they attend to all keys and are set to 0 afterwards.
         allowed = mask | ~mask.any(dim=1, keepdim=True)
     if sizes is not None:
         weights = sizes.clamp_min(1).log()
@@ -44,23 +44,23 @@ def attend(
 
 @dataclass(frozen=True)
 class Windows:
-    """Which tokens a token attends to: those of its own window of neighbours, and CLS; CLS attends to all.
+    """Windowed attention: a token attends to the tokens of its window and to CLS; CLS attends to all tokens.
 
     Attributes:
-        size: Tokens of a window.
-        shift: How far windows begin before the first token. Shifted by half a window in every second layer, tokens
-            of neighbouring windows meet (Swin, Liu et al., 2021).
+        size: Number of tokens of a window.
+        shift: Distance of the start of the first window before the first token. A shift of half a window in every
+            second layer connects neighbouring windows (Swin, Liu et al., 2021).
     """
 
     size: int
     shift: int = 0
 
     def count(self, n_tokens: int) -> int:
-        """Returns how many windows `n_tokens` tokens lie in."""
+        """Returns the number of windows for `n_tokens` tokens."""
         return math.ceil((n_tokens + self.shift) / self.size)
 
     def n_pairs(self, n_tokens: int, n_cls: int) -> int:
-        """Returns how many pairs of query and key are computed: where there are several windows, full ones."""
+        """Returns the number of computed pairs of query and key; several windows are padded to full size."""
         n_windows = self.count(n_tokens)
         if n_windows == 1:
             return (n_tokens + n_cls) ** 2
@@ -78,16 +78,17 @@ def attend_in_windows(
     windows: Windows,
     n_cls: int,
 ) -> Tensor:
-    """Returns attention within windows, in time and memory linear in the number of tokens.
+    """Returns attention within windows, with time and memory linear in the number of tokens.
 
     Args:
-        query: (b, n_cls + t, d), CLS first where there is one.
-        key: As `query`.
-        value: As `query`.
-        heads: Divides d.
-        mask: (b, n_cls + t) or None, see `attend`.
-        sizes: As `mask`.
-        windows: Anchored at the first token, so that padding behind the last one changes nothing.
+        query: (b, n_cls + t, d), with CLS as the first token if there is one.
+        key: (b, n_cls + t, d).
+        value: (b, n_cls + t, d).
+        heads: Number of heads, a divisor of d.
+        mask: (b, n_cls + t) or None; see `attend`.
+        sizes: (b, n_cls + t) or None; see `attend`.
+        windows: Size and shift of the windows, which start at the first token, so that padding at the end does not
+            change them.
         n_cls: 0 or 1.
 
     Returns:
@@ -130,15 +131,15 @@ def attend_in_windows(
 
 @dataclass(frozen=True)
 class Seen:
-    """What an attention layer has seen of its tokens: what reducers go by that weigh tokens or match them.
+    """Queries and keys of an attention layer, used by reducers to weight or match tokens.
 
     Attributes:
-        query: (b, t, d), without CLS.
-        key: (b, t, d), without CLS.
-        cls_query: (b, d); None where there is no CLS token.
-        mask: (b, t) or None.
-        sizes: (b, t) or None.
-        heads: Divides d.
+        query: Queries without CLS, (b, t, d).
+        key: Keys without CLS, (b, t, d).
+        cls_query: Query of CLS, (b, d); None without a CLS token.
+        mask: Mask of the tokens, (b, t) or None.
+        sizes: Sizes of the tokens, (b, t) or None.
+        heads: Number of heads, a divisor of d.
     """
 
     query: Tensor
@@ -149,10 +150,10 @@ class Seen:
     heads: int
 
     def saliency(self) -> Tensor:
-        """Returns (b, t) the attention that CLS pays to each token, the mean over heads; 0 for padding.
+        """Returns the (b, t) attention weights of CLS over the tokens, averaged over heads; 0 for padding.
 
-        Without CLS, the mean query of the real tokens, by their sizes, asks in its place. One row of attention: t d
-        multiply-accumulates. It sums to 1 over the tokens of a sample that has any.
+        Without CLS, the mean query of the real tokens, weighted by their sizes, is used instead. Computes one row of
+        attention, t d multiply-accumulates. The weights of a sample with real tokens sum to 1.
         """
         asking = Tokens(self.query, self.mask, sizes=self.sizes).mean() if self.cls_query is None else self.cls_query
         batch, n_tokens, width = self.key.shape
@@ -168,11 +169,11 @@ class Seen:
         return weights * self.mask
 
     def match_keys(self) -> Tensor:
-        """Returns (b, t, d / heads) the mean key over heads, by whose cosine tokens are matched (ToMe)."""
+        """Returns the (b, t, d / heads) mean keys over heads, whose cosine similarity matches tokens (ToMe)."""
         return self.key.reshape(*self.key.shape[:2], self.heads, -1).mean(dim=2)
 
     def part(self, start: int, stop: int) -> "Seen":
-        """Returns what was seen of the tokens from `start` to `stop`, asked for by the same CLS."""
+        """Returns the queries and keys of tokens `start` to `stop`, with the same query of CLS."""
         mask, sizes = (None if part is None else part[:, start:stop] for part in (self.mask, self.sizes))
         return replace(self, query=self.query[:, start:stop], key=self.key[:, start:stop], mask=mask, sizes=sizes)
 
@@ -181,7 +182,7 @@ class SelfAttention(nn.Module):
     """Multi-head self-attention. MACs for n tokens: 4 n d^2 + 2 n^2 d; in windows of w, 4 n d^2 + 2 n w d."""
 
     def __init__(self, width: int, *, heads: int, windows: Windows | None = None) -> None:
-        """Builds the layer; `heads` divides `width`. Without `windows`, every token attends to every other."""
+        """Builds the layer; `heads` divides `width`. Without `windows`, attention is over all tokens."""
         super().__init__()
         self.width = width
         self.heads = heads
@@ -194,7 +195,7 @@ class SelfAttention(nn.Module):
         return self.look(Tokens(x, mask))[0]
 
     def look(self, line: Tokens, n_cls: int = 0) -> tuple[Tensor, Seen]:
-        """Returns the (b, n_cls + t, d) that a line of tokens gets, CLS its first, and what was seen on the way."""
+        """Returns the (b, n_cls + t, d) output for tokens with CLS first, and the queries and keys."""
         query, key, value = self.project(line.values).chunk(3, dim=2)
         if self.windows is None:
             out = attend(query, key, value, heads=self.heads, mask=line.mask, sizes=line.sizes)
@@ -245,7 +246,7 @@ class TransformerBlock(nn.Module):
         return self.transform(self.mix(tokens)[0])
 
     def mix(self, tokens: Tokens) -> tuple[Tokens, Seen]:
-        """Returns the tokens after the first half of the block, x + MHA(LN(x)), and what attention has seen."""
+        """Returns the tokens after the first half of the block, x + MHA(LN(x)), and the queries and keys."""
         line = tokens.in_line()
         attended, seen = self.attention.look(line.with_values(self.norm(line.values)), tokens.n_cls)
         return tokens.out_of_line(line.values + self.dropout(attended)), seen
@@ -260,7 +261,7 @@ class TransformerBlock(nn.Module):
 
 
 class CrossAttentionBlock(nn.Module):
-    """A target stream attends to a source stream (MulT's crossmodal block, pre-norm, without future mask).
+    """Attention of a target stream to a source stream (crossmodal block of MulT, pre-norm, without causal mask).
 
     MACs for n_t target and n_s source tokens: (2 + 2 rho) n_t d^2 + 2 n_s d^2 + 2 n_t n_s d.
     """

@@ -1,4 +1,4 @@
-"""Routes: which streams run, and up to which stage; and what follows the streams on a route."""
+"""Routes through the streams, and the layers after the streams on a route: fusion and head."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +16,8 @@ class Route:
     """One way through a network.
 
     Attributes:
-        n_stages: Stream name to the number of its stages that run before it is fused. A stream that is not
-            named does not run at all; its later stages are not computed.
-        name: As the recipe calls it.
+        n_stages: Number of stages before the fusion, by stream. Streams that are not listed do not run.
+        name: Text form of the route in the recipe.
     """
 
     n_stages: Mapping[str, int]
@@ -48,19 +47,19 @@ class Head(nn.Module):
         return result
 
     def macs(self) -> int:
-        """Returns d c."""
+        """Returns the multiply-accumulates per sample, d c."""
         return self.out.in_features * self.out.out_features
 
 
 class Branch(nn.Module):
-    """What follows the streams on one route: fusion and head. DynMM calls it an expert.
+    """Fusion and head of one route (an expert in DynMM).
 
     Attributes:
-        route: What it takes from the streams.
+        route: Streams and stages that the branch uses.
     """
 
     def __init__(self, route: Route, *, fusion: Fusion | None, head: Head) -> None:
-        """Joins the parts; `fusion` is None for a route of one stream."""
+        """Builds the branch from its parts; `fusion` is None for a route of one stream."""
         super().__init__()
         self.route = route
         self.fusion = fusion
@@ -68,7 +67,7 @@ class Branch(nn.Module):
 
     @property
     def width(self) -> int:
-        """Features that the head gets."""
+        """Returns the number of input features of the head."""
         return self.head.out.in_features
 
     def features(self, states: States) -> Tensor:

@@ -8,13 +8,13 @@ from nasfuse.nn.tokens import Extent, Tokens
 class ResidualConvolution(nn.Module):
     """x + W2 GELU(conv3(LN(x))): a 3 x 3 (or 3) convolution, then a linear layer per token.
 
-    The norm is per token, never over the batch or the image, and padding is zero before the convolution,
-    so a sample's features do not depend on its batch or its padding.
+    Normalisation is per token and padding is set to 0 before the convolution, so that the features of a sample are
+    independent of its batch and of padding.
     MACs for n tokens: 10 n d^2 on a grid, 4 n d^2 along a sequence.
     """
 
     def __init__(self, width: int, *, on_grid: bool, dropout: float) -> None:
-        """Builds the block for features of `width`; `on_grid` chooses two dimensions over one."""
+        """Builds the block for features of `width`, with 2-D convolutions if `on_grid`, else with 1-D ones."""
         super().__init__()
         self.width = width
         self.on_grid = on_grid
@@ -24,7 +24,7 @@ class ResidualConvolution(nn.Module):
         self.rest = nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width))
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """Returns tokens at the same places."""
+        """Returns the tokens with new values."""
         normed = tokens.with_values(self.norm(tokens.values)).masked().transpose(1, 2)
         if self.on_grid:
             assert tokens.grid is not None

@@ -1,4 +1,4 @@
-"""One module per stream, whatever the streams are called."""
+"""Container of one module per stream, for any stream names."""
 
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar, cast
@@ -11,12 +11,11 @@ M = TypeVar("M", bound=nn.Module)
 class PerStream(nn.Module, Generic[M]):
     """Modules by stream name.
 
-    Unlike `nn.ModuleDict` it takes any name: `values`, `type` and `float` are attributes of every module,
-    so a stream of that name could not be stored there.
+    Unlike `nn.ModuleDict`, it accepts names such as `values`, `type` and `float`, which are attributes of modules.
     """
 
     def __init__(self, modules: Mapping[str, M]) -> None:
-        """Registers each of `modules` under its name with a suffix that no attribute of a module has."""
+        """Registers each module under its name with a suffix that avoids collisions with attributes."""
         super().__init__()
         self.names = tuple(modules)
         for name, module in modules.items():
@@ -31,5 +30,5 @@ class PerStream(nn.Module, Generic[M]):
         return iter(self.names)
 
     def __len__(self) -> int:
-        """Number of streams."""
+        """Returns the number of streams."""
         return len(self.names)

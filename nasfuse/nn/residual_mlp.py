@@ -10,7 +10,7 @@ class ResidualMlp(nn.Module):
     """
 
     def __init__(self, width: int, *, hidden: int, dropout: float) -> None:
-        """Builds the block for features of `width` with `hidden` units between."""
+        """Builds the block for features of `width` with a hidden layer of `hidden` features."""
         super().__init__()
         self.width = width
         self.hidden = hidden

@@ -1,4 +1,4 @@
-"""The states of a batch on its way through the streams: each stage is computed once, and only where asked for."""
+"""Lazy computation of the streams of a batch: each stage is computed at most once, when it is needed."""
 
 from collections.abc import Mapping
 
@@ -10,9 +10,9 @@ from nasfuse.nn.tokens import Tokens
 
 
 class StreamStates:
-    """Runs streams on demand and remembers where routes leave them.
+    """Tokens of the streams of a batch, computed on demand and cached where routes end.
 
-    A part of a batch (`rows`) goes on from what was computed for the whole batch.
+    The states of a part of a batch (`rows`) reuse the cached states of the whole batch.
     """
 
     def __init__(
@@ -23,13 +23,13 @@ class StreamStates:
         *,
         stops: Mapping[str, frozenset[int]],
     ) -> None:
-        """Starts with nothing computed.
+        """Creates states without computing anything.
 
         Args:
-            streams: To be run.
-            inputs: Modality name to its batch.
-            masks: Sequence name to (b, T); absent where every step is real.
-            stops: Stream name to the stage counts that are worth remembering.
+            streams: Streams of the network.
+            inputs: Inputs by modality.
+            masks: Masks (b, T) by sequence; absent if no sequence is padded.
+            stops: Numbers of stages, by stream, after which tokens are cached.
         """
         self._streams = streams
         self._inputs = inputs
@@ -58,7 +58,7 @@ class StreamStates:
         return tokens
 
     def _start(self, stream: str, n_stages: int) -> tuple[int, Tokens]:
-        """Returns the furthest state that is known, computing the stem where there is none."""
+        """Returns the latest cached state up to `n_stages`, or the output of the stem if there is none."""
         known = self._known[stream]
         earlier = [count for count in known if count <= n_stages]
         if earlier:

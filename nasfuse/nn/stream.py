@@ -1,4 +1,4 @@
-"""Streams: one modality's encoder, a stem and then stages, each with its reducer."""
+"""Streams: the encoders of single modalities, each a stem followed by stages with optional reducers."""
 
 import math
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ from nasfuse.nn.tracing import keep_length
 
 
 class Stem(nn.Module, ABC):
-    """Turns a modality's input into tokens."""
+    """First layer of a stream, which converts the input of a modality to tokens."""
 
     @abstractmethod
     def forward(self, inputs: Tensor, mask: Tensor | None) -> Tokens:
@@ -30,7 +30,7 @@ class Stem(nn.Module, ABC):
 
     @abstractmethod
     def extent(self, length: int) -> Extent:
-        """Returns the number of tokens of `length` steps, at least one; other kinds ignore `length`."""
+        """Returns the number of tokens, at least one, for a sequence of `length` steps; other kinds ignore `length`."""
 
     @abstractmethod
     def macs(self, length: int) -> int:
@@ -38,7 +38,7 @@ class Stem(nn.Module, ABC):
 
 
 class Stage(nn.Module, ABC):
-    """One stage of a stream; where it has a reducer, fewer tokens come out than went in."""
+    """One stage of a stream; a stage with a reducer returns fewer tokens than it gets."""
 
     @abstractmethod
     def forward(self, tokens: Tokens) -> Tokens:
@@ -46,10 +46,10 @@ class Stage(nn.Module, ABC):
 
     @abstractmethod
     def macs(self, extent: Extent) -> int:
-        """Returns the multiply-accumulates for the tokens of `extent`, its reducer included."""
+        """Returns the multiply-accumulates for the tokens of `extent`, including the reducer."""
 
     def extent(self, extent: Extent) -> Extent:
-        """Returns what is left of `extent`."""
+        """Returns the extent of the tokens after this stage."""
         return extent
 
     def knobs(self, stream: str) -> tuple[Knob, ...]:
@@ -58,10 +58,10 @@ class Stage(nn.Module, ABC):
 
 
 class Stream(nn.Module):
-    """A stem, then stages."""
+    """A stem followed by stages."""
 
     def __init__(self, stem: Stem, stages: Sequence[Stage], *, width: int) -> None:
-        """Joins the parts."""
+        """Builds the stream from its parts."""
         super().__init__()
         self.width = width
         self.stem = stem
@@ -80,7 +80,7 @@ class Stream(nn.Module):
         return joined(knob for stage in stages[:n_stages] for knob in stage.knobs(name))
 
     def macs(self, length: int, *, n_stages: int) -> tuple[int, Extent]:
-        """Returns the multiply-accumulates up to `n_stages`, and what is left there."""
+        """Returns the multiply-accumulates of the stem and `n_stages` stages, and the extent of the result."""
         stem: Stem = self.stem
         total, extent = stem.macs(length), stem.extent(length)
         for index in range(n_stages):
@@ -91,7 +91,7 @@ class Stream(nn.Module):
 
 
 class _FlatStem(Stem):
-    """One token: a linear layer on the flattened input. Padding counts as zeros, so MACs are constant."""
+    """One token from a linear layer on the flattened input. Padding counts as 0, so MACs are constant."""
 
     def __init__(self, modality: Modality, width: int) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class _FlatStem(Stem):
 
 
 class _BagStem(Stem):
-    """One token: the mean embedding of the ids of a sequence. No MACs: nothing is multiplied."""
+    """One token from the mean embedding of the ids of a sequence. It has no matrix products, so 0 MACs."""
 
     def __init__(self, modality: Modality, width: int) -> None:
         super().__init__()
@@ -129,10 +129,10 @@ class _BagStem(Stem):
 
 
 class _SequenceStem(Stem):
-    """Tokens of `stride` steps each plus learned positions.
+    """Tokens of `stride` steps each, with learned positions.
 
-    `overlap` steps before and after belong to a token as well (a strided convolution); 0 makes patches.
-    Token ids are embedded first. MACs: tokens x (stride + 2 overlap) x F x d.
+    A token also covers `overlap` steps before and after (a strided convolution); 0 gives patches. Token ids are
+    embedded first. MACs: tokens x (stride + 2 overlap) x F x d.
     """
 
     def __init__(self, modality: Modality, width: int, *, stride: int, overlap: int) -> None:
@@ -146,7 +146,7 @@ class _SequenceStem(Stem):
         self.overlap = overlap
         self.embed = None if modality.vocabulary is None else nn.Embedding(modality.vocabulary, width)
         n_features = width if self.embed is not None else modality.shape[1]
-        # One id per token is the embedding alone: a linear layer on top of a table adds nothing.
+        # With one id per token, a linear layer after the embedding would be redundant.
         bare = self.embed is not None and stride == 1 and overlap == 0
         kernel = stride + 2 * overlap
         self.project = None if bare else nn.Conv1d(n_features, width, kernel, stride=stride)
@@ -175,9 +175,9 @@ class _SequenceStem(Stem):
 
 
 class _ImageStem(Stem):
-    """Tokens of `stride` x `stride` pixels each plus learned positions.
+    """Tokens of `stride` x `stride` pixels each, with learned positions.
 
-    A border of `overlap` pixels belongs to a token as well (a strided convolution); 0 makes patches.
+    A token also covers a border of `overlap` pixels (a strided convolution); 0 gives patches.
     MACs: tokens x (stride + 2 overlap)^2 x C x d.
     """
 

@@ -1,4 +1,4 @@
-"""Tokens: the one form in which features travel between stages, whatever the modality."""
+"""Tokens: the representation of features between stages, for all modalities."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,12 +9,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Extent:
-    """How many tokens there are, without their values: what a MACs formula needs.
+    """Number of tokens per sample, as used by MACs formulas.
 
     Attributes:
-        n_tokens: Tokens per sample.
-        grid: (h, w) with h w = n_tokens where the tokens lie on an image, else None.
-        n_cls: 1 where a CLS token comes along, which no reducer touches.
+        n_tokens: Number of tokens without CLS.
+        grid: (h, w) with h w = n_tokens for the patches of an image, else None.
+        n_cls: 1 if there is a CLS token, which reducers leave unchanged, else 0.
     """
 
     n_tokens: int
@@ -23,7 +23,7 @@ class Extent:
 
     @property
     def n_all(self) -> int:
-        """Tokens with CLS."""
+        """Returns the number of tokens including CLS."""
         return self.n_tokens + self.n_cls
 
 
@@ -32,11 +32,11 @@ class Tokens:
     """A batch of tokens.
 
     Attributes:
-        values: (b, t, d).
-        mask: (b, t) bool, true where a token is real; None where all are. Real tokens stand before padding.
-        grid: (h, w) with h w = t where the tokens lie on an image, row by row.
-        cls: (b, d) CLS token, at which the stream is read; None where it is read at the mean of its tokens.
-        sizes: (b, t) how many tokens each one stands for after merging, 0 for padding; None where all count alike.
+        values: Features, (b, t, d).
+        mask: (b, t) bool, true for real tokens and false for padding, which comes last; None without padding.
+        grid: (h, w) with h w = t for the patches of an image, row by row; None for other tokens.
+        cls: (b, d) CLS token, the output of the stream; None if the output is the mean of the tokens.
+        sizes: (b, t) number of original tokens in each token after merging, 0 for padding; None if all are 1.
     """
 
     values: Tensor
@@ -47,15 +47,15 @@ class Tokens:
 
     @property
     def n_cls(self) -> int:
-        """1 where there is a CLS token."""
+        """Returns 1 if there is a CLS token, else 0."""
         return 0 if self.cls is None else 1
 
     def with_values(self, values: Tensor) -> "Tokens":
-        """Returns tokens with other values at the same places."""
+        """Returns the tokens with their values replaced by `values`."""
         return replace(self, values=values)
 
     def each(self, function: Callable[[Tensor], Tensor]) -> "Tokens":
-        """Returns tokens with `function` of the values and of CLS, for a function that acts token by token."""
+        """Returns the tokens with `function`, which acts on each token separately, applied to values and CLS."""
         return replace(self, values=function(self.values), cls=None if self.cls is None else function(self.cls))
 
     def rows(self, rows: Tensor) -> "Tokens":
@@ -66,7 +66,7 @@ class Tokens:
     def mixed(self, weight: float, order: Tensor) -> "Tokens":
         """Returns weight x_i + (1 - weight) x_j for every sample i and its partner j = `order[i]`, order (b,).
 
-        Padding counts as zeros; a token is real where either sample has a real one.
+        Padding counts as 0. A token of the result is real if it is real in either sample.
         """
         other = self.rows(order)
 
@@ -79,11 +79,11 @@ class Tokens:
         return Tokens(mixed(self.masked(), other.masked()), mask, self.grid, cls, sizes)
 
     def masked(self) -> Tensor:
-        """Returns the (b, t, d) values, zero where a token is padding."""
+        """Returns the (b, t, d) values with padding set to 0."""
         return self.values if self.mask is None else self.values * self.mask[..., None]
 
     def mean(self) -> Tensor:
-        """Returns the (b, d) mean over real tokens, weighted by their sizes; zero for a sample that has none."""
+        """Returns the (b, d) mean over real tokens, weighted by their sizes; 0 for samples without real tokens."""
         if self.sizes is not None:
             weights = self.sizes if self.mask is None else self.sizes * self.mask
             return (self.values * weights[..., None]).sum(dim=1) / weights.sum(dim=1, keepdim=True).clamp_min(1)
@@ -93,23 +93,23 @@ class Tokens:
         return self.masked().sum(dim=1) / count
 
     def summary(self) -> Tensor:
-        """Returns the (b, d) vector that stands for the sample: CLS, or the mean where there is none."""
+        """Returns the (b, d) output vector of each sample: CLS if there is one, else the mean."""
         return self.mean() if self.cls is None else self.cls
 
     def in_line(self) -> "Tokens":
-        """Returns the same tokens with CLS, where there is one, as the first of them."""
+        """Returns the tokens with CLS, if there is one, prepended as the first token."""
         if self.cls is None:
             return self
         return join([Tokens(self.cls[:, None]), replace(self, cls=None, grid=None)])
 
     def out_of_line(self, values: Tensor) -> "Tokens":
-        """Returns these tokens with the values (b, n_cls + t, d) of a line as `in_line` makes it."""
+        """Returns these tokens with `values` (b, n_cls + t, d) in the layout of `in_line`."""
         if self.cls is None:
             return self.with_values(values)
         return replace(self, values=values[:, 1:], cls=values[:, 0])
 
     def lengths(self) -> Tensor:
-        """Returns (b,) the number of real tokens of each sample."""
+        """Returns the (b,) number of real tokens of each sample."""
         batch, n_tokens, _ = self.values.shape
         if self.mask is None:
             return torch.full((batch,), n_tokens, device=self.values.device)
@@ -117,7 +117,7 @@ class Tokens:
 
 
 def join(parts: Sequence[Tokens]) -> Tokens:
-    """Returns token sets without CLS laid end to end, (b, sum of t, d); masked, sized where any of them is."""
+    """Returns the concatenated tokens of parts without CLS, (b, sum of t, d); masked or sized if any part is."""
     masks = _joined([part.mask for part in parts], parts, torch.bool)
     sizes = _joined([part.sizes for part in parts], parts, parts[0].values.dtype)
     return Tokens(torch.cat([part.values for part in parts], dim=1), masks, sizes=sizes)

@@ -1,11 +1,11 @@
-"""Which points are worth having: dominance, hypervolume and the knee of a front (numpy only).
+"""Pareto fronts: dominance, hypervolume and knee (numpy only).
 
-Every function takes `costs` of shape (n, k): n points, k objectives, all minimised. A metric that is to be
-maximised enters with its sign turned.
+Every function takes `costs` of shape (n, k): n points with k objectives, all minimised. Negate a metric that is to be
+maximised.
 """
 
 from nasfuse.pareto.dominance import non_dominated, non_dominated_rank
-from nasfuse.pareto.hypervolume import hypervolume
 from nasfuse.pareto.selection import knee
+from nasfuse.pareto.volume import hypervolume
 
 __all__ = ["hypervolume", "knee", "non_dominated", "non_dominated_rank"]

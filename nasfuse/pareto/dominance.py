@@ -1,21 +1,21 @@
-"""Dominance: a point dominates another that is nowhere better and somewhere worse."""
+"""Pareto dominance: a point dominates another if it is at least as good in all objectives and better in one."""
 
 import numpy as np
 import numpy.typing as npt
 
-from nasfuse.pareto.costs import as_costs
+from nasfuse.pareto.validation import as_costs
 
 
 def non_dominated(costs: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """Returns the mask, shape (n,), of the points on the front.
+    """Returns the mask of the non-dominated points, of shape (n,).
 
-    Of identical rows the first is kept, so the front is a set.
+    Only the first of identical rows is in the front.
 
     Args:
         costs: Shape (n, k), all objectives minimised.
 
     Raises:
-        InvalidInputError: If `costs` is no table or holds NaN.
+        InvalidInputError: `costs` is not a table, or contains NaN.
 
     >>> non_dominated([[1, 4], [2, 2], [3, 3], [2, 2]]).tolist()
     [True, True, False, False]
@@ -35,17 +35,17 @@ def non_dominated(costs: npt.ArrayLike) -> npt.NDArray[np.bool_]:
 
 
 def non_dominated_rank(costs: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Returns the number, shape (n,), of the front each point lies on; 0 is the non-dominated front.
+    """Returns the non-dominated rank of each point, of shape (n,); 0 is the non-dominated front.
 
-    Front r is what is non-dominated once the fronts before it are taken away (Deb et al. 2002, NSGA-II,
-    section III-A, which counts from 1). Identical rows share a rank, because neither dominates the other;
+    Front r consists of the points that are non-dominated after fronts 0 to r - 1 are removed (Deb et al. 2002, NSGA-II,
+    section III-A, which counts from 1). Identical rows have the same rank, because neither dominates the other;
     `non_dominated` keeps only the first of them.
 
     Args:
         costs: Shape (n, k), all objectives minimised.
 
     Raises:
-        InvalidInputError: If `costs` is no table or holds NaN.
+        InvalidInputError: `costs` is not a table, or contains NaN.
 
     >>> non_dominated_rank([[1, 4], [2, 2], [3, 3], [2, 2]]).tolist()
     [0, 0, 1, 0]
@@ -64,5 +64,5 @@ def non_dominated_rank(costs: npt.ArrayLike) -> npt.NDArray[np.int64]:
 
 
 def _lexicographic(table: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Returns the row order by the first objective, ties by the next one, then by position."""
+    """Returns the indices that sort the rows by the first objective, ties by the next ones, then by position."""
     return np.lexsort(table.T[::-1])

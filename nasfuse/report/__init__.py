@@ -1,1 +1,1 @@
-"""Reports: the front as table, picture and page."""
+"""Reports of a run: tables, figures and an HTML page."""

@@ -1,4 +1,4 @@
-"""The front as a picture."""
+"""Figure of the front as an image file."""
 
 from pathlib import Path
 
@@ -18,17 +18,17 @@ FORMATS = (".png", ".svg", ".pdf")
 
 
 def write_figure(path: Path, run: Run, objectives: Objectives, front: list[Candidate]) -> None:
-    """Draws every operating point, the hand-made designs and the front; cost on a logarithmic axis.
+    """Writes a figure of all operating points, the hand-made designs and the front, with a logarithmic cost axis.
 
     Args:
-        path: Its suffix, one of `FORMATS`, is the format; its folder must exist.
-        run: What is drawn.
-        objectives: Axes.
+        path: File to write, in an existing folder. Its suffix, one of `FORMATS`, determines the format.
+        run: Run with the operating points.
+        objectives: Metric and cost of the axes.
         front: Non-dominated points under `objectives`.
 
     Raises:
-        InvalidInputError: The suffix is no known format.
-        OSError: The file cannot be written; an earlier one of this name is then still there.
+        InvalidInputError: The suffix is not in `FORMATS`.
+        OSError: The file cannot be written. An existing file of this name is then unchanged.
     """
     if path.suffix.lower() not in FORMATS:
         raise InvalidInputError(f"{path}: a figure is written as {', '.join(FORMATS)}; change the suffix")

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that needs nothing else."""
+"""Report of a run as a self-contained HTML file."""
 
 import html
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ code{background:#f0f3f6;padding:.1rem .3rem;border-radius:3px}
 
 
 def write_report(path: Path, run: Run) -> None:
-    """Writes figures, front, hand-made designs and failures of a run to one HTML file."""
+    """Writes the chart, the front, the hand-made designs and the failures of a run to one HTML file."""
     progress = run.progress
     study, objectives = run.study, run.objectives
     hand_made = sorted((c for c in run.candidates if c.baseline), key=lambda c: c.measured.macs)
@@ -48,7 +48,7 @@ def write_report(path: Path, run: Run) -> None:
         f"{html.escape(study.sampler)}, seed {study.seed}. The test split was not used.</p>",
         "<dl>" + "".join(f"<div><dt>{k}</dt><dd>{html.escape(v)}</dd></div>" for k, v in facts.items()) + "</dl>",
         _chart(run),
-        f"<h2>Front</h2><p>Export one with <code>nasfuse export {html.escape(str(run.folder.root))} --trial N "
+        f"<h2>Front</h2><p>Export a point with <code>nasfuse export {html.escape(str(run.folder.root))} --trial N "
         "-o recipe.yaml</code>. The metric is the mean of n trainings with different seeds, sd their standard "
         "deviation. FLOPs are 2 x MACs.</p>",
         _table(progress.front, objectives.metric, hand_made=True),

@@ -1,4 +1,4 @@
-"""The front as rows: JSON for programs, CSV for spreadsheets."""
+"""The front as JSON and CSV."""
 
 import csv
 from pathlib import Path
@@ -12,9 +12,9 @@ from nasfuse.search.front import COLUMNS, Candidate, Objectives, front_of, to_ro
 
 
 def by_cost(run: Run, cost: str) -> tuple[Objectives, list[Candidate]]:
-    """Returns objectives and front of a run with another cost on the second axis.
+    """Returns objectives and front of a run with `cost` as the second objective.
 
-    The reference of a cost the study was not run for is the worst value measured.
+    The reference value of a cost other than that of the study is the largest measured value.
     """
     if cost == run.objectives.cost:
         return run.objectives, run.progress.front
@@ -24,7 +24,7 @@ def by_cost(run: Run, cost: str) -> tuple[Objectives, list[Candidate]]:
 
 
 def front_document(run: Run, objectives: Objectives, front: list[Candidate]) -> dict[str, Any]:
-    """Returns what `nasfuse pareto --json` prints."""
+    """Returns the document that `nasfuse pareto --json` prints."""
     metric = METRICS[objectives.metric]
     rows = [{**to_row(c), "recipe": _recipe(run, c)} for c in front]
     return {
@@ -38,7 +38,7 @@ def front_document(run: Run, objectives: Objectives, front: list[Candidate]) -> 
 
 
 def _recipe(run: Run, candidate: Candidate) -> dict[str, Any] | None:
-    """Returns the recipe of a candidate, None where its file is gone."""
+    """Returns the recipe of a candidate, or None if its file does not exist any more."""
     try:
         return run.recipe(candidate).to_plain()
     except MissingFileError:
@@ -46,7 +46,7 @@ def _recipe(run: Run, candidate: Candidate) -> dict[str, Any] | None:
 
 
 def write_csv(path: Path, front: list[Candidate]) -> None:
-    """Writes the front as CSV, one operating point a row; the folder of the file must exist."""
+    """Writes the front as CSV, one row per operating point; the folder of the file must exist."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=COLUMNS)
         writer.writeheader()

@@ -1,4 +1,4 @@
-"""Numbers with units for people."""
+"""Formatting of numbers with units."""
 
 from nasfuse.domain.cost import COSTS
 
@@ -6,7 +6,7 @@ _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, 
 
 
 def with_prefix(value: float, unit: str) -> str:
-    """Returns a number with three digits and an SI prefix.
+    """Returns `value` with three significant digits and an SI prefix.
 
     >>> with_prefix(48_210, "MACs")
     '48.2 kMACs'
@@ -20,5 +20,5 @@ def with_prefix(value: float, unit: str) -> str:
 
 
 def cost_label(cost: str, value: float) -> str:
-    """Returns a value of the cost called `cost` with its unit."""
+    """Returns a value of the cost named `cost` with its unit."""
     return with_prefix(value, COSTS[cost].unit).rstrip()

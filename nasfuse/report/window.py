@@ -1,4 +1,4 @@
-"""The part of the metric axis worth looking at: around the front, without the failures far below."""
+"""Limits of the metric axis: around the front, without points far below it."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ _MARGIN = 0.5
 def metric_window(
     candidates: Sequence[Candidate], front: Sequence[Candidate], *, metric: str
 ) -> tuple[tuple[float, float], int] | None:
-    """Returns the axis limits and how many candidates lie outside, None where nothing needs to be cut.
+    """Returns the axis limits and the number of candidates outside; None if all candidates are inside.
 
-    The window reaches half the span of the front beyond its worst member.
+    The limits extend beyond the worst member of the front by half the range of the front.
     """
     if len(front) < 2:
         return None

@@ -16,16 +16,16 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 
 
 class ModalityConfig(Model):
-    """Where a modality stands in an `.npz` file.
+    """The arrays of one modality in an `.npz` file.
 
     Attributes:
         kind: `vector`, `sequence` or `image`.
-        array: Name of the array; the modality's own name where left out.
+        array: Name of the array. Default: the name of the modality.
         index: Name of an integer array; sample i is then `array[index[i]]`.
-        lengths: Name of an array with the true length of each sequence; the rest is padding.
-        vocabulary: Number of ids, for a sequence of integer token ids.
-        padding: Where the padding of a sequence with `lengths` stands: `left` in front of its data, `right` behind it.
-            Where left out, it is found out from the data.
+        lengths: Name of an array with the true length of each sequence; later steps are padding.
+        vocabulary: Number of distinct ids, for a sequence of integer token ids.
+        padding: Side of the padding in a sequence with `lengths`: `left` is before the data, `right` after it.
+            Default: detected from the data.
     """
 
     kind: ModalityKind
@@ -37,19 +37,19 @@ class ModalityConfig(Model):
 
 
 class DataConfig(Model):
-    """Which data set, and how its file is read.
+    """The data set of a recipe or study, and the layout of its file.
 
     Attributes:
         source: A shipped data set (`nasfuse data list`) or the path of an `.npz` file: from the working folder, beside
-            the file that names it, or in the data folder.
-        modalities: For a file: the modalities it holds. A shipped set knows its own.
+            the recipe or study file, or in the data folder.
+        modalities: Modalities of a file by name. Shipped data sets define their own.
         target: Name of the label array of a file.
-        split: Name of the array that says train, val or test for every sample of a file.
-        group: Name of an array; samples of one group never stand on both sides of a cut. Where the file's own
-            val shares groups with train, the two are cut anew.
+        split: Name of the array that assigns `train`, `val` or `test` to every sample of a file.
+        group: Name of an array of group labels. Samples of one group are never divided between train and val. If the
+            file's own val shares groups with train, both are divided again.
         task: Kind of task, one of `nasfuse.domain.task.TASKS`.
-        val_fraction: Share of train that becomes val where the file has none. Groups are not divided, so that with few
-            large ones the share may be another; a warning says so.
+        val_fraction: Share of train that is used as val if the file has no val. Groups are kept whole, so with few
+            large groups the actual share may differ; a warning then reports it.
     """
 
     source: Annotated[str, Field(min_length=1)]
@@ -68,21 +68,21 @@ class DataConfig(Model):
         return task
 
     def at(self, source: str) -> "DataConfig":
-        """Returns the same description for another file; a path from the working folder becomes absolute."""
+        """Returns a copy with another `source`; a path relative to the working folder becomes absolute."""
         return self.model_copy(update={"source": os.path.abspath(source) if os.path.isfile(source) else source})
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Returns all that makes two descriptions the same: not the path of a file, which may be moved.
+        """Returns the fields that identify the data: all but the path of a file, which may be moved.
 
-        Whether two files hold the same data is decided by their fingerprints.
+        The content of files is compared by fingerprints instead.
         """
         plain = self.to_plain()
         return plain if self.source in SHIPPED_SOURCES else {key: plain[key] for key in plain if key != "source"}
 
 
 def expand_modalities(values: Any) -> Any:
-    """Returns `values` with `image: image` under `data.modalities` written as `image: {kind: image}`."""
+    """Returns `values` with the shorthand `name: kind` in `data.modalities` expanded to `name: {kind: kind}`."""
     if not isinstance(values, dict) or not isinstance(values.get("data"), dict):
         return values
     modalities = values["data"].get("modalities")

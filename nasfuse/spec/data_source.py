@@ -1,4 +1,4 @@
-"""Where the data of a study or recipe are: the name of a shipped data set, or the path of a file."""
+"""Resolution of data sources: the name of a shipped data set, or the path of a file."""
 
 import os
 from collections.abc import Iterator
@@ -10,15 +10,15 @@ SHIPPED_SOURCES = frozenset({"digits"})
 
 
 def locate(source: str, *, named_in: Path) -> str:
-    """Returns `source` as an absolute path if its file is found, else as it is.
+    """Returns `source` as an absolute path if its file is found, else unchanged.
 
-    It is looked up from the working folder and then beside the file that names it. An absolute path that is not there
-    any more is looked up by its end under the folders above that file, the longest end first: so a project that was
-    moved as a whole is found again. What is in the data folder keeps its name.
+    The file is looked up from the working folder and then in the folder of `named_in`. For an absolute path that does
+    not exist, the longest suffix of the path that exists below a parent folder of `named_in` is used, so that a project
+    that was moved as a whole is still found. Names of files in the data folder are not changed.
 
     Args:
         source: Name of a shipped data set, or a path.
-        named_in: Study, recipe or checkpoint that names it.
+        named_in: Study, recipe or checkpoint that contains `source`.
     """
     if source in SHIPPED_SOURCES:
         return source
@@ -36,7 +36,7 @@ def _places(source: Path, named_in: Path) -> Iterator[Path]:
 
 
 def located(values: Any, *, named_in: Path) -> Any:
-    """Returns the mapping of a study or recipe with `data.source` as `locate` finds it."""
+    """Returns the mapping of a study or recipe with `data.source` replaced by the result of `locate`."""
     data = values.get("data") if isinstance(values, dict) else None
     if not isinstance(data, dict) or not isinstance(data.get("source"), str):
         return values

@@ -1,4 +1,4 @@
-"""How a network with an equilibrium is trained, beside what every network has."""
+"""Schema of the training options of networks with equilibrium fusion."""
 
 from typing import Annotated
 
@@ -8,12 +8,12 @@ from nasfuse.spec.schema.model import Model
 
 
 class EquilibriumConfig(Model):
-    """Keeps the fixed points of equilibrium fusion within reach of their solver.
+    """Jacobian regularisation, which keeps the fixed points of equilibrium fusion solvable.
 
     Attributes:
-        jacobian_weight: Of the mean squared singular value of the cells' Jacobians at their fixed points, added to
-            the loss (Bai et al., 2021; there it is not divided by the width).
-        jacobian_frequency: Share of the training steps that it is added in.
+        jacobian_weight: Weight of the Jacobian term in the loss: the mean squared singular value of the cells'
+            Jacobians at their fixed points (Bai et al., 2021, without the division by the width).
+        jacobian_frequency: Share of the training steps that include the Jacobian term.
     """
 
     jacobian_weight: Annotated[float, Field(ge=0)] = 1.0

@@ -1,4 +1,4 @@
-"""Fusion operators in a recipe: one class of options per kind."""
+"""Schema of the fusion of a recipe: one class of options per kind."""
 
 from typing import Annotated, Literal, Self
 
@@ -9,14 +9,14 @@ from nasfuse.spec.stream import Heads, TokenReducerConfig, check_heads
 
 
 class FusionConfigBase(Model):
-    """What all fusion operators have.
+    """Options of every fusion operator.
 
     Attributes:
-        placement: Stages a stream runs before it is fused: 0 is early fusion, the depth of the deepest
-            stream (or more) is late fusion. A shallower stream is fused after its last stage. The stages
-            that the deepest stream has left follow on the fused state.
+        placement: Number of stages of a stream before the fusion: 0 is early fusion; the depth of the deepest stream
+            or more is late fusion. A shallower stream is fused after its last stage. The remaining stages of the
+            deepest stream run on the fused state (joint stages).
         width: Features of the fused state.
-        dropout: Inside every joint stage.
+        dropout: Dropout probability inside every joint stage.
     """
 
     placement: Annotated[int, Field(ge=0, le=64)] = 2
@@ -25,27 +25,27 @@ class FusionConfigBase(Model):
 
     @property
     def summary(self) -> str:
-        """Returns the fusion in a few words, for tables."""
+        """Returns a short description for tables."""
         kind = getattr(self, "kind")  # noqa: B009 - on every subclass
         return f"{kind} at {self.placement}, width {self.width}"
 
 
 class _VectorFusion(FusionConfigBase):
-    """Fuses one vector per stream; joint stages are residual MLPs.
+    """Fusion of one vector per stream; joint stages are residual MLPs.
 
     Attributes:
-        expansion: Width of the hidden layer of a joint stage over `width`.
+        expansion: Hidden width of a joint stage divided by `width`.
     """
 
     expansion: Annotated[int, Field(ge=1, le=16)] = 2
 
 
 class _TokenFusion(FusionConfigBase):
-    """Fuses the tokens of the streams by attention; at least one joint stage.
+    """Fusion of the tokens of the streams by attention, in at least one joint stage.
 
     Attributes:
-        heads: Attention heads; must divide `width`. Absent, 4, 2 or 1 of at least 8 features each.
-        mlp_ratio: Hidden width of the MLP over `width`.
+        heads: Number of attention heads, a divisor of `width`. Default: 4, 2 or 1, of at least 8 features each.
+        mlp_ratio: Hidden width of the MLP divided by `width`.
     """
 
     heads: Heads
@@ -58,13 +58,13 @@ class _TokenFusion(FusionConfigBase):
 
 
 class ConcatFusion(_VectorFusion):
-    """Linear layer on the concatenated features, then GELU."""
+    """Concatenation of the features, followed by a linear layer and GELU."""
 
     kind: Literal["concat"]
 
 
 class SumFusion(_VectorFusion):
-    """Sum of the features, projected where widths differ; late, it is a sum of logits."""
+    """Sum of the features, projected where widths differ; as late fusion, the sum of logits."""
 
     kind: Literal["sum"]
 
@@ -73,7 +73,7 @@ class GatedFusion(_VectorFusion):
     """Sum of the features, each scaled by its own squeeze-and-excite gate (DynMM's ESANet operator O2).
 
     Attributes:
-        reduction: Width over the hidden width of the gate.
+        reduction: Width divided by the hidden width of the gate.
     """
 
     kind: Literal["gated"]
@@ -81,10 +81,10 @@ class GatedFusion(_VectorFusion):
 
 
 class LowRankFusion(_VectorFusion):
-    """Low-rank tensor product of the features: every product of one feature per modality, at `rank`.
+    """Low-rank tensor fusion: the products of one feature per modality, with a weight tensor of rank `rank` (LMF).
 
     Attributes:
-        rank: Terms of the decomposition.
+        rank: Number of terms of the decomposition.
     """
 
     kind: Literal["low_rank"]
@@ -92,27 +92,27 @@ class LowRankFusion(_VectorFusion):
 
 
 class EquilibriumFusion(_VectorFusion):
-    """The fixed point of a shared cell: DEQ fusion (Ni et al., 2023).
+    """Fixed point of a shared cell: DEQ fusion (Ni et al., 2023).
 
     Attributes:
-        level: `features` fuses one vector per stream; `tokens` fuses token by token, before they are pooled.
+        level: `features` fuses one vector per stream; `tokens` fuses token by token and pools afterwards.
         coupled: Whether the modalities' blocks read the fused state; in the paper they do not.
-        gate: Of the fusion block; `linear` as in the paper, or squashed by `sigmoid` or `tanh`.
-        start: First states: the injected `inputs`, or `zero` as in the released code.
+        gate: Gate of the fusion block: `linear` as in the paper, `sigmoid` or `tanh`.
+        start: Initial states: the injected `inputs`, or `zero` as in the released code.
         solver: Solver of the fixed point.
-        damping: Share of f(z) in a step of `anderson` or `picard`.
-        max_steps: Evaluations of a cell at most.
-        tolerance: Relative residual |f(z) - z| / |f(z)| at which a sample is done.
-        gradient: `implicit` solves the backward system of the fixed point. `phantom` differentiates `gradient_steps`
-            steps from the fixed point. `unroll` is no fixed point: the same cell as a weight-tied network of
-            `max_steps` plain steps, the control.
-        gradient_steps: Steps of `phantom`; 1 is Jacobian-free backpropagation.
-        backward_max_steps: Products with the transposed Jacobian at most in one backward system of `implicit`.
-        backward_tolerance: Residual |J^T g + v - g| of that system, over the incoming gradient |v|, at which a sample
-            is done.
-        spectral_bound: Largest spectral norm of the cell's matrices; absent, they are free.
-        inference_max_steps: `max_steps` after training, where it is another.
-        inference_tolerance: `tolerance` after training, where it is another.
+        damping: Weight of f(z) in a step of `anderson` or `picard`.
+        max_steps: Maximum number of evaluations of the cell.
+        tolerance: Relative residual |f(z) - z| / |f(z)| at which a sample has converged.
+        gradient: `implicit` solves the linear backward system of the fixed point; `phantom` differentiates
+            `gradient_steps` steps from the fixed point; `unroll` applies the cell `max_steps` times as a weight-tied
+            network, without solving for a fixed point (the control).
+        gradient_steps: Number of steps of `phantom`; 1 is Jacobian-free backpropagation.
+        backward_max_steps: Maximum number of products with the transposed Jacobian in a backward system of `implicit`.
+        backward_tolerance: Residual |J^T g + v - g| relative to the incoming gradient |v| at which the backward system
+            of a sample has converged.
+        spectral_bound: Largest spectral norm of the cell's matrices; None: unbounded.
+        inference_max_steps: Step limit after training, if it differs from `max_steps`.
+        inference_tolerance: Tolerance after training, if it differs from `tolerance`.
     """
 
     kind: Literal["equilibrium"]
@@ -135,7 +135,7 @@ class EquilibriumFusion(_VectorFusion):
 
     @property
     def summary(self) -> str:
-        """Returns the fusion in a few words, for tables."""
+        """Returns a short description for tables."""
         how = f"{self.max_steps} tied steps" if self.gradient == "unroll" else f"at most {self.max_steps} steps"
         cell = f"{self.gate} gate{', coupled' if self.coupled else ''}{', tokens' if self.level == 'tokens' else ''}"
         later = {"steps": self.inference_max_steps, "tolerance": self.inference_tolerance}
@@ -159,10 +159,10 @@ class EquilibriumFusion(_VectorFusion):
 
 
 class BottleneckFusion(_TokenFusion):
-    """Streams that exchange only through shared tokens (MBT).
+    """Streams that exchange information only through shared tokens (MBT).
 
     Attributes:
-        n_bottlenecks: Shared tokens.
+        n_bottlenecks: Number of shared tokens.
     """
 
     kind: Literal["bottleneck"]
@@ -179,7 +179,8 @@ class JointTokensFusion(_TokenFusion):
     """One transformer over the tokens of all streams (early-concatenation transformers, SFT).
 
     Attributes:
-        reducer: What drops each stream's tokens between attention and MLP of a joint stage; `at` counts these.
+        reducer: Reduction of each stream's tokens between attention and MLP of a joint stage; its `at` counts joint
+            stages.
     """
 
     kind: Literal["joint_tokens"]
@@ -187,7 +188,7 @@ class JointTokensFusion(_TokenFusion):
 
     @property
     def summary(self) -> str:
-        """Returns the fusion in a few words, for tables."""
+        """Returns a short description for tables."""
         return ", ".join(part for part in (super().summary, self.reducer.summary) if part)
 
 

@@ -1,4 +1,4 @@
-"""The network of a recipe: streams, the routes through them and how they are fused."""
+"""Schema of the network of a recipe: streams, routes, fusion and router."""
 
 from collections.abc import Mapping
 from typing import Annotated, Self
@@ -15,14 +15,14 @@ from nasfuse.spec.stream import StreamConfig
 
 
 class NetworkConfig(Model):
-    """The network: streams, the route through them and how they are fused.
+    """The network: streams, fusion and router.
 
     Attributes:
-        route: The streams of the network, in order; without a router, all of them run for every sample.
-        streams: One encoder per stream of the route.
-        fusion: How two or more streams are merged; absent for a single stream.
-        dropout: Dropout before the head.
-        router: Chooses between shorter routes sample by sample; absent in a static network.
+        route: Names of the streams, in order. Without a router, all of them run for every sample.
+        streams: Encoder options by stream name, one entry per stream of the route.
+        fusion: Fusion of two or more streams; None for a single stream.
+        dropout: Dropout probability before the head.
+        router: Router that chooses one of several routes per sample; None in a static network.
     """
 
     route: Annotated[tuple[Name, ...], Field(min_length=1)]
@@ -32,15 +32,15 @@ class NetworkConfig(Model):
     router: RouterConfig | None = None
 
     def stages(self, route: Mapping[str, int | None]) -> dict[str, int]:
-        """Returns stream name to the stages it runs on `route`, in the order of the network's streams.
+        """Returns the number of stages that each stream of `route` runs, in the order of the network's streams.
 
-        None stands for all of them: those before the fusion, or the whole stream where it is alone.
+        A value of None in `route` means all stages: those before the fusion, or the full depth of a single stream.
         """
         return {name: self._stages(name, route) for name in self.route if name in route}
 
     @property
     def depths(self) -> dict[str, int]:
-        """Returns stream name to the stages that are built of it: as many as some route runs."""
+        """Returns the number of stages that are built for each stream: the most that any route runs."""
         texts = None if self.router is None else self.router.routes
         routes = [dict.fromkeys(self.route)] if texts is None else [parse_route(text) for text in texts]
         found = [self.stages(route) for route in routes]
@@ -59,9 +59,9 @@ class NetworkConfig(Model):
         missing = [name for name in self.route if name not in self.streams]
         idle = [name for name in self.streams if name not in self.route]
         if missing:
-            raise ValueError(f"route names {', '.join(missing)}, which streams does not describe; add it there")
+            raise ValueError(f"route names {', '.join(missing)}, which is missing from streams; add it there")
         if idle:
-            raise ValueError(f"streams describes {', '.join(idle)}, which is not on the route; remove it")
+            raise ValueError(f"streams has {', '.join(idle)}, which is not on the route; remove it")
         if len(self.route) == 1 and self.fusion is not None:
             raise ValueError("a route of one stream has nothing to fuse; remove fusion or add a stream")
         if len(self.route) > 1 and self.fusion is None:
@@ -85,13 +85,15 @@ class NetworkConfig(Model):
                 if wanted is not None and wanted > most:
                     raise MisfitError(
                         "router.routes",
-                        f"{text} runs {wanted} stages of {name}, which has {most}{before}; ask for less",
+                        f"{text} runs {wanted} stages of {name}, which has {most}{before}; use at most {most}",
                     )
             stages = tuple(self.stages(route).items())
             if stages in found:
-                raise MisfitError("router.routes", f"{text} comes to the same as {found[stages]}; remove one")
+                raise MisfitError("router.routes", f"{text} is the same route as {found[stages]}; remove one")
             found[stages] = text
         idle = [name for name in self.route if name not in used]
         if idle:
-            raise MisfitError("router.routes", f"no route runs {', '.join(idle)}; add one, or remove it from route")
+            raise MisfitError(
+                "router.routes", f"no route runs {', '.join(idle)}; add such a route, or remove the stream from route"
+            )
         return self

@@ -1,4 +1,4 @@
-"""The recipe: one complete, serialisable description of data, network and training."""
+"""Schema of recipes: complete descriptions of data, network and training."""
 
 import hashlib
 import json
@@ -17,13 +17,13 @@ from nasfuse.spec.training import TrainingConfig
 
 
 class Recipe(Model):
-    """One complete description of a network, its data and its training. YAML on disk.
+    """A complete description of a network, its data and its training, stored as YAML.
 
     Attributes:
-        metric: What validation and test report; `nasfuse.domain.metric.METRICS` has the names.
-        data: Which data set.
-        network: What is built.
-        training: How it is trained.
+        metric: Metric of validation and test, a key of `nasfuse.domain.metric.METRICS`.
+        data: Data set.
+        network: Architecture.
+        training: Training options.
     """
 
     metric: str = "accuracy"
@@ -59,8 +59,8 @@ class Recipe(Model):
         if training.mixup_at == "manifold" and training.mixup > 0 and self.network.router is not None:
             raise MisfitError(
                 "training.mixup_at",
-                "manifold would show mixed labels to routes that leave a stream before it is mixed; set it to inputs, "
-                "or remove network.router",
+                "manifold is not supported with a router, because a route may leave a stream before the depth at which "
+                "it is mixed; set it to inputs, or remove network.router",
             )
         return self
 
@@ -75,13 +75,13 @@ class Recipe(Model):
 
     @property
     def hash(self) -> str:
-        """Returns 12 hexadecimal digits that two recipes share only if all but the path of their data is equal."""
+        """Returns a hash of 12 hexadecimal digits over all fields but the path of the data."""
         canonical = json.dumps({**self.to_plain(), "data": self.data.identity}, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     @property
     def summary(self) -> str:
-        """Returns the network in one line, for tables.
+        """Returns a one-line description of the network for tables.
 
         Example: `left conv 2x32 + right conv 2x32 | gated at 1, width 32`.
         """
@@ -92,7 +92,7 @@ class Recipe(Model):
 
     @classmethod
     def load(cls, path: str | Path) -> "Recipe":
-        """Returns the recipe in a YAML file, with the data where `locate` finds them.
+        """Returns the recipe in a YAML file, with `data.source` resolved by `locate`.
 
         Raises:
             MissingFileError: No such file.
@@ -102,12 +102,12 @@ class Recipe(Model):
         return cls.parse(located(document.values, named_in=Path(path)), document=document)
 
     def to_yaml(self) -> str:
-        """Returns the recipe as YAML; `load` gives the equal recipe back."""
+        """Returns the recipe as YAML, from which `load` restores an equal recipe."""
         return to_yaml(self.to_plain())
 
 
 def _expand_training(values: Any) -> Any:
-    """Returns `values` with empty `training.routing` and `training.equilibrium` where they have something to train."""
+    """Returns `values` with default `training.routing` and `training.equilibrium` added for networks that need them."""
     if not isinstance(values, dict) or not isinstance(values.get("network"), dict):
         return values
     training, fusion = values.get("training", {}), values["network"].get("fusion")

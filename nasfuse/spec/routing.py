@@ -1,4 +1,4 @@
-"""The router in a recipe: between which routes it chooses, what it looks at, and how it is trained."""
+"""Schema of the router of a recipe and of its training."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -9,22 +9,22 @@ from nasfuse.spec.schema.model import MisfitError, Model
 
 
 class RouterConfig(Model):
-    """Chooses one route per sample (DynMM's gate, Xue & Marculescu, 2023).
+    """The router, which chooses one route per sample (the gate of DynMM, Xue & Marculescu, 2023).
 
     Attributes:
-        routes: At least two, such as `[image, image+audio:1, image+audio]`. `audio:1` stops the audio stream
-            after its first stage, its other stages do not run. Each route has its own fusion and head; streams
-            are shared. The network orders them by MACs.
-        reads: What the router sees. `inputs`: the raw inputs of all streams, as in the paper. `cheapest_stream`:
-            the stem of the cheapest stream of the cheapest route. `cheap_route`: features and confidence of the
-            cheapest route, which then runs for every sample (a cascade).
-        form: `linear`, `mlp`, or `conv` and `transformer` where it reads inputs or a stream that have steps.
+        routes: Two or more routes, such as `[image, image+audio:1, image+audio]`. `audio:1` ends the audio stream
+            after its first stage. Each route has its own fusion and head; streams are shared. The network orders the
+            routes by MACs.
+        reads: Input of the router. `inputs`: the raw inputs of all streams, as in the paper. `cheapest_stream`: the
+            output of the stem of the cheapest stream of the cheapest route. `cheap_route`: features and confidence of
+            the cheapest route, which then runs for every sample (a cascade).
+        form: Architecture: `linear`, `mlp`, or, for inputs with steps or pixels, `conv` or `transformer`.
         width: Hidden features of the router.
-        threshold: How much is saved. 0 sends every sample down the costliest route, 1 down the cheapest; at 0.5 as
-            much is spent as the samples need on average, and between these the cost is linear, all on validation data.
-            Can be changed after training.
-        macs: Expected MACs per sample that are spent at most: the threshold is set for them after training, on
-            validation data. Wins over `threshold`.
+        threshold: Threshold of the choice, which sets the mean cost on validation data: at 0 every sample takes the
+            costliest route, at 1 the cheapest, and at 0.5 as much is spent as the samples need; linear between these.
+            It can be changed after training.
+        macs: Largest expected MACs per sample. The threshold is set accordingly on validation data after training;
+            takes precedence over `threshold`.
     """
 
     routes: tuple[str, ...]
@@ -50,10 +50,10 @@ class RouterConfig(Model):
     @classmethod
     def _several(cls, routes: tuple[str, ...]) -> tuple[str, ...]:
         if len(routes) < 2:
-            raise ValueError(f"a router needs at least two routes to choose from, got {len(routes)}; add one")
+            raise ValueError(f"a router needs at least two routes to choose from, got {len(routes)}; add more")
         twice = [route for route in routes if routes.count(route) > 1]
         if twice:
-            raise ValueError(f"route {twice[0]} is there twice; name each route once")
+            raise ValueError(f"route {twice[0]} is given twice; give each route once")
         return routes
 
     @model_validator(mode="after")
@@ -61,27 +61,29 @@ class RouterConfig(Model):
         if self.reads == "cheap_route" and self.form in ("conv", "transformer"):
             raise MisfitError(
                 "form",
-                f"a router that reads the cheap route gets one vector, so {self.form} means nothing; "
+                f"a router that reads cheap_route has one vector as its input, which {self.form} cannot process; "
                 "choose linear or mlp",
             )
         return self
 
 
 class RoutingConfig(Model):
-    """How routes and router are trained: first all routes, then the router with them or after them.
+    """Training of routes and router in two stages: first all routes, then the router alone or together with them.
 
     Attributes:
-        resource_weight: Weight of the expected cost in the loss; cost is MACs over those of the costliest route.
-        budget: Share of the costliest route's MACs; expected cost below it is not penalised. None penalises all.
-        temperature: Of the gate's softmax.
-        final_temperature: Reached exponentially at the last epoch; None keeps `temperature`.
+        resource_weight: Weight of the expected cost in the loss. The cost is MACs divided by those of the costliest
+            route.
+        budget: Share of the costliest route's MACs below which the expected cost is not penalised; None: 0.
+        temperature: Temperature of the gate's softmax.
+        final_temperature: Temperature in the last epoch, approached exponentially; None: `temperature`.
         gumbel: Whether Gumbel noise is added to the gate's logits in training.
-        first_stage: Share of the epochs that trains all routes equally, without the router.
-        freeze: Whether streams, fusions and heads stay as the first stage left them. The router is then trained
-            on samples as they are, without noise, shift or mixup.
-        holdout: Share of the training samples (of their groups, where the data has groups) that the first stage
-            leaves out and the second one is trained on. On samples that the routes were trained on, every route is
-            right and nothing can be learned about who needs which. Needs `freeze`.
+        first_stage: Share of the epochs that belong to the first stage, which trains all routes equally without the
+            router.
+        freeze: Whether streams, fusions and heads are frozen in the second stage. The router is then trained on samples
+            without noise, shift or mixup.
+        holdout: Share of the training samples (of the groups, if the data have groups) that is left out of the first
+            stage and used for the second. Routes fit the samples they were trained on, so these say little
+            about which route a new sample needs. Needs `freeze`.
     """
 
     resource_weight: Annotated[float, Field(ge=0)] = 0.01
@@ -103,11 +105,14 @@ class RoutingConfig(Model):
     @model_validator(mode="after")
     def _routes_are_trained(self) -> Self:
         if self.freeze and self.first_stage == 0:
-            raise MisfitError("first_stage", "0 with freeze: true would never train the routes; raise it")
+            raise MisfitError("first_stage", "must be above 0 with freeze: true, or routes are never trained; raise it")
         return self
 
     @model_validator(mode="after")
     def _holdout_needs_freeze(self) -> Self:
         if self.holdout > 0 and not self.freeze:
-            raise MisfitError("holdout", "needs freeze: true, or the routes are trained on it after all; set it to 0")
+            raise MisfitError(
+                "holdout",
+                "needs freeze: true, because otherwise routes are trained on the held-out samples; set it to 0",
+            )
         return self

@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def shipped_files(folder: str) -> dict[str, Path]:
-    """Returns the shipped YAML files of `studies` or `search_spaces` by name, without their ending."""
+    """Returns the shipped YAML files of `folder` (`studies` or `search_spaces`), by name without the suffix."""
     for root in (_PACKAGE, _PACKAGE.parent):
         files = sorted((root / folder).glob("*.yaml"))
         if files:
@@ -20,11 +20,11 @@ def find_shipped(path: Path, *, folder: str) -> Path:
     """Returns `path` if it is a file, else the shipped file of that name.
 
     Args:
-        path: As the user gave it: a file, `folder/name.yaml` or a bare name.
+        path: Path from the user: a file, `folder/name.yaml` or a bare name.
         folder: `studies` or `search_spaces`.
 
     Raises:
-        MissingFileError: Neither exists.
+        MissingFileError: Neither a file nor a shipped name.
     """
     if path.is_file():
         return path

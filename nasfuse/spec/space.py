@@ -23,20 +23,20 @@ Scalar = Annotated[Any, AfterValidator(_scalar)]
 class FieldConfig(Model):
     """The distribution of one recipe field; exactly one of `choices`, `int`, `float` and `subsets`.
 
-    A route may have `choices` beside its `subsets`: dynamic networks such as `each > all`, beside static ones.
+    A route may combine `subsets` (static networks) with `choices` of dynamic networks such as `each > all`.
 
     Attributes:
-        choices: Values to choose from. A choice that a modality cannot have (an encoder) is left out for it.
+        choices: Values to choose from. Encoders that a modality does not support are left out for it.
         int: Lowest and highest whole number, both included.
         float: Lowest and highest number, both included.
-        subsets: `network.route` only: every non-empty subset of the modalities.
-        log: Draw `int` or `float` evenly in the logarithm.
+        subsets: Whether every non-empty subset of the modalities is a choice; `network.route` only.
+        log: Whether `int` or `float` is drawn on a logarithmic scale.
         step: Distance of neighbouring values of `int` or `float`.
-        default: Value a baseline has where it does not say.
-        when: The field exists only while every other field named here has the value given: a value, a list of
-            values, `{at_least: n}` for a number, or `{has: stream}`, `{at_least: n}` (streams) and
-            `{dynamic: true}` (several routes) for the route.
-        kinds: For a field of every stream (`network.streams.*`): the kinds of modality that have it.
+        default: Value of baselines that do not set the field.
+        when: Conditions under which the field exists, by the name of another field: a value, a list of values,
+            `{at_least: n}` for a number; for the route also `{has: stream}`, `{at_least: n}` (streams) and
+            `{dynamic: true}` (several routes). All must hold.
+        kinds: Kinds of modality that have the field, for a field of every stream (`network.streams.*`).
     """
 
     model_config = ConfigDict(validate_by_alias=True, validate_by_name=False)
@@ -77,7 +77,7 @@ class FieldConfig(Model):
         if self.choices == ():
             raise ValueError("choices is empty; give at least one value")
         if self.choices is not None and len(set(self.choices)) < len(self.choices):
-            raise ValueError("choices names a value twice; keep one")
+            raise ValueError("choices has a value twice; keep one")
         return self
 
     def _check_step(self, step: float) -> None:
@@ -88,17 +88,20 @@ class FieldConfig(Model):
             raise ValueError(f"the step of an int range must be a whole number, got {step}")
         steps = (bounds[1] - bounds[0]) / step
         if abs(steps - round(steps)) > 1e-8:
-            raise ValueError(f"{bounds[1]} is no whole number of steps of {step} above {bounds[0]}; change one of them")
+            raise ValueError(
+                f"the range {bounds[0]} to {bounds[1]} must be a whole number of steps, got step {step}; "
+                "change one of them"
+            )
 
 
 class SpaceConfig(Model):
-    """A search space: what may vary, what is set, and the hand-made designs that run first.
+    """A search space: fields with distributions, fixed fields, and hand-made designs that run first.
 
     Attributes:
-        fields: Dotted recipe path to distribution; `*` stands for every stream.
-        fixed: Dotted recipe path to a set value.
-        baselines: Name to the values of a hand-made design. `network.route: all` takes every modality,
-            `network.route: each` and `network.route: each > all` make one baseline per modality.
+        fields: Distributions by dotted recipe path; `*` stands for every stream.
+        fixed: Fixed values by dotted recipe path.
+        baselines: Values of hand-made designs by name. `network.route: all` is the route of all modalities;
+            `network.route: each` and `network.route: each > all` define one baseline per modality.
     """
 
     fields: Annotated[dict[str, FieldConfig], Field(min_length=1)]
@@ -106,12 +109,12 @@ class SpaceConfig(Model):
     baselines: Annotated[dict[str, dict[str, Any]], Field(default_factory=dict)]
 
     def to_plain(self) -> dict[str, Any]:
-        """Returns the space as plain mappings, as it would be written by hand."""
+        """Returns the space as plain mappings in the form of a space file, without defaults."""
         return self.model_dump(mode="json", exclude_none=True, exclude_defaults=True, by_alias=True)
 
 
 def _problems_of_condition(name: str, wanted: Any) -> list[str]:
-    """Returns what is wrong with one entry of `when`."""
+    """Returns the problems of one condition of `when`."""
     if isinstance(wanted, Mapping):
         if not wanted or not wanted.keys() <= {"has", "at_least", "dynamic"}:
             return [

@@ -1,4 +1,4 @@
-"""Streams in a recipe: one class of options per encoder."""
+"""Schema of the streams of a recipe: one class of options per encoder."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -6,12 +6,12 @@ from pydantic import Field, model_validator
 
 from nasfuse.spec.schema.model import MisfitError, Model
 
-#: Least features of an attention head where a recipe does not say how many heads there are.
+#: Smallest number of features per attention head when the number of heads is chosen by default.
 LEAST_PER_HEAD = 8
 
 
 def default_heads(width: int) -> int:
-    """Returns the attention heads of `width` features where none are given: 4, 2 or 1, each of at least 8 features.
+    """Returns the default number of attention heads for `width` features: 4, 2 or 1, each of at least 8 features.
 
     Example:
         >>> [default_heads(width) for width in (4, 8, 16, 24, 32, 64)]
@@ -21,7 +21,7 @@ def default_heads(width: int) -> int:
 
 
 def heads_of_width(given: dict[str, Any]) -> int:
-    """Returns `default_heads` for the fields `given` before `heads`; any number where the width is wrong itself."""
+    """Returns `default_heads` of the width in `given`, the fields before `heads`; 1 if the width is invalid."""
     return default_heads(given.get("width", 1))
 
 
@@ -29,18 +29,18 @@ Heads = Annotated[int, Field(ge=1, default_factory=heads_of_width)]
 
 KeepRatio = Annotated[float, Field(ge=1e-6, le=1)]
 
-#: Reducers with parameters, which learn for one keep ratio.
+#: Reducers with parameters, which are trained for a single keep ratio.
 LEARNED = ("gumbel", "latent")
 
 
 class PoolingConfig(Model):
-    """What drops tokens after every stage of a convolutional stream.
+    """Pooling after every stage of a convolutional stream.
 
     Attributes:
-        kind: `max` or `average` pooling over neighbouring tokens.
-        keep_ratio: Share of the tokens that is left after each stage; the reducer stops at one token.
-            Neighbours are pooled by round(1 / keep_ratio); on a grid round(sqrt(1 / keep_ratio)) of them along each
-            side, so 0.25 halves both and 0.5 neither.
+        kind: `max` or `average` pooling of neighbouring tokens.
+        keep_ratio: Share of the tokens kept by each stage, at least one token. Pooling windows have
+            round(1 / keep_ratio) tokens, on a grid round(sqrt(1 / keep_ratio)) along each side: 0.25 halves both sides,
+            0.5 neither.
     """
 
     kind: Literal["max", "average"] = "max"
@@ -48,16 +48,16 @@ class PoolingConfig(Model):
 
 
 class TokenReducerConfig(Model):
-    """What drops or merges tokens between the attention and the MLP of a transformer stage.
+    """Token reduction between the attention and the MLP of a transformer stage.
 
     Attributes:
-        kind: `max`, `average`, `attention`-weighted or `strided` pooling of neighbours; `top_k` keeps what CLS attends
-            to and fuses the rest (EViT); `merge` merges what is alike (ToMe).
-        keep_ratio: Share of the tokens that is left, of each sample's own length; at least one token. Pooling takes
-            round(1 / keep_ratio) neighbours, `max` and `average` of an image round(sqrt(1 / keep_ratio)) along each
-            side; the other kinds leave ceil(keep_ratio n) tokens.
-        at: Number of the one stage that reduces, the last one where there are fewer; absent, every stage does.
-        inference_keep_ratio: `keep_ratio` after training, where it is another.
+        kind: `max`, `average`, `attention`-weighted or `strided` pooling of neighbours; `top_k` keeps the tokens that
+            CLS attends to most and fuses the rest into one (EViT); `merge` merges similar tokens (ToMe).
+        keep_ratio: Share of each sample's own tokens that is kept, at least one token. Pooling windows have
+            round(1 / keep_ratio) tokens, those of `max` and `average` on an image round(sqrt(1 / keep_ratio)) along
+            each side; the other kinds keep ceil(keep_ratio n) of n tokens.
+        at: Number of the only stage that reduces, counted from 1; the last stage if there are fewer. None: every stage.
+        inference_keep_ratio: Keep ratio after training, if it differs from `keep_ratio`.
     """
 
     kind: Literal["max", "average", "attention", "strided", "top_k", "merge"] = "max"
@@ -67,20 +67,21 @@ class TokenReducerConfig(Model):
 
     @property
     def summary(self) -> str:
-        """Returns the reducer in a few words, for tables; empty where it keeps everything."""
+        """Returns a short description for tables; empty if all tokens are kept."""
         ratio = self.inference_keep_ratio or self.keep_ratio
         return f"{self.kind} {ratio:.3g}{'' if self.at is None else f' at {self.at}'}" if ratio < 1 else ""
 
 
 class StreamReducerConfig(TokenReducerConfig):
-    """What drops or merges tokens in a transformer stream.
+    """Token reduction in a transformer stream.
 
     Attributes:
-        kind: As in `TokenReducerConfig`, or one that learns: `gumbel` keeps what a small network scores highest
-            (DynamicViT), `latent` reads all tokens by a few learned ones (Perceiver).
-        keep_ratio: As there.
-        at: As there.
-        inference_keep_ratio: As there; not for those that learn.
+        kind: A kind of `TokenReducerConfig`, or one with parameters: `gumbel` keeps the tokens with the highest score
+            of a small network (DynamicViT); `latent` replaces the tokens by a few learned queries that attend to them
+            (Perceiver).
+        keep_ratio: Share of the tokens that is kept; see `TokenReducerConfig`.
+        at: Number of the only stage that reduces; see `TokenReducerConfig`.
+        inference_keep_ratio: Keep ratio after training; not available for kinds with parameters.
     """
 
     kind: Literal["max", "average", "attention", "strided", "top_k", "merge", "gumbel", "latent"] = "max"  # type: ignore[assignment]
@@ -88,18 +89,18 @@ class StreamReducerConfig(TokenReducerConfig):
     @model_validator(mode="after")
     def _learned_for_one_ratio(self) -> Self:
         if self.inference_keep_ratio is not None and self.kind in LEARNED:
-            raise MisfitError("inference_keep_ratio", f"{self.kind} has learnt for its keep_ratio; remove it")
+            raise MisfitError("inference_keep_ratio", f"{self.kind} is trained for a single keep_ratio; remove it")
         return self
 
 
 class StreamConfigBase(Model):
-    """What all encoders have.
+    """Options of every encoder.
 
     Attributes:
-        depth: Stages of this modality, those after the fusion counted in: with `placement` p the
-            stream runs the first min(p, depth) and the fused network the rest.
+        depth: Number of stages, including those after the fusion: with `placement` p the stream runs the first
+            min(p, depth) stages and the fused network the others.
         width: Features per token.
-        dropout: Inside every stage.
+        dropout: Dropout probability inside every stage.
     """
 
     depth: Annotated[int, Field(ge=0, le=64)] = 2
@@ -108,7 +109,7 @@ class StreamConfigBase(Model):
 
     @property
     def summary(self) -> str:
-        """Returns the stream in a few characters, for tables."""
+        """Returns a short description for tables."""
         return f"{getattr(self, 'encoder')} {self.depth}x{self.width}"  # noqa: B009 - on every subclass
 
 
@@ -116,7 +117,7 @@ class MlpStream(StreamConfigBase):
     """Residual MLP on one token; sequences and images are flattened.
 
     Attributes:
-        expansion: Width of the hidden layer of a stage over `width`.
+        expansion: Hidden width of a stage divided by `width`.
     """
 
     encoder: Literal["mlp"]
@@ -127,7 +128,7 @@ class ConvStream(StreamConfigBase):
     """Residual convolutions over an image (2-D) or a sequence (1-D).
 
     Attributes:
-        stride: Of the stem; its kernel is stride + 2 at least 3.
+        stride: Stride of the stem, whose kernel size is stride + 2.
         reducer: Pooling after every stage.
     """
 
@@ -140,13 +141,13 @@ class TransformerStream(StreamConfigBase):
     """Transformer on the steps of a sequence or the patches of an image.
 
     Attributes:
-        heads: Attention heads; must divide `width`. Absent, 4, 2 or 1 of at least 8 features each.
-        mlp_ratio: Hidden width of the MLP over `width`.
-        stride: Steps per token, or side of a patch.
-        window: Neighbouring tokens that attend to one another, in every second stage shifted by half a window;
-            absent, all tokens do. Patches of an image are neighbours row by row.
-        readout: The stream is read at the `mean` of its tokens, or at a `cls` token, which no reducer touches.
-        reducer: What drops tokens between attention and MLP.
+        heads: Number of attention heads, a divisor of `width`. Default: 4, 2 or 1, of at least 8 features each.
+        mlp_ratio: Hidden width of the MLP divided by `width`.
+        stride: Steps per token of a sequence, or side length of the patches of an image.
+        window: Length of the windows of tokens that attend to each other, shifted by half a window in every second
+            stage; None: full attention. Patches of an image are ordered row by row.
+        readout: Output of the stream: the `mean` of its tokens, or a `cls` token, which reducers leave unchanged.
+        reducer: Token reduction between attention and MLP.
     """
 
     encoder: Literal["transformer"]
@@ -159,7 +160,7 @@ class TransformerStream(StreamConfigBase):
 
     @property
     def summary(self) -> str:
-        """Returns the stream in a few characters, for tables."""
+        """Returns a short description for tables."""
         window = "" if self.window is None else f"w{self.window}"
         stride = "" if self.stride == 1 else f"/{self.stride}"
         return " ".join(part for part in (f"{super().summary}{stride}{window}", self.reducer.summary) if part)
@@ -171,7 +172,11 @@ class TransformerStream(StreamConfigBase):
 
 
 def check_heads(heads: int, width: int) -> None:
-    """Raises ValueError where `heads` does not divide `width`."""
+    """Checks that `heads` divides `width`.
+
+    Raises:
+        ValueError: It does not.
+    """
     if width % heads:
         raise ValueError(f"heads must divide width, got heads {heads} and width {width}; change one of them")
 

@@ -1,4 +1,4 @@
-"""The study: data, space, budget, sampler and resources of one search. YAML on disk."""
+"""Schema of studies: data, space, budget, sampler and resources of a search."""
 
 import hashlib
 import json
@@ -23,15 +23,16 @@ Sampler = Literal["known_cost", "tpe", "nsga2", "nsga3", "gp", "random"]
 
 
 class BudgetConfig(Model):
-    """When the search ends; the first that is reached counts.
+    """The budget of a search, which ends at the first limit that is reached.
 
     Attributes:
-        trials: Trainings; one that was stopped early counts, as does one that failed, unless it is one of those that
-            ended a search by failing in a row.
-        minutes: Wall-clock time of the search, over all its sessions. Trials that are running then finish.
-        repeats: Trainings, with different seeds, behind every member of the front, as far as the last fifth of the
-            budget suffices; its metric is their mean. A front of single trainings is a front of lucky ones. 1 trains
-            everything once.
+        trials: Maximum number of trainings. Stopped and failed trainings count, except for consecutive failures that
+            ended a search.
+        minutes: Maximum wall-clock time in minutes, summed over all sessions of the search. Running trials are
+            finished.
+        repeats: Number of trainings with different seeds behind every member of the front, as far as the last fifth of
+            the budget suffices. The metric of a member is their mean, which reduces the selection bias of single
+            trainings. 1 disables repetitions.
     """
 
     trials: Annotated[int, Field(ge=1)] | None = None
@@ -40,12 +41,13 @@ class BudgetConfig(Model):
 
 
 class ResourcesConfig(Model):
-    """What trials run on.
+    """Compute resources of trials.
 
     Attributes:
-        workers: Trials at a time, at most as many as fit on the machine or cluster; None takes as many as fit.
-        cpus_per_trial: Also the number of threads of a trial.
-        gpus_per_trial: May be a fraction.
+        workers: Maximum number of parallel trials, limited by what fits on the machine or cluster; None: as many as
+            fit.
+        cpus_per_trial: CPU cores per trial, also the number of torch threads.
+        gpus_per_trial: GPUs per trial; may be a fraction.
     """
 
     workers: Annotated[int, Field(ge=1)] | None = None
@@ -54,16 +56,16 @@ class ResourcesConfig(Model):
 
 
 class StoppingConfig(Model):
-    """Which trainings are not finished: those that are dominated early on (MO-ASHA).
+    """Early stopping of dominated trainings (MO-ASHA).
 
-    A training is compared with the earlier ones at `rungs` of its epochs: 1 / eta of them, 1 / eta**2 and so on. One in
-    `eta` goes on, by non-dominated rank and then by spread, and so do the best of those that cost as much and what is
-    expected to end on the front. Hand-made designs, repetitions and networks with a router are always finished, as is
-    everything where the study's cost is not `macs`.
+    A training is compared with earlier ones at several epochs (rungs): after 1 / eta of its epochs, 1 / eta**2 and so
+    on. It continues if it is in the first 1 / eta by non-dominated rank and then by spread, among the best of those
+    with at least its cost, or expected to end on the front. Hand-made designs, repetitions and networks with a router
+    are never stopped, nor is any training if the cost of the study is not `macs`.
 
     Attributes:
-        eta: One in so many goes on from a rung.
-        rungs: How often a training is compared.
+        eta: Reduction factor; 1 / eta of the trainings continue from a rung.
+        rungs: Number of comparisons during a training.
     """
 
     eta: Annotated[int, Field(ge=2)] = 3
@@ -71,24 +73,25 @@ class StoppingConfig(Model):
 
 
 class StudyConfig(Model):
-    """One search, complete.
+    """A complete description of a search.
 
     Attributes:
-        name: Also the name of the run folder.
-        data: Which data set.
-        metric: What is maximised (or minimised, for an error), on validation data.
-        cost: The other objective, minimised: a name of `nasfuse.domain.cost.COSTS`.
-        space: The search space.
-        fixed: Recipe fields with a set value; they win over the space.
-        budget: When to stop.
-        sampler: What suggests trials: `known_cost`, or one of Optuna's `tpe`, `nsga2`, `nsga3`, `gp` and `random`.
-        stopping: Which trainings are stopped early; `off` finishes them all.
-        inherit: Whether streams of suggestions start from the weights of equal streams of earlier trainings.
-        seed: Every suggestion and training derives from it.
-        max_macs: Candidates above are never trained.
-        resources: What trials run on.
-        storage: Optuna storage URL; None is `study.db` in the run folder. A relative path of a SQLite file is looked up
-            from the working folder, and is beside the study file where it is not there.
+        name: Name of the study and of its run folder.
+        data: Data set.
+        metric: First objective, on validation data: a key of `nasfuse.domain.metric.METRICS`, which defines its
+            direction.
+        cost: Second objective, minimised: a key of `nasfuse.domain.cost.COSTS`.
+        space: Search space.
+        fixed: Fixed values by dotted recipe path; they take precedence over the space.
+        budget: Limits of the search.
+        sampler: Sampler of the suggestions: `known_cost`, or Optuna's `tpe`, `nsga2`, `nsga3`, `gp` or `random`.
+        stopping: Early stopping; None (`off` in a file) trains everything to the end.
+        inherit: Whether streams of suggested networks start from the weights of equal streams of earlier trainings.
+        seed: Seed from which the seeds of all suggestions and trainings derive.
+        max_macs: Largest number of MACs of a network that is trained.
+        resources: Compute resources of trials.
+        storage: Optuna storage URL; None: `study.db` in the run folder. A relative path of a SQLite file refers to the
+            working folder if the file exists there, else to the folder of the study file.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -129,7 +132,7 @@ class StudyConfig(Model):
     @classmethod
     def _is_a_rule(cls, stopping: Any) -> Any:
         if not isinstance(stopping, dict | StoppingConfig | None):
-            raise ValueError(f"give off, or a rule such as {{eta: 3, rungs: 2}}, got {stopping!r}")
+            raise ValueError(f"must be off or a mapping such as {{eta: 3, rungs: 2}}, got {stopping!r}; change it")
         return stopping
 
     @field_validator("inherit")
@@ -138,8 +141,8 @@ class StudyConfig(Model):
         budget = info.data.get("budget")
         if inherit and budget is not None and budget.repeats < 2:
             raise ValueError(
-                f"only trainings from scratch count for the front, so give budget.repeats of at least 2, "
-                f"got {budget.repeats}"
+                f"needs budget.repeats of at least 2, because only trainings from scratch are on the front, "
+                f"got {budget.repeats}; raise it or set inherit to false"
             )
         return inherit
 
@@ -147,12 +150,12 @@ class StudyConfig(Model):
     @classmethod
     def _ends(cls, budget: BudgetConfig) -> BudgetConfig:
         if budget.trials is None and budget.minutes is None:
-            raise ValueError("a search must end: give budget.trials, budget.minutes or both")
+            raise ValueError("a search needs a limit, got none; give budget.trials, budget.minutes or both")
         return budget
 
     @classmethod
     def expand(cls, values: Any) -> Any:
-        """Returns `values` with every shorthand written out; `stopping: off` is none."""
+        """Returns `values` with every shorthand expanded; `stopping: off` becomes None."""
         if isinstance(values, dict) and values.get("stopping") == "off":
             values = {**values, "stopping": None}
         return expand_modalities(values)
@@ -161,11 +164,11 @@ class StudyConfig(Model):
     def load(cls, path: Path) -> "StudyConfig":
         """Returns the study in a YAML file; `space` may be a mapping, a path or the name of a shipped space.
 
-        The space is looked up beside the study file and from the working folder, the data as `locate` says; a shipped
-        study may be given by its path in the repository or by its name alone.
+        A path of a space refers to the folder of the study file or to the working folder; `data.source` is resolved by
+        `locate`. A shipped study may be given by its path in the repository or by its name.
 
         Raises:
-            MissingFileError: The study or its space is not there.
+            MissingFileError: The study or its space does not exist.
             ConfigError: With all problems of both files at once.
         """
         document = read_document(find_shipped(path, folder="studies"))
@@ -186,36 +189,33 @@ class StudyConfig(Model):
         return study
 
     def to_plain(self) -> dict[str, Any]:
-        """Returns the study as plain mappings, as it would be written by hand."""
+        """Returns the study as plain mappings in the form of a study file."""
         plain = self.model_dump(mode="json", exclude_none=True)
         return {**plain, "space": self.space.to_plain(), "stopping": plain.get("stopping", "off")}
 
     def to_yaml(self) -> str:
-        """Returns the study as YAML, complete: the space is written out."""
+        """Returns the study as YAML, including its space."""
         return to_yaml(self.to_plain())
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Returns what makes two studies the same.
-
-        All but budget, resources, limits on what is trained, and where the file of the data is.
-        """
+        """Returns the fields that identify a study: all but budget, resources, `max_macs` and the path of the data."""
         plain = {**self.to_plain(), "data": self.data.identity}
         return {key: plain[key] for key in plain if key not in ("budget", "resources", "max_macs")}
 
     @property
     def hash(self) -> str:
-        """Returns 12 hexadecimal digits that two studies share only if their identity is equal."""
+        """Returns a hash of 12 hexadecimal digits over `identity`."""
         return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def found_in_space(problem: Problem) -> bool:
-    """Returns whether a problem lies inside the space of a study."""
+    """Returns whether a problem is in the space of a study."""
     return re.match(r"space(\.|$)", problem.where) is not None
 
 
 def _with_absolute_path(url: str, folder: Path) -> str:
-    """Returns the URL of a SQLite file with an absolute path: from the working folder if it is there, else `folder`."""
+    """Returns a SQLite URL with an absolute path, from the working folder if the file exists, else from `folder`."""
     match = re.fullmatch(r"(sqlite(?:\+\w+)?:///)(?!/|:|file:)(.+)", url)
     if match is None:
         return url
@@ -224,7 +224,7 @@ def _with_absolute_path(url: str, folder: Path) -> str:
 
 
 def _read_space(document: Document, name: str) -> tuple[Any, list[Problem]]:
-    """Returns the mapping of a space file, and its problems under the key `space`."""
+    """Returns the mapping of a space file and its problems, which are reported under the key `space`."""
     line = document.line_of(("space",))
     beside = Path(document.source).parent / name
     try:

@@ -1,4 +1,4 @@
-"""How the network of a recipe is trained."""
+"""Schema of the training options of a recipe."""
 
 from typing import Annotated, Literal
 
@@ -10,31 +10,32 @@ from nasfuse.spec.schema.model import Model
 
 
 class TrainingConfig(Model):
-    """How the network is trained.
+    """The training of a network with AdamW.
 
     Attributes:
-        epochs: Passes over the training data at most.
+        epochs: Maximum number of passes over the training data.
         batch_size: Samples per step.
-        lr: Peak learning rate of AdamW; warm-up, then cosine to zero.
-        weight_decay: Of AdamW, on matrices only.
-        warmup: Share of the steps that the learning rate rises.
-        clip_norm: Gradient norm above which gradients are scaled down.
-        patience: Epochs without a better validation loss before training stops, with the weights of its best
-            epoch. A training that runs to its end keeps its last weights: the rate has come down to zero.
-        label_smoothing: Share of a label's certainty that is given up: of the right class to all classes, of a yes/no
-            label to its contrary. A regression has none.
-        mixup: Alpha of the Beta distribution of mixup (one lambda per batch); 0 is off.
-        mixup_at: What is mixed: `inputs`, or `manifold` for the features at a depth drawn per batch, which is right
-            after the stems, after a stage of every stream, or before the head. A network with a router has no
-            manifold mixup.
-        input_noise: Standard deviation of Gaussian noise on the normalised inputs.
-        shift: Largest random translation of images and sequences, as a share of their size, in whole steps.
-        modality_dropout: Chance that a sample of a fused network loses one modality in training; token ids are
-            never lost, as no id means nothing.
-        routing: How routes and router are trained, for a network that has a router.
-        ratio_weight: Of the ratio loss of `gumbel` reducers, which holds the chance that a token is kept to the keep
-            ratio (DynamicViT).
-        equilibrium: How fixed points are kept within reach, for a network that has `equilibrium` fusion.
+        lr: Peak learning rate; it rises linearly during warm-up and then decays to zero with a cosine.
+        weight_decay: Weight decay, applied to matrices only.
+        warmup: Share of the steps in which the learning rate rises.
+        clip_norm: Largest gradient norm; larger gradients are scaled down to it.
+        patience: Epochs without a lower validation loss before training stops and the weights of the best epoch are
+            restored. A training that runs all epochs keeps its last weights, because the learning rate has reached
+            zero.
+        label_smoothing: Share of the target probability that is spread over all classes, or for a binary label moved
+            to the opposite label. Not available for a regression.
+        mixup: Alpha of the Beta distribution of mixup (one lambda per batch); 0 disables mixup.
+        mixup_at: Where samples are mixed: `inputs`, or `manifold` for the features at a depth that is drawn per batch
+            (after the stems, after a stage of every stream, or before the head). Networks with a router do not support
+            `manifold`.
+        input_noise: Standard deviation of Gaussian noise on the standardised inputs.
+        shift: Largest random translation of images and sequences, as a share of their size, rounded to whole steps.
+        modality_dropout: Probability that a training sample of a fused network loses one modality. Token ids are never
+            dropped, because no id represents missing data.
+        routing: Training of routes and router; None in a network without a router.
+        ratio_weight: Weight of the ratio loss of `gumbel` reducers, which keeps the mean probability of keeping a token
+            at the keep ratio (DynamicViT).
+        equilibrium: Jacobian regularisation; None in a network without `equilibrium` fusion.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 30

@@ -19,7 +19,20 @@ def test_json(nasfuse, without_ray):
     checks = {check["check"]: check for check in ran.json}
     assert {"python", "torch", "optuna", "ray", "cores", "gpu", "ray session", "data folder"} <= set(checks)
     assert all(set(check) == {"check", "value", "ok"} for check in checks.values())
-    assert "(absent; only needed for your own files)" in checks["data folder"]["value"]
+    assert checks["data folder"]["value"].endswith(
+        "no-data (from NASFUSE_DATA; absent, only needed for your own files)"
+    )
+
+
+def test_the_data_folder_without_the_variable(nasfuse, without_ray, monkeypatch, tmp_path):
+    monkeypatch.delenv("NASFUSE_DATA")
+    monkeypatch.setattr("nasfuse.data.sources.registry.user_cache_path", lambda *_, **__: tmp_path)
+    checks = {check["check"]: check["value"] for check in nasfuse("doctor", "--json").json}
+    absent = f"{tmp_path / 'data'} (the default; set NASFUSE_DATA to change it; absent, only needed for your own files)"
+    assert checks["data folder"] == absent
+    (tmp_path / "data").mkdir()
+    checks = {check["check"]: check["value"] for check in nasfuse("doctor", "--json").json}
+    assert checks["data folder"] == f"{tmp_path / 'data'} (the default; set NASFUSE_DATA to change it)"
 
 
 def test_text(nasfuse, without_ray):

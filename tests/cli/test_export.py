@@ -40,8 +40,8 @@ def test_text(nasfuse, run_folder):
     [
         (["--pick", "best", "--trial", 1], "give one of --pick, --max-macs, --min-metric and --trial, got several"),
         (["--max-macs", 10, "--min-metric", 0], "give one of --pick, --max-macs, --min-metric and --trial"),
-        (["--max-macs", 99], "--max-macs 99: the cheapest network has 100 MACs; allow more"),
-        (["--min-metric", 1], "--min-metric 1.0: the best network reaches 0.9500; ask for less"),
+        (["--max-macs", 99], "--max-macs 99: the cheapest network has 100 MACs; raise the limit"),
+        (["--min-metric", 1], "--min-metric 1.0: the best network reaches 0.9500; relax the limit"),
         (["--trial", 3], "--trial 3: it failed: ValueError: shape [3, /4]"),
         (["--trial", 5], "--trial 5: it is not a finished trial of this run"),
         (["--trial", 44], "--trial 44: it is not a finished trial of this run"),

@@ -28,9 +28,7 @@ OPTIONS = [
 @pytest.mark.parametrize(("verb", "option", "suffix", "known"), OPTIONS)
 @pytest.mark.parametrize("name", ["x.txt", "x", "x.png.exe"])
 def test_another_suffix_is_refused_with_those_that_are_known(refuses, run_folder, verb, option, suffix, known, name):
-    assert f"{option} {name}: the suffix chooses the format, which can be {known}" in refuses(
-        *verb, run_folder, option, name
-    )
+    assert f"{option} {name}: the suffix must be one of {known}; change it" in refuses(*verb, run_folder, option, name)
 
 
 @pytest.mark.parametrize(("verb", "option", "suffix", "known"), OPTIONS)

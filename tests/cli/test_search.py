@@ -48,7 +48,11 @@ class TestRefusals:
                 "has 2 problems: name: this key is required; add it line 1: nmae:",
             ),
             ("budget: {trials: 6}", "", "study.yaml has 1 problem: budget: this key is required"),
-            ("budget: {trials: 6}", "budget: {}", "a search must end: give budget.trials, budget.minutes or both"),
+            (
+                "budget: {trials: 6}",
+                "budget: {}",
+                "a search needs a limit, got none; give budget.trials, budget.minutes or both",
+            ),
             ("subsets: true", "subsets: true, chioces: [1]", "line 5: space.fields.network.route.chioces: unknown key"),
             ("choices: [8, 16, 32]", "int: [32, 8]", "the range is empty: 32 is above 8; swap them"),
             ("choices: [8, 16, 32]", "choices: [8, wide]", "'wide' is not a value of this field; change it"),
@@ -66,7 +70,7 @@ class TestRefusals:
             ("{source: digits}", "{source: absent.npz}", "no data set 'absent.npz'"),
             ("budget:", "sampler: tpee\nbudget:", "line 9: sampler: 'tpee' is not known; did you mean 'tpe'?"),
             ("budget:", "metric: acc\nbudget:", "line 9: metric: 'acc' is not known"),
-            ("budget:", "metric: r2\nbudget:", "the metric r2 cannot judge a multiclass task; use accuracy"),
+            ("budget:", "metric: r2\nbudget:", "the metric r2 does not apply to a multiclass task; use accuracy"),
             ("budget:", "fixed: {training.epochs: many}\nbudget:", "fixed.training.epochs: 'many' is not a value"),
             (
                 "budget:",
@@ -167,7 +171,7 @@ def same_study(make_run, tmp_path, write):
 @pytest.mark.usefixtures("never_starts")
 class TestAnExistingRun:
     def test_hand_made_designs_alone(self, nasfuse, make_run, same_study, tmp_path, write):
-        line = "The budget went to hand-made designs alone; a larger --trials or --minutes searches."
+        line = "The budget was spent on hand-made designs only; search with a larger --trials or --minutes."
         assert line in nasfuse("search", "study.yaml", "-o", "run").out
         more = make_run(tmp_path / "more", [(0.5, 100), (0.9, 1000), (0.3, 10), (0.4, 10)], budget={"trials": 4})
         write(more.read_study().to_yaml())

@@ -26,7 +26,7 @@ def test_json(nasfuse, run_folder):
 
 def test_text(nasfuse, run_folder):
     out = nasfuse("status", run_folder).out
-    interrupted = "4 complete, 1 interrupted (the same search command goes on with them), 1 failed"
+    interrupted = "4 complete, 1 interrupted (the same search command continues them), 1 failed"
     for part in (interrupted, "8 spent, 4 saved", "0.9500 at 20,000 MACs, trial 4"):
         assert part in out
     assert "trial 3 failed  ValueError: shape [3, /4]" in out

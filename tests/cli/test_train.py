@@ -92,7 +92,7 @@ def test_threads(nasfuse, write, monkeypatch, options, threads):
 
 def test_more_threads_than_cores(refuses, write, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    assert "--threads 3: this machine has 2 cores; ask for at most so many" in refuses("train", write(), "--threads", 3)
+    assert "--threads 3: this machine has 2 cores; use at most 2" in refuses("train", write(), "--threads", 3)
 
 
 def test_an_interrupt_says_how_to_go_on(nasfuse, write, monkeypatch):
@@ -102,7 +102,7 @@ def test_an_interrupt_says_how_to_go_on(nasfuse, write, monkeypatch):
     monkeypatch.setattr(final_training, "train_recipe", interrupt)
     ran = nasfuse("train", write(), "-o", "out", "--device", "cpu")
     assert ran.code == 130
-    assert "Interrupted; what was trained is kept in out. Go on with: nasfuse train r.yaml -o out" in ran.sentence
+    assert "Interrupted; what was trained is kept in out. Continue with: nasfuse train r.yaml -o out" in ran.sentence
 
 
 def test_lines_where_there_is_no_terminal(nasfuse, write, monkeypatch):
@@ -116,11 +116,11 @@ def test_lines_where_there_is_no_terminal(nasfuse, write, monkeypatch):
     ("old", "new", "message"),
     [
         ("width: 8", "widht: 8", "line 5: network.streams.left.widht: unknown key; did you mean 'width'"),
-        ("route: [left]", "route: [left, right]", "route names right, which streams does not describe"),
+        ("route: [left]", "route: [left, right]", "route names right, which is missing from streams"),
         ("left", "middle", "network.route: the data has no modality 'middle'; Known: left, right"),
         ("source: digits", "source: absent.npz", "no data set 'absent.npz'"),
         ("data:", "metric: acc\ndata:", "metric"),
-        ("data:", "metric: mae\ndata:", "mae cannot judge a multiclass task; use accuracy"),
+        ("data:", "metric: mae\ndata:", "mae does not apply to a multiclass task; use accuracy"),
         ("encoder: mlp, depth: 1, width: 8", "encoder: conv, stride: 64", "stride"),
         ("encoder: mlp", "encoder: transformer, heads: 3", "heads must divide width, got heads 3 and width 8"),
         (RECIPE, "", "the file must hold a YAML mapping"),
@@ -151,7 +151,7 @@ def test_a_damaged_checkpoint(refuses, tmp_path):
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", ""])
 def test_an_unknown_device(refuses, write, device):
-    assert "no such kind of device; use cpu, cuda or auto" in refuses("train", write(), "--device", device)
+    assert "there is no such device; use cpu, cuda or auto" in refuses("train", write(), "--device", device)
 
 
 def test_a_device_that_is_not_there(refuses, write):
@@ -161,7 +161,7 @@ def test_a_device_that_is_not_there(refuses, write):
 
 @pytest.mark.parametrize("device", ["meta", "mps"])
 def test_a_device_that_cannot_train(refuses, write, device):
-    assert "nasfuse trains on cpu or cuda" in refuses("train", write(), "--device", device)
+    assert "only cpu and cuda are supported" in refuses("train", write(), "--device", device)
 
 
 def test_a_folder_that_cannot_be_written(refuses, write, tmp_path):

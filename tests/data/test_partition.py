@@ -116,9 +116,9 @@ def test_other_tasks_are_cut_without_strata(task, labels):
             "the test split is empty; mark some samples as 'test' in the split array$",
         ),
         (np.arange(4) % 2, {"splits": np.array(["val", "test"] * 2)}, "the train split is empty; mark some samples as"),
-        (np.arange(2), {}, "2 samples are too few to cut a split from: "),
-        (np.arange(30), {}, "30 samples are too few to cut a split from: "),
-        (np.arange(20) % 2, {"groups": np.zeros(20)}, "20 samples are too few to cut a split from: "),
+        (np.arange(2), {}, "2 samples are too few to divide: "),
+        (np.arange(30), {}, "30 samples are too few to divide: "),
+        (np.arange(20) % 2, {"groups": np.zeros(20)}, "20 samples are too few to divide: "),
     ],
 )
 def test_what_cannot_be_cut(labels, options, match):
@@ -169,7 +169,7 @@ def test_a_share_that_groups_cannot_make_up_is_said():
     splits = np.array(["train"] * 100 + ["test"] * 20)
     groups[100:] = 3
     with pytest.warns(
-        DataWarning, match=r"^toy: a share of 0\.1 was asked for val, 0\.2 is given, since groups are not divided$"
+        DataWarning, match=r"^toy: val has a share of 0\.2 instead of 0\.1, because groups are not divided$"
     ):
         rows = cut(np.arange(120) % 2, splits=splits, groups=groups, val_fraction=0.1)
     assert len(rows["val"]) == 20
@@ -229,7 +229,7 @@ def test_a_share_that_leaves_too_few_for_training_is_said():
     labels = np.arange(300) % 60
     splits = np.array(["train"] * 240 + ["test"] * 60)
     with pytest.warns(
-        DataWarning, match=r"0\.95 was asked for val, 0\.75 is given, since every class keeps samples in"
+        DataWarning, match=r"has a share of 0\.75 instead of 0\.95, because every class keeps samples in"
     ):
         rows = cut(labels, splits=splits, val_fraction=0.95)
     assert np.bincount(labels[rows["train"]]).min() == 1

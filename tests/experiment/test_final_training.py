@@ -108,7 +108,7 @@ def test_a_saved_network_is_what_was_measured(trained):
     ("changes", "error", "message"),
     [
         ({"metric": "acuracy"}, ValueError, "'acuracy' is not known; did you mean 'accuracy'"),
-        ({"metric": "mae"}, InvalidInputError, "mae cannot judge a multiclass task; use accuracy"),
+        ({"metric": "mae"}, InvalidInputError, "mae does not apply to a multiclass task; use accuracy"),
         ({"data": {"source": "absent.npz"}}, MissingFileError, r"no data set 'absent\.npz'"),
         (
             {"network": {"route": ["middle"], "streams": {"middle": {"encoder": "mlp"}}}},

@@ -71,7 +71,7 @@ def test_a_dominated_infinite_point_does_not_matter():
 class TestInput:
     @pytest.mark.parametrize("shape", [(0, 2), (3, 1), (3, 3)])
     def test_must_hold_points_of_two_objectives(self, shape):
-        with pytest.raises(InvalidInputError, match=r"at least one point of two objectives, got shape"):
+        with pytest.raises(InvalidInputError, match=r"shape \(n, 2\) with at least one point for a knee, got shape"):
             knee(np.zeros(shape))
 
     def test_must_not_be_nan(self):
@@ -80,5 +80,5 @@ class TestInput:
 
     @pytest.mark.parametrize("infinite", [np.inf, -np.inf])
     def test_front_must_be_finite(self, infinite):
-        with pytest.raises(InvalidInputError, match="finite front"):
+        with pytest.raises(InvalidInputError, match="must be finite for a knee, got an infinite cost"):
             knee([[infinite, 0.0], [0.0, 1.0]])

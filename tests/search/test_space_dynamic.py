@@ -131,7 +131,7 @@ def test_a_space_may_draw_where_samples_are_mixed():
     for route in ("v+s", "v > v+s"):
         assert space.recipe({"network.route": route, "training.mixup_at": "inputs"}).training.mixup_at == "inputs"
     assert space.recipe({"network.route": "v+s", "training.mixup_at": "manifold"}).training.mixup_at == "manifold"
-    with pytest.raises(ConfigError, match=r"training\.mixup_at: manifold would show mixed labels to routes"):
+    with pytest.raises(ConfigError, match=r"training\.mixup_at: manifold is not supported with a router"):
         space.recipe({"network.route": "v > v+s", "training.mixup_at": "manifold"})
     only_static = make({**FIELDS, "training.mixup_at": {**where, "when": {"network.route": {"dynamic": False}}}})
     drawn = draws(only_static, n_draws=40)

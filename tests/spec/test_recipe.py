@@ -340,7 +340,7 @@ def test_a_modality_may_be_its_kind_alone(load):
         (
             "left: {encoder: mlp}",
             "left: {encoder: transformer, reducer: {kind: latent, keep_ratio: 0.5, inference_keep_ratio: 0.2}}",
-            r"streams\.left\.reducer\.inference_keep_ratio: latent has learnt for its keep_ratio; remove it$",
+            r"streams\.left\.reducer\.inference_keep_ratio: latent is trained for a single keep_ratio; remove it$",
         ),
         (
             "left: {encoder: mlp}",
@@ -353,8 +353,8 @@ def test_a_modality_may_be_its_kind_alone(load):
             r"fusion\.reducer\.kind: 'gumbel' is not known; Known: attention, average, max, merge, strided, top_k$",
         ),
         ("[left, right]", "[left, left]", "line 4: network: route names a stream twice: left, left; name each once$"),
-        ("[left, right]", "[left, up]", "route names up, which streams does not describe; add it there$"),
-        ("[left, right]", "[left]", "streams describes right, which is not on the route; remove it$"),
+        ("[left, right]", "[left, up]", "route names up, which is missing from streams; add it there$"),
+        ("[left, right]", "[left]", "streams has right, which is not on the route; remove it$"),
         ("[left, right]", "[]", r"line 5: network\.route: Tuple must have at least 1 item after validation"),
         ("[left, right]", "left", r"line 5: network\.route: must be a valid array, got 'left'$"),
         ("  fusion: {kind: concat}\n", "", r"a route of several streams needs fusion; add it, for example \{kind: c"),

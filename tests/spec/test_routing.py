@@ -98,8 +98,8 @@ def test_routing_needs_a_router(load):
 def test_manifold_mixup_is_for_one_route(load):
     text = GOOD.replace(ROUTING, f"{ROUTING}  mixup: 0.2\n  mixup_at: manifold\n")
     assert str(problem_of(load, text)) == (
-        "line 14: training.mixup_at: manifold would show mixed labels to routes that leave a stream before it is "
-        "mixed; set it to inputs, or remove network.router"
+        "line 14: training.mixup_at: manifold is not supported with a router, because a route may leave a stream "
+        "before the depth at which it is mixed; set it to inputs, or remove network.router"
     )
     assert load(text.replace("mixup: 0.2", "mixup: 0")).training.mixup_at == "manifold"
     assert load(text.replace("manifold", "inputs")).training.mixup == 0.2
@@ -109,14 +109,14 @@ def test_manifold_mixup_is_for_one_route(load):
     ("old", "new", "where", "what"),
     [
         (ROUTES, "routes: [left+right]", "network.router.routes", "a router needs at least two routes to choose from"),
-        (ROUTES, "routes: []", "network.router.routes", "at least two routes to choose from, got 0; add one"),
+        (ROUTES, "routes: []", "network.router.routes", "at least two routes to choose from, got 0; add more"),
         (ROUTES, "routes: left", "network.router.routes", "must be a valid array, got 'left'"),
-        (ROUTES, "routes: [left, left]", "network.router.routes", "route left is there twice; name each route once"),
+        (ROUTES, "routes: [left, left]", "network.router.routes", "route left is given twice; give each route once"),
         (
             ROUTES,
             "routes: [right + left, 'right+ left', left]",
             "network.router.routes",
-            "route right+left is there twice; name each route once",
+            "route right+left is given twice; give each route once",
         ),
         (
             ROUTES,
@@ -173,7 +173,7 @@ def test_manifold_mixup_is_for_one_route(load):
             "resource_weight: 0.1",
             "first_stage: 0",
             "training.routing.first_stage",
-            "0 with freeze: true would never train the routes; raise it",
+            "must be above 0 with freeze: true, or routes are never trained; raise it",
         ),
         (
             ROUTING,
@@ -187,7 +187,7 @@ def test_manifold_mixup_is_for_one_route(load):
             "resource_weight: 0.1",
             "freeze: false\n    holdout: 0.1",
             "training.routing.holdout",
-            "needs freeze: true, or the routes are trained on it after all; set it to 0",
+            "needs freeze: true, because otherwise routes are trained on the held-out samples; set it to 0",
         ),
         ("resource_weight: 0.1", "gumbel: 1", "training.routing.gumbel", "must be a valid boolean, got 1"),
     ],
@@ -204,11 +204,11 @@ def test_every_mistake_is_one_sentence_with_its_key(load, old, new, where, what)
     [
         ("[left, left+up]", "left+up names stream 'up'; Known: left, right"),
         ("[left, left+rigth]", "left+rigth names stream 'rigth'; did you mean 'right'? Known: left, right"),
-        ("[left:3+right, right]", "left:3+right runs 3 stages of left, which has 2 before the fusion; ask for less"),
-        ("[left, left+right:2]", "left+right:2 runs 2 stages of right, which has 1 before the fusion; ask for less"),
-        ("[left:2+right, left+right]", "left+right comes to the same as left:2+right; remove one"),
-        ("[right, left, 'right:1']", "right:1 comes to the same as right; remove one"),
-        ("[left, 'left:1']", "no route runs right; add one, or remove it from route"),
+        ("[left:3+right, right]", "left:3+right runs 3 stages of left, which has 2 before the fusion; use at most 2"),
+        ("[left, left+right:2]", "left+right:2 runs 2 stages of right, which has 1 before the fusion; use at most 1"),
+        ("[left:2+right, left+right]", "left+right is the same route as left:2+right; remove one"),
+        ("[right, left, 'right:1']", "right:1 is the same route as right; remove one"),
+        ("[left, 'left:1']", "no route runs right; add such a route, or remove the stream from route"),
     ],
 )
 def test_routes_must_fit_the_streams(load, routes, what):
@@ -221,7 +221,8 @@ def test_a_router_on_the_cheap_route_gets_one_vector(load, form):
     problem = problem_of(load, GOOD.replace(ROUTES, f"{ROUTES}\n    form: {form}"))
     assert (problem.where, problem.line) == ("network.router.form", 10)
     assert problem.what == (
-        f"a router that reads the cheap route gets one vector, so {form} means nothing; choose linear or mlp"
+        f"a router that reads cheap_route has one vector as its input, which {form} cannot process; "
+        "choose linear or mlp"
     )
     for reads in ("inputs", "cheapest_stream"):
         assert load(GOOD.replace(ROUTES, f"{ROUTES}\n    form: {form}\n    reads: {reads}")).network.router.form == form
@@ -267,5 +268,5 @@ def test_one_stream_may_stop_early():
     assert network.stages({"a": None}) == {"a": 2}
     assert NetworkConfig.parse(network.to_plain()) == network
     plain["router"]["routes"] = ["a:3", "a"]
-    with pytest.raises(ConfigError, match=r"a:3 runs 3 stages of a, which has 2; ask for less"):
+    with pytest.raises(ConfigError, match=r"a:3 runs 3 stages of a, which has 2; use at most 2"):
         NetworkConfig.parse(plain)

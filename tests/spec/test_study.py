@@ -72,7 +72,8 @@ def test_inheriting_needs_trainings_from_scratch(write):
     assert StudyConfig.load(write(inherits)).inherit
     (only,) = problems(write(inherits.replace("trials: 3", "trials: 3, repeats: 1")))
     assert only == (
-        "line 7: inherit: only trainings from scratch count for the front, so give budget.repeats of at least 2, got 1"
+        "line 7: inherit: needs budget.repeats of at least 2, because only trainings from scratch are on the front, "
+        "got 1; raise it or set inherit to false"
     )
     assert StudyConfig.load(write(STUDY.replace("trials: 3", "trials: 3, repeats: 1"))).inherit is False
 
@@ -150,11 +151,14 @@ def test_identity_leaves_out_what_may_change(write):
         ("colour: red", "line 7: colour: unknown key; Known:"),
         ("sedd: 1", "line 7: sedd: unknown key; did you mean 'seed'?"),
         ("metric: acuracy", "line 7: metric: 'acuracy' is not known; did you mean 'accuracy'?"),
-        ("metric: mae", "line 7: metric: the metric mae cannot judge a multiclass task; use accuracy or"),
+        ("metric: mae", "line 7: metric: the metric mae does not apply to a multiclass task; use accuracy or"),
         ("cost: flops", "line 7: cost: 'flops' is not known"),
         ("stopping: {eta: 1}", "line 7: stopping.eta: must be greater than or equal to 2, got 1"),
         ("stopping: {eta: 3, rung: 2}", "line 7: stopping.rung: unknown key; did you mean 'rungs'?"),
-        ("stopping: never", "line 7: stopping: give off, or a rule such as {eta: 3, rungs: 2}, got 'never'"),
+        (
+            "stopping: never",
+            "line 7: stopping: must be off or a mapping such as {eta: 3, rungs: 2}, got 'never'; change it",
+        ),
         ("seed: -1", "line 7: seed: must be greater than or equal to 0, got -1"),
         ("seed: 1.5", "line 7: seed: must be a valid integer"),
         ("max_macs: 0", "line 7: max_macs: must be greater than or equal to 1, got 0"),
@@ -171,7 +175,7 @@ def test_one_mistake_is_one_sentence_with_its_line(write, line, expected):
 @pytest.mark.parametrize(
     ("budget", "expected"),
     [
-        ("budget: {}", "line 6: budget: a search must end: give budget.trials, budget.minutes or both"),
+        ("budget: {}", "line 6: budget: a search needs a limit, got none; give budget.trials, budget.minutes or both"),
         ("budget: {trials: 0}", "line 6: budget.trials: must be greater than or equal to 1, got 0"),
         ("budget: {minutes: .inf}", "line 6: budget.minutes: must be a finite number, got inf"),
         ("budget: {minutes: .nan}", "line 6: budget.minutes: must be"),
@@ -192,7 +196,7 @@ def test_the_name_is_a_folder_name(write, name):
 
 def test_a_metric_that_cannot_judge_the_default(write):
     (only,) = problems(write(STUDY.replace("{source: digits}", "{source: a.npz, task: regression}")))
-    assert only == "the metric accuracy cannot judge a regression task; use r2 or mae"
+    assert only == "the metric accuracy does not apply to a regression task; use r2 or mae"
 
 
 def test_all_problems_of_both_files_at_once(write):

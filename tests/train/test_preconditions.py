@@ -23,7 +23,7 @@ def check(recipe, dataset):
     [
         ({"encoders": {"v": "mlp", "q": "transformer"}, "mixup": 0.2}, "training.mixup: token ids cannot be averaged"),
         ({"router": ROUTER}, r"network\.router\.macs: 1 is below the \d+ MACs of the cheapest route alone"),
-        ({"metric": "r2"}, "metric: r2 cannot judge a multiclass task"),
+        ({"metric": "r2"}, "metric: r2 does not apply to a multiclass task"),
     ],
 )
 def test_a_search_sees_what_a_training_would_raise(make_recipe, dataset, changes, message):

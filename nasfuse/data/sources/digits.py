@@ -12,16 +12,15 @@ from nasfuse.data.table import Table
 
 
 def load_digits(*, cut: int = 0) -> Dataset:
-    """Returns the data set of `digits_table`; `cut` as in `cut_splits`."""
+    """Returns the data set of `digits_table` with division number `cut`; see `cut_splits`."""
     return digits_table().cut(cut)
 
 
 def digits_table(*, scales: Mapping[str, Scale] | None = None) -> Table:
-    """Returns 1,797 handwritten digits as two images of 8 x 4, ten classes.
+    """Returns 1,797 handwritten digits in ten classes, as two images of 8 x 4 pixels.
 
-    The two-view protocol of deep canonical correlation analysis (Andrew et al., 2013): the left and the
-    right half are two modalities, neither of which shows the digit. 80/10/10, stratified by class; `scales` as in
-    `build_dataset`.
+    Follows the two-view protocol of deep canonical correlation analysis (Andrew et al., 2013): the left and the right
+    half of an image are two modalities. Divided 80/10/10, stratified by class. For `scales` see `build_dataset`.
     """
     digits = load_sklearn_digits()
     images = digits.images.astype(np.uint8)

@@ -18,15 +18,19 @@ from nasfuse.spec.data import DataConfig, ModalityConfig
 
 
 def load_npz(path: Path, config: DataConfig, *, cut: int = 0) -> Dataset:
-    """Returns the data set in an `.npz` file; `cut` as in `cut_splits`, and errors as in `read_table`."""
+    """Returns the data set in an `.npz` file with division number `cut`; see `cut_splits`.
+
+    Raises:
+        DataError: See `read_table`.
+    """
     return read_table(path, config).cut(cut)
 
 
 def read_table(path: Path, config: DataConfig, *, scales: Mapping[str, Scale] | None = None) -> Table:
-    """Returns all samples of an `.npz` file, read without pickle; `scales` as in `build_dataset`.
+    """Returns all samples of an `.npz` file, read without pickle. For `scales` see `build_dataset`.
 
     Raises:
-        DataError: The file is damaged, lacks an array that `config` names, or breaks the data contract.
+        DataError: The file is damaged, lacks an array that `config` names, or violates the data format.
     """
     name = path.stem
     arrays = read_arrays(path)
@@ -52,10 +56,10 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Returns every array of the `.npz` file at `path`.
 
     Raises:
-        DataError: Not an `.npz` file, or one that needs pickle.
+        DataError: The file is not an `.npz` file, or needs pickle.
     """
     try:
-        with zipfile.ZipFile(path):  # numpy would take other formats too
+        with zipfile.ZipFile(path):  # rejects the other formats that numpy reads
             pass
         with np.load(path, allow_pickle=False) as archive:
             return {key: np.asarray(archive[key]) for key in archive.files}
@@ -76,7 +80,7 @@ def _modality(path: Path, arrays: dict[str, NDArray[Any]], key: str, entry: Moda
 
 
 def _splits(path: Path, arrays: dict[str, NDArray[Any]], name: str) -> NDArray[Any] | None:
-    """Returns the split array; only one that the user did not name may be absent."""
+    """Returns the split array; None if the default array does not exist."""
     if name == DataConfig.model_fields["split"].default and name not in arrays:
         return None
     return _array(path, arrays, name, "data.split")
@@ -89,11 +93,11 @@ def _array(path: Path, arrays: dict[str, NDArray[Any]], name: str, where: str) -
 
 
 def suggest_data(arrays: dict[str, NDArray[Any]], *, target: str = "y", split: str = "split") -> dict[str, Any]:
-    """Returns a guess of the `modalities` and `task` of an undescribed file.
+    """Returns suggested `modalities` and `task` for the arrays of a file.
 
-    Three axes may be a sequence of features or a grey image: square ones are taken for images, except where there are
-    lengths for them. Two axes of signed integers are taken for token ids, also where padding is negative and there are
-    lengths. The lengths of an array are a vector of integers whose name is that of the array, followed by `len`.
+    An array with three axes is an image if it is square and has no lengths, else a sequence of features. An array of
+    signed integers with two axes is a sequence of token ids (with negative padding only if it has lengths). The lengths
+    of an array are in an array whose name starts with the name of that array and contains `len` after it.
     """
     labels = arrays.get(target)
     if labels is None or labels.ndim == 0:

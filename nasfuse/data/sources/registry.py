@@ -1,9 +1,11 @@
-"""Finding data sets: the shipped ones by name, files by path."""
+"""Lookup of data sets: shipped ones by name, files by path."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
+
+from platformdirs import user_cache_path
 
 from nasfuse.data.dataset import Dataset, Scale
 from nasfuse.data.sources.digits import digits_table
@@ -14,10 +16,10 @@ from nasfuse.spec.data import DataConfig
 
 
 class TableLoader(Protocol):
-    """Returns the samples of a shipped data set."""
+    """Function that returns the samples of a shipped data set."""
 
     def __call__(self, *, scales: Mapping[str, Scale] | None) -> Table:
-        """Returns all samples; `scales` as in `build_dataset`."""
+        """Returns all samples. For `scales` see `build_dataset`."""
 
 
 #: Data sets that need no file, by name.
@@ -25,27 +27,27 @@ SHIPPED: dict[str, TableLoader] = {"digits": digits_table}
 
 
 def load_dataset(config: DataConfig, *, cut: int = 0, scales: Mapping[str, Scale] | None = None) -> Dataset:
-    """Returns the data set a recipe or study names.
+    """Returns the data set of a recipe or study.
 
     Args:
-        config: What to load.
-        cut: 0 is the division into train and val that the data set comes with; others divide anew, for
-            repeated trainings, see `cut_splits`. Test is the same in all.
-        scales: As in `build_dataset`: scales of another data set, `Dataset.scales`, in place of statistics.
+        config: Description of the data set.
+        cut: Number of the division into train and val; 0 is the data set's own, others are used for repeated trainings.
+            Test is the same in all. See `cut_splits`.
+        scales: Scales of another data set (`Dataset.scales`), used instead of statistics of the training samples.
 
     Raises:
-        MissingFileError: No shipped set and no file of that name.
-        DataError: The file breaks the data contract.
+        MissingFileError: There is neither a shipped set nor a file of that name.
+        DataError: The file violates the data format.
     """
     return load_table(config, scales=scales).cut(cut)
 
 
 def load_table(config: DataConfig, *, scales: Mapping[str, Scale] | None = None) -> Table:
-    """Returns all samples of a data set, of which every cut is a view; `scales` as in `build_dataset`.
+    """Returns all samples of a data set, before the division into splits. For `scales` see `build_dataset`.
 
     Raises:
-        MissingFileError: No shipped set and no file of that name.
-        DataError: The file breaks the data contract.
+        MissingFileError: There is neither a shipped set nor a file of that name.
+        DataError: The file violates the data format.
     """
     if config.source in SHIPPED:
         return SHIPPED[config.source](scales=scales)
@@ -53,26 +55,30 @@ def load_table(config: DataConfig, *, scales: Mapping[str, Scale] | None = None)
 
 
 def data_file(config: DataConfig) -> Path | None:
-    """Returns the absolute path of the file a recipe or study names, None for a shipped set.
+    """Returns the absolute path of the data file of a recipe or study; None for a shipped set.
 
-    It names the same file in a process with another working folder or another `$NASFUSE_DATA`.
+    The path is valid in processes with another working folder or another `$NASFUSE_DATA`.
 
     Raises:
-        MissingFileError: No shipped set and no file of that name.
+        MissingFileError: There is neither a shipped set nor a file of that name.
     """
     return None if config.source in SHIPPED else find_file(config.source).absolute()
 
 
 def data_folder() -> Path:
-    """Returns the folder for data files: `$NASFUSE_DATA`, else `../shared/data`."""
-    return Path(os.environ.get("NASFUSE_DATA", "../shared/data"))
+    """Returns the folder for data files: `$NASFUSE_DATA`, else `nasfuse/data` in the platform's cache folder.
+
+    On Linux the default is `~/.cache/nasfuse/data`. The folder need not exist.
+    """
+    named = os.environ.get("NASFUSE_DATA")
+    return Path(named) if named else user_cache_path("nasfuse", appauthor=False) / "data"
 
 
 def find_file(source: str) -> Path:
     """Returns the path of `source`, looked up as given and then in `data_folder()`.
 
     Raises:
-        MissingFileError: Naming the places that were tried.
+        MissingFileError: There is no such file; the message lists the paths that were tried.
     """
     places = [Path(source), data_folder() / source]
     for place in places:

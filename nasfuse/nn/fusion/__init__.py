@@ -1,4 +1,4 @@
-"""Fusion operators, one file each, behind one interface."""
+"""Fusion operators with a common interface, one per file."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from nasfuse.nn.fusion.joint_tokens import JointTokens
 from nasfuse.nn.fusion.low_rank import LowRank
 from nasfuse.nn.fusion.sum import Sum
 
-#: Operator by `kind` of a recipe. Called with the streams' widths, `n_joint` and the options of the kind.
+#: Operators by `kind` of a recipe, called with the widths of the streams, `n_joint` and the options of the kind.
 FUSIONS: dict[str, Callable[..., Fusion]] = {
     "concat": Concat,
     "sum": Sum,

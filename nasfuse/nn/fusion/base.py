@@ -1,4 +1,4 @@
-"""What a fusion operator is: the states of the streams in, one vector per sample out."""
+"""Base classes of fusion operators, which map the tokens of the streams to one vector per sample."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from nasfuse.nn.tokens import Extent, Tokens
 
 
 class Fusion(nn.Module, ABC):
-    """Merges the streams of a route and runs the joint stages.
+    """Fusion of the streams of a route, followed by the joint stages.
 
     Attributes:
         out_width: Features of the fused vector.
@@ -34,7 +34,7 @@ class Fusion(nn.Module, ABC):
 
 
 class VectorFusion(Fusion):
-    """Pools every stream to one vector, merges the vectors, then runs residual MLP stages."""
+    """Fusion of one pooled vector per stream, followed by residual MLP stages."""
 
     def __init__(self, *, width: int, n_joint: int, expansion: int, dropout: float) -> None:
         """Builds `n_joint` joint stages of `width`."""
@@ -66,10 +66,10 @@ class VectorFusion(Fusion):
 
 
 class Projections(PerStream[nn.Module]):
-    """A linear layer for each stream whose width is not the fused one; the others pass unchanged."""
+    """Linear layers to the fused width; streams that already have this width are passed unchanged."""
 
     def __init__(self, widths: Mapping[str, int], width: int) -> None:
-        """Builds the layers from stream name to `width`."""
+        """Builds the layers for streams of `widths`."""
         super().__init__(
             {name: nn.Linear(own, width) if own != width else nn.Identity() for name, own in widths.items()}
         )

@@ -1,4 +1,4 @@
-"""Bottleneck fusion: streams that exchange only through a few shared tokens (MBT)."""
+"""Bottleneck fusion: streams that exchange information only through a few shared tokens (MBT)."""
 
 from collections.abc import Mapping
 
@@ -14,9 +14,9 @@ from nasfuse.nn.tokens import Extent, Tokens, join
 class Bottleneck(Fusion):
     """Multimodal bottleneck transformer (Nagrani et al., 2021).
 
-    In every joint stage each stream runs its own block on [its tokens, shared tokens]; the shared tokens
-    are learned and the copies that come out are averaged. Out: the mean of what the streams are read at (CLS or the
-    mean token), so that a linear head averages the streams' logits, as in the paper.
+    In every joint stage, each stream runs its own block on its tokens and the shared tokens. The shared tokens are
+    learned; their outputs are averaged over streams after every stage. The result is the mean of the outputs of the
+    streams (CLS or the mean token), so that a linear head averages their logits, as in the paper.
     MACs per stage: sum_m block(n_m + B), n_m with CLS.
     """
 
@@ -31,7 +31,7 @@ class Bottleneck(Fusion):
         dropout: float,
         n_bottlenecks: int,
     ) -> None:
-        """Builds at least one joint stage for streams of `widths`."""
+        """Builds the operator for streams of `widths`, with at least one joint stage."""
         super().__init__()
         self.out_width = width
         self.project = Projections(widths, width)
@@ -60,7 +60,7 @@ class Bottleneck(Fusion):
         return torch.stack([state.summary() for state in tokens.values()]).mean(dim=0)
 
     def macs(self, extents: Mapping[str, Extent]) -> int:
-        """Returns the projections' multiply-accumulates plus one block per stream and stage."""
+        """Returns the multiply-accumulates of the projections and of one block per stream and stage."""
         total = 0
         for name, extent in extents.items():
             total += self.project.macs_per_token[name] * extent.n_all

@@ -1,4 +1,4 @@
-"""Concatenation, the plain control of every fusion paper."""
+"""Concatenation, the baseline of most fusion papers."""
 
 from collections.abc import Mapping
 
@@ -23,5 +23,5 @@ class Concat(VectorFusion):
         return F.gelu(self.mix(torch.cat([features[name] for name in self.names], dim=1)))
 
     def merge_macs(self) -> int:
-        """Returns d sum_m d_m."""
+        """Returns the multiply-accumulates per sample, d sum_m d_m."""
         return self.mix.in_features * self.mix.out_features

@@ -1,4 +1,4 @@
-"""Cross-attention fusion: every stream attends to every other one (MulT)."""
+"""Cross-attention fusion: every stream attends to every other stream (MulT)."""
 
 from collections.abc import Mapping
 from itertools import permutations
@@ -14,10 +14,10 @@ from nasfuse.nn.tokens import Extent, Tokens
 class CrossAttention(Fusion):
     """Multimodal transformer (Tsai et al., ACL 2019).
 
-    For every ordered pair (target, source) a stack of cross-attention blocks refines the target's tokens
-    with the low-level source, the same at every stage. Out: what the targets are read at (CLS or the mean token)
-    after all pairs, concatenated. Unlike there: no self-attention memory after the pairs, no future mask, no reading
-    at the last step.
+    For every ordered pair (target, source), a stack of cross-attention blocks updates the tokens of the target with
+    those of the source, which are the same at every stage. The result is the concatenation of the outputs (CLS or the
+    mean token) of all pairs. Differences from the paper: there is no self-attention after the pairs and no causal
+    mask, and the output is not the last step.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class CrossAttention(Fusion):
         mlp_ratio: int,
         dropout: float,
     ) -> None:
-        """Builds at least one joint stage for streams of `widths`."""
+        """Builds the operator for streams of `widths`, with at least one joint stage."""
         super().__init__()
         self.project = Projections(widths, width)
         self.pairs = list(permutations(widths, 2))
@@ -56,7 +56,7 @@ class CrossAttention(Fusion):
         return torch.cat(read, dim=1)
 
     def macs(self, extents: Mapping[str, Extent]) -> int:
-        """Returns the projections' multiply-accumulates plus every block of every pair."""
+        """Returns the multiply-accumulates of the projections and of the blocks of all pairs."""
         total = sum(self.project.macs_per_token[name] * extent.n_all for name, extent in extents.items())
         for (target, source), stack in zip(self.pairs, self._stacks(), strict=True):
             n_target, n_source = extents[target].n_all, extents[source].n_all

@@ -1,4 +1,4 @@
-"""Equilibrium fusion of streams: the fixed point of a cell on pooled features, or token by token."""
+"""Equilibrium fusion: the fixed point of a cell on pooled features or on tokens."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -15,12 +15,12 @@ from nasfuse.nn.tracing import is_tracing
 
 
 class Equilibrium(VectorFusion):
-    """Projects every stream to one width and fuses them into a fixed point (DEQ fusion, Ni et al., 2023).
+    """DEQ fusion (Ni et al., 2023): streams are projected to one width and fused into a fixed point.
 
-    On features, every stream is read as one vector first, its CLS token or its mean. On tokens, the streams of a sample
-    are brought to as many tokens as its shortest has (means of equal shares, by the sizes of merged tokens), the fixed
-    point is found for each token, and the mean of the fused tokens is taken, by size. CLS tokens are fused as one token
-    more, which counts like the others.
+    With level `features`, every stream is reduced to one vector first (CLS or the mean token). With level `tokens`, the
+    streams of a sample are averaged to the number of tokens of its shortest stream (means over equal shares, weighted
+    by the sizes of merged tokens), a fixed point is solved for each token, and the fused tokens are averaged by size.
+    CLS tokens are fused as one additional token with the same weight.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Equilibrium(VectorFusion):
         inference_tolerance: float | None,
         **cell: Any,
     ) -> None:
-        """Builds the layer for streams of `widths`; `cell` are the options of the cells."""
+        """Builds the operator for streams of `widths`; `cell` holds the options of the cells."""
         super().__init__(width=width, n_joint=n_joint, expansion=expansion, dropout=dropout)
         self.level = level
         self.project = Projections(widths, width)
@@ -82,7 +82,7 @@ class Equilibrium(VectorFusion):
         return fused
 
     def merge_macs(self) -> int:
-        """Returns the projections' multiply-accumulates and those of the layer, all at most, for one token each."""
+        """Returns the largest multiply-accumulates of the projections and of the layer, for one token per stream."""
         return sum(self.project.macs_per_token.values()) + self.layer.macs()
 
     def knobs(self) -> tuple[Knob, ...]:
@@ -90,7 +90,7 @@ class Equilibrium(VectorFusion):
         return self.layer.knobs()
 
     def macs(self, extents: Mapping[str, Extent]) -> int:
-        """Returns the multiply-accumulates where no solve ends before `max_steps`."""
+        """Returns the multiply-accumulates if every solve takes `max_steps`."""
         n_places = 1
         if self.level == "tokens":
             n_places = min(extent.n_tokens for extent in extents.values())
@@ -103,21 +103,21 @@ def _solver(name: str, damping: float) -> Solver:
 
 
 def _align(states: Mapping[str, Tokens]) -> tuple[dict[str, Tensor], Tensor, Tensor | None]:
-    """Brings the streams of each sample to as many places as its shortest stream has tokens.
+    """Averages the tokens of the streams of each sample to the number of tokens of its shortest stream.
 
-    A place has the mean over an equal share of a stream's real tokens, by their sizes, so that padding changes
-    nothing. Streams without any real token do not count, and give zeros. Where a stream has a CLS token, one more
-    place, the first, has what each stream is read at: its CLS token, or its mean.
+    A position holds the mean over an equal share of a stream's real tokens, weighted by their sizes; padding is
+    ignored. Streams without real tokens are ignored and filled with 0. If a stream has a CLS token, an additional first
+    position holds the output of each stream: its CLS token or its mean.
 
     Returns:
-        (b, n, d) per stream, (b, n): which places are real, and (b, n): what each one counts in a mean; None where all
-        count alike. The sizes of a sample have a mean of 1.
+        Values (b, n, d) by stream, the mask of the positions (b, n), and their sizes (b, n) with a mean of 1 per
+        sample; None if all sizes are equal.
     """
     masks = {name: _mask(tokens) for name, tokens in states.items()}
     lengths = torch.stack([mask.sum(dim=1) for mask in masks.values()])
     shortest = torch.where(lengths > 0, lengths, torch.iinfo(lengths.dtype).max).amin(dim=0)
     shortest = torch.where(lengths.amax(dim=0) > 0, shortest, 0)
-    # A trace has to have room for every length.
+    # A trace needs positions for the largest length.
     n_places = max(mask.shape[1] for mask in masks.values()) if is_tracing() else max(int(shortest.max()), 1)
     aligned, weights = {}, []
     for (name, tokens), length in zip(states.items(), lengths, strict=True):
@@ -139,9 +139,10 @@ def _align(states: Mapping[str, Tokens]) -> tuple[dict[str, Tensor], Tensor, Ten
 
 
 def _shares(tokens: Tokens, mask: Tensor, place: Tensor, n_places: int) -> tuple[Tensor, Tensor]:
-    """Returns (b, n_places, d) the means of the tokens at each `place` (b, t), by size, and (b, n_places) their sizes.
+    """Returns the means of the tokens at each position, weighted by size, and the total sizes.
 
-    Tokens at `n_places` are left out.
+    `place` (b, t) has the position of each token; tokens at position `n_places` are left out. The shapes are
+    (b, n_places, d) and (b, n_places).
     """
     weights = mask.to(tokens.values.dtype) if tokens.sizes is None else tokens.sizes * mask
     sums = tokens.values.new_zeros(tokens.values.shape[0], n_places + 1, tokens.values.shape[2])

@@ -1,4 +1,4 @@
-"""Squeeze-and-excite add: every stream is scaled feature by feature before the sum."""
+"""Gated fusion: a sum of streams whose features are scaled by squeeze-and-excite gates."""
 
 from collections.abc import Mapping
 
@@ -11,8 +11,8 @@ from nasfuse.nn.per_stream import PerStream
 class Gated(VectorFusion):
     """sum_m g_m * h_m with h_m = P_m x_m and g_m = sigmoid(B_m ReLU(A_m h_m)).
 
-    DynMM's operator O2, SE(rgb) + SE(depth), on pooled features. Unlike there, widths may differ
-    (P_m is a linear layer then). MACs: those of P_m plus 2 d max(d / reduction, 1) per stream.
+    Operator O2 of DynMM, SE(rgb) + SE(depth), on pooled features. Unlike in DynMM, widths may differ; P_m is then a
+    linear layer. MACs: those of P_m plus 2 d max(d / reduction, 1) per stream.
     """
 
     def __init__(
@@ -50,5 +50,5 @@ class Gated(VectorFusion):
         return total
 
     def merge_macs(self) -> int:
-        """Returns the projections' multiply-accumulates plus two small layers per stream."""
+        """Returns the multiply-accumulates of the projections and of the two layers of each gate."""
         return sum(self.project.macs_per_token.values()) + 2 * len(self.gates) * self.out_width * self.hidden

@@ -1,4 +1,4 @@
-"""Joint tokens: one transformer over the tokens of all streams."""
+"""Joint-token fusion: one transformer over the tokens of all streams."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,12 +15,12 @@ from nasfuse.nn.tokens import Extent, Tokens, join
 
 
 class JointTokens(Fusion):
-    """Transformer blocks on [CLS, tokens of every stream], read at CLS.
+    """Transformer blocks on CLS and the tokens of all streams; the result is CLS.
 
-    The dense part of sparse fusion transformers (Ding et al., 2021). CLS starts as the sum of what the streams are
-    read at, their own CLS tokens or mean tokens, plus a learned vector, and every modality has a learned embedding
-    (there: neither). A reducer drops each stream's tokens apart, between attention and MLP, so that what is left of
-    one does not depend on the padding of another. MACs: block(1 + sum_m n_m) per stage.
+    The joint part of sparse fusion transformers (Ding et al., 2021). CLS starts as the sum of the outputs of the
+    streams (their CLS or mean tokens) plus a learned vector, and every modality has a learned embedding; the paper has
+    neither. A reducer is applied to the tokens of each stream separately, between attention and MLP, so that the tokens
+    of one stream are independent of the padding of another. MACs: block(1 + sum_m n_m) per stage.
     """
 
     def __init__(
@@ -34,7 +34,10 @@ class JointTokens(Fusion):
         dropout: float,
         reducer: Mapping[str, Any],
     ) -> None:
-        """Builds at least one joint stage for streams of `widths`; `reducer` has the options of `build_reducer`."""
+        """Builds the operator for streams of `widths`, with at least one joint stage.
+
+        `reducer` holds the options of `build_reducer` and the stage `at`.
+        """
         super().__init__()
         self.out_width = width
         self.project = Projections(widths, width)
@@ -88,12 +91,12 @@ class JointTokens(Fusion):
 
 
 def _with_cls(parts: list[Tokens], cls: Tensor) -> Tokens:
-    """Returns all tokens as one set with the fused CLS in the place of the streams' own."""
+    """Returns the tokens of all streams as one set, with the fused CLS instead of those of the streams."""
     return replace(join([replace(part, cls=None) for part in parts]), cls=cls)
 
 
 def _apart(joint: Tokens, parts: list[Tokens], seen: Seen) -> list[tuple[Tokens, Seen]]:
-    """Returns each stream's tokens with the values they have in `joint`, and what was seen of them."""
+    """Returns the tokens of each stream with their values in `joint`, and their queries and keys."""
     result, start = [], 0
     for part in parts:
         stop = start + part.values.shape[1]

@@ -1,4 +1,4 @@
-"""Low-rank tensor fusion: every product of one feature per modality, without forming the tensor."""
+"""Low-rank tensor fusion: products of one feature per modality, without the full tensor."""
 
 from collections.abc import Mapping
 
@@ -11,8 +11,8 @@ from nasfuse.nn.per_stream import PerStream
 class LowRank(VectorFusion):
     """sum_r prod_m (W_m^r x_m + c_m^r), the rank-R form of a linear map on the outer product of all [x_m; 1].
 
-    Low-rank multimodal fusion (Liu et al., ACL 2018) without its separate rank weights, which the last factor
-    absorbs; a layer norm follows because products grow. Rank 1 is the elementwise product of projections.
+    Low-rank multimodal fusion (Liu et al., ACL 2018) without separate rank weights, which are redundant with the last
+    factor, and with a layer norm after the product. Rank 1 is the elementwise product of projections.
     MACs: R d sum_m d_m (the products themselves are elementwise).
     """
 
@@ -43,5 +43,5 @@ class LowRank(VectorFusion):
         return fused
 
     def merge_macs(self) -> int:
-        """Returns R d sum_m d_m."""
+        """Returns the multiply-accumulates per sample, R d sum_m d_m."""
         return self.rank * self.out_width * sum(self.widths.values())

@@ -1,4 +1,4 @@
-"""Sum of features; placed late, it is a sum of logits, the plain late-fusion control."""
+"""Sum of features; as late fusion, the sum of logits."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from nasfuse.nn.fusion.base import Projections, VectorFusion
 
 
 class Sum(VectorFusion):
-    """sum_m P_m x_m, with P_m the identity where widths agree. MACs: d d_m for each P_m that is not."""
+    """sum_m P_m x_m, where P_m is the identity for equal widths, else a linear layer with d d_m MACs."""
 
     def __init__(self, widths: Mapping[str, int], *, width: int, n_joint: int, expansion: int, dropout: float) -> None:
         """Builds the operator for streams of `widths`."""
@@ -24,5 +24,5 @@ class Sum(VectorFusion):
         return total
 
     def merge_macs(self) -> int:
-        """Returns the sum of d d_m over the streams that need a projection."""
+        """Returns the multiply-accumulates per sample: the sum of d d_m over the streams with a projection."""
         return sum(self.project.macs_per_token.values())

@@ -1,4 +1,4 @@
-"""The fields of a configuration object as dotted paths: which exist and what type each takes."""
+"""Fields of configuration objects as dotted paths, and their types."""
 
 import types
 import typing
@@ -9,7 +9,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 
 def members_of(annotation: Any) -> Iterator[Any]:
-    """Yields the alternatives of a union, without None and without metadata."""
+    """Yields the members of a union, without None and without metadata."""
     origin = typing.get_origin(annotation)
     if origin is Annotated:
         yield from members_of(typing.get_args(annotation)[0])
@@ -21,9 +21,9 @@ def members_of(annotation: Any) -> Iterator[Any]:
 
 
 def children_of(annotation: Any, part: str | int) -> list[Any]:
-    """Returns the types that key `part` may have below a value of type `annotation`.
+    """Returns the possible types of key `part` in a value of type `annotation`.
 
-    A tag that pydantic puts into a location (the kind of a discriminated union) selects that member.
+    The tag of a discriminated union, which pydantic includes in locations, selects the member of that kind.
     """
     found: list[Any] = []
     for member in members_of(annotation):
@@ -50,7 +50,7 @@ def _is_tagged(model: type[BaseModel], tag: str | int) -> bool:
 
 
 def types_at(model: type[BaseModel], path: str) -> list[Any]:
-    """Returns the types the dotted `path` may have below `model`; empty where there is no such field."""
+    """Returns the possible types of the field at the dotted `path` of `model`; empty if there is no such field."""
     candidates: list[Any] = [model]
     for part in path.split("."):
         candidates = [child for candidate in candidates for child in children_of(candidate, part)]
@@ -58,7 +58,7 @@ def types_at(model: type[BaseModel], path: str) -> list[Any]:
 
 
 def known_paths(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Returns every dotted path to a plain value below `model`; `*` stands for the key of a mapping."""
+    """Returns the dotted paths of all plain values in `model`; `*` stands for the key of a mapping."""
     paths: list[str] = []
     for name, field in model.model_fields.items():
         for path in _below(field.annotation, f"{prefix}{name}"):
@@ -80,7 +80,7 @@ def _below(annotation: Any, path: str) -> list[str]:
 
 
 def accepts(model: type[BaseModel], path: str, value: Any) -> bool:
-    """Returns whether some type of the field at `path` takes `value`."""
+    """Returns whether `value` is valid for a type of the field at `path`."""
     return any(_takes(annotation, value) for annotation in types_at(model, path))
 
 

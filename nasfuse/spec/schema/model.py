@@ -1,4 +1,4 @@
-"""The base of every configuration object, and how its problems are put in words."""
+"""Base class of the configuration objects, and the messages for validation errors."""
 
 import json
 from typing import Any, Self
@@ -10,10 +10,14 @@ from nasfuse.spec.schema.yaml_file import Document, KeyPath, dotted
 
 
 class MisfitError(ValueError):
-    """A value that does not fit its neighbours; says under which key below the object the user would look."""
+    """A value that is inconsistent with other values, reported under one key of the object.
+
+    Attributes:
+        key: Dotted path, relative to the object, of the value to correct.
+    """
 
     def __init__(self, key: str, what: str) -> None:
-        """Keeps the dotted `key` and the sentence about it."""
+        """Stores the dotted `key`; `what` is the message."""
         super().__init__(what)
         self.key = key
 
@@ -28,9 +32,9 @@ class Model(BaseModel):
         """Returns the validated object.
 
         Args:
-            values: Plain mapping, as YAML gives it.
-            document: The file the mapping came from, for names and line numbers in messages.
-            source: What to call the mapping where there is no file.
+            values: Plain mapping, as read from YAML.
+            document: File of the mapping, used for its name and line numbers in messages.
+            source: Name of the mapping in messages if there is no file.
 
         Raises:
             ConfigError: With all problems at once.
@@ -45,18 +49,18 @@ class Model(BaseModel):
 
     @classmethod
     def expand(cls, values: Any) -> Any:
-        """Returns `values` with every shorthand written out; a subclass that has shorthands overrides it."""
+        """Returns `values` with every shorthand expanded; subclasses with shorthands override it."""
         return values
 
     def to_plain(self) -> dict[str, Any]:
-        """Returns the object as plain mappings, lists and scalars; every field is there."""
+        """Returns the object as plain mappings, lists and scalars, with all fields that are not None."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
 def problems_of(
     model: type[BaseModel], error: ValidationError, values: Any, document: Document | None
 ) -> list[Problem]:
-    """Returns one problem per thing pydantic objects to, in the order of the file."""
+    """Returns one problem per validation error, in the order of the file."""
     problems = []
     for detail in error.errors(include_url=False):
         path = _user_path(detail, values)
@@ -69,7 +73,7 @@ def problems_of(
 
 
 def _user_path(detail: Any, values: Any) -> KeyPath:
-    """Returns where the user would look: the tag pydantic adds for the kind of a union is no key."""
+    """Returns the path of an error in the user's file, without the union tags that pydantic adds to locations."""
     path: list[str | int] = []
     here = values
     for position, part in enumerate(detail["loc"]):
@@ -104,7 +108,7 @@ def _words(model: type[BaseModel], detail: Any, path: KeyPath) -> str:
 
 
 def fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
-    """Returns the keys a model knows at location `loc`, empty where anything goes."""
+    """Returns the keys of a model at location `loc`; empty if any key is allowed."""
     from nasfuse.spec.schema.fields import children_of, members_of
 
     candidates: list[Any] = [model]

@@ -1,4 +1,4 @@
-"""YAML files read with the line of every key, and written back in one way."""
+"""Reading of YAML files with the line of every key, and writing in a fixed format."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ KeyPath = tuple[str | int, ...]
 _FLOAT = re.compile(r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|nan))$")
 
 
-_DEEPEST = 32  # keys in a row; no file of ours has a third of that
+_DEEPEST = 32  # largest nesting depth; recipes and studies have about a third of it
 
 
 class _Loader(yaml.SafeLoader):
@@ -31,22 +31,22 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.012345
 
 
 class Document:
-    """A parsed YAML mapping that remembers where each key stands.
+    """A parsed YAML mapping with the line of each key.
 
     Attributes:
         source: File name, used in messages.
-        values: The plain mapping.
-        lines: One-based line of every key path.
+        values: Plain mapping.
+        lines: Line number of every key path, counted from 1.
     """
 
     def __init__(self, source: str, values: dict[str, Any], lines: dict[KeyPath, int]) -> None:
-        """Keeps the parsed `values` beside the `lines` they came from."""
+        """Stores the parsed `values` and the `lines` of their keys."""
         self.source = source
         self.values = values
         self.lines = lines
 
     def line_of(self, path: KeyPath) -> int | None:
-        """Returns the line of `path`, or of its nearest parent that is in the file."""
+        """Returns the line of `path`, or of its nearest parent in the file; None if there is neither."""
         while path:
             if path in self.lines:
                 return self.lines[path]
@@ -58,8 +58,8 @@ def read_document(path: Path) -> Document:
     """Returns the mapping in the YAML file at `path`.
 
     Raises:
-        MissingFileError: No such file.
-        ConfigError: Not YAML, not a mapping, or a key given twice.
+        MissingFileError: The file does not exist.
+        ConfigError: The file is not YAML, not a mapping, or has a key twice.
     """
     if not path.is_file():
         raise MissingFileError(f"no such file: {path}. Give the path of an existing YAML file.")
@@ -103,7 +103,7 @@ def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], problems: l
 
 
 def dotted(path: KeyPath) -> str:
-    """Returns `path` as users write it.
+    """Returns `path` in dotted notation.
 
     >>> dotted(("network", "route", 0))
     'network.route[0]'

@@ -1,8 +1,11 @@
-"""Data sources through the conformance suite; finding them by name and by path; the real files where they are there."""
+"""Data sources through the conformance suite; data sets by name and by path; public data sets in `$NASFUSE_DATA`."""
 
 import functools
+import os
+from pathlib import Path
 
 import numpy as np
+import platformdirs
 import pytest
 import torch
 
@@ -76,6 +79,21 @@ def test_the_folder_comes_from_the_environment(monkeypatch, tmp_path):
     assert find_file("a.npz") == tmp_path / "a.npz"
 
 
+@pytest.mark.parametrize("value", [None, ""], ids=["unset", "empty"])
+def test_the_default_folder_is_in_the_cache_of_the_platform(monkeypatch, tmp_path, value):
+    if value is None:
+        monkeypatch.delenv("NASFUSE_DATA", raising=False)
+    else:
+        monkeypatch.setenv("NASFUSE_DATA", value)
+    monkeypatch.chdir(tmp_path)
+    folder = data_folder()
+    assert folder == Path(platformdirs.user_cache_dir("nasfuse", appauthor=False)) / "data"
+    assert folder.is_absolute()
+    if platformdirs.PlatformDirs is platformdirs.unix.Unix:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        assert data_folder() == tmp_path / "nasfuse" / "data"
+
+
 def test_a_path_is_taken_as_given_first(monkeypatch, tmp_path):
     for folder in ("here", "there"):
         (tmp_path / folder).mkdir()
@@ -102,9 +120,11 @@ def test_a_missing_set_is_named_with_the_places_and_the_nearest(monkeypatch, tmp
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_files_load(name):
-    source = data_folder() / f"{name}.npz"
-    if not source.is_file():
-        pytest.skip(f"no {name}.npz in the data folder; set NASFUSE_DATA to run this")
+    folder = os.environ.get("NASFUSE_DATA")
+    if not folder:
+        pytest.skip("NASFUSE_DATA is not set; set it to the folder of the public data sets")
+    if not (Path(folder) / f"{name}.npz").is_file():
+        pytest.skip(f"there is no {name}.npz in $NASFUSE_DATA")
     dataset = load_dataset(DataConfig.parse({"source": f"{name}.npz", **REAL[name]}))
     names = tuple(modality.name for modality in dataset.modalities)
     for part in ("train", "val", "test"):

@@ -1,4 +1,4 @@
-"""The one rule every front function has for its input: a table of costs without NaN."""
+"""Validation of the input of all front functions: a table of costs without NaN."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +10,10 @@ def as_costs(costs: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Returns `costs` as a float array of shape (n, k), n >= 0 and k >= 1.
 
     Args:
-        costs: Anything numpy makes a table of numbers from, one row per point. Infinite costs are costs.
+        costs: Array-like of numbers, one row per point. Infinite costs are allowed.
 
     Raises:
-        InvalidInputError: If it is no such table or holds NaN, which neither dominates nor is dominated.
+        InvalidInputError: `costs` is not such a table, or contains NaN.
     """
     try:
         table = np.asarray(costs, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Choosing one operating point of a run."""
+"""Selection of one operating point of a run."""
 
 import math
 import re
@@ -9,7 +9,7 @@ from nasfuse.experiment.run_reader import Run
 from nasfuse.search.front import Candidate, best, knee_of
 
 
-def pick(
+def select_point(
     run: Run,
     *,
     rule: str | None = None,
@@ -17,29 +17,29 @@ def pick(
     max_macs: int | None = None,
     min_metric: float | None = None,
 ) -> Candidate:
-    """Returns the operating point that a user asks for.
+    """Returns the operating point that meets one criterion; by default the best metric on the front.
 
     Args:
-        run: To choose from.
-        rule: `best` (metric), `knee` or `cheapest` member of the front.
-        trial: The main point of this trial (the first that is not above `max_macs`), on the front or not; `N:P`
-            is its point P.
-        max_macs: The best metric among points of at most so many MACs.
-        min_metric: The cheapest point whose metric is at least as good.
+        run: Run to choose from.
+        rule: Member of the front: `best` metric, `knee` or `cheapest`.
+        trial: Number N of a trial, for its first recorded point, or `N:P` for its point P. The point need not be on the
+            front.
+        max_macs: Upper limit of MACs; the point with the best metric is returned.
+        min_metric: Lower limit of the metric (upper limit if it is minimised); the cheapest point is returned.
 
     Raises:
-        InvalidInputError: Nothing fits, saying what there is.
+        InvalidInputError: No point meets the criterion; the message gives the available range.
     """
     front = run.progress.front
     if trial is not None:
         return _of_trial(run, trial)
     if not front:
-        raise InvalidInputError(f"{run.folder.root} has no finished trial yet; let the search run on")
+        raise InvalidInputError(f"{run.folder.root} has no finished trial yet; continue its search first")
     if max_macs is not None:
         affordable = [candidate for candidate in run.candidates if candidate.measured.macs <= max_macs]
         if not affordable:
             cheapest = min(candidate.measured.macs for candidate in run.candidates)
-            raise InvalidInputError(f"--max-macs {max_macs}: the cheapest network has {cheapest} MACs; allow more")
+            raise InvalidInputError(f"--max-macs {max_macs}: the cheapest network has {cheapest} MACs; raise the limit")
         return best(affordable, run.objectives)
     if min_metric is not None:
         if math.isnan(min_metric):
@@ -49,7 +49,7 @@ def pick(
         if not good:
             top = best(front, run.objectives).measured.metric
             raise InvalidInputError(
-                f"--min-metric {min_metric}: the best network reaches {metric_text(top)}; ask for less"
+                f"--min-metric {min_metric}: the best network reaches {metric_text(top)}; relax the limit"
             )
         return good[0]
     if rule == "knee":
@@ -60,7 +60,7 @@ def pick(
 def _of_trial(run: Run, label: str) -> Candidate:
     match = re.fullmatch(r"(\d+)(?::(\d+))?", label)
     if match is None:
-        raise InvalidInputError(f"--trial must be a trial's number, or N:P for its point P, got {label!r}")
+        raise InvalidInputError(f"--trial must be the number N of a trial, or N:P for its point P, got {label!r}")
     number = int(match[1])
     points = {c.point: c for c in run.candidates if number in (c.trial, *c.trainings)}
     point = int(match[2]) if match[2] else min(points, default=0)
@@ -68,7 +68,7 @@ def _of_trial(run: Run, label: str) -> Candidate:
         return points[point]
     if points:
         known = ", ".join(str(one) for one in sorted(points))
-        raise InvalidInputError(f"--trial {label}: trial {number} has the points {known}; name one of them")
+        raise InvalidInputError(f"--trial {label}: trial {number} has the points {known}; choose one of them")
     reason = run.progress.reasons.get(number)
     how = " that was trained from scratch" if run.study.inherit else ""
     why = f"it failed: {reason}" if reason else f"it is not a finished trial of this run{how}"

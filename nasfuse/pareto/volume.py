@@ -1,27 +1,27 @@
-"""Hypervolume: how much of the space in front of a reference point a set of points dominates."""
+"""Hypervolume: the volume that a set of points dominates, bounded by a reference point."""
 
 import numpy as np
 import numpy.typing as npt
 
 from nasfuse.errors import InvalidInputError
-from nasfuse.pareto.costs import as_costs
 from nasfuse.pareto.dominance import non_dominated
+from nasfuse.pareto.validation import as_costs
 
 
 def hypervolume(costs: npt.ArrayLike, *, reference: npt.ArrayLike) -> float:
-    """Returns the volume between `reference` and the points that dominate it, exactly.
+    """Returns the exact volume that is dominated by `costs` and bounded by `reference`.
 
-    Points that are not better than the reference in every objective contribute nothing. Two objectives are
-    swept; more are cut into slices along the last one (While et al. 2006, HSO, without its choice of the
-    order of objectives), which is exponential in k and meant for few objectives.
+    Points that are not better than the reference in every objective do not contribute. Two objectives are processed
+    with a sweep; for more, the volume is divided into slices along the last objective (HSO, While et al. 2006, without
+    its heuristic for the order of objectives). The time is exponential in k.
 
     Args:
-        costs: Shape (n, k), all objectives minimised. Dominated points and duplicates change nothing.
-        reference: Shape (k,), finite: the costs that are just not worth having.
+        costs: Shape (n, k), all objectives minimised. Dominated points and duplicates do not change the result.
+        reference: Shape (k,), finite: an upper bound of the costs of interest.
 
     Raises:
-        InvalidInputError: If shapes differ, a value is NaN, the reference is infinite or a cost is -inf (the
-            volume would be infinite).
+        InvalidInputError: Shapes differ, a value is NaN, the reference is infinite, or a cost is -inf (which makes the
+            volume infinite).
 
     >>> hypervolume([[1, 3], [2, 1]], reference=[4, 4])
     7.0
@@ -46,7 +46,7 @@ def _as_reference(reference: npt.ArrayLike, *, n_objectives: int) -> npt.NDArray
         )
     if not np.isfinite(corner).all():
         raise InvalidInputError(
-            f"reference must be finite, got {corner.tolist()}; take a bit more than the worst of the front"
+            f"reference must be finite, got {corner.tolist()}; use slightly more than the largest costs of the front"
         )
     return corner
 
@@ -64,7 +64,7 @@ def _volume(front: npt.NDArray[np.float64], corner: npt.NDArray[np.float64]) -> 
 
 
 def _area(front: npt.NDArray[np.float64], corner: npt.NDArray[np.float64]) -> float:
-    """Returns the area of a two-objective front: one rectangle per point, as the second objective falls."""
+    """Returns the area of a two-objective front, the sum of one rectangle per point."""
     ordered = front[np.argsort(front[:, 0])]
     widths = corner[0] - ordered[:, 0]
     heights = -np.diff(ordered[:, 1], prepend=corner[1])
@@ -72,7 +72,7 @@ def _area(front: npt.NDArray[np.float64], corner: npt.NDArray[np.float64]) -> fl
 
 
 def _sliced_volume(front: npt.NDArray[np.float64], corner: npt.NDArray[np.float64]) -> float:
-    """Returns the sum over slices along the last objective of depth times the volume of the slice's front."""
+    """Returns the sum over slices along the last objective of the depth times the volume of the slice's front."""
     ordered = front[np.argsort(front[:, -1])]
     depths = np.diff(ordered[:, -1], append=corner[-1])
     total = 0.0
