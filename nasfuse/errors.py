@@ -1,7 +1,7 @@
-"""The errors nasfuse raises: one tree, each also the natural builtin.
+"""Exceptions of nasfuse, with a common base class; each is also a subclass of the matching builtin.
 
-A message says the rule, what was got and what to do. `exit_code` is what the command line returns:
-2 where the user can correct the input, 1 where something failed while running.
+A message states the rule, the value that was given and the correction. `exit_code` is the exit code of the command
+line: 2 if the user can correct the input, 1 if the run failed.
 """
 
 import difflib
@@ -10,64 +10,64 @@ from dataclasses import dataclass
 
 
 class NasfuseError(Exception):
-    """Root of every error that nasfuse raises on purpose."""
+    """Base class of all errors that nasfuse raises deliberately."""
 
     exit_code = 2
 
 
 class InvalidInputError(NasfuseError, ValueError):
-    """An argument breaks the documented rule of the function it was given to."""
+    """An argument violates the documented requirements of a function."""
 
 
 class MissingFileError(NasfuseError, FileNotFoundError):
-    """A file or folder the user named is not there."""
+    """A file or folder from the user does not exist."""
 
 
 class DataError(NasfuseError, ValueError):
-    """A data set breaks the data contract (`docs/data.md`)."""
+    """A data set violates the data format (`docs/data.md`)."""
 
 
 class DataWarning(UserWarning):
-    """A data set was read in a way that its owner should know of (`docs/data.md`)."""
+    """A data set was interpreted in a way that the user should check (`docs/data.md`)."""
 
 
 class RunFolderError(NasfuseError, ValueError):
-    """A run folder holds something else than what the command needs."""
+    """A run folder does not contain what the command needs."""
 
 
 class UncountedOperatorError(NasfuseError, RuntimeError):
-    """An operator that does tensor work has no MACs formula, so a count would be too low."""
+    """An operator has no MACs formula, so that a count would be too low."""
 
     exit_code = 1
 
 
 class TracingError(NasfuseError, RuntimeError):
-    """A network was to be traced or exported whose path depends on the values of its inputs."""
+    """A network cannot be traced or exported, because its computation depends on the values of its inputs."""
 
 
 class NonFiniteError(NasfuseError, ArithmeticError):
-    """A loss or metric became NaN or infinite, so the trial has no result."""
+    """A loss or metric is NaN or infinite, so that the trial has no result."""
 
     exit_code = 1
 
 
 class NoResultError(NasfuseError, RuntimeError):
-    """A search ended without one finished training."""
+    """A search ended without a finished training."""
 
     exit_code = 1
 
 
 class RecurringFailureError(NasfuseError, RuntimeError):
-    """One training after another failed, so the cause is none of the networks' own.
+    """Consecutive trainings failed in the same way, so that the cause is not a single network.
 
     Attributes:
-        trial: Number of the last one.
+        trial: Number of the last failed trial.
     """
 
     exit_code = 1
 
     def __init__(self, message: str, *, trial: int) -> None:
-        """Keeps the number of the last trial that failed."""
+        """Stores the number of the last failed trial."""
         super().__init__(message)
         self.trial = trial
 
@@ -84,12 +84,12 @@ class DonorError(NasfuseError, ValueError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong in a configuration file.
+    """A problem in a configuration file.
 
     Attributes:
-        where: Dotted key path, empty for the file as a whole.
-        what: The rule, what was got and what to do, as one sentence.
-        line: One-based line in the file, or None where there is no file.
+        where: Dotted path of the key; empty for the whole file.
+        what: Message with the rule, the given value and the correction.
+        line: Line in the file, counted from 1; None if there is no file.
     """
 
     where: str
@@ -97,16 +97,16 @@ class Problem:
     line: int | None = None
 
     def __str__(self) -> str:
-        """One line for a terminal."""
+        """Returns the problem as one line of text."""
         place = f"line {self.line}: " if self.line else ""
         return f"{place}{self.where}: {self.what}" if self.where else f"{place}{self.what}"
 
 
 class ConfigError(NasfuseError, ValueError):
-    """A recipe, space or study is not valid; carries all its problems at once."""
+    """A recipe, space or study is invalid; contains all its problems."""
 
     def __init__(self, source: str, problems: Iterable[Problem]) -> None:
-        """Collects `problems` found in `source` (a file name or a description)."""
+        """Stores the `problems` of `source`, a file name or a description."""
         self.source = source
         self.problems = tuple(problems)
         count = len(self.problems)
@@ -115,7 +115,7 @@ class ConfigError(NasfuseError, ValueError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Returns the part of a message that helps with an unknown name.
+    """Returns a hint for an unknown name: the most similar known name, and all known names.
 
     >>> nearest("concatt", ["concat", "sum"])
     "did you mean 'concat'? Known: concat, sum"

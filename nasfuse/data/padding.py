@@ -45,7 +45,7 @@ def padding_side(where: str, values: Array, lengths: Lengths, *, vocabulary: int
             "or correct its lengths"
         )
     warnings.warn(
-        f"{where} is padded in front: the first steps of its shorter sequences are padding, and data stands behind "
+        f"{where} is padded in front: the first steps of its shorter sequences are padding, and there is data after "
         "their lengths. The data was moved to the front. Set padding: left for this modality to confirm this, or "
         "padding: right if the data comes first",
         DataWarning,

@@ -186,7 +186,7 @@ def _spread(classes: NDArray[np.int64], n_chosen: int, *, seed: int) -> Rows:
 def _named(name: str, splits: NDArray[Any]) -> tuple[Rows, Rows, Rows]:
     unknown = set(np.unique(splits).tolist()) - {"train", "val", "test"}
     if unknown:
-        raise DataError(f"{name}: the split array must say train, val or test, got {sorted(unknown)[0]!r}")
+        raise DataError(f"{name}: the split array must contain train, val and test only, got {sorted(unknown)[0]!r}")
     train, val, test = (np.flatnonzero(splits == word) for word in ("train", "val", "test"))
     return train, val, test
 
@@ -199,6 +199,6 @@ def _test_is_apart(name: str, groups: NDArray[Any], others: Rows, test: Rows) ->
     shared = np.intersect1d(groups[others], groups[test])
     if len(shared):
         raise DataError(
-            f"{name}: {len(shared)} groups stand in test and in train or val, the first is {shared[0]!s}; "
+            f"{name}: {len(shared)} groups have samples in test and in train or val, the first is {shared[0]!s}; "
             "correct the split array or name another group"
         )

@@ -108,7 +108,7 @@ def test_other_tasks_are_cut_without_strata(task, labels):
         (
             np.arange(3) % 2,
             {"splits": np.array(["train", "test", "dev"])},
-            "the split array must say train, val or test, got 'dev'$",
+            "the split array must contain train, val and test only, got 'dev'$",
         ),
         (
             np.arange(4) % 2,

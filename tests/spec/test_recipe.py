@@ -275,7 +275,11 @@ def test_a_modality_may_be_its_kind_alone(load):
             "{kind: concatt}",
             r"line 9: network\.fusion\.kind: 'concatt' is not known; did you mean 'concat'\? Known: bottleneck, con",
         ),
-        ("{kind: concat}", "{width: 4}", r"network\.fusion: the key 'kind' is required; it says which kind this is$"),
+        (
+            "{kind: concat}",
+            "{width: 4}",
+            r"network\.fusion: the key 'kind' is required, because it determines the other keys; add it$",
+        ),
         ("{kind: concat}", "concat", r"line 9: network\.fusion: must be an object, got 'concat'$"),
         (
             "{kind: concat}",

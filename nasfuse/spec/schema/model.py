@@ -102,7 +102,7 @@ def _words(model: type[BaseModel], detail: Any, path: KeyPath) -> str:
         tags = [tag.strip("' ") for tag in expected.split(",")]
         return f"{context.get('tag', got)!r} is not known; {nearest(str(context.get('tag', got)), tags)}"
     if kind == "union_tag_not_found":
-        return f"the key {context['discriminator']} is required; it says which kind this is"
+        return f"the key {context['discriminator']} is required, because it determines the other keys; add it"
     message = detail["msg"].removeprefix("Input ").replace("should", "must", 1)
     return f"{message}, got {got!r}"
 
