@@ -13,6 +13,7 @@ from optuna.trial import Trial, TrialState
 from benchmarks.search.engine import Engine, StoppingRule
 from benchmarks.search.problem import Problem
 from nasfuse.search.stopping.extrapolation import Extrapolation
+from nasfuse.search.trial import trials_of
 from nasfuse.seeds import derive_seed
 
 
@@ -107,7 +108,7 @@ class _Simulation:
             while self._events and self._events[0][0] == now:
                 _, number, training = heapq.heappop(self._events)
                 self._look_at(training, number, now)
-        self._run.fallbacks = sum("fallback" in trial.user_attrs for trial in self._study.get_trials(deepcopy=False))
+        self._run.fallbacks = sum(trial.fallback is not None for trial in trials_of(self._study))
         self._run.epochs = (end if self._events else now) * self._workers
         return self._run
 
@@ -145,7 +146,7 @@ class _Simulation:
     def _goes_on(self, epoch: int, point: tuple[float, float], *, epochs: int) -> bool:
         assert self._rule is not None, "a training has rungs only with a rule"
         earlier = self._at_rung.setdefault(epoch, [])
-        extrapolation = Extrapolation(self._study.get_trials(deepcopy=False), sign=1.0)
+        extrapolation = Extrapolation(trials_of(self._study), sign=1.0)
         end, _ = extrapolation.end(epoch=epoch, epochs=epochs, metric=point[0], inherited=False)
         decision = self._rule.goes_on(
             point, np.array(earlier).reshape(-1, 2), end=end, finished=np.array(self._points).reshape(-1, 2)

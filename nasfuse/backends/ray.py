@@ -214,7 +214,7 @@ class _LedgerSearcher(Searcher):
         elif self._ledger.retry(number):
             self._orphans.append(assignment)
         else:
-            self._watcher.failed(number, str(self._ledger.trials()[number].user_attrs["reason"]))
+            self._watcher.failed(number, self._ledger.trials()[number].reason)
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns nothing: Tune pickles its searcher into a state that is never restored."""

@@ -6,11 +6,11 @@ import optuna
 
 from nasfuse.errors import RunFolderError
 from nasfuse.experiment.run_folder import RunFolder
-from nasfuse.search.failures import with_void
 from nasfuse.search.front import Candidate, Objectives, candidates_of
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.scheduler import objectives_of
 from nasfuse.search.storage import open_to_read
+from nasfuse.search.trial import trials_of
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
 
@@ -82,6 +82,6 @@ def read_run(folder: RunFolder) -> Run:
     except KeyError as error:
         raise RunFolderError(f"{url} holds no study {study.name!r}; run the search first") from error
     objectives = objectives_of(stored)
-    trials = with_void(stored.get_trials(deepcopy=False), stored.user_attrs.get("void", ()))
+    trials = trials_of(stored)
     progress = summarise(trials, objectives)
     return Run(folder, study, objectives, candidates_of(trials), progress, folder.is_locked())

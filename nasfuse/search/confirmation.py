@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from optuna.trial import FrozenTrial, TrialState
-
 from nasfuse.search.front import Objectives, candidates_of, front_of
+from nasfuse.search.trial import TrialView
 
 
 def next_repetition(
-    trials: Sequence[FrozenTrial], objectives: Objectives, *, repeats: int
-) -> tuple[FrozenTrial, int] | None:
+    trials: Sequence[TrialView], objectives: Objectives, *, repeats: int
+) -> tuple[TrialView, int] | None:
     """Returns the first training of the member to repeat, and on which cut; None where all are confirmed.
 
     The member with the fewest trainings, the costliest of equals. What has only started from inherited weights has
@@ -22,16 +21,14 @@ def next_repetition(
         objectives: Of the study.
         repeats: Trainings behind a confirmed member.
     """
-    without_result = (TrialState.RUNNING, TrialState.FAIL)
-    others = Counter(
-        t.user_attrs.get("repeat_of") for t in trials if t.state in without_result and "void" not in t.user_attrs
-    )
+    others = Counter(t.repeat_of for t in trials if (t.is_running or t.is_failed) and not t.is_void)
     candidates = candidates_of(trials, with_inherited=True)
     promising = [candidate for candidate in front_of(candidates, objectives) if not candidate.trainings]
     front = front_of([candidate for candidate in candidates if candidate.trainings], objectives)
     members = []
     for index, member in enumerate([*front, *promising]):
-        first = trials[member.trial].user_attrs.get("repeat_of", member.trial)  # an inherited training comes before
+        repeated = trials[member.trial].repeat_of
+        first = member.trial if repeated is None else repeated  # an inherited training comes before
         members.append((len(member.trainings) + others[first], -index, first))
     fewest, _, number = min(members, default=(repeats, 0, 0))
     return (trials[number], fewest) if fewest < repeats else None

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.pareto import hypervolume, knee, non_dominated
-from nasfuse.search.visibility import is_inherited
+from nasfuse.search.trial import TrialView
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Objectives:
         return METRICS[self.metric].sign * metric, math.log10(max(cost, 1e-9))
 
 
-def candidates_of(trials: Sequence[FrozenTrial], *, with_inherited: bool = False) -> list[Candidate]:
+def candidates_of(trials: Sequence[TrialView], *, with_inherited: bool = False) -> list[Candidate]:
     """Returns every operating point of the completed trainings; trainings of one recipe are one candidate.
 
     Trials that are operating points themselves come with their training. Trainings that started from inherited weights
@@ -94,29 +93,27 @@ def candidates_of(trials: Sequence[FrozenTrial], *, with_inherited: bool = False
         with_inherited: Whether recipes that were never trained from scratch are candidates, too, by what they reached.
             They have no `trainings`.
     """
-    groups: dict[tuple[str, int], list[tuple[FrozenTrial, OperatingPoint]]] = {}
+    groups: dict[tuple[str, int], list[tuple[TrialView, OperatingPoint]]] = {}
     for trial in _trainings(trials, with_inherited=with_inherited):
-        for index, plain in enumerate(trial.user_attrs["points"]):
-            if plain is None:  # above the study's max_macs
-                continue
-            key = (trial.user_attrs["recipe_hash"], index)
-            groups.setdefault(key, []).append((trial, OperatingPoint(**plain)))
+        for index, point in enumerate(trial.points):
+            if point is not None:
+                groups.setdefault((trial.recipe_hash, index), []).append((trial, point))
     # A setting at which one training does not hold is no candidate, or its mean would be that of the lucky others.
     return [
         _candidate(index, group) for (_, index), group in groups.items() if all(measured.holds for _, measured in group)
     ]
 
 
-def _trainings(trials: Sequence[FrozenTrial], *, with_inherited: bool) -> list[FrozenTrial]:
-    complete = [t for t in trials if t.state is TrialState.COMPLETE and "point_of" not in t.user_attrs]
-    from_scratch = [trial for trial in complete if not is_inherited(trial)]
+def _trainings(trials: Sequence[TrialView], *, with_inherited: bool) -> list[TrialView]:
+    complete = [trial for trial in trials if trial.is_complete and not trial.is_operating_point]
+    from_scratch = [trial for trial in complete if not trial.is_inherited]
     if not with_inherited:
         return from_scratch
-    measured = {trial.user_attrs["recipe_hash"] for trial in from_scratch}
-    return [t for t in complete if not is_inherited(t) or t.user_attrs["recipe_hash"] not in measured]
+    measured = {trial.recipe_hash for trial in from_scratch}
+    return [trial for trial in complete if not trial.is_inherited or trial.recipe_hash not in measured]
 
 
-def _candidate(index: int, group: list[tuple[FrozenTrial, OperatingPoint]]) -> Candidate:
+def _candidate(index: int, group: list[tuple[TrialView, OperatingPoint]]) -> Candidate:
     first, point = group[0]
     metrics = [measured.metric for _, measured in group]
     macs = statistics.fmean(measured.macs for _, measured in group)
@@ -129,9 +126,9 @@ def _candidate(index: int, group: list[tuple[FrozenTrial, OperatingPoint]]) -> C
         trial=first.number,
         point=index,
         measured=mean,
-        summary=f"{first.user_attrs['summary']} | {mean.setting}" if knobs else first.user_attrs["summary"],
-        baseline=first.user_attrs.get("baseline"),
-        trainings=tuple(trial.number for trial, _ in group if not is_inherited(trial)),
+        summary=f"{first.summary} | {mean.setting}" if knobs else first.summary,
+        baseline=first.baseline,
+        trainings=tuple(trial.number for trial, _ in group if not trial.is_inherited),
         metric_sd=statistics.stdev(metrics) if len(metrics) > 1 else None,
     )
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from optuna.trial import FrozenTrial, TrialState
-
 from nasfuse.domain.metric import METRICS
 from nasfuse.search.space import Space
+from nasfuse.search.trial import TrialView
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.stream import StreamConfig
 
@@ -19,7 +18,7 @@ class Donors:
         self._sign = METRICS[metric].sign
         self._streams: dict[int, dict[str, tuple[StreamConfig, int]]] = {}
 
-    def of(self, recipe: Recipe, visible: Sequence[FrozenTrial]) -> dict[str, int]:
+    def of(self, recipe: Recipe, visible: Sequence[TrialView]) -> dict[str, int]:
         """Returns stream to the number of its donor; streams that nobody has are left out.
 
         A donor has come to its end, its stream is configured as the recipe's and has as many stages built; of
@@ -30,8 +29,8 @@ class Donors:
             recipe: Of the new training, on the first cut.
             visible: The trainings that it may depend on.
         """
-        trained = [t for t in visible if t.state is TrialState.COMPLETE and t.user_attrs.get("cut", 0) == 0]
-        trained.sort(key=lambda trial: (self._sign * trial.values[0], trial.number))
+        trained = [trial for trial in visible if trial.is_complete and trial.split == 0]
+        trained.sort(key=lambda trial: (self._sign * trial.metric, trial.number))
         found = {}
         for name, stream in _streams(recipe).items():
             donor = next((trial.number for trial in trained if self._streams_of(trial).get(name) == stream), None)
@@ -39,7 +38,7 @@ class Donors:
                 found[name] = donor
         return found
 
-    def _streams_of(self, trial: FrozenTrial) -> dict[str, tuple[StreamConfig, int]]:
+    def _streams_of(self, trial: TrialView) -> dict[str, tuple[StreamConfig, int]]:
         if trial.number not in self._streams:
             self._streams[trial.number] = _streams(self._space.recipe(trial.params))
         return self._streams[trial.number]

@@ -16,6 +16,7 @@ from optuna.distributions import (
 from optuna.trial import BaseTrial
 
 from nasfuse.domain.route import is_dynamic, streams_of
+from nasfuse.search.optuna_internals import contains
 
 #: The field whose values are routes, each one word.
 ROUTE = "network.route"
@@ -94,7 +95,8 @@ class Parameter:
             return False
         if isinstance(self.distribution, IntDistribution) and not isinstance(value, int):
             return False
-        return bool(self.distribution._contains(float(value)))
+        assert isinstance(self.distribution, IntDistribution | FloatDistribution)
+        return contains(self.distribution, float(value))
 
 
 def order(parameters: list[Parameter]) -> tuple[list[Parameter], list[str]]:

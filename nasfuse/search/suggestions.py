@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from optuna.trial import Trial, TrialState
+from optuna.trial import Trial
 
 from nasfuse.search.budget import Budget
 from nasfuse.search.confirmation import next_repetition
 from nasfuse.search.front import Objectives
 from nasfuse.search.network_costs import NetworkCosts
+from nasfuse.search.optuna_internals import forget_cached_trials, trial_id_of
 from nasfuse.search.samplers import Domain, Known, make_sampler
 from nasfuse.search.space import Space
+from nasfuse.search.trial import TrialWriter, enqueue_repetition, trials_of
 from nasfuse.search.unvisited import Unvisited
-from nasfuse.search.visibility import was_handed_out
 from nasfuse.search.write_through import Mirror
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.study import StudyConfig
@@ -51,9 +52,9 @@ class Suggestions:
             objectives: Of the study.
             seconds: That the search has taken.
         """
-        trials = self._study.get_trials(deepcopy=False)
-        trainings = sum(was_handed_out(trial) for trial in trials)
-        waits = any(trial.state is TrialState.WAITING for trial in trials)
+        trials = trials_of(self._study)
+        trainings = sum(trial.was_handed_out for trial in trials)
+        waits = any(trial.is_waiting for trial in trials)
         is_time = not waits and self._budget.is_for_confirming(trainings=trainings, seconds=seconds)
         if waits or (is_time and self._enqueue_repetition(objectives)):
             return self._ask()
@@ -67,13 +68,12 @@ class Suggestions:
         return self._ask() if self._enqueue_repetition(objectives) else None
 
     def _enqueue_repetition(self, objectives: Objectives) -> bool:
-        trials = self._study.get_trials(deepcopy=False)
+        trials = trials_of(self._study)
         found = next_repetition(trials, objectives, repeats=self._budget.repeats)
         if found is None:
             return False
-        first, cut = found
-        name = {"baseline": first.user_attrs["baseline"]} if "baseline" in first.user_attrs else {}
-        self._study.enqueue_trial(first.params, user_attrs={**name, "repeat_of": first.number, "cut": cut})
+        first, split = found
+        enqueue_repetition(self._study, first, split=split)
         return True
 
     def _suggest(self, objectives: Objectives, *, number: int) -> Draw:
@@ -98,9 +98,12 @@ class Suggestions:
             chosen = self._unvisited.pick(seed=derive_seed(self._config.seed, "unvisited", number))
             if chosen is not None:
                 trial, parameters = self._ask_again(trial, fixed=chosen)
-                trial.set_user_attr("fallback", "the sampler suggested what was trained before; drawn at random")
-        trial.set_user_attr("suggestion_s", round(time.perf_counter() - start, 5))
+                self._writer(trial).fallback("the sampler suggested what was trained before; drawn at random")
+        self._writer(trial).suggestion_s(time.perf_counter() - start)
         return trial, parameters
+
+    def _writer(self, trial: Trial) -> TrialWriter:
+        return TrialWriter(self._mirror, trial_id_of(trial))
 
     def _ask(self) -> Draw:
         trial = self._study.ask()
@@ -108,9 +111,9 @@ class Suggestions:
 
     def _ask_again(self, trial: Trial, *, fixed: Mapping[str, Any] | None = None) -> Draw:
         """Draws the parameters of a trial anew, or sets them."""
-        self._mirror.blank(trial._trial_id, fixed=fixed)
-        self._study._thread_local.cached_all_trials = None  # Optuna's copies for one trial
-        again = Trial(self._study, trial._trial_id)
+        self._mirror.reset_draft(trial_id_of(trial), fixed=fixed)
+        forget_cached_trials(self._study)
+        again = Trial(self._study, trial_id_of(trial))
         return again, self._space.suggest(again)
 
     def _known(self, objectives: Objectives) -> Known:

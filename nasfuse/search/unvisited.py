@@ -5,12 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.errors import NasfuseError
 from nasfuse.search.network_costs import NetworkCosts
 from nasfuse.search.samplers import Domain
-from nasfuse.search.visibility import was_handed_out
+from nasfuse.search.trial import TrialView
 
 #: Combinations of values up to which a space is written out; in a larger one, unvisited networks are drawn at random.
 MAX_WRITTEN_OUT = 1000
@@ -34,7 +33,7 @@ class Unvisited:
         self._identities: dict[int, str] = {}
         self._written_out = domain.combinations(limit=MAX_WRITTEN_OUT)
 
-    def update(self, trials: Sequence[FrozenTrial]) -> None:
+    def update(self, trials: Sequence[TrialView]) -> None:
         """Takes note of all trials of the study."""
         self._visited = {self._identity_of(trial) for trial in trials if self._counts(trial)}
 
@@ -54,15 +53,15 @@ class Unvisited:
         found = (one for one in self._shuffled(seed) if not self.is_visited(one) and self._may_be_trained(one))
         return next(found, None)
 
-    def _counts(self, trial: FrozenTrial) -> bool:
+    def _counts(self, trial: TrialView) -> bool:
         """Returns whether a trial was trained, is being trained, or would be refused again."""
-        if was_handed_out(trial):
+        if trial.was_handed_out:
             return True
-        if "recipe_hash" in trial.user_attrs:
-            return self._max_macs is not None and bool(trial.user_attrs["macs"] > self._max_macs)
-        return trial.state is TrialState.FAIL
+        if trial.has_recipe:
+            return self._max_macs is not None and trial.macs > self._max_macs
+        return trial.is_failed
 
-    def _identity_of(self, trial: FrozenTrial) -> str:
+    def _identity_of(self, trial: TrialView) -> str:
         if trial.number not in self._identities:
             self._identities[trial.number] = self._identity(trial.params)
         return self._identities[trial.number]

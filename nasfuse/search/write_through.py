@@ -1,20 +1,19 @@
 """A study held in memory and written through to its storage: suggestions read nothing back from the disk."""
 
-import copy
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.errors import RunFolderError
-from nasfuse.search.visibility import RESULTS
+from nasfuse.search.optuna_internals import EditableStorage, FrozenStudy, study_id_of, trial_id_of
+from nasfuse.search.trial import without_outcome
 
 
-class Mirror(InMemoryStorage):
+class Mirror(EditableStorage):
     """What one process, the only writer, works on; the storage behind it is what everybody else sees.
 
     Samplers read all trials many times per suggestion, which is slow on a database and free in memory. A new
@@ -35,14 +34,14 @@ class Mirror(InMemoryStorage):
 
     def _load(self, study: FrozenStudy) -> None:
         study_id = super().create_new_study(study.directions, study.study_name)
-        self._study_behind[study_id] = study._study_id
+        self._study_behind[study_id] = study_id_of(study)
         for key, value in study.user_attrs.items():
             super().set_study_user_attr(study_id, key, value)
         for key, value in study.system_attrs.items():
             super().set_study_system_attr(study_id, key, value)
-        for trial in self._behind.get_all_trials(study._study_id, deepcopy=False):
+        for trial in self._behind.get_all_trials(study_id_of(study), deepcopy=False):
             trial_id = super().create_new_trial(study_id, trial)
-            self._trial_behind[trial_id] = trial._trial_id
+            self._trial_behind[trial_id] = trial_id_of(trial)
 
     def publish(self, trial_id: int) -> None:
         """Writes a draft to the storage; does nothing for a trial that is there.
@@ -52,7 +51,7 @@ class Mirror(InMemoryStorage):
         """
         if trial_id in self._trial_behind:
             return
-        study_id, number = self._trial_id_to_study_id_and_number[trial_id]
+        study_id, number = self.study_id_of_trial(trial_id), self.get_trial_number_from_id(trial_id)
         behind_id = self._behind.create_new_trial(self._study_behind[study_id], self.get_trial(trial_id))
         if self._behind.get_trial_number_from_id(behind_id) != number:
             self._behind.set_trial_state_values(behind_id, TrialState.FAIL)
@@ -62,26 +61,10 @@ class Mirror(InMemoryStorage):
             )
         self._trial_behind[trial_id] = behind_id
 
-    def blank(self, trial_id: int, *, fixed: Mapping[str, Any] | None = None) -> None:
-        """Takes back all that was suggested for a draft, as if it had just been asked for.
-
-        Args:
-            trial_id: Of a trial that is not published.
-            fixed: Parameter to the value that it will be given, as of an enqueued trial; None lets the sampler draw.
-        """
+    def reset_draft(self, trial_id: int, *, fixed: Mapping[str, Any] | None = None) -> None:
+        """Does what `reset_trial` does, for a trial that is not published yet."""
         assert trial_id not in self._trial_behind, "only drafts can be drawn anew"
-        draft = copy.copy(self._get_trial(trial_id))
-        draft.params, draft.distributions, draft.user_attrs = {}, {}, {}
-        draft.system_attrs = {} if fixed is None else {"fixed_params": dict(fixed)}
-        self._set_trial(trial_id, draft)
-
-    def mark(self, study_id: int, numbers: Iterable[int], key: str) -> None:
-        """Sets a user attribute of trials to True in memory alone; they may have ended."""
-        for number in numbers:
-            trial_id = self.get_trial_id_from_study_id_trial_number(study_id, number)
-            marked = copy.copy(self._get_trial(trial_id))
-            marked.user_attrs = {**marked.user_attrs, key: True}
-            self._set_trial(trial_id, marked)
+        self.reset_trial(trial_id, fixed=fixed)
 
     @contextmanager
     def as_running(self, numbers: Sequence[int]) -> Iterator[None]:
@@ -99,7 +82,7 @@ class Mirror(InMemoryStorage):
         if not self._running:
             return super().get_all_trials(study_id, deepcopy, states)
         everything = super().get_all_trials(study_id, deepcopy)
-        seen = [_without_result(trial) if trial.number in self._running else trial for trial in everything]
+        seen = [without_outcome(trial) if trial.number in self._running else trial for trial in everything]
         return [trial for trial in seen if states is None or trial.state in states]
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
@@ -138,11 +121,3 @@ class Mirror(InMemoryStorage):
         super().set_trial_system_attr(trial_id, key, value)
         if trial_id in self._trial_behind:
             self._behind.set_trial_system_attr(self._trial_behind[trial_id], key, value)
-
-
-def _without_result(trial: FrozenTrial) -> FrozenTrial:
-    """Returns a trial as it was when it was handed out."""
-    earlier = copy.copy(trial)
-    earlier.state, earlier.values, earlier.datetime_complete = TrialState.RUNNING, None, None
-    earlier.user_attrs = {key: value for key, value in trial.user_attrs.items() if key not in RESULTS}
-    return earlier

@@ -9,7 +9,6 @@ from optuna.trial import TrialState
 
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.search import open_storage, sqlite_url, summarise
-from nasfuse.search.visibility import was_handed_out
 
 SPACE = {
     "fields": {
@@ -92,7 +91,13 @@ class Workers:
 def contents(ledger):
     """All that a study holds but times."""
     return [
-        (t.number, t.state, t.params, t.values, {k: v for k, v in t.user_attrs.items() if k not in PASSING})
+        (
+            t.number,
+            t.frozen.state,
+            t.params,
+            t.frozen.values,
+            {k: v for k, v in t.frozen.user_attrs.items() if k not in PASSING},
+        )
         for t in ledger.trials()
     ]
 
@@ -127,18 +132,22 @@ def test_what_is_inherited_and_what_counts(make):
     ledger = make(inherit=True)
     Workers(ledger, n_workers=4, seed=0).run()
     trials = ledger.trials()
-    heirs = [trial for trial in trials if trial.user_attrs.get("inherited") and "point_of" not in trial.user_attrs]
+    heirs = [
+        trial
+        for trial in trials
+        if trial.frozen.user_attrs.get("inherited") and "point_of" not in trial.frozen.user_attrs
+    ]
     assert heirs
     for heir in heirs:
-        assert not {"baseline", "repeat_of"} & heir.user_attrs.keys()
-        earlier = [trial.number for trial in trials[: heir.number] if was_handed_out(trial)]
-        for donor in heir.user_attrs["inherited"].values():
-            assert trials[donor].state is TrialState.COMPLETE
+        assert not {"baseline", "repeat_of"} & heir.frozen.user_attrs.keys()
+        earlier = [trial.number for trial in trials[: heir.number] if trial.was_handed_out]
+        for donor in heir.frozen.user_attrs["inherited"].values():
+            assert trials[donor].frozen.state is TrialState.COMPLETE
             assert donor in earlier[: len(earlier) - (ledger.lag - 1)], "it depends on what any number of workers knows"
     counted = {number for member in summarise(trials, ledger.objectives).front for number in member.trainings}
     assert counted
     assert not counted & {heir.number for heir in heirs}
-    repeated = {trial.user_attrs.get("repeat_of") for trial in trials}
+    repeated = {trial.frozen.user_attrs.get("repeat_of") for trial in trials}
     assert repeated & {heir.number for heir in heirs}, "what promises to be on the front is trained from scratch"
 
 
@@ -150,7 +159,7 @@ def test_a_driver_that_dies_again_and_again(make, tmp_path, kind, inherit):
     for session in range(60):
         ledger = make(storage, inherit=inherit)
         for trial in ledger.trials():  # an orderly interrupt: the deaths are no fault of the trials
-            assert trial.user_attrs.get("attempts", 1) <= 3
+            assert trial.frozen.user_attrs.get("attempts", 1) <= 3
         workers = Workers(ledger, n_workers=fates.choice([1, 2, 4]), seed=session)
         workers.run(deaths_after=fates.randrange(10, 60))
         ledger.release()
@@ -196,20 +205,20 @@ def test_orphans_do_not_wait(make):
 def test_what_a_stopped_trial_leaves_behind(make):
     ledger = make()
     Workers(ledger, n_workers=2, seed=0).run()
-    stopped = [trial for trial in ledger.trials() if "stopped" in trial.user_attrs]
+    stopped = [trial for trial in ledger.trials() if "stopped" in trial.frozen.user_attrs]
     assert stopped
     for trial in stopped:
-        reached = trial.user_attrs["stopped"]
+        reached = trial.frozen.user_attrs["stopped"]
         assert reached["epoch"] in (1, 3)
         assert reached["epochs"] == 9
-        assert trial.user_attrs["rungs"][str(reached["epoch"])] == reached["metric"]
-        assert 10 ** reached["log_cost"] == pytest.approx(trial.user_attrs["macs"])
-        assert "baseline" not in trial.user_attrs, "hand-made designs are finished"
-        assert "repeat_of" not in trial.user_attrs, "so are repetitions"
+        assert trial.frozen.user_attrs["rungs"][str(reached["epoch"])] == reached["metric"]
+        assert 10 ** reached["log_cost"] == pytest.approx(trial.frozen.user_attrs["macs"])
+        assert "baseline" not in trial.frozen.user_attrs, "hand-made designs are finished"
+        assert "repeat_of" not in trial.frozen.user_attrs, "so are repetitions"
         assert ">" not in trial.params["network.route"], "and networks with a router"
-        assert trial.values is None
+        assert trial.frozen.values is None
     progress = summarise(ledger.trials(), ledger.objectives)
-    spent = sum(trial.user_attrs["stopped"]["epoch"] for trial in stopped) + 9 * progress.states["complete"]
+    spent = sum(trial.frozen.user_attrs["stopped"]["epoch"] for trial in stopped) + 9 * progress.states["complete"]
     assert progress.states["stopped"] == len(stopped)
     assert progress.epochs_spent == spent
     assert progress.epochs_saved == 9 * len(stopped) - (spent - 9 * progress.states["complete"])
@@ -222,19 +231,21 @@ def test_everything_is_finished_where_that_is_wanted(make):
     for changes in ({"stopping": "off"}, {"cost": "params"}):
         ledger = make(**changes)
         Workers(ledger, n_workers=2, seed=0).run()
-        assert not any("stopped" in trial.user_attrs or "rungs" in trial.user_attrs for trial in ledger.trials())
+        assert not any(
+            "stopped" in trial.frozen.user_attrs or "rungs" in trial.frozen.user_attrs for trial in ledger.trials()
+        )
 
 
 def test_points_are_trials_that_count_as_nothing(make):
     ledger = make()
     Workers(ledger, n_workers=2, seed=0).run()
     trials = ledger.trials()
-    points = [trial for trial in trials if "point_of" in trial.user_attrs]
+    points = [trial for trial in trials if "point_of" in trial.frozen.user_attrs]
     assert points
     for point in points:
-        training = trials[point.user_attrs["point_of"]]
-        plain = training.user_attrs["points"][point.user_attrs["point"]]
-        assert point.values[0] == plain["metric"]
+        training = trials[point.frozen.user_attrs["point_of"]]
+        plain = training.frozen.user_attrs["points"][point.frozen.user_attrs["point"]]
+        assert point.frozen.values[0] == plain["metric"]
         assert point.params == {**training.params, "network.router.threshold": plain["knobs"]["threshold"]}
         assert training.number < point.number
     progress = summarise(trials, ledger.objectives)

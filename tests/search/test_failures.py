@@ -7,13 +7,14 @@ from optuna.trial import TrialState
 
 from nasfuse.errors import RecurringFailureError
 from nasfuse.search import open_storage, sqlite_url, summarise
-from nasfuse.search.failures import EQUAL_FAILURES, FIRST_FAILURES, kind_of, recurring_failures, with_void
+from nasfuse.search.failures import EQUAL_FAILURES, FIRST_FAILURES, kind_of, recurring_failures
+from nasfuse.search.trial import TrialView, trials_of
 
 NAN = "NonFiniteError: the training loss became nan in epoch {}; lower training.lr"
 SHAPE = "RuntimeError: shapes ({0}x8 and 7x{0}) cannot be multiplied"
 
 
-def trials_of(outcomes):
+def outcomes_as_trials(outcomes):
     """Trials from reasons of failures, `ok`, or `running`; each has a recipe of its own."""
     trials = []
     for number, outcome in enumerate(outcomes):
@@ -24,7 +25,7 @@ def trials_of(outcomes):
         values = [0.5, 1.0] if state is TrialState.COMPLETE else None
         trial = optuna.create_trial(state=state, values=values, user_attrs=attributes)
         trial.number = number
-        trials.append(trial)
+        trials.append(TrialView(trial))
     return trials
 
 
@@ -52,20 +53,20 @@ def trials_of(outcomes):
     ],
 )
 def test_rows_of_failures(outcomes, found):
-    assert [trial.number for trial in recurring_failures(trials_of(outcomes))] == found
+    assert [trial.number for trial in recurring_failures(outcomes_as_trials(outcomes))] == found
 
 
 def test_one_recipe_counts_once():
-    trials = trials_of([SHAPE] * 8)
+    trials = outcomes_as_trials([SHAPE] * 8)
     for trial in trials[3:]:
-        trial.user_attrs["recipe_hash"] = "r3"
+        trial.frozen.user_attrs["recipe_hash"] = "r3"
     assert recurring_failures(trials) == []
 
 
 def test_draws_that_were_refused_interrupt_nothing_and_count_as_nothing():
-    trials = trials_of(["ok", *[SHAPE] * 7])
+    trials = outcomes_as_trials(["ok", *[SHAPE] * 7])
     for trial in trials[2:5]:
-        del trial.user_attrs["recipe_hash"]
+        del trial.frozen.user_attrs["recipe_hash"]
     assert recurring_failures(trials) == []
 
 
@@ -77,14 +78,13 @@ def test_draws_that_were_refused_interrupt_nothing_and_count_as_nothing():
     ],
 )
 def test_numbers_do_not_make_a_kind(reason, kind):
-    (trial,) = trials_of([reason])
+    (trial,) = outcomes_as_trials([reason])
     assert kind_of(trial) == kind
 
 
 def as_read(storage):
     """The trials as other processes see them."""
-    stored = optuna.load_study(study_name="paper", storage=storage)
-    return with_void(stored.get_trials(), stored.user_attrs["void"])
+    return trials_of(optuna.load_study(study_name="paper", storage=storage))
 
 
 class TestInASearch:

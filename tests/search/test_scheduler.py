@@ -41,7 +41,7 @@ def run(ledger, measured, *, n_trials):
 
 
 def states(ledger):
-    return [trial.state for trial in ledger.trials()]
+    return [trial.frozen.state for trial in ledger.trials()]
 
 
 def test_hand_made_designs_run_first_and_once(open_ledger, storage, measured):
@@ -114,7 +114,7 @@ def test_a_trial_that_kills_its_driver_again_and_again_fails(open_ledger, storag
     ledger = open_ledger(storage)
     assert ledger.next().number == 1
     assert states(ledger)[0] is TrialState.FAIL
-    assert ledger.trials()[0].user_attrs["reason"] == f"its process died {MAX_ATTEMPTS} times without progress"
+    assert ledger.trials()[0].frozen.user_attrs["reason"] == f"its process died {MAX_ATTEMPTS} times without progress"
 
 
 def test_deaths_count_in_a_row_without_progress(open_ledger, storage):
@@ -170,7 +170,7 @@ def test_what_is_not_finite_is_a_failed_trial(open_ledger, storage, measured, ch
     ledger.finish(ledger.next().number, measured(**changes))
     assert states(ledger)[0] is TrialState.FAIL
     (name,) = changes
-    assert ledger.trials()[0].user_attrs["reason"].startswith(f"the measurements are not finite: {name} is ")
+    assert ledger.trials()[0].frozen.user_attrs["reason"].startswith(f"the measurements are not finite: {name} is ")
     assert run(ledger, measured, n_trials=3)[0].number == 1, "the search goes on"
     assert summarise(ledger.trials(), ledger.objectives).front
 
@@ -186,13 +186,13 @@ def test_a_later_point_that_is_not_finite(open_ledger, storage, measured):
 def test_no_point_at_all(open_ledger, storage, measured):
     ledger = open_ledger(storage)
     ledger.finish(ledger.next().number, Measurements((), measured().record))
-    assert ledger.trials()[0].user_attrs["reason"] == "it measured no operating point"
+    assert ledger.trials()[0].frozen.user_attrs["reason"] == "it measured no operating point"
 
 
 def test_a_failure_keeps_its_reason_but_not_a_novel(open_ledger, storage, measured):
     ledger = open_ledger(storage)
     ledger.fail(ledger.next().number, "RuntimeError: [no] " + "word " * 1000)
-    reason = ledger.trials()[0].user_attrs["reason"]
+    reason = ledger.trials()[0].frozen.user_attrs["reason"]
     assert reason.startswith("RuntimeError: [no] word")
     assert len(reason) <= 1000
 
@@ -202,13 +202,13 @@ def test_what_a_trial_leaves_behind(open_ledger, storage, measured):
     assignment = ledger.next()
     ledger.finish(assignment.number, measured(0.75, 1000))
     trial = ledger.trials()[0]
-    assert trial.values == [0.75, 3.0]
-    assert trial.user_attrs["baseline"] == "one: left"
-    assert trial.user_attrs["recipe_hash"] == assignment.recipe.hash
-    assert trial.user_attrs["summary"] == assignment.recipe.summary
-    assert trial.user_attrs["macs"] == 8
+    assert trial.frozen.values == [0.75, 3.0]
+    assert trial.frozen.user_attrs["baseline"] == "one: left"
+    assert trial.frozen.user_attrs["recipe_hash"] == assignment.recipe.hash
+    assert trial.frozen.user_attrs["summary"] == assignment.recipe.summary
+    assert trial.frozen.user_attrs["macs"] == 8
     assert Measurements.from_plain(
-        {"points": trial.user_attrs["points"], "record": trial.user_attrs["record"]}
+        {"points": trial.frozen.user_attrs["points"], "record": trial.frozen.user_attrs["record"]}
     ) == measured(0.75, 1000)
     assert ledger.seconds > 0
     assert open_ledger(storage).seconds == pytest.approx(ledger.seconds, abs=0.5)
@@ -219,11 +219,11 @@ class TestMaxMacs:
         ledger = open_ledger(storage, make_study(max_macs=24))
         assignments = run(ledger, measured, n_trials=12)
         assert all(sum(s.width for s in one.recipe.network.streams.values()) <= 24 for one in assignments)
-        pruned = [trial for trial in ledger.trials() if trial.state is TrialState.PRUNED]
+        pruned = [trial for trial in ledger.trials() if trial.frozen.state is TrialState.PRUNED]
         assert pruned
         for trial in pruned:
-            assert trial.user_attrs["reason"] == f"{trial.user_attrs['macs']} MACs are above max_macs 24"
-            assert trial.user_attrs["macs"] > 24
+            assert trial.frozen.user_attrs["reason"] == f"{trial.frozen.user_attrs['macs']} MACs are above max_macs 24"
+            assert trial.frozen.user_attrs["macs"] > 24
         progress = summarise(ledger.trials(), ledger.objectives)
         assert progress.done == 12
         assert progress.states["over_max_macs"] == len(pruned)
@@ -266,10 +266,10 @@ class TestMaxMacs:
         ledger = open_ledger(storage, make_study(max_macs=100))
         ledger.finish(ledger.next().number, Measurements(points, {}))
         trial, *_ = ledger.trials()
-        points = trial.user_attrs["points"]
+        points = trial.frozen.user_attrs["points"]
         assert [point and point["macs"] for point in points] == kept
         main = next(point for point in points if point is not None)
-        assert trial.values == [main["metric"], pytest.approx(math.log10(main["macs"]))]
+        assert trial.frozen.values == [main["metric"], pytest.approx(math.log10(main["macs"]))]
 
     def test_points_of_repeated_trainings_stay_aligned(self, open_ledger, make_study, storage, measured):
         def finish(assignment, costs):
@@ -293,7 +293,7 @@ class TestMaxMacs:
         points = tuple(measured(0.5, cost).points[0] for cost in (64, 8, 10**9))
         ledger = open_ledger(storage)
         ledger.finish(ledger.next().number, Measurements(points, {}))
-        assert len(ledger.trials()[0].user_attrs["points"]) == 3
+        assert len(ledger.trials()[0].frozen.user_attrs["points"]) == 3
 
     def test_exhausted(self, open_ledger, make_study, storage, monkeypatch):
         monkeypatch.setattr(ledger_module, "MAX_REJECTIONS", 20)
@@ -316,10 +316,10 @@ class TestInvalidNetworks:
         assignments = run(ledger, measured, n_trials=8)
         for one in assignments:
             assert all(stream.width % stream.heads == 0 for stream in one.recipe.network.streams.values())
-        failed = [trial for trial in ledger.trials() if trial.state is TrialState.FAIL]
+        failed = [trial for trial in ledger.trials() if trial.frozen.state is TrialState.FAIL]
         assert failed
-        assert all("no valid network: " in trial.user_attrs["reason"] for trial in failed)
-        assert all("heads must divide width" in trial.user_attrs["reason"] for trial in failed)
+        assert all("no valid network: " in trial.frozen.user_attrs["reason"] for trial in failed)
+        assert all("heads must divide width" in trial.frozen.user_attrs["reason"] for trial in failed)
         progress = summarise(ledger.trials(), ledger.objectives)
         assert progress.done == 8, "a draw that is no network is no training"
         assert progress.states["failed"] == len(failed)
@@ -332,7 +332,7 @@ class TestInvalidNetworks:
 
         ledger = open_ledger(storage, macs_of=refuse)
         assert ledger.next().baseline == "both"
-        reason = ledger.trials()[0].user_attrs["reason"]
+        reason = ledger.trials()[0].frozen.user_attrs["reason"]
         assert reason == "no valid network: the stride is longer than the input"
 
     def test_exhausted(self, open_ledger, storage, monkeypatch):
@@ -404,7 +404,7 @@ class TestInheritance:
         lost = self.heir(open_ledger(storage, study), measured)
         ledger = open_ledger(storage, study)
         assert ledger.next() == lost
-        assert ledger.trials()[lost.number].user_attrs["inherited"] == lost.inherited
+        assert ledger.trials()[lost.number].frozen.user_attrs["inherited"] == lost.inherited
 
     def test_they_are_counted_when_they_end(self, open_ledger, study, storage, measured):
         ledger = open_ledger(storage, study)
@@ -420,13 +420,13 @@ class TestInheritance:
         (again,) = [open_ledger(storage, study).next()]
         assert again == replace(one, inherited={})
         ledger.finish(one.number, measured(2.0, 64))
-        assert ledger.trials()[one.number].user_attrs["from_scratch"] == "no such checkpoint"
+        assert ledger.trials()[one.number].frozen.user_attrs["from_scratch"] == "no such checkpoint"
         assert one.number in {candidate.trial for candidate in candidates_of(ledger.trials())}
 
     def test_only_where_it_is_asked_for(self, open_ledger, make_study, storage, measured):
         assignments = run(open_ledger(storage, make_study()), measured, n_trials=20)
         assert not any(one.inherited for one in assignments)
-        assert not any("inherited" in trial.user_attrs for trial in open_ledger(storage).trials())
+        assert not any("inherited" in trial.frozen.user_attrs for trial in open_ledger(storage).trials())
 
 
 class TestRepetitions:
@@ -444,19 +444,19 @@ class TestRepetitions:
         assignments = self.noisy(ledger, measured, n_trials=40)
         assert not ledger.wants_more(running=0)
         trials = ledger.trials()
-        again = [trial for trial in trials if "repeat_of" in trial.user_attrs]
+        again = [trial for trial in trials if "repeat_of" in trial.frozen.user_attrs]
         assert again and again[0].number >= 32  # four fifths
         for trial in again:
-            first = trials[trial.user_attrs["repeat_of"]]
+            first = trials[trial.frozen.user_attrs["repeat_of"]]
             assert trial.params == first.params
-            assert trial.user_attrs["recipe_hash"] == first.user_attrs["recipe_hash"]
-            assert trial.user_attrs.get("baseline") == first.user_attrs.get("baseline")
+            assert trial.frozen.user_attrs["recipe_hash"] == first.frozen.user_attrs["recipe_hash"]
+            assert trial.frozen.user_attrs.get("baseline") == first.frozen.user_attrs.get("baseline")
             assert assignments[trial.number].seed != assignments[first.number].seed
-        for number in {trial.user_attrs["repeat_of"] for trial in again}:
-            own = [trial.number for trial in again if trial.user_attrs["repeat_of"] == number]
+        for number in {trial.frozen.user_attrs["repeat_of"] for trial in again}:
+            own = [trial.number for trial in again if trial.frozen.user_attrs["repeat_of"] == number]
             assert [assignments[one].cut for one in [number, *own]] == list(range(len(own) + 1))
         for member in summarise(trials, ledger.objectives).front:
-            values = [trials[number].values[0] for number in member.trainings]
+            values = [trials[number].metric for number in member.trainings]
             assert member.measured.metric == pytest.approx(sum(values) / len(values))
 
     def test_a_broken_study_repeats_as_an_unbroken_one(self, open_ledger, make_study, storage, measured):
@@ -477,11 +477,13 @@ class TestRepetitions:
                 ledger.fail(one.number, "NonFiniteError: the training loss became nan")
             else:
                 ledger.finish(one.number, measured(one.seed % 100 / 1000, one.seed % 97))
-        repeated = [trial.user_attrs["repeat_of"] for trial in ledger.trials() if "repeat_of" in trial.user_attrs]
+        repeated = [
+            trial.frozen.user_attrs["repeat_of"] for trial in ledger.trials() if "repeat_of" in trial.frozen.user_attrs
+        ]
         assert repeated
         assert max(repeated.count(number) for number in repeated) <= 2
 
     def test_none_where_one_training_is_enough(self, open_ledger, make_study, storage, measured):
         ledger = open_ledger(storage, make_study(budget={"trials": 20, "repeats": 1}))
         self.noisy(ledger, measured, n_trials=20)
-        assert not any("repeat_of" in trial.user_attrs for trial in ledger.trials())
+        assert not any("repeat_of" in trial.frozen.user_attrs for trial in ledger.trials())

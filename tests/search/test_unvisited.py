@@ -148,7 +148,11 @@ class TestTheEndOfASpace:
         ledger = make(max_macs=16, sampler="random")
         assert len(set(hashes(run(ledger, measured)))) == 2
         assert ledger.exhausted
-        refused = [trial.user_attrs["recipe_hash"] for trial in ledger.trials() if trial.state is TrialState.PRUNED]
+        refused = [
+            trial.frozen.user_attrs["recipe_hash"]
+            for trial in ledger.trials()
+            if trial.frozen.state is TrialState.PRUNED
+        ]
         assert len(refused) == len(set(refused)) <= 10
 
     def test_a_higher_limit_goes_on(self, make, measured):
@@ -165,7 +169,7 @@ class TestTheEndOfASpace:
         ledger = make(check=refuse, sampler="tpe")
         assert len(set(hashes(run(ledger, measured)))) == 6
         assert ledger.exhausted
-        reasons = Counter(t.user_attrs["reason"] for t in ledger.trials() if t.state is TrialState.FAIL)
+        reasons = Counter(t.frozen.user_attrs["reason"] for t in ledger.trials() if t.frozen.state is TrialState.FAIL)
         assert set(reasons) <= {"no valid network: training.epochs: 3 is too few for these data; raise it"}
         assert reasons.total() <= 6
 

@@ -127,19 +127,10 @@ def test_a_draft_is_drawn_anew(behind):
     draft = study.ask()
     draft.suggest_float("x", 0, 1)
     draft.set_user_attr("note", "first")
-    mirror.blank(draft._trial_id, fixed={"y": 0.25})
+    mirror.reset_draft(draft._trial_id, fixed={"y": 0.25})
     again = optuna.trial.Trial(study, draft._trial_id)
     assert again.number == draft.number == 0
     assert again.suggest_float("y", 0, 1) == 0.25
     mirror.publish(again._trial_id)
     (trial,) = seen(behind)
     assert (trial.params, trial.user_attrs) == ({"y": 0.25}, {})
-
-
-def test_ended_trials_are_marked_in_memory_alone(behind):
-    mirror, study = open_study(behind)
-    for _ in range(2):
-        study.tell(study.ask(), state=TrialState.FAIL)
-    mirror.mark(study._study_id, [1], "void")
-    assert [trial.user_attrs for trial in study.trials] == [{}, {"void": True}]
-    assert [trial.user_attrs for trial in seen(behind)] == [{}, {}]

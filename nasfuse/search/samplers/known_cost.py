@@ -11,10 +11,12 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
+from nasfuse.search.optuna_internals import storage_of, trial_id_of
 from nasfuse.search.samplers.costs import CostOf, Costs, IsVisited
 from nasfuse.search.samplers.domain import Array, Domain
 from nasfuse.search.samplers.fallback import tpe, tpe_draws
 from nasfuse.search.samplers.training_data import observations_of
+from nasfuse.search.trial import TrialWriter
 from nasfuse.seeds import derive_seed
 
 #: More full trainings, or more observations in all, make a Gaussian process slow; TPE takes over.
@@ -144,5 +146,5 @@ class KnownCostSampler(BaseSampler):
             yield domain.rows(rng.random((1, len(domain.columns))))[0]
 
     def _fall_back(self, study: Study, trial: FrozenTrial, domain: Domain, *, reason: str) -> Iterator[Array]:
-        study._storage.set_trial_user_attr(trial._trial_id, "fallback", reason)
+        TrialWriter(storage_of(study), trial_id_of(trial)).fallback(reason)
         return tpe_draws(study, trial, domain, seed=derive_seed(self._seed, "tpe", trial.number))

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from nasfuse.search.samplers.domain import Array, Domain
 from nasfuse.search.stopping.extrapolation import LARGEST, Extrapolation
-from nasfuse.search.visibility import is_inherited
+from nasfuse.search.trial import TrialView, trials_of
 
 
 @dataclass(frozen=True)
@@ -55,23 +55,21 @@ def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Ob
     failed: list[Array] = []
     pending: list[Array] = []
     n_trainings = n_full = 0
-    trials = study.get_trials(deepcopy=False)
+    trials = trials_of(study)
     extrapolation = Extrapolation(trials, sign=signs[0])
     for trial in trials:
         row = None if trial.number == besides.number else domain.row(trial.params)
         if row is None:
             continue
         result = _result(trial, extrapolation)
-        if trial.state is TrialState.RUNNING:
+        if trial.is_running:
             pending.append(row)
         elif result is not None:
             error, doubt, cost = result
-            is_full = trial.state is TrialState.COMPLETE
-            observed.append((row, signs[0] * error, doubt, signs[1] * cost, is_inherited(trial), is_full))
-            is_training = "point_of" not in trial.user_attrs
-            n_trainings += is_training
-            n_full += is_training and is_full
-        elif trial.state in (TrialState.FAIL, TrialState.COMPLETE) and "void" not in trial.user_attrs:
+            observed.append((row, signs[0] * error, doubt, signs[1] * cost, trial.is_inherited, trial.is_complete))
+            n_trainings += not trial.is_operating_point
+            n_full += trial.is_complete and not trial.is_operating_point
+        elif (trial.is_failed or trial.is_complete) and not trial.is_void:
             failed.append(row)
     numbers = np.array([one[1:] for one in observed], dtype=np.float64).reshape(-1, 5)
     n_columns = len(domain.columns)
@@ -89,14 +87,15 @@ def observations_of(study: Study, domain: Domain, *, besides: FrozenTrial) -> Ob
     )
 
 
-def _result(trial: FrozenTrial, extrapolation: Extrapolation) -> tuple[float, float, float] | None:
+def _result(trial: TrialView, extrapolation: Extrapolation) -> tuple[float, float, float] | None:
     """Returns error, its doubt and cost as they were told, or would have been; None without a usable result."""
-    if trial.state is TrialState.COMPLETE:
-        found = (trial.values[0], 0.0, trial.values[1])
-    elif trial.state is TrialState.PRUNED and "stopped" in trial.user_attrs:
-        stopped = trial.user_attrs["stopped"]
-        where = {key: stopped[key] for key in ("epoch", "epochs", "metric")}
-        found = (*extrapolation.end(**where, inherited=is_inherited(trial)), stopped["log_cost"])
+    if trial.is_complete:
+        found = (trial.metric, 0.0, trial.log_cost)
+    elif trial.is_stopped and (at := trial.stopped) is not None:
+        error, doubt = extrapolation.end(
+            epoch=at.epoch, epochs=at.epochs, metric=at.metric, inherited=trial.is_inherited
+        )
+        found = (error, doubt, at.log_cost)
     else:
         return None
     return found if (np.abs(found) < LARGEST).all() else None

@@ -4,9 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-from optuna.trial import FrozenTrial, TrialState
 
-from nasfuse.search.visibility import is_inherited
+from nasfuse.search.trial import TrialView
 from nasfuse.search.warping import Warp
 
 #: Full trainings from which on the gains that are still to come may depend on what is reached.
@@ -25,7 +24,7 @@ class Extrapolation:
     started from inherited weights have lines of their own: they have less to gain.
     """
 
-    def __init__(self, trials: Sequence[FrozenTrial], *, sign: float) -> None:
+    def __init__(self, trials: Sequence[TrialView], *, sign: float) -> None:
         """Collects what full trainings had reached at their rungs, from the user attributes `rungs` and `epochs`.
 
         Args:
@@ -35,11 +34,11 @@ class Extrapolation:
         self._sign = sign
         errors: dict[tuple[int, int, bool], list[tuple[float, float]]] = defaultdict(list)
         for trial in trials:
-            if trial.state is TrialState.COMPLETE:
-                for epoch, reached in trial.user_attrs.get("rungs", {}).items():
-                    pair = (sign * reached, sign * trial.values[0])
+            if trial.is_complete:
+                for epoch, reached in trial.rungs.items():
+                    pair = (sign * reached, sign * trial.metric)
                     if (np.abs(pair) < LARGEST).all():
-                        errors[int(epoch), trial.user_attrs["epochs"], is_inherited(trial)].append(pair)
+                        errors[epoch, trial.epochs, trial.is_inherited].append(pair)
         ended = [pair[1] for pairs in errors.values() for pair in pairs]
         self._warp = Warp.of(np.array(ended or [0.0]))
         self._pairs = {key: self._warp.warped(pairs) for key, pairs in errors.items()}

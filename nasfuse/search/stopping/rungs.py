@@ -2,14 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
-
-from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.domain.metric import METRICS
 from nasfuse.search.stopping.extrapolation import Extrapolation
 from nasfuse.search.stopping.mo_asha import MultiObjectiveAsha
-from nasfuse.search.visibility import is_inherited
+from nasfuse.search.trial import StoppedTraining, TrialView
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
 
@@ -23,7 +20,7 @@ class Rungs:
         self._asha = MultiObjectiveAsha(eta=rule.eta, n_rungs=rule.rungs) if rule else None
         self._sign = METRICS[study.metric].sign
         self._cost = study.cost
-        self._reached: dict[int, dict[str, float]] = {}
+        self._reached: dict[int, dict[int, float]] = {}
 
     def of(self, recipe: Recipe) -> tuple[int, ...]:
         """Returns the epochs after which a training of `recipe` is looked at.
@@ -35,7 +32,7 @@ class Rungs:
             return ()
         return self._asha.rungs(recipe.training.epochs)
 
-    def goes_on(self, trial: FrozenTrial, visible: Sequence[FrozenTrial], *, epoch: int, metric: float) -> bool:
+    def goes_on(self, trial: TrialView, visible: Sequence[TrialView], *, epoch: int, metric: float) -> bool:
         """Returns whether `trial` goes on after `epoch`; a hand-made design always does.
 
         Args:
@@ -47,29 +44,27 @@ class Rungs:
         """
         if self._asha is None or not math.isfinite(metric):
             return True
-        self._reached.setdefault(trial.number, {})[str(epoch)] = metric
-        if "baseline" in trial.user_attrs:
+        self._reached.setdefault(trial.number, {})[epoch] = metric
+        if trial.is_baseline:
             return True
-        epochs = trial.user_attrs["epochs"]
-        alike = [other for other in visible if is_inherited(other) == is_inherited(trial)]
+        epochs = trial.epochs
+        alike = [other for other in visible if other.is_inherited == trial.is_inherited]
         others = [
-            self._costs(other, other.user_attrs["rungs"][str(epoch)])
-            for other in alike
-            if str(epoch) in other.user_attrs.get("rungs", {}) and other.user_attrs["epochs"] == epochs
+            self._costs(other, other.rungs[epoch]) for other in alike if epoch in other.rungs and other.epochs == epochs
         ]
         extrapolation = Extrapolation(alike, sign=self._sign)
-        end, _ = extrapolation.end(epoch=epoch, epochs=epochs, metric=metric, inherited=is_inherited(trial))
-        finished = [self._costs(other, other.values[0]) for other in alike if other.state is TrialState.COMPLETE]
+        end, _ = extrapolation.end(epoch=epoch, epochs=epochs, metric=metric, inherited=trial.is_inherited)
+        finished = [self._costs(other, other.metric) for other in alike if other.is_complete]
         return self._asha.goes_on(self._costs(trial, metric), others, end=self._sign * end, finished=finished)
 
-    def take(self, number: int) -> dict[str, float]:
+    def take(self, number: int) -> dict[int, float]:
         """Returns epoch to the metric of trial `number` at its rungs, and forgets them."""
         return self._reached.pop(number, {})
 
-    def where_stopped(self, trial: FrozenTrial, *, epoch: int, metric: float) -> dict[str, Any]:
+    def where_stopped(self, trial: TrialView, *, epoch: int, metric: float) -> StoppedTraining:
         """Returns what is kept of a trial that does not go on."""
         _, log_cost = self._costs(trial, metric)
-        return {"epoch": epoch, "epochs": trial.user_attrs["epochs"], "metric": metric, "log_cost": log_cost}
+        return StoppedTraining(epoch, trial.epochs, metric, log_cost)
 
-    def _costs(self, trial: FrozenTrial, metric: float) -> tuple[float, float]:
-        return self._sign * metric, math.log10(max(trial.user_attrs["macs"], 1))
+    def _costs(self, trial: TrialView, metric: float) -> tuple[float, float]:
+        return self._sign * metric, math.log10(max(trial.macs, 1))
