@@ -122,7 +122,7 @@ class TrialView:
         """Whether the trial was handed out and has not ended, as far as that is visible."""
         return self.frozen.state is TrialState.RUNNING
 
-    @property
+    @cached_property
     def is_complete(self) -> bool:
         """Whether the trial has ended with a result."""
         return self.frozen.state is TrialState.COMPLETE
@@ -149,7 +149,7 @@ class TrialView:
 
     # Kinds
 
-    @property
+    @cached_property
     def is_operating_point(self) -> bool:
         """Whether the trial is an operating point of an earlier training, not a training of its own."""
         return _POINT_OF in self._attributes
@@ -164,17 +164,17 @@ class TrialView:
         """Whether the trial repeats an earlier training to confirm its result."""
         return _REPEAT_OF in self._attributes
 
-    @property
+    @cached_property
     def is_inherited(self) -> bool:
         """Whether streams of the training, or of that of an operating point, started from weights of earlier ones."""
         return bool(self._attributes.get(_INHERITED)) and not self.lost_inheritance
 
-    @property
+    @cached_property
     def was_handed_out(self) -> bool:
         """Whether the trial was given to a worker; rejected draws and void trials were not."""
         return self.has_recipe and not self.is_over_max_macs and not self.is_void
 
-    @property
+    @cached_property
     def was_trained(self) -> bool:
         """Whether the trial has used budget: it was handed out and has ended, complete, failed or stopped."""
         return self.is_finished and self.was_handed_out
