@@ -180,7 +180,7 @@ def make_run():
     from nasfuse.domain.operating_point import Measurements, OperatingPoint
     from nasfuse.experiment.run import make_space
     from nasfuse.experiment.run_folder import RunFolder, write_text
-    from nasfuse.search import Ledger, open_storage
+    from nasfuse.search import Scheduler, open_storage
     from nasfuse.spec.study import StudyConfig
 
     dataset = load_digits()
@@ -207,7 +207,7 @@ def make_run():
         folder = RunFolder(root)
         folder.claim(study)
         storage = open_storage(folder.storage_url(study))
-        ledger = Ledger(
+        scheduler = Scheduler(
             storage,
             study,
             make_space(study, dataset),
@@ -216,12 +216,12 @@ def make_run():
             fingerprint=dataset.fingerprint,
         )
         for result in results:
-            assignment = ledger.next()
+            assignment = scheduler.next()
             write_text(folder.trial(assignment.number) / "recipe.yaml", assignment.recipe.to_yaml())
             if isinstance(result, str):
-                ledger.fail(assignment.number, result)
+                scheduler.fail(assignment.number, result)
             elif isinstance(result, float):
-                ledger.stop(assignment.number, epoch=1, metric=result)
+                scheduler.stop(assignment.number, epoch=1, metric=result)
             elif result is not None:
                 points = tuple(
                     OperatingPoint(
@@ -229,7 +229,7 @@ def make_run():
                     )
                     for metric, macs in (result if isinstance(result, list) else [result])
                 )
-                ledger.finish(assignment.number, Measurements(points, {"epochs": 2, "epochs_asked": 3}))
+                scheduler.finish(assignment.number, Measurements(points, {"epochs": 2, "epochs_asked": 3}))
         return folder
 
     return make

@@ -1,7 +1,7 @@
-"""Running trials with Ray Tune: it distributes and restarts them, the ledger decides and remembers.
+"""Running trials with Ray Tune: it distributes and restarts them, the scheduler decides and remembers.
 
 Optuna's storage is the only truth. Tune keeps nothing that matters: its own experiment state is thrown away,
-a new session starts a new experiment, and what was running is handed out again by the ledger.
+a new session starts a new experiment, and what was running is handed out again by the scheduler.
 """
 
 import json
@@ -23,12 +23,12 @@ from nasfuse.backends.base import Objective, Watcher, Workers
 from nasfuse.backends.interrupts import Interrupts, interruptible
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import DonorError, NasfuseError
-from nasfuse.search.scheduler import Assignment, Ledger
+from nasfuse.search.scheduler import Assignment, Scheduler
 from nasfuse.spec.recipe import Recipe
 
 
 def run_trials(
-    ledger: Ledger,
+    scheduler: Scheduler,
     objective: Objective,
     *,
     workers: Workers,
@@ -36,10 +36,10 @@ def run_trials(
     scratch: Path,
     watcher: Watcher,
 ) -> None:
-    """Runs trials until the ledger wants no more and all are done.
+    """Runs trials until the scheduler wants no more and all are done.
 
     Args:
-        ledger: Hands out trials and takes their results.
+        scheduler: Hands out trials and takes their results.
         objective: Runs in the workers.
         workers: How many trials at a time, and what each gets.
         folder_of: Folder of a trial, on a file system that every node sees.
@@ -52,7 +52,7 @@ def run_trials(
         Interrupted: A signal asked for an end.
     """
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(workers.count)
-    searcher = _LedgerSearcher(ledger, watcher, folder_of, workers.count)
+    searcher = _TrialSearcher(scheduler, watcher, folder_of, workers.count)
     trainable = tune.with_resources(
         tune.with_parameters(_run_trial, objective=objective),
         {"cpu": workers.cpus_per_trial, "gpu": workers.gpus_per_trial},
@@ -61,7 +61,7 @@ def run_trials(
         trainable,
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=_LedgerScheduler(searcher),
+            scheduler=_RungScheduler(searcher),
             num_samples=-1,
             max_concurrent_trials=None,
             reuse_actors=True,
@@ -123,18 +123,18 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-class _LedgerSearcher(Searcher):
-    """Lets Tune take its trials from the ledger and give their results back to it."""
+class _TrialSearcher(Searcher):
+    """Lets Tune take its trials from the scheduler and give their results back to it."""
 
     def __init__(
         self,
-        ledger: Ledger,
+        scheduler: Scheduler,
         watcher: Watcher,
         folder_of: Callable[[int], Path],
         n_workers: int,
     ) -> None:
         super().__init__()
-        self._ledger = ledger
+        self._scheduler = scheduler
         self._watcher = watcher
         self._folder_of = folder_of
         self._n_workers = n_workers
@@ -149,12 +149,12 @@ class _LedgerSearcher(Searcher):
         self.interrupts.check()
         if self._orphans:
             return self._hand_out(trial_id, self._orphans.pop(0))
-        if self.error is not None or not self._ledger.wants_more(running=len(self._running)):
+        if self.error is not None or not self._scheduler.wants_more(running=len(self._running)):
             return None if self._running else Searcher.FINISHED
         if len(self._running) >= self._n_workers:
             return None
         try:
-            assignment = self._ledger.next()
+            assignment = self._scheduler.next()
         except NasfuseError as error:  # raised after the trials that run have ended
             self.error = error
             return None if self._running else Searcher.FINISHED
@@ -184,18 +184,18 @@ class _LedgerSearcher(Searcher):
         """Returns whether a trial goes on after what it reported; `on_trial_complete` follows if it does not."""
         if "from_scratch" in result:
             assignment = self._running[trial_id]
-            self._ledger.start_from_scratch(assignment.number, result["from_scratch"])
+            self._scheduler.start_from_scratch(assignment.number, result["from_scratch"])
             self._running[trial_id] = replace(assignment, inherited={})
         if "epoch" not in result:
             return True
         number = self._running[trial_id].number
-        if self._ledger.goes_on(number, epoch=result["epoch"], metric=result["metric"]):
+        if self._scheduler.goes_on(number, epoch=result["epoch"], metric=result["metric"]):
             return True
         self._stopped.add(trial_id)
         return False
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tells the ledger how a trial ended; one whose worker died goes to another."""
+        """Tells the scheduler how a trial ended; one whose worker died goes to another."""
         assignment = self._running.pop(trial_id, None)
         if assignment is None:
             return
@@ -203,18 +203,18 @@ class _LedgerSearcher(Searcher):
         payload = json.loads(result["payload"]) if result and "payload" in result else {}
         if "measurements" in payload:
             measurements = Measurements.from_plain(payload["measurements"])
-            self._ledger.finish(number, measurements)
+            self._scheduler.finish(number, measurements)
             self._watcher.finished(number, measurements)
         elif result is not None and trial_id in self._stopped:
-            self._ledger.stop(number, epoch=result["epoch"], metric=result["metric"])
+            self._scheduler.stop(number, epoch=result["epoch"], metric=result["metric"])
             self._watcher.stopped(number, result["epoch"])
         elif "reason" in payload:
-            self._ledger.fail(number, payload["reason"])
+            self._scheduler.fail(number, payload["reason"])
             self._watcher.failed(number, payload["reason"])
-        elif self._ledger.retry(number):
+        elif self._scheduler.retry(number):
             self._orphans.append(assignment)
         else:
-            self._watcher.failed(number, self._ledger.trials()[number].reason)
+            self._watcher.failed(number, self._scheduler.trials()[number].reason)
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns nothing: Tune pickles its searcher into a state that is never restored."""
@@ -227,14 +227,14 @@ class _LedgerSearcher(Searcher):
         """Restores nothing: the storage is the only truth."""
 
 
-class _LedgerScheduler(FIFOScheduler):
-    """Lets the ledger decide which trials Tune stops; what it decides by is in the storage, not here.
+class _RungScheduler(FIFOScheduler):
+    """Lets the scheduler decide which trials Tune stops; what it decides by is in the storage, not here.
 
     A function trainable that is stopped never returns from its report: its thread ends there, before the worker
     gets the next trial.
     """
 
-    def __init__(self, searcher: _LedgerSearcher) -> None:
+    def __init__(self, searcher: _TrialSearcher) -> None:
         super().__init__()
         self._searcher = searcher
 

@@ -1,4 +1,4 @@
-"""One search from start to end: data, space, ledger, workers, and the files of the run."""
+"""One search from start to end: data, space, scheduler, workers, and the files of the run."""
 
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.space_survey import SpaceSurvey, macs_of, parameters_of
 from nasfuse.search.front import candidates_of, contenders
 from nasfuse.search.progress import Progress, summarise
-from nasfuse.search.scheduler import Assignment, Ledger
+from nasfuse.search.scheduler import Assignment, Scheduler
 from nasfuse.search.space import Space
 from nasfuse.search.storage import open_storage
 from nasfuse.spec.study import ResourcesConfig, StudyConfig
@@ -86,7 +86,7 @@ def run_search(
     warn_of_idle_settings(survey.recipes, dataset)
     with folder.locked():
         storage = open_storage(folder.storage_url(study))  # first, so that a wrong address claims no folder
-        ledger = Ledger(
+        scheduler = Scheduler(
             storage,
             study,
             space,
@@ -96,12 +96,12 @@ def run_search(
             fingerprint=dataset.fingerprint,
             saved_epochs=lambda number: saved_epochs(folder.trial(number) / "resume.pt"),
         )
-        folder.claim(study)  # after the ledger has seen that these are the data of the study
-        if ledger.wants_more(running=0):
+        folder.claim(study)  # after the scheduler has seen that these are the data of the study
+        if scheduler.wants_more(running=0):
             if survey.left_out:
                 display.note(_left_out(survey))
-            _run(study, folder, ledger, dataset, display=display, address=address, objective=objective)
-        progress = summarise(ledger.trials(), ledger.objectives)
+            _run(study, folder, scheduler, dataset, display=display, address=address, objective=objective)
+        progress = summarise(scheduler.trials(), scheduler.objectives)
         if not study.inherit:  # a later session needs the donors
             folder.drop_checkpoints_except({member.trial for member in progress.front})
         return progress
@@ -110,7 +110,7 @@ def run_search(
 def _run(
     study: StudyConfig,
     folder: RunFolder,
-    ledger: Ledger,
+    scheduler: Scheduler,
     dataset: Dataset,
     *,
     display: Display,
@@ -129,10 +129,10 @@ def _run(
                 f"resources: this machine has not the {resources.cpus_per_trial} cores and "
                 f"{resources.gpus_per_trial:g} GPUs that one trial needs; ask for less per trial"
             )
-        count = _n_workers(resources, fitting, ledger, display)
+        count = _n_workers(resources, fitting, scheduler, display)
         workers = Workers(count, resources.cpus_per_trial, resources.gpus_per_trial)
-        watcher = _Watcher(ledger, folder, display, study=study)
-        display.ready(dataset, workers=count, progress=watcher.progress, seconds=ledger.seconds)
+        watcher = _Watcher(scheduler, folder, display, study=study)
+        display.ready(dataset, workers=count, progress=watcher.progress, seconds=scheduler.seconds)
         default = Training(
             threads=resources.cpus_per_trial,
             on_cuda=resources.gpus_per_trial > 0,
@@ -140,7 +140,7 @@ def _run(
         )
         try:
             run_trials(
-                ledger,
+                scheduler,
                 objective or default,
                 workers=workers,
                 folder_of=folder.trial,
@@ -148,7 +148,7 @@ def _run(
                 watcher=watcher,
             )
         except KeyboardInterrupt:
-            ledger.release()
+            scheduler.release()
             raise
         except RecurringFailureError as error:
             raise RecurringFailureError(
@@ -156,7 +156,7 @@ def _run(
             ) from error
         finally:
             folder.drop_scratch()
-        if ledger.exhausted:
+        if scheduler.exhausted:
             display.note(
                 "every network of the space that may be trained was trained: the search ends before its budget"
             )
@@ -167,7 +167,7 @@ def _left_out(survey: SpaceSurvey) -> str:
     return f"left out, as their training would fail at its start: {'; '.join(groups)}"
 
 
-def _n_workers(resources: ResourcesConfig, fitting: int, ledger: Ledger, display: Display) -> int:
+def _n_workers(resources: ResourcesConfig, fitting: int, scheduler: Scheduler, display: Display) -> int:
     """Returns how many trials run at a time: not more than fit, and not more than the study allows.
 
     A cluster that has no room yet is expected to grow to what was asked for.
@@ -179,20 +179,21 @@ def _n_workers(resources: ResourcesConfig, fitting: int, ledger: Ledger, display
             f"{resources.gpus_per_trial:g} GPUs run at a time here; {fitting} workers are used"
         )
         count = fitting
-    ledger.fix_lag(workers=count)
-    if ledger.lag < count:
+    scheduler.fix_visibility_lag(workers=count)
+    if scheduler.visibility_lag < count:
         display.note(
-            f"workers: {count} are available, and this study has at most {ledger.lag} trainings under way, as it was "
-            f"started with fewer workers; {ledger.lag} are used, more need a new study (-o)"
+            f"workers: {count} are available, and this study has at most {scheduler.visibility_lag} trainings under "
+            f"way, as it was started with fewer workers; {scheduler.visibility_lag} are used, more need a new study "
+            "(-o)"
         )
-    return min(count, ledger.lag)
+    return min(count, scheduler.visibility_lag)
 
 
 class _Watcher:
     """Keeps the progress up to date, the checkpoints few and the display informed."""
 
-    def __init__(self, ledger: Ledger, folder: RunFolder, display: Display, *, study: StudyConfig) -> None:
-        self._ledger = ledger
+    def __init__(self, scheduler: Scheduler, folder: RunFolder, display: Display, *, study: StudyConfig) -> None:
+        self._scheduler = scheduler
         self._folder = folder
         self._display = display
         self._study = study
@@ -208,11 +209,11 @@ class _Watcher:
         self.progress = self._summarise()
         if not self._study.inherit:  # or any of them may be a donor
             self._drop_checkpoints()
-        self._display.changed(self.progress, self._ledger.seconds, number=number)
+        self._display.changed(self.progress, self._scheduler.seconds, number=number)
 
     def _drop_checkpoints(self) -> None:
-        candidates = candidates_of(self._ledger.trials())
-        kept = contenders(candidates, self._ledger.objectives, repeats=self._study.budget.repeats)
+        candidates = candidates_of(self._scheduler.trials())
+        kept = contenders(candidates, self._scheduler.objectives, repeats=self._study.budget.repeats)
         # A running trial may have written its network already, and its result is on the way.
         self._folder.drop_checkpoints_except(kept | self._running)
 
@@ -220,15 +221,15 @@ class _Watcher:
         self._running.discard(number)
         self.progress = self._summarise()
         self._folder.drop_resume_file(number)
-        self._display.changed(self.progress, self._ledger.seconds, number=number, stopped_after=epoch)
+        self._display.changed(self.progress, self._scheduler.seconds, number=number, stopped_after=epoch)
 
     def failed(self, number: int, reason: str) -> None:
         self._running.discard(number)
         self.progress = self._summarise()
-        self._display.changed(self.progress, self._ledger.seconds, number=number, failure=reason)
+        self._display.changed(self.progress, self._scheduler.seconds, number=number, failure=reason)
 
     def _summarise(self) -> Progress:
-        return summarise(self._ledger.trials(), self._ledger.objectives)
+        return summarise(self._scheduler.trials(), self._scheduler.objectives)
 
 
 def make_space(study: StudyConfig, dataset: Dataset) -> Space:

@@ -8,7 +8,6 @@ from nasfuse.errors import RunFolderError
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.search.front import Candidate, Objectives, candidates_of
 from nasfuse.search.progress import Progress, summarise
-from nasfuse.search.scheduler import objectives_of
 from nasfuse.search.storage import open_to_read
 from nasfuse.search.trial import trials_of
 from nasfuse.spec.recipe import Recipe
@@ -81,7 +80,7 @@ def read_run(folder: RunFolder) -> Run:
         stored = optuna.load_study(study_name=study.name, storage=storage)
     except KeyError as error:
         raise RunFolderError(f"{url} holds no study {study.name!r}; run the search first") from error
-    objectives = objectives_of(stored)
+    objectives = Objectives.from_study(stored)
     trials = trials_of(stored)
     progress = summarise(trials, objectives)
     return Run(folder, study, objectives, candidates_of(trials), progress, folder.is_locked())

@@ -1,4 +1,4 @@
-"""Failures that one trial after another shares: their cause lies in the study, the data or the machine."""
+"""Recurring failures: many trainings in a row that fail for a reason that is not specific to their recipes."""
 
 import re
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ import optuna
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.trial import TrialView, trials_of
 
-#: Different recipes in a row that fail in the same way before a search ends.
+#: Number of different recipes that fail in a row with the same reason before the search ends.
 EQUAL_FAILURES = 5
 
-#: Different recipes that fail, in whatever ways, before the first success, before a search ends. A recipe of its own
-#: can be at fault for numbers that are not finite or for too little memory, so only this limit counts such failures.
+#: Number of different recipes that fail before the first success, with any reasons, before the search ends. Values that
+#: are not finite and lack of memory can be specific to a recipe, so they count towards this limit only.
 FIRST_FAILURES = 10
 
 _OWN_FAULTS = re.compile(r"NonFiniteError|the measurements are not finite|(torch\.)?OutOfMemoryError|MemoryError")
@@ -22,13 +22,13 @@ _NUMBER = re.compile(r"0x[0-9a-f]{6,}|\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 def recurring_failures(trials: Sequence[TrialView]) -> list[TrialView]:
-    """Returns the last trainings of a study, by number, if too many of them failed in a row; else none.
+    """Returns the last trainings of a study if too many of them failed in a row, by number; otherwise none.
 
-    Failures are equal whose reasons differ in numbers only. Several trainings of one recipe count as one. Trainings
-    that are under way do not interrupt a row, so that the number of workers hardly matters.
+    Two reasons are equal if they differ only in numbers. Several trainings of one recipe count once. Trainings that
+    are still running do not interrupt a row, so the result depends little on the number of workers.
 
     Args:
-        trials: Of the study, by number.
+        trials: All trials of the study, by number.
     """
     ended = [trial for trial in trials if trial.was_trained]
     row = list(takewhile(lambda trial: trial.is_failed, reversed(ended)))
@@ -58,7 +58,7 @@ def void_failures(study: optuna.Study) -> None:
 
 
 def kind_of(failed: TrialView) -> str:
-    """Returns why a trial failed, with `#` for every number."""
+    """Returns the reason of a failed trial, with every number replaced by `#`."""
     return _NUMBER.sub("#", failed.reason)
 
 

@@ -1,4 +1,4 @@
-"""The front of a study: its non-dominated operating points, and how much they are worth."""
+"""Pareto front of a study: candidates, the non-dominated ones among them, and their hypervolume."""
 
 import math
 import statistics
@@ -7,27 +7,30 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import optuna
 from numpy.typing import NDArray
 
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.domain.operating_point import OperatingPoint
+from nasfuse.errors import RunFolderError
 from nasfuse.pareto import hypervolume, knee, non_dominated
+from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.trial import TrialView
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One operating point of one finished trial.
+    """One measured operating point of one recipe, averaged over all trainings of the recipe.
 
     Attributes:
-        trial: Number of the first of these trainings.
-        point: Which of the trial's points.
-        measured: The point itself; metric and MACs are means over all trainings of the recipe, the latency is
-            their median. The threshold is that of the first training; a route is named where all agree on it.
+        trial: Number of the first training.
+        point: Index of the operating point among those of a training.
+        measured: The operating point. Metric and MACs are means over the trainings, the latency is their median, the
+            threshold is that of the first training, and a route is given only if all trainings have the same.
         summary: The network in one line, with its setting.
-        baseline: Name of the hand-made design, None for a suggestion.
+        baseline: Name of the hand-made design; None for a suggestion.
         trainings: Numbers of all trials with this recipe that were trained from scratch.
-        metric_sd: Standard deviation of the metric over them, None for one: that says nothing about chance.
+        metric_sd: Standard deviation of the metric over the trainings; None for a single one.
     """
 
     trial: int
@@ -40,12 +43,12 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """Returns what `nasfuse export --trial` takes: the trial, with its point where it has several."""
+        """Identifier that `nasfuse export --trial` takes: `trial`, or `trial:point` for other points than the first."""
         return f"{self.trial}:{self.point}" if self.point else str(self.trial)
 
     @property
     def spread(self) -> str:
-        """Returns the standard deviation of the metric, if there is one, and of how many trainings it is."""
+        """Standard deviation of the metric as text, if there is one, with the number of trainings in parentheses."""
         count = f"({len(self.trainings)})"
         return count if self.metric_sd is None else f"{metric_text(self.metric_sd, digits=3)} {count}"
 
@@ -57,17 +60,29 @@ class Objectives:
     Attributes:
         metric: Name of the metric.
         cost: Name of the cost, one of `nasfuse.domain.cost.COSTS`.
-        reference: (metric, cost) that every useful network beats.
+        reference: Reference point (metric, cost) of the hypervolume; every useful network is better in both.
     """
 
     metric: str
     cost: str
     reference: tuple[float, float]
 
-    def costs(self, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
-        """Returns (n, 2) to be minimised: the metric (its sign turned if larger is better), log10 of the cost.
+    @classmethod
+    def from_study(cls, study: optuna.Study) -> "Objectives":
+        """Returns the objectives stored in `study`.
 
-        The logarithm, because a network of half the MACs is worth the same at every size.
+        Raises:
+            RunFolderError: The study has not started.
+        """
+        names, reference = study.metric_names, StudyAttributes(study).reference
+        if names is None or reference is None:
+            raise RunFolderError("the study has not started yet; run the search first")
+        return cls(names[0], names[1].removeprefix("log10_"), reference)
+
+    def costs(self, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
+        """Returns the objectives to minimise, shape (n, 2): the metric, negated if larger is better, and log10 cost.
+
+        The logarithm makes halving the cost worth the same for networks of all sizes.
         """
         rows = [self._row(c.measured.metric, getattr(c.measured, self.cost)) for c in candidates]
         return np.array(rows, dtype=np.float64).reshape(-1, 2)
@@ -83,22 +98,22 @@ class Objectives:
 
 
 def candidates_of(trials: Sequence[TrialView], *, with_inherited: bool = False) -> list[Candidate]:
-    """Returns every operating point of the completed trainings; trainings of one recipe are one candidate.
+    """Returns every operating point of the complete trainings, averaged over the trainings of each recipe.
 
-    Trials that are operating points themselves come with their training. Trainings that started from inherited weights
-    do not count: they say what a recipe reaches after more epochs than its own.
+    Trials that are operating points are skipped, because their training already lists them. Trainings that started
+    from inherited weights are skipped, because they have had more epochs than their recipe says.
 
     Args:
-        trials: Of the study.
-        with_inherited: Whether recipes that were never trained from scratch are candidates, too, by what they reached.
-            They have no `trainings`.
+        trials: All trials of the study.
+        with_inherited: Whether to include recipes that were only trained from inherited weights, with the results of
+            these trainings. Their `trainings` are empty.
     """
     groups: dict[tuple[str, int], list[tuple[TrialView, OperatingPoint]]] = {}
     for trial in _trainings(trials, with_inherited=with_inherited):
         for index, point in enumerate(trial.points):
             if point is not None:
                 groups.setdefault((trial.recipe_hash, index), []).append((trial, point))
-    # A setting at which one training does not hold is no candidate, or its mean would be that of the lucky others.
+    # A setting must hold in all trainings; otherwise its mean would cover the successful ones only.
     return [
         _candidate(index, group) for (_, index), group in groups.items() if all(measured.holds for _, measured in group)
     ]
@@ -143,10 +158,10 @@ def front_of(candidates: Sequence[Candidate], objectives: Objectives) -> list[Ca
 
 
 def contenders(candidates: Sequence[Candidate], objectives: Objectives, *, repeats: int) -> set[int]:
-    """Returns the trials that are on the front or may still come back to it.
+    """Returns the numbers of the trials that are on the front or may return to it.
 
-    A candidate is out for good once a network that was trained `repeats` times dominates it, or so many networks do; a
-    lucky newcomer, judged by fewer trainings, may fall again, with all points that were swept on it.
+    A candidate is excluded once a network that was trained `repeats` times dominates it, or once `repeats` different
+    networks do. A network with fewer trainings may owe its rank to chance and be dominated again later.
     """
     costs = objectives.costs(candidates)
     confirmed = np.array([len(candidate.trainings) >= repeats for candidate in candidates])
@@ -160,17 +175,17 @@ def contenders(candidates: Sequence[Candidate], objectives: Objectives, *, repea
 
 
 def best(candidates: Sequence[Candidate], objectives: Objectives) -> Candidate:
-    """Returns the candidate with the best metric; the cheapest of equals."""
+    """Returns the candidate with the best metric; of equals, the cheapest."""
     costs = objectives.costs(candidates)
     return candidates[int(np.lexsort((costs[:, 1], costs[:, 0]))[0])]
 
 
 def knee_of(front: Sequence[Candidate], objectives: Objectives) -> Candidate:
-    """Returns the member of a front beyond which more cost buys least (in log cost)."""
+    """Returns the knee of a front in metric and log cost: beyond it, more cost improves the metric least."""
     return front[knee(objectives.costs(front))]
 
 
-#: What `to_row` gives.
+#: Keys of the rows that `to_row` returns.
 COLUMNS = (
     "trial",
     "point",
@@ -188,7 +203,7 @@ COLUMNS = (
 
 
 def to_row(candidate: Candidate) -> dict[str, Any]:
-    """Returns the candidate as one flat row, for tables and CSV."""
+    """Returns the candidate as a flat row for tables and CSV files."""
     measured = candidate.measured
     values = {**vars(measured), **vars(candidate), "setting": measured.setting, "trainings": len(candidate.trainings)}
     return {name: values[name] for name in COLUMNS}

@@ -1,4 +1,4 @@
-"""Donors: from whose weights the streams of a further training start."""
+"""Weight inheritance: the choice of earlier trainings whose weights the streams of a new training start from."""
 
 from collections.abc import Sequence
 
@@ -10,26 +10,26 @@ from nasfuse.spec.stream import StreamConfig
 
 
 class Donors:
-    """Chooses an earlier training for each stream of a recipe; remembers the streams of those it has seen."""
+    """Chooses a donor, an earlier training with an equal stream, for each stream of a recipe."""
 
     def __init__(self, space: Space, *, metric: str) -> None:
-        """Takes the space that trials are drawn from, and the metric that says which of them are good."""
+        """Chooses among trials drawn from `space`; those with the best `metric` are preferred."""
         self._space = space
         self._sign = METRICS[metric].sign
         self._streams: dict[int, dict[str, tuple[StreamConfig, int]]] = {}
 
-    def of(self, recipe: Recipe, visible: Sequence[TrialView]) -> dict[str, int]:
-        """Returns stream to the number of its donor; streams that nobody has are left out.
+    def choose(self, recipe: Recipe, visible: Sequence[TrialView]) -> dict[str, int]:
+        """Returns the number of the donor for each stream; streams without a donor are left out.
 
-        A donor has come to its end, its stream is configured as the recipe's and has as many stages built; of
-        several, the one with the best metric, the first of equals. Trainings on other cuts of train and val are none:
-        they have learned from what the new one is judged by.
+        A donor is a complete training that has a stream with the same configuration and the same number of stages. Of
+        several, the one with the best metric is chosen, and the earliest of equals. Repetitions on another division
+        into train and val are excluded: they were trained on samples that the new training is validated on.
 
         Args:
-            recipe: Of the new training, on the first cut.
-            visible: The trainings that it may depend on.
+            recipe: Recipe of the new training, which uses division 0.
+            visible: Trainings that the new one may depend on.
         """
-        trained = [trial for trial in visible if trial.is_complete and trial.split == 0]
+        trained = [trial for trial in visible if trial.is_complete and trial.cut == 0]
         trained.sort(key=lambda trial: (self._sign * trial.metric, trial.number))
         found = {}
         for name, stream in _streams(recipe).items():
@@ -45,6 +45,6 @@ class Donors:
 
 
 def _streams(recipe: Recipe) -> dict[str, tuple[StreamConfig, int]]:
-    """Returns stream to all that its shapes depend on: its configuration, and how many of its stages are built."""
+    """Returns what the shapes of each stream depend on: its configuration and its number of stages."""
     network = recipe.network
     return {name: (network.streams[name], n_stages) for name, n_stages in network.depths.items()}

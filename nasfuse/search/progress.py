@@ -1,4 +1,4 @@
-"""Progress of a study, from its storage alone: what `status` shows and a running search displays."""
+"""Progress of a study: the figures that `status` and a running search display."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,27 +9,26 @@ import numpy as np
 from nasfuse.search.front import Candidate, Objectives, best, candidates_of, front_of
 from nasfuse.search.trial import TrialView
 
-#: States that `status` tells apart.
+#: States of trials, by the names that `status` shows.
 STATES = ("complete", "running", "waiting", "stopped", "failed", "over_max_macs")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a study stands.
+    """Summary of the trials of a study.
 
     Attributes:
-        states: Trials by state: complete, running, waiting, stopped, failed, over_max_macs. Operating points that are
-            trials of their own are not among them.
-        done: Trainings that have ended, well or not, early or not; draws that were no valid network are not among them.
-        epochs_spent: Of all trainings that completed or were stopped.
-        epochs_saved: That these did not run: patience was out, or they were stopped.
-        inherited: Trainings that have ended and had started from weights of earlier ones.
-        hypervolume: Of the front, in metric x decades of cost.
-        seconds_per_suggestion: Median.
-        front: Cheapest first.
-        best: The candidate with the best metric, None before the first.
-        best_baseline: The best hand-made design, None where there is none.
-        reasons: Why trials failed, by number.
+        states: Number of trials in each of `STATES`. Trials that are operating points of a training are not counted.
+        done: Number of trainings that have ended: complete, stopped or failed after they were handed out.
+        epochs_spent: Epochs run by all trainings that are complete or were stopped.
+        epochs_saved: Epochs of these trainings that were not run, because of early stopping or patience.
+        inherited: Number of ended trainings that started from weights of earlier ones.
+        hypervolume: Hypervolume of the front, in units of the metric x decades of cost.
+        seconds_per_suggestion: Median time of a suggestion; None before the first.
+        front: Non-dominated candidates, cheapest first.
+        best: Candidate with the best metric; None before the first result.
+        best_baseline: Hand-made design with the best metric; None before the first result of one.
+        reasons: Number of each failed trial to the reason.
     """
 
     states: dict[str, int]
@@ -46,7 +45,7 @@ class Progress:
 
 
 def summarise(trials: Sequence[TrialView], objectives: Objectives) -> Progress:
-    """Returns the progress of a study with these trials."""
+    """Returns the summary of `trials`, all trials of a study."""
     counts = Counter(_state(trial) for trial in trials if not trial.is_operating_point)
     candidates = candidates_of(trials)
     hand_made = [candidate for candidate in candidates if candidate.baseline is not None]

@@ -1,4 +1,4 @@
-"""The ledger of a study: what is asked of Optuna and told to it. One process writes, the driver."""
+"""Scheduler of a study: which trial is trained next, which training is stopped, and what is recorded of each."""
 
 import math
 import time
@@ -28,31 +28,31 @@ from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.suggestions import Draw, Suggestions
 from nasfuse.search.swept_points import observations_of, values_of
 from nasfuse.search.trial import TrialView, TrialWriter, enqueue_baseline, trials_of
-from nasfuse.search.visibility import LAG, by_visibility, lag_of
-from nasfuse.search.write_through import Mirror
+from nasfuse.search.visibility import DEFAULT_VISIBILITY_LAG, split_by_visibility, visibility_lag
+from nasfuse.search.write_through import WriteThroughStorage
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
 
-#: Times that the process of a trial, its worker or the driver, may die without progress before the trial has failed.
+#: Attempts at a training, without progress in between, after which a trial whose process dies has failed.
 MAX_ATTEMPTS = 3
 
-#: Candidates in a row that may be too costly before the search gives up.
+#: Number of rejected draws in a row after which the search ends.
 MAX_REJECTIONS = 500
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A trial to be trained.
+    """A trial to be trained, as the scheduler hands it out.
 
     Attributes:
-        number: Of the trial.
-        seed: Of its training; depends on the study's seed and the number alone.
-        recipe: What to train.
-        cut: Division into train and val: 0, and counting up for repetitions of one recipe.
-        baseline: Name of the hand-made design, None for a suggestion.
-        rungs: Epochs after which its metric is wanted.
-        inherited: Stream to the number of the trial from whose weights it starts; all others start at random.
+        number: Number of the trial.
+        seed: Seed of its training, derived from the study's seed and the trial number.
+        recipe: Recipe to train.
+        cut: Index of the division into train and val: 0 for a first training, counting up for its repetitions.
+        baseline: Name of the hand-made design; None for a suggestion.
+        rungs: Epochs after which the training reports its metric, and may be stopped.
+        inherited: Stream to the number of the trial whose weights it starts from; other streams start at random.
     """
 
     number: int
@@ -65,19 +65,23 @@ class Assignment:
 
 
 class Exhausted(NasfuseError):
-    """No candidate below the MACs limit was found in `MAX_REJECTIONS` suggestions."""
+    """Raised when `MAX_REJECTIONS` suggestions in a row were rejected."""
 
 
-class Ledger:
-    """Asks Optuna for trials, tells it their results, and survives the death of its process.
+class Scheduler:
+    """Hands out the trials of a study, decides on early stopping, and records results in the study's storage.
 
-    Everything is in the storage. A trial that was running when a driver died is handed out again under the
-    same number, with the same parameters and seed, so a continued study equals an unbroken one.
+    Only one process, the driver, may schedule a study at a time. Its state is in the storage: a trial that was running
+    when the driver died is handed out again under the same number, with the same parameters and seed, so a continued
+    study gives the same trials as one that was never interrupted.
 
-    What is decided for a trial, its suggestion, its donors and whether it is stopped, depends on the results of the
-    trainings before it but the last few (the study's lag), whether those are there or not. So trials are the same for
-    any number of workers up to the lag, however long trainings take; with one worker, suggestions know a little less
-    than they could.
+    The parameters of a trial, its donors, and whether it is stopped depend on the results of earlier trainings except
+    the last few (`visibility_lag` - 1 of them), whether or not these have ended. Trials are therefore the same for any
+    number of workers up to `visibility_lag`, however long trainings take. The price is that suggestions use slightly
+    fewer results than are available when there are few workers.
+
+    Attributes:
+        exhausted: Whether every network of the space that may be trained was trained, and the front is confirmed.
     """
 
     def __init__(
@@ -92,21 +96,21 @@ class Ledger:
         fingerprint: str = "",
         saved_epochs: Callable[[int], int] = lambda _number: 0,
     ) -> None:
-        """Opens the study in `storage`, or starts it.
+        """Opens the study in `storage`, or creates it.
 
         Args:
-            storage: Where the study lives.
-            study: What was asked.
-            space: What to suggest.
-            macs_of: MACs of a recipe, known without training.
-            reference: Called once, when the study starts, for its reference point (metric, cost).
+            storage: Storage of the study.
+            study: Configuration of the study.
+            space: Search space.
+            macs_of: Returns the least MACs of a recipe's network.
+            reference: Returns the reference point (metric, cost); called once, when the study is created.
             check: Raises NasfuseError for a recipe whose training would fail before its first step; such recipes are
-                refused without a training.
-            fingerprint: Of the data.
-            saved_epochs: Returns after how many epochs the training of a trial can be resumed.
+                recorded as failed without a training.
+            fingerprint: Fingerprint of the data.
+            saved_epochs: Returns the number of epochs from which the training of a trial can be resumed.
 
         Raises:
-            RunFolderError: The storage holds another study of this name, or one of other data.
+            RunFolderError: The storage holds another study of this name, or one on other data.
         """
         self._config = study
         self._space = space
@@ -114,9 +118,9 @@ class Ledger:
         self._costs = NetworkCosts(space, macs_of, cost=study.cost, check=check)
         maximize = METRICS[study.metric].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
-        self._mirror = Mirror(storage, study.name)
+        self._storage = WriteThroughStorage(storage, study.name)
         self._study = optuna.create_study(
-            storage=self._mirror,
+            storage=self._storage,
             study_name=study.name,
             directions=["maximize" if maximize else "minimize", "minimize"],
             load_if_exists=True,
@@ -140,14 +144,13 @@ class Ledger:
             if name not in begun:
                 enqueue_baseline(self._study, parameters, name=name)
         self._orphans = [trial.number for trial in self.trials() if trial.is_running]
-        self._suggestions = Suggestions(self._study, self._mirror, study, space, costs=self._costs)
+        self._suggestions = Suggestions(self._study, self._storage, study, space, costs=self._costs)
         self._rungs = Rungs(study)
         self._donors = Donors(space, metric=study.metric) if study.inherit else None
         self._observed: set[int] = set()
         self._points = {(trial.point_of, trial.point_index) for trial in self.trials() if trial.is_operating_point}
         self._earlier_s = self._attributes.seconds
         self._started: float | None = None
-        #: Whether every network of the space that may be trained was trained, and the front is confirmed.
         self.exhausted = False
 
     def _check_same(self, key: str, now: str, what: str) -> None:
@@ -164,22 +167,22 @@ class Ledger:
 
     @property
     def objectives(self) -> Objectives:
-        """The study's objectives with their reference point."""
-        return objectives_of(self._study)
+        """Objectives of the study, with their reference point."""
+        return Objectives.from_study(self._study)
 
     @property
-    def lag(self) -> int:
-        """Trainings that may be under way, the same in all sessions."""
+    def visibility_lag(self) -> int:
+        """Number of trainings that may be under way at once without changing the trials; constant over all sessions."""
         lag = self._attributes.visibility_lag
-        return LAG if lag is None else lag
+        return DEFAULT_VISIBILITY_LAG if lag is None else lag
 
-    def fix_lag(self, *, workers: int) -> None:
-        """Makes room for `workers`, see `lag_of`; only where the study has not begun."""
+    def fix_visibility_lag(self, *, workers: int) -> None:
+        """Sets the visibility lag of a new study for this number of workers; an existing study keeps its own."""
         if self._attributes.visibility_lag is None:
-            self._attributes.visibility_lag = lag_of(workers=workers, n_trials=self._budget.trials)
+            self._attributes.visibility_lag = visibility_lag(workers=workers, n_trials=self._budget.trials)
 
     def wants_more(self, *, running: int) -> bool:
-        """Returns whether a further trial should start beside those that run."""
+        """Returns whether the budget allows another trial beside the `running` ones."""
         if self.exhausted:
             return False
         return self._budget.share(trainings=self._trainings() + running, seconds=self.seconds) < 1
@@ -192,14 +195,14 @@ class Ledger:
         return trials_of(self._study)
 
     def next(self) -> Assignment | None:
-        """Returns the next trial to train: an orphan of a dead driver, a baseline, or a suggestion.
+        """Returns the next trial to train: one interrupted by the death of a driver, a baseline, or a suggestion.
 
-        None where a training runs that the next trial depends on, or where nothing is left to train (`exhausted`). A
-        candidate that is too costly or cannot be trained is recorded as such and the next one is taken.
+        None if the next trial depends on a training that is still running, or if nothing is left to train (see
+        `exhausted`). A draw that is too costly or cannot be trained is recorded as such, and another one is drawn.
 
         Raises:
-            Exhausted: Every one of many suggestions was too costly.
-            RecurringFailureError: The last trainings failed, for a reason that lies in none of them.
+            Exhausted: `MAX_REJECTIONS` draws in a row were rejected.
+            RecurringFailureError: The last trainings failed for a reason that is not specific to their recipes.
         """
         self._check_failures()
         if self._started is None:
@@ -208,12 +211,12 @@ class Ledger:
             assignment = self._adopt(self._orphans.pop(0))
             if assignment is not None:
                 return assignment
-        visible, hidden = by_visibility(self.trials(), lag=self.lag)
+        visible, hidden = split_by_visibility(self.trials(), visibility_lag=self.visibility_lag)
         if not all(trial.is_finished for trial in visible):
             return None
         for _ in range(MAX_REJECTIONS):
             self._observe(visible)
-            with self._mirror.as_running([trial.number for trial in hidden]):
+            with self._storage.as_running([trial.number for trial in hidden]):
                 draw = self._suggestions.draw(self.objectives, seconds=self.seconds)
             draw = draw or self._draw_after_the_last(hidden)
             if draw is None:
@@ -227,16 +230,17 @@ class Ledger:
         )
 
     def _draw_after_the_last(self, hidden: Sequence[TrialView]) -> Draw | None:
-        """Returns a repetition where every network was handed out; None where it must wait, or where none is left.
+        """Returns a repetition once every network was handed out; None if it must wait, or if none is left.
 
-        It depends on the results of all first trainings, and of repetitions as far as they are not hidden; that none is
-        left depends on all results. So the repetitions, too, are the same for any number of workers.
+        The choice depends on the results of all first trainings and of the repetitions that are not hidden. Only when
+        that gives none do all results count, after all trainings have ended. Repetitions are therefore the same for any
+        number of workers.
         """
         for hides in ([trial.number for trial in hidden if trial.is_repetition], []):
             running = [trial.number for trial in self.trials() if trial.is_running]
             if not set(running) <= set(hides):
                 return None
-            with self._mirror.as_running(hides):
+            with self._storage.as_running(hides):
                 draw = self._suggestions.repeat(self.objectives)
             if draw is not None:
                 return draw
@@ -255,31 +259,31 @@ class Ledger:
             )
 
     def start_from_scratch(self, number: int, reason: str) -> None:
-        """Records that trial `number` could not have the weights it was to inherit, and why."""
+        """Records that trial `number` starts from scratch because its inherited weights could not be read."""
         self._writer(number).from_scratch(reason)
 
     def goes_on(self, number: int, *, epoch: int, metric: float) -> bool:
-        """Returns whether trial `number` goes on after `epoch`, one of its rungs; call `stop` if it does not."""
+        """Returns whether trial `number` continues after `epoch`, one of its rungs; call `stop` if it does not."""
         trials = self.trials()
-        visible, _ = by_visibility(trials, lag=self.lag, number=number)
+        visible, _ = split_by_visibility(trials, visibility_lag=self.visibility_lag, number=number)
         return self._rungs.goes_on(trials[number], visible, epoch=epoch, metric=metric)
 
     def stop(self, number: int, *, epoch: int, metric: float) -> None:
-        """Records that trial `number` was stopped after `epoch`, and what it had reached there."""
+        """Records that trial `number` was stopped after `epoch`, with the value of its metric."""
         self._writer(number).stopped(self._rungs.where_stopped(self.trials()[number], epoch=epoch, metric=metric))
         self._end(number, state=TrialState.PRUNED)
 
     def release(self) -> None:
-        """Records an orderly end: it does not count as a death of the processes of the trials that run."""
+        """Records an orderly end of the driver, which does not count as a failed attempt of the running trials."""
         for trial in self.trials():
             if trial.is_running and trial.number not in self._orphans:
                 self._writer(trial.number).attempts(trial.attempts - 1)
         self._book_time()
 
     def finish(self, number: int, measurements: Measurements) -> None:
-        """Records what trial `number` measured; without a point, or with a value that is not finite, it failed.
+        """Records the measurements of trial `number`; it fails if they have no point or a value that is not finite.
 
-        Operating points above the study's `max_macs` are no answer to it and are left out.
+        Operating points above the study's `max_macs` are left out.
         """
         problem = _problem_of(measurements)
         if problem is not None:
@@ -294,7 +298,7 @@ class Ledger:
         self._end(number, values_of(main, self._config.cost))
 
     def fail(self, number: int, reason: str) -> None:
-        """Records that trial `number` has no result, and why; the search goes on."""
+        """Records that trial `number` failed for `reason`."""
         self._writer(number).reason(reason)
         self._end(number, state=TrialState.FAIL)
 
@@ -311,7 +315,8 @@ class Ledger:
     def _observe(self, visible: list[TrialView]) -> None:
         """Adds the operating points of trainings that have become visible, as trials of their own.
 
-        Not while hand-made designs wait: they have their numbers already, and are in the storage only when they start.
+        This is deferred while hand-made designs are waiting, because those have trial numbers already but are written
+        to the storage only when they start.
         """
         trials = self.trials()
         if any(trial.is_waiting for trial in trials):
@@ -325,16 +330,16 @@ class Ledger:
         for point in observations_of(training, self._space, metric=self._config.metric, cost=self._config.cost):
             if (training.number, TrialView(point).point_index) not in self._points:
                 self._study.add_trial(point)
-                self._mirror.publish(self._id(len(self.trials()) - 1))
+                self._storage.publish(self._id(len(self.trials()) - 1))
 
     def _id(self, number: int) -> int:
-        return self._mirror.get_trial_id_from_study_id_trial_number(study_id_of(self._study), number)
+        return self._storage.get_trial_id_from_study_id_trial_number(study_id_of(self._study), number)
 
     def _view(self, number: int) -> TrialView:
         return self.trials()[number]
 
     def _writer(self, number: int) -> TrialWriter:
-        return TrialWriter(self._mirror, self._id(number))
+        return TrialWriter(self._storage, self._id(number))
 
     def _accept(self, trial: Trial, parameters: dict[str, Any], visible: Sequence[TrialView] = ()) -> Assignment | None:
         try:
@@ -343,7 +348,7 @@ class Ledger:
         except NasfuseError as error:
             self.fail(trial.number, f"no valid network: {error}")
             return None
-        writer = TrialWriter(self._mirror, trial_id_of(trial))
+        writer = TrialWriter(self._storage, trial_id_of(trial))
         writer.recipe(recipe, macs=macs)
         limit = self._config.max_macs
         if limit is not None and macs > limit:
@@ -353,31 +358,31 @@ class Ledger:
             return None
         drawn = self._view(trial.number)
         if self._donors is not None and not (drawn.is_baseline or drawn.is_repetition or drawn.has_weight_sources):
-            writer.weight_sources(self._donors.of(recipe, visible))
+            writer.weight_sources(self._donors.choose(recipe, visible))
             drawn = self._view(trial.number)
-        self._mirror.publish(trial_id_of(trial))
+        self._storage.publish(trial_id_of(trial))
         return Assignment(
             trial.number,
             derive_seed(self._config.seed, "trial", trial.number),
             recipe,
-            cut=drawn.split,
+            cut=drawn.cut,
             baseline=drawn.baseline,
-            rungs=() if drawn.is_repetition else self._rungs.of(recipe),
+            rungs=() if drawn.is_repetition else self._rungs.epochs_of(recipe),
             inherited={} if drawn.lost_inheritance else drawn.weight_sources,
         )
 
     def _adopt(self, number: int) -> Assignment | None:
-        """Takes over a trial that was running when its driver ended, None where that happened too often."""
+        """Returns the assignment of a trial that was running when its driver ended; None if it has failed too often."""
         if not self.retry(number):
             return None
         trial = Trial(self._study, self._id(number))
         return self._accept(trial, self._space.suggest(trial))
 
     def retry(self, number: int) -> bool:
-        """Counts a death of the process of trial `number`; returns whether to run it again, else it has failed.
+        """Records that the process of trial `number` died; returns whether to run it again, or else records a failure.
 
-        Deaths count in a row: progress that was saved since the last one starts the count anew, so that a training
-        longer than its machines live ends nevertheless.
+        At most `MAX_ATTEMPTS` attempts are made without progress. A checkpoint saved since the last death resets the
+        count, so that a training can finish on machines that are often lost.
         """
         trial, writer = self._view(number), self._writer(number)
         saved = self._saved_epochs(number)
@@ -400,15 +405,3 @@ def _problem_of(measurements: Measurements) -> str | None:
             if isinstance(value, int | float) and not math.isfinite(value):
                 return f"the measurements are not finite: {name} is {value}"
     return None
-
-
-def objectives_of(study: optuna.Study) -> Objectives:
-    """Returns the objectives that were written when the study started.
-
-    Raises:
-        RunFolderError: The study has not got that far.
-    """
-    names, reference = study.metric_names, StudyAttributes(study).reference
-    if names is None or reference is None:
-        raise RunFolderError("the study has not started yet; run the search first")
-    return Objectives(names[0], names[1].removeprefix("log10_"), reference)

@@ -20,10 +20,10 @@ from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.spec.recipe import Recipe
 
-# Known when a trial is enqueued or drawn.
+# Written when a trial is enqueued or drawn.
 _BASELINE = "baseline"
 _REPEAT_OF = "repeat_of"
-_SPLIT = "cut"
+_CUT = "cut"
 _SUGGESTION_S = "suggestion_s"
 _FALLBACK = "fallback"
 _SUMMARY = "summary"
@@ -34,11 +34,10 @@ _INHERITED = "inherited"
 # Of a trial that is an operating point of an earlier training.
 _POINT_OF = "point_of"
 _POINT = "point"
-# Written while a training runs.
+# Written while a training runs, or when it ends.
 _ATTEMPTS = "attempts"
 _SAVED_EPOCHS = "saved_epochs"
 _FROM_SCRATCH = "from_scratch"
-# Written when a trial ends.
 _RUNGS = "rungs"
 _STOPPED = "stopped"
 _REASON = "reason"
@@ -110,8 +109,6 @@ class TrialView:
         """log10 of the study's cost; for complete trials only."""
         return float(self.frozen.values[1])
 
-    # States
-
     @property
     def is_waiting(self) -> bool:
         """Whether the trial is enqueued and has not been handed out."""
@@ -147,8 +144,6 @@ class TrialView:
         """Whether the trial has ended, with or without a result."""
         return self.frozen.state.is_finished()
 
-    # Kinds
-
     @cached_property
     def is_operating_point(self) -> bool:
         """Whether the trial is an operating point of an earlier training, not a training of its own."""
@@ -179,8 +174,6 @@ class TrialView:
         """Whether the trial has used budget: it was handed out and has ended, complete, failed or stopped."""
         return self.is_finished and self.was_handed_out
 
-    # Attributes of what is trained
-
     @property
     def baseline(self) -> str | None:
         """Name of the hand-made design; None for a suggestion."""
@@ -192,9 +185,9 @@ class TrialView:
         return self._attributes.get(_REPEAT_OF)
 
     @property
-    def split(self) -> int:
+    def cut(self) -> int:
         """Index of the division of the data into train and val: 0 for a first training, counting up for repetitions."""
-        return int(self._attributes.get(_SPLIT, 0))
+        return int(self._attributes.get(_CUT, 0))
 
     @property
     def has_recipe(self) -> bool:
@@ -237,13 +230,6 @@ class TrialView:
         return _FROM_SCRATCH in self._attributes
 
     @property
-    def from_scratch_reason(self) -> str | None:
-        """Why the assigned weights could not be read; None where they could."""
-        return self._attributes.get(_FROM_SCRATCH)
-
-    # Attributes of an operating point
-
-    @property
     def point_of(self) -> int | None:
         """Number of the training that the operating point belongs to; None for a training."""
         return self._attributes.get(_POINT_OF)
@@ -252,8 +238,6 @@ class TrialView:
     def point_index(self) -> int | None:
         """Index of the operating point among those of its training; None for a training."""
         return self._attributes.get(_POINT)
-
-    # Attributes of the run and its outcome
 
     @property
     def attempts(self) -> int:
@@ -318,9 +302,9 @@ def trials_of(study: optuna.Study) -> list[TrialView]:
 
 
 def _view(trial: FrozenTrial, cache: dict[int, TrialView], *, is_void: bool) -> TrialView:
-    before = cache.get(trial.number)
-    if before is not None and before.frozen is trial and before.is_void == is_void:
-        return before
+    view = cache.get(trial.number)
+    if view is not None and view.frozen is trial and view.is_void == is_void:
+        return view
     view = TrialView(trial, is_void)
     if view.is_finished:
         cache[trial.number] = view
@@ -397,10 +381,10 @@ def enqueue_baseline(study: optuna.Study, parameters: dict[str, Any], *, name: s
     study.enqueue_trial(parameters, user_attrs={_BASELINE: name})
 
 
-def enqueue_repetition(study: optuna.Study, first: TrialView, *, split: int) -> None:
+def enqueue_repetition(study: optuna.Study, first: TrialView, *, cut: int) -> None:
     """Enqueues a further training of the recipe of `first`, on another division of the data."""
     name = {_BASELINE: first.baseline} if first.is_baseline else {}
-    study.enqueue_trial(first.params, user_attrs={**name, _REPEAT_OF: first.number, _SPLIT: split})
+    study.enqueue_trial(first.params, user_attrs={**name, _REPEAT_OF: first.number, _CUT: cut})
 
 
 def operating_point_trial(

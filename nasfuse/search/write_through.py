@@ -1,4 +1,4 @@
-"""A study held in memory and written through to its storage: suggestions read nothing back from the disk."""
+"""Write-through storage: a study is read from memory and written to memory and to a storage behind it."""
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,16 +13,16 @@ from nasfuse.search.optuna_internals import EditableStorage, FrozenStudy, study_
 from nasfuse.search.trial import without_outcome
 
 
-class Mirror(EditableStorage):
-    """What one process, the only writer, works on; the storage behind it is what everybody else sees.
+class WriteThroughStorage(EditableStorage):
+    """In-memory copy of one study for the only process that writes to it; other processes read the storage behind it.
 
-    Samplers read all trials many times per suggestion, which is slow on a database and free in memory. A new
-    trial is a draft until `publish` writes it in one transaction, with all that was suggested; a draft that
-    ends (failed or pruned) is published then. A draft that dies with its process has never been.
+    Samplers read all trials many times per suggestion, which is slow on a database. A new trial is a draft that exists
+    in memory only, until `publish` writes it, with all its parameters, in one transaction. A draft that ends (failed or
+    pruned) is published at that moment. A draft is lost if the process dies.
     """
 
     def __init__(self, behind: BaseStorage, study_name: str) -> None:
-        """Loads the study called `study_name`, if `behind` has it."""
+        """Loads the study called `study_name` from `behind`, if it exists."""
         super().__init__()
         self._behind = behind
         self._study_behind: dict[int, int] = {}
@@ -44,7 +44,7 @@ class Mirror(EditableStorage):
             self._trial_behind[trial_id] = trial_id_of(trial)
 
     def publish(self, trial_id: int) -> None:
-        """Writes a draft to the storage; does nothing for a trial that is there.
+        """Writes a draft to the storage behind; does nothing for a trial that was published.
 
         Raises:
             RunFolderError: Another process has written to the study.
@@ -62,13 +62,13 @@ class Mirror(EditableStorage):
         self._trial_behind[trial_id] = behind_id
 
     def reset_draft(self, trial_id: int, *, fixed: Mapping[str, Any] | None = None) -> None:
-        """Does what `reset_trial` does, for a trial that is not published yet."""
+        """Removes all parameters and attributes of a draft, see `reset_trial`."""
         assert trial_id not in self._trial_behind, "only drafts can be drawn anew"
         self.reset_trial(trial_id, fixed=fixed)
 
     @contextmanager
     def as_running(self, numbers: Sequence[int]) -> Iterator[None]:
-        """Lets `get_all_trials` show the trials of these numbers without their results while the block runs."""
+        """Makes `get_all_trials` show trials with these numbers as running, without results, inside the block."""
         self._running = frozenset(numbers)
         try:
             yield
@@ -78,7 +78,7 @@ class Mirror(EditableStorage):
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Returns the trials in some `states`, inside of `as_running` with what is to be seen there."""
+        """Returns the trials in the given `states`; inside `as_running`, some of them without their results."""
         if not self._running:
             return super().get_all_trials(study_id, deepcopy, states)
         everything = super().get_all_trials(study_id, deepcopy)
@@ -86,23 +86,23 @@ class Mirror(EditableStorage):
         return [trial for trial in seen if states is None or trial.state in states]
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
-        """Makes a study here and behind."""
+        """Creates a study in memory and in the storage behind."""
         study_id = super().create_new_study(directions, study_name)
         self._study_behind[study_id] = self._behind.create_new_study(directions, study_name)
         return study_id
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        """Sets it here and behind."""
+        """Sets the attribute in memory and in the storage behind."""
         super().set_study_user_attr(study_id, key, value)
         self._behind.set_study_user_attr(self._study_behind[study_id], key, value)
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        """Sets it here and behind."""
+        """Sets the attribute in memory and in the storage behind."""
         super().set_study_system_attr(study_id, key, value)
         self._behind.set_study_system_attr(self._study_behind[study_id], key, value)
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """Sets them here and behind; a draft that ends is published."""
+        """Sets state and values in memory and in the storage behind; a draft that ends is published."""
         changed = super().set_trial_state_values(trial_id, state, values)
         if trial_id in self._trial_behind:
             self._behind.set_trial_state_values(self._trial_behind[trial_id], state, values)
@@ -111,13 +111,13 @@ class Mirror(EditableStorage):
         return changed
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Sets it here and, unless the trial is a draft, behind."""
+        """Sets the attribute in memory and, unless the trial is a draft, in the storage behind."""
         super().set_trial_user_attr(trial_id, key, value)
         if trial_id in self._trial_behind:
             self._behind.set_trial_user_attr(self._trial_behind[trial_id], key, value)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Sets it here and, unless the trial is a draft, behind."""
+        """Sets the attribute in memory and, unless the trial is a draft, in the storage behind."""
         super().set_trial_system_attr(trial_id, key, value)
         if trial_id in self._trial_behind:
             self._behind.set_trial_system_attr(self._trial_behind[trial_id], key, value)

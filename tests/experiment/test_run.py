@@ -90,11 +90,11 @@ def in_process(monkeypatch):
     class Pool:
         workers = 2
 
-        def run_trials(self, ledger, objective, *, workers, folder_of, scratch, watcher):
+        def run_trials(self, scheduler, objective, *, workers, folder_of, scratch, watcher):
             running = []
-            while running or ledger.wants_more(running=0):
-                while len(running) < self.workers and ledger.wants_more(running=len(running)):
-                    assignment = ledger.next()
+            while running or scheduler.wants_more(running=0):
+                while len(running) < self.workers and scheduler.wants_more(running=len(running)):
+                    assignment = scheduler.next()
                     if assignment is None:
                         break
                     folder_of(assignment.number).mkdir(parents=True, exist_ok=True)
@@ -105,10 +105,10 @@ def in_process(monkeypatch):
                     continue  # nothing is left to train
                 assignment, result = running.pop(0)
                 if isinstance(result, Measurements):
-                    ledger.finish(assignment.number, result)
+                    scheduler.finish(assignment.number, result)
                     watcher.finished(assignment.number, result)
                 else:
-                    ledger.fail(assignment.number, result)
+                    scheduler.fail(assignment.number, result)
                     watcher.failed(assignment.number, result)
 
         def call(self, objective, assignment, folder):

@@ -88,28 +88,28 @@ def as_read(storage):
 
 
 class TestInASearch:
-    def fail_all(self, ledger, *, n_workers=1):
+    def fail_all(self, scheduler, *, n_workers=1):
         """Returns how many trials were handed out before the search ended."""
         running = []
         count = 0
         while True:
             try:
-                assignment = ledger.next() if len(running) < n_workers else None
+                assignment = scheduler.next() if len(running) < n_workers else None
             except RecurringFailureError as error:
                 for one in running:
-                    ledger.fail(one.number, SHAPE.format(one.number))
+                    scheduler.fail(one.number, SHAPE.format(one.number))
                 return count, error
             if assignment is not None:
                 running.append(assignment)
                 count += 1
             else:
                 one = running.pop(0)
-                ledger.fail(one.number, SHAPE.format(one.number))
+                scheduler.fail(one.number, SHAPE.format(one.number))
 
     @pytest.mark.parametrize("n_workers", [1, 4])
-    def test_it_ends_after_a_few(self, open_ledger, n_workers):
-        ledger = open_ledger(InMemoryStorage())
-        count, error = self.fail_all(ledger, n_workers=n_workers)
+    def test_it_ends_after_a_few(self, open_scheduler, n_workers):
+        scheduler = open_scheduler(InMemoryStorage())
+        count, error = self.fail_all(scheduler, n_workers=n_workers)
         assert EQUAL_FAILURES <= count < EQUAL_FAILURES + n_workers
         assert error.trial == EQUAL_FAILURES - 1
         assert error.exit_code == 1
@@ -120,14 +120,14 @@ class TestInASearch:
             raise error
 
     @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-    def test_the_same_command_goes_on_with_the_whole_budget(self, open_ledger, make_study, measured, tmp_path, kind):
+    def test_the_same_command_goes_on_with_the_whole_budget(self, open_scheduler, make_study, measured, tmp_path, kind):
         storage = InMemoryStorage() if kind == "memory" else open_storage(sqlite_url(tmp_path / "study.db"))
         study = make_study(budget={"trials": 9})
-        self.fail_all(open_ledger(storage, study), n_workers=4)
-        again = open_ledger(storage, study)
+        self.fail_all(open_scheduler(storage, study), n_workers=4)
+        again = open_scheduler(storage, study)
         count, _ = self.fail_all(again)
         assert count == EQUAL_FAILURES, "it ends again at once while the cause is there"
-        mended = open_ledger(storage, study)
+        mended = open_scheduler(storage, study)
         assignments = []
         while mended.wants_more(running=0):
             assignments.append(mended.next())
@@ -138,21 +138,21 @@ class TestInASearch:
             progress = summarise(trials, mended.objectives)
             assert (progress.done, progress.states["complete"]) == (9, 9)
 
-    def test_a_space_of_which_a_part_cannot_be_trained_goes_on(self, open_ledger, make_study, measured):
-        ledger = open_ledger(InMemoryStorage(), make_study(budget={"trials": 40}, sampler="random"))
+    def test_a_space_of_which_a_part_cannot_be_trained_goes_on(self, open_scheduler, make_study, measured):
+        scheduler = open_scheduler(InMemoryStorage(), make_study(budget={"trials": 40}, sampler="random"))
         n_done = 0
-        while ledger.wants_more(running=0):
-            one = ledger.next()
+        while scheduler.wants_more(running=0):
+            one = scheduler.next()
             n_done += 1
             if one.recipe.training.lr > 1e-2 and n_done > 1:
-                ledger.fail(one.number, NAN.format(n_done))
+                scheduler.fail(one.number, NAN.format(n_done))
             else:
-                ledger.finish(one.number, measured())
+                scheduler.finish(one.number, measured())
         assert n_done == 40
 
-    def test_first_failures_of_every_kind(self, open_ledger, make_study):
-        ledger = open_ledger(InMemoryStorage(), make_study(budget={"trials": 40}))
+    def test_first_failures_of_every_kind(self, open_scheduler, make_study):
+        scheduler = open_scheduler(InMemoryStorage(), make_study(budget={"trials": 40}))
         for number in range(FIRST_FAILURES):
-            ledger.fail(ledger.next().number, f"KeyError: {'x' * number}")
+            scheduler.fail(scheduler.next().number, f"KeyError: {'x' * number}")
         with pytest.raises(RecurringFailureError, match="10 trainings in a row failed"):
-            ledger.next()
+            scheduler.next()

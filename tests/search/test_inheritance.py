@@ -46,7 +46,7 @@ def trial(number, metric, route="left+right", left=8, right=8, *, state=TrialSta
 
 
 def donors(visible, route="left+right", left=8, right=8, *, placement=2, metric="accuracy"):
-    return Donors(SPACE, metric=metric).of(SPACE.recipe(params(route, left, right, placement)), visible)
+    return Donors(SPACE, metric=metric).choose(SPACE.recipe(params(route, left, right, placement)), visible)
 
 
 def test_each_stream_has_its_own():

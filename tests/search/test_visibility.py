@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from nasfuse.search.trial import TrialView
-from nasfuse.search.visibility import by_visibility, lag_of
+from nasfuse.search.visibility import split_by_visibility, visibility_lag
 
 
 def trial(number, state=TrialState.COMPLETE, **attributes):
@@ -69,7 +69,7 @@ def test_what_began_from_weights_of_others(attributes, inherited):
     ],
 )
 def test_many_workers_hide_at_most_half_of_a_study(workers, n_trials, lag):
-    assert lag_of(workers=workers, n_trials=n_trials) == lag
+    assert visibility_lag(workers=workers, n_trials=n_trials) == lag
 
 
 TRIALS = [
@@ -94,5 +94,5 @@ TRIALS = [
     ],
 )
 def test_the_last_few_trainings_are_hidden(lag, number, visible, hidden):
-    found = by_visibility(TRIALS, lag=lag, number=number)
+    found = split_by_visibility(TRIALS, visibility_lag=lag, number=number)
     assert [[one.number for one in part] for part in found] == [visible, hidden]

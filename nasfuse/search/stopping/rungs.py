@@ -1,4 +1,4 @@
-"""The rungs of a study: what trainings had reached at them, and which of them go on."""
+"""Rungs: the epochs at which the trainings of a study are compared, and which of them continue."""
 
 import math
 from collections.abc import Sequence
@@ -12,35 +12,35 @@ from nasfuse.spec.study import StudyConfig
 
 
 class Rungs:
-    """Applies MO-ASHA to the trials of a study; all it knows of earlier ones is in their `rungs` attribute."""
+    """Applies MO-ASHA to the trials of a study."""
 
     def __init__(self, study: StudyConfig) -> None:
-        """Takes the rule that `study` asks for."""
+        """Sets up the stopping rule of `study`, if it has one."""
         rule = study.stopping
         self._asha = MultiObjectiveAsha(eta=rule.eta, n_rungs=rule.rungs) if rule else None
         self._sign = METRICS[study.metric].sign
         self._cost = study.cost
         self._reached: dict[int, dict[int, float]] = {}
 
-    def of(self, recipe: Recipe) -> tuple[int, ...]:
-        """Returns the epochs after which a training of `recipe` is looked at.
+    def epochs_of(self, recipe: Recipe) -> tuple[int, ...]:
+        """Returns the epochs at which a training of `recipe` is compared with others.
 
-        None where its cost is only known at the end, and with a router: its first epochs are judged as the costliest
-        route, and what it will be worth is a whole curve of operating points.
+        There are none if the study's cost is only measured at the end, or if the network has a router: in its first
+        epochs only the costliest route is evaluated, while its result is a whole curve of operating points.
         """
         if self._asha is None or self._cost != "macs" or recipe.network.router is not None:
             return ()
         return self._asha.rungs(recipe.training.epochs)
 
     def goes_on(self, trial: TrialView, visible: Sequence[TrialView], *, epoch: int, metric: float) -> bool:
-        """Returns whether `trial` goes on after `epoch`; a hand-made design always does.
+        """Returns whether `trial` continues after `epoch`; hand-made designs always do.
 
         Args:
-            trial: One that runs.
-            visible: The trainings that it may depend on; those as long as it is are compared with it, and of these
-                only those that began as it did, from inherited weights or from scratch.
+            trial: A running training.
+            visible: Trainings that it may depend on. It is compared with those of the same number of epochs that
+                started in the same way, from inherited weights or from scratch.
             epoch: One of its rungs.
-            metric: What it has reached.
+            metric: Value of the metric after `epoch`.
         """
         if self._asha is None or not math.isfinite(metric):
             return True
@@ -58,11 +58,11 @@ class Rungs:
         return self._asha.goes_on(self._costs(trial, metric), others, end=self._sign * end, finished=finished)
 
     def take(self, number: int) -> dict[int, float]:
-        """Returns epoch to the metric of trial `number` at its rungs, and forgets them."""
+        """Returns and removes the metrics of trial `number` at its rungs, by epoch."""
         return self._reached.pop(number, {})
 
     def where_stopped(self, trial: TrialView, *, epoch: int, metric: float) -> StoppedTraining:
-        """Returns what is kept of a trial that does not go on."""
+        """Returns what is recorded of a trial that does not continue."""
         _, log_cost = self._costs(trial, metric)
         return StoppedTraining(epoch, trial.epochs, metric, log_cost)
 

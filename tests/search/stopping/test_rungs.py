@@ -37,7 +37,7 @@ def trial(number, rungs=None, *, macs=100, epochs=27, **attributes):
     ],
 )
 def test_who_is_looked_at(make_study, changes, one, rungs):
-    assert Rungs(make_study(**changes)).of(one) == rungs
+    assert Rungs(make_study(**changes)).epochs_of(one) == rungs
 
 
 GOOD = [trial(0, {"3": 0.9}), trial(1, {"3": 0.8}), trial(2, {"3": 0.7})]
