@@ -22,43 +22,44 @@ from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.run import make_space
 from nasfuse.experiment.space_survey import macs_of
 from nasfuse.search.network_costs import NetworkCosts
-from nasfuse.search.samplers import Domain, Known, make_sampler
+from nasfuse.search.samplers import Domain, SamplerContext, make_sampler
+from nasfuse.search.trial import trials_of
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.study import StudyConfig
 
 COUNTS = (50, 100, 200)
 
 
-def shipped(name: str) -> Known:
-    """Returns what is known of a shipped study."""
+def shipped(name: str) -> SamplerContext:
+    """Returns the sampler context of a shipped study."""
     study = StudyConfig.load(Path(name))
     dataset = cached_dataset(study.data.model_dump_json())
     space = make_space(study, dataset)
     costs = NetworkCosts(space, lambda recipe: macs_of(recipe, dataset), cost=study.cost)
-    domain = Domain(space.parameters, known=space.known)
-    return Known(domain, costs.log_cost, costs.log_least)
+    domain = Domain(space.parameters, constants=space.constants)
+    return SamplerContext(domain, costs.log_cost, costs.log_least)
 
 
-def numbers() -> Known:
-    """Returns what is known of seven numbers."""
+def numbers() -> SamplerContext:
+    """Returns the sampler context of a space of seven numbers."""
     domain = Domain.unconditional({f"x{index}": FloatDistribution(0, 1) for index in range(7)})
-    return Known(domain, lambda parameters: sum(parameters.values()) / 7)
+    return SamplerContext(domain, lambda parameters: sum(parameters.values()) / 7)
 
 
-def fill(study: optuna.Study, known: Known, *, count: int) -> None:
+def fill(study: optuna.Study, context: SamplerContext, *, count: int) -> None:
     """Adds random trials to `study` until `count` are complete."""
-    assert known.domain is not None and known.cost_of is not None
+    assert context.domain is not None and context.cost_of is not None
     while _count(study) < count:
         number = _count(study)
         draw = make_sampler("random", 0, number=number)
         study.sampler = draw
         trial = study.ask()
-        parameters = known.domain.complete(lambda parameter, trial=trial: parameter.draw(trial))
-        cost = known.cost_of(parameters)
+        parameters = context.domain.complete(lambda parameter, trial=trial: parameter.draw(trial))
+        cost = context.cost_of(parameters)
         if cost is None:
-            assert known.least_cost_of is not None
-            cost = (known.least_cost_of(parameters) or 0.0) + 0.1
-        wave = sum((float(index) - 0.4) ** 2 for index in known.domain.row(parameters) if index == index)
+            assert context.least_cost_of is not None
+            cost = (context.least_cost_of(parameters) or 0.0) + 0.1
+        wave = sum((float(index) - 0.4) ** 2 for index in context.domain.row(parameters) if index == index)
         noise = derive_seed(1, "noise", number) / 2**32
         study.tell(trial, [wave / (1 + wave) + 0.05 * noise, cost])
 
@@ -67,32 +68,33 @@ def _count(study: optuna.Study) -> int:
     return len(study.get_trials(deepcopy=False))
 
 
-def suggest(study: optuna.Study, known: Known) -> float:
+def suggest(study: optuna.Study, context: SamplerContext) -> float:
     """Returns the CPU seconds that one suggestion takes; the trial fails at once."""
-    assert known.domain is not None
+    assert context.domain is not None
     start = time.process_time()
-    study.sampler = make_sampler("known_cost", 0, number=_count(study), known=known)
+    study.sampler = make_sampler("known_cost", 0, number=_count(study), context=context)
     trial = study.ask()
-    known.domain.complete(lambda parameter: parameter.draw(trial))
+    context.domain.complete(lambda parameter: parameter.draw(trial))
     seconds = time.process_time() - start
-    attributes = study.get_trials(deepcopy=False)[-1].user_attrs
-    if "fallback" in attributes:
-        raise RuntimeError(attributes["fallback"])
+    fallback = trials_of(study)[-1].fallback
+    if fallback is not None:
+        raise RuntimeError(fallback)
     return seconds
 
 
-def measure(name: str, make: Callable[[], Known], *, repeats: int) -> None:
+def measure(name: str, make: Callable[[], SamplerContext], *, repeats: int) -> None:
     """Prints the median and the largest time at each count."""
-    known = make()
+    context = make()
     study = optuna.create_study(directions=["minimize", "minimize"])
-    fill(study, known, count=COUNTS[0])
-    print(f"{name}: {len(known.domain.columns) if known.domain else 0} parameters, first {suggest(study, known):.2f} s")
+    fill(study, context, count=COUNTS[0])
+    n_parameters = len(context.domain.columns) if context.domain else 0
+    print(f"{name}: {n_parameters} parameters, first {suggest(study, context):.2f} s")
     for count in COUNTS:
-        fill(study, known, count=count)
+        fill(study, context, count=count)
         seconds = []
         for _ in range(repeats):
-            fill(study, known, count=_count(study) + 1)
-            seconds.append(suggest(study, known))
+            fill(study, context, count=_count(study) + 1)
+            seconds.append(suggest(study, context))
         print(
             f"  {count:3d} observations: {statistics.median(seconds):.2f} s, at most {max(seconds):.2f} s", flush=True
         )

@@ -1,5 +1,7 @@
 """Small inputs for every test: one modality of each kind, batches and data sets of them, networks and recipes."""
 
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -40,6 +42,13 @@ def pytest_collection_modifyitems(config, items):
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
     items.sort(key=lambda item: item.get_closest_marker("xdist_group").args[0] != "ray")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _default_signals():
+    """Processes of tests react to signals even where the tests were started in the background or with nohup."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -175,7 +184,7 @@ def make_run():
     from nasfuse.domain.operating_point import Measurements, OperatingPoint
     from nasfuse.experiment.run import make_space
     from nasfuse.experiment.run_folder import RunFolder, write_text
-    from nasfuse.search import Ledger, open_storage
+    from nasfuse.search import Scheduler, open_storage
     from nasfuse.spec.study import StudyConfig
 
     dataset = load_digits()
@@ -202,7 +211,7 @@ def make_run():
         folder = RunFolder(root)
         folder.claim(study)
         storage = open_storage(folder.storage_url(study))
-        ledger = Ledger(
+        scheduler = Scheduler(
             storage,
             study,
             make_space(study, dataset),
@@ -211,12 +220,12 @@ def make_run():
             fingerprint=dataset.fingerprint,
         )
         for result in results:
-            assignment = ledger.next()
+            assignment = scheduler.next()
             write_text(folder.trial(assignment.number) / "recipe.yaml", assignment.recipe.to_yaml())
             if isinstance(result, str):
-                ledger.fail(assignment.number, result)
+                scheduler.fail(assignment.number, result)
             elif isinstance(result, float):
-                ledger.stop(assignment.number, epoch=1, metric=result)
+                scheduler.stop(assignment.number, epoch=1, metric=result)
             elif result is not None:
                 points = tuple(
                     OperatingPoint(
@@ -224,7 +233,7 @@ def make_run():
                     )
                     for metric, macs in (result if isinstance(result, list) else [result])
                 )
-                ledger.finish(assignment.number, Measurements(points, {"epochs": 2, "epochs_asked": 3}))
+                scheduler.finish(assignment.number, Measurements(points, {"epochs": 2, "epochs_asked": 3}))
         return folder
 
     return make

@@ -39,6 +39,7 @@ from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.search.front import Candidate, Objectives, candidates_of, front_of
 from nasfuse.search.storage import open_to_read
+from nasfuse.search.trial import trials_of
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
@@ -159,11 +160,11 @@ def _nasfuse_found(place: Path, deadline: float) -> Found:
     study = optuna.load_study(study_name=run.study.name, storage=open_to_read(run.folder.storage_url(run.study)))
     in_time = [
         trial
-        for trial in study.get_trials(deepcopy=False)
-        if trial.datetime_complete is not None and trial.datetime_complete.timestamp() <= deadline
+        for trial in trials_of(study)
+        if (ended := trial.frozen.datetime_complete) is not None and ended.timestamp() <= deadline
     ]
     front = front_of(candidates_of(in_time), run.objectives)
-    n_trained = sum("record" in trial.user_attrs or "stopped" in trial.user_attrs for trial in in_time)
+    n_trained = sum(trial.record is not None or trial.is_stopped for trial in in_time)
     return Found(n_trained, [(run.recipe(one), one.measured.metric, one.measured.macs) for one in front])
 
 

@@ -1,10 +1,10 @@
 """A search on simulated workers: trainings are looked up, and one epoch takes one second of simulated time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import optuna
 from optuna.storages import InMemoryStorage
 
 from benchmarks.search.engine import Engine, OptunaEngine, StudyEngine
@@ -14,7 +14,8 @@ from nasfuse.backends.outcome import Measured, Outcome, Stopped
 from nasfuse.backends.simulated import SimulatedBackend, SimulatedTraining
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.experiment.driver import SearchDriver
-from nasfuse.search.scheduler import Assignment, Ledger
+from nasfuse.search.scheduler import Assignment, Scheduler
+from nasfuse.search.trial import TrialView, trials_of
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.study import StudyConfig
 
@@ -107,12 +108,12 @@ class _Simulation:
         )
         self._backend.run(driver)
         self._run.suggestion_s = driver.suggestion_s
-        return self._finished(driver.study.get_trials(deepcopy=False))
+        return self._finished(trials_of(driver.study))
 
     def run_study(self, study: StudyConfig) -> Run:
         problem = self._problem
         error, cost = problem.reference
-        scheduler = Ledger(
+        scheduler = Scheduler(
             InMemoryStorage(),
             study,
             problem.space,
@@ -122,7 +123,7 @@ class _Simulation:
         )
         SearchDriver(scheduler, n_workers=self._workers, observers=(self,)).run(self._backend)
         trials = scheduler.trials()
-        self._run.suggestion_s = [t.user_attrs["suggestion_s"] for t in trials if "suggestion_s" in t.user_attrs]
+        self._run.suggestion_s = [trial.suggestion_s for trial in trials if trial.suggestion_s is not None]
         return self._finished(trials)
 
     def _train(self, assignment: Assignment) -> SimulatedTraining:
@@ -152,8 +153,8 @@ class _Simulation:
         self._run.n_complete += 1
         self._run.steps.append((now * self._workers, self._problem.hypervolume(np.array(self._points))))
 
-    def _finished(self, trials: list[optuna.trial.FrozenTrial]) -> Run:
-        self._run.fallbacks = sum("fallback" in trial.user_attrs for trial in trials)
+    def _finished(self, trials: Sequence[TrialView]) -> Run:
+        self._run.fallbacks = sum(trial.fallback is not None for trial in trials)
         self._run.epochs = min(self._end, self._backend.now) * self._workers
         return self._run
 

@@ -9,7 +9,7 @@ from nasfuse.backends.interrupts import Interrupts, interruptible
 from nasfuse.backends.outcome import Died, Failed, Measured, Outcome, Stopped
 from nasfuse.errors import NasfuseError
 from nasfuse.search.progress import Progress, summarise
-from nasfuse.search.scheduler import Assignment, Ledger
+from nasfuse.search.scheduler import Assignment, Scheduler
 
 
 class Observer(Protocol):
@@ -36,7 +36,7 @@ class SearchDriver:
         n_workers: Trials that run at a time, at most; not more than the study may have under way.
     """
 
-    def __init__(self, scheduler: Ledger, *, n_workers: int, observers: Sequence[Observer] = ()) -> None:
+    def __init__(self, scheduler: Scheduler, *, n_workers: int, observers: Sequence[Observer] = ()) -> None:
         """Prepares a session of a study; a new study is given room for `n_workers`.
 
         Args:
@@ -44,8 +44,8 @@ class SearchDriver:
             n_workers: Trials that run at a time, at most.
             observers: Called in this order.
         """
-        scheduler.fix_lag(workers=n_workers)
-        self.n_workers = min(n_workers, scheduler.lag)
+        scheduler.fix_visibility_lag(workers=n_workers)
+        self.n_workers = min(n_workers, scheduler.visibility_lag)
         self._scheduler = scheduler
         self._observers = observers
         self._running: dict[int, Assignment] = {}
@@ -124,7 +124,7 @@ class SearchDriver:
             if self._scheduler.retry(number):
                 self._retries.append(assignment)
                 return
-            outcome = Failed(str(self._scheduler.trials()[number].user_attrs["reason"]))
+            outcome = Failed(str(self._scheduler.trials()[number].reason))
         else:
             self._record(number, outcome)
         progress, seconds = self.progress, self._scheduler.seconds

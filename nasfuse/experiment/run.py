@@ -1,4 +1,4 @@
-"""One search from start to end: data, space, ledger, workers, and the files of the run."""
+"""One search from start to end: data, space, scheduler, workers, and the files of the run."""
 
 from functools import partial
 from typing import Protocol
@@ -18,7 +18,7 @@ from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.space_survey import SpaceSurvey, macs_of, parameters_of
 from nasfuse.experiment.trial_files import TrialFiles
 from nasfuse.search.progress import Progress, summarise
-from nasfuse.search.scheduler import Ledger
+from nasfuse.search.scheduler import Scheduler
 from nasfuse.search.space import Space
 from nasfuse.search.storage import open_storage
 from nasfuse.spec.study import ResourcesConfig, StudyConfig
@@ -75,7 +75,7 @@ def run_search(
     warn_of_idle_settings(survey.recipes, dataset)
     with folder.locked():
         storage = open_storage(folder.storage_url(study))  # first, so that a wrong address claims no folder
-        ledger = Ledger(
+        scheduler = Scheduler(
             storage,
             study,
             space,
@@ -85,13 +85,13 @@ def run_search(
             fingerprint=dataset.fingerprint,
             saved_epochs=lambda number: saved_epochs(folder.trial(number) / "resume.pt"),
         )
-        folder.claim(study)  # after the ledger has seen that these are the data of the study
-        if ledger.wants_more(running=0):
+        folder.claim(study)  # after the scheduler has seen that these are the data of the study
+        if scheduler.wants_more(running=0):
             if survey.left_out:
                 display.note(_left_out(survey))
             opening = open_backend or _open_ray(address)
-            _run(study, folder, ledger, dataset, display=display, objective=objective, open_backend=opening)
-        progress = summarise(ledger.trials(), ledger.objectives)
+            _run(study, folder, scheduler, dataset, display=display, objective=objective, open_backend=opening)
+        progress = summarise(scheduler.trials(), scheduler.objectives)
         if objective is None:
             check_front(folder, progress.front, dataset)
         return progress
@@ -106,7 +106,7 @@ def _open_ray(address: str | None) -> OpenBackend:
 def _run(
     study: StudyConfig,
     folder: RunFolder,
-    ledger: Ledger,
+    scheduler: Scheduler,
     dataset: Dataset,
     *,
     display: Display,
@@ -125,8 +125,8 @@ def _run(
     with opening as backend:
         n_workers = _n_workers(resources, backend.capacity, display)
         files = TrialFiles(folder)
-        driver = _new_driver(ledger, n_workers=n_workers, files=files, display=display)
-        display.ready(dataset, workers=driver.n_workers, progress=driver.progress, seconds=ledger.seconds)
+        driver = _new_driver(scheduler, n_workers=n_workers, files=files, display=display)
+        display.ready(dataset, workers=driver.n_workers, progress=driver.progress, seconds=scheduler.seconds)
         try:
             driver.run(backend)
         except RecurringFailureError as error:
@@ -135,7 +135,7 @@ def _run(
             ) from error
         finally:
             folder.drop_scratch()
-        if ledger.exhausted:
+        if scheduler.exhausted:
             display.note(
                 "every network of the space that may be trained was trained: the search ends before its budget"
             )
@@ -161,7 +161,7 @@ def _n_workers(resources: ResourcesConfig, fitting: int, display: Display) -> in
     return count
 
 
-def _new_driver(scheduler: Ledger, *, n_workers: int, files: TrialFiles, display: Display) -> SearchDriver:
+def _new_driver(scheduler: Scheduler, *, n_workers: int, files: TrialFiles, display: Display) -> SearchDriver:
     """Returns the driver; notes where the study uses fewer than `n_workers`."""
     driver = SearchDriver(scheduler, n_workers=n_workers, observers=(files, display))
     if driver.n_workers < n_workers:

@@ -7,11 +7,10 @@ import optuna
 from nasfuse.domain.knob import with_settings
 from nasfuse.errors import RunFolderError
 from nasfuse.experiment.run_folder import RunFolder
-from nasfuse.search.failures import with_void
 from nasfuse.search.front import Candidate, Objectives, candidates_of
 from nasfuse.search.progress import Progress, summarise
-from nasfuse.search.scheduler import objectives_of
 from nasfuse.search.storage import open_to_read
+from nasfuse.search.trial import trials_of
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
 
@@ -75,7 +74,7 @@ def read_run(folder: RunFolder) -> Run:
         stored = optuna.load_study(study_name=study.name, storage=storage)
     except KeyError as error:
         raise RunFolderError(f"{url} holds no study {study.name!r}; run the search first") from error
-    objectives = objectives_of(stored)
-    trials = with_void(stored.get_trials(deepcopy=False), stored.user_attrs.get("void", ()))
+    objectives = Objectives.from_study(stored)
+    trials = trials_of(stored)
     progress = summarise(trials, objectives)
     return Run(folder, study, objectives, candidates_of(trials), progress, folder.is_locked())

@@ -1,11 +1,11 @@
-"""The search: spaces, samplers, the ledger of a study and its front. Knows Optuna.
+"""Architecture search on top of Optuna: search spaces, samplers, the scheduler of a study, and its Pareto front.
 
-Of torch it knows only what fits Gaussian processes, loaded when a search gets that far.
+The package imports torch only to fit Gaussian processes, and only when the known-cost sampler starts to use them.
 """
 
 from nasfuse.search.front import Candidate, Objectives, best, candidates_of, front_of, knee_of, to_row
 from nasfuse.search.progress import Progress, summarise
-from nasfuse.search.scheduler import Assignment, Exhausted, Ledger, objectives_of
+from nasfuse.search.scheduler import Assignment, Exhausted, Scheduler
 from nasfuse.search.space import Space
 from nasfuse.search.stopping.mo_asha import MultiObjectiveAsha
 from nasfuse.search.storage import open_storage, sqlite_url
@@ -14,16 +14,15 @@ __all__ = [
     "Assignment",
     "Candidate",
     "Exhausted",
-    "Ledger",
     "MultiObjectiveAsha",
     "Objectives",
     "Progress",
+    "Scheduler",
     "Space",
     "best",
     "candidates_of",
     "front_of",
     "knee_of",
-    "objectives_of",
     "open_storage",
     "sqlite_url",
     "summarise",

@@ -1,37 +1,35 @@
-"""Which member of the front is trained again, so that luck does not decide."""
+"""Confirmation: repeated trainings of members of the front, which average out the randomness of training."""
 
 from collections import Counter
 from collections.abc import Sequence
 
-from optuna.trial import FrozenTrial, TrialState
-
 from nasfuse.search.front import Objectives, candidates_of, front_of
+from nasfuse.search.trial import TrialView
 
 
 def next_repetition(
-    trials: Sequence[FrozenTrial], objectives: Objectives, *, repeats: int
-) -> tuple[FrozenTrial, int] | None:
-    """Returns the first training of the member to repeat, and on which cut; None where all are confirmed.
+    trials: Sequence[TrialView], objectives: Objectives, *, repeats: int
+) -> tuple[TrialView, int] | None:
+    """Returns the training to repeat, and the index of the train/val division to use; None if all are confirmed.
 
-    The member with the fewest trainings, the costliest of equals. What has only started from inherited weights has
-    none: it comes first where it would be on the front, whose other members are confirmed whether it beats them or
-    not. Repetitions that run or failed count for it, or one that always fails would be repeated for ever.
+    The member with the fewest trainings is repeated; of several, the one with the highest cost. A recipe that was only
+    trained from inherited weights counts as having no training, and is repeated first if its result would be on the
+    front. Repetitions that are running or have failed are counted, so that a recipe that always fails is not
+    repeated forever.
 
     Args:
-        trials: Of the study, by number.
-        objectives: Of the study.
-        repeats: Trainings behind a confirmed member.
+        trials: All trials of the study, by number.
+        objectives: Objectives of the study.
+        repeats: Trainings required to confirm a member.
     """
-    without_result = (TrialState.RUNNING, TrialState.FAIL)
-    others = Counter(
-        t.user_attrs.get("repeat_of") for t in trials if t.state in without_result and "void" not in t.user_attrs
-    )
+    others = Counter(t.repeat_of for t in trials if (t.is_running or t.is_failed) and not t.is_void)
     candidates = candidates_of(trials, with_inherited=True)
     promising = [candidate for candidate in front_of(candidates, objectives) if not candidate.trainings]
     front = front_of([candidate for candidate in candidates if candidate.trainings], objectives)
     members = []
     for index, member in enumerate([*front, *promising]):
-        first = trials[member.trial].user_attrs.get("repeat_of", member.trial)  # an inherited training comes before
+        repeated = trials[member.trial].repeat_of
+        first = member.trial if repeated is None else repeated  # the first training may have inherited weights
         members.append((len(member.trainings) + others[first], -index, first))
     fewest, _, number = min(members, default=(repeats, 0, 0))
     return (trials[number], fewest) if fewest < repeats else None

@@ -1,21 +1,19 @@
-"""Failures that one trial after another shares: their cause lies in the study, the data or the machine."""
+"""Recurring failures: many trainings in a row that fail for a reason that is not specific to their recipes."""
 
-import copy
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
 
-from nasfuse.search.visibility import was_trained
-from nasfuse.search.write_through import Mirror
+from nasfuse.search.study_attributes import StudyAttributes
+from nasfuse.search.trial import TrialView, trials_of
 
-#: Different recipes in a row that fail in the same way before a search ends.
+#: Number of different recipes that fail in a row with the same reason before the search ends.
 EQUAL_FAILURES = 5
 
-#: Different recipes that fail, in whatever ways, before the first success, before a search ends. A recipe of its own
-#: can be at fault for numbers that are not finite or for too little memory, so only this limit counts such failures.
+#: Number of different recipes that fail before the first success, with any reasons, before the search ends. Values that
+#: are not finite and lack of memory can be specific to a recipe, so they count towards this limit only.
 FIRST_FAILURES = 10
 
 _OWN_FAULTS = re.compile(r"NonFiniteError|the measurements are not finite|(torch\.)?OutOfMemoryError|MemoryError")
@@ -23,17 +21,17 @@ _OWN_FAULTS = re.compile(r"NonFiniteError|the measurements are not finite|(torch
 _NUMBER = re.compile(r"0x[0-9a-f]{6,}|\d+(\.\d+)?(e[+-]?\d+)?")
 
 
-def recurring_failures(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Returns the last trainings of a study, by number, if too many of them failed in a row; else none.
+def recurring_failures(trials: Sequence[TrialView]) -> list[TrialView]:
+    """Returns the last trainings of a study if too many of them failed in a row, by number; otherwise none.
 
-    Failures are equal whose reasons differ in numbers only. Several trainings of one recipe count as one. Trainings
-    that are under way do not interrupt a row, so that the number of workers hardly matters.
+    Two reasons are equal if they differ only in numbers. Several trainings of one recipe count once. Trainings that
+    are still running do not interrupt a row, so the result depends little on the number of workers.
 
     Args:
-        trials: Of the study, by number.
+        trials: All trials of the study, by number.
     """
-    ended = [trial for trial in trials if was_trained(trial)]
-    row = list(takewhile(lambda trial: trial.state is TrialState.FAIL, reversed(ended)))
+    ended = [trial for trial in trials if trial.was_trained]
+    row = list(takewhile(lambda trial: trial.is_failed, reversed(ended)))
     if not row:
         return []
     if len(row) == len(ended) and _n_recipes(row) >= FIRST_FAILURES:
@@ -44,39 +42,25 @@ def recurring_failures(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return equal[::-1] if _n_recipes(equal) >= EQUAL_FAILURES and not is_own_fault else []
 
 
-def void_failures(study: optuna.Study, mirror: Mirror) -> None:
-    """Takes the recurring failures at the end of a study, if there are any, out of its budget, for good.
+def void_failures(study: optuna.Study) -> None:
+    """Takes the recurring failures at the end of a study, if there are any, out of its budget for good.
 
-    They count as if they had never been handed out: their cause may have been removed. Finished trials cannot be
-    changed, so the study's attribute `void` lists their numbers; in memory they have an attribute of that name.
+    They count as if they had never been handed out, because their cause may have been removed. Finished trials cannot
+    be changed in the storage, so their numbers are kept in an attribute of the study.
 
     Args:
-        study: Opened anew.
-        mirror: Where it lives.
+        study: A study that is being continued.
     """
-    numbers = set(study.user_attrs.get("void", []))
-    mirror.mark(study._study_id, numbers, "void")
-    recurring = {trial.number for trial in recurring_failures(study.get_trials(deepcopy=False))}
+    recurring = {trial.number for trial in recurring_failures(trials_of(study))}
     if recurring:
-        mirror.mark(study._study_id, recurring, "void")
-        study.set_user_attr("void", sorted(numbers | recurring))
+        attributes = StudyAttributes(study)
+        attributes.void = attributes.void | recurring
 
 
-def with_void(trials: Sequence[FrozenTrial], numbers: Container[int]) -> list[FrozenTrial]:
-    """Returns trials that were read from a storage, those of `numbers` with the attribute `void`."""
-    found = []
-    for trial in trials:
-        if trial.number in numbers:
-            trial = copy.copy(trial)
-            trial.user_attrs = {**trial.user_attrs, "void": True}
-        found.append(trial)
-    return found
+def kind_of(failed: TrialView) -> str:
+    """Returns the reason of a failed trial, with every number replaced by `#`."""
+    return _NUMBER.sub("#", failed.reason)
 
 
-def kind_of(failed: FrozenTrial) -> str:
-    """Returns why a trial failed, with `#` for every number."""
-    return _NUMBER.sub("#", str(failed.user_attrs.get("reason", "")))
-
-
-def _n_recipes(trials: Sequence[FrozenTrial]) -> int:
-    return len({trial.user_attrs["recipe_hash"] for trial in trials})
+def _n_recipes(trials: Sequence[TrialView]) -> int:
+    return len({trial.recipe_hash for trial in trials})

@@ -1,4 +1,4 @@
-"""The front of a study: its non-dominated operating points, and how much they are worth."""
+"""Pareto front of a study: candidates, the non-dominated ones among them, and their hypervolume."""
 
 import math
 import statistics
@@ -7,28 +7,30 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import optuna
 from numpy.typing import NDArray
-from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.domain.operating_point import OperatingPoint
+from nasfuse.errors import RunFolderError
 from nasfuse.pareto import hypervolume, knee, non_dominated
-from nasfuse.search.visibility import is_inherited
+from nasfuse.search.study_attributes import StudyAttributes
+from nasfuse.search.trial import TrialView
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One operating point of one finished trial.
+    """One measured operating point of one recipe, averaged over all trainings of the recipe.
 
     Attributes:
-        trial: Number of the first of these trainings.
-        point: Which of the trial's points.
-        measured: The point itself; metric and MACs are means over all trainings of the recipe, the latency is
-            their median. The threshold is that of the first training; a route is named where all agree on it.
+        trial: Number of the first training.
+        point: Index of the operating point among those of a training.
+        measured: The operating point. Metric and MACs are means over the trainings, the latency is their median, the
+            threshold is that of the first training, and a route is given only if all trainings have the same.
         summary: The network in one line, with its setting.
-        baseline: Name of the hand-made design, None for a suggestion.
+        baseline: Name of the hand-made design; None for a suggestion.
         trainings: Numbers of all trials with this recipe that were trained from scratch.
-        metric_sd: Standard deviation of the metric over them, None for one: that says nothing about chance.
+        metric_sd: Standard deviation of the metric over the trainings; None for a single one.
     """
 
     trial: int
@@ -41,12 +43,12 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """Returns what `nasfuse export --trial` takes: the trial, with its point where it has several."""
+        """Identifier that `nasfuse export --trial` takes: `trial`, or `trial:point` for other points than the first."""
         return f"{self.trial}:{self.point}" if self.point else str(self.trial)
 
     @property
     def spread(self) -> str:
-        """Returns the standard deviation of the metric, if there is one, and of how many trainings it is."""
+        """Standard deviation of the metric as text, if there is one, with the number of trainings in parentheses."""
         count = f"({len(self.trainings)})"
         return count if self.metric_sd is None else f"{metric_text(self.metric_sd, digits=3)} {count}"
 
@@ -58,17 +60,29 @@ class Objectives:
     Attributes:
         metric: Name of the metric.
         cost: Name of the cost, one of `nasfuse.domain.cost.COSTS`.
-        reference: (metric, cost) that every useful network beats.
+        reference: Reference point (metric, cost) of the hypervolume; every useful network is better in both.
     """
 
     metric: str
     cost: str
     reference: tuple[float, float]
 
-    def costs(self, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
-        """Returns (n, 2) to be minimised: the metric (its sign turned if larger is better), log10 of the cost.
+    @classmethod
+    def from_study(cls, study: optuna.Study) -> "Objectives":
+        """Returns the objectives stored in `study`.
 
-        The logarithm, because a network of half the MACs is worth the same at every size.
+        Raises:
+            RunFolderError: The study has not started.
+        """
+        names, reference = study.metric_names, StudyAttributes(study).reference
+        if names is None or reference is None:
+            raise RunFolderError("the study has not started yet; run the search first")
+        return cls(names[0], names[1].removeprefix("log10_"), reference)
+
+    def costs(self, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
+        """Returns the objectives to minimise, shape (n, 2): the metric, negated if larger is better, and log10 cost.
+
+        The logarithm makes halving the cost worth the same for networks of all sizes.
         """
         rows = [self._row(c.measured.metric, getattr(c.measured, self.cost)) for c in candidates]
         return np.array(rows, dtype=np.float64).reshape(-1, 2)
@@ -83,27 +97,26 @@ class Objectives:
         return METRICS[self.metric].sign * metric, math.log10(max(cost, 1e-9))
 
 
-def candidates_of(trials: Sequence[FrozenTrial], *, with_inherited: bool = False) -> list[Candidate]:
-    """Returns every operating point of the completed trainings; trainings of one recipe are one candidate.
+def candidates_of(trials: Sequence[TrialView], *, with_inherited: bool = False) -> list[Candidate]:
+    """Returns every operating point of the complete trainings, averaged over the trainings of each recipe.
 
-    Trials that are operating points themselves come with their training. Trainings that started from inherited weights
-    do not count: they say what a recipe reaches after more epochs than its own.
+    Trials that are operating points are skipped, because their training already lists them. Trainings that started
+    from inherited weights are skipped, because they have had more epochs than their recipe says.
 
     Args:
-        trials: Of the study.
-        with_inherited: Whether recipes that were never trained from scratch are candidates, too, by what they reached.
-            They have no `trainings`.
+        trials: All trials of the study.
+        with_inherited: Whether to include recipes that were only trained from inherited weights, with the results of
+            these trainings. Their `trainings` are empty.
     """
-    groups: dict[tuple[str, int, frozenset[tuple[str, float]]], list[tuple[FrozenTrial, OperatingPoint]]] = {}
+    groups: dict[tuple[str, int, frozenset[tuple[str, float]]], list[tuple[TrialView, OperatingPoint]]] = {}
     for trial in _trainings(trials, with_inherited=with_inherited):
-        for index, plain in enumerate(trial.user_attrs["points"]):
-            if plain is None:  # above the study's max_macs
+        for index, point in enumerate(trial.points):
+            if point is None:  # above the study's max_macs
                 continue
-            point = OperatingPoint(**plain)
-            # Points are the same in all trainings of a recipe, but for thresholds. Another version may sweep otherwise.
+            # Points are the same in all trainings of a recipe, except for thresholds; other versions may differ.
             setting = frozenset(item for item in point.settings.items() if item[0] != "threshold")
-            groups.setdefault((trial.user_attrs["recipe_hash"], index, setting), []).append((trial, point))
-    # A setting at which one training does not hold is no candidate, or its mean would be that of the lucky others.
+            groups.setdefault((trial.recipe_hash, index, setting), []).append((trial, point))
+    # A setting must hold in all trainings; otherwise its mean would cover the successful ones only.
     return [
         _candidate(index, group)
         for (_, index, _), group in groups.items()
@@ -111,16 +124,16 @@ def candidates_of(trials: Sequence[FrozenTrial], *, with_inherited: bool = False
     ]
 
 
-def _trainings(trials: Sequence[FrozenTrial], *, with_inherited: bool) -> list[FrozenTrial]:
-    complete = [t for t in trials if t.state is TrialState.COMPLETE and "point_of" not in t.user_attrs]
-    from_scratch = [trial for trial in complete if not is_inherited(trial)]
+def _trainings(trials: Sequence[TrialView], *, with_inherited: bool) -> list[TrialView]:
+    complete = [trial for trial in trials if trial.is_complete and not trial.is_operating_point]
+    from_scratch = [trial for trial in complete if not trial.is_inherited]
     if not with_inherited:
         return from_scratch
-    measured = {trial.user_attrs["recipe_hash"] for trial in from_scratch}
-    return [t for t in complete if not is_inherited(t) or t.user_attrs["recipe_hash"] not in measured]
+    measured = {trial.recipe_hash for trial in from_scratch}
+    return [trial for trial in complete if not trial.is_inherited or trial.recipe_hash not in measured]
 
 
-def _candidate(index: int, group: list[tuple[FrozenTrial, OperatingPoint]]) -> Candidate:
+def _candidate(index: int, group: list[tuple[TrialView, OperatingPoint]]) -> Candidate:
     first, point = group[0]
     metrics = [measured.metric for _, measured in group]
     macs = statistics.fmean(measured.macs for _, measured in group)
@@ -133,9 +146,9 @@ def _candidate(index: int, group: list[tuple[FrozenTrial, OperatingPoint]]) -> C
         trial=first.number,
         point=index,
         measured=mean,
-        summary=f"{first.user_attrs['summary']} | {mean.setting}" if knobs else first.user_attrs["summary"],
-        baseline=first.user_attrs.get("baseline"),
-        trainings=tuple(trial.number for trial, _ in group if not is_inherited(trial)),
+        summary=f"{first.summary} | {mean.setting}" if knobs else first.summary,
+        baseline=first.baseline,
+        trainings=tuple(trial.number for trial, _ in group if not trial.is_inherited),
         metric_sd=statistics.stdev(metrics) if len(metrics) > 1 else None,
     )
 
@@ -150,17 +163,17 @@ def front_of(candidates: Sequence[Candidate], objectives: Objectives) -> list[Ca
 
 
 def best(candidates: Sequence[Candidate], objectives: Objectives) -> Candidate:
-    """Returns the candidate with the best metric; the cheapest of equals."""
+    """Returns the candidate with the best metric; of equals, the cheapest."""
     costs = objectives.costs(candidates)
     return candidates[int(np.lexsort((costs[:, 1], costs[:, 0]))[0])]
 
 
 def knee_of(front: Sequence[Candidate], objectives: Objectives) -> Candidate:
-    """Returns the member of a front beyond which more cost buys least (in log cost)."""
+    """Returns the knee of a front in metric and log cost: beyond it, more cost improves the metric least."""
     return front[knee(objectives.costs(front))]
 
 
-#: What `to_row` gives.
+#: Keys of the rows that `to_row` returns.
 COLUMNS = (
     "trial",
     "point",
@@ -178,7 +191,7 @@ COLUMNS = (
 
 
 def to_row(candidate: Candidate) -> dict[str, Any]:
-    """Returns the candidate as one flat row, for tables and CSV."""
+    """Returns the candidate as a flat row for tables and CSV files."""
     measured = candidate.measured
     values = {**vars(measured), **vars(candidate), "setting": measured.setting, "trainings": len(candidate.trainings)}
     return {name: values[name] for name in COLUMNS}

@@ -1,37 +1,36 @@
-"""Donors: from whose weights the streams of a further training start."""
+"""Weight inheritance: the choice of earlier trainings whose weights the streams of a new training start from."""
 
 from collections.abc import Sequence
 
-from optuna.trial import FrozenTrial, TrialState
-
 from nasfuse.domain.metric import METRICS
 from nasfuse.search.space import Space
+from nasfuse.search.trial import TrialView
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.stream import StreamConfig
 
 
 class Donors:
-    """Chooses an earlier training for each stream of a recipe; remembers the streams of those it has seen."""
+    """Chooses a donor, an earlier training with an equal stream, for each stream of a recipe."""
 
     def __init__(self, space: Space, *, metric: str) -> None:
-        """Takes the space that trials are drawn from, and the metric that says which of them are good."""
+        """Chooses among trials drawn from `space`; those with the best `metric` are preferred."""
         self._space = space
         self._sign = METRICS[metric].sign
         self._streams: dict[int, dict[str, tuple[StreamConfig, int]]] = {}
 
-    def of(self, recipe: Recipe, visible: Sequence[FrozenTrial]) -> dict[str, int]:
-        """Returns stream to the number of its donor; streams that nobody has are left out.
+    def choose(self, recipe: Recipe, visible: Sequence[TrialView]) -> dict[str, int]:
+        """Returns the number of the donor for each stream; streams without a donor are left out.
 
-        A donor has come to its end, its stream is configured as the recipe's and has as many stages built; of
-        several, the one with the best metric, the first of equals. Trainings on other cuts of train and val are none:
-        they have learned from what the new one is judged by.
+        A donor is a complete training that has a stream with the same configuration and the same number of stages. Of
+        several, the one with the best metric is chosen, and the earliest of equals. Repetitions on another division
+        into train and val are excluded: they were trained on samples that the new training is validated on.
 
         Args:
-            recipe: Of the new training, on the first cut.
-            visible: The trainings that it may depend on.
+            recipe: Recipe of the new training, which uses division 0.
+            visible: Trainings that the new one may depend on.
         """
-        trained = [t for t in visible if t.state is TrialState.COMPLETE and t.user_attrs.get("cut", 0) == 0]
-        trained.sort(key=lambda trial: (self._sign * trial.values[0], trial.number))
+        trained = [trial for trial in visible if trial.is_complete and trial.cut == 0]
+        trained.sort(key=lambda trial: (self._sign * trial.metric, trial.number))
         found = {}
         for name, stream in _streams(recipe).items():
             donor = next((trial.number for trial in trained if self._streams_of(trial).get(name) == stream), None)
@@ -39,13 +38,13 @@ class Donors:
                 found[name] = donor
         return found
 
-    def _streams_of(self, trial: FrozenTrial) -> dict[str, tuple[StreamConfig, int]]:
+    def _streams_of(self, trial: TrialView) -> dict[str, tuple[StreamConfig, int]]:
         if trial.number not in self._streams:
             self._streams[trial.number] = _streams(self._space.recipe(trial.params))
         return self._streams[trial.number]
 
 
 def _streams(recipe: Recipe) -> dict[str, tuple[StreamConfig, int]]:
-    """Returns stream to all that its shapes depend on: its configuration, and how many of its stages are built."""
+    """Returns what the shapes of each stream depend on: its configuration and its number of stages."""
     network = recipe.network
     return {name: (network.streams[name], n_stages) for name, n_stages in network.depths.items()}

@@ -1,4 +1,4 @@
-"""What the networks of a space cost, as far as it is known before they are trained."""
+"""Costs of the networks of a search space that can be computed before training."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from nasfuse.spec.recipe import Recipe
 
 @dataclass(frozen=True)
 class _Found:
-    """What is known of some parameters: the hash of their recipe, and the least MACs or why they cannot be trained."""
+    """Result for one set of parameters: the hash of the recipe, and its least MACs or why it cannot be trained."""
 
     recipe_hash: str
     macs: int = 0
@@ -21,7 +21,7 @@ class _Found:
 
 
 class NetworkCosts:
-    """Costs of parameters; remembers them, and the MACs of a network however it is trained: building it takes time."""
+    """Computes the costs of parameters, and caches them, because counting MACs means building the network."""
 
     def __init__(
         self,
@@ -31,12 +31,12 @@ class NetworkCosts:
         cost: str,
         check: Callable[[Recipe], None] | None = None,
     ) -> None:
-        """Takes how a recipe is judged.
+        """Sets up the computation.
 
         Args:
-            space: What parameters mean.
-            macs_of: Least MACs of a recipe's network; raises NasfuseError for a network that does not fit the data.
-            cost: Of the study.
+            space: Search space that turns parameters into recipes.
+            macs_of: Returns the least MACs of a recipe's network; raises NasfuseError if it does not fit the data.
+            cost: Name of the study's cost.
             check: Raises NasfuseError for a recipe whose training would fail before its first step.
         """
         self._space = space
@@ -47,18 +47,18 @@ class NetworkCosts:
         self._macs: dict[str, int | NasfuseError] = {}
 
     def recipe_hash(self, parameters: Mapping[str, Any]) -> str:
-        """Returns the hash of the recipe of complete `parameters`, which may be one that cannot be trained.
+        """Returns the hash of the recipe that complete `parameters` describe, whether or not it can be trained.
 
         Raises:
-            NasfuseError: They describe no recipe.
+            NasfuseError: The parameters describe no valid recipe.
         """
         return self._find(parameters).recipe_hash
 
     def least(self, recipe: Recipe) -> int:
-        """Returns the least MACs that a recipe can have.
+        """Returns the least MACs per sample that the network of `recipe` can have.
 
         Raises:
-            NasfuseError: It cannot be trained.
+            NasfuseError: The recipe cannot be trained.
         """
         if self._check is not None:
             self._check(recipe)
@@ -77,7 +77,7 @@ class NetworkCosts:
         """Returns log10 of the least MACs that the network of complete `parameters` can have.
 
         Raises:
-            NasfuseError: They are no valid network, or it cannot be trained.
+            NasfuseError: The parameters are no valid network, or it cannot be trained.
         """
         found = self._find(parameters)
         if found.problem is not None:
@@ -85,9 +85,9 @@ class NetworkCosts:
         return math.log10(max(found.macs, 1))
 
     def log_cost(self, parameters: Mapping[str, Any]) -> float | None:
-        """Returns log10 of the study's cost, None where it shows in training or measuring only.
+        """Returns log10 of the study's cost, or None if it can only be measured after training.
 
-        The MACs of a network are known unless a router or the steps of a solver decide on them.
+        MACs are fixed before training unless they depend on a router or on the steps of an equilibrium solver.
 
         Raises:
             NasfuseError: The parameters are no valid network, or it cannot be trained.

@@ -1,4 +1,4 @@
-"""Parameters: the fields of a space, written out for the modalities of one data set."""
+"""Parameters of a search space: distributions, and conditions under which a parameter exists."""
 
 import math
 from collections.abc import Mapping
@@ -16,21 +16,22 @@ from optuna.distributions import (
 from optuna.trial import BaseTrial
 
 from nasfuse.domain.route import is_dynamic, streams_of
+from nasfuse.search.optuna_internals import contains
 
-#: The field whose values are routes, each one word.
+#: Name of the field whose values are routes, each written as one word.
 ROUTE = "network.route"
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What another parameter must be for this one to exist.
+    """Condition on the value of another parameter; criteria that are None are not checked.
 
     Attributes:
-        name: Of the other parameter or fixed field.
-        values: One of these, or None.
-        has: A stream that must be on the route, or on one of several, or None.
-        at_least: Smallest number, or smallest count of streams, or None.
-        dynamic: Whether a router must choose between several routes, or None.
+        name: Name of the other parameter or fixed field.
+        values: Values of which it must have one.
+        has: Stream that must be on the route, or on one of several routes.
+        at_least: Smallest number, or smallest count of streams on a route.
+        dynamic: Whether a router must choose between several routes.
     """
 
     name: str
@@ -39,11 +40,11 @@ class Condition:
     at_least: float | None = None
     dynamic: bool | None = None
 
-    def holds(self, known: Mapping[str, Any]) -> bool:
-        """Returns whether the values `known` fulfil the condition; an absent value fulfils none."""
-        if self.name not in known:
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Returns whether `values` fulfil the condition; an absent value does not."""
+        if self.name not in values:
             return False
-        value = known[self.name]
+        value = values[self.name]
         if self.values is not None and value not in self.values:
             return False
         if self.has is not None and self.has not in streams_of(str(value)):
@@ -58,13 +59,13 @@ class Condition:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One thing to suggest.
+    """One parameter of a search space.
 
     Attributes:
         name: Recipe path, such as `network.streams.left.width`.
-        distribution: What it is drawn from.
-        default: Value of a baseline that does not name it.
-        when: All must hold, else the parameter does not exist in the trial.
+        distribution: Optuna distribution.
+        default: Value in baselines that do not give one.
+        when: Conditions; the parameter exists in a trial only if all of them hold.
     """
 
     name: str
@@ -82,9 +83,9 @@ class Parameter:
         assert isinstance(drawn, FloatDistribution)
         return trial.suggest_float(self.name, drawn.low, drawn.high, step=drawn.step, log=drawn.log)
 
-    def exists(self, known: Mapping[str, Any]) -> bool:
-        """Returns whether the parameter exists beside the values `known`."""
-        return all(condition.holds(known) for condition in self.when)
+    def exists(self, values: Mapping[str, Any]) -> bool:
+        """Returns whether the parameter exists, given the `values` of the others."""
+        return all(condition.holds(values) for condition in self.when)
 
     def allows(self, value: Any) -> bool:
         """Returns whether the distribution contains `value`."""
@@ -94,13 +95,14 @@ class Parameter:
             return False
         if isinstance(self.distribution, IntDistribution) and not isinstance(value, int):
             return False
-        return bool(self.distribution._contains(float(value)))
+        assert isinstance(self.distribution, IntDistribution | FloatDistribution)
+        return contains(self.distribution, float(value))
 
 
 def order(parameters: list[Parameter]) -> tuple[list[Parameter], list[str]]:
-    """Returns the parameters sorted so that each follows those its conditions name, and the names in a cycle, if any.
+    """Returns the parameters in an order in which each follows those its conditions name, and the names in a cycle.
 
-    Parameters that become free together keep their order. With a cycle, no parameter is returned.
+    Parameters without a required order keep their own. If there is a cycle, no parameters are returned.
     """
     numbers = {parameter.name: number for number, parameter in enumerate(parameters)}
     sorter = TopologicalSorter(
@@ -145,6 +147,6 @@ def real(low: float, high: float, *, log: bool, step: float | None) -> FloatDist
 
 
 def set_path(tree: dict[str, Any], path: str, value: Any) -> None:
-    """Sets the value at a dotted `path` of nested mappings, making those in between."""
+    """Sets the value at a dotted `path` of nested mappings, which are created where they are missing."""
     *parents, last = path.split(".")
     reduce(lambda node, key: node.setdefault(key, {}), parents, tree)[last] = value

@@ -1,43 +1,34 @@
-"""Progress of a study, from its storage alone: what `status` shows and a running search displays."""
+"""Progress of a study: the figures that `status` and a running search display."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.search.front import Candidate, Objectives, best, candidates_of, front_of
-from nasfuse.search.visibility import is_inherited, was_trained
+from nasfuse.search.trial import TrialView
 
-#: States that `status` tells apart.
+#: States of trials, by the names that `status` shows.
 STATES = ("complete", "running", "waiting", "stopped", "failed", "over_max_macs")
-
-_NAMES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "waiting",
-    TrialState.FAIL: "failed",
-}
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a study stands.
+    """Summary of the trials of a study.
 
     Attributes:
-        states: Trials by state: complete, running, waiting, stopped, failed, over_max_macs. Operating points that are
-            trials of their own are not among them.
-        done: Trainings that have ended, well or not, early or not; draws that were no valid network are not among them.
-        epochs_spent: Of all trainings that completed or were stopped.
-        epochs_saved: That these did not run: patience was out, or they were stopped.
-        inherited: Trainings that have ended and had started from weights of earlier ones.
-        hypervolume: Of the front, in metric x decades of cost.
-        seconds_per_suggestion: Median.
-        front: Cheapest first.
-        best: The candidate with the best metric, None before the first.
-        best_baseline: The best hand-made design, None where there is none.
-        reasons: Why trials failed, by number.
+        states: Number of trials in each of `STATES`. Trials that are operating points of a training are not counted.
+        done: Number of trainings that have ended: complete, stopped or failed after they were handed out.
+        epochs_spent: Epochs run by all trainings that are complete or were stopped.
+        epochs_saved: Epochs of these trainings that were not run, because of early stopping or patience.
+        inherited: Number of ended trainings that started from weights of earlier ones.
+        hypervolume: Hypervolume of the front, in units of the metric x decades of cost.
+        seconds_per_suggestion: Median time of a suggestion; None before the first.
+        front: Non-dominated candidates, cheapest first.
+        best: Candidate with the best metric; None before the first result.
+        best_baseline: Hand-made design with the best metric; None before the first result of one.
+        reasons: Number of each failed trial to the reason.
     """
 
     states: dict[str, int]
@@ -53,41 +44,47 @@ class Progress:
     reasons: dict[int, str]
 
 
-def summarise(trials: Sequence[FrozenTrial], objectives: Objectives) -> Progress:
-    """Returns the progress of a study with these trials."""
-    counts = Counter(_state(trial) for trial in trials if "point_of" not in trial.user_attrs)
+def summarise(trials: Sequence[TrialView], objectives: Objectives) -> Progress:
+    """Returns the summary of `trials`, all trials of a study."""
+    counts = Counter(_state(trial) for trial in trials if not trial.is_operating_point)
     candidates = candidates_of(trials)
     hand_made = [candidate for candidate in candidates if candidate.baseline is not None]
     epochs = [_epochs(trial) for trial in trials if _ran(trial)]
-    waits = [trial.user_attrs["suggestion_s"] for trial in trials if "suggestion_s" in trial.user_attrs]
+    waits = [trial.suggestion_s for trial in trials if trial.suggestion_s is not None]
     return Progress(
         states={name: counts.get(name, 0) for name in STATES},
-        done=sum(was_trained(trial) for trial in trials),
+        done=sum(trial.was_trained for trial in trials),
         epochs_spent=sum(spent for spent, _ in epochs),
         epochs_saved=sum(asked - spent for spent, asked in epochs),
-        inherited=sum(was_trained(trial) and is_inherited(trial) for trial in trials),
+        inherited=sum(trial.was_trained and trial.is_inherited for trial in trials),
         hypervolume=objectives.hypervolume(candidates),
         seconds_per_suggestion=float(np.median(waits)) if waits else None,
         front=front_of(candidates, objectives),
         best=best(candidates, objectives) if candidates else None,
         best_baseline=best(hand_made, objectives) if hand_made else None,
-        reasons={t.number: t.user_attrs.get("reason", "") for t in trials if t.state is TrialState.FAIL},
+        reasons={trial.number: trial.reason for trial in trials if trial.is_failed},
     )
 
 
-def _state(trial: FrozenTrial) -> str:
-    if trial.state is TrialState.PRUNED:
-        return "stopped" if "stopped" in trial.user_attrs else "over_max_macs"
-    return _NAMES[trial.state]
+def _state(trial: TrialView) -> str:
+    is_state = (
+        trial.is_complete,
+        trial.is_running,
+        trial.is_waiting,
+        trial.is_stopped,
+        trial.is_failed,
+        trial.is_over_max_macs,
+    )
+    return STATES[is_state.index(True)]
 
 
-def _ran(trial: FrozenTrial) -> bool:
-    return was_trained(trial) and trial.state is not TrialState.FAIL
+def _ran(trial: TrialView) -> bool:
+    return trial.was_trained and not trial.is_failed
 
 
-def _epochs(trial: FrozenTrial) -> tuple[int, int]:
-    """Returns the epochs that a training ran, and that it was to run."""
-    if "stopped" in trial.user_attrs:
-        return trial.user_attrs["stopped"]["epoch"], trial.user_attrs["stopped"]["epochs"]
-    record = trial.user_attrs["record"]
-    return record["epochs"], record["epochs_asked"]
+def _epochs(trial: TrialView) -> tuple[int, int]:
+    """Returns the epochs that a training has run, and those that its recipe asks for."""
+    if trial.stopped is not None:
+        return trial.stopped.epoch, trial.stopped.epochs
+    assert trial.record is not None, "a complete training has a record"
+    return trial.record["epochs"], trial.record["epochs_asked"]

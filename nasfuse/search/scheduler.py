@@ -1,7 +1,6 @@
-"""The ledger of a study: what is asked of Optuna and told to it. One process writes, the driver."""
+"""Scheduler of a study: which trial is trained next, which training is stopped, and what is recorded of each."""
 
 import math
-import textwrap
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial, TrialState
 
 from nasfuse.domain.metric import METRICS
 from nasfuse.domain.operating_point import Measurements
@@ -21,38 +20,39 @@ from nasfuse.search.failures import recurring_failures, void_failures
 from nasfuse.search.front import Objectives
 from nasfuse.search.inheritance import Donors
 from nasfuse.search.network_costs import NetworkCosts
+from nasfuse.search.optuna_internals import study_id_of, trial_id_of
 from nasfuse.search.samplers import make_sampler
 from nasfuse.search.space import Space
 from nasfuse.search.stopping.rungs import Rungs
+from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.suggestions import Draw, Suggestions
 from nasfuse.search.swept_points import observations_of, values_of
-from nasfuse.search.visibility import LAG, by_visibility, lag_of, was_trained
-from nasfuse.search.write_through import Mirror
+from nasfuse.search.trial import TrialView, TrialWriter, enqueue_baseline, trials_of
+from nasfuse.search.visibility import DEFAULT_VISIBILITY_LAG, split_by_visibility, visibility_lag
+from nasfuse.search.write_through import WriteThroughStorage
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
 
-#: Times that the process of a trial, its worker or the driver, may die without progress before the trial has failed.
+#: Attempts at a training, without progress in between, after which a trial whose process dies has failed.
 MAX_ATTEMPTS = 3
 
-_LONGEST_REASON = 1000
-
-#: Candidates in a row that may be too costly before the search gives up.
+#: Number of rejected draws in a row after which the search ends.
 MAX_REJECTIONS = 500
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A trial to be trained.
+    """A trial to be trained, as the scheduler hands it out.
 
     Attributes:
-        number: Of the trial.
-        seed: Of its training; depends on the study's seed and the number alone.
-        recipe: What to train.
-        cut: Division into train and val: 0, and counting up for repetitions of one recipe.
-        baseline: Name of the hand-made design, None for a suggestion.
-        rungs: Epochs after which its metric is wanted.
-        inherited: Stream to the number of the trial from whose weights it starts; all others start at random.
+        number: Number of the trial.
+        seed: Seed of its training, derived from the study's seed and the trial number.
+        recipe: Recipe to train.
+        cut: Index of the division into train and val: 0 for a first training, counting up for its repetitions.
+        baseline: Name of the hand-made design; None for a suggestion.
+        rungs: Epochs after which the training reports its metric, and may be stopped.
+        inherited: Stream to the number of the trial whose weights it starts from; other streams start at random.
     """
 
     number: int
@@ -65,19 +65,23 @@ class Assignment:
 
 
 class Exhausted(NasfuseError):
-    """No candidate below the MACs limit was found in `MAX_REJECTIONS` suggestions."""
+    """Raised when `MAX_REJECTIONS` suggestions in a row were rejected."""
 
 
-class Ledger:
-    """Asks Optuna for trials, tells it their results, and survives the death of its process.
+class Scheduler:
+    """Hands out the trials of a study, decides on early stopping, and records results in the study's storage.
 
-    Everything is in the storage. A trial that was running when a driver died is handed out again under the
-    same number, with the same parameters and seed, so a continued study equals an unbroken one.
+    Only one process, the driver, may schedule a study at a time. Its state is in the storage: a trial that was running
+    when the driver died is handed out again under the same number, with the same parameters and seed, so a continued
+    study gives the same trials as one that was never interrupted.
 
-    What is decided for a trial, its suggestion, its donors and whether it is stopped, depends on the results of the
-    trainings before it but the last few (the study's lag), whether those are there or not. So trials are the same for
-    any number of workers up to the lag, however long trainings take; with one worker, suggestions know a little less
-    than they could.
+    The parameters of a trial, its donors, and whether it is stopped depend on the results of earlier trainings except
+    the last few (`visibility_lag` - 1 of them), whether or not these have ended. Trials are therefore the same for any
+    number of workers up to `visibility_lag`, however long trainings take. The price is that suggestions use slightly
+    fewer results than are available when there are few workers.
+
+    Attributes:
+        exhausted: Whether every network of the space that may be trained was trained, and the front is confirmed.
     """
 
     def __init__(
@@ -93,22 +97,22 @@ class Ledger:
         saved_epochs: Callable[[int], int] = lambda _number: 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Opens the study in `storage`, or starts it.
+        """Opens the study in `storage`, or creates it.
 
         Args:
-            storage: Where the study lives.
-            study: What was asked.
-            space: What to suggest.
-            macs_of: MACs of a recipe, known without training.
-            reference: Called once, when the study starts, for its reference point (metric, cost).
+            storage: Storage of the study.
+            study: Configuration of the study.
+            space: Search space.
+            macs_of: Returns the least MACs of a recipe's network.
+            reference: Returns the reference point (metric, cost); called once, when the study is created.
             check: Raises NasfuseError for a recipe whose training would fail before its first step; such recipes are
-                refused without a training.
-            fingerprint: Of the data.
-            saved_epochs: Returns after how many epochs the training of a trial can be resumed.
+                recorded as failed without a training.
+            fingerprint: Fingerprint of the data.
+            saved_epochs: Returns the number of epochs from which the training of a trial can be resumed.
             clock: Returns the time in seconds since an arbitrary moment, for budgets in minutes.
 
         Raises:
-            RunFolderError: The storage holds another study of this name, or one of other data.
+            RunFolderError: The storage holds another study of this name, or one on other data.
         """
         self._config = study
         self._space = space
@@ -117,47 +121,47 @@ class Ledger:
         self._costs = NetworkCosts(space, macs_of, cost=study.cost, check=check)
         maximize = METRICS[study.metric].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
-        self._mirror = Mirror(storage, study.name)
+        self._storage = WriteThroughStorage(storage, study.name)
         self._study = optuna.create_study(
-            storage=self._mirror,
+            storage=self._storage,
             study_name=study.name,
             directions=["maximize" if maximize else "minimize", "minimize"],
             load_if_exists=True,
             sampler=make_sampler(study.sampler, 0),
         )
+        self._attributes = StudyAttributes(self._study)
         self._check_same("study", study.hash, "another study of this name; rename one or use another storage")
         self._check_same(
             "data",
             fingerprint,
             "trials on other data than these; name the file it began with, or start anew with another -o",
         )
-        if "reference" not in self._study.user_attrs:
+        if self._attributes.reference is None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 self._study.set_metric_names([study.metric, f"log10_{study.cost}"])
-            self._study.set_user_attr("reference", list(reference()))
-        void_failures(self._study, self._mirror)
-        begun = {trial.user_attrs.get("baseline") for trial in self.trials() if "void" not in trial.user_attrs}
+            self._attributes.reference = reference()
+        void_failures(self._study)
+        begun = {trial.baseline for trial in self.trials() if not trial.is_void}
         for name, parameters in space.baselines.items():
             if name not in begun:
-                self._study.enqueue_trial(parameters, user_attrs={"baseline": name})
-        self._orphans = [t.number for t in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
-        self._suggestions = Suggestions(self._study, self._mirror, study, space, costs=self._costs)
+                enqueue_baseline(self._study, parameters, name=name)
+        self._orphans = [trial.number for trial in self.trials() if trial.is_running]
+        self._suggestions = Suggestions(self._study, self._storage, study, space, costs=self._costs)
         self._rungs = Rungs(study)
         self._donors = Donors(space, metric=study.metric) if study.inherit else None
         self._observed: set[int] = set()
-        attributes = [trial.user_attrs for trial in self.trials()]
-        self._points = {(own["point_of"], own["point"]) for own in attributes if "point_of" in own}
-        self._earlier_s = float(self._study.user_attrs.get("seconds", 0.0))
+        self._points = {(trial.point_of, trial.point_index) for trial in self.trials() if trial.is_operating_point}
+        self._earlier_s = self._attributes.seconds
         self._started: float | None = None
-        #: Whether every network of the space that may be trained was trained, and the front is confirmed.
         self.exhausted = False
 
     def _check_same(self, key: str, now: str, what: str) -> None:
-        if self._study.user_attrs.get(key, now) != now:
+        before = self._attributes.identity(key)
+        if before is None:
+            self._attributes.set_identity(key, now)
+        elif before != now:
             raise RunFolderError(f"the storage of study {self._config.name} holds {what}")
-        if key not in self._study.user_attrs:
-            self._study.set_user_attr(key, now)
 
     @property
     def seconds(self) -> float:
@@ -166,41 +170,42 @@ class Ledger:
 
     @property
     def objectives(self) -> Objectives:
-        """The study's objectives with their reference point."""
-        return objectives_of(self._study)
+        """Objectives of the study, with their reference point."""
+        return Objectives.from_study(self._study)
 
     @property
-    def lag(self) -> int:
-        """Trainings that may be under way, the same in all sessions."""
-        return int(self._study.user_attrs.get("lag", LAG))
+    def visibility_lag(self) -> int:
+        """Number of trainings that may be under way at once without changing the trials; constant over all sessions."""
+        lag = self._attributes.visibility_lag
+        return DEFAULT_VISIBILITY_LAG if lag is None else lag
 
-    def fix_lag(self, *, workers: int) -> None:
-        """Makes room for `workers`, see `lag_of`; only where the study has not begun."""
-        if "lag" not in self._study.user_attrs:
-            self._study.set_user_attr("lag", lag_of(workers=workers, n_trials=self._budget.trials))
+    def fix_visibility_lag(self, *, workers: int) -> None:
+        """Sets the visibility lag of a new study for this number of workers; an existing study keeps its own."""
+        if self._attributes.visibility_lag is None:
+            self._attributes.visibility_lag = visibility_lag(workers=workers, n_trials=self._budget.trials)
 
     def wants_more(self, *, running: int) -> bool:
-        """Returns whether a further trial should start beside those that run."""
+        """Returns whether the budget allows another trial beside the `running` ones."""
         if self.exhausted:
             return False
         return self._budget.share(trainings=self._trainings() + running, seconds=self.seconds) < 1
 
     def _trainings(self) -> int:
-        return sum(was_trained(trial) for trial in self.trials())
+        return sum(trial.was_trained for trial in self.trials())
 
-    def trials(self) -> list[FrozenTrial]:
-        """Returns all trials of the study."""
-        return self._study.get_trials(deepcopy=False)
+    def trials(self) -> list[TrialView]:
+        """Returns all trials of the study, by number."""
+        return trials_of(self._study)
 
     def next(self) -> Assignment | None:
-        """Returns the next trial to train: an orphan of a dead driver, a baseline, or a suggestion.
+        """Returns the next trial to train: one interrupted by the death of a driver, a baseline, or a suggestion.
 
-        None where a training runs that the next trial depends on, or where nothing is left to train (`exhausted`). A
-        candidate that is too costly or cannot be trained is recorded as such and the next one is taken.
+        None if the next trial depends on a training that is still running, or if nothing is left to train (see
+        `exhausted`). A draw that is too costly or cannot be trained is recorded as such, and another one is drawn.
 
         Raises:
-            Exhausted: Every one of many suggestions was too costly.
-            RecurringFailureError: The last trainings failed, for a reason that lies in none of them.
+            Exhausted: `MAX_REJECTIONS` draws in a row were rejected.
+            RecurringFailureError: The last trainings failed for a reason that is not specific to their recipes.
         """
         self._check_failures()
         if self._started is None:
@@ -209,12 +214,12 @@ class Ledger:
             assignment = self._adopt(self._orphans.pop(0))
             if assignment is not None:
                 return assignment
-        visible, hidden = by_visibility(self.trials(), lag=self.lag)
-        if not all(trial.state.is_finished() for trial in visible):
+        visible, hidden = split_by_visibility(self.trials(), visibility_lag=self.visibility_lag)
+        if not all(trial.is_finished for trial in visible):
             return None
         for _ in range(MAX_REJECTIONS):
             self._observe(visible)
-            with self._mirror.as_running([trial.number for trial in hidden]):
+            with self._storage.as_running([trial.number for trial in hidden]):
                 draw = self._suggestions.draw(self.objectives, seconds=self.seconds)
             draw = draw or self._draw_after_the_last(hidden)
             if draw is None:
@@ -227,17 +232,18 @@ class Ledger:
             "raise --max-macs or add cheaper choices to the space"
         )
 
-    def _draw_after_the_last(self, hidden: Sequence[FrozenTrial]) -> Draw | None:
-        """Returns a repetition where every network was handed out; None where it must wait, or where none is left.
+    def _draw_after_the_last(self, hidden: Sequence[TrialView]) -> Draw | None:
+        """Returns a repetition once every network was handed out; None if it must wait, or if none is left.
 
-        It depends on the results of all first trainings, and of repetitions as far as they are not hidden; that none is
-        left depends on all results. So the repetitions, too, are the same for any number of workers.
+        The choice depends on the results of all first trainings and of the repetitions that are not hidden. Only when
+        that gives none do all results count, after all trainings have ended. Repetitions are therefore the same for any
+        number of workers.
         """
-        for hides in ([trial.number for trial in hidden if "repeat_of" in trial.user_attrs], []):
-            running = [trial.number for trial in self.trials() if trial.state is TrialState.RUNNING]
+        for hides in ([trial.number for trial in hidden if trial.is_repetition], []):
+            running = [trial.number for trial in self.trials() if trial.is_running]
             if not set(running) <= set(hides):
                 return None
-            with self._mirror.as_running(hides):
+            with self._storage.as_running(hides):
                 draw = self._suggestions.repeat(self.objectives)
             if draw is not None:
                 return draw
@@ -250,37 +256,37 @@ class Ledger:
             number = failures[-1].number
             raise RecurringFailureError(
                 f"{len(failures)} trainings in a row failed, the last (trial {number}) with: "
-                f"{failures[-1].user_attrs.get('reason')}; correct the cause and run the same command again, which "
+                f"{failures[-1].reason}; correct the cause and run the same command again, which "
                 "does not count these trainings in the budget",
                 trial=number,
             )
 
     def start_from_scratch(self, number: int, reason: str) -> None:
-        """Records that trial `number` could not have the weights it was to inherit, and why."""
-        self._set(number, "from_scratch", textwrap.shorten(reason, _LONGEST_REASON, placeholder=" ..."))
+        """Records that trial `number` starts from scratch because its inherited weights could not be read."""
+        self._writer(number).from_scratch(reason)
 
     def goes_on(self, number: int, *, epoch: int, metric: float) -> bool:
-        """Returns whether trial `number` goes on after `epoch`, one of its rungs; call `stop` if it does not."""
+        """Returns whether trial `number` continues after `epoch`, one of its rungs; call `stop` if it does not."""
         trials = self.trials()
-        visible, _ = by_visibility(trials, lag=self.lag, number=number)
+        visible, _ = split_by_visibility(trials, visibility_lag=self.visibility_lag, number=number)
         return self._rungs.goes_on(trials[number], visible, epoch=epoch, metric=metric)
 
     def stop(self, number: int, *, epoch: int, metric: float) -> None:
-        """Records that trial `number` was stopped after `epoch`, and what it had reached there."""
-        self._set(number, "stopped", self._rungs.where_stopped(self.trials()[number], epoch=epoch, metric=metric))
+        """Records that trial `number` was stopped after `epoch`, with the value of its metric."""
+        self._writer(number).stopped(self._rungs.where_stopped(self.trials()[number], epoch=epoch, metric=metric))
         self._end(number, state=TrialState.PRUNED)
 
     def release(self) -> None:
-        """Records an orderly end: it does not count as a death of the processes of the trials that run."""
+        """Records an orderly end of the driver, which does not count as a failed attempt of the running trials."""
         for trial in self.trials():
-            if trial.state is TrialState.RUNNING and trial.number not in self._orphans:
-                self._set(trial.number, "attempts", int(trial.user_attrs.get("attempts", 1)) - 1)
+            if trial.is_running and trial.number not in self._orphans:
+                self._writer(trial.number).attempts(trial.attempts - 1)
         self._book_time()
 
     def finish(self, number: int, measurements: Measurements) -> None:
-        """Records what trial `number` measured; without a point, or with a value that is not finite, it failed.
+        """Records the measurements of trial `number`; it fails if they have no point or a value that is not finite.
 
-        Operating points above the study's `max_macs` are no answer to it and are left out.
+        Operating points above the study's `max_macs` are left out.
         """
         problem = _problem_of(measurements)
         if problem is not None:
@@ -289,115 +295,108 @@ class Ledger:
         limit = self._config.max_macs
         kept = [point for point in measurements.points if point.holds and (limit is None or point.macs <= limit)]
         main = kept[0] if kept else measurements.points[0]
-        plain = measurements.to_plain()
         # A point that is left out keeps its place, as points of repeated trainings are matched by it.
-        self._set(
-            number,
-            "points",
-            [
-                entry if point in kept or point is main or not point.holds else None
-                for point, entry in zip(measurements.points, plain["points"], strict=True)
-            ],
-        )
-        self._set(number, "record", plain["record"])
+        points = [point if point in kept or point is main or not point.holds else None for point in measurements.points]
+        self._writer(number).outcome(points, measurements.record)
         self._end(number, values_of(main, self._config.cost))
 
     def fail(self, number: int, reason: str) -> None:
-        """Records that trial `number` has no result, and why; the search goes on."""
-        self._set(number, "reason", textwrap.shorten(reason, _LONGEST_REASON, placeholder=" ..."))
+        """Records that trial `number` failed for `reason`."""
+        self._writer(number).reason(reason)
         self._end(number, state=TrialState.FAIL)
 
     def _end(self, number: int, values: list[float] | None = None, *, state: TrialState | None = None) -> None:
         reached = self._rungs.take(number)
         if reached:
-            self._set(number, "rungs", reached)
+            self._writer(number).rungs(reached)
         self._study.tell(number, values, state=state)
         self._book_time()
 
     def _book_time(self) -> None:
-        self._study.set_user_attr("seconds", round(self.seconds, 2))
+        self._attributes.seconds = self.seconds
 
-    def _observe(self, visible: list[FrozenTrial]) -> None:
+    def _observe(self, visible: list[TrialView]) -> None:
         """Adds the operating points of trainings that have become visible, as trials of their own.
 
-        Not while hand-made designs wait: they have their numbers already, and are in the storage only when they start.
+        This is deferred while hand-made designs are waiting, because those have trial numbers already but are written
+        to the storage only when they start.
         """
         trials = self.trials()
-        if any(trial.state is TrialState.WAITING for trial in trials):
+        if any(trial.is_waiting for trial in trials):
             return
         for training in visible:
-            if training.state is TrialState.COMPLETE and training.number not in self._observed:
+            if training.is_complete and training.number not in self._observed:
                 self._observed.add(training.number)
                 self._add_points(training)
 
-    def _add_points(self, training: FrozenTrial) -> None:
+    def _add_points(self, training: TrialView) -> None:
         for point in observations_of(training, self._space, metric=self._config.metric, cost=self._config.cost):
-            if (training.number, point.user_attrs["point"]) not in self._points:
+            if (training.number, TrialView(point).point_index) not in self._points:
                 self._study.add_trial(point)
-                self._mirror.publish(self._id(len(self.trials()) - 1))
+                self._storage.publish(self._id(len(self.trials()) - 1))
 
     def _id(self, number: int) -> int:
-        return self._mirror.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+        return self._storage.get_trial_id_from_study_id_trial_number(study_id_of(self._study), number)
 
-    def _set(self, number: int, key: str, value: Any) -> None:
-        self._mirror.set_trial_user_attr(self._id(number), key, value)
+    def _view(self, number: int) -> TrialView:
+        return self.trials()[number]
 
-    def _accept(
-        self, trial: Trial, parameters: dict[str, Any], visible: Sequence[FrozenTrial] = ()
-    ) -> Assignment | None:
+    def _writer(self, number: int) -> TrialWriter:
+        return TrialWriter(self._storage, self._id(number))
+
+    def _accept(self, trial: Trial, parameters: dict[str, Any], visible: Sequence[TrialView] = ()) -> Assignment | None:
         try:
             recipe = self._space.recipe(parameters)
             macs = self._costs.least(recipe)
         except NasfuseError as error:
             self.fail(trial.number, f"no valid network: {error}")
             return None
-        trial.set_user_attr("summary", recipe.summary)
-        trial.set_user_attr("recipe_hash", recipe.hash)
-        trial.set_user_attr("macs", macs)
-        trial.set_user_attr("epochs", recipe.training.epochs)
+        writer = TrialWriter(self._storage, trial_id_of(trial))
+        writer.recipe(recipe, macs=macs)
         limit = self._config.max_macs
         if limit is not None and macs > limit:
             trial.set_constraint("max_macs", macs - limit)
-            trial.set_user_attr("reason", f"{macs} MACs are above max_macs {limit}")
+            writer.reason(f"{macs} MACs are above max_macs {limit}")
             self._study.tell(trial.number, state=TrialState.PRUNED)
             return None
-        if self._donors is not None and not {"baseline", "repeat_of", "inherited"} & trial.user_attrs.keys():
-            trial.set_user_attr("inherited", self._donors.of(recipe, visible))
-        self._mirror.publish(trial._trial_id)
-        attributes = trial.user_attrs
+        drawn = self._view(trial.number)
+        if self._donors is not None and not (drawn.is_baseline or drawn.is_repetition or drawn.has_weight_sources):
+            writer.weight_sources(self._donors.choose(recipe, visible))
+            drawn = self._view(trial.number)
+        self._storage.publish(trial_id_of(trial))
         return Assignment(
             trial.number,
             derive_seed(self._config.seed, "trial", trial.number),
             recipe,
-            cut=attributes.get("cut", 0),
-            baseline=attributes.get("baseline"),
-            rungs=() if "repeat_of" in attributes else self._rungs.of(recipe),
-            inherited={} if "from_scratch" in attributes else attributes.get("inherited", {}),
+            cut=drawn.cut,
+            baseline=drawn.baseline,
+            rungs=() if drawn.is_repetition else self._rungs.epochs_of(recipe),
+            inherited={} if drawn.lost_inheritance else drawn.weight_sources,
         )
 
     def _adopt(self, number: int) -> Assignment | None:
-        """Takes over a trial that was running when its driver ended, None where that happened too often."""
+        """Returns the assignment of a trial that was running when its driver ended; None if it has failed too often."""
         if not self.retry(number):
             return None
         trial = Trial(self._study, self._id(number))
         return self._accept(trial, self._space.suggest(trial))
 
     def retry(self, number: int) -> bool:
-        """Counts a death of the process of trial `number`; returns whether to run it again, else it has failed.
+        """Records that the process of trial `number` died; returns whether to run it again, or else records a failure.
 
-        Deaths count in a row: progress that was saved since the last one starts the count anew, so that a training
-        longer than its machines live ends nevertheless.
+        At most `MAX_ATTEMPTS` attempts are made without progress. A checkpoint saved since the last death resets the
+        count, so that a training can finish on machines that are often lost.
         """
-        attributes = self.trials()[number].user_attrs
+        trial, writer = self._view(number), self._writer(number)
         saved = self._saved_epochs(number)
-        attempts = int(attributes.get("attempts", 1)) + 1
-        if saved > int(attributes.get("saved_epochs", 0)):
-            self._set(number, "saved_epochs", saved)
+        attempts = trial.attempts + 1
+        if saved > trial.saved_epochs:
+            writer.saved_epochs(saved)
             attempts = 1
         if attempts > MAX_ATTEMPTS:
             self.fail(number, f"its process died {MAX_ATTEMPTS} times without progress")
             return False
-        self._set(number, "attempts", attempts)
+        writer.attempts(attempts)
         return True
 
 
@@ -409,15 +408,3 @@ def _problem_of(measurements: Measurements) -> str | None:
             if isinstance(value, int | float) and not math.isfinite(value):
                 return f"the measurements are not finite: {name} is {value}"
     return None
-
-
-def objectives_of(study: optuna.Study) -> Objectives:
-    """Returns the objectives that were written when the study started.
-
-    Raises:
-        RunFolderError: The study has not got that far.
-    """
-    names, reference = study.metric_names, study.user_attrs.get("reference")
-    if names is None or reference is None:
-        raise RunFolderError("the study has not started yet; run the search first")
-    return Objectives(names[0], names[1].removeprefix("log10_"), (reference[0], reference[1]))

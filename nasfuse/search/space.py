@@ -1,4 +1,4 @@
-"""The search space of one study: what to suggest, and how suggestions become recipes."""
+"""Search space of a study: its parameters, and the recipes that parameters describe."""
 
 import difflib
 import typing
@@ -32,7 +32,7 @@ from nasfuse.spec.stream import StreamConfigBase
 
 @dataclass(frozen=True)
 class _Field:
-    """One path of the space: its key and entry in the file, and what it is drawn from."""
+    """One path of the space: its key and entry in the space file, and its distribution."""
 
     key: str
     entry: FieldConfig
@@ -40,13 +40,13 @@ class _Field:
 
 
 class Space:
-    """A space written out for the modalities of one data set.
+    """A search space expanded for the modalities of a data set.
 
     Attributes:
-        parameters: In an order in which each stands after those it depends on.
-        known: Values of fields that are not drawn but that conditions may ask for.
-        baselines: Name to the complete parameters of a hand-made design. One that contradicts what the study
-            fixes is left out, as is one that comes to the same as an earlier one.
+        parameters: Parameters; each follows those that its conditions refer to.
+        constants: Values of fields that are not drawn but that conditions may refer to.
+        baselines: Complete parameters of each hand-made design, by name. Designs that contradict values fixed by the
+            study, or that give the same recipe as an earlier one, are left out.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class Space:
         """Expands and checks `config`.
 
         Args:
-            config: The space file.
-            modalities: Of the data; `*` in a path stands for each of them.
-            base: The `metric` and `data` of every recipe, as plain mappings.
-            fixed: Recipe fields the study sets; they win over the space.
-            source: What messages call the space.
+            config: Content of the space file.
+            modalities: Modalities of the data; `*` in a path stands for each of them.
+            base: `metric` and `data` of every recipe, as plain mappings.
+            fixed: Recipe fields set by the study; they override the space.
+            source: Name of the space in messages.
 
         Raises:
-            ConfigError: With all problems at once.
+            ConfigError: The space is invalid; the error lists all problems.
         """
         self._config = config
         self._streams = Streams(modalities)
@@ -77,7 +77,7 @@ class Space:
         self._fixed_by_study = self._expand_fixed(fixed or {})
         self._fixed = {**self._expand_fixed(config.fixed), **self._fixed_by_study}
         drawn = self._expand_fields(config)
-        self.known = self._known_without_drawing()
+        self.constants = self._constant_values()
         self.parameters, cycle = order([self._parameter(path, field, drawn) for path, field in drawn.items()])
         if cycle:
             self._complain(f"fields.{cycle[0]}.when", f"these fields depend on each other: {' -> '.join(cycle)}")
@@ -86,19 +86,19 @@ class Space:
             raise ConfigError(source, dict.fromkeys(self._problems))
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
-        """Returns the parameters that `trial` draws, only those that exist beside one another."""
-        known = dict(self.known)
+        """Returns the parameters that `trial` draws, in which only existing parameters are included."""
+        values = dict(self.constants)
         drawn: dict[str, Any] = {}
         for parameter in self.parameters:
-            if parameter.exists(known):
-                known[parameter.name] = drawn[parameter.name] = parameter.draw(trial)
+            if parameter.exists(values):
+                values[parameter.name] = drawn[parameter.name] = parameter.draw(trial)
         return drawn
 
     def recipe(self, parameters: Mapping[str, Any]) -> Recipe:
         """Returns the complete recipe that `parameters` describe.
 
         Raises:
-            ConfigError: The values do not fit one another, such as heads that do not divide a width.
+            ConfigError: The values contradict one another, such as heads that do not divide a width.
         """
         tree: dict[str, Any] = {**self._base, "network": {}}
         for path, value in {**self._fixed, **parameters}.items():
@@ -124,13 +124,13 @@ class Space:
         return Recipe.parse(tree, source="the drawn recipe")
 
     def _stream(self, name: str, given: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-        stream = {"encoder": self.known[f"{PREFIX}{name}.encoder"], **given}
+        stream = {"encoder": self.constants[f"{PREFIX}{name}.encoder"], **given}
         return self._without_foreign(f"{PREFIX}{name}", str(stream["encoder"]), stream, parameters)
 
     def _without_foreign(
         self, path: str, tag: str, values: dict[str, Any], parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Drops fixed values that the chosen kind does not have or take; drawn ones stay and are checked."""
+        """Removes fixed values that the chosen kind does not have or accept; drawn values are kept and validated."""
         kept = {}
         for key, value in values.items():
             if isinstance(value, dict):
@@ -155,7 +155,7 @@ class Space:
             self._complain(where, f"the data has no modality {stream!r}; {nearest(stream, self._streams.modalities)}")
             return False
         generic = path if stream is None else path.replace(f"{PREFIX}{stream}.", WILDCARD, 1)
-        leaves = [known for known in known_paths(Recipe) if known.startswith(("network.", "training."))]
+        leaves = [path for path in known_paths(Recipe) if path.startswith(("network.", "training."))]
         leaves.remove("network.router.routes")  # part of network.route in a space
         if generic not in leaves:
             self._complain(where, f"no recipe has a field {path}; {_nearest_path(generic, leaves)}")
@@ -163,11 +163,11 @@ class Space:
         return True
 
     def _takes(self, path: str, value: Any) -> bool:
-        """Returns whether the recipe field at `path` takes `value`."""
+        """Returns whether the recipe field at `path` accepts `value`."""
         return accepts(Recipe, path.replace("*", next(iter(self._streams.modalities))), value)
 
     def _suits(self, where: str, path: str, value: Any) -> bool:
-        """Returns whether the modality can have `value`; complains where the user named that modality."""
+        """Returns whether the modality accepts `value`; reports a problem if the path names that modality."""
         fits = self._streams.suits(path, value)
         if not fits and WILDCARD not in where:
             kind = self._streams.modalities[path.split(".")[2]].kind
@@ -189,7 +189,7 @@ class Space:
             return self._streams.route("all")
 
     def _expand_fixed(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns concrete path to value; a path that names a stream wins over `*`."""
+        """Returns values by concrete path; a path that names a stream overrides one with `*`."""
         fixed: dict[str, Any] = {}
         for path, value in sorted(values.items(), key=lambda item: "*" not in item[0]):
             where = f"fixed.{path}"
@@ -251,12 +251,12 @@ class Space:
         suitable = [choice for choice in choices if self._suits(where, path, choice)]
         return CategoricalDistribution(suitable) if suitable else None
 
-    def _known_without_drawing(self) -> dict[str, Any]:
-        known = dict(self._fixed)
-        known.setdefault(ROUTE, self._streams.route("all"))
+    def _constant_values(self) -> dict[str, Any]:
+        values = dict(self._fixed)
+        values.setdefault(ROUTE, self._streams.route("all"))
         for name, modality in self._streams.modalities.items():
-            known.setdefault(f"{PREFIX}{name}.encoder", ENCODERS[modality.kind][0])
-        return known
+            values.setdefault(f"{PREFIX}{name}.encoder", ENCODERS[modality.kind][0])
+        return values
 
     def _parameter(self, path: str, field: _Field, drawn: Mapping[str, _Field]) -> Parameter:
         conditions = tuple(
@@ -280,8 +280,10 @@ class Space:
             self._complain(where, "* stands for the stream of the field itself, and this field has none; name a stream")
             return Condition(name)
         concrete = name.replace("*", stream or "")
-        is_known = concrete in drawn or concrete in self.known or name in {**self._config.fields, **self._config.fixed}
-        if not is_known:
+        is_field = (
+            concrete in drawn or concrete in self.constants or name in {**self._config.fields, **self._config.fixed}
+        )
+        if not is_field:
             self._complain(where, f"{name} is no field of this space; {_nearest_path(name, list(self._config.fields))}")
             return Condition(concrete)
         if isinstance(wanted, Mapping):
@@ -318,7 +320,7 @@ class Space:
         return found if self._problems else self._distinct(found)
 
     def _distinct(self, designs: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Returns the first of those designs that come to the same recipe."""
+        """Returns `designs` without those whose recipe is that of an earlier one."""
         first: dict[str, str] = {}
         for label, parameters in designs.items():
             first.setdefault(self.recipe(parameters).hash, label)
@@ -333,16 +335,16 @@ class Space:
             yield label, {**values, ROUTE: route}
 
     def _complete(self, where: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Returns all parameters of a hand-made design, None where the study's fixed values contradict it."""
+        """Returns all parameters of a hand-made design; None if values fixed by the study contradict it."""
         chosen = self._chosen(where, values)
         if chosen is None:
             return None
-        known = dict(self.known)
+        existing = dict(self.constants)
         complete: dict[str, Any] = {}
         for parameter in self.parameters:
-            if parameter.exists(known):
+            if parameter.exists(existing):
                 value = chosen.get(parameter.name, parameter.default)
-                known[parameter.name] = complete[parameter.name] = value
+                existing[parameter.name] = complete[parameter.name] = value
         if not self._problems:
             try:
                 self.recipe(complete)
@@ -351,16 +353,16 @@ class Space:
         return complete
 
     def _chosen(self, where: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Returns what a baseline says, by concrete path."""
+        """Returns the values of a baseline by concrete path; None if values fixed by the study contradict it."""
         parameters = {parameter.name: parameter for parameter in self.parameters}
-        route = streams_of(self._route(f"{where}.{ROUTE}", values.get(ROUTE, self.known[ROUTE])))
+        route = streams_of(self._route(f"{where}.{ROUTE}", values.get(ROUTE, self.constants[ROUTE])))
         chosen: dict[str, Any] = {}
         for path, value in values.items():
             here = f"{where}.{path}"
             value = self._route(here, value) if path == ROUTE else value
             paths = self._streams.paths(path)
-            is_known = path in self._config.fields or any(one in parameters or one in self.known for one in paths)
-            if not is_known:
+            is_field = path in self._config.fields or any(one in parameters or one in self.constants for one in paths)
+            if not is_field:
                 self._complain(here, f"no field of this space; {_nearest_path(path, list(parameters))}")
             elif path != ROUTE and not self._takes(path, value):
                 self._complain(here, f"{value!r} is not a value of this field; change it")
@@ -371,20 +373,22 @@ class Space:
                     if not parameters[one].allows(value):
                         self._complain(here, f"{value!r} is not in the distribution of {one}; change one")
                 elif one.startswith("network.") and stream_of(one) in (None, *route):
-                    if value != self.known.get(one, value) and not self._is_overruled(here, one, value):
+                    if value != self.constants.get(one, value) and not self._is_overruled(here, one, value):
                         return None
         return chosen
 
     def _is_overruled(self, where: str, path: str, value: Any) -> bool:
-        """Complains where a baseline contradicts what is not drawn, unless the study has decided that."""
+        """Returns False if the study has fixed `path`; otherwise reports that a baseline contradicts a constant."""
         if path in self._fixed_by_study:
             return False
-        self._complain(where, f"{value!r} contradicts {path}, which is {self.known[path]!r} in this space; change one")
+        self._complain(
+            where, f"{value!r} contradicts {path}, which is {self.constants[path]!r} in this space; change one"
+        )
         return True
 
 
 def _distinct_routes(word: str, network: Mapping[str, Any]) -> list[str]:
-    """Returns the routes in `word`; where streams are so shallow that two come to the same, one of them."""
+    """Returns the routes in `word`, without those that are equal to an earlier one because streams are shallow."""
     fusion = network.get("fusion", {})
     placement = fusion.get("placement", FusionConfigBase.model_fields["placement"].default)
     routes = []
@@ -399,17 +403,17 @@ def _distinct_routes(word: str, network: Mapping[str, Any]) -> list[str]:
 
 
 def _hint(path: str) -> str:
-    """Returns what a field takes, as far as that is a list."""
+    """Returns a hint with the values that a field accepts, if they can be listed."""
     return "it is one of " + ", ".join(_tags(path)) if _tags(path) else "change it"
 
 
 def _tags(path: str) -> list[str]:
-    """Returns the kinds that a discriminator field such as `network.fusion.kind` can take."""
+    """Returns the values of a discriminator field such as `network.fusion.kind`; empty for other fields."""
     kinds = [annotation for annotation in types_at(Recipe, path) if typing.get_origin(annotation) is typing.Literal]
     return [str(tag) for kind in kinds for tag in typing.get_args(kind)]
 
 
-def _nearest_path(path: str, known: list[str]) -> str:
-    """Returns a hint that compares the last parts first: they are what is usually misspelt."""
-    close = difflib.get_close_matches(path, known, n=1, cutoff=0.5)
+def _nearest_path(path: str, paths: list[str]) -> str:
+    """Returns a hint with the most similar path, or with the page that lists the fields."""
+    close = difflib.get_close_matches(path, paths, n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else "see docs/spaces.md for the fields"

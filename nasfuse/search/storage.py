@@ -1,4 +1,4 @@
-"""The study's storage: any Optuna storage URL, SQLite tuned for one writer and many readers."""
+"""Opening the storage of a study: any Optuna storage URL; SQLite is tuned for one writer and many readers."""
 
 import os
 from pathlib import Path
@@ -24,18 +24,18 @@ def sqlite_url(path: Path) -> str:
 
 
 def quieten_optuna() -> None:
-    """Keeps Optuna's own progress lines off the terminal."""
+    """Turns off Optuna's own progress messages."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def open_storage(url: str) -> RDBStorage:
-    """Returns the storage at `url` to write to, made if it is not there.
+    """Returns the storage at `url` for writing; creates it if it does not exist.
 
-    SQLite is put in write-ahead mode, so that status, pareto and optuna-dashboard can read while a search
-    writes, and a commit costs no disk flush (a power cut may lose the last trials, never the file).
+    SQLite uses its write-ahead log, so that `status`, `pareto` and optuna-dashboard can read while a search writes. A
+    commit does not flush to disk: a power failure may lose the last trials, but does not damage the file.
 
     Raises:
-        RunFolderError: Not a storage, damaged, or out of reach.
+        RunFolderError: The URL is not a storage, the file is damaged, or the server cannot be reached.
     """
     quieten_optuna()
     is_sqlite = url.startswith("sqlite")
@@ -44,7 +44,7 @@ def open_storage(url: str) -> RDBStorage:
         storage = RDBStorage(url, engine_kwargs=options)
         if is_sqlite:
             event.listen(storage.engine, "connect", _use_write_ahead_log)
-            storage.engine.dispose()  # so that every connection from now on is tuned
+            storage.engine.dispose()  # closes open connections; the new ones are tuned
             _check_pages(storage)
         storage.get_all_studies()
     except _UNREADABLE as error:
@@ -53,17 +53,17 @@ def open_storage(url: str) -> RDBStorage:
 
 
 def open_to_read(url: str) -> RDBStorage:
-    """Returns the storage at `url` to read from; a SQLite file may be read-only and is not touched.
+    """Returns the storage at `url` for reading; a SQLite file may be read-only and is not changed.
 
     Raises:
-        RunFolderError: Not a storage, damaged, or out of reach.
+        RunFolderError: The URL is not a storage, the file is damaged, or the server cannot be reached.
     """
     quieten_optuna()
     try:
         if not url.startswith(_SQLITE):
             return RDBStorage(url)
         path = Path(url.removeprefix(_SQLITE))
-        # A file in a folder that cannot be written has no write-ahead log beside it, and none can be made.
+        # In a folder without write permission SQLite cannot create its log files and must be told to do without.
         immutable = "" if os.access(path.parent, os.W_OK) else "&immutable=1"
         storage = RDBStorage(f"{_SQLITE}file:{quote(str(path))}?mode=ro{immutable}&uri=true", skip_table_creation=True)
         _check_pages(storage)

@@ -1,4 +1,4 @@
-"""What a space's paths and routes mean for the modalities of one data set."""
+"""Expansion of paths and routes of a search space for the modalities of a data set."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from nasfuse.domain.route import ESCALATE, JOIN, is_dynamic, parse_route, routes
 
 PREFIX = "network.streams."
 
-#: Stands for the name of every stream.
+#: Prefix of paths that stand for every stream.
 WILDCARD = f"{PREFIX}*."
 
 _OTHERS = re.compile(r"(?<![\w-])others(:\d+)?(?![\w-])")
@@ -20,42 +20,42 @@ _EACH = re.compile(r"(?<![\w-])each(?![\w-])")
 
 
 def stream_of(path: str) -> str | None:
-    """Returns the stream a path is about, `*` for every stream, None for a path of no stream."""
+    """Returns the name of the stream in `path`, `*` for every stream, or None if it has none."""
     return path.split(".")[2] if path.startswith(PREFIX) and path.count(".") > 2 else None
 
 
 class Streams:
-    """The modalities of a data set, as spaces name them.
+    """Expands paths and routes for the modalities of a data set.
 
     Attributes:
-        modalities: By name, in the order of the data.
+        modalities: Modalities by name, in the order of the data.
     """
 
     def __init__(self, modalities: Sequence[Modality]) -> None:
-        """Keeps the `modalities` of the data."""
+        """Expands for `modalities`."""
         self.modalities = {modality.name: modality for modality in modalities}
 
     def paths(self, path: str, kinds: Sequence[str] | None = None) -> list[str]:
-        """Returns `path` for each stream that `*` stands for; only those of some `kinds` of modality."""
+        """Returns `path` for each stream that `*` stands for; `kinds` restricts them to those of some modalities."""
         if not path.startswith(WILDCARD):
             return [path]
         chosen = [m.name for m in self.modalities.values() if kinds is None or m.kind in kinds]
         return [path.replace("*", name) for name in chosen]
 
     def suits(self, path: str, value: Any) -> bool:
-        """Returns whether the modality of `path` can have `value`: every one has its own encoders."""
+        """Returns whether the modality in `path` accepts `value`, which matters for encoders only."""
         stream = stream_of(path)
         if stream not in self.modalities or not path.endswith(".encoder"):
             return True
         return value in ENCODERS[self.modalities[stream].kind]
 
     def route(self, value: Any) -> str:
-        """Returns a route, or several between which a router chooses, as one word in the order of the data.
+        """Returns `value` as one word: a route, or several that a router chooses from, in the order of the data.
 
-        `all` is every modality; names that are none are left out.
+        `all` stands for every modality; unknown names are left out.
 
         Raises:
-            ValueError: It is not written as a route is.
+            ValueError: The syntax is not that of a route.
         """
         if isinstance(value, list | tuple):
             value = JOIN.join(str(name) for name in value)
@@ -71,15 +71,16 @@ class Streams:
         return write_route({name: stages[name] for name in self.modalities if name in stages})
 
     def strangers(self, value: Any) -> list[str]:
-        """Returns the names on a route that are no modality of the data."""
+        """Returns the names on a route that are not modalities of the data."""
         text = JOIN.join(str(name) for name in value) if isinstance(value, list | tuple) else str(value)
         return [name for name in streams_of(text) if name not in ("", "all") and name not in self.modalities]
 
     def expand(self, value: Any) -> dict[str | None, Any]:
-        """Returns what `each` in a route stands for: one route per modality, by its name.
+        """Returns the routes that `each` in `value` stands for: one per modality, by name.
 
-        `each` is one modality and `others` are the rest: `each > each+others:1 > all` is DynMM's fusion level.
-        A word without `each` stands for itself, by None. Several routes that come to one are left out.
+        `each` is one modality and `others` are the rest: `each > each+others:1 > all` is DynMM's fusion level. A value
+        without `each` is returned unchanged, under the key None. A dynamic route with `each` is left out if the data
+        have a single modality.
         """
         if not isinstance(value, str) or not _EACH.search(value):
             return {None: value}
@@ -93,11 +94,11 @@ class Streams:
         return found
 
     def routes(self) -> list[str]:
-        """Returns every static route, those of fewer streams first."""
+        """Returns every static route, those with fewer streams first."""
         sizes = range(1, len(self.modalities) + 1)
         return [JOIN.join(chosen) for size in sizes for chosen in combinations(self.modalities, size)]
 
 
 def _rest(names: Sequence[str], match: re.Match[str]) -> str:
-    """Returns what `others` or `others:1` stands for."""
+    """Returns the streams that `others` or `others:1` stands for."""
     return JOIN.join(f"{name}{match[1] or ''}" for name in names)

@@ -1,4 +1,4 @@
-"""Suggestions: what the sampler of a study, or the rule that repeats trainings, wants to be trained next."""
+"""Suggestions: the parameters of the next trial, from the sampler or from the confirmation of the front."""
 
 import math
 import time
@@ -6,54 +6,62 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from optuna.trial import Trial, TrialState
+from optuna.trial import Trial
 
 from nasfuse.search.budget import Budget
 from nasfuse.search.confirmation import next_repetition
 from nasfuse.search.front import Objectives
 from nasfuse.search.network_costs import NetworkCosts
-from nasfuse.search.samplers import Domain, Known, make_sampler
+from nasfuse.search.optuna_internals import forget_cached_trials, trial_id_of
+from nasfuse.search.samplers import Domain, SamplerContext, make_sampler
 from nasfuse.search.space import Space
+from nasfuse.search.trial import TrialWriter, enqueue_repetition, trials_of
 from nasfuse.search.unvisited import Unvisited
-from nasfuse.search.visibility import was_handed_out
-from nasfuse.search.write_through import Mirror
+from nasfuse.search.write_through import WriteThroughStorage
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.study import StudyConfig
 
-#: How often a sampler that suggests what was suggested before is asked again, before chance takes its place.
+#: Times that a sampler is asked again when it suggests a visited recipe, before an unvisited one is drawn at random.
 _REDRAWS = 4
 
 Draw = tuple[Trial, dict[str, Any]]
 
 
 class Suggestions:
-    """Draws the trials of a study, each depending on its number and on what the storage shows of those before it."""
+    """Draws the trials of a study; each depends only on its number and on the trials that the storage shows."""
 
     def __init__(
-        self, study: optuna.Study, mirror: Mirror, config: StudyConfig, space: Space, *, costs: NetworkCosts
+        self,
+        study: optuna.Study,
+        storage: WriteThroughStorage,
+        config: StudyConfig,
+        space: Space,
+        *,
+        costs: NetworkCosts,
     ) -> None:
-        """Draws for `study`, which lives in `mirror`."""
+        """Draws for `study`, which lives in `storage`."""
         self._study = study
-        self._mirror = mirror
+        self._storage = storage
         self._config = config
         self._space = space
         self._budget = Budget.from_config(config.budget)
         self._costs = costs
-        self._domain = Domain(space.parameters, known=space.known)
+        self._domain = Domain(space.parameters, constants=space.constants)
         self._unvisited = Unvisited(self._domain, costs, max_macs=config.max_macs)
 
     def draw(self, objectives: Objectives, *, seconds: float) -> Draw | None:
-        """Returns the next trial and its parameters: a hand-made design, a repetition if it is time, or a suggestion.
+        """Returns the next trial and its parameters; None if every network of the space was handed out.
 
-        None where every network of the space was handed out.
+        That is a waiting hand-made design; else, in the last part of the budget, a repetition of a member of the
+        front; else what the sampler suggests.
 
         Args:
-            objectives: Of the study.
-            seconds: That the search has taken.
+            objectives: Objectives of the study.
+            seconds: Wall-clock time that the search has taken.
         """
-        trials = self._study.get_trials(deepcopy=False)
-        trainings = sum(was_handed_out(trial) for trial in trials)
-        waits = any(trial.state is TrialState.WAITING for trial in trials)
+        trials = trials_of(self._study)
+        trainings = sum(trial.was_handed_out for trial in trials)
+        waits = any(trial.is_waiting for trial in trials)
         is_time = not waits and self._budget.is_for_confirming(trainings=trainings, seconds=seconds)
         if waits or (is_time and self._enqueue_repetition(objectives)):
             return self._ask()
@@ -63,32 +71,31 @@ class Suggestions:
         return self._suggest(objectives, number=len(trials))
 
     def repeat(self, objectives: Objectives) -> Draw | None:
-        """Returns a further training of an unconfirmed member of the front; None where all are confirmed."""
+        """Returns a repetition of an unconfirmed member of the front; None if all are confirmed."""
         return self._ask() if self._enqueue_repetition(objectives) else None
 
     def _enqueue_repetition(self, objectives: Objectives) -> bool:
-        trials = self._study.get_trials(deepcopy=False)
+        trials = trials_of(self._study)
         found = next_repetition(trials, objectives, repeats=self._budget.repeats)
         if found is None:
             return False
         first, cut = found
-        name = {"baseline": first.user_attrs["baseline"]} if "baseline" in first.user_attrs else {}
-        self._study.enqueue_trial(first.params, user_attrs={**name, "repeat_of": first.number, "cut": cut})
+        enqueue_repetition(self._study, first, cut=cut)
         return True
 
     def _suggest(self, objectives: Objectives, *, number: int) -> Draw:
-        """Returns what the sampler suggests; if all it suggests was handed out before, an unvisited network by chance.
+        """Returns what the sampler suggests, or a random unvisited network if all its suggestions were visited.
 
-        Only where none is found either, a recipe is suggested again.
+        If no unvisited network is found either, a recipe is suggested again.
         """
         start = time.perf_counter()
-        known = self._known(objectives)
-        # The known-cost sampler leaves out by itself what was visited: it would suggest the same again.
+        context = self._context(objectives)
+        # The known-cost sampler excludes visited recipes itself; asked again, it would return the same suggestion.
         n_draws = 1 if self._config.sampler == "known_cost" else 1 + _REDRAWS
         trial: Trial | None = None
         for redraw in range(n_draws):
             self._study.sampler = make_sampler(
-                self._config.sampler, self._config.seed, number=number, redraw=redraw, known=known
+                self._config.sampler, self._config.seed, number=number, redraw=redraw, context=context
             )
             trial, parameters = self._ask() if trial is None else self._ask_again(trial)
             if not self._unvisited.is_visited(parameters):
@@ -98,26 +105,29 @@ class Suggestions:
             chosen = self._unvisited.pick(seed=derive_seed(self._config.seed, "unvisited", number))
             if chosen is not None:
                 trial, parameters = self._ask_again(trial, fixed=chosen)
-                trial.set_user_attr("fallback", "the sampler suggested what was trained before; drawn at random")
-        trial.set_user_attr("suggestion_s", round(time.perf_counter() - start, 5))
+                self._writer(trial).fallback("the sampler suggested what was trained before; drawn at random")
+        self._writer(trial).suggestion_s(time.perf_counter() - start)
         return trial, parameters
+
+    def _writer(self, trial: Trial) -> TrialWriter:
+        return TrialWriter(self._storage, trial_id_of(trial))
 
     def _ask(self) -> Draw:
         trial = self._study.ask()
         return trial, self._space.suggest(trial)
 
     def _ask_again(self, trial: Trial, *, fixed: Mapping[str, Any] | None = None) -> Draw:
-        """Draws the parameters of a trial anew, or sets them."""
-        self._mirror.blank(trial._trial_id, fixed=fixed)
-        self._study._thread_local.cached_all_trials = None  # Optuna's copies for one trial
-        again = Trial(self._study, trial._trial_id)
+        """Draws the parameters of a trial anew, or sets them to `fixed`."""
+        self._storage.reset_draft(trial_id_of(trial), fixed=fixed)
+        forget_cached_trials(self._study)
+        again = Trial(self._study, trial_id_of(trial))
         return again, self._space.suggest(again)
 
-    def _known(self, objectives: Objectives) -> Known:
-        """Returns what the known-cost sampler may know of the study before any training."""
+    def _context(self, objectives: Objectives) -> SamplerContext:
+        """Returns what the known-cost sampler is told about the study."""
         metric, cost = objectives.reference
         limit = self._config.max_macs
-        return Known(
+        return SamplerContext(
             domain=self._domain,
             cost_of=self._costs.log_cost,
             least_cost_of=self._costs.log_least,

@@ -4,14 +4,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import optuna
-from optuna.trial import FixedTrial, FrozenTrial, TrialState
+from optuna.trial import FixedTrial, FrozenTrial
 
 from nasfuse.domain.knob import knob_paths
 from nasfuse.domain.metric import METRICS
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.search.space import Space
-from nasfuse.search.visibility import is_inherited
+from nasfuse.search.trial import TrialView, operating_point_trial
 
 #: Relative loss of the metric up to which a setting tells what a network trained at it would do.
 _HOLDS = 0.01
@@ -22,11 +21,11 @@ def values_of(point: OperatingPoint, cost: str) -> list[float]:
     return [point.metric, math.log10(max(getattr(point, cost), 1e-9))]
 
 
-def observations_of(trial: FrozenTrial, space: Space, *, metric: str, cost: str) -> list[FrozenTrial]:
+def observations_of(trial: TrialView, space: Space, *, metric: str, cost: str) -> list[FrozenTrial]:
     """Returns one complete trial for each operating point that parameters of the space describe, to be added.
 
-    They are marked `point_of`, the number of the training, and `point`, and `inherited` as the training is. A point
-    counts where the trial has a parameter for each of its knobs, whose distributions contain their values. A parameter
+    They name their training and the index of the point, and are marked as inherited if the training is. A point counts
+    where the trial has a parameter for each of its knobs, whose distributions contain their values. A parameter
     that is also trained with takes only settings that lose at most 1 % of the metric: a network trained otherwise and
     cut short tells little about one that is trained so.
 
@@ -36,27 +35,19 @@ def observations_of(trial: FrozenTrial, space: Space, *, metric: str, cost: str)
         metric: Of the study.
         cost: Of the study.
     """
-    points = [None if plain is None else OperatingPoint(**plain) for plain in trial.user_attrs["points"]]
+    points = trial.points
     main = next(point for point in points if point is not None)
     if not _threshold_is_drawn(main, trial.params):
         return []
     found = []
-    marks = {"inherited": trial.user_attrs["inherited"]} if is_inherited(trial) else {}
     for number, point in enumerate(points):
         if point is None or not point.holds or point is main:
             continue
         loss = METRICS[metric].sign * (point.metric - main.metric)
         parameters = _parameters(trial.params, point.settings, holds=loss <= _HOLDS * abs(main.metric))
         if parameters is not None and parameters != trial.params and _can_be_drawn(parameters, space):
-            found.append(
-                optuna.create_trial(
-                    state=TrialState.COMPLETE,
-                    values=values_of(point, cost),
-                    params=parameters,
-                    distributions=trial.distributions,
-                    user_attrs={"point_of": trial.number, "point": number, **marks},
-                )
-            )
+            values = values_of(point, cost)
+            found.append(operating_point_trial(trial, number, parameters=parameters, values=values))
     return found
 
 

@@ -1,74 +1,73 @@
-"""Networks of a space that a search has not handed out: no training is spent on the same recipe twice by accident."""
+"""Unvisited networks: those of a space that no trial has tried yet, so that no recipe is suggested twice."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.errors import NasfuseError
 from nasfuse.search.network_costs import NetworkCosts
 from nasfuse.search.samplers import Domain
-from nasfuse.search.visibility import was_handed_out
+from nasfuse.search.trial import TrialView
 
-#: Combinations of values up to which a space is written out; in a larger one, unvisited networks are drawn at random.
-MAX_WRITTEN_OUT = 1000
+#: Largest number of parameter combinations that is enumerated; larger spaces are sampled at random.
+MAX_ENUMERATED = 1000
 
-#: Random draws among which an unvisited network of a larger space is looked for.
+#: Random draws searched for an unvisited network in a space that is not enumerated.
 _N_DRAWS = 300
 
 
 class Unvisited:
-    """Tells which parameters no trial of a study has had; what the trials measured plays no part in it.
+    """Keeps track of the recipes that the trials of a study have tried.
 
-    So all earlier trials count, also those whose results are still hidden from suggestions.
+    Results play no part in it, so all earlier trials count, including those whose results are not yet visible.
     """
 
     def __init__(self, domain: Domain, costs: NetworkCosts, *, max_macs: int | None) -> None:
-        """Takes the parameters and what their networks cost; networks above `max_macs` are no candidates."""
+        """Searches `domain` for networks that can be trained and have at most `max_macs` MACs."""
         self._domain = domain
         self._costs = costs
         self._max_macs = max_macs
         self._visited: set[str] = set()
         self._identities: dict[int, str] = {}
-        self._written_out = domain.combinations(limit=MAX_WRITTEN_OUT)
+        self._enumerated = domain.combinations(limit=MAX_ENUMERATED)
 
-    def update(self, trials: Sequence[FrozenTrial]) -> None:
-        """Takes note of all trials of the study."""
+    def update(self, trials: Sequence[TrialView]) -> None:
+        """Updates the visited recipes from `trials`, all trials of the study."""
         self._visited = {self._identity_of(trial) for trial in trials if self._counts(trial)}
 
     def is_visited(self, parameters: Mapping[str, Any]) -> bool:
-        """Returns whether a trial with the recipe of complete `parameters` was handed out or refused before."""
+        """Returns whether an earlier trial with the recipe of complete `parameters` was handed out or rejected."""
         return self._identity(parameters) in self._visited
 
     def is_exhausted(self) -> bool:
-        """Returns whether every network that may be trained was handed out; False where the space is too large."""
-        return self._written_out is not None and self.pick(seed=0) is None
+        """Returns whether every network that may be trained was handed out; False if the space is not enumerated."""
+        return self._enumerated is not None and self.pick(seed=0) is None
 
     def pick(self, *, seed: int) -> dict[str, Any] | None:
         """Returns the parameters of an unvisited network that may be trained, drawn at random; None if none is found.
 
-        Where the space is written out, one is found if there is one.
+        In an enumerated space, None means that there is none.
         """
         found = (one for one in self._shuffled(seed) if not self.is_visited(one) and self._may_be_trained(one))
         return next(found, None)
 
-    def _counts(self, trial: FrozenTrial) -> bool:
-        """Returns whether a trial was trained, is being trained, or would be refused again."""
-        if was_handed_out(trial):
+    def _counts(self, trial: TrialView) -> bool:
+        """Returns whether a trial was handed out, or would be rejected again."""
+        if trial.was_handed_out:
             return True
-        if "recipe_hash" in trial.user_attrs:
-            return self._max_macs is not None and bool(trial.user_attrs["macs"] > self._max_macs)
-        return trial.state is TrialState.FAIL
+        if trial.has_recipe:
+            return self._max_macs is not None and trial.macs > self._max_macs
+        return trial.is_failed
 
-    def _identity_of(self, trial: FrozenTrial) -> str:
+    def _identity_of(self, trial: TrialView) -> str:
         if trial.number not in self._identities:
             self._identities[trial.number] = self._identity(trial.params)
         return self._identities[trial.number]
 
     def _identity(self, parameters: Mapping[str, Any]) -> str:
-        """Returns what only parameters of the same recipe share; of no valid network, the parameters themselves."""
+        """Returns the hash of the recipe, or the parameters as text where they are no valid recipe."""
         row = self._domain.row(parameters)
         exact = dict(parameters) if row is None else self._domain.parameters(row)  # 0.3, not 0.1 + 0.2
         try:
@@ -85,9 +84,9 @@ class Unvisited:
 
     def _shuffled(self, seed: int) -> Iterator[dict[str, Any]]:
         rng = np.random.default_rng(seed)
-        if self._written_out is not None:
-            for index in rng.permutation(len(self._written_out)):
-                yield self._written_out[index]
+        if self._enumerated is not None:
+            for index in rng.permutation(len(self._enumerated)):
+                yield self._enumerated[index]
             return
         for row in self._domain.rows(rng.random((_N_DRAWS, len(self._domain.columns)))):
             yield self._domain.parameters(row)

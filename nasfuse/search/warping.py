@@ -1,4 +1,4 @@
-"""Warping: the scale on which errors are compared and modelled."""
+"""Warping: the logarithmic scale on which errors are modelled."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-#: Distances in scales at which a warp ends, below the best error and above: what diverged is all equally bad.
+#: Range to which 1 + (error - best) / scale is clipped, so that all diverged trainings count as equally bad.
 _LEAST, _MOST = 1e-3, 1e4
 
 
@@ -14,24 +14,24 @@ _LEAST, _MOST = 1e-3, 1e4
 class Warp:
     """Errors on a logarithmic scale: log(1 + (error - best) / scale).
 
-    What a parameter or a further epoch does to an error goes with the error: what takes a small network from .20 to
-    .14 takes a large one from .020 to .014, and repeated trainings spread likewise. On the errors themselves a model
-    whose deviations are the same everywhere would see the first as an outlier or the second not at all. Near the best
-    error the scale is linear, so that an error of 0 is nothing special.
+    The effect of a parameter or of further epochs is roughly proportional to the error: what improves a small network
+    from .20 to .14 improves a large one from .020 to .014, and the spread of repeated trainings behaves likewise. A
+    model with constant variance fits such data on a logarithmic scale. Near the best error the scale is linear, so that
+    an error of 0 is not singular.
 
     Attributes:
-        best: The lowest error.
-        scale: How far above it errors begin to be large, positive.
+        best: Lowest error.
+        scale: Distance from the best error at which the scale changes from linear to logarithmic, positive.
     """
 
     best: float
     scale: float
 
     @classmethod
-    def of(cls, errors: NDArray[np.float64]) -> "Warp":
-        """Returns the scale for `errors` (n,), at least one, finite: how far their median is above the best.
+    def from_errors(cls, errors: NDArray[np.float64]) -> "Warp":
+        """Returns the warp for finite `errors`, shape (n,); the scale is the distance of the median from the best.
 
-        Where half of them are the best, it is the median of the others; where all are, 1.
+        If the median equals the best error, the median of the other errors is used; if all are equal, the scale is 1.
         """
         best = float(errors.min())
         worse = errors[errors > best]
@@ -40,22 +40,22 @@ class Warp:
         return cls(best, (float(np.median(errors)) - best) or (float(np.median(worse)) - best))
 
     def warped(self, errors: ArrayLike) -> NDArray[np.float64]:
-        """Returns `errors` on the scale of the warp; best is 0, best + scale is log 2."""
+        """Returns the warped values of `errors`; the best error is 0, best + scale is log 2."""
         return np.log(self._distances(errors))
 
     def unwarped(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Returns the errors of `values` on the scale of the warp."""
+        """Returns the errors with the warped `values`."""
         return np.asarray(self.best + self.scale * np.expm1(values))
 
     def warped_variances(self, variances: ArrayLike, errors: ArrayLike) -> NDArray[np.float64]:
-        """Returns `variances` of `errors` on the scale of the warp, to first order."""
+        """Returns the variances of the warped values of `errors` with `variances`, to first order."""
         deviations = np.sqrt(variances) / self.scale / self._distances(errors)
         return np.square(np.minimum(deviations, math.log(_MOST)))
 
     def unwarped_variances(self, variances: ArrayLike, errors: ArrayLike) -> NDArray[np.float64]:
-        """Returns `variances` on the scale of the warp as those of `errors`, to first order."""
+        """Returns the variances of `errors` whose warped values have `variances`, to first order."""
         return np.square(np.sqrt(variances) * self.scale * self._distances(errors))
 
     def _distances(self, errors: ArrayLike) -> NDArray[np.float64]:
-        """Returns how far `errors` are above best - scale, in scales."""
+        """Returns 1 + (errors - best) / scale, clipped to a finite positive range."""
         return np.clip(1 + (np.asarray(errors, dtype=np.float64) - self.best) / self.scale, _LEAST, _MOST)

@@ -18,7 +18,7 @@ from nasfuse.domain.modality import Modality
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.errors import RecurringFailureError
 from nasfuse.experiment.driver import SearchDriver
-from nasfuse.search.scheduler import MAX_ATTEMPTS, Ledger
+from nasfuse.search.scheduler import MAX_ATTEMPTS, Scheduler
 from nasfuse.search.space import Space
 from nasfuse.spec.study import StudyConfig
 
@@ -46,7 +46,7 @@ def open_scheduler(storage=None, *, saved_epochs=lambda number: 0, clock=lambda:
     budget = {"repeats": 1, **changes.pop("budget", PLAIN["budget"])}
     study = StudyConfig.parse({**PLAIN, **changes, "budget": budget})
     space = Space(study.space, MODALITIES, base={"metric": study.metric, "data": study.data.to_plain()})
-    return Ledger(
+    return Scheduler(
         storage or InMemoryStorage(),
         study,
         space,
@@ -102,7 +102,13 @@ def run(scheduler, train=training_of, *, n_workers=1):
 def contents(scheduler):
     """All that a study holds but times."""
     return [
-        (t.number, t.state, t.params, t.values, {k: v for k, v in t.user_attrs.items() if k not in PASSING})
+        (
+            t.number,
+            t.frozen.state,
+            t.params,
+            t.frozen.values,
+            {k: v for k, v in t.frozen.user_attrs.items() if k not in PASSING},
+        )
         for t in scheduler.trials()
     ]
 
@@ -218,7 +224,7 @@ class TestDonors:
             first, second = (one for one in handed_out if one.number == number)
             assert first.inherited
             assert (second.inherited, second.seed) == ({}, first.seed)
-            attributes = scheduler.trials()[number].user_attrs
+            attributes = scheduler.trials()[number].frozen.user_attrs
             assert attributes["from_scratch"] == "the file is gone"
             assert attributes["inherited"] == first.inherited, "what it should have had"
 

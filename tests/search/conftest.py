@@ -4,7 +4,7 @@ import pytest
 
 from nasfuse.domain.modality import Modality
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
-from nasfuse.search.scheduler import Ledger
+from nasfuse.search.scheduler import Scheduler
 from nasfuse.search.space import Space
 from nasfuse.spec.study import StudyConfig
 
@@ -37,14 +37,14 @@ def macs_of(recipe):
 
 
 @pytest.fixture
-def open_ledger(make_study):
+def open_scheduler(make_study):
     """Opens a study in a storage as a driver would; the storage's earlier driver is dead."""
 
     def make(storage, study=None, *, reference=lambda: (0.1, 128.0), macs_of=macs_of, **options):
         study = study or make_study()
         base = {"metric": study.metric, "data": study.data.to_plain()}
         space = Space(study.space, MODALITIES, base=base, fixed=study.fixed)
-        return Ledger(storage, study, space, macs_of=macs_of, reference=reference, **options)
+        return Scheduler(storage, study, space, macs_of=macs_of, reference=reference, **options)
 
     return make
 

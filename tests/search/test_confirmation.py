@@ -6,6 +6,7 @@ from optuna.trial import TrialState
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.search.confirmation import next_repetition
 from nasfuse.search.front import Objectives
+from nasfuse.search.trial import TrialView
 
 ACCURACY = Objectives("accuracy", "macs", (0.1, 1e6))
 HEIR = {"inherited": {"left": 0}}
@@ -22,7 +23,7 @@ def study(*rows):
             user_attrs={"recipe_hash": recipe, "summary": recipe, "points": points, **attributes},
         )
         made.number = number
-        trials.append(made)
+        trials.append(TrialView(made))
     return trials
 
 

@@ -9,7 +9,6 @@ from optuna.trial import TrialState
 
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.search import open_storage, sqlite_url, summarise
-from nasfuse.search.visibility import was_handed_out
 
 SPACE = {
     "fields": {
@@ -50,8 +49,8 @@ def measure(assignment):
 class Workers:
     """Simulated workers; an epoch takes as long as a random number says."""
 
-    def __init__(self, ledger, *, n_workers, seed):
-        self.ledger, self.n_workers = ledger, n_workers
+    def __init__(self, scheduler, *, n_workers, seed):
+        self.scheduler, self.n_workers = scheduler, n_workers
         self.random = random.Random(seed)
         self.events: list[tuple[float, int, int]] = []
         self.running = {}
@@ -60,8 +59,8 @@ class Workers:
         """Runs the study to its end, or until so many epochs were run: then the driver is dead."""
         now, epochs = 0.0, 0
         while True:
-            while len(self.running) < self.n_workers and self.ledger.wants_more(running=len(self.running)):
-                assignment = self.ledger.next()
+            while len(self.running) < self.n_workers and self.scheduler.wants_more(running=len(self.running)):
+                assignment = self.scheduler.next()
                 if assignment is None:
                     break
                 self.running[assignment.number] = assignment
@@ -77,38 +76,44 @@ class Workers:
     def one_epoch(self, now, number, epoch):
         assignment = self.running[number]
         metric = 1 - error_of(assignment, epoch)
-        if epoch in assignment.rungs and not self.ledger.goes_on(number, epoch=epoch, metric=metric):
-            self.ledger.stop(number, epoch=epoch, metric=metric)
+        if epoch in assignment.rungs and not self.scheduler.goes_on(number, epoch=epoch, metric=metric):
+            self.scheduler.stop(number, epoch=epoch, metric=metric)
         elif epoch == 9 and assignment.seed % 13 == 0:
-            self.ledger.fail(number, "no mood")
+            self.scheduler.fail(number, "no mood")
         elif epoch == 9:
-            self.ledger.finish(number, measure(assignment))
+            self.scheduler.finish(number, measure(assignment))
         else:
             heapq.heappush(self.events, (now + self.random.expovariate(1), number, epoch + 1))
             return
         del self.running[number]
 
 
-def contents(ledger):
+def contents(scheduler):
     """All that a study holds but times."""
     return [
-        (t.number, t.state, t.params, t.values, {k: v for k, v in t.user_attrs.items() if k not in PASSING})
-        for t in ledger.trials()
+        (
+            t.number,
+            t.frozen.state,
+            t.params,
+            t.frozen.values,
+            {k: v for k, v in t.frozen.user_attrs.items() if k not in PASSING},
+        )
+        for t in scheduler.trials()
     ]
 
 
 @pytest.fixture
-def make(make_study, open_ledger):
+def make(make_study, open_scheduler):
     def open_one(storage=None, **changes):
         study = make_study(space=SPACE, **{"budget": {"trials": 45, "repeats": 2}, "max_macs": 120, **changes})
-        return open_ledger(storage or InMemoryStorage(), study)
+        return open_scheduler(storage or InMemoryStorage(), study)
 
     return open_one
 
 
-def run(ledger, *, n_workers, seed=0):
-    Workers(ledger, n_workers=n_workers, seed=seed).run()
-    return contents(ledger)
+def run(scheduler, *, n_workers, seed=0):
+    Workers(scheduler, n_workers=n_workers, seed=seed).run()
+    return contents(scheduler)
 
 
 @pytest.mark.parametrize(
@@ -124,21 +129,27 @@ def test_any_number_of_workers_and_any_durations(make, sampler, inherit):
 
 
 def test_what_is_inherited_and_what_counts(make):
-    ledger = make(inherit=True)
-    Workers(ledger, n_workers=4, seed=0).run()
-    trials = ledger.trials()
-    heirs = [trial for trial in trials if trial.user_attrs.get("inherited") and "point_of" not in trial.user_attrs]
+    scheduler = make(inherit=True)
+    Workers(scheduler, n_workers=4, seed=0).run()
+    trials = scheduler.trials()
+    heirs = [
+        trial
+        for trial in trials
+        if trial.frozen.user_attrs.get("inherited") and "point_of" not in trial.frozen.user_attrs
+    ]
     assert heirs
     for heir in heirs:
-        assert not {"baseline", "repeat_of"} & heir.user_attrs.keys()
-        earlier = [trial.number for trial in trials[: heir.number] if was_handed_out(trial)]
-        for donor in heir.user_attrs["inherited"].values():
-            assert trials[donor].state is TrialState.COMPLETE
-            assert donor in earlier[: len(earlier) - (ledger.lag - 1)], "it depends on what any number of workers knows"
-    counted = {number for member in summarise(trials, ledger.objectives).front for number in member.trainings}
+        assert not {"baseline", "repeat_of"} & heir.frozen.user_attrs.keys()
+        earlier = [trial.number for trial in trials[: heir.number] if trial.was_handed_out]
+        for donor in heir.frozen.user_attrs["inherited"].values():
+            assert trials[donor].frozen.state is TrialState.COMPLETE
+            assert donor in earlier[: len(earlier) - (scheduler.visibility_lag - 1)], (
+                "it depends on what any number of workers knows"
+            )
+    counted = {number for member in summarise(trials, scheduler.objectives).front for number in member.trainings}
     assert counted
     assert not counted & {heir.number for heir in heirs}
-    repeated = {trial.user_attrs.get("repeat_of") for trial in trials}
+    repeated = {trial.frozen.user_attrs.get("repeat_of") for trial in trials}
     assert repeated & {heir.number for heir in heirs}, "what promises to be on the front is trained from scratch"
 
 
@@ -148,68 +159,68 @@ def test_a_driver_that_dies_again_and_again(make, tmp_path, kind, inherit):
     storage = InMemoryStorage() if kind == "memory" else open_storage(sqlite_url(tmp_path / "study.db"))
     fates = random.Random(7)
     for session in range(60):
-        ledger = make(storage, inherit=inherit)
-        for trial in ledger.trials():  # an orderly interrupt: the deaths are no fault of the trials
-            assert trial.user_attrs.get("attempts", 1) <= 3
-        workers = Workers(ledger, n_workers=fates.choice([1, 2, 4]), seed=session)
+        scheduler = make(storage, inherit=inherit)
+        for trial in scheduler.trials():  # an orderly interrupt: the deaths are no fault of the trials
+            assert trial.frozen.user_attrs.get("attempts", 1) <= 3
+        workers = Workers(scheduler, n_workers=fates.choice([1, 2, 4]), seed=session)
         workers.run(deaths_after=fates.randrange(10, 60))
-        ledger.release()
-        if not ledger.wants_more(running=0):
+        scheduler.release()
+        if not scheduler.wants_more(running=0):
             break
-    assert not ledger.wants_more(running=0)
+    assert not scheduler.wants_more(running=0)
     assert contents(make(storage, inherit=inherit)) == unbroken
 
 
 def test_more_workers_than_usual_make_the_lag_longer_for_good(make):
     storage = InMemoryStorage()
-    ledger = make(storage)
-    ledger.fix_lag(workers=6)
-    assert ledger.lag == 12
-    handed_out = [ledger.next() for _ in range(12)]
+    scheduler = make(storage)
+    scheduler.fix_visibility_lag(workers=6)
+    assert scheduler.visibility_lag == 12
+    handed_out = [scheduler.next() for _ in range(12)]
     assert None not in handed_out
-    assert ledger.next() is None
-    ledger.finish(handed_out[1].number, measure(handed_out[1]))
-    assert ledger.next() is None, "the first is still running"
-    ledger.finish(handed_out[0].number, measure(handed_out[0]))
-    assert ledger.next() is not None
+    assert scheduler.next() is None
+    scheduler.finish(handed_out[1].number, measure(handed_out[1]))
+    assert scheduler.next() is None, "the first is still running"
+    scheduler.finish(handed_out[0].number, measure(handed_out[0]))
+    assert scheduler.next() is not None
     again = make(storage)
-    again.fix_lag(workers=9)
-    assert again.lag == 12
+    again.fix_visibility_lag(workers=9)
+    assert again.visibility_lag == 12
 
 
 def test_few_workers_leave_it_as_it_is(make):
-    ledger = make()
-    ledger.fix_lag(workers=4)
-    assert ledger.lag == 8
-    assert [ledger.next() is None for _ in range(9)] == [False] * 8 + [True]
+    scheduler = make()
+    scheduler.fix_visibility_lag(workers=4)
+    assert scheduler.visibility_lag == 8
+    assert [scheduler.next() is None for _ in range(9)] == [False] * 8 + [True]
 
 
 def test_orphans_do_not_wait(make):
     storage = InMemoryStorage()
     dead = make(storage)
     lost = [dead.next() for _ in range(8)]
-    ledger = make(storage)
-    assert [ledger.next() for _ in range(8)] == lost
-    assert ledger.next() is None
+    scheduler = make(storage)
+    assert [scheduler.next() for _ in range(8)] == lost
+    assert scheduler.next() is None
 
 
 def test_what_a_stopped_trial_leaves_behind(make):
-    ledger = make()
-    Workers(ledger, n_workers=2, seed=0).run()
-    stopped = [trial for trial in ledger.trials() if "stopped" in trial.user_attrs]
+    scheduler = make()
+    Workers(scheduler, n_workers=2, seed=0).run()
+    stopped = [trial for trial in scheduler.trials() if "stopped" in trial.frozen.user_attrs]
     assert stopped
     for trial in stopped:
-        reached = trial.user_attrs["stopped"]
+        reached = trial.frozen.user_attrs["stopped"]
         assert reached["epoch"] in (1, 3)
         assert reached["epochs"] == 9
-        assert trial.user_attrs["rungs"][str(reached["epoch"])] == reached["metric"]
-        assert 10 ** reached["log_cost"] == pytest.approx(trial.user_attrs["macs"])
-        assert "baseline" not in trial.user_attrs, "hand-made designs are finished"
-        assert "repeat_of" not in trial.user_attrs, "so are repetitions"
+        assert trial.frozen.user_attrs["rungs"][str(reached["epoch"])] == reached["metric"]
+        assert 10 ** reached["log_cost"] == pytest.approx(trial.frozen.user_attrs["macs"])
+        assert "baseline" not in trial.frozen.user_attrs, "hand-made designs are finished"
+        assert "repeat_of" not in trial.frozen.user_attrs, "so are repetitions"
         assert ">" not in trial.params["network.route"], "and networks with a router"
-        assert trial.values is None
-    progress = summarise(ledger.trials(), ledger.objectives)
-    spent = sum(trial.user_attrs["stopped"]["epoch"] for trial in stopped) + 9 * progress.states["complete"]
+        assert trial.frozen.values is None
+    progress = summarise(scheduler.trials(), scheduler.objectives)
+    spent = sum(trial.frozen.user_attrs["stopped"]["epoch"] for trial in stopped) + 9 * progress.states["complete"]
     assert progress.states["stopped"] == len(stopped)
     assert progress.epochs_spent == spent
     assert progress.epochs_saved == 9 * len(stopped) - (spent - 9 * progress.states["complete"])
@@ -220,24 +231,26 @@ def test_what_a_stopped_trial_leaves_behind(make):
 
 def test_everything_is_finished_where_that_is_wanted(make):
     for changes in ({"stopping": "off"}, {"cost": "params"}):
-        ledger = make(**changes)
-        Workers(ledger, n_workers=2, seed=0).run()
-        assert not any("stopped" in trial.user_attrs or "rungs" in trial.user_attrs for trial in ledger.trials())
+        scheduler = make(**changes)
+        Workers(scheduler, n_workers=2, seed=0).run()
+        assert not any(
+            "stopped" in trial.frozen.user_attrs or "rungs" in trial.frozen.user_attrs for trial in scheduler.trials()
+        )
 
 
 def test_points_are_trials_that_count_as_nothing(make):
-    ledger = make()
-    Workers(ledger, n_workers=2, seed=0).run()
-    trials = ledger.trials()
-    points = [trial for trial in trials if "point_of" in trial.user_attrs]
+    scheduler = make()
+    Workers(scheduler, n_workers=2, seed=0).run()
+    trials = scheduler.trials()
+    points = [trial for trial in trials if "point_of" in trial.frozen.user_attrs]
     assert points
     for point in points:
-        training = trials[point.user_attrs["point_of"]]
-        plain = training.user_attrs["points"][point.user_attrs["point"]]
-        assert point.values[0] == plain["metric"]
+        training = trials[point.frozen.user_attrs["point_of"]]
+        plain = training.frozen.user_attrs["points"][point.frozen.user_attrs["point"]]
+        assert point.frozen.values[0] == plain["metric"]
         assert point.params == {**training.params, "network.router.threshold": plain["knobs"]["threshold"]}
         assert training.number < point.number
-    progress = summarise(trials, ledger.objectives)
+    progress = summarise(trials, scheduler.objectives)
     assert progress.done == 45
     front = {(member.trial, member.point) for member in progress.front}
     assert not {point.number for point in points} & {number for number, _ in front}

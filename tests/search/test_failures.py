@@ -7,13 +7,14 @@ from optuna.trial import TrialState
 
 from nasfuse.errors import RecurringFailureError
 from nasfuse.search import open_storage, sqlite_url, summarise
-from nasfuse.search.failures import EQUAL_FAILURES, FIRST_FAILURES, kind_of, recurring_failures, with_void
+from nasfuse.search.failures import EQUAL_FAILURES, FIRST_FAILURES, kind_of, recurring_failures
+from nasfuse.search.trial import TrialView, trials_of
 
 NAN = "NonFiniteError: the training loss became nan in epoch {}; lower training.lr"
 SHAPE = "RuntimeError: shapes ({0}x8 and 7x{0}) cannot be multiplied"
 
 
-def trials_of(outcomes):
+def outcomes_as_trials(outcomes):
     """Trials from reasons of failures, `ok`, or `running`; each has a recipe of its own."""
     trials = []
     for number, outcome in enumerate(outcomes):
@@ -24,7 +25,7 @@ def trials_of(outcomes):
         values = [0.5, 1.0] if state is TrialState.COMPLETE else None
         trial = optuna.create_trial(state=state, values=values, user_attrs=attributes)
         trial.number = number
-        trials.append(trial)
+        trials.append(TrialView(trial))
     return trials
 
 
@@ -52,20 +53,20 @@ def trials_of(outcomes):
     ],
 )
 def test_rows_of_failures(outcomes, found):
-    assert [trial.number for trial in recurring_failures(trials_of(outcomes))] == found
+    assert [trial.number for trial in recurring_failures(outcomes_as_trials(outcomes))] == found
 
 
 def test_one_recipe_counts_once():
-    trials = trials_of([SHAPE] * 8)
+    trials = outcomes_as_trials([SHAPE] * 8)
     for trial in trials[3:]:
-        trial.user_attrs["recipe_hash"] = "r3"
+        trial.frozen.user_attrs["recipe_hash"] = "r3"
     assert recurring_failures(trials) == []
 
 
 def test_draws_that_were_refused_interrupt_nothing_and_count_as_nothing():
-    trials = trials_of(["ok", *[SHAPE] * 7])
+    trials = outcomes_as_trials(["ok", *[SHAPE] * 7])
     for trial in trials[2:5]:
-        del trial.user_attrs["recipe_hash"]
+        del trial.frozen.user_attrs["recipe_hash"]
     assert recurring_failures(trials) == []
 
 
@@ -77,39 +78,38 @@ def test_draws_that_were_refused_interrupt_nothing_and_count_as_nothing():
     ],
 )
 def test_numbers_do_not_make_a_kind(reason, kind):
-    (trial,) = trials_of([reason])
+    (trial,) = outcomes_as_trials([reason])
     assert kind_of(trial) == kind
 
 
 def as_read(storage):
     """The trials as other processes see them."""
-    stored = optuna.load_study(study_name="paper", storage=storage)
-    return with_void(stored.get_trials(), stored.user_attrs["void"])
+    return trials_of(optuna.load_study(study_name="paper", storage=storage))
 
 
 class TestInASearch:
-    def fail_all(self, ledger, *, n_workers=1):
+    def fail_all(self, scheduler, *, n_workers=1):
         """Returns how many trials were handed out before the search ended."""
         running = []
         count = 0
         while True:
             try:
-                assignment = ledger.next() if len(running) < n_workers else None
+                assignment = scheduler.next() if len(running) < n_workers else None
             except RecurringFailureError as error:
                 for one in running:
-                    ledger.fail(one.number, SHAPE.format(one.number))
+                    scheduler.fail(one.number, SHAPE.format(one.number))
                 return count, error
             if assignment is not None:
                 running.append(assignment)
                 count += 1
             else:
                 one = running.pop(0)
-                ledger.fail(one.number, SHAPE.format(one.number))
+                scheduler.fail(one.number, SHAPE.format(one.number))
 
     @pytest.mark.parametrize("n_workers", [1, 4])
-    def test_it_ends_after_a_few(self, open_ledger, n_workers):
-        ledger = open_ledger(InMemoryStorage())
-        count, error = self.fail_all(ledger, n_workers=n_workers)
+    def test_it_ends_after_a_few(self, open_scheduler, n_workers):
+        scheduler = open_scheduler(InMemoryStorage())
+        count, error = self.fail_all(scheduler, n_workers=n_workers)
         assert EQUAL_FAILURES <= count < EQUAL_FAILURES + n_workers
         assert error.trial == EQUAL_FAILURES - 1
         assert error.exit_code == 1
@@ -120,14 +120,14 @@ class TestInASearch:
             raise error
 
     @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-    def test_the_same_command_goes_on_with_the_whole_budget(self, open_ledger, make_study, measured, tmp_path, kind):
+    def test_the_same_command_goes_on_with_the_whole_budget(self, open_scheduler, make_study, measured, tmp_path, kind):
         storage = InMemoryStorage() if kind == "memory" else open_storage(sqlite_url(tmp_path / "study.db"))
         study = make_study(budget={"trials": 9})
-        self.fail_all(open_ledger(storage, study), n_workers=4)
-        again = open_ledger(storage, study)
+        self.fail_all(open_scheduler(storage, study), n_workers=4)
+        again = open_scheduler(storage, study)
         count, _ = self.fail_all(again)
         assert count == EQUAL_FAILURES, "it ends again at once while the cause is there"
-        mended = open_ledger(storage, study)
+        mended = open_scheduler(storage, study)
         assignments = []
         while mended.wants_more(running=0):
             assignments.append(mended.next())
@@ -138,21 +138,21 @@ class TestInASearch:
             progress = summarise(trials, mended.objectives)
             assert (progress.done, progress.states["complete"]) == (9, 9)
 
-    def test_a_space_of_which_a_part_cannot_be_trained_goes_on(self, open_ledger, make_study, measured):
-        ledger = open_ledger(InMemoryStorage(), make_study(budget={"trials": 40}, sampler="random"))
+    def test_a_space_of_which_a_part_cannot_be_trained_goes_on(self, open_scheduler, make_study, measured):
+        scheduler = open_scheduler(InMemoryStorage(), make_study(budget={"trials": 40}, sampler="random"))
         n_done = 0
-        while ledger.wants_more(running=0):
-            one = ledger.next()
+        while scheduler.wants_more(running=0):
+            one = scheduler.next()
             n_done += 1
             if one.recipe.training.lr > 1e-2 and n_done > 1:
-                ledger.fail(one.number, NAN.format(n_done))
+                scheduler.fail(one.number, NAN.format(n_done))
             else:
-                ledger.finish(one.number, measured())
+                scheduler.finish(one.number, measured())
         assert n_done == 40
 
-    def test_first_failures_of_every_kind(self, open_ledger, make_study):
-        ledger = open_ledger(InMemoryStorage(), make_study(budget={"trials": 40}))
+    def test_first_failures_of_every_kind(self, open_scheduler, make_study):
+        scheduler = open_scheduler(InMemoryStorage(), make_study(budget={"trials": 40}))
         for number in range(FIRST_FAILURES):
-            ledger.fail(ledger.next().number, f"KeyError: {'x' * number}")
+            scheduler.fail(scheduler.next().number, f"KeyError: {'x' * number}")
         with pytest.raises(RecurringFailureError, match="10 trainings in a row failed"):
-            ledger.next()
+            scheduler.next()

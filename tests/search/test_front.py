@@ -18,6 +18,7 @@ from nasfuse.search.front import (
     knee_of,
     to_row,
 )
+from nasfuse.search.trial import TrialView
 
 
 def candidate(trial, metric, macs, *, point=0, **changes):
@@ -141,7 +142,7 @@ def trial(number, points, **attributes):
     attributes = {"recipe_hash": "a", "summary": "v > v+s", "points": plain, **attributes}
     frozen = optuna.trial.create_trial(values=[0.5, 1.0], user_attrs=attributes)
     frozen.number = number
-    return frozen
+    return TrialView(frozen)
 
 
 def test_points_of_a_router_are_candidates_with_their_setting():

@@ -8,6 +8,7 @@ from optuna.trial import TrialState
 from nasfuse.domain.modality import Modality
 from nasfuse.search.inheritance import Donors
 from nasfuse.search.space import Space
+from nasfuse.search.trial import TrialView
 from nasfuse.spec.space import SpaceConfig
 
 CHOICES = {
@@ -41,11 +42,11 @@ def trial(number, metric, route="left+right", left=8, right=8, *, state=TrialSta
         user_attrs=attributes,
     )
     made.number = number
-    return made
+    return TrialView(made)
 
 
 def donors(visible, route="left+right", left=8, right=8, *, placement=2, metric="accuracy"):
-    return Donors(SPACE, metric=metric).of(SPACE.recipe(params(route, left, right, placement)), visible)
+    return Donors(SPACE, metric=metric).choose(SPACE.recipe(params(route, left, right, placement)), visible)
 
 
 def test_each_stream_has_its_own():

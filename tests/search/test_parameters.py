@@ -14,7 +14,7 @@ def parameter(name, *, after=(), distribution=None):
 
 
 @pytest.mark.parametrize(
-    ("condition", "known", "holds"),
+    ("condition", "values", "holds"),
     [
         (Condition("a", values=(1, 2)), {"a": 2}, True),
         (Condition("a", values=(1, 2)), {"a": 3}, False),
@@ -39,8 +39,8 @@ def parameter(name, *, after=(), distribution=None):
         (Condition("a", dynamic=True), {}, False),
     ],
 )
-def test_a_condition(condition, known, holds):
-    assert condition.holds(known) is holds
+def test_a_condition(condition, values, holds):
+    assert condition.holds(values) is holds
 
 
 @pytest.mark.parametrize(

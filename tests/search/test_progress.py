@@ -5,9 +5,9 @@ from optuna.storages import InMemoryStorage
 from nasfuse.search import summarise
 
 
-def test_before_the_first_trial(open_ledger):
-    ledger = open_ledger(InMemoryStorage())
-    progress = summarise(ledger.trials(), ledger.objectives)
+def test_before_the_first_trial(open_scheduler):
+    scheduler = open_scheduler(InMemoryStorage())
+    progress = summarise(scheduler.trials(), scheduler.objectives)
     assert progress.states == {
         "complete": 0,
         "running": 0,
@@ -20,16 +20,16 @@ def test_before_the_first_trial(open_ledger):
     assert progress.best is progress.best_baseline is progress.seconds_per_suggestion is None
 
 
-def test_in_the_middle(open_ledger, make_study, measured):
-    ledger = open_ledger(InMemoryStorage(), make_study(max_macs=16))
+def test_in_the_middle(open_scheduler, make_study, measured):
+    scheduler = open_scheduler(InMemoryStorage(), make_study(max_macs=16))
     for metric, macs in ((0.5, 10), (0.4, 20), (0.6, 100)):
-        ledger.finish(ledger.next().number, measured(metric, macs))
-    better = ledger.next().number
-    ledger.finish(better, measured(0.7, 1000))
-    failed = ledger.next().number
-    ledger.fail(failed, "it broke")
-    running = ledger.next().number
-    progress = summarise(ledger.trials(), ledger.objectives)
+        scheduler.finish(scheduler.next().number, measured(metric, macs))
+    better = scheduler.next().number
+    scheduler.finish(better, measured(0.7, 1000))
+    failed = scheduler.next().number
+    scheduler.fail(failed, "it broke")
+    running = scheduler.next().number
+    progress = summarise(scheduler.trials(), scheduler.objectives)
     assert progress.states["complete"] == 4
     assert progress.states["failed"] == progress.states["running"] == 1
     assert progress.states["over_max_macs"] == running + 1 - 6

@@ -1,4 +1,4 @@
-"""The ledger: what is handed out and in which order, what survives the death of a driver, what is recorded."""
+"""The scheduler: what is handed out and in which order, what survives the death of a driver, what is recorded."""
 
 import math
 from dataclasses import replace
@@ -12,8 +12,8 @@ from optuna.trial import TrialState
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import InvalidInputError, RunFolderError
 from nasfuse.search import Exhausted, open_storage, sqlite_url, summarise
-from nasfuse.search import scheduler as ledger_module
-from nasfuse.search.front import candidates_of
+from nasfuse.search import scheduler as scheduler_module
+from nasfuse.search.front import Objectives, candidates_of
 from nasfuse.search.scheduler import MAX_ATTEMPTS
 from nasfuse.spec.study import Sampler
 
@@ -30,99 +30,101 @@ def metric_of(assignment):
     return sum(stream.width for stream in assignment.recipe.network.streams.values()) / 200
 
 
-def run(ledger, measured, *, n_trials):
+def run(scheduler, measured, *, n_trials):
     """Runs trials one after the other, as one worker would; returns what was handed out."""
     assignments = []
     for _ in range(n_trials):
-        assignment = ledger.next()
-        ledger.finish(assignment.number, measured(metric_of(assignment), 64))
+        assignment = scheduler.next()
+        scheduler.finish(assignment.number, measured(metric_of(assignment), 64))
         assignments.append(assignment)
     return assignments
 
 
-def states(ledger):
-    return [trial.state for trial in ledger.trials()]
+def states(scheduler):
+    return [trial.frozen.state for trial in scheduler.trials()]
 
 
-def test_hand_made_designs_run_first_and_once(open_ledger, storage, measured):
-    assignments = run(open_ledger(storage), measured, n_trials=8)
+def test_hand_made_designs_run_first_and_once(open_scheduler, storage, measured):
+    assignments = run(open_scheduler(storage), measured, n_trials=8)
     assert [one.baseline for one in assignments] == [*BASELINES, *[None] * 5]
     assert [one.number for one in assignments] == list(range(8))
     assert [one.recipe.network.route for one in assignments[:3]] == [("left",), ("right",), ("left", "right")]
 
 
-def test_continuing_adds_no_second_set_of_them(open_ledger, storage, measured):
-    run(open_ledger(storage), measured, n_trials=2)
-    rest = run(open_ledger(storage), measured, n_trials=4)
+def test_continuing_adds_no_second_set_of_them(open_scheduler, storage, measured):
+    run(open_scheduler(storage), measured, n_trials=2)
+    rest = run(open_scheduler(storage), measured, n_trials=4)
     assert [one.baseline for one in rest] == ["both", None, None, None]
-    assert len(open_ledger(storage).trials()) == 6
+    assert len(open_scheduler(storage).trials()) == 6
 
 
-def test_the_same_seed_gives_the_same_trials(open_ledger, make_study, measured):
-    first = run(open_ledger(InMemoryStorage()), measured, n_trials=14)
-    again = run(open_ledger(InMemoryStorage()), measured, n_trials=14)
-    other = run(open_ledger(InMemoryStorage(), make_study(seed=6)), measured, n_trials=14)
+def test_the_same_seed_gives_the_same_trials(open_scheduler, make_study, measured):
+    first = run(open_scheduler(InMemoryStorage()), measured, n_trials=14)
+    again = run(open_scheduler(InMemoryStorage()), measured, n_trials=14)
+    other = run(open_scheduler(InMemoryStorage(), make_study(seed=6)), measured, n_trials=14)
     assert first == again
     assert [one.recipe for one in other] != [one.recipe for one in first]
     assert len({one.seed for one in [*first, *other]}) == 28
 
 
-def test_a_broken_study_gives_the_trials_of_an_unbroken_one(open_ledger, storage, measured):
-    unbroken = run(open_ledger(InMemoryStorage()), measured, n_trials=14)
+def test_a_broken_study_gives_the_trials_of_an_unbroken_one(open_scheduler, storage, measured):
+    unbroken = run(open_scheduler(InMemoryStorage()), measured, n_trials=14)
     broken = []
     for _ in range(7):
-        ledger = open_ledger(storage)
-        broken += run(ledger, measured, n_trials=2)
-        ledger.next()  # dies with its driver
+        scheduler = open_scheduler(storage)
+        broken += run(scheduler, measured, n_trials=2)
+        scheduler.next()  # dies with its driver
     assert broken == unbroken
-    assert states(open_ledger(storage))[:14] == [TrialState.COMPLETE] * 14
+    assert states(open_scheduler(storage))[:14] == [TrialState.COMPLETE] * 14
 
 
 @pytest.mark.parametrize("sampler", get_args(Sampler))
-def test_every_sampler_searches(open_ledger, make_study, measured, sampler):
-    assignments = run(open_ledger(InMemoryStorage(), make_study(sampler=sampler)), measured, n_trials=16)
+def test_every_sampler_searches(open_scheduler, make_study, measured, sampler):
+    assignments = run(open_scheduler(InMemoryStorage(), make_study(sampler=sampler)), measured, n_trials=16)
     assert len({one.recipe.hash for one in assignments}) > 8
 
 
-def test_an_orphan_is_handed_out_again_as_it_was(open_ledger, storage, measured):
-    dead = open_ledger(storage)
+def test_an_orphan_is_handed_out_again_as_it_was(open_scheduler, storage, measured):
+    dead = open_scheduler(storage)
     run(dead, measured, n_trials=4)
     lost = [dead.next(), dead.next()]
-    ledger = open_ledger(storage)
-    assert [ledger.next(), ledger.next()] == lost
-    assert ledger.next().number == 6
+    scheduler = open_scheduler(storage)
+    assert [scheduler.next(), scheduler.next()] == lost
+    assert scheduler.next().number == 6
     for one in lost:
-        ledger.finish(one.number, measured())
-    assert states(ledger) == [*[TrialState.COMPLETE] * 6, TrialState.RUNNING]
+        scheduler.finish(one.number, measured())
+    assert states(scheduler) == [*[TrialState.COMPLETE] * 6, TrialState.RUNNING]
 
 
-def test_an_orphan_without_parameters_is_completed(open_ledger, storage, measured):
+def test_an_orphan_without_parameters_is_completed(open_scheduler, storage, measured):
     """The driver died between asking and suggesting."""
-    dead = open_ledger(storage)
+    dead = open_scheduler(storage)
     run(dead, measured, n_trials=3)
     optuna.load_study(study_name="paper", storage=storage).ask()
-    ledger = open_ledger(storage)
-    assignment = ledger.next()
+    scheduler = open_scheduler(storage)
+    assignment = scheduler.next()
     assert assignment.number == 3
-    ledger.finish(3, measured())
-    assert ledger.trials()[3].params
+    scheduler.finish(3, measured())
+    assert scheduler.trials()[3].params
 
 
-def test_a_trial_that_kills_its_driver_again_and_again_fails(open_ledger, storage, measured):
-    lost = [open_ledger(storage).next() for _ in range(MAX_ATTEMPTS)]
+def test_a_trial_that_kills_its_driver_again_and_again_fails(open_scheduler, storage, measured):
+    lost = [open_scheduler(storage).next() for _ in range(MAX_ATTEMPTS)]
     assert {one.number for one in lost} == {0}
-    ledger = open_ledger(storage)
-    assert ledger.next().number == 1
-    assert states(ledger)[0] is TrialState.FAIL
-    assert ledger.trials()[0].user_attrs["reason"] == f"its process died {MAX_ATTEMPTS} times without progress"
+    scheduler = open_scheduler(storage)
+    assert scheduler.next().number == 1
+    assert states(scheduler)[0] is TrialState.FAIL
+    assert (
+        scheduler.trials()[0].frozen.user_attrs["reason"] == f"its process died {MAX_ATTEMPTS} times without progress"
+    )
 
 
-def test_deaths_count_in_a_row_without_progress(open_ledger, storage):
+def test_deaths_count_in_a_row_without_progress(open_scheduler, storage):
     """However often its machine goes, a training that gets on ends; one that does not has failed."""
     saved = {"epochs": 0}
 
     def start():
-        return open_ledger(storage, saved_epochs=lambda number: saved["epochs"] if number == 0 else 0)
+        return open_scheduler(storage, saved_epochs=lambda number: saved["epochs"] if number == 0 else 0)
 
     for _ in range(3 * MAX_ATTEMPTS):
         assert start().next().number == 0
@@ -131,27 +133,27 @@ def test_deaths_count_in_a_row_without_progress(open_ledger, storage):
     assert states(start())[0] is TrialState.FAIL
 
 
-def test_orderly_ends_are_no_deaths(open_ledger, storage):
+def test_orderly_ends_are_no_deaths(open_scheduler, storage):
     for _ in range(3 * MAX_ATTEMPTS):
-        ledger = open_ledger(storage)
-        assert ledger.next().number == 0
-        ledger.release()
+        scheduler = open_scheduler(storage)
+        assert scheduler.next().number == 0
+        scheduler.release()
 
 
-def test_an_orderly_end_before_a_trial_is_taken_over_changes_nothing_for_it(open_ledger, storage):
+def test_an_orderly_end_before_a_trial_is_taken_over_changes_nothing_for_it(open_scheduler, storage):
     """Its last death counts, however often a search is interrupted while it starts."""
-    open_ledger(storage).next()
+    open_scheduler(storage).next()
     for _ in range(5):
-        open_ledger(storage).release()
-    assert [open_ledger(storage).next().number for _ in range(MAX_ATTEMPTS)] == [*[0] * (MAX_ATTEMPTS - 1), 1]
+        open_scheduler(storage).release()
+    assert [open_scheduler(storage).next().number for _ in range(MAX_ATTEMPTS)] == [*[0] * (MAX_ATTEMPTS - 1), 1]
 
 
-def test_deaths_of_workers_and_of_the_driver_add_up(open_ledger, storage):
-    open_ledger(storage).next()
-    ledger = open_ledger(storage)
-    assert ledger.next().number == 0
-    assert [ledger.retry(0) for _ in range(MAX_ATTEMPTS - 1)] == [True, False]
-    assert states(ledger)[0] is TrialState.FAIL
+def test_deaths_of_workers_and_of_the_driver_add_up(open_scheduler, storage):
+    open_scheduler(storage).next()
+    scheduler = open_scheduler(storage)
+    assert scheduler.next().number == 0
+    assert [scheduler.retry(0) for _ in range(MAX_ATTEMPTS - 1)] == [True, False]
+    assert states(scheduler)[0] is TrialState.FAIL
 
 
 @pytest.mark.parametrize(
@@ -165,90 +167,90 @@ def test_deaths_of_workers_and_of_the_driver_add_up(open_ledger, storage):
         {"peak_bytes": math.nan},
     ],
 )
-def test_what_is_not_finite_is_a_failed_trial(open_ledger, storage, measured, changes):
-    ledger = open_ledger(storage)
-    ledger.finish(ledger.next().number, measured(**changes))
-    assert states(ledger)[0] is TrialState.FAIL
+def test_what_is_not_finite_is_a_failed_trial(open_scheduler, storage, measured, changes):
+    scheduler = open_scheduler(storage)
+    scheduler.finish(scheduler.next().number, measured(**changes))
+    assert states(scheduler)[0] is TrialState.FAIL
     (name,) = changes
-    assert ledger.trials()[0].user_attrs["reason"].startswith(f"the measurements are not finite: {name} is ")
-    assert run(ledger, measured, n_trials=3)[0].number == 1, "the search goes on"
-    assert summarise(ledger.trials(), ledger.objectives).front
+    assert scheduler.trials()[0].frozen.user_attrs["reason"].startswith(f"the measurements are not finite: {name} is ")
+    assert run(scheduler, measured, n_trials=3)[0].number == 1, "the search goes on"
+    assert summarise(scheduler.trials(), scheduler.objectives).front
 
 
-def test_a_later_point_that_is_not_finite(open_ledger, storage, measured):
-    ledger = open_ledger(storage)
+def test_a_later_point_that_is_not_finite(open_scheduler, storage, measured):
+    scheduler = open_scheduler(storage)
     points = (*measured(0.5).points, *measured(math.nan).points)
-    ledger.finish(ledger.next().number, Measurements(points, measured().record))
-    assert states(ledger)[0] is TrialState.FAIL
-    assert summarise(ledger.trials(), ledger.objectives).best is None
+    scheduler.finish(scheduler.next().number, Measurements(points, measured().record))
+    assert states(scheduler)[0] is TrialState.FAIL
+    assert summarise(scheduler.trials(), scheduler.objectives).best is None
 
 
-def test_no_point_at_all(open_ledger, storage, measured):
-    ledger = open_ledger(storage)
-    ledger.finish(ledger.next().number, Measurements((), measured().record))
-    assert ledger.trials()[0].user_attrs["reason"] == "it measured no operating point"
+def test_no_point_at_all(open_scheduler, storage, measured):
+    scheduler = open_scheduler(storage)
+    scheduler.finish(scheduler.next().number, Measurements((), measured().record))
+    assert scheduler.trials()[0].frozen.user_attrs["reason"] == "it measured no operating point"
 
 
-def test_a_failure_keeps_its_reason_but_not_a_novel(open_ledger, storage, measured):
-    ledger = open_ledger(storage)
-    ledger.fail(ledger.next().number, "RuntimeError: [no] " + "word " * 1000)
-    reason = ledger.trials()[0].user_attrs["reason"]
+def test_a_failure_keeps_its_reason_but_not_a_novel(open_scheduler, storage, measured):
+    scheduler = open_scheduler(storage)
+    scheduler.fail(scheduler.next().number, "RuntimeError: [no] " + "word " * 1000)
+    reason = scheduler.trials()[0].frozen.user_attrs["reason"]
     assert reason.startswith("RuntimeError: [no] word")
     assert len(reason) <= 1000
 
 
-def test_what_a_trial_leaves_behind(open_ledger, storage, measured):
-    ledger = open_ledger(storage)
-    assignment = ledger.next()
-    ledger.finish(assignment.number, measured(0.75, 1000))
-    trial = ledger.trials()[0]
-    assert trial.values == [0.75, 3.0]
-    assert trial.user_attrs["baseline"] == "one: left"
-    assert trial.user_attrs["recipe_hash"] == assignment.recipe.hash
-    assert trial.user_attrs["summary"] == assignment.recipe.summary
-    assert trial.user_attrs["macs"] == 8
+def test_what_a_trial_leaves_behind(open_scheduler, storage, measured):
+    scheduler = open_scheduler(storage)
+    assignment = scheduler.next()
+    scheduler.finish(assignment.number, measured(0.75, 1000))
+    trial = scheduler.trials()[0]
+    assert trial.frozen.values == [0.75, 3.0]
+    assert trial.frozen.user_attrs["baseline"] == "one: left"
+    assert trial.frozen.user_attrs["recipe_hash"] == assignment.recipe.hash
+    assert trial.frozen.user_attrs["summary"] == assignment.recipe.summary
+    assert trial.frozen.user_attrs["macs"] == 8
     assert Measurements.from_plain(
-        {"points": trial.user_attrs["points"], "record": trial.user_attrs["record"]}
+        {"points": trial.frozen.user_attrs["points"], "record": trial.frozen.user_attrs["record"]}
     ) == measured(0.75, 1000)
-    assert ledger.seconds > 0
-    assert open_ledger(storage).seconds == pytest.approx(ledger.seconds, abs=0.5)
+    assert scheduler.seconds > 0
+    assert open_scheduler(storage).seconds == pytest.approx(scheduler.seconds, abs=0.5)
 
 
 class TestMaxMacs:
-    def test_what_is_above_is_recorded_and_never_handed_out(self, open_ledger, make_study, storage, measured):
-        ledger = open_ledger(storage, make_study(max_macs=24))
-        assignments = run(ledger, measured, n_trials=12)
+    def test_what_is_above_is_recorded_and_never_handed_out(self, open_scheduler, make_study, storage, measured):
+        scheduler = open_scheduler(storage, make_study(max_macs=24))
+        assignments = run(scheduler, measured, n_trials=12)
         assert all(sum(s.width for s in one.recipe.network.streams.values()) <= 24 for one in assignments)
-        pruned = [trial for trial in ledger.trials() if trial.state is TrialState.PRUNED]
+        pruned = [trial for trial in scheduler.trials() if trial.frozen.state is TrialState.PRUNED]
         assert pruned
         for trial in pruned:
-            assert trial.user_attrs["reason"] == f"{trial.user_attrs['macs']} MACs are above max_macs 24"
-            assert trial.user_attrs["macs"] > 24
-        progress = summarise(ledger.trials(), ledger.objectives)
+            assert trial.frozen.user_attrs["reason"] == f"{trial.frozen.user_attrs['macs']} MACs are above max_macs 24"
+            assert trial.frozen.user_attrs["macs"] > 24
+        progress = summarise(scheduler.trials(), scheduler.objectives)
         assert progress.done == 12
         assert progress.states["over_max_macs"] == len(pruned)
 
-    def test_the_known_cost_sampler_suggests_nothing_above(self, open_ledger, make_study, storage, measured):
-        ledger = open_ledger(storage, make_study(max_macs=16, sampler="known_cost"))
-        assignments = run(ledger, measured, n_trials=16)
+    def test_the_known_cost_sampler_suggests_nothing_above(self, open_scheduler, make_study, storage, measured):
+        scheduler = open_scheduler(storage, make_study(max_macs=16, sampler="known_cost"))
+        assignments = run(scheduler, measured, n_trials=16)
         assert all(sum(s.width for s in one.recipe.network.streams.values()) <= 16 for one in assignments)
-        assert {state.name for state in states(ledger)} == {"COMPLETE"}
+        assert {state.name for state in states(scheduler)} == {"COMPLETE"}
 
-    def test_a_baseline_may_be_above(self, open_ledger, make_study, storage):
-        assert open_ledger(storage, make_study(max_macs=8)).next().baseline == "one: left"
-        assert open_ledger(storage, make_study(max_macs=15)).next().number == 0
+    def test_a_baseline_may_be_above(self, open_scheduler, make_study, storage):
+        assert open_scheduler(storage, make_study(max_macs=8)).next().baseline == "one: left"
+        assert open_scheduler(storage, make_study(max_macs=15)).next().number == 0
 
-    def test_the_limit_may_change(self, open_ledger, make_study, storage, measured):
-        run(open_ledger(storage, make_study(max_macs=8)), measured, n_trials=4)
-        assert len(run(open_ledger(storage, make_study()), measured, n_trials=6)) == 6
+    def test_the_limit_may_change(self, open_scheduler, make_study, storage, measured):
+        run(open_scheduler(storage, make_study(max_macs=8)), measured, n_trials=4)
+        assert len(run(open_scheduler(storage, make_study()), measured, n_trials=6)) == 6
 
-    def test_an_orphan_above_a_new_limit_is_not_trained(self, open_ledger, make_study, storage, measured):
-        dead = open_ledger(storage)
+    def test_an_orphan_above_a_new_limit_is_not_trained(self, open_scheduler, make_study, storage, measured):
+        dead = open_scheduler(storage)
         run(dead, measured, n_trials=2)
         dead.next()  # both, 16 MACs
-        ledger = open_ledger(storage, make_study(max_macs=8))
-        assert ledger.next().number > 2
-        assert states(ledger)[2] is TrialState.PRUNED
+        scheduler = open_scheduler(storage, make_study(max_macs=8))
+        assert scheduler.next().number > 2
+        assert states(scheduler)[2] is TrialState.PRUNED
 
     @pytest.mark.parametrize(
         ("macs", "kept"),
@@ -260,51 +262,51 @@ class TestMaxMacs:
         ],
     )
     def test_operating_points_above_are_left_out_in_their_places(
-        self, open_ledger, make_study, storage, measured, macs, kept
+        self, open_scheduler, make_study, storage, measured, macs, kept
     ):
         points = tuple(measured(0.5 + number / 100, cost).points[0] for number, cost in enumerate(macs))
-        ledger = open_ledger(storage, make_study(max_macs=100))
-        ledger.finish(ledger.next().number, Measurements(points, {}))
-        trial, *_ = ledger.trials()
-        points = trial.user_attrs["points"]
+        scheduler = open_scheduler(storage, make_study(max_macs=100))
+        scheduler.finish(scheduler.next().number, Measurements(points, {}))
+        trial, *_ = scheduler.trials()
+        points = trial.frozen.user_attrs["points"]
         assert [point and point["macs"] for point in points] == kept
         main = next(point for point in points if point is not None)
-        assert trial.values == [main["metric"], pytest.approx(math.log10(main["macs"]))]
+        assert trial.frozen.values == [main["metric"], pytest.approx(math.log10(main["macs"]))]
 
-    def test_points_of_repeated_trainings_stay_aligned(self, open_ledger, make_study, storage, measured):
+    def test_points_of_repeated_trainings_stay_aligned(self, open_scheduler, make_study, storage, measured):
         def finish(assignment, costs):
             metric = 0.5 + assignment.cut / 10
             points = tuple(measured(metric, cost, knobs={"threshold": t}).points[0] for t, cost in costs.items())
-            ledger.finish(assignment.number, Measurements(points, {}))
+            scheduler.finish(assignment.number, Measurements(points, {}))
 
-        ledger = open_ledger(storage, make_study(max_macs=100, budget={"trials": 30, "repeats": 2}))
+        scheduler = open_scheduler(storage, make_study(max_macs=100, budget={"trials": 30, "repeats": 2}))
         for _ in range(30):
-            assignment = ledger.next()
+            assignment = scheduler.next()
             finish(assignment, {0.5: 101 if assignment.cut else 90, 1.0: 8, 0.7: 60})
-        repeated = [one for one in candidates_of(ledger.trials()) if len(one.trainings) > 1]
+        repeated = [one for one in candidates_of(scheduler.trials()) if len(one.trainings) > 1]
         assert repeated
         for candidate in repeated:
             assert candidate.measured.macs == {1.0: 8, 0.7: 60}[candidate.measured.knobs["threshold"]]
             assert candidate.measured.metric == pytest.approx(0.55)
-        once = [one for one in candidates_of(ledger.trials()) if one.measured.knobs == {"threshold": 0.5}]
+        once = [one for one in candidates_of(scheduler.trials()) if one.measured.knobs == {"threshold": 0.5}]
         assert {(one.measured.macs, len(one.trainings)) for one in once} == {(90, 1)}
 
-    def test_without_a_limit_all_points_stay(self, open_ledger, storage, measured):
+    def test_without_a_limit_all_points_stay(self, open_scheduler, storage, measured):
         points = tuple(measured(0.5, cost).points[0] for cost in (64, 8, 10**9))
-        ledger = open_ledger(storage)
-        ledger.finish(ledger.next().number, Measurements(points, {}))
-        assert len(ledger.trials()[0].user_attrs["points"]) == 3
+        scheduler = open_scheduler(storage)
+        scheduler.finish(scheduler.next().number, Measurements(points, {}))
+        assert len(scheduler.trials()[0].frozen.user_attrs["points"]) == 3
 
-    def test_exhausted(self, open_ledger, make_study, storage, monkeypatch):
-        monkeypatch.setattr(ledger_module, "MAX_REJECTIONS", 20)
-        ledger = open_ledger(storage, make_study(max_macs=7))
+    def test_exhausted(self, open_scheduler, make_study, storage, monkeypatch):
+        monkeypatch.setattr(scheduler_module, "MAX_REJECTIONS", 20)
+        scheduler = open_scheduler(storage, make_study(max_macs=7))
         with pytest.raises(Exhausted, match="20 suggestions in a row were above max_macs 7 or no valid networks"):
-            ledger.next()
-        assert set(states(ledger)) == {TrialState.PRUNED}
+            scheduler.next()
+        assert set(states(scheduler)) == {TrialState.PRUNED}
 
 
 class TestInvalidNetworks:
-    def test_they_are_recorded_and_the_search_goes_on(self, open_ledger, make_study, storage, measured):
+    def test_they_are_recorded_and_the_search_goes_on(self, open_scheduler, make_study, storage, measured):
         space = {
             "fields": {
                 "network.streams.*.heads": {"choices": [2, 3]},
@@ -312,78 +314,78 @@ class TestInvalidNetworks:
             },
             "fixed": {"network.streams.*.encoder": "transformer"},
         }
-        ledger = open_ledger(storage, make_study(space=space))
-        assignments = run(ledger, measured, n_trials=8)
+        scheduler = open_scheduler(storage, make_study(space=space))
+        assignments = run(scheduler, measured, n_trials=8)
         for one in assignments:
             assert all(stream.width % stream.heads == 0 for stream in one.recipe.network.streams.values())
-        failed = [trial for trial in ledger.trials() if trial.state is TrialState.FAIL]
+        failed = [trial for trial in scheduler.trials() if trial.frozen.state is TrialState.FAIL]
         assert failed
-        assert all("no valid network: " in trial.user_attrs["reason"] for trial in failed)
-        assert all("heads must divide width" in trial.user_attrs["reason"] for trial in failed)
-        progress = summarise(ledger.trials(), ledger.objectives)
+        assert all("no valid network: " in trial.frozen.user_attrs["reason"] for trial in failed)
+        assert all("heads must divide width" in trial.frozen.user_attrs["reason"] for trial in failed)
+        progress = summarise(scheduler.trials(), scheduler.objectives)
         assert progress.done == 8, "a draw that is no network is no training"
         assert progress.states["failed"] == len(failed)
 
-    def test_networks_that_do_not_fit_the_data(self, open_ledger, storage, measured):
+    def test_networks_that_do_not_fit_the_data(self, open_scheduler, storage, measured):
         def refuse(recipe):
             if len(recipe.network.route) == 1:
                 raise InvalidInputError("the stride is longer\nthan the input")
             return 1
 
-        ledger = open_ledger(storage, macs_of=refuse)
-        assert ledger.next().baseline == "both"
-        reason = ledger.trials()[0].user_attrs["reason"]
+        scheduler = open_scheduler(storage, macs_of=refuse)
+        assert scheduler.next().baseline == "both"
+        reason = scheduler.trials()[0].frozen.user_attrs["reason"]
         assert reason == "no valid network: the stride is longer than the input"
 
-    def test_exhausted(self, open_ledger, storage, monkeypatch):
+    def test_exhausted(self, open_scheduler, storage, monkeypatch):
         def refuse(recipe):
             raise InvalidInputError("never")
 
-        monkeypatch.setattr(ledger_module, "MAX_REJECTIONS", 10)
+        monkeypatch.setattr(scheduler_module, "MAX_REJECTIONS", 10)
         with pytest.raises(Exhausted, match="no valid networks"):
-            open_ledger(storage, macs_of=refuse).next()
+            open_scheduler(storage, macs_of=refuse).next()
 
 
 class TestTheStart:
-    def test_the_reference_is_fixed(self, open_ledger, storage):
-        first = open_ledger(storage, reference=lambda: (0.1, 128.0))
-        again = open_ledger(storage, reference=lambda: pytest.fail("it is asked for once"))
+    def test_the_reference_is_fixed(self, open_scheduler, storage):
+        first = open_scheduler(storage, reference=lambda: (0.1, 128.0))
+        again = open_scheduler(storage, reference=lambda: pytest.fail("it is asked for once"))
         assert first.objectives == again.objectives
         assert again.objectives.reference == (0.1, 128.0)
         assert (again.objectives.metric, again.objectives.cost) == ("accuracy", "macs")
 
-    def test_a_start_that_died_is_made_good(self, open_ledger, storage, measured):
+    def test_a_start_that_died_is_made_good(self, open_scheduler, storage, measured):
         def die():
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            open_ledger(storage, reference=die)
-        ledger = open_ledger(storage)
-        assert [one.baseline for one in run(ledger, measured, n_trials=4)] == [*BASELINES, None]
+            open_scheduler(storage, reference=die)
+        scheduler = open_scheduler(storage)
+        assert [one.baseline for one in run(scheduler, measured, n_trials=4)] == [*BASELINES, None]
 
-    def test_a_study_that_has_not_started(self, open_ledger, storage):
+    def test_a_study_that_has_not_started(self, open_scheduler, storage):
         study = optuna.create_study(storage=storage, directions=["maximize", "minimize"])
         with pytest.raises(RunFolderError, match="the study has not started yet; run the search first"):
-            ledger_module.objectives_of(study)
+            Objectives.from_study(study)
 
-    def test_an_error_is_minimised(self, open_ledger, make_study, storage):
+    def test_an_error_is_minimised(self, open_scheduler, make_study, storage):
         study = make_study(metric="mae", data={"source": "x.npz", "task": "regression"}, cost="params")
-        ledger = open_ledger(storage, study)
+        scheduler = open_scheduler(storage, study)
         stored = optuna.load_study(study_name="paper", storage=storage)
         assert [direction.name for direction in stored.directions] == ["MINIMIZE", "MINIMIZE"]
         assert stored.metric_names == ["mae", "log10_params"]
-        assert ledger.objectives.cost == "params"
+        assert scheduler.objectives.cost == "params"
 
-    def test_another_study_of_the_same_name(self, open_ledger, make_study, storage):
-        open_ledger(storage)
+    def test_another_study_of_the_same_name(self, open_scheduler, make_study, storage):
+        open_scheduler(storage)
         with pytest.raises(RunFolderError, match="holds another study of this name; rename one or use another storage"):
-            open_ledger(storage, make_study(seed=9))
-        open_ledger(storage, make_study(budget={"minutes": 3}))
+            open_scheduler(storage, make_study(seed=9))
+        open_scheduler(storage, make_study(budget={"minutes": 3}))
 
-    def test_other_data(self, open_ledger, storage):
-        open_ledger(storage, fingerprint="abc")
+    def test_other_data(self, open_scheduler, storage):
+        open_scheduler(storage, fingerprint="abc")
         with pytest.raises(RunFolderError, match="holds trials on other data than these; name the file it began"):
-            open_ledger(storage, fingerprint="abd")
+            open_scheduler(storage, fingerprint="abd")
 
 
 class TestInheritance:
@@ -391,97 +393,103 @@ class TestInheritance:
     def study(self, make_study):
         return make_study(inherit=True, budget={"trials": 40, "repeats": 2})
 
-    def heir(self, ledger, measured):
+    def heir(self, scheduler, measured):
         """Returns the first trial that inherits, which is running; all before it have ended."""
         for _ in range(40):
-            one = ledger.next()
+            one = scheduler.next()
             if one.inherited:
                 return one
-            ledger.finish(one.number, measured(metric_of(one), 64))
+            scheduler.finish(one.number, measured(metric_of(one), 64))
         raise AssertionError("none inherits")
 
-    def test_an_orphan_has_the_same_donors(self, open_ledger, study, storage, measured):
-        lost = self.heir(open_ledger(storage, study), measured)
-        ledger = open_ledger(storage, study)
-        assert ledger.next() == lost
-        assert ledger.trials()[lost.number].user_attrs["inherited"] == lost.inherited
+    def test_an_orphan_has_the_same_donors(self, open_scheduler, study, storage, measured):
+        lost = self.heir(open_scheduler(storage, study), measured)
+        scheduler = open_scheduler(storage, study)
+        assert scheduler.next() == lost
+        assert scheduler.trials()[lost.number].frozen.user_attrs["inherited"] == lost.inherited
 
-    def test_they_are_counted_when_they_end(self, open_ledger, study, storage, measured):
-        ledger = open_ledger(storage, study)
-        one = self.heir(ledger, measured)
-        assert summarise(ledger.trials(), ledger.objectives).inherited == 0
-        ledger.finish(one.number, measured(0.5, 64))
-        assert summarise(ledger.trials(), ledger.objectives).inherited == 1
+    def test_they_are_counted_when_they_end(self, open_scheduler, study, storage, measured):
+        scheduler = open_scheduler(storage, study)
+        one = self.heir(scheduler, measured)
+        assert summarise(scheduler.trials(), scheduler.objectives).inherited == 0
+        scheduler.finish(one.number, measured(0.5, 64))
+        assert summarise(scheduler.trials(), scheduler.objectives).inherited == 1
 
-    def test_one_that_cannot_have_the_weights_counts_as_any_other(self, open_ledger, study, storage, measured):
-        ledger = open_ledger(storage, study)
-        one = self.heir(ledger, measured)
-        ledger.start_from_scratch(one.number, "no such checkpoint")
-        (again,) = [open_ledger(storage, study).next()]
+    def test_one_that_cannot_have_the_weights_counts_as_any_other(self, open_scheduler, study, storage, measured):
+        scheduler = open_scheduler(storage, study)
+        one = self.heir(scheduler, measured)
+        scheduler.start_from_scratch(one.number, "no such checkpoint")
+        (again,) = [open_scheduler(storage, study).next()]
         assert again == replace(one, inherited={})
-        ledger.finish(one.number, measured(2.0, 64))
-        assert ledger.trials()[one.number].user_attrs["from_scratch"] == "no such checkpoint"
-        assert one.number in {candidate.trial for candidate in candidates_of(ledger.trials())}
+        scheduler.finish(one.number, measured(2.0, 64))
+        assert scheduler.trials()[one.number].frozen.user_attrs["from_scratch"] == "no such checkpoint"
+        assert one.number in {candidate.trial for candidate in candidates_of(scheduler.trials())}
 
-    def test_only_where_it_is_asked_for(self, open_ledger, make_study, storage, measured):
-        assignments = run(open_ledger(storage, make_study()), measured, n_trials=20)
+    def test_only_where_it_is_asked_for(self, open_scheduler, make_study, storage, measured):
+        assignments = run(open_scheduler(storage, make_study()), measured, n_trials=20)
         assert not any(one.inherited for one in assignments)
-        assert not any("inherited" in trial.user_attrs for trial in open_ledger(storage).trials())
+        assert not any("inherited" in trial.frozen.user_attrs for trial in open_scheduler(storage).trials())
 
 
 class TestRepetitions:
-    def noisy(self, ledger, measured, *, n_trials):
+    def noisy(self, scheduler, measured, *, n_trials):
         assignments = []
         for _ in range(n_trials):
-            one = ledger.next()
+            one = scheduler.next()
             macs = sum(stream.width for stream in one.recipe.network.streams.values())
-            ledger.finish(one.number, measured(macs / 200 + one.seed % 100 / 1000, macs))
+            scheduler.finish(one.number, measured(macs / 200 + one.seed % 100 / 1000, macs))
             assignments.append(one)
         return assignments
 
-    def test_members_of_the_front_are_trained_again_with_other_seeds(self, open_ledger, make_study, storage, measured):
-        ledger = open_ledger(storage, make_study(budget={"trials": 40, "repeats": 3}))
-        assignments = self.noisy(ledger, measured, n_trials=40)
-        assert not ledger.wants_more(running=0)
-        trials = ledger.trials()
-        again = [trial for trial in trials if "repeat_of" in trial.user_attrs]
+    def test_members_of_the_front_are_trained_again_with_other_seeds(
+        self, open_scheduler, make_study, storage, measured
+    ):
+        scheduler = open_scheduler(storage, make_study(budget={"trials": 40, "repeats": 3}))
+        assignments = self.noisy(scheduler, measured, n_trials=40)
+        assert not scheduler.wants_more(running=0)
+        trials = scheduler.trials()
+        again = [trial for trial in trials if "repeat_of" in trial.frozen.user_attrs]
         assert again and again[0].number >= 32  # four fifths
         for trial in again:
-            first = trials[trial.user_attrs["repeat_of"]]
+            first = trials[trial.frozen.user_attrs["repeat_of"]]
             assert trial.params == first.params
-            assert trial.user_attrs["recipe_hash"] == first.user_attrs["recipe_hash"]
-            assert trial.user_attrs.get("baseline") == first.user_attrs.get("baseline")
+            assert trial.frozen.user_attrs["recipe_hash"] == first.frozen.user_attrs["recipe_hash"]
+            assert trial.frozen.user_attrs.get("baseline") == first.frozen.user_attrs.get("baseline")
             assert assignments[trial.number].seed != assignments[first.number].seed
-        for number in {trial.user_attrs["repeat_of"] for trial in again}:
-            own = [trial.number for trial in again if trial.user_attrs["repeat_of"] == number]
+        for number in {trial.frozen.user_attrs["repeat_of"] for trial in again}:
+            own = [trial.number for trial in again if trial.frozen.user_attrs["repeat_of"] == number]
             assert [assignments[one].cut for one in [number, *own]] == list(range(len(own) + 1))
-        for member in summarise(trials, ledger.objectives).front:
-            values = [trials[number].values[0] for number in member.trainings]
+        for member in summarise(trials, scheduler.objectives).front:
+            values = [trials[number].metric for number in member.trainings]
             assert member.measured.metric == pytest.approx(sum(values) / len(values))
 
-    def test_a_broken_study_repeats_as_an_unbroken_one(self, open_ledger, make_study, storage, measured):
+    def test_a_broken_study_repeats_as_an_unbroken_one(self, open_scheduler, make_study, storage, measured):
         study = make_study(budget={"trials": 30, "repeats": 3})
-        unbroken = self.noisy(open_ledger(InMemoryStorage(), study), measured, n_trials=30)
+        unbroken = self.noisy(open_scheduler(InMemoryStorage(), study), measured, n_trials=30)
         broken = []
         for _ in range(10):
-            ledger = open_ledger(storage, study)
-            broken += self.noisy(ledger, measured, n_trials=3)
-            ledger.next()  # dies with its driver
+            scheduler = open_scheduler(storage, study)
+            broken += self.noisy(scheduler, measured, n_trials=3)
+            scheduler.next()  # dies with its driver
         assert broken == unbroken
 
-    def test_what_fails_when_repeated_is_not_repeated_for_ever(self, open_ledger, make_study, storage, measured):
-        ledger = open_ledger(storage, make_study(budget={"trials": 40, "repeats": 3}))
+    def test_what_fails_when_repeated_is_not_repeated_for_ever(self, open_scheduler, make_study, storage, measured):
+        scheduler = open_scheduler(storage, make_study(budget={"trials": 40, "repeats": 3}))
         for _ in range(40):
-            one = ledger.next()
+            one = scheduler.next()
             if one.cut:
-                ledger.fail(one.number, "NonFiniteError: the training loss became nan")
+                scheduler.fail(one.number, "NonFiniteError: the training loss became nan")
             else:
-                ledger.finish(one.number, measured(one.seed % 100 / 1000, one.seed % 97))
-        repeated = [trial.user_attrs["repeat_of"] for trial in ledger.trials() if "repeat_of" in trial.user_attrs]
+                scheduler.finish(one.number, measured(one.seed % 100 / 1000, one.seed % 97))
+        repeated = [
+            trial.frozen.user_attrs["repeat_of"]
+            for trial in scheduler.trials()
+            if "repeat_of" in trial.frozen.user_attrs
+        ]
         assert repeated
         assert max(repeated.count(number) for number in repeated) <= 2
 
-    def test_none_where_one_training_is_enough(self, open_ledger, make_study, storage, measured):
-        ledger = open_ledger(storage, make_study(budget={"trials": 20, "repeats": 1}))
-        self.noisy(ledger, measured, n_trials=20)
-        assert not any("repeat_of" in trial.user_attrs for trial in ledger.trials())
+    def test_none_where_one_training_is_enough(self, open_scheduler, make_study, storage, measured):
+        scheduler = open_scheduler(storage, make_study(budget={"trials": 20, "repeats": 1}))
+        self.noisy(scheduler, measured, n_trials=20)
+        assert not any("repeat_of" in trial.frozen.user_attrs for trial in scheduler.trials())

@@ -30,16 +30,16 @@ def shipped(name):
 def draw_recipes(space, n_draws):
     rng = random.Random(0)
     for _ in range(n_draws):
-        known, drawn = dict(space.known), {}
+        values, drawn = dict(space.constants), {}
         for parameter in space.parameters:
-            if parameter.exists(known):
+            if parameter.exists(values):
                 own = parameter.distribution
                 if isinstance(own, CategoricalDistribution):
                     value = rng.choice(own.choices)
                 else:
                     value = rng.uniform(own.low, own.high)
                     value = own.to_external_repr(value if isinstance(own.low, float) else round(value))
-                known[parameter.name] = drawn[parameter.name] = value
+                values[parameter.name] = drawn[parameter.name] = value
         yield space.recipe(drawn)
 
 

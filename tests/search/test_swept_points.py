@@ -8,7 +8,7 @@ from nasfuse.domain.modality import Modality
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.search.space import Space
 from nasfuse.search.swept_points import observations_of
-from nasfuse.search.visibility import is_inherited
+from nasfuse.search.trial import TrialView
 
 MODALITIES = (Modality("a", "sequence", (12, 4)), Modality("b", "sequence", (12, 4)))
 FUSION = "network.fusion"
@@ -61,7 +61,7 @@ def observe(params, points, *, when=None, metric="accuracy"):
         user_attrs={"points": plain},
     )
     trial.number = 7
-    found = observations_of(trial, make_space(params, when), metric=metric, cost="macs")
+    found = observations_of(TrialView(trial), make_space(params, when), metric=metric, cost="macs")
     for one in found:
         assert one.state is TrialState.COMPLETE
         assert one.user_attrs["point_of"] == 7
@@ -159,7 +159,7 @@ def test_a_setting_that_would_bring_other_parameters_into_being():
         },
     )
     space = make_space([*params, *when], when)
-    assert observations_of(trial, space, metric="accuracy", cost="macs") == []
+    assert observations_of(TrialView(trial), space, metric="accuracy", cost="macs") == []
 
 
 def test_they_are_inherited_where_their_training_is():
@@ -173,5 +173,5 @@ def test_they_are_inherited_where_their_training_is():
             distributions={name: DISTRIBUTIONS[name] for name in params},
             user_attrs={"points": points, **attributes},
         )
-        (found,) = observations_of(training, make_space(params), metric="accuracy", cost="macs")
-        assert is_inherited(found) is marked
+        (found,) = observations_of(TrialView(training), make_space(params), metric="accuracy", cost="macs")
+        assert TrialView(found).is_inherited is marked

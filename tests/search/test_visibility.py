@@ -1,22 +1,25 @@
 """Which trials are trainings, and whose results a further one may depend on."""
 
+from dataclasses import replace
+
 import optuna
 import pytest
 from optuna.trial import TrialState
 
-from nasfuse.search.visibility import by_visibility, is_inherited, lag_of, was_handed_out, was_trained
+from nasfuse.search.trial import TrialView
+from nasfuse.search.visibility import split_by_visibility, visibility_lag
 
 
 def trial(number, state=TrialState.COMPLETE, **attributes):
     values = [0.5, 1.0] if state is TrialState.COMPLETE else None
     made = optuna.create_trial(state=state, values=values, user_attrs={"recipe_hash": "a", **attributes})
     made.number = number
-    return made
+    return TrialView(made)
 
 
 def draw(number, state):
     made = trial(number, state)
-    made.user_attrs = {}
+    made.frozen.user_attrs = {}
     return made
 
 
@@ -26,7 +29,7 @@ def draw(number, state):
         (trial(0), True, True),
         (trial(0, TrialState.RUNNING), True, False),
         (trial(0, TrialState.FAIL), True, True),
-        (trial(0, TrialState.FAIL, void=True), False, False),
+        (replace(trial(0, TrialState.FAIL), is_void=True), False, False),
         (trial(0, TrialState.PRUNED, stopped={"epoch": 1}), True, True),
         (trial(0, TrialState.PRUNED, reason="too costly"), False, False),
         (draw(0, TrialState.FAIL), False, False),
@@ -35,7 +38,7 @@ def draw(number, state):
     ],
 )
 def test_kinds_of_trials(one, handed_out, trained):
-    assert (was_handed_out(one), was_trained(one)) == (handed_out, trained)
+    assert (one.was_handed_out, one.was_trained) == (handed_out, trained)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +51,7 @@ def test_kinds_of_trials(one, handed_out, trained):
     ],
 )
 def test_what_began_from_weights_of_others(attributes, inherited):
-    assert is_inherited(trial(9, **attributes)) is inherited
+    assert trial(9, **attributes).is_inherited is inherited
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,7 @@ def test_what_began_from_weights_of_others(attributes, inherited):
     ],
 )
 def test_many_workers_hide_at_most_half_of_a_study(workers, n_trials, lag):
-    assert lag_of(workers=workers, n_trials=n_trials) == lag
+    assert visibility_lag(workers=workers, n_trials=n_trials) == lag
 
 
 TRIALS = [
@@ -91,5 +94,5 @@ TRIALS = [
     ],
 )
 def test_the_last_few_trainings_are_hidden(lag, number, visible, hidden):
-    found = by_visibility(TRIALS, lag=lag, number=number)
+    found = split_by_visibility(TRIALS, visibility_lag=lag, number=number)
     assert [[one.number for one in part] for part in found] == [visible, hidden]

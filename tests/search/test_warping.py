@@ -6,7 +6,7 @@ import pytest
 from nasfuse.search.warping import Warp
 
 ERRORS = np.array([0.01, 0.02, 0.03, 0.05, 0.2])
-WARP = Warp.of(ERRORS)
+WARP = Warp.from_errors(ERRORS)
 
 
 def test_half_of_the_errors_are_within_its_scale():
@@ -19,14 +19,14 @@ def test_there_and_back():
 
 
 def test_where_most_errors_are_the_best_the_others_still_give_a_scale():
-    assert Warp.of(np.array([0.1, 0.1, 0.1, 0.5])).scale == pytest.approx(0.4)
-    assert Warp.of(np.array([0.1] * 6 + [0.3, 0.5, 1e30])).scale == pytest.approx(0.4)
-    assert Warp.of(np.full(3, 0.1)).scale == 1.0
+    assert Warp.from_errors(np.array([0.1, 0.1, 0.1, 0.5])).scale == pytest.approx(0.4)
+    assert Warp.from_errors(np.array([0.1] * 6 + [0.3, 0.5, 1e30])).scale == pytest.approx(0.4)
+    assert Warp.from_errors(np.full(3, 0.1)).scale == 1.0
 
 
 @pytest.mark.parametrize("best", [0.1, 0.3, -0.7, 0.0])
 def test_the_scale_is_positive_where_errors_differ_by_the_last_digit_only(best):
-    warp = Warp.of(np.append(np.full(6, best), np.nextafter(best, 1)))
+    warp = Warp.from_errors(np.append(np.full(6, best), np.nextafter(best, 1)))
     assert warp.scale > 0 and warp.warped(best) == 0 and np.isfinite(warp.warped([best, 0.9])).all()
 
 

@@ -1,4 +1,4 @@
-"""A mirror shows its storage exactly what an Optuna study would have written there."""
+"""The storage behind the in-memory one holds exactly what an Optuna study would have written there."""
 
 import optuna
 import pytest
@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from nasfuse.errors import RunFolderError
 from nasfuse.search.storage import open_storage, sqlite_url
-from nasfuse.search.write_through import Mirror
+from nasfuse.search.write_through import WriteThroughStorage
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -17,15 +17,15 @@ def behind(request, tmp_path):
 
 
 def open_study(behind):
-    mirror = Mirror(behind, "mirrored")
+    storage = WriteThroughStorage(behind, "paper")
     directions = ["maximize", "minimize"]
-    study = optuna.create_study(storage=mirror, study_name="mirrored", directions=directions, load_if_exists=True)
-    return mirror, study
+    study = optuna.create_study(storage=storage, study_name="paper", directions=directions, load_if_exists=True)
+    return storage, study
 
 
 def seen(behind):
     """What any other program reads."""
-    return optuna.load_study(study_name="mirrored", storage=behind).trials
+    return optuna.load_study(study_name="paper", storage=behind).trials
 
 
 def contents(trials):
@@ -33,13 +33,13 @@ def contents(trials):
 
 
 def test_a_draft_is_written_when_it_is_published(behind):
-    mirror, study = open_study(behind)
+    storage, study = open_study(behind)
     trial = study.ask()
     trial.suggest_float("x", 0, 1)
     trial.set_user_attr("note", [1, "two"])
     assert seen(behind) == []
-    mirror.publish(trial._trial_id)
-    mirror.publish(trial._trial_id)
+    storage.publish(trial._trial_id)
+    storage.publish(trial._trial_id)
     (written,) = seen(behind)
     assert written.state is TrialState.RUNNING
     assert written.params == trial.params
@@ -47,15 +47,15 @@ def test_a_draft_is_written_when_it_is_published(behind):
 
 
 def test_results_and_attributes_follow(behind):
-    mirror, study = open_study(behind)
+    storage, study = open_study(behind)
     study.set_user_attr("reference", [0.1, 1000.0])
     trial = study.ask({"x": FloatDistribution(0, 1)})
-    mirror.publish(trial._trial_id)
-    mirror.set_trial_user_attr(trial._trial_id, "points", [{"metric": 0.5}])
-    mirror.set_trial_system_attr(trial._trial_id, "nsga:generation", 0)
+    storage.publish(trial._trial_id)
+    storage.set_trial_user_attr(trial._trial_id, "points", [{"metric": 0.5}])
+    storage.set_trial_system_attr(trial._trial_id, "nsga:generation", 0)
     study.tell(trial.number, [0.5, 3.0])
     assert contents(seen(behind)) == contents(study.trials)
-    assert optuna.load_study(study_name="mirrored", storage=behind).user_attrs == {"reference": [0.1, 1000.0]}
+    assert optuna.load_study(study_name="paper", storage=behind).user_attrs == {"reference": [0.1, 1000.0]}
 
 
 @pytest.mark.parametrize("state", [TrialState.FAIL, TrialState.PRUNED])
@@ -68,13 +68,13 @@ def test_a_draft_that_ends_is_published(behind, state):
 
 
 def test_a_new_process_goes_on_where_the_storage_is(behind):
-    mirror, study = open_study(behind)
+    storage, study = open_study(behind)
     for value in (0.25, 0.75):
         trial = study.ask({"x": FloatDistribution(0, 1)})
-        mirror.publish(trial._trial_id)
+        storage.publish(trial._trial_id)
         study.tell(trial.number, [value, 1.0])
     running = study.ask({"x": FloatDistribution(0, 1)})
-    mirror.publish(running._trial_id)
+    storage.publish(running._trial_id)
     study.ask({"x": FloatDistribution(0, 1)})  # a draft dies with its process
     _, again = open_study(behind)
     assert contents(again.trials) == contents(study.trials[:3])
@@ -85,61 +85,52 @@ def test_a_new_process_goes_on_where_the_storage_is(behind):
 def test_other_studies_of_the_storage_are_left_alone(behind):
     other = optuna.create_study(storage=behind, study_name="other")
     other.add_trial(optuna.create_trial(value=1.0))
-    mirror, study = open_study(behind)
+    storage, study = open_study(behind)
     trial = study.ask()
-    mirror.publish(trial._trial_id)
+    storage.publish(trial._trial_id)
     assert len(optuna.load_study(study_name="other", storage=behind).trials) == 1
     assert len(seen(behind)) == 1
 
 
 def test_a_second_writer_is_noticed(behind):
-    mirror, study = open_study(behind)
-    optuna.load_study(study_name="mirrored", storage=behind).ask()
+    storage, study = open_study(behind)
+    optuna.load_study(study_name="paper", storage=behind).ask()
     trial = study.ask()
-    with pytest.raises(RunFolderError, match="another search writes to study mirrored in the same storage"):
-        mirror.publish(trial._trial_id)
+    with pytest.raises(RunFolderError, match="another search writes to study paper in the same storage"):
+        storage.publish(trial._trial_id)
     assert [t.state for t in seen(behind)] == [TrialState.RUNNING, TrialState.FAIL], "only the other one's goes on"
 
 
 def test_what_is_shown_as_running_looks_as_it_did_when_it_was_handed_out(behind):
-    mirror, study = open_study(behind)
+    storage, study = open_study(behind)
     for _ in range(2):
         trial = study.ask({"x": FloatDistribution(0, 1)})
         trial.set_user_attr("macs", 7)
-        mirror.publish(trial._trial_id)
+        storage.publish(trial._trial_id)
     before = contents(study.trials)
     for number, value in enumerate((0.25, 0.75)):
         for key in ("points", "record", "rungs"):
-            mirror.set_trial_user_attr(trial._trial_id - 1 + number, key, {"any": 1})
+            storage.set_trial_user_attr(trial._trial_id - 1 + number, key, {"any": 1})
         study.tell(number, [value, 1.0])
     after = contents(study.trials)
-    with mirror.as_running([0, 1]):
+    with storage.as_running([0, 1]):
         assert contents(study.trials) == before
         assert study.get_trials(states=(TrialState.COMPLETE,)) == []
-    with mirror.as_running([1]):
+    with storage.as_running([1]):
         assert contents(study.trials) == [after[0], before[1]]
         assert study.best_trials == [study.trials[0]]
     assert contents(study.trials) == contents(seen(behind)) == after, "nothing was lost"
 
 
 def test_a_draft_is_drawn_anew(behind):
-    mirror, study = open_study(behind)
+    storage, study = open_study(behind)
     draft = study.ask()
     draft.suggest_float("x", 0, 1)
     draft.set_user_attr("note", "first")
-    mirror.blank(draft._trial_id, fixed={"y": 0.25})
+    storage.reset_draft(draft._trial_id, fixed={"y": 0.25})
     again = optuna.trial.Trial(study, draft._trial_id)
     assert again.number == draft.number == 0
     assert again.suggest_float("y", 0, 1) == 0.25
-    mirror.publish(again._trial_id)
+    storage.publish(again._trial_id)
     (trial,) = seen(behind)
     assert (trial.params, trial.user_attrs) == ({"y": 0.25}, {})
-
-
-def test_ended_trials_are_marked_in_memory_alone(behind):
-    mirror, study = open_study(behind)
-    for _ in range(2):
-        study.tell(study.ask(), state=TrialState.FAIL)
-    mirror.mark(study._study_id, [1], "void")
-    assert [trial.user_attrs for trial in study.trials] == [{}, {"void": True}]
-    assert [trial.user_attrs for trial in seen(behind)] == [{}, {}]

@@ -204,7 +204,7 @@ def test_the_hash_is_pinned(load):
     assert load(GOOD).hash == "fd154b14efdc"
 
 
-def test_the_hash_does_not_depend_on_order_or_written_out_defaults(load):
+def test_the_hash_does_not_depend_on_order_or_enumerated_defaults(load):
     written = Recipe.parse(load(GOOD).to_plain())
     turned = load(GOOD.replace("metric: accuracy\n", "") + "metric: accuracy\n")
     assert written.hash == turned.hash == load(GOOD).hash
@@ -414,7 +414,7 @@ def test_a_missing_file_is_named(tmp_path):
         Recipe.load(tmp_path / "absent.yaml")
 
 
-def test_how_an_equilibrium_is_trained_is_written_out():
+def test_how_an_equilibrium_is_trained_is_enumerated():
     network = {"route": ["a", "b"], "streams": {"a": {"encoder": "mlp"}, "b": {"encoder": "mlp"}}}
     plain = {"data": {"source": "digits"}, "network": {**network, "fusion": {"kind": "equilibrium"}}}
     recipe = Recipe.parse(plain)

@@ -1,4 +1,4 @@
-"""The suggestion itself: the candidate with the largest expected hypervolume improvement."""
+"""Acquisition: the choice of the draw with the largest expected hypervolume improvement."""
 
 import math
 
@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasfuse.pareto import non_dominated
-from nasfuse.search.samplers.candidates import climb
 from nasfuse.search.samplers.cost_model import CostModel
 from nasfuse.search.samplers.costs import Costs
 from nasfuse.search.samplers.domain import Array, Domain
+from nasfuse.search.samplers.draws import climb
 from nasfuse.search.samplers.ehvi import (
     log_expected_hypervolume_improvement,
     log_expected_improvement_of_logs,
@@ -19,31 +19,32 @@ from nasfuse.search.samplers.surrogate import OF_TRAININGS, Surrogate, fit
 from nasfuse.search.samplers.training_data import Observations
 from nasfuse.search.warping import Warp
 
-#: The best candidates by modelled cost whose exact cost is looked up.
+#: Number of draws, the best by modelled cost, whose exact cost is computed.
 _N_SHORTLIST = 32
 
-#: Observations that choose hyperparameters.
+#: Largest number of observations used to fit hyperparameters.
 _MOST_FITTED = 200
 
-#: How far beyond the worst observation a reference point is that nobody gave, in ranges of what was observed.
+#: Distance of the default reference point from the worst observation, as a share of the observed range.
 _MARGIN = 0.1
 
 
-class Improvement:
-    """Judges candidates of a domain by what is known about it.
+class Acquisition:
+    """Scores draws of a domain by the expected hypervolume improvement under models of error and cost.
 
-    They are judged as trained from scratch. Where trainings that started from inherited weights were observed, the
-    model of the error has a feature that says so, and learns how much these tell about the others.
+    Scores are for trainings from scratch. If trainings from inherited weights were observed, the model of the error has
+    an additional feature that marks them, so that it can learn how their errors are related to the others.
     """
 
     def __init__(self, domain: Domain, costs: Costs, observations: Observations, *, reference: Array | None) -> None:
         """Fits the models.
 
         Args:
-            domain: Where candidates come from.
-            costs: What they cost.
-            observations: Of at least one full training.
-            reference: Shape (2,), both objectives minimised; None takes the worst observed and a margin.
+            domain: Domain of the draws.
+            costs: Costs of the draws.
+            observations: Observations, at least one of a complete training.
+            reference: Shape (2,), reference point with both objectives minimised; None takes the worst observed values
+                and a margin.
         """
         self._domain = domain
         self._costs = costs
@@ -54,12 +55,12 @@ class Improvement:
         span = np.ptp(full, axis=0)
         beyond = full.max(axis=0) + _MARGIN * np.where(span > 0, span, 1.0)
         self._reference = beyond if reference is None else reference
-        self._warp = Warp.of(observations.errors)
+        self._warp = Warp.from_errors(observations.errors)
         self._error_model = self._fitted()
         self._rows, self._front = self._believed_front()
 
     def best(self, rng: np.random.Generator) -> Array | None:
-        """Returns the best candidate (p,) that was not tried and is not too costly, None if there is none."""
+        """Returns the best draw (p,) that was not tried before and is not too costly; None if there is none."""
         ranked = climb(self._domain, self._rank, rng=rng, parents=self._rows, taken=self._observations.taken)
         shortlist = self._costs.allowed(ranked, count=_N_SHORTLIST)
         shortlist = shortlist[[self._costs.excess(row) == 0 for row in shortlist]]
@@ -69,9 +70,9 @@ class Improvement:
         return np.asarray(shortlist[int(np.argmax(scores))])
 
     def _rank(self, rows: Array) -> Array:
-        """Returns scores (n,) of candidates (n, p) by modelled costs.
+        """Returns scores (n,) of draws (n, p) by the means of their modelled costs.
 
-        By their means: that a cost is not known to the model is no chance that the candidate has to be cheap.
+        The model's uncertainty about a cost that can be computed exactly must not count as a chance of a low cost.
         """
         cost, _ = self._cost_model.predict(rows)
         scores = self._score(rows, (cost, np.zeros(len(cost))))
@@ -87,18 +88,18 @@ class Improvement:
         )
 
     def _error_improvement(self, level: Array, mean: Array, sd: Array) -> Array:
-        """Returns log E[(level - error)+] of errors whose warped values are normal."""
+        """Returns log E[(level - error)+] for errors whose warped values are normally distributed."""
         return math.log(self._warp.scale) + log_expected_improvement_of_logs(self._warp.warped(level), mean, sd)
 
     def _features(self, rows: Array, *, inherited: NDArray[np.bool_] | bool = False) -> Array:
-        """Returns what the model of the error sees of `rows` (n, p)."""
+        """Returns the features (n, d) of `rows` (n, p) for the model of the error."""
         features = self._encoding.features(rows)
         if not self._observations.inherited.any():
             return features
         return np.column_stack([features, np.broadcast_to(inherited, len(rows)).astype(float)])
 
     def _fitted(self) -> Surrogate:
-        """Returns the model of warped errors; what failed counts as bad as the worst, what runs as if it had ended."""
+        """Returns the model of warped errors; failed trials count as the worst, running ones as their prediction."""
         seen = self._observations
         errors = self._warp.warped(seen.errors)
         features = self._features(seen.rows, inherited=seen.inherited)
@@ -114,7 +115,7 @@ class Improvement:
         return model
 
     def _believed_front(self) -> tuple[Array, Array]:
-        """Returns the candidates (k, p) on the front of what the model expects (medians of errors), and it (k, 2)."""
+        """Returns the front of predicted objectives of the observed rows: rows (k, p) and objectives (k, 2)."""
         seen = self._observations
         rows = np.concatenate([seen.rows[seen.finished], seen.pending])
         costs = np.concatenate([seen.costs[seen.finished], self._cost_model.best(seen.pending)[0]])
@@ -125,9 +126,10 @@ class Improvement:
 
 
 def _fitted_rows(n: int) -> NDArray[np.int64]:
-    """Returns which of `n` observations choose the hyperparameters: other ones at some counts only.
+    """Returns which of `n` observations are used to fit hyperparameters.
 
-    So most suggestions find them in memory, and a resumed study finds the same ones. Of many, some evenly over time.
+    The selection changes only at certain values of `n`, so that most suggestions find the fit in the cache, and a
+    resumed study uses the same one. From many observations, a subset evenly spaced in time is used.
     """
     step = 1 if n < 40 else 5 if n < 100 else 10 if n < _MOST_FITTED else 50
     n -= n % step

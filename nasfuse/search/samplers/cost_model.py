@@ -1,4 +1,4 @@
-"""The model of costs, for ranking many candidates and for costs that nobody knows before training."""
+"""Cost model: used to rank many draws quickly, and for costs that can only be measured."""
 
 from collections.abc import Callable
 
@@ -9,12 +9,12 @@ from nasfuse.search.samplers.domain import Array
 from nasfuse.search.samplers.surrogate import OF_COUNTS, Surrogate, fit
 from nasfuse.search.samplers.training_data import Observations
 
-#: The survey alone chooses the hyperparameters if it knows so many costs; they are then fitted once per process.
+#: Exact costs in the survey from which hyperparameters are fitted to it alone, and thus only once per process.
 _ENOUGH = 20
 
 
 class CostModel:
-    """A Gaussian process of the second objective."""
+    """Gaussian process of the second objective, log10 of the cost."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class CostModel:
         *,
         encode: Callable[[Array], Array],
     ) -> None:
-        """Learns from a survey of the known costs and from what was observed; `encode` turns rows into features."""
+        """Fits the model to a survey of exact costs and to the observed costs; `encode` maps rows to features."""
         self._costs = costs
         self._encode = encode
         rows, values = costs.survey()
@@ -34,13 +34,13 @@ class CostModel:
         self._surrogate = Surrogate(all_features, all_values, fitted=fitted)
 
     def predict(self, rows: Array) -> tuple[Array, Array]:
-        """Returns mean and standard deviation, both (n,), of the cost of candidates (n, p)."""
+        """Returns mean and standard deviation, both (n,), of the cost of draws (n, p)."""
         return self._surrogate.predict(self._encode(rows))
 
     def best(self, rows: Array) -> tuple[Array, Array]:
-        """Returns what `predict` does, with the exact cost and deviation 0 where the cost is known."""
+        """Returns the same as `predict`, but the exact cost and deviation 0 where the cost can be computed."""
         mean, sd = self.predict(rows)
-        known = np.array(
-            [np.nan if (cost := self._costs.known(row)) is None else cost for row in rows], dtype=np.float64
+        exact = np.array(
+            [np.nan if (cost := self._costs.exact(row)) is None else cost for row in rows], dtype=np.float64
         )
-        return np.where(np.isnan(known), mean, known), np.where(np.isnan(known), sd, 0.0)
+        return np.where(np.isnan(exact), mean, exact), np.where(np.isnan(exact), sd, 0.0)

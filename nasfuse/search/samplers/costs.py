@@ -1,4 +1,4 @@
-"""Costs: what candidates cost, as far as it is known before training."""
+"""Costs of draws that can be computed before training."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -11,16 +11,16 @@ from nasfuse.search.samplers.domain import Array, Domain
 CostOf = Callable[[Mapping[str, Any]], float | None]
 IsVisited = Callable[[Mapping[str, Any]], bool]
 
-#: Draws whose exact cost shows the model what candidates cost; the same ones in every trial.
+#: Number of draws whose exact costs are given to the cost model, and their seed; the same draws in every trial.
 _N_SURVEYED = 128
 _SURVEY_SEED = 0
 
-#: Exact costs looked up, at most, to find a candidate that is not too costly.
+#: Largest number of exact costs computed to find a draw that is not too costly.
 _MAX_LOOKUPS = 300
 
 
 class Costs:
-    """The second objective of candidates of one domain."""
+    """Second objective, log10 of the cost, of the draws of one domain."""
 
     def __init__(
         self,
@@ -39,11 +39,11 @@ class Costs:
 
     @property
     def limit(self) -> float:
-        """What the second objective of a candidate may be; infinite where the limit is on something else."""
+        """Largest allowed value of the second objective; infinite if the limit applies to another cost."""
         return np.inf if self._max_cost is None or self._cost_of is None else self._max_cost
 
-    def known(self, row: Array) -> float | None:
-        """Returns the exact cost of a candidate (p,); None where it is random or the candidate is no valid network."""
+    def exact(self, row: Array) -> float | None:
+        """Returns the exact cost of a draw (p,); None if it can only be measured or the draw is no valid network."""
         if self._cost_of is None:
             return None
         try:
@@ -52,9 +52,9 @@ class Costs:
             return None
 
     def excess(self, row: Array) -> float:
-        """Returns by how much a candidate (p,) costs more than it may; infinite where it must not be suggested.
+        """Returns by how much a draw (p,) exceeds the cost limit; 0 if it may be suggested.
 
-        That is what is no valid network, and what was suggested before.
+        It is infinite for a draw that is no valid network or was suggested before.
         """
         if self._is_visited is not None and self._is_visited(self._domain.parameters(row)):
             return np.inf
@@ -67,7 +67,7 @@ class Costs:
         return 0.0 if least is None or self._max_cost is None else max(least - self._max_cost, 0.0)
 
     def allowed(self, rows: Iterable[Array], *, count: int) -> Array:
-        """Returns the first `count` of `rows` that may be suggested; if there is none, the one that exceeds least."""
+        """Returns the first `count` of `rows` that may be suggested; if there are none, the one of least excess."""
         found: list[Array] = []
         cheapest: tuple[float, Array] | None = None
         for row, _ in zip(rows, range(_MAX_LOOKUPS), strict=False):
@@ -83,11 +83,11 @@ class Costs:
         return np.array(found).reshape(-1, len(self._domain.columns))
 
     def survey(self) -> tuple[Array, Array]:
-        """Returns candidates (n, p) and their costs (n,), where they are known."""
+        """Returns draws (n, p) whose cost can be computed, and their costs (n,)."""
         if self._cost_of is None:
             return np.empty((0, len(self._domain.columns))), np.empty(0)
         rng = np.random.default_rng(_SURVEY_SEED)
         rows = self._domain.rows(rng.random((_N_SURVEYED, len(self._domain.columns))))
-        costs = np.array([np.nan if (cost := self.known(row)) is None else cost for row in rows], dtype=np.float64)
+        costs = np.array([np.nan if (cost := self.exact(row)) is None else cost for row in rows], dtype=np.float64)
         finite = np.isfinite(costs)
         return rows[finite], costs[finite]

@@ -1,4 +1,4 @@
-"""The domain of a search in numbers: candidates are rows, parameters are columns."""
+"""Numerical form of a search space: each draw is a row, each parameter a column."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -14,15 +14,15 @@ Array = NDArray[np.float64]
 
 
 class Column:
-    """One parameter: how a point of the unit interval becomes a value of its distribution.
+    """One parameter, with the mapping between the unit interval and the values of its distribution.
 
-    Values are written as Optuna's internal numbers: the index of a choice, or the number itself.
+    Values are in Optuna's internal representation: the index of a choice, or the number itself.
 
     Attributes:
-        name: Of the parameter.
-        distribution: What it is drawn from.
-        is_ordinal: Whether its values are numbers with an order, also where they are given as choices.
-        n_levels: How many values it has, 0 for a continuous one.
+        name: Name of the parameter.
+        distribution: Optuna distribution.
+        is_ordinal: Whether its values are ordered numbers; choices that are all numbers count as ordered.
+        n_levels: Number of values; 0 for a continuous parameter.
     """
 
     def __init__(self, name: str, distribution: BaseDistribution) -> None:
@@ -33,7 +33,7 @@ class Column:
         self.n_levels = _n_levels(distribution)
 
     def values(self, units: Array) -> Array:
-        """Returns the values (n,) at the points `units` (n,) of the unit interval; uniform points give a fair draw."""
+        """Returns the values (n,) for `units` (n,) in [0, 1]; uniform units give draws from the distribution."""
         if self._order is not None:
             return self._order[self._level(units)]
         low, high, is_log = self._range()
@@ -41,7 +41,7 @@ class Column:
             return np.full(len(units), low)
         if self.n_levels and not is_log:
             return low + self._step * self._level(units).astype(np.float64)
-        half = 0.5 if self.n_levels else 0.0  # a whole number stands for the half below and above it
+        half = 0.5 if self.n_levels else 0.0  # each integer covers half a unit on either side
         if is_log:
             found = (low - half) * ((high + half) / (low - half)) ** units
         else:
@@ -49,7 +49,7 @@ class Column:
         return np.asarray(np.clip(np.round(found) if self.n_levels else found, low, high))
 
     def units(self, values: Array) -> Array:
-        """Returns points (n,) of the unit interval that become `values` (n,), NaN for NaN."""
+        """Returns units (n,) that `values` maps to the given values (n,); NaN for NaN."""
         if self.n_levels == 1:
             return np.where(np.isnan(values), np.nan, 0.5)
         if self._order is not None:
@@ -65,13 +65,13 @@ class Column:
         return (values - low) / (high - low)
 
     def snapped(self, value: float) -> float:
-        """Returns `value` as `values` would write it, to the last digit."""
+        """Returns `value` rounded to exactly the number that `values` returns for it."""
         if not isinstance(self.distribution, FloatDistribution) or self.distribution.step is None:
-            return value  # exact as it is
+            return value  # already exact
         return float(self.values(self.units(np.array([value])))[0])
 
     def levels(self) -> list[Any]:
-        """Returns all values, as a recipe has them; none of a continuous parameter."""
+        """Returns all values in the form that recipes use; empty for a continuous parameter."""
         if isinstance(self.distribution, CategoricalDistribution):
             return list(self.distribution.choices)
         numbers = self._range()[0] + self._step * np.arange(self.n_levels)
@@ -91,43 +91,43 @@ class Column:
 
 
 class Domain:
-    """The parameters of a search with the conditions under which each exists.
+    """Parameters of a search space, with the conditions under which each exists.
 
-    A row (p,) holds one value per parameter, NaN where the parameter does not exist beside the others.
+    A row (p,) holds one value per parameter; NaN if the parameter does not exist, given the others.
 
     Attributes:
-        columns: In an order in which each stands after those it depends on.
+        columns: One column per parameter; each follows those that its conditions refer to.
     """
 
-    def __init__(self, parameters: Sequence[Parameter], *, known: Mapping[str, Any] | None = None) -> None:
-        """Takes the parameters of a space.
+    def __init__(self, parameters: Sequence[Parameter], *, constants: Mapping[str, Any] | None = None) -> None:
+        """Sets up the columns.
 
         Args:
-            parameters: In an order in which each stands after those it depends on.
-            known: Values of fields that are not drawn but that conditions ask for.
+            parameters: Parameters of a space; each follows those that its conditions refer to.
+            constants: Values of fields that are not drawn but that conditions refer to.
         """
         self._parameters = list(parameters)
-        self._known = dict(known or {})
+        self._constants = dict(constants or {})
         self.columns = [Column(parameter.name, parameter.distribution) for parameter in self._parameters]
         self._index = {column.name: index for index, column in enumerate(self.columns)}
 
     @classmethod
     def unconditional(cls, distributions: Mapping[str, BaseDistribution]) -> "Domain":
-        """Returns the domain in which every parameter always exists."""
+        """Returns a domain in which every parameter always exists."""
         return cls([Parameter(name, drawn, middle(drawn)) for name, drawn in distributions.items()])
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Parameter to distribution."""
+        """Distribution of each parameter, by name."""
         return {column.name: column.distribution for column in self.columns}
 
     @property
     def conditions(self) -> list[tuple[Condition, ...]]:
-        """The conditions of each column."""
+        """Conditions of each column."""
         return [parameter.when for parameter in self._parameters]
 
     def rows(self, units: Array) -> Array:
-        """Returns the candidates (n, p) at points (n, p) of the unit cube, without the parameters that do not exist."""
+        """Returns the rows (n, p) for `units` (n, p) in the unit cube; NaN for parameters that do not exist."""
         rows = np.column_stack([column.values(units[:, index]) for index, column in enumerate(self.columns)])
         for index, parameter in enumerate(self._parameters):
             for condition in parameter.when:
@@ -135,11 +135,11 @@ class Domain:
         return rows
 
     def units(self, rows: Array) -> Array:
-        """Returns points (n, p) of the unit cube that become `rows` (n, p), NaN for parameters that do not exist."""
+        """Returns units (n, p) that `rows` maps to the given rows (n, p); NaN for parameters that do not exist."""
         return np.column_stack([column.units(rows[:, index]) for index, column in enumerate(self.columns)])
 
     def parameters(self, row: Array) -> dict[str, Any]:
-        """Returns the parameters that a row (p,) stands for, as Optuna knows them."""
+        """Returns the parameters of a row (p,), in the form that Optuna uses outside of its storage."""
         return {
             column.name: column.distribution.to_external_repr(float(value))
             for column, value in zip(self.columns, row, strict=True)
@@ -147,7 +147,7 @@ class Domain:
         }
 
     def row(self, parameters: Mapping[str, Any]) -> Array | None:
-        """Returns the row (p,) of complete `parameters`, None where one is missing or outside its distribution."""
+        """Returns the row (p,) of `parameters`; None if one is missing or outside its distribution."""
         try:
             complete = self.complete(lambda parameter: parameters[parameter.name])
         except KeyError:
@@ -161,30 +161,30 @@ class Domain:
         return row
 
     def complete(self, value_of: Callable[[Parameter], Any]) -> dict[str, Any]:
-        """Returns the parameters that exist beside one another if each that exists has the value `value_of` gives."""
-        known = dict(self._known)
+        """Returns the parameters that exist if each existing one has the value that `value_of` returns."""
+        values = dict(self._constants)
         complete: dict[str, Any] = {}
         for parameter in self._parameters:
-            if parameter.exists(known):
-                known[parameter.name] = complete[parameter.name] = value_of(parameter)
+            if parameter.exists(values):
+                values[parameter.name] = complete[parameter.name] = value_of(parameter)
         return complete
 
     def combinations(self, *, limit: int) -> list[dict[str, Any]] | None:
-        """Returns all parameters that exist beside one another; None where they are a continuum or above `limit`."""
+        """Returns all combinations of values; None if there are more than `limit`, or a parameter is continuous."""
         found: list[dict[str, Any]] = [{}]
         for column, parameter in zip(self.columns, self._parameters, strict=True):
-            without = [one for one in found if not parameter.exists({**self._known, **one})]
-            within = [one for one in found if parameter.exists({**self._known, **one})]
+            without = [one for one in found if not parameter.exists({**self._constants, **one})]
+            within = [one for one in found if parameter.exists({**self._constants, **one})]
             if within and (column.n_levels == 0 or len(without) + len(within) * column.n_levels > limit):
                 return None
             found = [*without, *({**one, column.name: level} for one in within for level in column.levels())]
         return found
 
     def _holds(self, condition: Condition, rows: Array) -> NDArray[np.bool_]:
-        """Returns which rows fulfil `condition`: each distinct value of the other parameter is asked once."""
+        """Returns which rows fulfil `condition`; it is evaluated once per distinct value of the other parameter."""
         index = self._index.get(condition.name)
         if index is None:
-            return np.full(len(rows), condition.holds(self._known))
+            return np.full(len(rows), condition.holds(self._constants))
         outside = self.columns[index].distribution.to_external_repr
         distinct, inverse = np.unique(rows[:, index], return_inverse=True)
         answers = [not np.isnan(one) and condition.holds({condition.name: outside(float(one))}) for one in distinct]

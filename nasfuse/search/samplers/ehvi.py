@@ -1,4 +1,4 @@
-"""Expected hypervolume improvement of one unknown and one (almost) known objective, in closed form."""
+"""Expected hypervolume improvement for two objectives, of which the second may be known exactly, in closed form."""
 
 import math
 from collections.abc import Callable
@@ -10,15 +10,15 @@ from nasfuse.search.samplers.domain import Array
 
 _LOG_SQRT_2_PI = 0.5 * math.log(2 * math.pi)
 
-#: Standard deviations are at least this, so that a known value is the limit of the formula and not a case of it.
+#: Lower bound of standard deviations, so that an exact value needs no separate formula.
 _LEAST_SD = 1e-12
 
-#: Relative differences of two logarithms below are lost in rounding.
+#: Relative difference of two logarithms below which it is dominated by rounding errors.
 _LEAST_GAP = 1e-9
 
 
 def log_expected_improvement(level: Array, mean: Array, sd: Array) -> Array:
-    """Returns log E[(level - y)+] for y normal; accurate where the expectation itself underflows.
+    """Returns log E[(level - y)+] for normal y; accurate even if the expectation itself underflows.
 
     Ament et al. 2023, Unexpected Improvements to Expected Improvement, equation 9, with one formula for every
     negative argument: h(z) = phi(z) (1 + z Phi(z) / phi(z)), whose ratio is a scaled error function. All three
@@ -49,7 +49,7 @@ def log_expected_improvement_of_logs(level: Array, mean: Array, sd: Array) -> Ar
     gap = log_level - (mean + sd**2 / 2 + log_ndtr(z - sd))
     least = _LEAST_GAP * np.maximum(1.0, np.abs(log_level))
     exact = log_level + np.log(-np.expm1(-np.maximum(gap, least)))
-    # Where the two are as good as equal, what counts of exp(y) is its tangent at the level.
+    # If the two are equal up to rounding, exp(y) is replaced by its tangent at the level.
     return np.asarray(np.where(gap > least, exact, level + log_expected_improvement(level, mean, sd)))
 
 
@@ -61,21 +61,21 @@ def log_expected_hypervolume_improvement(
     cost: tuple[Array, Array],
     error_improvement: Callable[[Array, Array, Array], Array] = log_expected_improvement,
 ) -> Array:
-    """Returns log E[increase of hypervolume] of n candidates with independent objectives, both minimised.
+    """Returns log E[increase of hypervolume] of n draws with independent objectives, both minimised.
 
-    The region that a candidate (e, c) adds is cut into strips of cost between neighbours of the front. In the
+    The region that a draw (e, c) adds is divided into strips of cost between neighbours of the front. In the
     strip from lower to upper the best error so far is `level`, so the strip adds (level - e)+ times the width of
     what lies above c, and the expectation of the product is EI(level) (Psi(upper) - Psi(lower)) with
-    Psi(t) = E[(t - c)+], which is (t - c)+ itself where the cost is known. This is the two-objective case of
+    Psi(t) = E[(t - c)+], which is (t - c)+ itself where the cost is exact. This is the two-objective case of
     Emmerich et al. 2011, Hypervolume-based expected improvement, section 4, with strips instead of cells.
 
     Args:
-        front: Shape (k, 2), errors and costs; dominated points and those beyond the reference change nothing.
-        reference: Shape (2,).
-        error: Mean and standard deviation, both (n,), of what `error_improvement` takes.
-        cost: Mean and standard deviation, both (n,); a deviation of 0 is a known cost.
-        error_improvement: Level (on the scale of the front), mean and deviation to log E[(level - e)+], where e is not
-            normal.
+        front: Shape (k, 2), errors and costs; dominated points and those beyond the reference have no effect.
+        reference: Shape (2,), reference point.
+        error: Mean and standard deviation, both (n,), that are passed to `error_improvement`.
+        cost: Mean and standard deviation, both (n,); a deviation of 0 marks an exact cost.
+        error_improvement: Maps level (on the scale of the front), mean and deviation to log E[(level - e)+]; needed if
+            e is not normally distributed.
     """
     levels, edges = _strips(front, reference)
     c_mean, c_sd = (one[:, None] for one in cost)

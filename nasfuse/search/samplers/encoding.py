@@ -1,4 +1,4 @@
-"""Encoding: what a Gaussian process sees of a candidate."""
+"""Encoding: features of a draw for a Gaussian process."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,16 @@ import numpy as np
 
 from nasfuse.search.samplers.domain import Array, Column, Domain
 
-#: Stands for the position of a parameter that does not exist.
+#: Feature of an ordered parameter that does not exist.
 _ABSENT = 0.5
 
 
 class Encoding:
-    """Turns the rows of a domain into features in the unit interval.
+    """Maps the rows of a domain to features in the unit interval.
 
-    An ordered parameter is its position in its range, on the scale it is drawn on; another one is one-hot. A
-    parameter that does not exist stands at a fixed value, and one feature for each set of conditions says
-    whether the parameters under it exist.
+    An ordered parameter is encoded as its position in its range, on the scale it is drawn on; an unordered one is
+    one-hot encoded. A parameter that does not exist has a fixed value, and for each set of conditions one additional
+    feature marks whether the parameters under it exist.
     """
 
     def __init__(self, domain: Domain) -> None:
@@ -38,10 +38,10 @@ def _is_line(column: Column) -> bool:
 
 
 def _ordered(column: Column, units: Array) -> Sequence[Array]:
-    """Returns nothing for a constant, else one feature (n,) from 0 to 1 at the ends of the range."""
+    """Returns one feature (n,) that is 0 and 1 at the ends of the range; none for a constant."""
     if column.n_levels == 1:
         return []
-    if column.n_levels:  # from the middles of the levels to their ends
+    if column.n_levels:  # the first and the last level become 0 and 1
         low, high = column.units(column.values(np.array([0.0, 1.0])))
         units = (units - low) / (high - low)
     return [np.where(np.isnan(units), _ABSENT, units)]

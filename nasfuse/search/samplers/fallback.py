@@ -1,4 +1,4 @@
-"""What draws where the known-cost sampler cannot: TPE."""
+"""Fallback of the known-cost sampler: TPE."""
 
 import warnings
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from optuna.trial import FrozenTrial
 from nasfuse.search.parameters import Parameter
 from nasfuse.search.samplers.domain import Array, Domain
 
-#: Suggestions of TPE among which one that is not too costly is looked for.
+#: Number of suggestions of TPE that are searched for one that is not too costly.
 _N_DRAWS = 16
 
 
 def tpe(seed: int) -> TPESampler:
-    """Returns TPE that models parameters together where they exist together."""
+    """Returns a TPE sampler that models parameters jointly, in groups that exist together."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return TPESampler(seed=seed, multivariate=True, group=True)

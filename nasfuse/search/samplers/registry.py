@@ -1,4 +1,4 @@
-"""The samplers by the names that study files use."""
+"""Registry of samplers by the names that study files use."""
 
 import warnings
 from collections.abc import Callable
@@ -16,8 +16,8 @@ from nasfuse.spec.study import Sampler
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of a study before any training; the arguments of `KnownCostSampler`."""
+class SamplerContext:
+    """What a sampler is told about a study; the arguments of `KnownCostSampler`, which documents them."""
 
     domain: Domain | None = None
     cost_of: CostOf | None = None
@@ -38,23 +38,23 @@ _OPTUNA: dict[str, Callable[[int], BaseSampler]] = {
 
 
 def make_sampler(
-    name: Sampler, seed: int, *, number: int = 0, redraw: int = 0, known: Known | None = None
+    name: Sampler, seed: int, *, number: int = 0, redraw: int = 0, context: SamplerContext | None = None
 ) -> BaseSampler:
-    """Returns the sampler called `name`, for one trial.
+    """Returns a sampler for one trial.
 
-    A sampler is made anew for every trial, so that its random numbers depend on the trial and not on what the
-    process has done before; its knowledge is the storage.
+    A new sampler is made for every trial, so that its random numbers depend on the trial number and not on what the
+    process has done before. All information about earlier trials is read from the storage.
 
     Args:
-        name: As study files have it.
-        seed: Of the study.
-        number: Of the trial.
-        redraw: How often the trial's parameters were drawn before; other random numbers each time. The known-cost
-            sampler does not need it.
-        known: What only the known-cost sampler asks for.
+        name: Name of the sampler, as in study files.
+        seed: Seed of the study.
+        number: Number of the trial.
+        redraw: How often the trial's parameters were drawn before; each time gives other random numbers. The
+            known-cost sampler ignores it.
+        context: Used by the known-cost sampler only.
     """
     if name == "known_cost":
-        return KnownCostSampler(seed, **vars(known or Known()))
+        return KnownCostSampler(seed, **vars(context or SamplerContext()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return _OPTUNA[name](derive_seed(seed, f"sampler/redraw {redraw}" if redraw else "sampler", number))

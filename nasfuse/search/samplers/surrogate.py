@@ -1,4 +1,4 @@
-"""The surrogate: a Gaussian process that predicts one objective from features in the unit interval."""
+"""Surrogate: a Gaussian process that predicts one objective from features in the unit interval."""
 
 import math
 import warnings
@@ -19,13 +19,13 @@ from scipy.spatial.distance import cdist
 
 from nasfuse.search.samplers.domain import Array
 
-#: Steps of the search for hyperparameters; more change the posterior little.
+#: Largest number of optimiser steps for hyperparameters; more hardly change the posterior.
 _MAX_STEPS = 40
 
-#: Mean and standard deviation of the logarithm of the noise variance before anything is seen. The most probable
-#: variance is exp(mean - sd**2). Of trainings it is .02, since with a much smaller one a few dozen are fitted exactly,
-#: luck and all; wide, as some differ by a tenth of the spread between networks and tables of results by nothing. Of
-#: what is counted, such as MACs, it is 5e-5.
+#: Mean and standard deviation of the log-normal prior of the noise variance, whose mode is exp(mean - sd**2). For
+#: results of trainings the mode is .02: with a much smaller one, a few dozen trainings are fitted exactly, including
+#: their noise. The prior is wide, as the noise is a tenth of the spread between networks in some studies and zero for
+#: tables of results. For quantities that are counted, such as MACs, the mode is 5e-5.
 OF_TRAININGS = (0.0, 2.0)
 OF_COUNTS = (-6.0, 2.0)
 _LEAST_NOISE = 1e-5
@@ -33,11 +33,11 @@ _LEAST_NOISE = 1e-5
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What a Gaussian process of standardised targets is like.
+    """Hyperparameters of a Gaussian process of standardised targets.
 
     Attributes:
-        lengths: Length scale of each feature, (d,).
-        noise: Variance of an observation around the function.
+        lengths: Length scale of each feature, shape (d,).
+        noise: Variance of the observation noise.
     """
 
     lengths: Array
@@ -45,10 +45,10 @@ class Hyperparameters:
 
 
 class Surrogate:
-    """A Gaussian process with a Matern-5/2 kernel, one length scale per feature and a learned noise.
+    """Gaussian process with a Matern-5/2 kernel, one length scale per feature and a learned noise variance.
 
-    GPyTorch learns the hyperparameters; the posterior is computed here, because GPyTorch's also says what the
-    candidates have to do with one another, which takes most of the time and is not asked.
+    Hyperparameters are fitted by GPyTorch. The posterior is computed here, because GPyTorch also computes the
+    covariances between the predicted rows, which takes most of the time and is not needed.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class Surrogate:
         """Conditions on all observations.
 
         Args:
-            features: Shape (n, d).
+            features: Shape (n, d), features of the observations.
             targets: Shape (n,), finite, on any scale.
-            fitted: Hyperparameters, as `fit` returns them.
-            doubts: Shape (n,), variance of each target beyond the noise; none where left out.
+            fitted: Hyperparameters, as returned by `fit`.
+            doubts: Shape (n,), variance of each target in addition to the noise; default 0.
         """
         self._fitted = fitted
         self._shift, self._scale = _standardisation(targets)
@@ -70,20 +70,20 @@ class Surrogate:
         self._factor = self._cholesky(features)
         residual = (targets - self._shift) / self._scale
         self._weights = _solve(self._factor.T, _solve(self._factor, residual, lower=True), lower=False)
-        self._known = features
+        self._conditioned_on = features
 
     def believe(self, features: Array) -> None:
-        """Takes the candidates `features` (m, d) as if they had been observed to be what is expected of them.
+        """Conditions on the rows `features` (m, d) as if their predicted means had been observed.
 
-        That is the kriging believer (Ginsbourger et al. 2010, section 4.2): the deviation shrinks around them,
-        and the mean stays what it is.
+        This is the kriging believer (Ginsbourger et al. 2010, section 4.2): the standard deviation decreases around
+        these rows, and the mean does not change.
         """
-        self._known = np.concatenate([self._observed, features])
-        self._factor = self._cholesky(self._known)
+        self._conditioned_on = np.concatenate([self._observed, features])
+        self._factor = self._cholesky(self._conditioned_on)
 
     def predict(self, features: Array) -> tuple[Array, Array]:
-        """Returns mean and standard deviation, both (m,), of the objective without its noise at `features` (m, d)."""
-        covariance = self._covariance(self._known, features)
+        """Returns mean and standard deviation, both (m,), of the noise-free objective at `features` (m, d)."""
+        covariance = self._covariance(self._conditioned_on, features)
         mean = self._weights @ covariance[: self._n]
         explained = _solve(self._factor, covariance, lower=True)
         variance = np.maximum(1 - np.square(explained).sum(axis=0), 1e-12)
@@ -113,9 +113,9 @@ def _standardisation(targets: Array) -> tuple[float, float]:
 def fit(features: Array, targets: Array, *, noise: tuple[float, float]) -> Hyperparameters:
     """Returns the most probable hyperparameters for `features` (n, d) and `targets` (n,).
 
-    The prior of the length scales is BoTorch's: Hvarfner et al. 2024, Vanilla Bayesian Optimization Performs
-    Great in High Dimensions, equation 6. The search starts at fixed values, so that the answer depends on the
-    observations alone; it is kept for the next call. `noise` is the prior of the noise variance, a log-normal one.
+    The prior of the length scales is BoTorch's (Hvarfner et al. 2024, Vanilla Bayesian Optimization Performs Great in
+    High Dimensions, equation 6). The optimiser starts at fixed values, so that the result depends on the observations
+    alone. Results are cached. `noise` is the mean and standard deviation of the log-normal prior of the noise variance.
     """
     return _fit(features.tobytes(), targets.tobytes(), features.shape[1], noise)
 
@@ -135,6 +135,6 @@ def _fit(features_bytes: bytes, targets_bytes: bytes, n_features: int, noise: tu
         torch.tensor(features), standard, likelihood=likelihood, covar_module=kernel, outcome_transform=None
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of jitter on the way, of steps that ran out
+        warnings.simplefilter("ignore")  # about added jitter and the limit on steps
         fit_gpytorch_mll_scipy(ExactMarginalLogLikelihood(model.likelihood, model), options={"maxiter": _MAX_STEPS})
     return Hyperparameters(kernel.lengthscale.detach().numpy()[0].copy(), float(model.likelihood.noise.detach()))

@@ -1,54 +1,54 @@
-"""Extrapolation: where a training would end, or would have ended if it had not been stopped."""
+"""Extrapolation of learning curves: the final metric of a training, predicted from its metric at a rung."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-from optuna.trial import FrozenTrial, TrialState
 
-from nasfuse.search.visibility import is_inherited
+from nasfuse.search.trial import TrialView
 from nasfuse.search.warping import Warp
 
-#: Full trainings from which on the gains that are still to come may depend on what is reached.
+#: Number of complete trainings from which a slope is fitted; with fewer, only the mean gain is used.
 _FOR_A_SLOPE = 5
 
-#: Errors beyond are no numbers to compute with.
+#: Errors with a larger absolute value are ignored, because computing with them overflows.
 LARGEST = 1e100
 
 
 class Extrapolation:
-    """Predicts the metric at the end from the metric at a rung, as full trainings of the study went on from there.
+    """Predicts the final metric from the metric at a rung, based on the complete trainings of the study.
 
-    A line per rung, by least squares, on a logarithmic scale of errors: the epochs that are left divide them by about
-    the same factor, whether they are large or small. Its slope is between 0 and 1: what is behind at a rung catches
-    up rather than falling back further. Of few full trainings the mean gain is taken, of none nothing. Trainings that
-    started from inherited weights have lines of their own: they have less to gain.
+    A line is fitted per rung, by least squares, on a logarithmic scale of errors (see `Warp`), on which the remaining
+    epochs improve small and large errors by about the same amount. Its slope is limited to [0, 1], since trainings that
+    are behind at a rung catch up rather than fall further behind. With few complete trainings the slope is 1 (the mean
+    gain); with none, no improvement is predicted. Trainings that started from inherited weights have lines of their
+    own, since they improve less.
     """
 
-    def __init__(self, trials: Sequence[FrozenTrial], *, sign: float) -> None:
-        """Collects what full trainings had reached at their rungs, from the user attributes `rungs` and `epochs`.
+    def __init__(self, trials: Sequence[TrialView], *, sign: float) -> None:
+        """Collects the metrics of complete trainings at their rungs and at their end.
 
         Args:
-            trials: Of the study.
-            sign: 1 where the metric is minimised, -1 where it is maximised.
+            trials: Trials of the study.
+            sign: 1 if the metric is minimised, -1 if it is maximised.
         """
         self._sign = sign
         errors: dict[tuple[int, int, bool], list[tuple[float, float]]] = defaultdict(list)
         for trial in trials:
-            if trial.state is TrialState.COMPLETE:
-                for epoch, reached in trial.user_attrs.get("rungs", {}).items():
-                    pair = (sign * reached, sign * trial.values[0])
+            if trial.is_complete:
+                for epoch, reached in trial.rungs.items():
+                    pair = (sign * reached, sign * trial.metric)
                     if (np.abs(pair) < LARGEST).all():
-                        errors[int(epoch), trial.user_attrs["epochs"], is_inherited(trial)].append(pair)
+                        errors[epoch, trial.epochs, trial.is_inherited].append(pair)
         ended = [pair[1] for pairs in errors.values() for pair in pairs]
-        self._warp = Warp.of(np.array(ended or [0.0]))
+        self._warp = Warp.from_errors(np.array(ended or [0.0]))
         self._pairs = {key: self._warp.warped(pairs) for key, pairs in errors.items()}
 
     def end(self, *, epoch: int, epochs: int, metric: float, inherited: bool) -> tuple[float, float]:
-        """Returns what the metric will be after `epochs` if it is `metric` after `epoch`, and its variance.
+        """Returns the predicted metric after `epochs`, given `metric` after `epoch`, and the variance of it.
 
-        The median of what is expected. The variance, to first order, is that of the full trainings around their line;
-        of one alone, the square of its gain.
+        The prediction is a median. The variance is, to first order, the residual variance of the complete trainings
+        around their line; with a single complete training, the square of its gain.
         """
         pairs = self._pairs.get((epoch, epochs, inherited))
         if pairs is None:

@@ -1,4 +1,4 @@
-"""When a training is not worth finishing: multi-objective asynchronous successive halving (MO-ASHA)."""
+"""Multi-objective asynchronous successive halving (MO-ASHA): a rule for early stopping."""
 
 import math
 from collections.abc import Sequence
@@ -8,43 +8,42 @@ import numpy.typing as npt
 
 from nasfuse.pareto import non_dominated_rank
 
-#: The lowest error and the lowest cost go on from every rung, however few have come so far.
+#: Least number of trainings that continue from a rung: the one with the lowest error, and the cheapest.
 _N_CORNERS = 2
 
 
 class MultiObjectiveAsha:
-    """Decides at a few epochs, the rungs, whether a training goes on (Schmucker et al. 2021, algorithms 1 and 2).
+    """Decides at a few epochs, the rungs, whether a training continues (Schmucker et al. 2021, algorithms 1 and 2).
 
-    At a rung a training is compared with those that were there before, by (error, log cost), both minimised. They
-    are put in order by non-dominated rank and, within a rank, by spread; the first 1 / eta of them, rounded up, may
-    go on, at least two. The first `eta` - 1 trainings at a rung all go on: there is nothing to choose from yet.
+    At a rung a training is compared with the trainings that reached the rung before, by (error, log cost), both
+    minimised. All are sorted by non-dominated rank and, within a rank, by spread; the first 1 / eta of them, rounded
+    up, continue, and at least two. The first `eta` - 1 trainings at a rung always continue.
 
-    What differs from the paper:
+    Differences from the paper:
 
-    * Rungs are counted from the end of a training, at 1 / eta, 1 / eta**2, ... of its epochs. A learning rate that
-      comes down to zero at the end makes the same epoch of a short and of a long training two different things, and
-      the first epochs of any training tell little.
-    * Cost is the same at every rung. So the cheapest networks lie on every front, however bad they are: they share
-      the quota with the rest of their rank, and of a rank too large for it those are taken that lie far apart.
-      That order begins with the corners, the lowest error and the lowest cost, so that neither end starves.
-    * Costly networks learn slowly and are dominated early by cheaper ones that they would overtake. So a training
-      also goes on where none of those that cost at least as much has an error as low, and where it is expected to
-      end below all finished ones that cost as little. A search that suggests well would else lose much of the front.
-    * A training that goes on is not paused until the rung has filled: it is decided at once, and never revised.
+    * Rungs are counted from the end of a training, at 1 / eta, 1 / eta**2, ... of its epochs. With a learning rate that
+      decays to zero at the end, the same epoch is not comparable between short and long trainings.
+    * The cost is the same at every rung, so the cheapest networks are on the front of each rung, whatever their error.
+      They share the quota with the rest of their rank. From a rank larger than the quota, trainings far apart are
+      selected, starting with the lowest error and the lowest cost.
+    * Costly networks learn slowly and are dominated early by cheaper ones that they would overtake later. A training
+      therefore also continues if no training of at least its cost has an error as low, or if it is expected to end
+      with a lower error than all finished trainings of at most its cost.
+    * The decision is made at once and never revised; a training is not paused until the rung is full.
     """
 
     def __init__(self, *, eta: int = 3, n_rungs: int = 2) -> None:
-        """Keeps the rule's numbers.
+        """Sets the parameters of the rule.
 
         Args:
-            eta: One in so many goes on; at least 2.
-            n_rungs: How often a training is looked at.
+            eta: Reduction factor, at least 2: about one in `eta` trainings continues from a rung.
+            n_rungs: Number of rungs of a training.
         """
         self._eta = eta
         self._n_rungs = n_rungs
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
-        """Returns the epochs after which a training of `epochs` is looked at; none where it is too short.
+        """Returns the rungs of a training of `epochs` epochs; there are none if it is too short.
 
         >>> MultiObjectiveAsha(eta=3, n_rungs=2).rungs(27)
         (3, 9)
@@ -55,13 +54,13 @@ class MultiObjectiveAsha:
     def goes_on(
         self, own: Sequence[float], earlier: npt.ArrayLike, *, end: float = math.inf, finished: npt.ArrayLike = ()
     ) -> bool:
-        """Returns whether a training with the costs `own` goes on.
+        """Returns whether a training with the objectives `own` continues.
 
         Args:
             own: (error, log cost) at a rung.
-            earlier: Shape (n, 2), those of other trainings at the same rung.
-            end: Error that is expected at the end.
-            finished: Shape (m, 2), (error, log cost) of trainings that came to their end.
+            earlier: Shape (n, 2), (error, log cost) of other trainings at the same rung.
+            end: Error that is expected at the end of the training.
+            finished: Shape (m, 2), (error, log cost) of complete trainings at their end.
         """
         others = np.asarray(earlier, dtype=np.float64).reshape(-1, 2)
         ends = np.asarray(finished, dtype=np.float64).reshape(-1, 2)
@@ -83,11 +82,11 @@ def _would_lead(end: Sequence[float], ends: npt.NDArray[np.float64]) -> bool:
 
 
 def by_rank_and_spread(costs: npt.NDArray[np.float64]) -> list[int]:
-    """Returns the row numbers of `costs`, shape (n, k), those most worth keeping first.
+    """Returns the row indices of `costs`, shape (n, k), sorted by non-dominated rank and, within a rank, by spread.
 
-    Ranks follow one another. Within one, the rows that are lowest in an objective come first, the corners of the
-    front, then always the row farthest from all that were taken: an epsilon-net, objectives scaled to [0, 1] over the
-    whole table (Schmucker et al. 2021, section 3.2, which starts anywhere). The earlier of two equal rows comes first.
+    Within a rank, the rows with the lowest value of each objective come first, then repeatedly the row farthest from
+    all selected ones: an epsilon-net, with objectives scaled to [0, 1] over the whole table (Schmucker et al. 2021,
+    section 3.2, which starts at an arbitrary row). Of two equal rows, the earlier one comes first.
     """
     span = np.ptp(costs, axis=0)
     scaled = (costs - costs.min(axis=0)) / np.where(span > 0, span, 1.0)
@@ -100,7 +99,7 @@ def by_rank_and_spread(costs: npt.NDArray[np.float64]) -> list[int]:
 
 
 def _far_apart(points: npt.NDArray[np.float64]) -> list[int]:
-    """Returns the row numbers of `points`: the best of each objective, then each as far as can be from those before."""
+    """Returns the row indices of `points`: the best of each objective, then each time the one farthest from these."""
     order = list(dict.fromkeys(int(row) for row in points.argmin(axis=0)))
     distances = np.linalg.norm(points[:, None] - points[None, order], axis=2).min(axis=1)
     while len(order) < len(points):

@@ -1,75 +1,70 @@
-"""The rungs of a study: what trainings had reached at them, and which of them go on."""
+"""Rungs: the epochs at which the trainings of a study are compared, and which of them continue."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
-
-from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.domain.metric import METRICS
 from nasfuse.search.stopping.extrapolation import Extrapolation
 from nasfuse.search.stopping.mo_asha import MultiObjectiveAsha
-from nasfuse.search.visibility import is_inherited
+from nasfuse.search.trial import StoppedTraining, TrialView
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
 
 
 class Rungs:
-    """Applies MO-ASHA to the trials of a study; all it knows of earlier ones is in their `rungs` attribute."""
+    """Applies MO-ASHA to the trials of a study."""
 
     def __init__(self, study: StudyConfig) -> None:
-        """Takes the rule that `study` asks for."""
+        """Sets up the stopping rule of `study`, if it has one."""
         rule = study.stopping
         self._asha = MultiObjectiveAsha(eta=rule.eta, n_rungs=rule.rungs) if rule else None
         self._sign = METRICS[study.metric].sign
         self._cost = study.cost
-        self._reached: dict[int, dict[str, float]] = {}
+        self._reached: dict[int, dict[int, float]] = {}
 
-    def of(self, recipe: Recipe) -> tuple[int, ...]:
-        """Returns the epochs after which a training of `recipe` is looked at.
+    def epochs_of(self, recipe: Recipe) -> tuple[int, ...]:
+        """Returns the epochs at which a training of `recipe` is compared with others.
 
-        None where its cost is only known at the end, and with a router: its first epochs are judged as the costliest
-        route, and what it will be worth is a whole curve of operating points.
+        There are none if the study's cost is only measured at the end, or if the network has a router: in its first
+        epochs only the costliest route is evaluated, while its result is a whole curve of operating points.
         """
         if self._asha is None or self._cost != "macs" or recipe.network.router is not None:
             return ()
         return self._asha.rungs(recipe.training.epochs)
 
-    def goes_on(self, trial: FrozenTrial, visible: Sequence[FrozenTrial], *, epoch: int, metric: float) -> bool:
-        """Returns whether `trial` goes on after `epoch`; a hand-made design always does.
+    def goes_on(self, trial: TrialView, visible: Sequence[TrialView], *, epoch: int, metric: float) -> bool:
+        """Returns whether `trial` continues after `epoch`; hand-made designs always do.
 
         Args:
-            trial: One that runs.
-            visible: The trainings that it may depend on; those as long as it is are compared with it, and of these
-                only those that began as it did, from inherited weights or from scratch.
+            trial: A running training.
+            visible: Trainings that it may depend on. It is compared with those of the same number of epochs that
+                started in the same way, from inherited weights or from scratch.
             epoch: One of its rungs.
-            metric: What it has reached.
+            metric: Value of the metric after `epoch`.
         """
         if self._asha is None or not math.isfinite(metric):
             return True
-        self._reached.setdefault(trial.number, {})[str(epoch)] = metric
-        if "baseline" in trial.user_attrs:
+        self._reached.setdefault(trial.number, {})[epoch] = metric
+        if trial.is_baseline:
             return True
-        epochs = trial.user_attrs["epochs"]
-        alike = [other for other in visible if is_inherited(other) == is_inherited(trial)]
+        epochs = trial.epochs
+        alike = [other for other in visible if other.is_inherited == trial.is_inherited]
         others = [
-            self._costs(other, other.user_attrs["rungs"][str(epoch)])
-            for other in alike
-            if str(epoch) in other.user_attrs.get("rungs", {}) and other.user_attrs["epochs"] == epochs
+            self._costs(other, other.rungs[epoch]) for other in alike if epoch in other.rungs and other.epochs == epochs
         ]
         extrapolation = Extrapolation(alike, sign=self._sign)
-        end, _ = extrapolation.end(epoch=epoch, epochs=epochs, metric=metric, inherited=is_inherited(trial))
-        finished = [self._costs(other, other.values[0]) for other in alike if other.state is TrialState.COMPLETE]
+        end, _ = extrapolation.end(epoch=epoch, epochs=epochs, metric=metric, inherited=trial.is_inherited)
+        finished = [self._costs(other, other.metric) for other in alike if other.is_complete]
         return self._asha.goes_on(self._costs(trial, metric), others, end=self._sign * end, finished=finished)
 
-    def take(self, number: int) -> dict[str, float]:
-        """Returns epoch to the metric of trial `number` at its rungs, and forgets them."""
+    def take(self, number: int) -> dict[int, float]:
+        """Returns and removes the metrics of trial `number` at its rungs, by epoch."""
         return self._reached.pop(number, {})
 
-    def where_stopped(self, trial: FrozenTrial, *, epoch: int, metric: float) -> dict[str, Any]:
-        """Returns what is kept of a trial that does not go on."""
+    def where_stopped(self, trial: TrialView, *, epoch: int, metric: float) -> StoppedTraining:
+        """Returns what is recorded of a trial that does not continue."""
         _, log_cost = self._costs(trial, metric)
-        return {"epoch": epoch, "epochs": trial.user_attrs["epochs"], "metric": metric, "log_cost": log_cost}
+        return StoppedTraining(epoch, trial.epochs, metric, log_cost)
 
-    def _costs(self, trial: FrozenTrial, metric: float) -> tuple[float, float]:
-        return self._sign * metric, math.log10(max(trial.user_attrs["macs"], 1))
+    def _costs(self, trial: TrialView, metric: float) -> tuple[float, float]:
+        return self._sign * metric, math.log10(max(trial.macs, 1))

@@ -10,7 +10,7 @@ from nasfuse.search.samplers import Domain
 
 @pytest.fixture
 def domain():
-    """kind: a or b; depth: exists for a; width: numbers out of order; lr: a log range, exists where `known` says so."""
+    """kind: a or b; depth: exists for a; width: numbers out of order; lr: a log range, exists by a constant."""
     return Domain(
         [
             Parameter("kind", CategoricalDistribution(["a", "b", "c"]), "a"),
@@ -18,7 +18,7 @@ def domain():
             Parameter("width", CategoricalDistribution([32, 8, 16]), 8),
             Parameter("lr", FloatDistribution(1e-4, 1e-1, log=True), 1e-2, (Condition("fixed", values=(1,)),)),
         ],
-        known={"fixed": 1},
+        constants={"fixed": 1},
     )
 
 

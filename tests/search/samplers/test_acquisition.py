@@ -1,4 +1,4 @@
-"""What the models see of trainings that inherited weights and of one that diverged; what candidates score."""
+"""What the models see of trainings that inherited weights and of one that diverged; what draws score."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from optuna.distributions import FloatDistribution
 from nasfuse.pareto import hypervolume
 from nasfuse.search.samplers import Domain
 from nasfuse.search.samplers import acquisition as module
-from nasfuse.search.samplers.acquisition import Improvement
+from nasfuse.search.samplers.acquisition import Acquisition
 from nasfuse.search.samplers.costs import Costs
 from nasfuse.search.samplers.training_data import Observations
 
@@ -46,7 +46,7 @@ def make(monkeypatch):
             n_full=len(X),
         )
         costs = Costs(DOMAIN, cost_of=lambda parameters: parameters["x"] + 1, least_cost_of=None, max_cost=None)
-        return Improvement(DOMAIN, costs, observations, reference=np.array([1.0, 3.0])), fitted[-1]
+        return Acquisition(DOMAIN, costs, observations, reference=np.array([1.0, 3.0])), fitted[-1]
 
     return make
 

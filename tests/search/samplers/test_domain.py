@@ -60,16 +60,16 @@ class TestCombinations:
 
     def test_what_does_not_exist_multiplies_nothing(self):
         """b, c, two n without m, and two n with three m each."""
-        found = Domain(self.PARAMETERS, known={"fixed": "no"}).combinations(limit=10)
+        found = Domain(self.PARAMETERS, constants={"fixed": "no"}).combinations(limit=10)
         assert len(found) == 2 + 2 + 2 * 3
         assert {"kind": "b"} in found
         assert {"kind": "a", "n": 4, "m": 5} in found
 
     def test_more_than_the_limit(self):
-        assert Domain(self.PARAMETERS, known={"fixed": "no"}).combinations(limit=9) is None
+        assert Domain(self.PARAMETERS, constants={"fixed": "no"}).combinations(limit=9) is None
 
     def test_a_continuum(self):
-        assert Domain(self.PARAMETERS, known={"fixed": "yes"}).combinations(limit=10**6) is None
+        assert Domain(self.PARAMETERS, constants={"fixed": "yes"}).combinations(limit=10**6) is None
 
 
 def test_choices_that_are_numbers_stand_in_their_order():

@@ -22,7 +22,7 @@ REFERENCE = np.array([1.0, 1.0])
 
 
 def improvement(mean, sd, *, front=FRONT, reference=REFERENCE):
-    """EHVI of one candidate."""
+    """EHVI of one draw."""
     (found,) = log_expected_hypervolume_improvement(
         front,
         reference,

@@ -6,7 +6,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from nasfuse.search.samplers import Domain
-from nasfuse.search.samplers.training_data import observations_of
+from nasfuse.search.samplers.training_data import Observations
 
 X = {"x": FloatDistribution(0, 1)}
 DOMAIN = Domain.unconditional(X)
@@ -18,7 +18,7 @@ def trial(x, values=None, **more):
 
 def observed(make_study, trials, **more):
     study = make_study(trials, **more)
-    return observations_of(study, DOMAIN, besides=study.ask())
+    return Observations.from_study(study, DOMAIN, besides=study.ask())
 
 
 def test_both_are_minimised(make_study):
@@ -75,7 +75,7 @@ def test_what_failed_what_runs_and_what_asks(make_study):
     trials = [trial(0.1, state=TrialState.FAIL), trial(0.2, state=TrialState.RUNNING), infinite, huge]
     study = make_study(trials)
     asking = study.ask({"x": FloatDistribution(0, 1)})
-    seen = observations_of(study, DOMAIN, besides=study.get_trials()[asking.number])
+    seen = Observations.from_study(study, DOMAIN, besides=study.get_trials()[asking.number])
     assert seen.failed.tolist() == [[0.1], [0.5], [0.6]]
     assert seen.pending.tolist() == [[0.2]]
     assert len(seen.rows) == 0
@@ -85,7 +85,7 @@ def test_what_failed_what_runs_and_what_asks(make_study):
 def test_trials_of_other_parameters_are_left_out(make_study):
     other = {"y": FloatDistribution(0, 1)}
     study = make_study([{"params": {"y": 0.1}, "distributions": other, "values": [1.0, 1.0]}, trial(0.1, [1.0, 1.0])])
-    assert len(observations_of(study, DOMAIN, besides=study.ask()).rows) == 1
+    assert len(Observations.from_study(study, DOMAIN, besides=study.ask()).rows) == 1
 
 
 def test_an_empty_study(make_study):

@@ -7,6 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from nasfuse.search.stopping.extrapolation import Extrapolation
+from nasfuse.search.trial import TrialView
 
 #: Ends of .2 and .4: best .2, scale .1. So distances of 4 and 7 at the rung have become 1 and 3, 3.06 times less.
 TWO = ((0.5, 0.2), (0.8, 0.4))
@@ -18,7 +19,7 @@ DISTANCES = (1.0, 1.5, 2.0, 2.5, 3.0)
 
 def full(reached, ended, *, epochs=9, **attributes):
     attributes = {"rungs": {"3": reached}, "epochs": epochs, **attributes}
-    return optuna.trial.create_trial(values=[ended, 1.0], user_attrs=attributes)
+    return TrialView(optuna.trial.create_trial(values=[ended, 1.0], user_attrs=attributes))
 
 
 def five(reached):
@@ -73,7 +74,7 @@ def test_trainings_from_inherited_weights_have_lines_of_their_own():
 
 def test_trainings_without_an_end_are_no_reference():
     stopped = optuna.trial.create_trial(state=TrialState.PRUNED, user_attrs={"rungs": {"3": 0.1}, "epochs": 9})
-    assert end([stopped], metric=0.4) == 0.4
+    assert end([TrialView(stopped)], metric=0.4) == 0.4
 
 
 class TestDoubt:

@@ -5,6 +5,7 @@ import pytest
 from optuna.trial import TrialState
 
 from nasfuse.search.stopping.rungs import Rungs
+from nasfuse.search.trial import StoppedTraining, TrialView
 from nasfuse.spec.recipe import Recipe
 
 
@@ -21,7 +22,7 @@ def trial(number, rungs=None, *, macs=100, epochs=27, **attributes):
         state=TrialState.RUNNING, user_attrs={"macs": macs, "epochs": epochs, "rungs": rungs or {}, **attributes}
     )
     made.number = number
-    return made
+    return TrialView(made)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def trial(number, rungs=None, *, macs=100, epochs=27, **attributes):
     ],
 )
 def test_who_is_looked_at(make_study, changes, one, rungs):
-    assert Rungs(make_study(**changes)).of(one) == rungs
+    assert Rungs(make_study(**changes)).epochs_of(one) == rungs
 
 
 GOOD = [trial(0, {"3": 0.9}), trial(1, {"3": 0.8}), trial(2, {"3": 0.7})]
@@ -46,7 +47,7 @@ def test_the_worst_of_four_stops(make_study):
     rungs = Rungs(make_study())
     assert not rungs.goes_on(trial(9), GOOD, epoch=3, metric=0.6)
     assert rungs.goes_on(trial(9), GOOD, epoch=3, metric=0.85)
-    assert rungs.take(9) == {"3": 0.85}
+    assert rungs.take(9) == {3: 0.85}
     assert rungs.take(9) == {}
 
 
@@ -75,7 +76,7 @@ def test_with_whom_nothing_is_compared(make_study, others):
 
 def test_what_inherited_weights_is_compared_with_its_like(make_study):
     rungs = Rungs(make_study())
-    heirs = [trial(n, one.user_attrs["rungs"], inherited={"left": 0}) for n, one in enumerate(GOOD)]
+    heirs = [trial(one.number, one.frozen.user_attrs["rungs"], inherited={"left": 0}) for one in GOOD]
     assert not rungs.goes_on(trial(9, inherited={"left": 1}), heirs, epoch=3, metric=0.6)
     assert rungs.goes_on(trial(9, inherited={"left": 1}), GOOD, epoch=3, metric=0.6)
     assert rungs.goes_on(trial(9, inherited={}), heirs, epoch=3, metric=0.6)
@@ -85,7 +86,7 @@ def test_what_inherited_weights_is_compared_with_its_like(make_study):
 def test_hand_made_designs_are_finished_and_remembered(make_study):
     rungs = Rungs(make_study())
     assert rungs.goes_on(trial(9, baseline="both"), GOOD, epoch=3, metric=0.1)
-    assert rungs.take(9) == {"3": 0.1}
+    assert rungs.take(9) == {3: 0.1}
 
 
 def test_a_metric_that_is_not_finite_is_left_to_the_end(make_study):
@@ -96,7 +97,7 @@ def test_a_metric_that_is_not_finite_is_left_to_the_end(make_study):
 
 def test_what_is_kept(make_study):
     kept = Rungs(make_study()).where_stopped(trial(9, macs=1000), epoch=3, metric=0.25)
-    assert kept == {"epoch": 3, "epochs": 27, "metric": 0.25, "log_cost": 3.0}
+    assert kept == StoppedTraining(epoch=3, epochs=27, metric=0.25, log_cost=3.0)
 
 
 def test_one_that_is_expected_to_end_on_the_front_goes_on(make_study):
@@ -110,7 +111,7 @@ def test_one_that_is_expected_to_end_on_the_front_goes_on(make_study):
             values=[end, 2.0], user_attrs={"macs": macs, "epochs": 27, "rungs": {"3": at_rung}, "recipe_hash": "x"}
         )
         made.number = number
-        return made
+        return TrialView(made)
 
     rungs = Rungs(make_study())
     ended = [finished(3, macs=100, at_rung=0.5, end=0.9), finished(4, macs=90, at_rung=0.4, end=0.7)]

@@ -1,11 +1,11 @@
-"""Candidates: climbing finds the best, and nothing that is taken."""
+"""Draws: climbing finds the best, and nothing that is taken."""
 
 import numpy as np
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from nasfuse.search.samplers import Domain
-from nasfuse.search.samplers.candidates import climb, mutate
+from nasfuse.search.samplers.draws import climb, mutate
 
 
 def rng():

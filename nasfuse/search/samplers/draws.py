@@ -1,4 +1,4 @@
-"""Candidates: draws from a domain, and the climb from them to what scores best."""
+"""Draws: random rows of a domain, and a local search from the best of them."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from nasfuse.search.samplers.domain import Array, Domain
 _N_DRAWS = 1000
 _N_MUTANTS = 200
 
-#: Places that are climbed from, in parallel; children of each at each step; widths of the steps.
+#: Local search: number of starting rows, children per row and step, and widths of the steps.
 _N_CLIMBS = 16
 _N_CHILDREN = 16
 _WIDTHS = (0.2, 0.1, 0.1, 0.05, 0.05, 0.02, 0.02, 0.01)
@@ -24,14 +24,14 @@ def climb(
     parents: Array,
     taken: set[bytes],
 ) -> Array:
-    """Returns candidates (n, p) that are not `taken`, best first: random draws, mutants of `parents`, better ones.
+    """Returns draws (n, p) that are not `taken`, best first, from a local search started at random draws.
 
     Args:
-        domain: Where they come from.
-        score: Rows (n, p) to scores (n,), larger is better.
-        rng: Draws them.
-        parents: Rows (k, p) near which good ones are expected; may be none.
-        taken: Rows, as bytes, that are left out.
+        domain: Domain of the draws.
+        score: Maps rows (n, p) to scores (n,); larger is better.
+        rng: Random number generator.
+        parents: Rows (k, p), possibly none, whose mutants are added to the random draws.
+        taken: Rows, as bytes, to leave out.
     """
     rows = domain.rows(rng.random((_N_DRAWS, len(domain.columns))))
     if len(parents):
@@ -58,7 +58,7 @@ def climb(
 
 
 def mutate(domain: Domain, rows: Array, *, rng: np.random.Generator, width: float) -> Array:
-    """Returns a changed copy of each of `rows` (n, p): about one or two parameters move, by about `width`."""
+    """Returns a mutant of each of `rows` (n, p): one or two parameters change, by about `width` of their range."""
     units = domain.units(rows)
     absent = np.isnan(units)
     fresh = rng.random(units.shape)
@@ -71,18 +71,18 @@ def mutate(domain: Domain, rows: Array, *, rng: np.random.Generator, width: floa
 
 
 def _moved(domain: Domain, units: Array, fresh: Array, *, rng: np.random.Generator, width: float) -> Array:
-    """Returns `units` (n, p) a step away: at least a level where there are levels, anywhere where there is no order."""
+    """Returns `units` (n, p) after a step: at least one level for discrete columns, a new draw for unordered ones."""
     levels = np.array([column.n_levels for column in domain.columns])
     ordered = np.array([column.is_ordinal for column in domain.columns])
     steps = rng.normal(size=units.shape) * width
     one_level = np.divide(1.0, levels, out=np.zeros(len(levels)), where=levels > 0)
     steps += np.sign(steps) * one_level / 2
-    # A step beyond an end stops there: many an optimum lies at an end of its range, such as no dropout.
+    # A step beyond an end of the range stops at the end, where many optima are, such as a dropout of zero.
     return np.where(ordered, np.clip(units + steps, 0.0, 1.0), fresh)
 
 
 def _fresh(rows: Array, taken: set[bytes]) -> Array:
-    """Returns `rows` once each, in their order, without those that are taken."""
+    """Returns the distinct rows of `rows`, in their order, without those in `taken`."""
     seen = set(taken)
     keep: NDArray[np.bool_] = np.zeros(len(rows), dtype=np.bool_)
     for index, row in enumerate(rows):

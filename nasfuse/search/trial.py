@@ -1,0 +1,420 @@
+"""Trials of a study: what Optuna stores about one, and the user attributes that nasfuse adds to it.
+
+This is the only module that knows the keys of these attributes and the form of their values in the storage.
+"""
+
+import copy
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from nasfuse.domain.operating_point import OperatingPoint
+from nasfuse.search.study_attributes import StudyAttributes
+from nasfuse.spec.recipe import Recipe
+
+# Written when a trial is enqueued or drawn.
+_BASELINE = "baseline"
+_REPEAT_OF = "repeat_of"
+_CUT = "cut"
+_SUGGESTION_S = "suggestion_s"
+_FALLBACK = "fallback"
+_SUMMARY = "summary"
+_RECIPE_HASH = "recipe_hash"
+_MACS = "macs"
+_EPOCHS = "epochs"
+_INHERITED = "inherited"
+# Of a trial that is an operating point of an earlier training.
+_POINT_OF = "point_of"
+_POINT = "point"
+# Written while a training runs, or when it ends.
+_ATTEMPTS = "attempts"
+_SAVED_EPOCHS = "saved_epochs"
+_FROM_SCRATCH = "from_scratch"
+_RUNGS = "rungs"
+_STOPPED = "stopped"
+_REASON = "reason"
+_POINTS = "points"
+_RECORD = "record"
+
+#: Attributes that are the outcome of a training; a trial whose result is hidden is shown without them.
+_OUTCOME = frozenset({_POINTS, _RECORD, _RUNGS, _STOPPED, _REASON, _FROM_SCRATCH})
+
+#: Characters after which a reason is cut off.
+_LONGEST_REASON = 1000
+
+
+@dataclass(frozen=True)
+class StoppedTraining:
+    """State of a training at the rung where early stopping ended it.
+
+    Attributes:
+        epoch: Epochs trained.
+        epochs: Epochs that its recipe asks for.
+        metric: Value of the study's metric after `epoch`.
+        log_cost: log10 of the study's cost.
+    """
+
+    epoch: int
+    epochs: int
+    metric: float
+    log_cost: float
+
+
+@dataclass(frozen=True)
+class TrialView:
+    """Read-only, typed view of one trial.
+
+    A trial is a training (suggested, hand-made, or a repetition of an earlier one), an operating point of an earlier
+    training, or a draw that was never trained: its parameters are no valid network, or the network is too costly.
+
+    Attributes:
+        frozen: The trial as Optuna stores it.
+        is_void: Whether the trial counts as if it had never been handed out: it is one of the recurring failures that
+            ended an earlier session.
+    """
+
+    frozen: FrozenTrial
+    is_void: bool = False
+
+    @property
+    def number(self) -> int:
+        """Position in the study, counting from 0."""
+        return self.frozen.number
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Parameters by name."""
+        return self.frozen.params
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Distributions of the parameters by name."""
+        return self.frozen.distributions
+
+    @property
+    def metric(self) -> float:
+        """Value of the study's metric; for complete trials only."""
+        return float(self.frozen.values[0])
+
+    @property
+    def log_cost(self) -> float:
+        """log10 of the study's cost; for complete trials only."""
+        return float(self.frozen.values[1])
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the trial is enqueued and has not been handed out."""
+        return self.frozen.state is TrialState.WAITING
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the trial was handed out and has not ended, as far as that is visible."""
+        return self.frozen.state is TrialState.RUNNING
+
+    @cached_property
+    def is_complete(self) -> bool:
+        """Whether the trial has ended with a result."""
+        return self.frozen.state is TrialState.COMPLETE
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether the trial has ended without a result."""
+        return self.frozen.state is TrialState.FAIL
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether early stopping ended the training."""
+        return self.frozen.state is TrialState.PRUNED and _STOPPED in self._attributes
+
+    @property
+    def is_over_max_macs(self) -> bool:
+        """Whether the trial was rejected, untrained, because its network has more MACs than the study allows."""
+        return self.frozen.state is TrialState.PRUNED and _STOPPED not in self._attributes
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the trial has ended, with or without a result."""
+        return self.frozen.state.is_finished()
+
+    @cached_property
+    def is_operating_point(self) -> bool:
+        """Whether the trial is an operating point of an earlier training, not a training of its own."""
+        return _POINT_OF in self._attributes
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the trial is a hand-made design, or a repetition of one."""
+        return _BASELINE in self._attributes
+
+    @property
+    def is_repetition(self) -> bool:
+        """Whether the trial repeats an earlier training to confirm its result."""
+        return _REPEAT_OF in self._attributes
+
+    @cached_property
+    def is_inherited(self) -> bool:
+        """Whether streams of the training, or of that of an operating point, started from weights of earlier ones."""
+        return bool(self._attributes.get(_INHERITED)) and not self.lost_inheritance
+
+    @cached_property
+    def was_handed_out(self) -> bool:
+        """Whether the trial was given to a worker; rejected draws and void trials were not."""
+        return self.has_recipe and not self.is_over_max_macs and not self.is_void
+
+    @cached_property
+    def was_trained(self) -> bool:
+        """Whether the trial has used budget: it was handed out and has ended, complete, failed or stopped."""
+        return self.is_finished and self.was_handed_out
+
+    @property
+    def baseline(self) -> str | None:
+        """Name of the hand-made design; None for a suggestion."""
+        return self._attributes.get(_BASELINE)
+
+    @property
+    def repeat_of(self) -> int | None:
+        """Number of the training that this one repeats; None for a first training."""
+        return self._attributes.get(_REPEAT_OF)
+
+    @property
+    def cut(self) -> int:
+        """Index of the division of the data into train and val: 0 for a first training, counting up for repetitions."""
+        return int(self._attributes.get(_CUT, 0))
+
+    @property
+    def has_recipe(self) -> bool:
+        """Whether the trial's parameters are a valid network; the properties below need that."""
+        return _RECIPE_HASH in self._attributes
+
+    @property
+    def recipe_hash(self) -> str:
+        """Hash of the recipe."""
+        return str(self._attributes[_RECIPE_HASH])
+
+    @property
+    def summary(self) -> str:
+        """The network in one line."""
+        return str(self._attributes[_SUMMARY])
+
+    @property
+    def macs(self) -> int:
+        """Least MACs that the network can have, known before training."""
+        return int(self._attributes[_MACS])
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that the recipe asks for."""
+        return int(self._attributes[_EPOCHS])
+
+    @property
+    def has_weight_sources(self) -> bool:
+        """Whether it was decided from which trainings the trial inherits weights; the answer may be none."""
+        return _INHERITED in self._attributes
+
+    @property
+    def weight_sources(self) -> dict[str, int]:
+        """Stream to the number of the trial whose weights it was assigned."""
+        return dict(self._attributes.get(_INHERITED, {}))
+
+    @property
+    def lost_inheritance(self) -> bool:
+        """Whether the assigned weights could not be read, so that all streams started at random."""
+        return _FROM_SCRATCH in self._attributes
+
+    @property
+    def point_of(self) -> int | None:
+        """Number of the training that the operating point belongs to; None for a training."""
+        return self._attributes.get(_POINT_OF)
+
+    @property
+    def point_index(self) -> int | None:
+        """Index of the operating point among those of its training; None for a training."""
+        return self._attributes.get(_POINT)
+
+    @property
+    def attempts(self) -> int:
+        """Times that the training was started since it last made progress."""
+        return int(self._attributes.get(_ATTEMPTS, 1))
+
+    @property
+    def saved_epochs(self) -> int:
+        """Epochs in the newest checkpoint that an interrupted training was resumed from."""
+        return int(self._attributes.get(_SAVED_EPOCHS, 0))
+
+    @cached_property
+    def rungs(self) -> dict[int, float]:
+        """Epoch to the metric after it, for each rung that the training has passed."""
+        return {int(epoch): metric for epoch, metric in self._attributes.get(_RUNGS, {}).items()}
+
+    @property
+    def stopped(self) -> StoppedTraining | None:
+        """Where early stopping ended the training; None where it did not."""
+        plain = self._attributes.get(_STOPPED)
+        return None if plain is None else StoppedTraining(**plain)
+
+    @property
+    def reason(self) -> str:
+        """Why the trial failed or was rejected; empty otherwise."""
+        return str(self._attributes.get(_REASON, ""))
+
+    @cached_property
+    def points(self) -> tuple[OperatingPoint | None, ...]:
+        """Operating points of a complete training; None stands for one above the study's `max_macs`."""
+        return tuple(None if plain is None else OperatingPoint(**plain) for plain in self._attributes[_POINTS])
+
+    @property
+    def record(self) -> Mapping[str, Any] | None:
+        """Seed, versions, device, times and epochs of a complete training; None for all other trials."""
+        return self._attributes.get(_RECORD)
+
+    @property
+    def fallback(self) -> str | None:
+        """Why another sampler than the study's drew the trial; None where the study's own did."""
+        return self._attributes.get(_FALLBACK)
+
+    @property
+    def suggestion_s(self) -> float | None:
+        """Seconds that the sampler took; None where no sampler was asked."""
+        return self._attributes.get(_SUGGESTION_S)
+
+    @property
+    def _attributes(self) -> dict[str, Any]:
+        return self.frozen.user_attrs
+
+
+#: Views of finished trials by number. Each suggestion reads all trials several times, and most of them have ended.
+_finished: WeakKeyDictionary[optuna.Study, dict[int, TrialView]] = WeakKeyDictionary()
+
+
+def trials_of(study: optuna.Study) -> list[TrialView]:
+    """Returns a view of every trial of `study`, by number."""
+    void = StudyAttributes(study).void
+    cache = _finished.setdefault(study, {})
+    return [_view(trial, cache, is_void=trial.number in void) for trial in study.get_trials(deepcopy=False)]
+
+
+def _view(trial: FrozenTrial, cache: dict[int, TrialView], *, is_void: bool) -> TrialView:
+    view = cache.get(trial.number)
+    if view is not None and view.frozen is trial and view.is_void == is_void:
+        return view
+    view = TrialView(trial, is_void)
+    if view.is_finished:
+        cache[trial.number] = view
+    return view
+
+
+class TrialWriter:
+    """Writes the user attributes of one trial."""
+
+    def __init__(self, storage: BaseStorage, trial_id: int) -> None:
+        """Writes to the trial with the identifier `trial_id` in `storage`."""
+        self._storage = storage
+        self._trial_id = trial_id
+
+    def recipe(self, recipe: Recipe, *, macs: int) -> None:
+        """Writes what the trial's parameters describe, and the least MACs of the network."""
+        self._write(_SUMMARY, recipe.summary)
+        self._write(_RECIPE_HASH, recipe.hash)
+        self._write(_MACS, macs)
+        self._write(_EPOCHS, recipe.training.epochs)
+
+    def weight_sources(self, sources: Mapping[str, int]) -> None:
+        """Writes stream to the number of the trial whose weights it starts from."""
+        self._write(_INHERITED, dict(sources))
+
+    def from_scratch(self, reason: str) -> None:
+        """Writes why the weights of other trials could not be read."""
+        self._write(_FROM_SCRATCH, _shortened(reason))
+
+    def suggestion_s(self, seconds: float) -> None:
+        """Writes how long the sampler took."""
+        self._write(_SUGGESTION_S, round(seconds, 5))
+
+    def fallback(self, reason: str) -> None:
+        """Writes why another sampler than the study's drew the trial."""
+        self._write(_FALLBACK, reason)
+
+    def attempts(self, count: int) -> None:
+        """Writes how often the training was started since it last made progress."""
+        self._write(_ATTEMPTS, count)
+
+    def saved_epochs(self, count: int) -> None:
+        """Writes how many epochs the newest checkpoint holds."""
+        self._write(_SAVED_EPOCHS, count)
+
+    def rungs(self, reached: Mapping[int, float]) -> None:
+        """Writes epoch to the metric at each rung that was passed."""
+        self._write(_RUNGS, {str(epoch): metric for epoch, metric in reached.items()})
+
+    def stopped(self, where: StoppedTraining) -> None:
+        """Writes where early stopping ended the training."""
+        self._write(_STOPPED, asdict(where))
+
+    def reason(self, reason: str) -> None:
+        """Writes why the trial failed or was rejected."""
+        self._write(_REASON, _shortened(reason))
+
+    def outcome(self, points: Sequence[OperatingPoint | None], record: Mapping[str, Any]) -> None:
+        """Writes the operating points and the record of a complete training.
+
+        Args:
+            points: None in the place of a point that is left out, because repetitions are matched by position.
+            record: Seed, versions, device, times and epochs.
+        """
+        self._write(_POINTS, [None if point is None else point.to_plain() for point in points])
+        self._write(_RECORD, dict(record))
+
+    def _write(self, key: str, value: Any) -> None:
+        self._storage.set_trial_user_attr(self._trial_id, key, value)
+
+
+def enqueue_baseline(study: optuna.Study, parameters: dict[str, Any], *, name: str) -> None:
+    """Enqueues the hand-made design called `name`."""
+    study.enqueue_trial(parameters, user_attrs={_BASELINE: name})
+
+
+def enqueue_repetition(study: optuna.Study, first: TrialView, *, cut: int) -> None:
+    """Enqueues a further training of the recipe of `first`, on another division of the data."""
+    name = {_BASELINE: first.baseline} if first.is_baseline else {}
+    study.enqueue_trial(first.params, user_attrs={**name, _REPEAT_OF: first.number, _CUT: cut})
+
+
+def operating_point_trial(
+    training: TrialView, index: int, *, parameters: dict[str, Any], values: Sequence[float]
+) -> FrozenTrial:
+    """Returns a complete trial for an operating point of `training`, to be added to the study.
+
+    Args:
+        training: A complete training.
+        index: Position of the point among those of the training.
+        parameters: Those of the training with the knobs of the point set.
+        values: Metric and log10 of the cost.
+    """
+    inherited = {_INHERITED: training.weight_sources} if training.is_inherited else {}
+    return optuna.create_trial(
+        state=TrialState.COMPLETE,
+        values=values,
+        params=parameters,
+        distributions=training.distributions,
+        user_attrs={_POINT_OF: training.number, _POINT: index, **inherited},
+    )
+
+
+def without_outcome(trial: FrozenTrial) -> FrozenTrial:
+    """Returns a copy of `trial` in the state that it had when it was handed out."""
+    earlier = copy.copy(trial)
+    earlier.state, earlier.values, earlier.datetime_complete = TrialState.RUNNING, None, None
+    earlier.user_attrs = {key: value for key, value in trial.user_attrs.items() if key not in _OUTCOME}
+    return earlier
+
+
+def _shortened(reason: str) -> str:
+    return textwrap.shorten(reason, _LONGEST_REASON, placeholder=" ...")
