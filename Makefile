@@ -30,8 +30,8 @@ demo: $(INSTALLED) ## Searches studies/digits.yaml, trains the best network of i
 	@$(BIN)/python cli.py pareto $(RUN)
 	@echo "Report: $(RUN)/report.html   Picture: $(RUN)/front.png   Best network: $(RUN)/best/seed0/model.pt"
 
-test: lint ## Lints, checks types and runs every test, two at a time
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+test: lint ## Lints, checks types and runs every test, two files at a time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED_DEV) ## Runs ruff (rules and format) and mypy
 	$(BIN)/ruff check .
