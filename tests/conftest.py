@@ -29,21 +29,6 @@ TORCH_RANDOM = TorchRandom()
 register_random(TORCH_RANDOM)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
-    """Divides the tests between the processes of pytest-xdist, see the target `test` of the Makefile.
-
-    A file goes to one process, so that fixtures of a module are built once. The tests that start Ray, group `ray`, go
-    to the same process, so that no two sessions compete for cores, and come first, as they take longest.
-    """
-    if not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args[0] != "ray")
-
-
 @pytest.fixture(autouse=True, scope="session")
 def _default_signals():
     """Processes of tests react to signals even where the tests were started in the background or with nohup."""

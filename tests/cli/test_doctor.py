@@ -52,7 +52,6 @@ def test_ray_that_does_not_start(nasfuse, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
 def test_with_ray(nasfuse):
     ran = nasfuse("doctor", "--json")
     assert ran.code == 0

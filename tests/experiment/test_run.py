@@ -620,7 +620,6 @@ def shared_ray(ray_is_running, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
 def test_a_search_and_its_files(folder):
     """With a session of its own, from its start to its end."""
     display = Display()
@@ -656,7 +655,6 @@ def test_a_search_and_its_files(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
 @pytest.mark.usefixtures("shared_ray")
 class TestThroughRay:
     def test_a_trial_whose_donors_are_lost_starts_from_scratch(self, folder):

@@ -17,7 +17,7 @@ from nasfuse.experiment.run_reader import read_run
 from nasfuse.search import open_storage
 from nasfuse.spec.study import StudyConfig
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 N_TRIALS = 24
 
