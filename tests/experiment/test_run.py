@@ -528,15 +528,6 @@ def make_doomed():
     return doomed
 
 
-def make_unlucky():
-    """An objective that always fails; inside a function, to be pickled whole."""
-
-    def unlucky(recipe, *, seed, cut, folder, report, donors):
-        raise ValueError(f"no luck with {seed}")
-
-    return unlucky
-
-
 def make_forgetful():
     """An objective that has lost the donors of even trials; inside a function, to be pickled whole."""
     record = dict(RECORD)
@@ -593,17 +584,6 @@ class TestThroughRay:
             assert names == {"recipe.yaml", "metrics.jsonl", *(["model.pt"] if on_front else [])}
         assert {path.name for path in folder.root.iterdir()} >= {"study.yaml", "study.db", "trials", "lock"}
         assert not (folder.root / ".tune").exists()
-
-    def test_trials_that_fail_in_one_way(self, folder):
-        with pytest.raises(RecurringFailureError, match=r"5 trainings in a row failed, .* with: ValueError: no luck"):
-            run_search(
-                study(budget={"trials": 100}, resources={"workers": 2}),
-                folder,
-                display=Display(),
-                objective=make_unlucky(),
-            )
-        assert len(list(folder.root.glob("trials/*"))) <= 7
-        assert read_run(folder).progress.states["running"] == 0, "what ran has ended"
 
     def test_trials_that_fail_in_every_way(self, folder):
         display = Display()

@@ -1,0 +1,86 @@
+"""One trial in a worker, without a backend."""
+
+from pathlib import Path
+
+import pytest
+
+from nasfuse.backends.objective import Task
+from nasfuse.backends.outcome import Failed, Measured
+from nasfuse.domain.operating_point import Measurements
+from nasfuse.errors import DonorError
+from nasfuse.search.scheduler import Assignment
+from nasfuse.spec.recipe import Recipe
+
+RECIPE = Recipe.parse(
+    {"data": {"source": "digits"}, "network": {"route": ["left"], "streams": {"left": {"encoder": "mlp"}}}}
+)
+MEASURED = Measurements((), {})
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs trial 7 with an objective; returns its outcome, the reports and the reasons of lost donors."""
+    monkeypatch.chdir(tmp_path)
+
+    def one(objective):
+        assignment = Assignment(7, 11, RECIPE, cut=2, rungs=(2, 4), inherited={"left": 3})
+        task = Task.of(assignment, folder_of=lambda number: Path("trials") / str(number))
+        reports, lost = [], []
+        outcome = task.run(
+            objective, report=lambda *report: reports.append(report), report_lost_donors=lambda why: lost.append(why)
+        )
+        return outcome, reports, lost
+
+    return one
+
+
+def test_what_an_objective_gets(run, tmp_path):
+    got = []
+
+    def objective(recipe, **arguments):
+        got.append((recipe, {key: value for key, value in arguments.items() if key != "report"}))
+        return MEASURED
+
+    assert run(objective) == (Measured(MEASURED), [], [])
+    folder, donors = tmp_path / "trials" / "7", {"left": tmp_path / "trials" / "3" / "model.pt"}
+    assert got == [(RECIPE, {"seed": 11, "cut": 2, "folder": folder, "donors": donors})]
+
+
+def test_reports_at_rungs_alone_reach_the_driver(run):
+    def objective(recipe, *, report, **_):
+        for epoch in range(1, 6):
+            report(epoch, epoch / 10)
+        return MEASURED
+
+    assert run(objective)[1] == [(2, 0.2), (4, 0.4)]
+
+
+def test_lost_donors_start_the_trial_again_without_them(run):
+    asked = []
+
+    def objective(recipe, *, donors, **_):
+        asked.append(set(donors))
+        if donors:
+            raise DonorError("the file\nis gone")
+        return MEASURED
+
+    assert run(objective) == (Measured(MEASURED), [], ["the file is gone"])
+    assert asked == [{"left"}, set()]
+
+
+@pytest.mark.parametrize("is_later", [False, True])
+def test_an_exception_is_a_failure_in_one_line(run, is_later):
+    def objective(recipe, *, donors, **_):
+        if donors and is_later:
+            raise DonorError("lost")
+        raise RuntimeError("no\nmood [/today]")
+
+    assert run(objective)[0] == Failed("RuntimeError: no mood [/today]")
+
+
+def test_the_end_of_a_stopped_thread_is_no_failure(run):
+    def objective(recipe, **_):
+        raise SystemExit
+
+    with pytest.raises(SystemExit, match=r"^$"):
+        run(objective)

@@ -1,0 +1,98 @@
+"""What Ray Tune and a driver tell each other, without Ray's processes."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+
+from nasfuse.backends import ray as module
+from nasfuse.backends.base import Decision, Pause
+from nasfuse.backends.outcome import Died, Failed, Measured, Stopped
+from nasfuse.domain.operating_point import Measurements
+from nasfuse.errors import InvalidInputError
+from nasfuse.search.scheduler import Assignment
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.study import ResourcesConfig
+
+RECIPE = Recipe.parse(
+    {"data": {"source": "digits"}, "network": {"route": ["left"], "streams": {"left": {"encoder": "mlp"}}}}
+)
+
+
+@pytest.mark.parametrize("address", [None, "somewhere:6379"])
+def test_a_machine_that_is_too_small_for_a_trial_is_refused_and_a_cluster_may_grow(monkeypatch, address):
+    monkeypatch.setattr(module, "ray_session", lambda address: contextlib.nullcontext())
+    monkeypatch.setattr(module, "cluster_workers", lambda cpus, gpus: 0)
+    resources = ResourcesConfig(cpus_per_trial=3, gpus_per_trial=0.5)
+    opening = module.open_ray(None, resources=resources, folder_of=Path, scratch=Path("x"), address=address)
+    if address is not None:
+        with opening as backend:
+            assert backend.capacity == 0
+        return
+    with pytest.raises(InvalidInputError, match=r"this machine has not the 3 cores and 0\.5 GPUs that one"), opening:
+        pass
+
+
+class Driver:
+    """Hands out trial 5, stops it after its second report, and notes how it ended."""
+
+    n_workers = 1
+
+    def __init__(self):
+        self.next = [Assignment(5, 0, RECIPE), Pause.WAIT, Pause.DONE]
+        self.noted = []
+
+    def next_trial(self):
+        return self.next.pop(0)
+
+    def on_report(self, number, *, epoch, metric):
+        return Decision.STOP if epoch == 2 else Decision.CONTINUE
+
+    def on_lost_donors(self, number, reason):
+        self.noted.append((number, reason))
+
+    def on_end(self, number, outcome):
+        self.noted.append((number, outcome))
+
+
+@pytest.fixture
+def searcher():
+    searcher = module._DriverSearcher(Driver(), lambda number: Path(str(number)))
+    assert searcher.suggest("a")["task"].assignment.number == 5
+    return searcher
+
+
+def test_pauses(searcher):
+    assert searcher.suggest("b") is None
+    assert searcher.suggest("c") == module.Searcher.FINISHED
+
+
+REPORT = {"epoch": 2, "metric": 0.5}
+MEASURED = Measurements((), {"epochs": 3})
+
+
+@pytest.mark.parametrize(
+    ("reports", "result", "outcome"),
+    [
+        ([], {"payload": json.dumps({"measurements": MEASURED.to_plain()})}, Measured(MEASURED)),
+        ([], {"payload": json.dumps({"reason": "no mood"})}, Failed("no mood")),
+        ([REPORT], REPORT, Stopped(2, 0.5)),
+        ([REPORT], None, Died()),
+        ([{"epoch": 1, "metric": 0.4}], {"epoch": 1, "metric": 0.4}, Died()),
+        ([], None, Died()),
+    ],
+    ids=["measured", "failed", "stopped", "died while it was stopped", "died after a report", "died"],
+)
+def test_how_a_trial_ends(searcher, reports, result, outcome):
+    for report in reports:
+        decision = Decision.STOP if report["epoch"] == 2 else Decision.CONTINUE
+        assert searcher.decide("a", report) is decision
+    searcher.on_trial_complete("a", result)
+    searcher.on_trial_complete("a", result)
+    assert searcher._driver.noted == [(5, outcome)], "once"
+
+
+def test_lost_donors(searcher):
+    assert searcher.decide("a", {"lost_donors": "gone"}) is Decision.CONTINUE
+    assert searcher._driver.noted == [(5, "gone")]

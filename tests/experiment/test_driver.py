@@ -1,0 +1,286 @@
+"""The driver of a search on simulated workers: retries, donors, stops, interrupts, and the order of everything."""
+
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
+
+from nasfuse.backends.interrupts import Interrupted
+from nasfuse.backends.outcome import Died, Failed, Measured, Stopped
+from nasfuse.backends.simulated import SimulatedBackend, SimulatedTraining
+from nasfuse.domain.modality import Modality
+from nasfuse.domain.operating_point import Measurements, OperatingPoint
+from nasfuse.errors import RecurringFailureError
+from nasfuse.experiment.driver import SearchDriver
+from nasfuse.search.scheduler import MAX_ATTEMPTS, Ledger
+from nasfuse.search.space import Space
+from nasfuse.spec.study import StudyConfig
+
+PLAIN = {
+    "name": "driver",
+    "data": {"source": "digits"},
+    "space": {
+        "fields": {
+            "network.route": {"subsets": True},
+            "network.streams.*.width": {"choices": [8, 16, 32, 64], "when": {"network.route": {"has": "*"}}},
+            "training.lr": {"float": [1e-3, 1e-1], "log": True},
+        },
+        "fixed": {"network.streams.*.encoder": "mlp", "training.epochs": 9},
+    },
+    "budget": {"trials": 9},
+    "sampler": "random",
+}
+MODALITIES = (Modality("left", "image", (1, 8, 4)), Modality("right", "image", (1, 8, 4)))
+
+#: What depends on the clock or on deaths.
+PASSING = {"suggestion_s", "attempts"}
+
+
+def open_scheduler(storage=None, *, saved_epochs=lambda number: 0, clock=lambda: 0.0, **changes):
+    budget = {"repeats": 1, **changes.pop("budget", PLAIN["budget"])}
+    study = StudyConfig.parse({**PLAIN, **changes, "budget": budget})
+    space = Space(study.space, MODALITIES, base={"metric": study.metric, "data": study.data.to_plain()})
+    return Ledger(
+        storage or InMemoryStorage(),
+        study,
+        space,
+        macs_of=lambda recipe: sum(stream.width for stream in recipe.network.streams.values()),
+        reference=lambda: (0.1, 128.0),
+        saved_epochs=saved_epochs,
+        clock=clock,
+    )
+
+
+def training_of(assignment, *, epoch_s=1.0, lost_donors=None):
+    """A made-up learning curve: wide networks end best and learn slowly; those that inherit weights end better."""
+    width = sum(stream.width for stream in assignment.recipe.network.streams.values())
+    start = 0.8 - 0.3 * random.Random(assignment.seed).random() - 2 / width
+    start += 0 if lost_donors else 0.01 * len(assignment.inherited)
+    curve = [start - (width / 128) * (1 - epoch / 9) ** 2 / 4 for epoch in range(1, 10)]
+    point = OperatingPoint(curve[-1], width, 10, 1e-3, 1e-4, 100)
+    return SimulatedTraining(
+        curve, Measured(Measurements((point,), {"epochs": 9, "epochs_asked": 9})), epoch_s, lost_donors
+    )
+
+
+class Events:
+    """Remembers what an observer is told."""
+
+    def __init__(self):
+        self.started_trials = []
+        self.ends = {}
+        self.done = []
+
+    def started(self, assignment):
+        self.started_trials.append(assignment.number)
+
+    def ended(self, number, outcome, *, progress, seconds):
+        assert number not in self.ends
+        self.ends[number] = outcome
+        self.done.append((progress.done, seconds))
+
+
+def run(scheduler, train=training_of, *, n_workers=1):
+    """Runs a session; returns what observers were told, and the assignments that workers got, in order."""
+    handed_out, events = [], Events()
+
+    def note(assignment):
+        handed_out.append(assignment)
+        return train(assignment)
+
+    driver = SearchDriver(scheduler, n_workers=n_workers, observers=(events,))
+    driver.run(SimulatedBackend(note, capacity=n_workers))
+    return events, handed_out
+
+
+def contents(scheduler):
+    """All that a study holds but times."""
+    return [
+        (t.number, t.state, t.params, t.values, {k: v for k, v in t.user_attrs.items() if k not in PASSING})
+        for t in scheduler.trials()
+    ]
+
+
+def test_it_needs_neither_ray_nor_torch():
+    code = "import sys, nasfuse.experiment.driver; print(*sorted({'ray', 'torch'} & set(sys.modules)))"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_observers_see_every_start_and_every_end():
+    events, _ = run(open_scheduler(budget={"trials": 30}))
+    assert events.started_trials == list(range(30))
+    assert {type(outcome) for outcome in events.ends.values()} == {Measured, Stopped}
+    assert [done for done, _ in events.done] == list(range(1, 31))
+
+
+def test_no_more_trials_run_at_a_time_than_the_study_may_have_under_way():
+    storage = InMemoryStorage()
+    run(open_scheduler(storage, budget={"trials": 3}))
+    driver = SearchDriver(open_scheduler(storage, budget={"trials": 60}), n_workers=30)
+    running = []
+
+    def train(assignment):
+        running.append(len(driver._running))
+        return training_of(assignment)
+
+    driver.run(SimulatedBackend(train, capacity=30))
+    assert driver.n_workers == max(running) == 8
+
+
+def test_a_budget_in_minutes_is_counted_on_the_clock_of_the_backend():
+    backend = SimulatedBackend(lambda assignment: training_of(assignment, epoch_s=10.0))
+    scheduler = open_scheduler(budget={"minutes": 4.6}, stopping="off", clock=backend.clock)
+    SearchDriver(scheduler, n_workers=1).run(backend)
+    assert len(scheduler.trials()) == 4, "three trainings of 90 s end before 276 s, and the fourth is finished"
+    assert (backend.now, scheduler.seconds) == (360, 360)
+
+
+class TestDeaths:
+    def test_a_trial_whose_worker_died_is_the_next_and_the_same(self):
+        deaths = {2, 5}
+
+        def train(assignment):
+            if assignment.number in deaths:
+                deaths.remove(assignment.number)
+                return SimulatedTraining([], Died())
+            return training_of(assignment)
+
+        scheduler = open_scheduler()
+        events, handed_out = run(scheduler, train)
+        assert [one.number for one in handed_out] == [0, 1, 2, 2, 3, 4, 5, 5, 6, 7, 8]
+        assert handed_out[2] == handed_out[3]
+        assert events.started_trials == list(range(9)), "observers are not told of retries"
+        unbroken = open_scheduler()
+        run(unbroken)
+        assert contents(scheduler) == contents(unbroken)
+
+    def test_deaths_without_progress_are_a_failure(self):
+        def train(assignment):
+            return SimulatedTraining([], Died()) if assignment.number == 3 else training_of(assignment)
+
+        events, handed_out = run(open_scheduler(), train)
+        assert [one.number for one in handed_out].count(3) == MAX_ATTEMPTS
+        assert events.ends[3] == Failed(f"its process died {MAX_ATTEMPTS} times without progress")
+        assert sorted(events.ends) == list(range(9))
+
+    def test_deaths_with_progress_are_not(self):
+        saved = {3: 0}
+
+        def train(assignment):
+            if assignment.number == 3 and saved[3] < 8:
+                saved[3] += 1
+                return SimulatedTraining([], Died())
+            return training_of(assignment)
+
+        scheduler = open_scheduler(saved_epochs=lambda number: saved.get(number, 0), stopping="off")
+        events, handed_out = run(scheduler, train)
+        assert [one.number for one in handed_out].count(3) == 9
+        assert isinstance(events.ends[3], Measured)
+
+    def test_every_second_worker_dies_once_or_twice(self):
+        fates, lives = random.Random(0), Counter()
+
+        def train(assignment):
+            lives[assignment.number] += 1
+            if lives[assignment.number] <= assignment.number % 4 - 1:
+                return SimulatedTraining([], Died(), epoch_s=fates.random())
+            return training_of(assignment, epoch_s=fates.random())
+
+        scheduler, unbroken = open_scheduler(budget={"trials": 40}), open_scheduler(budget={"trials": 40})
+        _, handed_out = run(scheduler, train, n_workers=4)
+        run(unbroken)
+        assert len(handed_out) == 40 + 10 * 1 + 10 * 2
+        assert contents(scheduler) == contents(unbroken)
+
+
+class TestDonors:
+    def test_a_trial_that_lost_its_donors_does_not_ask_for_them_again(self):
+        died = set()
+
+        def train(assignment):
+            if assignment.inherited and assignment.number % 2 == 0:
+                died.add(assignment.number)
+                return SimulatedTraining([0.1], Died(), lost_donors="the file is gone")
+            return training_of(assignment)
+
+        scheduler = open_scheduler(inherit=True, budget={"trials": 30, "repeats": 2}, stopping="off")
+        _, handed_out = run(scheduler, train)
+        assert died
+        for number in died:
+            first, second = (one for one in handed_out if one.number == number)
+            assert first.inherited
+            assert (second.inherited, second.seed) == ({}, first.seed)
+            attributes = scheduler.trials()[number].user_attrs
+            assert attributes["from_scratch"] == "the file is gone"
+            assert attributes["inherited"] == first.inherited, "what it should have had"
+
+
+@pytest.mark.parametrize("inherit", [False, True])
+def test_the_study_is_the_same_for_any_workers_and_durations(inherit):
+    changes = {"inherit": inherit, "budget": {"trials": 40, "repeats": 2}}
+    alone = open_scheduler(**changes)
+    run(alone)
+    kinds = {key for *_, attributes in contents(alone) for key in attributes if attributes[key] != {}}
+    assert {"stopped", "repeat_of"} <= kinds
+    assert ("inherited" in kinds) == inherit
+    for n_workers in (2, 3, 4):  # more of them make the study's room larger
+        durations = random.Random(n_workers)
+        other = open_scheduler(**changes)
+        run(other, lambda one, d=durations: training_of(one, epoch_s=d.expovariate(1)), n_workers=n_workers)
+        assert contents(other) == contents(alone)
+
+
+class TestEnds:
+    def test_recurring_failures_end_the_search_after_what_runs(self):
+        def train(assignment):
+            return SimulatedTraining([], Failed("ValueError: no luck"), epoch_s=1 + assignment.number)
+
+        scheduler = open_scheduler(budget={"trials": 100})
+        with pytest.raises(RecurringFailureError, match=r"5 trainings in a row failed, .* with: ValueError: no luck"):
+            run(scheduler, train, n_workers=2)
+        states = [trial.state for trial in scheduler.trials()]
+        assert 5 <= len(states) <= 7
+        assert set(states) == {TrialState.FAIL}
+
+    def test_a_space_that_is_used_up(self):
+        space = {
+            "fields": {"network.streams.*.width": {"choices": [8, 16]}},
+            "fixed": {"network.streams.*.encoder": "mlp", "network.route": "left"},
+        }
+        for n_workers in (1, 4):
+            scheduler = open_scheduler(space=space)
+            events, _ = run(scheduler, n_workers=n_workers)
+            assert sorted(events.ends) == [0, 1]
+            assert scheduler.exhausted
+
+    @pytest.mark.parametrize("is_swallowed", [False, True])
+    def test_an_interrupt_releases_the_trials_that_run(self, is_swallowed):
+        """A death of the process would count for them, and three would make them fail."""
+
+        def train(assignment):
+            if assignment.number == 3:
+                try:
+                    signal.raise_signal(signal.SIGTERM)
+                except Interrupted:
+                    if not is_swallowed:
+                        raise
+            return training_of(assignment)
+
+        storage = InMemoryStorage()
+        for _ in range(MAX_ATTEMPTS + 1):
+            scheduler = open_scheduler(storage)
+            with pytest.raises(Interrupted, match="SIGTERM"):
+                run(scheduler, train, n_workers=2)
+            assert any(trial.state is TrialState.RUNNING for trial in scheduler.trials())
+        scheduler, unbroken = open_scheduler(storage), open_scheduler()
+        run(scheduler)
+        run(unbroken)
+        assert contents(scheduler) == contents(unbroken)
