@@ -55,7 +55,7 @@ def main() -> None:
     except Unavailable as reason:
         print(f"{arguments.suite} is left out: {reason}")
         return
-    records = Records(arguments.out or Path("runs/search_benchmark") / f"{arguments.suite}.jsonl")
+    records = Records(arguments.out or Path("runs/search_engines") / f"{arguments.suite}.jsonl")
     for problem in problems:
         jobs = [
             _job(problem, engine, seed, arguments) for seed in range(arguments.seeds) for engine in arguments.engines
@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time on the simulated clock")
     parser.add_argument("--trials", type=int, help="start so many trainings instead: what does stopping save and lose?")
     parser.add_argument("--full", action="store_true", help=f"slow engines run to {BUDGET} full trainings, too")
-    parser.add_argument("--out", type=Path, help="JSON lines; runs/search_benchmark/SUITE.jsonl where left out")
+    parser.add_argument("--out", type=Path, help="JSON lines; runs/search_engines/SUITE.jsonl where left out")
     arguments = parser.parse_args()
     arguments.engines = arguments.engines.split(",") if arguments.engines else list(ENGINES)
     unknown = [engine for engine in arguments.engines if engine not in ENGINES]

@@ -1,1 +1,1 @@
-"""Backends run trials: on Ray, locally or on a cluster."""
+"""Backends run the trials of a driver: Ray Tune, on this machine or a cluster, and a simulated clock."""

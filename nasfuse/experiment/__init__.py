@@ -1,1 +1,1 @@
-"""Experiments: the one place that joins data, training, cost and search, and that starts Ray Tune."""
+"""Experiments: joins data, training, cost, search and backends; holds the driver of a search."""

@@ -102,14 +102,8 @@ def run(scheduler, train=training_of, *, n_workers=1):
 def contents(scheduler):
     """All that a study holds but times."""
     return [
-        (
-            t.number,
-            t.frozen.state,
-            t.params,
-            t.frozen.values,
-            {k: v for k, v in t.frozen.user_attrs.items() if k not in PASSING},
-        )
-        for t in scheduler.trials()
+        (t.number, t.state, t.params, t.values, {k: v for k, v in t.user_attrs.items() if k not in PASSING})
+        for t in (view.frozen for view in scheduler.trials())
     ]
 
 
@@ -156,7 +150,7 @@ class TestDeaths:
         def train(assignment):
             if assignment.number in deaths:
                 deaths.remove(assignment.number)
-                return SimulatedTraining([0.1], Died())
+                return SimulatedTraining([], Died())
             return training_of(assignment)
 
         scheduler = open_scheduler()
@@ -197,7 +191,7 @@ class TestDeaths:
         def train(assignment):
             lives[assignment.number] += 1
             if lives[assignment.number] <= assignment.number % 4 - 1:
-                return SimulatedTraining([0.1], Died(), epoch_s=fates.random())
+                return SimulatedTraining([], Died(), epoch_s=fates.random())
             return training_of(assignment, epoch_s=fates.random())
 
         scheduler, unbroken = open_scheduler(budget={"trials": 40}), open_scheduler(budget={"trials": 40})
