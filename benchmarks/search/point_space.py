@@ -18,7 +18,7 @@ class PointSpace:
 
     Attributes:
         parameters: In an order in which each stands after those it depends on.
-        known: Empty; no condition asks for a value that is not drawn.
+        constants: Empty; no condition asks for a value that is not drawn.
         baselines: Empty.
     """
 
@@ -31,7 +31,7 @@ class PointSpace:
             base: The `metric` and `data` of every recipe.
         """
         self.parameters = tuple(parameters)
-        self.known: dict[str, Any] = {}
+        self.constants: dict[str, Any] = {}
         self.baselines: dict[str, dict[str, Any]] = {}
         network = {"route": ["point"], "streams": {"point": {"encoder": "mlp"}}}
         self._recipe = Recipe.parse({**base, "network": network, "training": {"epochs": epochs}})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from nasfuse.cli import main
+from nasfuse.cli import console, main
 
 
 @dataclass
@@ -33,6 +33,8 @@ def nasfuse(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NASFUSE_DATA", str(tmp_path / "no-data"))
     monkeypatch.setenv("COLUMNS", "200")
+    for one in (console.out, console.err):  # made at import, with the width of that moment
+        monkeypatch.setattr(one, "width", 200)
 
     def run(*arguments):
         capsys.readouterr()

@@ -246,7 +246,7 @@ class TestEnds:
         scheduler = open_scheduler(budget={"trials": 100})
         with pytest.raises(RecurringFailureError, match=r"5 trainings in a row failed, .* with: ValueError: no luck"):
             run(scheduler, train, n_workers=2)
-        states = [trial.state for trial in scheduler.trials()]
+        states = [trial.frozen.state for trial in scheduler.trials()]
         assert 5 <= len(states) <= 7
         assert set(states) == {TrialState.FAIL}
 
@@ -279,7 +279,7 @@ class TestEnds:
             scheduler = open_scheduler(storage)
             with pytest.raises(Interrupted, match="SIGTERM"):
                 run(scheduler, train, n_workers=2)
-            assert any(trial.state is TrialState.RUNNING for trial in scheduler.trials())
+            assert any(trial.frozen.state is TrialState.RUNNING for trial in scheduler.trials())
         scheduler, unbroken = open_scheduler(storage), open_scheduler()
         run(scheduler)
         run(unbroken)
