@@ -66,5 +66,6 @@ def test_every_declared_dependency_is_imported():
 def test_every_dependency_has_a_tested_version_and_a_comment(name):
     tested = {name_of(line) for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line}
     assert name in tested
-    (line,) = [one for one in PYPROJECT.splitlines() if re.match(r'    "', one) and name_of(one.strip(' "')) == name]
-    assert " # " in line
+    lines = [one for one in PYPROJECT.splitlines() if re.match(r'    "', one) and name_of(one.strip(' "')) == name]
+    assert lines
+    assert all(" # " in line for line in lines)
