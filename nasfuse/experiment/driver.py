@@ -124,9 +124,11 @@ class SearchDriver:
             if self._scheduler.retry(number):
                 self._retries.append(assignment)
                 return
-            outcome = Failed(str(self._scheduler.trials()[number].reason))
         else:
             self._record(number, outcome)
+        trial = self._scheduler.trials()[number]
+        if trial.is_failed:  # also a trial that died too often, or whose measurements are not finite
+            outcome = Failed(str(trial.reason))
         progress, seconds = self.progress, self._scheduler.seconds
         for observer in self._observers:
             observer.ended(number, outcome, progress=progress, seconds=seconds)

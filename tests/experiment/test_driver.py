@@ -250,6 +250,15 @@ class TestEnds:
         assert 5 <= len(states) <= 7
         assert set(states) == {TrialState.FAIL}
 
+    def test_a_measurement_that_is_not_finite_is_told_as_a_failure(self):
+        def train(assignment):
+            point = OperatingPoint(float("nan"), 8, 10, 1e-3, 1e-4, 100)
+            return SimulatedTraining([], Measured(Measurements((point,), {"epochs": 9, "epochs_asked": 9})))
+
+        events, _ = run(open_scheduler(budget={"trials": 1}), train)
+        (outcome,) = events.ends.values()
+        assert outcome == Failed("the measurements are not finite: metric is nan")
+
     def test_a_space_that_is_used_up(self):
         space = {
             "fields": {"network.streams.*.width": {"choices": [8, 16]}},
