@@ -151,16 +151,16 @@ def train_recipe(
         results.append(result)
     macs = round(statistics.fmean(result.macs for result in results))
     most = macs if route_macs else macs_of(recipe, dataset)
-    final = FinalResult(recipe, macs, most, route_macs, tuple(results), _check(results, device))
+    final = FinalResult(recipe, macs, most, route_macs, tuple(results), _check(results, recipe.data.source, device))
     write_text(folder / "macs.json", json.dumps(final.check.to_plain(), indent=2))
     return final
 
 
-def _check(results: Sequence[SeedResult], device: torch.device) -> MacsCheck:
+def _check(results: Sequence[SeedResult], source: str, device: torch.device) -> MacsCheck:
     """Returns the check of the first network that fails it, or of the first one."""
     checks = []
     for result in results:
-        saved = load_network(Path(result.checkpoint), device=device)
+        saved = load_network(Path(result.checkpoint), device=device, source=source)
         checks.append(check_macs(saved.network, saved.dataset))
     return next((check for check in checks if check.failed), checks[0])
 

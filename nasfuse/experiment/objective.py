@@ -13,6 +13,7 @@ import torch
 from nasfuse import __version__
 from nasfuse.backends.objective import Report
 from nasfuse.data import Dataset, Table, load_table
+from nasfuse.data.sources.registry import data_file
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.experiment.trained_data import scales_to_save
 from nasfuse.nn.knob import settings_of
@@ -86,16 +87,31 @@ class Training:
         return cached_dataset(config.model_dump_json(), cut)
 
 
-@lru_cache(maxsize=16)
 def cached_dataset(config: str, cut: int = 0) -> Dataset:
-    """Returns the data set of a `DataConfig` in JSON; a process loads it once, and its cuts share the values."""
-    return cached_table(config).cut(cut)
+    """Returns the data set of a `DataConfig` in JSON.
+
+    A process loads a file once, until the file changes, and its divisions into train and val share the values.
+    """
+    return _dataset(config, _file_state(config), cut)
+
+
+@lru_cache(maxsize=16)
+def _dataset(config: str, state: tuple[int, int] | None, cut: int) -> Dataset:
+    return _table(config, state).cut(cut)
 
 
 @lru_cache(maxsize=1)
-def cached_table(config: str) -> Table:
-    """Returns all samples of the data set of a `DataConfig` in JSON."""
+def _table(config: str, state: tuple[int, int] | None) -> Table:
     return load_table(DataConfig.model_validate_json(config))
+
+
+def _file_state(config: str) -> tuple[int, int] | None:
+    """Returns modification time in nanoseconds and size in bytes of the data file, None for a shipped set."""
+    file = data_file(DataConfig.model_validate_json(config))
+    if file is None:
+        return None
+    stat = file.stat()
+    return stat.st_mtime_ns, stat.st_size
 
 
 def save_network(

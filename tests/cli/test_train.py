@@ -9,7 +9,6 @@ import torch
 
 from nasfuse.cli import console
 from nasfuse.experiment import final_training
-from nasfuse.experiment.objective import cached_dataset
 from nasfuse.nn.branch import Head
 
 RECIPE = """data: {source: digits}
@@ -188,7 +187,6 @@ training: {epochs: 1}
     @pytest.fixture
     def save(self, tmp_path):
         def save(name, seed=0):
-            cached_dataset.cache_clear()
             values = np.random.default_rng(seed).normal(size=(60, 3))
             np.savez(tmp_path / name, a=values, y=np.arange(60) % 2)
 

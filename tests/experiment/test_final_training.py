@@ -11,7 +11,6 @@ from nasfuse.data.sources.digits import load_digits
 from nasfuse.domain.modality import Modality, Task
 from nasfuse.errors import CheckpointError, DataError, InvalidInputError, MissingFileError, RunFolderError
 from nasfuse.experiment.final_training import evaluate_checkpoint, train_recipe
-from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.space_survey import macs_of, route_macs_of
 from nasfuse.experiment.trained_data import load_scaled
 from nasfuse.nn import build_network
@@ -260,7 +259,6 @@ class TestWhereTheDataAre:
         """Writes a file of numbers in some unit, in the order that `seed` gives the samples."""
 
         def write(name, *, seed=None, unit=1.0, task="multiclass"):
-            cached_dataset.cache_clear()
             rng = np.random.default_rng(0)
             values, classes = rng.normal(size=(80, 3)), np.arange(80) % 2
             targets = classes if task == "multiclass" else 100 * values[:, 0] + 1000
@@ -364,7 +362,6 @@ class TestWhereTheDataAre:
         source = file("project/a.npz")
         result, _ = train(self.recipe(source), tmp_path / "project" / "out")
         (tmp_path / "project").rename(tmp_path / "moved")
-        cached_dataset.cache_clear()
         moved = tmp_path / "moved" / "out" / "seed0" / "model.pt"
         judged = evaluate_checkpoint(moved, split="test", device=CPU)
         assert judged["value"] == result.seeds[0].test

@@ -14,6 +14,7 @@ from nasfuse.experiment import objective as objective_module
 from nasfuse.experiment.objective import Training, cached_dataset
 from nasfuse.experiment.space_survey import macs_of
 from nasfuse.nn import build_network
+from nasfuse.spec.data import DataConfig
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train import load_checkpoint
 
@@ -120,7 +121,7 @@ def test_a_worker_loads_its_data_once_and_its_cuts_share_the_values(monkeypatch)
     loads = []
     load = objective_module.load_table
     monkeypatch.setattr(objective_module, "load_table", lambda config: loads.append(config) or load(config))
-    for cache in (objective_module.cached_dataset, objective_module.cached_table):
+    for cache in (objective_module._dataset, objective_module._table):
         cache.cache_clear()
     data = RECIPE.data.model_dump_json()
     cuts = [cached_dataset(data, number) for number in (0, 1, 2)]
@@ -131,5 +132,16 @@ def test_a_worker_loads_its_data_once_and_its_cuts_share_the_values(monkeypatch)
         stored = [cut.split(part).columns[name].values for cut in cuts for part in ("train", "val", "test")]
         assert {values.untyped_storage().data_ptr() for values in stored} == {stored[0].untyped_storage().data_ptr()}
         assert len(stored[0]) == sum(len(cuts[0].split(part)) for part in ("train", "val", "test"))
-    for cache in (objective_module.cached_dataset, objective_module.cached_table):
+    for cache in (objective_module._dataset, objective_module._table):
         cache.cache_clear()
+
+
+def test_a_file_that_has_changed_is_read_again(tmp_path):
+    config = DataConfig(source=str(tmp_path / "a.npz"), modalities={"a": {"kind": "vector"}}).model_dump_json()
+    found = []
+    for n_samples in (60, 70):
+        values = np.random.default_rng(0).normal(size=(n_samples, 3))
+        np.savez(tmp_path / "a.npz", a=values, y=np.arange(n_samples) % 2)
+        found.append(cached_dataset(config))
+    assert found[0].fingerprint != found[1].fingerprint
+    assert cached_dataset(config) is found[1]

@@ -26,7 +26,6 @@ from nasfuse.errors import (
 from nasfuse.experiment import run as search
 from nasfuse.experiment.final_training import evaluate_checkpoint
 from nasfuse.experiment.macs_check import read_checks
-from nasfuse.experiment.objective import cached_table
 from nasfuse.experiment.run import constant_metric, run_search
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
@@ -477,8 +476,6 @@ class TestWhereTheDataAre:
     @pytest.fixture
     def study_at(self, tmp_path):
         def make(name, *, seed=0, trials=3):
-            search.cached_dataset.cache_clear()
-            cached_table.cache_clear()
             (tmp_path / name).parent.mkdir(exist_ok=True)
             values = np.random.default_rng(seed).normal(size=(40, 3)).astype(np.float32)
             np.savez(tmp_path / name, a=values, y=np.arange(40) % 2)
