@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 #: Builds the sampler of one trial: `make_sampler(seed, number=3)`.
 MakeSampler = Callable[..., BaseSampler]
@@ -53,9 +53,8 @@ class SamplerSuite:
 
     def test_values_are_inside_their_distributions(self, make_sampler: MakeSampler) -> None:
         for trial in _search(make_sampler, seed=5):
-            for name, value in trial.params.items():
-                distribution = trial.distributions[name]
-                assert distribution._contains(distribution.to_internal_repr(value)), f"{name} is {value!r}"
+            # raises ValueError for a value that its distribution does not contain
+            create_trial(values=trial.values, params=trial.params, distributions=trial.distributions)
             assert ("y" in trial.params) == (trial.params["kind"] == "a")
 
     def test_suggestions_differ_from_trial_to_trial(self, make_sampler: MakeSampler) -> None:

@@ -133,7 +133,7 @@ class TestRouted:
         assert record == {
             "routing": {
                 **table.record(table.at(0.4)),
-                "random_mix": round(mixed, 4),
+                "random_mix": mixed,
                 "route_macs": routed.network.full_route_macs(),
             }
         }
