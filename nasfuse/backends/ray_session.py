@@ -5,6 +5,7 @@ import os
 import secrets
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -89,10 +90,14 @@ def _connect(address: str) -> None:
 
 
 def _init(**arguments: Any) -> None:
+    before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **arguments)
     except SystemExit as error:  # raised by the handler that Ray sets for SIGTERM
         raise Interrupted(signal.SIGTERM) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -60,6 +60,9 @@ def cut_splits(
     for what, array in (("split", splits), ("group", groups)):
         if array is not None and array.shape != (len(labels),):
             raise DataError(f"{name}: the {what} array must have one entry per label, got shape {array.shape}")
+    if groups is not None and groups.dtype.kind == "f" and not np.isfinite(groups).all():
+        row = int(np.flatnonzero(~np.isfinite(groups))[0])
+        raise DataError(f"{name}: the group array must be finite, got {groups[row]} in row {row}; name the group")
     classes = task_kind(task).strata(labels)
     cutter = _Cutter(name, classes, groups, says=cut == 0)
     everything = np.arange(len(labels))

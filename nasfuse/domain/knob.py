@@ -46,7 +46,7 @@ def knob_paths(name: str) -> KnobPaths:
     if known not in _PATHS:
         raise InvalidInputError(
             f"no recipe path is known for the knob {name!r}: {nearest(name, _PATHS)}. A new knob is entered in "
-            "nasfuse/config/knob.py"
+            "nasfuse/domain/knob.py"
         )
     paths = _PATHS[known]
     trained = None if paths.trained is None else paths.trained.replace("*", stream)

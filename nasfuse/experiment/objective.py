@@ -15,6 +15,7 @@ from nasfuse.backends.objective import Report
 from nasfuse.data import Dataset, Table, load_table
 from nasfuse.data.sources.registry import data_file
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
+from nasfuse.errors import DataError
 from nasfuse.experiment.trained_data import scales_to_save
 from nasfuse.nn.knob import settings_of
 from nasfuse.spec.data import DataConfig
@@ -31,11 +32,13 @@ class Training:
         on_cuda: Whether to train on the GPU that the worker was given.
         data_file: Where the data of all recipes lies, as an absolute path, since a worker has another working folder;
             None for what `data.source` names.
+        fingerprint: Fingerprint that the data must have; None accepts any.
     """
 
     threads: int = 1
     on_cuda: bool = False
     data_file: Path | None = None
+    fingerprint: str | None = None
 
     def __call__(
         self, recipe: Recipe, *, seed: int, cut: int, folder: Path, report: Report, donors: Mapping[str, Path]
@@ -84,6 +87,12 @@ class Training:
     def _load(self, config: DataConfig, cut: int) -> Dataset:
         if self.data_file is not None:
             config = config.model_copy(update={"source": str(self.data_file)})
+        found = cached_dataset(config.model_dump_json()).fingerprint
+        if self.fingerprint is not None and found != self.fingerprint:
+            raise DataError(
+                f"{config.source} has the fingerprint {found}, and the study was started with {self.fingerprint}; "
+                "put the data of the study back"
+            )
         return cached_dataset(config.model_dump_json(), cut)
 
 

@@ -118,6 +118,7 @@ def _run(
         threads=resources.cpus_per_trial,
         on_cuda=resources.gpus_per_trial > 0,
         data_file=data_file(study.data),
+        fingerprint=dataset.fingerprint,
     )
     opening = open_backend(
         objective or default, resources=resources, folder_of=folder.trial, scratch=folder.root / ".tune"

@@ -50,7 +50,7 @@ class Run:
         plain = {**self.folder.recipe(candidate.trial).to_plain(), "data": self.study.data.to_plain()}
         if "threshold" in settings:
             macs = None
-            if 0 < settings["threshold"] < 1:
+            if 0 < settings["threshold"] < 1 or "route" not in candidate.measured.knobs:  # static in some trainings
                 del settings["threshold"]
                 macs = candidate.measured.macs
             plain["network"]["router"]["macs"] = macs

@@ -9,7 +9,7 @@ from nasfuse.data import Dataset
 from nasfuse.errors import CheckpointError, InvalidInputError
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.trained_data import load_scaled
-from nasfuse.nn import Network, build_network
+from nasfuse.nn import Network, RoutedNetwork, build_network
 from nasfuse.nn.knob import set_knobs
 from nasfuse.spec.data_source import located
 from nasfuse.spec.recipe import Recipe
@@ -55,7 +55,7 @@ def load_network(path: Path, *, point: int = 0, device: torch.device, source: st
         MissingFileError: No such checkpoint, or no such data.
         CheckpointError: Damaged, or its weights do not fit its recipe.
         DataError: The data break the data contract.
-        InvalidInputError: It has no such point.
+        InvalidInputError: It has no such point, or the point cannot be set on other data.
     """
     content = load_checkpoint(path)
     if not content.keys() >= {"recipe", "network", "val_metric", "cut", "points", "data_fingerprint"}:
@@ -76,6 +76,12 @@ def load_network(path: Path, *, point: int = 0, device: torch.device, source: st
     if not 0 <= point < len(points):
         raise InvalidInputError(
             f"{path} has the operating points 0 to {len(points) - 1}, got {point}; name one of them"
+        )
+    swept = {name for name, value in points[point].items() if name != "threshold" and value != points[0].get(name)}
+    if swept and isinstance(network, RoutedNetwork) and dataset.fingerprint != content["data_fingerprint"]:
+        raise InvalidInputError(
+            f"point {point} of {path} has a router that is calibrated on the validation data of its training, and "
+            f"{data.source} holds other data; choose point 0, or the data of the training"
         )
     network.to(device).eval()
     set_knobs(network.knobs(), points[0])

@@ -16,7 +16,10 @@ EQUAL_FAILURES = 5
 #: are not finite and lack of memory can be specific to a recipe, so they count towards this limit only.
 FIRST_FAILURES = 10
 
-_OWN_FAULTS = re.compile(r"NonFiniteError|the measurements are not finite|(torch\.)?OutOfMemoryError|MemoryError")
+_OWN_FAULTS = re.compile(
+    r"NonFiniteError|the measurements are not finite|(torch\.)?OutOfMemoryError|MemoryError"
+    r"|RuntimeError: .*(can't allocate memory|out of memory)"
+)
 
 _NUMBER = re.compile(r"0x[0-9a-f]{6,}|\d+(\.\d+)?(e[+-]?\d+)?")
 

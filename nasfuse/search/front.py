@@ -109,18 +109,20 @@ def candidates_of(trials: Sequence[TrialView], *, with_inherited: bool = False) 
             these trainings. Their `trainings` are empty.
     """
     groups: dict[tuple[str, int, frozenset[tuple[str, float]]], list[tuple[TrialView, OperatingPoint]]] = {}
+    over_limit: set[tuple[str, int]] = set()
     for trial in _trainings(trials, with_inherited=with_inherited):
         for index, point in enumerate(trial.points):
             if point is None:  # above the study's max_macs
+                over_limit.add((trial.recipe_hash, index))
                 continue
             # Points are the same in all trainings of a recipe, except for thresholds; other versions may differ.
             setting = frozenset(item for item in point.settings.items() if item[0] != "threshold")
             groups.setdefault((trial.recipe_hash, index, setting), []).append((trial, point))
-    # A setting must hold in all trainings; otherwise its mean would cover the successful ones only.
+    # A setting must hold and stay within max_macs in all trainings; otherwise its mean would cover some of them only.
     return [
         _candidate(index, group)
-        for (_, index, _), group in groups.items()
-        if all(measured.holds for _, measured in group)
+        for (recipe_hash, index, _), group in groups.items()
+        if (recipe_hash, index) not in over_limit and all(measured.holds for _, measured in group)
     ]
 
 

@@ -1,9 +1,12 @@
 """Resolution of data sources: the name of a shipped data set, or the path of a file."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from nasfuse.errors import DataWarning
 
 #: Data sets that need no file.
 SHIPPED_SOURCES = frozenset({"digits"})
@@ -23,7 +26,11 @@ def locate(source: str, *, named_in: Path) -> str:
     if source in SHIPPED_SOURCES:
         return source
     found = next((place for place in _places(Path(source), named_in) if os.path.isfile(place)), None)
-    return source if found is None else os.path.abspath(found)
+    if found is None:
+        return source
+    if os.path.isabs(source) and os.path.abspath(found) != os.path.abspath(source):
+        warnings.warn(f"{source} does not exist; {os.path.abspath(found)} is used instead", DataWarning, stacklevel=2)
+    return os.path.abspath(found)
 
 
 def _places(source: Path, named_in: Path) -> Iterator[Path]:

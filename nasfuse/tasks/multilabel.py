@@ -19,7 +19,7 @@ class Multilabel(TaskKind):
         if targets.dtype.kind not in "biuf":
             raise DataError(f"{where} must be numbers for multilabel, got {targets.dtype}; encode them first")
         values = targets.astype(np.float32)
-        if values.ndim != 2 or not np.isin(values, (0.0, 1.0)).all():
+        if values.ndim != 2 or values.shape[1] == 0 or not np.isin(values, (0.0, 1.0)).all():
             raise DataError(f"{where} must be (n, k) zeros and ones for multilabel, got shape {targets.shape}")
         return torch.from_numpy(values), values.shape[1]
 

@@ -23,7 +23,7 @@ class Regression(TaskKind):
             raise DataError(f"{where} must be numbers for regression, got {targets.dtype}; encode them first")
         values = targets.astype(np.float64)
         values = values[:, None] if values.ndim == 1 else values
-        if values.ndim != 2 or not np.isfinite(values).all():
+        if values.ndim != 2 or values.shape[1] == 0 or not np.isfinite(values).all():
             raise DataError(f"{where} must be (n,) or (n, k) finite numbers for regression, got shape {targets.shape}")
         return torch.from_numpy(values), values.shape[1]
 

@@ -1,6 +1,7 @@
 """A local Ray session is closed to everybody else; the environment is left as it was."""
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -39,7 +40,9 @@ def environment():
 @pytest.fixture(scope="module")
 def token(environment):
     """The token of a session that runs while the tests do."""
+    before = signal.getsignal(signal.SIGTERM)
     with ray_session(None):
+        assert signal.getsignal(signal.SIGTERM) is before, "Ray sets a handler of its own, with another exit code"
         ray.get(ray.remote(lambda: None).remote())  # a worker, which listens too
         yield os.environ["RAY_AUTH_TOKEN"]
     assert authentication() == environment

@@ -252,3 +252,11 @@ def test_many_rare_classes_are_counted():
     labels = np.concatenate([np.zeros(50, int), np.arange(1, 31)])
     with pytest.warns(DataWarning, match=r"class 1 \(1 sample\), .*10 \(1 sample\) and 20 more$"):
         cut(labels)
+
+
+def test_a_group_without_a_name_is_refused():
+    """NaN equals no NaN, so a group of that name could not be kept whole."""
+    groups = np.arange(100, dtype=float) // 5
+    groups[7] = np.nan
+    with pytest.raises(DataError, match="toy: the group array must be finite, got nan in row 7; name the group"):
+        cut(np.arange(100) % 2, groups=groups)

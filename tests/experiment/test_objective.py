@@ -9,7 +9,7 @@ import torch
 
 from nasfuse.cost import count_parameters
 from nasfuse.data.sources.registry import data_file
-from nasfuse.errors import NonFiniteError
+from nasfuse.errors import DataError, NonFiniteError
 from nasfuse.experiment import objective as objective_module
 from nasfuse.experiment.objective import Training, cached_dataset
 from nasfuse.experiment.space_survey import macs_of
@@ -145,3 +145,8 @@ def test_a_file_that_has_changed_is_read_again(tmp_path):
         found.append(cached_dataset(config))
     assert found[0].fingerprint != found[1].fingerprint
     assert cached_dataset(config) is found[1]
+
+
+def test_data_that_are_not_those_of_the_study_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"digits has the fingerprint .*, and the study was started with 0123"):
+        Training(fingerprint="0123")(RECIPE, seed=0, cut=0, folder=tmp_path, report=ignore, donors={})

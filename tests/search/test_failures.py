@@ -48,6 +48,7 @@ def outcomes_as_trials(outcomes):
         ([NAN] * 10, list(range(10))),
         (["ok", *[NAN] * 30], []),
         (["ok", *["OutOfMemoryError: tried to allocate {} MiB"] * 30], []),
+        (["ok", *["RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory"] * 30], []),
         ([*[NAN] * 5, *[SHAPE] * 5], list(range(10))),
         (["ok", *[NAN] * 5, *[SHAPE] * 5], [6, 7, 8, 9, 10]),
     ],

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from nasfuse.errors import DataWarning
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.spec.data import DataConfig
 from nasfuse.spec.data_source import locate
@@ -110,3 +111,10 @@ def test_the_same_description_of_another_file(project, monkeypatch):
     assert config.at("data/t.npz").source == str(project / "data" / "t.npz")
     assert config.at("in_the_data_folder.npz").source == "in_the_data_folder.npz"
     assert config.at("y.npz").identity == config.identity
+
+
+def test_a_path_that_has_moved_is_told(project):
+    """A file of the same name elsewhere may hold other data."""
+    old = str(project.parent / "gone" / "data" / "t.npz")
+    with pytest.warns(DataWarning, match=r"gone/data/t\.npz does not exist; .*project/data/t\.npz is used instead"):
+        assert locate(old, named_in=project / "studies" / "s.yaml") == str(project / "data" / "t.npz")

@@ -102,6 +102,12 @@ def test_a_class_without_training_samples_is_named():
         task_kind("multiclass").check_training_targets("d", targets, torch.tensor([0, 1]))
 
 
+@pytest.mark.parametrize("name", ["multilabel", "regression"])
+def test_targets_without_an_output_are_refused(name):
+    with pytest.raises(DataError, match=r"d must be \(n, k\)|d must be \(n,\) or \(n, k\)"):
+        task_kind(name).check_targets("d", np.zeros((5, 0)))
+
+
 def test_an_unknown_kind_lists_the_known_ones():
     with pytest.raises(InvalidInputError, match=r"data\.task: 'multiclas' is not known; did you mean 'multiclass'\?"):
         task_kind("multiclas")

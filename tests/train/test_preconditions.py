@@ -1,10 +1,13 @@
 """What is checked before the first step of a training, and by a search before the first training."""
 
+import re
+
 import pytest
 import torch
 
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn import build_network
+from nasfuse.spec.recipe import Recipe
 from nasfuse.train import check_network, check_training, train_network
 
 ROUTER = {"routes": ["v", "v+s"], "macs": 1}
@@ -45,3 +48,22 @@ def test_a_search_sees_what_a_training_would_raise(make_recipe, dataset, changes
 )
 def test_what_can_be_trained_passes(make_recipe, dataset, changes):
     check(make_recipe(**changes), dataset)
+
+
+def test_the_least_macs_of_a_router_are_those_of_one_step(make_recipe, dataset):
+    """An exported point has the MACs of the steps that were taken, which may be fewer than those of the cap."""
+    router = {"routes": ["v", "v+s:1"], "macs": 10**9}
+    recipe = make_recipe(encoders={"v": "mlp", "s": "mlp"}, fusion="equilibrium", router=router)
+    plain = recipe.to_plain()
+    plain["network"]["fusion"] |= {"gradient": "implicit", "max_steps": 16}
+    plain["network"]["router"]["routes"] = ["v+s:1", "v+s"]
+    plain["network"]["fusion"]["placement"] = 2
+
+    def least(max_steps):
+        plain["network"]["fusion"]["max_steps"] = max_steps
+        plain["network"]["router"]["macs"] = 1
+        with pytest.raises(InvalidInputError, match="MACs of the cheapest route alone") as caught:
+            check(Recipe.parse(plain), dataset)
+        return re.search(r"below the (\d+) MACs", str(caught.value))[1]
+
+    assert least(16) == least(1)
