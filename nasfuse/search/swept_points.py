@@ -12,9 +12,6 @@ from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.search.space import Space
 from nasfuse.search.trial import TrialView, operating_point_trial
 
-#: Relative loss of the metric up to which a setting tells what a network trained at it would do.
-_HOLDS = 0.01
-
 
 def values_of(point: OperatingPoint, cost: str) -> list[float]:
     """Returns the two values of a trial: the metric, and log10 of the cost."""
@@ -43,8 +40,8 @@ def observations_of(trial: TrialView, space: Space, *, metric: str, cost: str) -
     for number, point in enumerate(points):
         if point is None or not point.holds or point is main:
             continue
-        loss = METRICS[metric].sign * (point.metric - main.metric)
-        parameters = _parameters(trial.params, point.settings, holds=loss <= _HOLDS * abs(main.metric))
+        holds = METRICS[metric].holds(point.metric, main.metric)
+        parameters = _parameters(trial.params, point.settings, holds=holds)
         if parameters is not None and parameters != trial.params and _can_be_drawn(parameters, space):
             values = values_of(point, cost)
             found.append(operating_point_trial(trial, number, parameters=parameters, values=values))

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from nasfuse.domain.route import parse_route
+from nasfuse.domain.route import most_stages, parse_route
 from nasfuse.errors import nearest
 from nasfuse.spec.data import Name
 from nasfuse.spec.fusion import FusionConfig
@@ -47,10 +47,12 @@ class NetworkConfig(Model):
         return {name: max(stages.get(name, 0) for stages in found) for name in self.route}
 
     def _stages(self, name: str, route: Mapping[str, int | None]) -> int:
-        depth = self.streams[name].depth
-        most = depth if len(route) == 1 or self.fusion is None else min(self.fusion.placement, depth)
         wanted = route[name]
-        return most if wanted is None else wanted
+        if wanted is not None:
+            return wanted
+        depth = self.streams[name].depth
+        placement = depth if self.fusion is None else self.fusion.placement
+        return most_stages(depth, n_streams=len(route), placement=placement)
 
     @model_validator(mode="after")
     def _route_and_streams_agree(self) -> Self:
