@@ -265,11 +265,11 @@ class Scheduler:
         """Records that trial `number` starts from scratch because its inherited weights could not be read."""
         self._writer(number).from_scratch(reason)
 
-    def goes_on(self, number: int, *, epoch: int, metric: float) -> bool:
+    def should_continue(self, number: int, *, epoch: int, metric: float) -> bool:
         """Returns whether trial `number` continues after `epoch`, one of its rungs; call `stop` if it does not."""
         trials = self.trials()
         visible, _ = split_by_visibility(trials, visibility_lag=self.visibility_lag, number=number)
-        return self._rungs.goes_on(trials[number], visible, epoch=epoch, metric=metric)
+        return self._rungs.passes(trials[number], visible, epoch=epoch, metric=metric)
 
     def stop(self, number: int, *, epoch: int, metric: float) -> None:
         """Records that trial `number` was stopped after `epoch`, with the value of its metric."""
