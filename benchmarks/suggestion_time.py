@@ -21,7 +21,7 @@ from optuna.distributions import FloatDistribution
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.run import make_space
 from nasfuse.experiment.space_survey import macs_of
-from nasfuse.search.network_costs import NetworkCosts
+from nasfuse.search.computed_costs import ComputedCosts
 from nasfuse.search.samplers import Domain, SamplerContext, make_sampler
 from nasfuse.search.trial import trials_of
 from nasfuse.seeds import derive_seed
@@ -35,7 +35,7 @@ def shipped(name: str) -> SamplerContext:
     study = StudyConfig.load(Path(name))
     dataset = cached_dataset(study.data.model_dump_json())
     space = make_space(study, dataset)
-    costs = NetworkCosts(space, lambda recipe: macs_of(recipe, dataset), cost=study.cost)
+    costs = ComputedCosts(space, lambda recipe: macs_of(recipe, dataset), cost=study.cost)
     domain = Domain(space.parameters, constants=space.constants)
     return SamplerContext(domain, costs.log_cost, costs.log_least)
 

@@ -82,6 +82,12 @@ def test_wheel_holds_every_module_and_the_typing_marker(wheel_names):
     assert modules | {"nasfuse/py.typed"} <= wheel_names
 
 
+def test_wheel_holds_the_templates_of_reports(wheel_names):
+    templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "nasfuse").rglob("templates/*")}
+    assert "nasfuse/report/templates/report.html" in templates
+    assert templates <= wheel_names
+
+
 def test_wheel_carries_the_yaml_folders_inside_the_package(wheel_names):
     inside = {name for name in wheel_names if name.startswith(("nasfuse/search_spaces/", "nasfuse/studies/"))}
     assert inside == {f"nasfuse/{name}" for name in shipped_yaml()}

@@ -109,8 +109,8 @@ class SearchDriver:
 
     def on_report(self, number: int, *, epoch: int, metric: float) -> Decision:
         """Returns whether trial `number` continues after `epoch`, one of its rungs."""
-        goes_on = self._scheduler.goes_on(number, epoch=epoch, metric=metric)
-        return Decision.CONTINUE if goes_on else Decision.STOP
+        continues = self._scheduler.should_continue(number, epoch=epoch, metric=metric)
+        return Decision.CONTINUE if continues else Decision.STOP
 
     def on_lost_donors(self, number: int, reason: str) -> None:
         """Records that trial `number` starts from random weights; if its worker dies, it does so again."""

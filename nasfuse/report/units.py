@@ -1,8 +1,8 @@
 """Formatting of numbers with units."""
 
-from nasfuse.domain.cost import COSTS
+from matplotlib.ticker import EngFormatter
 
-_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
+from nasfuse.domain.cost import COSTS
 
 
 def with_prefix(value: float, unit: str) -> str:
@@ -13,12 +13,10 @@ def with_prefix(value: float, unit: str) -> str:
     >>> with_prefix(0.0007, "s")
     '700 µs'
     """
-    for factor, prefix in _PREFIXES:
-        if abs(value) >= 0.9995 * factor:  # what rounds to 1000 takes the next prefix
-            return f"{float(f'{value / factor:.3g}'):g} {prefix}{unit}"
-    return f"{value:.3g} {unit}"
+    three_digits = float(f"{value:.3g}")  # EngFormatter has a number of decimal places, not of significant digits
+    return EngFormatter(unit=unit).format_data(three_digits)
 
 
 def cost_label(cost: str, value: float) -> str:
     """Returns a value of the cost named `cost` with its unit."""
-    return with_prefix(value, COSTS[cost].unit).rstrip()
+    return with_prefix(value, COSTS[cost].unit)

@@ -16,10 +16,10 @@ from nasfuse.domain.metric import METRICS
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import NasfuseError, RecurringFailureError, RunFolderError
 from nasfuse.search.budget import Budget
+from nasfuse.search.computed_costs import ComputedCosts
 from nasfuse.search.failures import recurring_failures, void_failures
 from nasfuse.search.front import Objectives
 from nasfuse.search.inheritance import Donors
-from nasfuse.search.network_costs import NetworkCosts
 from nasfuse.search.optuna_internals import study_id_of, trial_id_of
 from nasfuse.search.samplers import make_sampler
 from nasfuse.search.space import Space
@@ -118,7 +118,7 @@ class Scheduler:
         self._space = space
         self._saved_epochs = saved_epochs
         self._clock = clock
-        self._costs = NetworkCosts(space, macs_of, cost=study.cost, check=check)
+        self._costs = ComputedCosts(space, macs_of, cost=study.cost, check=check)
         maximize = METRICS[study.metric].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
         self._storage = WriteThroughStorage(storage, study.name)
@@ -265,11 +265,11 @@ class Scheduler:
         """Records that trial `number` starts from scratch because its inherited weights could not be read."""
         self._writer(number).from_scratch(reason)
 
-    def goes_on(self, number: int, *, epoch: int, metric: float) -> bool:
+    def should_continue(self, number: int, *, epoch: int, metric: float) -> bool:
         """Returns whether trial `number` continues after `epoch`, one of its rungs; call `stop` if it does not."""
         trials = self.trials()
         visible, _ = split_by_visibility(trials, visibility_lag=self.visibility_lag, number=number)
-        return self._rungs.goes_on(trials[number], visible, epoch=epoch, metric=metric)
+        return self._rungs.passes(trials[number], visible, epoch=epoch, metric=metric)
 
     def stop(self, number: int, *, epoch: int, metric: float) -> None:
         """Records that trial `number` was stopped after `epoch`, with the value of its metric."""

@@ -9,9 +9,9 @@ import optuna
 from optuna.trial import Trial
 
 from nasfuse.search.budget import Budget
+from nasfuse.search.computed_costs import ComputedCosts
 from nasfuse.search.confirmation import next_repetition
 from nasfuse.search.front import Objectives
-from nasfuse.search.network_costs import NetworkCosts
 from nasfuse.search.optuna_internals import forget_cached_trials, trial_id_of
 from nasfuse.search.samplers import Domain, SamplerContext, make_sampler
 from nasfuse.search.space import Space
@@ -37,7 +37,7 @@ class Suggestions:
         config: StudyConfig,
         space: Space,
         *,
-        costs: NetworkCosts,
+        costs: ComputedCosts,
     ) -> None:
         """Draws for `study`, which lives in `storage`."""
         self._study = study

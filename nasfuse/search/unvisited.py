@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nasfuse.errors import NasfuseError
-from nasfuse.search.network_costs import NetworkCosts
+from nasfuse.search.computed_costs import ComputedCosts
 from nasfuse.search.samplers import Domain
 from nasfuse.search.trial import TrialView
 
@@ -24,7 +24,7 @@ class Unvisited:
     Results play no part in it, so all earlier trials count, including those whose results are not yet visible.
     """
 
-    def __init__(self, domain: Domain, costs: NetworkCosts, *, max_macs: int | None) -> None:
+    def __init__(self, domain: Domain, costs: ComputedCosts, *, max_macs: int | None) -> None:
         """Searches `domain` for networks that can be trained and have at most `max_macs` MACs."""
         self._domain = domain
         self._costs = costs

@@ -1,4 +1,4 @@
-"""Conformance suites for operators, data sources and samplers, also those of other packages.
+"""Conformance suites for operators, data sources, samplers and backends, also those of other packages.
 
 Each suite is a class of pytest tests. A subclass whose name starts with `Test` overrides the fixtures that build the
 object under test, and pytest collects the tests with it; the suites need pytest, which nasfuse itself does not.
@@ -9,18 +9,20 @@ object under test, and pytest collects the tests with it; the suites need pytest
 - `RouterSuite`: a router, `nasfuse.nn.routing.router.Router`.
 - `SourceSuite`: a data source, a function that returns a `nasfuse.data.table.Table`.
 - `SamplerSuite`: an Optuna sampler that suggests the parameters of trials.
+- `BackendSuite`: a backend, `nasfuse.backends.base.Backend`, and the function that starts it.
 """
 
 import pytest
 
-for _suite in ("suite", "fusion", "encoder", "reducer", "router", "source", "sampler"):
+for _suite in ("suite", "fusion", "encoder", "reducer", "router", "source", "sampler", "backend"):
     pytest.register_assert_rewrite(f"nasfuse.testing.{_suite}")
 
-from nasfuse.testing.encoder import EncoderSuite  # noqa: E402 - after their assertions are registered
+from nasfuse.testing.backend import BackendSuite  # noqa: E402 - after their assertions are registered
+from nasfuse.testing.encoder import EncoderSuite  # noqa: E402
 from nasfuse.testing.fusion import FusionSuite  # noqa: E402
 from nasfuse.testing.reducer import ReducerSuite  # noqa: E402
 from nasfuse.testing.router import RouterSuite  # noqa: E402
 from nasfuse.testing.sampler import SamplerSuite  # noqa: E402
 from nasfuse.testing.source import SourceSuite  # noqa: E402
 
-__all__ = ["EncoderSuite", "FusionSuite", "ReducerSuite", "RouterSuite", "SamplerSuite", "SourceSuite"]
+__all__ = ["BackendSuite", "EncoderSuite", "FusionSuite", "ReducerSuite", "RouterSuite", "SamplerSuite", "SourceSuite"]

@@ -1,4 +1,4 @@
-"""What Ray Tune and a driver tell each other, without Ray's processes."""
+"""The Ray backend: what Ray Tune and a driver tell each other, first without Ray's processes, then with them."""
 
 import contextlib
 import json
@@ -14,6 +14,7 @@ from nasfuse.errors import InvalidInputError
 from nasfuse.search.scheduler import Assignment
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import ResourcesConfig
+from nasfuse.testing import BackendSuite
 
 RECIPE = Recipe.parse(
     {"data": {"source": "digits"}, "network": {"route": ["left"], "streams": {"left": {"encoder": "mlp"}}}}
@@ -96,3 +97,13 @@ def test_how_a_trial_ends(searcher, reports, result, outcome):
 def test_lost_donors(searcher):
     assert searcher.decide("a", {"lost_donors": "gone"}) is Decision.CONTINUE
     assert searcher._driver.noted == [(5, "gone")]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+class TestRay(BackendSuite):
+    """On one session of Ray, which all tests of the suite share."""
+
+    @pytest.fixture(scope="class")
+    def open_backend(self):
+        return module.open_ray

@@ -1,12 +1,18 @@
 """The simulated backend, with a driver that hands out what it is told to and notes every call."""
 
+from contextlib import nullcontext
+from dataclasses import replace
+
 import pytest
 
 from nasfuse.backends.base import Decision, Pause
+from nasfuse.backends.objective import Task
 from nasfuse.backends.outcome import Died, Failed, Stopped
 from nasfuse.backends.simulated import SimulatedBackend, SimulatedTraining
 from nasfuse.search.scheduler import Assignment
 from nasfuse.spec.recipe import Recipe
+from nasfuse.testing import BackendSuite
+from nasfuse.testing.backend import N_EPOCHS
 
 RECIPE = Recipe.parse(
     {"data": {"source": "digits"}, "network": {"route": ["left"], "streams": {"left": {"encoder": "mlp"}}}}
@@ -103,3 +109,38 @@ def test_a_driver_that_waits_for_nothing_is_a_bug():
     driver.next_trial = lambda: Pause.WAIT
     with pytest.raises(AssertionError, match="the driver waits for a trial, but none runs"):
         calls_of(driver, None)
+
+
+class WorkerDiedError(BaseException):
+    """Stands for the death of a worker where trials run in the process of the tests."""
+
+
+def raise_death():
+    raise WorkerDiedError
+
+
+def open_simulated(objective, *, resources, folder_of, scratch):
+    """A simulated backend whose trainings are what the objective does when it is called in this process."""
+
+    def train(assignment):
+        curve, lost = [], []
+        task = Task.of(replace(assignment, rungs=tuple(range(1, N_EPOCHS + 1))), folder_of=folder_of)
+        try:
+            outcome = task.run(
+                objective, report=lambda epoch, metric: curve.append(metric), report_lost_donors=lost.append
+            )
+        except WorkerDiedError:
+            outcome = Died()
+        return SimulatedTraining(curve, outcome, lost_donors=next(iter(lost), None))
+
+    return nullcontext(SimulatedBackend(train, capacity=2))
+
+
+class TestSimulated(BackendSuite):
+    @pytest.fixture(scope="class")
+    def open_backend(self):
+        return open_simulated
+
+    @pytest.fixture(scope="class")
+    def die(self):
+        return raise_death

@@ -1,5 +1,6 @@
 """The report: one file that needs nothing else, with nothing in it taken for markup."""
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -63,3 +64,15 @@ def test_of_a_search_that_has_just_begun(make_run, tmp_path, results):
     write_report(tmp_path / "elsewhere" / "r.html", read_run(folder))
     text, _ = read(tmp_path / "elsewhere" / "r.html")
     assert "Front" in text
+
+
+def test_members_whose_macs_differ_from_the_count_are_listed(make_run, tmp_path):
+    folder = make_run(tmp_path / "run", [(0.5, 100), (0.9, 1000)])
+    equal = {"macs_closed_form": {"v": 100}, "macs_counted": {"v": 100}, "macs_status": "equal"}
+    differ = {"macs_closed_form": {"v": 1000}, "macs_counted": {"v": 1001}, "macs_status": "<differ>"}
+    folder.macs_file.write_text(json.dumps({"0": equal, "1": differ}))
+    write_report(folder.report_file, read_run(folder))
+    text, _ = read(folder.report_file)
+    assert "are equal for 1 of 2 members at the end of the last search" in text
+    assert "trial 1: MACs of a full-length sample <differ> (v: 1,000 by formula, 1,001 counted)" in text
+    assert "trial 0: MACs" not in text

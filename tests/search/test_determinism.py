@@ -76,7 +76,7 @@ class Workers:
     def one_epoch(self, now, number, epoch):
         assignment = self.running[number]
         metric = 1 - error_of(assignment, epoch)
-        if epoch in assignment.rungs and not self.scheduler.goes_on(number, epoch=epoch, metric=metric):
+        if epoch in assignment.rungs and not self.scheduler.should_continue(number, epoch=epoch, metric=metric):
             self.scheduler.stop(number, epoch=epoch, metric=metric)
         elif epoch == 9 and assignment.seed % 13 == 0:
             self.scheduler.fail(number, "no mood")

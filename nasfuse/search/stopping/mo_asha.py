@@ -51,10 +51,10 @@ class MultiObjectiveAsha:
         shares = (round(epochs / self._eta**power) for power in range(self._n_rungs, 0, -1))
         return tuple(sorted({epoch for epoch in shares if 0 < epoch < epochs}))
 
-    def goes_on(
+    def promotes(
         self, own: Sequence[float], earlier: npt.ArrayLike, *, end: float = math.inf, finished: npt.ArrayLike = ()
     ) -> bool:
-        """Returns whether a training with the objectives `own` continues.
+        """Returns whether a training with the objectives `own` at a rung is promoted, that is, continues after it.
 
         Args:
             own: (error, log cost) at a rung.

@@ -32,8 +32,8 @@ class Rungs:
             return ()
         return self._asha.rungs(recipe.training.epochs)
 
-    def goes_on(self, trial: TrialView, visible: Sequence[TrialView], *, epoch: int, metric: float) -> bool:
-        """Returns whether `trial` continues after `epoch`; hand-made designs always do.
+    def passes(self, trial: TrialView, visible: Sequence[TrialView], *, epoch: int, metric: float) -> bool:
+        """Returns whether `trial` passes its rung at `epoch`, that is, continues after it; hand-made designs always do.
 
         Args:
             trial: A running training.
@@ -55,7 +55,7 @@ class Rungs:
         extrapolation = Extrapolation(alike, sign=self._sign)
         end, _ = extrapolation.end(epoch=epoch, epochs=epochs, metric=metric, inherited=trial.is_inherited)
         finished = [self._costs(other, other.metric) for other in alike if other.is_complete]
-        return self._asha.goes_on(self._costs(trial, metric), others, end=self._sign * end, finished=finished)
+        return self._asha.promotes(self._costs(trial, metric), others, end=self._sign * end, finished=finished)
 
     def take(self, number: int) -> dict[int, float]:
         """Returns and removes the metrics of trial `number` at its rungs, by epoch."""

@@ -62,12 +62,12 @@ class TestDecisions:
     rule = MultiObjectiveAsha(eta=3)
 
     def test_the_first_go_on(self):
-        assert self.rule.goes_on((9.0, 9.0), [])
-        assert self.rule.goes_on((9.0, 9.0), [[0.0, 0.0]])
-        assert not self.rule.goes_on((9.0, 9.0), [[0.0, 0.0], [0.0, 9.0]])
+        assert self.rule.promotes((9.0, 9.0), [])
+        assert self.rule.promotes((9.0, 9.0), [[0.0, 0.0]])
+        assert not self.rule.promotes((9.0, 9.0), [[0.0, 0.0], [0.0, 9.0]])
 
     @pytest.mark.parametrize(
-        ("own", "goes_on"),
+        ("own", "promoted"),
         [
             ((0.1, 5.0), True),  # the lowest error of the front is taken first
             ((0.9, 1.0), True),  # the cheapest is farthest from it
@@ -75,53 +75,53 @@ class TestDecisions:
             ((0.95, 4.5), False),  # dominated
         ],
     )
-    def test_a_front_larger_than_the_quota(self, own, goes_on):
+    def test_a_front_larger_than_the_quota(self, own, promoted):
         others = [[0.2, 4.0], [0.4, 3.5], [0.6, 2.5], [0.8, 1.5], [0.9, 5.0]]
-        assert self.rule.goes_on(own, others) is goes_on
+        assert self.rule.promotes(own, others) is promoted
 
     def test_the_quota_is_rounded_up(self):
         ladder = [[0.1, 1.0], [0.2, 2.0], [0.3, 3.0], [0.15, 9.0]]
-        assert self.rule.goes_on((0.15, 1.5), ladder), "2 of 5"
-        assert not self.rule.goes_on((0.25, 2.5), ladder)
+        assert self.rule.promotes((0.15, 1.5), ladder), "2 of 5"
+        assert not self.rule.promotes((0.25, 2.5), ladder)
         worse = [[0.4, 4.0 + step] for step in range(5)]
-        assert not self.rule.goes_on((0.25, 2.5), [*ladder, *worse[:4]]), "3 of 9"
-        assert self.rule.goes_on((0.25, 2.5), [*ladder, *worse]), "4 of 10"
+        assert not self.rule.promotes((0.25, 2.5), [*ladder, *worse[:4]]), "3 of 9"
+        assert self.rule.promotes((0.25, 2.5), [*ladder, *worse]), "4 of 10"
 
     def test_a_slow_learner_is_compared_with_what_costs_as_much(self):
         cheap = [[0.1, 1.0 + step / 10] for step in range(8)]
-        assert self.rule.goes_on((0.5, 5.0), [*cheap, [0.6, 5.0], [0.7, 6.0]])
-        assert not self.rule.goes_on((0.5, 5.0), [*cheap, [0.6, 5.0], [0.5, 6.0]])
-        assert self.rule.goes_on((0.9, 7.0), cheap), "nothing costs as much"
+        assert self.rule.promotes((0.5, 5.0), [*cheap, [0.6, 5.0], [0.7, 6.0]])
+        assert not self.rule.promotes((0.5, 5.0), [*cheap, [0.6, 5.0], [0.5, 6.0]])
+        assert self.rule.promotes((0.9, 7.0), cheap), "nothing costs as much"
 
     def test_useless_tiny_networks_do_not_fill_the_quota(self):
         """A crowd of cheap networks, all non-dominated, and one that is costly and good."""
         crowd = [[0.9 - step / 1000, 1.0 + step / 1000] for step in range(30)]
         everything = [*crowd, [0.2, 3.0]]
-        kept = [n for n, row in enumerate(everything) if self.rule.goes_on(row, everything[:n] + everything[n + 1 :])]
+        kept = [n for n, row in enumerate(everything) if self.rule.promotes(row, everything[:n] + everything[n + 1 :])]
         assert 30 in kept, "the good one"
         assert 0 in kept, "the cheapest"
         assert len(kept) <= 11, "one in eta, though all are non-dominated"
 
     def test_both_corners_fit_into_the_smallest_quota(self):
         dear, cheap, between = [0.1, 5.0], [0.9, 1.0], [0.5, 3.0]
-        assert self.rule.goes_on(cheap, [dear, between])
-        assert self.rule.goes_on(dear, [cheap, between])
-        assert not self.rule.goes_on(between, [cheap, dear])
+        assert self.rule.promotes(cheap, [dear, between])
+        assert self.rule.promotes(dear, [cheap, between])
+        assert not self.rule.promotes(between, [cheap, dear])
 
     def test_what_would_end_on_the_front_goes_on(self):
         """At the rung (.9, 4.5) is dominated; of the finished ones two cost as little, and the better has .2."""
         others = [[0.2, 4.0], [0.4, 3.5], [0.6, 2.5], [0.8, 1.5], [0.9, 5.0]]
         finished = [[0.3, 2.0], [0.2, 4.5], [0.05, 5.0]]
-        assert not self.rule.goes_on((0.9, 4.5), others, finished=finished)
-        assert self.rule.goes_on((0.9, 4.5), others, end=0.19, finished=finished)
-        assert not self.rule.goes_on((0.9, 4.5), others, end=0.2, finished=finished)
-        assert not self.rule.goes_on((0.9, 4.5), others, end=0.19), "nothing has finished: no expectation yet"
+        assert not self.rule.promotes((0.9, 4.5), others, finished=finished)
+        assert self.rule.promotes((0.9, 4.5), others, end=0.19, finished=finished)
+        assert not self.rule.promotes((0.9, 4.5), others, end=0.2, finished=finished)
+        assert not self.rule.promotes((0.9, 4.5), others, end=0.19), "nothing has finished: no expectation yet"
 
     def test_the_best_so_far_always_goes_on(self):
         rng = np.random.default_rng(0)
         for _ in range(50):
             others = rng.random((20, 2))
-            assert self.rule.goes_on((others[:, 0].min() - 0.01, 2.0), others), "the costliest, with the lowest error"
+            assert self.rule.promotes((others[:, 0].min() - 0.01, 2.0), others), "the costliest, with the lowest error"
 
 
 class Clock:
@@ -140,7 +140,7 @@ class Clock:
                 own = [curves[number][rung - 1], costs[number]]
                 before = [row for time, row in seen.get(rung, []) if time <= start]
                 seen.setdefault(rung, []).append((start + rung, own))
-                if not rule.goes_on(own, before):
+                if not rule.promotes(own, before):
                     self.stopped[number] = rung
                     epochs = rung
                     break

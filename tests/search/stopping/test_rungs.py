@@ -45,20 +45,20 @@ GOOD = [trial(0, {"3": 0.9}), trial(1, {"3": 0.8}), trial(2, {"3": 0.7})]
 
 def test_the_worst_of_four_stops(make_study):
     rungs = Rungs(make_study())
-    assert not rungs.goes_on(trial(9), GOOD, epoch=3, metric=0.6)
-    assert rungs.goes_on(trial(9), GOOD, epoch=3, metric=0.85)
+    assert not rungs.passes(trial(9), GOOD, epoch=3, metric=0.6)
+    assert rungs.passes(trial(9), GOOD, epoch=3, metric=0.85)
     assert rungs.take(9) == {3: 0.85}
     assert rungs.take(9) == {}
 
 
 def test_an_error_is_minimised(make_study):
     rungs = Rungs(make_study(metric="mae", data={"source": "x.npz", "task": "regression"}))
-    assert rungs.goes_on(trial(9), GOOD, epoch=3, metric=0.6)
-    assert not rungs.goes_on(trial(9), GOOD, epoch=3, metric=0.95)
+    assert rungs.passes(trial(9), GOOD, epoch=3, metric=0.6)
+    assert not rungs.passes(trial(9), GOOD, epoch=3, metric=0.95)
 
 
 def test_a_cheaper_one_goes_on(make_study):
-    assert Rungs(make_study()).goes_on(trial(9, macs=50), GOOD, epoch=3, metric=0.6)
+    assert Rungs(make_study()).passes(trial(9, macs=50), GOOD, epoch=3, metric=0.6)
 
 
 @pytest.mark.parametrize(
@@ -71,27 +71,27 @@ def test_a_cheaper_one_goes_on(make_study):
     ],
 )
 def test_with_whom_nothing_is_compared(make_study, others):
-    assert Rungs(make_study()).goes_on(trial(9), others, epoch=3, metric=0.1)
+    assert Rungs(make_study()).passes(trial(9), others, epoch=3, metric=0.1)
 
 
 def test_what_inherited_weights_is_compared_with_its_like(make_study):
     rungs = Rungs(make_study())
     heirs = [trial(one.number, one.frozen.user_attrs["rungs"], inherited={"left": 0}) for one in GOOD]
-    assert not rungs.goes_on(trial(9, inherited={"left": 1}), heirs, epoch=3, metric=0.6)
-    assert rungs.goes_on(trial(9, inherited={"left": 1}), GOOD, epoch=3, metric=0.6)
-    assert rungs.goes_on(trial(9, inherited={}), heirs, epoch=3, metric=0.6)
-    assert not rungs.goes_on(trial(9, inherited={"left": 1}, from_scratch="lost"), GOOD, epoch=3, metric=0.6)
+    assert not rungs.passes(trial(9, inherited={"left": 1}), heirs, epoch=3, metric=0.6)
+    assert rungs.passes(trial(9, inherited={"left": 1}), GOOD, epoch=3, metric=0.6)
+    assert rungs.passes(trial(9, inherited={}), heirs, epoch=3, metric=0.6)
+    assert not rungs.passes(trial(9, inherited={"left": 1}, from_scratch="lost"), GOOD, epoch=3, metric=0.6)
 
 
 def test_hand_made_designs_are_finished_and_remembered(make_study):
     rungs = Rungs(make_study())
-    assert rungs.goes_on(trial(9, baseline="both"), GOOD, epoch=3, metric=0.1)
+    assert rungs.passes(trial(9, baseline="both"), GOOD, epoch=3, metric=0.1)
     assert rungs.take(9) == {3: 0.1}
 
 
 def test_a_metric_that_is_not_finite_is_left_to_the_end(make_study):
     rungs = Rungs(make_study())
-    assert rungs.goes_on(trial(9), GOOD, epoch=3, metric=float("nan"))
+    assert rungs.passes(trial(9), GOOD, epoch=3, metric=float("nan"))
     assert rungs.take(9) == {}
 
 
@@ -115,5 +115,5 @@ def test_one_that_is_expected_to_end_on_the_front_goes_on(make_study):
 
     rungs = Rungs(make_study())
     ended = [finished(3, macs=100, at_rung=0.5, end=0.9), finished(4, macs=90, at_rung=0.4, end=0.7)]
-    for metric, goes_on in ((0.65, False), (0.72, True)):
-        assert rungs.goes_on(trial(9), [*GOOD, *ended], epoch=3, metric=metric) is goes_on
+    for metric, passes in ((0.65, False), (0.72, True)):
+        assert rungs.passes(trial(9), [*GOOD, *ended], epoch=3, metric=metric) is passes

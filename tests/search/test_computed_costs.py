@@ -4,7 +4,7 @@ import pytest
 
 from nasfuse.domain.modality import Modality
 from nasfuse.errors import InvalidInputError
-from nasfuse.search.network_costs import NetworkCosts
+from nasfuse.search.computed_costs import ComputedCosts
 from nasfuse.search.space import Space
 
 MODALITIES = (Modality("left", "image", (1, 8, 4)), Modality("right", "image", (1, 8, 4)))
@@ -22,7 +22,7 @@ SPACE = {
 def costs_of(make_study):
     def make(macs_of, *, cost="macs", check=None):
         base = {"metric": "accuracy", "data": {"source": "digits"}}
-        return NetworkCosts(
+        return ComputedCosts(
             Space(make_study(space=SPACE).space, MODALITIES, base=base), macs_of, cost=cost, check=check
         )
 

@@ -1,4 +1,4 @@
-"""Costs of the networks of a search space that can be computed before training."""
+"""Costs of the networks of a search space, as far as they are computed before training and not measured after it."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ class _Found:
     problem: str | None = None
 
 
-class NetworkCosts:
+class ComputedCosts:
     """Computes the costs of parameters, and caches them, because counting MACs means building the network."""
 
     def __init__(
