@@ -18,7 +18,9 @@ def values_of(point: OperatingPoint, cost: str) -> list[float]:
     return [point.metric, math.log10(max(getattr(point, cost), 1e-9))]
 
 
-def observations_of(trial: TrialView, space: Space, *, metric: str, cost: str) -> list[FrozenTrial]:
+def observations_of(
+    trial: TrialView, space: Space, *, metric: str, cost: str, max_macs: int | None = None
+) -> list[FrozenTrial]:
     """Returns one complete trial for each operating point that parameters of the space describe, to be added.
 
     They name their training and the index of the point, and are marked as inherited if the training is. A point counts
@@ -31,14 +33,14 @@ def observations_of(trial: TrialView, space: Space, *, metric: str, cost: str) -
         space: It was drawn from.
         metric: Of the study.
         cost: Of the study.
+        max_macs: Largest number of MACs of a point that is an observation; None for no limit.
     """
-    points = trial.points
-    main = next(point for point in points if point is not None)
+    main, *others = trial.points
     if not _threshold_is_drawn(main, trial.params):
         return []
     found = []
-    for number, point in enumerate(points):
-        if point is None or not point.holds or point is main:
+    for number, point in enumerate(others, start=1):
+        if not (point.holds and point.is_within(max_macs)):
             continue
         holds = METRICS[metric].holds(point.metric, main.metric)
         parameters = _parameters(trial.params, point.settings, holds=holds)
