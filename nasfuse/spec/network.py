@@ -1,7 +1,7 @@
 """Schema of the network of a recipe: streams, routes, fusion and router."""
 
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -37,6 +37,11 @@ class NetworkConfig(Model):
         A value of None in `route` means all stages: those before the fusion, or the full depth of a single stream.
         """
         return {name: self._stages(name, route) for name in self.route if name in route}
+
+    @property
+    def head_options(self) -> dict[str, Any]:
+        """Returns the options of the head of each route, keyword arguments of `nasfuse.nn.branch.Head`."""
+        return {"dropout": self.dropout}
 
     @property
     def depths(self) -> dict[str, int]:
