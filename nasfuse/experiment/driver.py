@@ -1,4 +1,4 @@
-"""The driver of a search: hands out trials, starts those again whose worker died, stops others, and records results."""
+"""Driver of a search: hands out trials, restarts trials whose worker died, stops trials early, records results."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,13 +13,13 @@ from nasfuse.search.scheduler import Assignment, Scheduler
 
 
 class Observer(Protocol):
-    """Is told when trials start and end, in the process of the driver."""
+    """Is notified of starts and ends of trials, in the process of the driver."""
 
     def started(self, assignment: Assignment) -> None:
         """Called once for every trial, before a worker gets it."""
 
     def ended(self, number: int, outcome: Outcome, *, progress: Progress, seconds: float) -> None:
-        """Called once for every trial that ended; a death after which the trial is run again is not an end.
+        """Called once for every trial that ended; not called for a death after which the trial runs again.
 
         Args:
             number: Number of the trial.
@@ -33,16 +33,16 @@ class SearchDriver:
     """Runs the trials of one study on any backend.
 
     Attributes:
-        n_workers: Trials that run at a time, at most; not more than the study may have under way.
+        n_workers: Largest number of trials that run at a time; limited by the visibility lag of the study.
     """
 
     def __init__(self, scheduler: Scheduler, *, n_workers: int, observers: Sequence[Observer] = ()) -> None:
-        """Prepares a session of a study; a new study is given room for `n_workers`.
+        """Prepares a session of a study; the visibility lag of a new study is set for `n_workers`.
 
         Args:
             scheduler: Suggests trials, decides about them and records their results.
-            n_workers: Trials that run at a time, at most.
-            observers: Called in this order.
+            n_workers: Largest number of trials that run at a time.
+            observers: Observers, called in this order.
         """
         scheduler.fix_visibility_lag(workers=n_workers)
         self.n_workers = min(n_workers, scheduler.visibility_lag)
@@ -77,9 +77,9 @@ class SearchDriver:
             raise self._error
 
     def next_trial(self) -> Assignment | Pause:
-        """Returns the next trial to run: one whose worker died, else a new one; or why there is none now.
+        """Returns the next trial to run: one whose worker died, else a new one; or the reason why there is none now.
 
-        An error of the scheduler ends the search after the trials that run.
+        After an error of the scheduler, the search ends when the running trials have ended.
         """
         self._interrupts.check()
         if self._retries:
@@ -113,7 +113,7 @@ class SearchDriver:
         return Decision.CONTINUE if continues else Decision.STOP
 
     def on_lost_donors(self, number: int, reason: str) -> None:
-        """Records that trial `number` starts from random weights; if its worker dies, it does so again."""
+        """Records that trial `number` starts from random weights, also if it runs again after a death."""
         self._scheduler.start_from_scratch(number, reason)
         self._running[number] = replace(self._running[number], inherited={})
 

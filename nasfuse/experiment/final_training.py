@@ -1,4 +1,4 @@
-"""Training one recipe for good: several seeds, one look at the test split at the end."""
+"""Final training of a recipe: several seeds, each of which is evaluated on the test split once, at the end."""
 
 import json
 import statistics
@@ -34,18 +34,18 @@ from nasfuse.train import (
 
 @dataclass(frozen=True)
 class SeedResult:
-    """One training.
+    """Result of one training.
 
     Attributes:
-        seed: The seed derived for it.
-        cut: Which division into train and val it had; training number k has cut k.
-        val: Metric on validation data, at the chosen epoch.
-        test: Metric on the test split, looked at once.
-        macs: Expected multiply-accumulates per sample, with a router's choices and a solver's steps on validation data.
-        routes: Route to its share of the test samples; empty for a static network.
-        converged: Solve of an equilibrium to the share of validation samples for which it was found; else empty.
-        epochs: That ran.
-        checkpoint: Where the network is.
+        seed: Seed of the training, derived from that of the command.
+        cut: Index of the division into train and val; training number k has division k.
+        val: Metric on validation data at the chosen epoch.
+        test: Metric on the test split.
+        macs: Expected multiply-accumulates per sample, with the routes and solver steps of validation data.
+        routes: Share of test samples by route; empty for a static network.
+        converged: Share of validation samples that converged, by solve of an equilibrium; empty without one.
+        epochs: Number of epochs that ran.
+        checkpoint: Path of the checkpoint.
     """
 
     seed: int
@@ -61,17 +61,16 @@ class SeedResult:
 
 @dataclass(frozen=True)
 class FinalResult:
-    """A recipe trained with one or more seeds.
+    """Results of a recipe trained with one or more seeds.
 
     Attributes:
-        recipe: What was trained.
-        macs: Expected multiply-accumulates per sample, the mean over the seeds.
-        most_macs: What a sample costs where no solver ends before its cap; `macs` where there is no equilibrium.
-        route_macs: Route to the multiply-accumulates of a full-length sample that takes it; empty for a static
-            network.
+        recipe: Recipe of the trainings.
+        macs: Expected multiply-accumulates per sample, averaged over the seeds.
+        most_macs: Multiply-accumulates per sample if all solvers reach their caps; `macs` without an equilibrium.
+        route_macs: Multiply-accumulates of a full-length sample by route; empty for a static network.
         seeds: One entry per training.
-        check: The MACs of a full-length sample in closed form and counted, of the first network where these are not
-            equal, or else of the first one.
+        check: MACs of a full-length sample in closed form and counted, for the first network with a difference; for
+            the first network if there is none.
     """
 
     recipe: Recipe
@@ -82,7 +81,7 @@ class FinalResult:
     check: MacsCheck
 
     def spread(self, split: str) -> tuple[float, float | None]:
-        """Returns (mean, standard deviation) over the seeds; one seed has no deviation."""
+        """Returns (mean, standard deviation) over the seeds; the deviation of one seed is None."""
         values = [getattr(result, split) for result in self.seeds]
         return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
@@ -112,22 +111,21 @@ def train_recipe(
     device: torch.device,
     report: Callable[[int, Epoch], None],
 ) -> FinalResult:
-    """Trains `recipe` with `n_seeds` seeds and tests each network once.
+    """Trains `recipe` with `n_seeds` seeds and evaluates each network on the test split once.
 
-    Training number k has the k-th division into train and val, as repetitions in a search have; test is the
-    same for all. A training that was interrupted goes on where it was; one that has its result is not run, nor
-    tested, again.
+    Training number k uses division k into train and val, as repetitions in a search do; the test split is the same for
+    all. An interrupted training is resumed; a training that has a result is neither run nor evaluated again.
 
     Args:
-        recipe: What to train.
-        folder: Gets `recipe.yaml`, `macs.json` and a folder per seed with `model.pt` and `metrics.jsonl`.
-        n_seeds: How many trainings.
-        seed: They derive from it.
-        device: To train on.
+        recipe: Recipe to train.
+        folder: Output folder for `recipe.yaml`, `macs.json` and a folder per seed with `model.pt` and `metrics.jsonl`.
+        n_seeds: Number of trainings.
+        seed: Seed from which those of the trainings are derived.
+        device: Device of the trainings.
         report: Called with (training number, epoch) after every epoch.
 
     Raises:
-        RunFolderError: The folder holds something else, or other seeds; nothing is overwritten.
+        RunFolderError: The folder holds other files, or results of another seed; nothing is overwritten.
 
     Warns:
         DataWarning: A setting of the recipe has no effect.
@@ -135,13 +133,13 @@ def train_recipe(
     data = recipe.data.model_dump_json()
     dataset = cached_dataset(data)
     get_metric(recipe.metric, dataset.task.kind)
-    route_macs = route_macs_of(recipe, dataset)  # builds the network once, before anything is written
+    route_macs = route_macs_of(recipe, dataset)  # fails before anything is written if the network cannot be built
     _check_folder(folder, recipe)
     warn_of_idle_settings([recipe], dataset)
     seeds = [derive_seed(seed, "final", number) for number in range(n_seeds)]
     places = [folder / f"seed{number}" for number in range(n_seeds)]
     earlier = [_earlier_result(places[k], own, cached_dataset(data, k)) for k, own in enumerate(seeds)]
-    write_text(folder / "recipe.yaml", recipe.to_yaml())  # the data may have another path than before
+    write_text(folder / "recipe.yaml", recipe.to_yaml())  # the path of the data may have changed
     results = []
     for number, (own, place, result) in enumerate(zip(seeds, places, earlier, strict=True)):
         if result is None:
@@ -157,7 +155,7 @@ def train_recipe(
 
 
 def _check(results: Sequence[SeedResult], source: str, device: torch.device) -> MacsCheck:
-    """Returns the check of the first network that fails it, or of the first one."""
+    """Returns the first failed check, or the first check if none failed."""
     checks = []
     for result in results:
         saved = load_network(Path(result.checkpoint), device=device, source=source)
@@ -199,7 +197,7 @@ def _train_one(
 
 
 def _is_tied(recipe: Recipe) -> bool:
-    """Returns whether the cell is a weight-tied network, which looks for no fixed point."""
+    """Returns whether the cell is a weight-tied network, which has no solver."""
     fusion = recipe.network.fusion
     return fusion is not None and fusion.kind == "equilibrium" and fusion.gradient == "unroll"
 
@@ -207,7 +205,7 @@ def _is_tied(recipe: Recipe) -> bool:
 def _spent(
     network: Network, recipe: Recipe, part: Split, dataset: Dataset, device: torch.device
 ) -> tuple[float, dict[str, float]]:
-    """Returns expected MACs and, where a router chooses, the share of each route."""
+    """Returns the expected MACs, and the share of each route if there is a router."""
     if not isinstance(network, RoutedNetwork):
         return measured_macs(network, part, dataset, device=device), {}
     table = tabulate_routes(network, part, dataset, metric=recipe.metric, device=device)
@@ -216,7 +214,11 @@ def _spent(
 
 
 def _earlier_result(place: Path, seed: int, dataset: Dataset) -> SeedResult | None:
-    """Returns the result that a training with this seed on this data has left in `place`."""
+    """Returns the result of an earlier training in `place`; None if there is none.
+
+    Raises:
+        RunFolderError: It has another seed or other data, or its file is damaged.
+    """
     file = place / "result.json"
     if not file.is_file() or not (place / "model.pt").is_file():
         return None
@@ -232,10 +234,10 @@ def _earlier_result(place: Path, seed: int, dataset: Dataset) -> SeedResult | No
 
 
 def _check_folder(folder: Path, recipe: Recipe) -> None:
-    """Checks that `folder` is, or can become, the home of the networks of `recipe`.
+    """Checks that `folder` is empty, missing, or holds trainings of `recipe`.
 
     Raises:
-        RunFolderError: It holds something else.
+        RunFolderError: The folder holds other files.
     """
     held = folder / "recipe.yaml"
     if held.is_file():
@@ -258,20 +260,20 @@ def evaluate_checkpoint(
     """Returns metric, loss and MACs of a saved network on one split of its data.
 
     Inputs and targets are standardised by the scales in the checkpoint. The loss of a regression is that of
-    standardised numbers. `warning` says where the data are not those that the network was trained with.
+    standardised numbers. There is a `warning` if the data differ from those that the network was trained with.
 
     Args:
-        path: Of the checkpoint.
+        path: Path of the checkpoint.
         split: `train`, `val` or `test`.
-        device: To run on.
-        source: Data set or file in place of the one in the checkpoint, with the same modalities.
-        point: Number of the operating point; 0 is the network's own setting.
+        device: Device of the evaluation.
+        source: Data set or file that replaces the one in the checkpoint, with the same modalities.
+        point: Index of the operating point; 0 is the network's own setting.
 
     Raises:
-        MissingFileError: No such checkpoint, or no such data.
-        CheckpointError: Damaged, or its weights do not fit its recipe.
-        InvalidInputError: It has no such point.
-        DataError: The data break the data contract.
+        MissingFileError: The checkpoint or the data do not exist.
+        CheckpointError: The checkpoint is damaged, or its weights do not match its recipe.
+        InvalidInputError: The checkpoint has no such point.
+        DataError: The data violate the data contract.
     """
     saved = load_network(path, point=point, device=device, source=source)
     network, recipe, dataset = saved.network, saved.recipe, saved.dataset
@@ -300,7 +302,7 @@ def evaluate_checkpoint(
 
 
 def _warning(source: str, fingerprint: str, trained_on: str) -> str | None:
-    """Returns one sentence where a network is judged on other data than it was trained with."""
+    """Returns a warning if the evaluation data differ from the training data of the network."""
     if fingerprint == trained_on:
         return None
     return (

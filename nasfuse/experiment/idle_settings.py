@@ -1,4 +1,4 @@
-"""Settings that change nothing for the data and the network they are given with: named when a training starts."""
+"""Settings of a recipe without effect on its data and network, of which the user is warned."""
 
 import warnings
 from collections.abc import Iterable, Iterator
@@ -15,17 +15,17 @@ from nasfuse.spec.stream import TransformerStream
 
 
 def idle_settings(recipe: Recipe, dataset: Dataset) -> dict[str, str]:
-    """Returns the settings of `recipe` that have no effect, key to the reason.
+    """Returns the settings of `recipe` without effect, as a mapping from key to reason.
 
-    Only those that are switched on, or have another value than where they are left out. `training.patience` of all
-    epochs is none of them: that is how early stopping is switched off.
+    Only settings that are switched on or differ from their default are included. A `training.patience` of all epochs is
+    not included, because it is the way to switch early stopping off.
     """
     rules = (_of_data, _of_augmentation, _of_training, _of_equilibrium)
     return dict(pair for rule in rules for pair in rule(recipe, dataset))
 
 
 def warn_of_idle_settings(recipes: Iterable[Recipe], dataset: Dataset) -> None:
-    """Warns of the settings that have no effect in any of `recipes`, one or the draws of a search space."""
+    """Warns of settings without effect in all of `recipes`, which are one recipe or draws from a search space."""
     found = [idle_settings(recipe, dataset) for recipe in recipes]
     for key, reason in found[0].items() if found else ():
         if all(key in other for other in found):
@@ -96,5 +96,5 @@ def _of_equilibrium(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str
 
 
 def _is_changed(config: Model, name: str) -> bool:
-    """Returns whether a setting has another value than where it is left out."""
+    """Returns whether the value of a setting differs from its default."""
     return bool(getattr(config, name) != type(config).model_fields[name].get_default(call_default_factory=True))

@@ -1,4 +1,4 @@
-"""Checking what the networks of a front cost: closed forms beside counts, in the driver, after a search."""
+"""Check of the MACs of a front after a search: closed forms against counts."""
 
 import json
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from nasfuse.search.front import Candidate
 
 @dataclass(frozen=True)
 class FrontCheck:
-    """One member of a front.
+    """Check of one member of a front.
 
     Attributes:
-        label: Trial and point of the member.
-        check: Of its network, at its setting.
+        label: Trial and operating point of the member.
+        check: Result for its network, with the knob settings of the member.
     """
 
     label: str
@@ -27,9 +27,10 @@ class FrontCheck:
 
 
 def check_front(folder: RunFolder, front: Sequence[Candidate], dataset: Dataset) -> None:
-    """Writes to `macs.json` what each member of a front costs in closed form and counted, at its setting.
+    """Writes the MACs of each member of a front, in closed form and counted, to `macs.json`.
 
-    From its recipe, since weights have no part in it. Members whose recipe is gone are left out.
+    Networks are built from the recipes, because MACs do not depend on weights. Members without a recipe file are
+    omitted.
     """
     content = {}
     for member in front:
@@ -44,7 +45,7 @@ def check_front(folder: RunFolder, front: Sequence[Candidate], dataset: Dataset)
 
 
 def read_checks(folder: RunFolder) -> list[FrontCheck]:
-    """Returns what `check_front` wrote; nothing before the end of a search."""
+    """Returns the checks that `check_front` wrote; empty before the end of a search."""
     if not folder.macs_file.is_file():
         return []
     content = json.loads(folder.macs_file.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The objective: a recipe goes in, its measured operating points come out. Runs inside a worker."""
+"""Objective of a search: the training and measurement of a recipe in a worker."""
 
 import json
 import platform
@@ -25,14 +25,14 @@ from nasfuse.train import Epoch, Trained, measure, save_checkpoint, train_networ
 
 @dataclass(frozen=True)
 class Training:
-    """The objective of every real search: train the recipe, measure it on validation data.
+    """Objective that trains a recipe and measures the network on validation data.
 
     Attributes:
-        threads: Of torch.
-        on_cuda: Whether to train on the GPU that the worker was given.
-        data_file: Where the data of all recipes lies, as an absolute path, since a worker has another working folder;
-            None for what `data.source` names.
-        fingerprint: Fingerprint that the data must have; None accepts any.
+        threads: Number of torch threads.
+        on_cuda: Whether to train on the GPU of the worker.
+        data_file: Absolute path of the data, because the working folder of a worker differs; None if `data.source` is
+            the name of a data set.
+        fingerprint: Required fingerprint of the data; None accepts any.
     """
 
     threads: int = 1
@@ -43,9 +43,9 @@ class Training:
     def __call__(
         self, recipe: Recipe, *, seed: int, cut: int, folder: Path, report: Report, donors: Mapping[str, Path]
     ) -> Measurements:
-        """Returns the operating points of the trained recipe; leaves `metrics.jsonl` and `model.pt`.
+        """Returns the operating points of the trained recipe; writes `metrics.jsonl` and `model.pt`.
 
-        A training that is stopped leaves `metrics.jsonl` of the epochs it ran, and `resume.pt` if it ran for long.
+        A training that is stopped leaves `metrics.jsonl` of its epochs, and `resume.pt` if it ran for long.
         """
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if self.on_cuda else "cpu")
@@ -97,9 +97,9 @@ class Training:
 
 
 def cached_dataset(config: str, cut: int = 0) -> Dataset:
-    """Returns the data set of a `DataConfig` in JSON.
+    """Returns the data set of a `DataConfig` in JSON, from a cache.
 
-    A process loads a file once, until the file changes, and its divisions into train and val share the values.
+    A process reads a file again only after it has changed. All divisions into train and val share the values.
     """
     return _dataset(config, _file_state(config), cut)
 
@@ -115,7 +115,7 @@ def _table(config: str, state: tuple[int, int] | None) -> Table:
 
 
 def _file_state(config: str) -> tuple[int, int] | None:
-    """Returns modification time in nanoseconds and size in bytes of the data file, None for a shipped set."""
+    """Returns modification time in nanoseconds and size in bytes of the data file; None for a named data set."""
     file = data_file(DataConfig.model_validate_json(config))
     if file is None:
         return None
@@ -133,10 +133,10 @@ def save_network(
     cut: int,
     points: Sequence[OperatingPoint] = (),
 ) -> None:
-    """Writes a trained network with all that is needed to judge it: recipe, scales and fingerprint of its data.
+    """Writes a trained network with its recipe, and with the scales and the fingerprint of its data.
 
-    The checkpoint also has the setting of every knob at each of `points`, the network's own first. Who reads it gives
-    the network these, so for every knob what was measured wins over what the recipe says.
+    The checkpoint also has the settings of all knobs at each of `points`, of which the first is the network's own.
+    A network that is loaded gets the settings of the checkpoint, which take precedence over the recipe.
     """
     own = settings_of(trained.network.knobs())
     content = {

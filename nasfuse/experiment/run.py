@@ -1,4 +1,4 @@
-"""One search from start to end: data, space, scheduler, workers, and the files of the run."""
+"""A search from start to end: data, space, scheduler, workers and the files of the run."""
 
 from functools import partial
 from typing import Protocol
@@ -34,7 +34,7 @@ class Display(Observer, Protocol):
         """Called when the workers are up, before the first trial; earlier sessions took `seconds`."""
 
     def note(self, text: str) -> None:
-        """Called with something about the search as a whole that its user should know."""
+        """Called with a message about the search as a whole."""
 
 
 def run_search(
@@ -46,26 +46,26 @@ def run_search(
     objective: Objective | None = None,
     open_backend: OpenBackend | None = None,
 ) -> Progress:
-    """Runs `study` in `folder` until its budget is spent; continues what is there.
+    """Runs `study` in `folder` until its budget is spent; a search that is in the folder is continued.
 
     Args:
-        study: What was asked.
-        folder: A new folder, or one that holds the same study.
-        display: Shown what happens.
-        address: Of a Ray cluster; None runs on this machine.
-        objective: What a trial does; None trains its recipe.
-        open_backend: Starts what the trials run on; None is Ray, at `address`.
+        study: Configuration of the study.
+        folder: New folder, or folder of the same study.
+        display: Output of progress and messages.
+        address: Address of a Ray cluster; None starts Ray on this machine.
+        objective: Function that trials call; None trains their recipes.
+        open_backend: Function that starts the backend; None is Ray, at `address`.
 
     Raises:
-        DataError: The data breaks the data contract.
-        ConfigError: The space does not fit the recipe or the data.
+        DataError: The data violate the data contract.
+        ConfigError: The space is invalid for the recipe or the data.
         InvalidInputError: No network of the space can be trained on the data, or none is below `max_macs`.
         RunFolderError: The folder holds another study, or another search is writing to it.
-        Exhausted: No candidate may be trained.
+        Exhausted: All suggestions were rejected.
         RecurringFailureError: One training after another failed.
 
     Warns:
-        DataWarning: A setting has no effect in any of many networks drawn from the space.
+        DataWarning: A setting has no effect in all surveyed networks of the space.
     """
     get_metric(study.metric, study.data.task)
     folder.check(study)
@@ -74,7 +74,7 @@ def run_search(
     survey = SpaceSurvey(study, space, dataset)
     warn_of_idle_settings(survey.recipes, dataset)
     with folder.locked():
-        storage = open_storage(folder.storage_url(study))  # first, so that a wrong address claims no folder
+        storage = open_storage(folder.storage_url(study))  # before `claim`, so that a wrong address claims no folder
         scheduler = Scheduler(
             storage,
             study,
@@ -85,7 +85,7 @@ def run_search(
             fingerprint=dataset.fingerprint,
             saved_epochs=lambda number: saved_epochs(folder.trial(number) / "resume.pt"),
         )
-        folder.claim(study)  # after the scheduler has seen that these are the data of the study
+        folder.claim(study)  # after the scheduler has checked the data of the study
         if scheduler.wants_more(running=0):
             if survey.left_out:
                 display.note(_left_out(survey))
@@ -98,7 +98,7 @@ def run_search(
 
 
 def _open_ray(address: str | None) -> OpenBackend:
-    from nasfuse.backends.ray import open_ray  # takes seconds, and what is refused is refused before
+    from nasfuse.backends.ray import open_ray  # takes seconds; imported after the checks
 
     return partial(open_ray, address=address)
 
@@ -148,9 +148,9 @@ def _left_out(survey: SpaceSurvey) -> str:
 
 
 def _n_workers(resources: ResourcesConfig, fitting: int, display: Display) -> int:
-    """Returns how many trials run at a time: what was asked for, but not more than fit.
+    """Returns the number of trials that run at a time: the requested number, limited to those that fit.
 
-    A cluster that has no room yet is expected to grow to what was asked for.
+    A cluster without room for a trial is expected to grow to the requested number.
     """
     count = resources.workers or max(fitting, 1)
     if 0 < fitting < count:
@@ -163,7 +163,7 @@ def _n_workers(resources: ResourcesConfig, fitting: int, display: Display) -> in
 
 
 def _new_driver(scheduler: Scheduler, *, n_workers: int, files: TrialFiles, display: Display) -> SearchDriver:
-    """Returns the driver; notes where the study uses fewer than `n_workers`."""
+    """Returns the driver; displays a note if the study uses fewer workers than `n_workers`."""
     driver = SearchDriver(scheduler, n_workers=n_workers, observers=(files, display))
     if driver.n_workers < n_workers:
         display.note(
@@ -174,7 +174,7 @@ def _new_driver(scheduler: Scheduler, *, n_workers: int, files: TrialFiles, disp
 
 
 def make_space(study: StudyConfig, dataset: Dataset) -> Space:
-    """Returns the study's space, written out for the modalities of its data."""
+    """Returns the search space of a study, expanded for the modalities of its data."""
     base = {"metric": study.metric, "data": study.data.to_plain()}
     return Space(
         study.space, dataset.modalities, base=base, fixed=study.fixed, source=f"the space of study {study.name}"
@@ -182,7 +182,7 @@ def make_space(study: StudyConfig, dataset: Dataset) -> Space:
 
 
 def _reference(study: StudyConfig, survey: SpaceSurvey, dataset: Dataset) -> tuple[float, float]:
-    """Returns (metric of a constant prediction, cost of the costliest of the surveyed networks)."""
+    """Returns the reference point: (metric of a constant prediction, largest cost of the surveyed networks)."""
     metric = constant_metric(dataset, study.metric)
     fixed = COSTS[study.cost].reference
     if fixed is not None:
@@ -193,7 +193,7 @@ def _reference(study: StudyConfig, survey: SpaceSurvey, dataset: Dataset) -> tup
 
 
 def constant_metric(dataset: Dataset, metric: str) -> float:
-    """Returns what the best constant prediction for the training set scores on val, in the unit of the metric."""
+    """Returns the metric on val of the constant prediction that is best for the training set."""
     task, val = dataset.task, dataset.val.targets
     constant = task_kind(task.kind).constant(dataset.train.targets, task.n_outputs, metric=metric)
     outputs = constant.expand(len(val), -1)

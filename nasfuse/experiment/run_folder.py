@@ -1,4 +1,4 @@
-"""The folder of a run: where each file is, who may write it, and whose study it holds."""
+"""Folder of a run: paths of its files, its lock, and its study."""
 
 import fcntl
 import os
@@ -16,41 +16,41 @@ from nasfuse.spec.study import StudyConfig
 
 
 class RunFolder:
-    """The files of one run.
+    """Files of a run.
 
     Attributes:
-        root: The folder itself.
+        root: Path of the folder.
     """
 
     def __init__(self, root: Path) -> None:
-        """Names the folder; nothing is read or made yet."""
+        """Stores the path; the folder is neither read nor created."""
         self.root = root
 
     @property
     def study_file(self) -> Path:
-        """What was asked, complete."""
+        """Path of the study file, in which all fields are written out."""
         return self.root / "study.yaml"
 
     @property
     def report_file(self) -> Path:
-        """The self-contained HTML report."""
+        """Path of the self-contained HTML report."""
         return self.root / "report.html"
 
     @property
     def macs_file(self) -> Path:
-        """The MACs of the front's networks, in closed form and counted."""
+        """Path of the file with the MACs of the front, in closed form and counted."""
         return self.root / "macs.json"
 
     def network(self, number: int) -> Path:
-        """Returns the checkpoint of one trial; every full training has one."""
+        """Returns the path of the checkpoint of a trial; all complete trainings have one."""
         return self.trial(number) / "model.pt"
 
     def trial(self, number: int) -> Path:
-        """Returns the folder of one trial."""
+        """Returns the path of the folder of a trial."""
         return self.root / "trials" / str(number)
 
     def recipe(self, number: int) -> Recipe:
-        """Returns the recipe of one trial.
+        """Returns the recipe of a trial.
 
         Raises:
             MissingFileError: The run has no such trial.
@@ -58,15 +58,15 @@ class RunFolder:
         return Recipe.load(self.trial(number) / "recipe.yaml")
 
     def storage_url(self, study: StudyConfig) -> str:
-        """Returns where the study is stored."""
+        """Returns the URL of the storage of `study`."""
         return study.storage or sqlite_url(self.root / "study.db")
 
     def read_study(self) -> StudyConfig:
-        """Returns the study this folder holds.
+        """Returns the study of this folder.
 
         Raises:
-            MissingFileError: The folder holds no run.
-            ConfigError: Its study file was damaged.
+            MissingFileError: The folder is not a run folder.
+            ConfigError: The study file is damaged.
         """
         if not self.study_file.is_file():
             raise MissingFileError(f"{self.root} is not a run folder: it has no study.yaml. Name the folder of a run.")
@@ -74,12 +74,12 @@ class RunFolder:
         return StudyConfig.parse(located(document.values, named_in=self.study_file), document=document)
 
     def check(self, study: StudyConfig) -> None:
-        """Checks that the folder is, or can become, the home of `study`; writes nothing.
+        """Checks that the folder is new or holds `study`; writes nothing.
 
-        A folder that exists keeps its study; budget, resources and max_macs may change from run to run.
+        Between runs of a study, only budget, resources and max_macs may change.
 
         Raises:
-            RunFolderError: The folder holds another study, or something else.
+            RunFolderError: The folder holds another study or other files.
         """
         if self.study_file.is_file():
             if not any((self.root / mark).is_file() for mark in ("lock", "study.db")):
@@ -94,12 +94,12 @@ class RunFolder:
             raise RunFolderError(f"{self.root} exists and is not a run folder; choose another with -o")
 
     def _is_free(self) -> bool:
-        """Returns whether the folder holds nothing but what a search leaves that ended before it claimed it."""
+        """Returns whether the folder holds only files of a search that ended before it claimed the folder."""
         names = {entry.name for entry in self.root.iterdir()}
         return not names or ("lock" in names and all(name.startswith(("lock", "study.db")) for name in names))
 
     def claim(self, study: StudyConfig) -> None:
-        """Makes the folder the home of `study`.
+        """Creates the folder and writes the study file.
 
         Raises:
             RunFolderError: See `check`. Nothing is overwritten.
@@ -124,7 +124,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the folder for one writer; the lock goes with the process, however it ends.
+        """Locks the folder for one writer inside the block; the lock is released when the process ends in any way.
 
         Raises:
             RunFolderError: Another search is writing to it.
@@ -151,16 +151,16 @@ class RunFolder:
         return False
 
     def drop_resume_file(self, number: int) -> None:
-        """Removes the progress of a training that will not be resumed."""
+        """Removes the progress file of a training that will not be resumed."""
         (self.trial(number) / "resume.pt").unlink(missing_ok=True)
 
     def drop_scratch(self) -> None:
-        """Removes what the trial runner wrote for itself."""
+        """Removes the files of the backend."""
         shutil.rmtree(self.root / ".tune", ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file and the folders above it; see `replacing`."""
+    """Writes a file atomically and creates its parent folders; see `replacing`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -168,11 +168,11 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a file to write that becomes `path` at the end: the old content or the new one, never a part.
+    """Yields a temporary file that replaces `path` after the block, so that `path` is never incomplete.
 
     Raises:
         InvalidInputError: The path is a folder.
-        OSError: It cannot be written; the error names `path`, as that of a full disk by itself does not.
+        OSError: The file cannot be written. The error names `path`, also for a full disk.
     """
     if path.is_dir():
         raise InvalidInputError(f"{path} is a folder; give the name of a file")

@@ -1,4 +1,4 @@
-"""Reading a run: its study, its progress and its front, while a search writes or long after."""
+"""Reading of a run (study, progress and front), during a search or after it."""
 
 from dataclasses import dataclass
 
@@ -17,15 +17,15 @@ from nasfuse.spec.study import StudyConfig
 
 @dataclass(frozen=True)
 class Run:
-    """What a run folder holds.
+    """Content of a run folder.
 
     Attributes:
-        folder: The folder.
-        study: What was asked.
+        folder: Folder of the run.
+        study: Configuration of the study.
         objectives: Metric, cost and reference point.
-        candidates: Every measured operating point within the study's `max_macs`.
-        progress: Counts, front and best.
-        searching: Whether a search is writing to the folder now.
+        candidates: All measured operating points within the study's `max_macs`.
+        progress: Counts, front and best points.
+        searching: Whether a search is writing to the folder.
     """
 
     folder: RunFolder
@@ -44,15 +44,15 @@ class Run:
         return f"has no operating point of at most max_macs {self.objectives.max_macs} in its {above} finished trials"
 
     def recipe(self, candidate: Candidate) -> Recipe:
-        """Returns the recipe of an operating point: trained, it spends what was spent there.
+        """Returns the recipe of an operating point; a network trained with it has the cost of the point.
 
-        Its knobs are written as what holds after training. Which samples a router sends where is learned, so a
-        threshold between its ends costs something else in another training; what it costs is kept instead
-        (`router.macs`), and the threshold set for that on validation data. Its data are where the study has them.
+        Knob settings are written to the fields that apply after training. For a router, the same threshold has another
+        cost in another training, so the recipe contains the cost (`router.macs`) instead of a threshold between 0 and
+        1, and the threshold is determined on validation data. The data path is that of the study.
 
         Raises:
-            MissingFileError: The trial's folder is gone.
-            InvalidInputError: A knob has no place in the recipe.
+            MissingFileError: The recipe file of the trial does not exist.
+            InvalidInputError: A knob has no field in a recipe.
         """
         settings = candidate.measured.settings
         plain = {**self.folder.recipe(candidate.trial).to_plain(), "data": self.study.data.to_plain()}
@@ -67,10 +67,10 @@ class Run:
 
 
 def read_run(folder: RunFolder) -> Run:
-    """Returns what `folder` holds; writes nothing.
+    """Returns the content of a run folder; writes nothing.
 
     Raises:
-        MissingFileError: The folder holds no run.
+        MissingFileError: The folder is not a run folder.
         RunFolderError: The storage is damaged, or the search has not started.
     """
     study = folder.read_study()

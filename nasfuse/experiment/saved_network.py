@@ -1,4 +1,4 @@
-"""Networks from checkpoints: what `train` and a search saved, at any of its operating points."""
+"""Networks from the checkpoints of `train` and of searches, at any of their operating points."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +22,13 @@ class SavedNetwork:
     """A network from a checkpoint, at one of its operating points.
 
     Attributes:
-        network: In inference mode.
-        recipe: It was built from.
-        dataset: Data with the division into train and val of its training, standardised as they were there.
-        source: Data set or file that `dataset` was read from.
-        trained_on: Fingerprint of the data that the network was trained with.
-        settings: Of every knob, at the operating point.
-        val_metric: At the end of its training, at its own setting.
+        network: Network in evaluation mode.
+        recipe: Recipe of the network.
+        dataset: Data with the division into train and val and the standardisation of the training.
+        source: Data set or file from which `dataset` was read.
+        trained_on: Fingerprint of the training data.
+        settings: Settings of all knobs at the operating point.
+        val_metric: Metric on validation data at the end of the training, with the network's own settings.
     """
 
     network: Network
@@ -41,21 +41,21 @@ class SavedNetwork:
 
 
 def load_network(path: Path, *, point: int = 0, device: torch.device, source: str | None = None) -> SavedNetwork:
-    """Returns the network that a training saved.
+    """Returns the network in a checkpoint.
 
-    Every knob has the setting that the checkpoint holds for the operating point, whatever the recipe says.
+    All knobs are set as the checkpoint has them for the operating point, which takes precedence over the recipe.
 
     Args:
         path: A `model.pt` of `train` or of a search.
-        point: Number of the operating point; 0 is the network's own setting.
-        device: To put it on.
-        source: Data set or file in place of the one in the checkpoint, with the same modalities.
+        point: Index of the operating point; 0 is the network's own setting.
+        device: Device of the network.
+        source: Data set or file that replaces the one in the checkpoint, with the same modalities.
 
     Raises:
-        MissingFileError: No such checkpoint, or no such data.
-        CheckpointError: Damaged, or its weights do not fit its recipe.
-        DataError: The data break the data contract.
-        InvalidInputError: It has no such point, or the point cannot be set on other data.
+        MissingFileError: The checkpoint or the data do not exist.
+        CheckpointError: The checkpoint is damaged, or its weights do not match its recipe.
+        DataError: The data violate the data contract.
+        InvalidInputError: The checkpoint has no such point, or the point cannot be used with other data.
     """
     content = load_checkpoint(path)
     if not content.keys() >= {"recipe", "network", "val_metric", "cut", "points", "data_fingerprint"}:

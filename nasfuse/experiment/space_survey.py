@@ -1,4 +1,4 @@
-"""What study and data already say about the networks of a space, before the first training."""
+"""Survey of the networks of a space before the first training."""
 
 import re
 from collections import Counter
@@ -25,18 +25,18 @@ _N_DRAWS = 128
 
 
 class SpaceSurvey:
-    """The hand-made designs and random draws of a space, checked for all that would end their training at its start.
+    """Hand-made designs and random draws of a space, with the checks that a training makes before its first step.
 
     Attributes:
-        recipes: Those that can be trained.
-        left_out: Hand-made designs that cannot be trained: the reason, and the names of those it holds for.
+        recipes: Recipes that can be trained.
+        left_out: Names of the hand-made designs that cannot be trained, by reason.
     """
 
     def __init__(self, study: StudyConfig, space: Space, dataset: Dataset) -> None:
-        """Draws and checks.
+        """Draws recipes and checks them.
 
         Raises:
-            InvalidInputError: None of them can be trained, or all of them are above the study's `max_macs`.
+            InvalidInputError: No recipe can be trained, or all have more MACs than `max_macs` of the study.
         """
         self.recipes: list[Recipe] = []
         self.left_out: dict[str, list[str]] = {}
@@ -54,7 +54,7 @@ class SpaceSurvey:
         self._check_limit(study)
 
     def _problem_of(self, parameters: Mapping[str, Any]) -> str | None:
-        """Returns why parameters cannot be trained; counts it."""
+        """Returns the reason why parameters cannot be trained, which is counted; None if they can."""
         try:
             recipe = self._space.recipe(parameters)
             check_training(recipe, self._dataset)
@@ -98,7 +98,7 @@ def _one_line(error: NasfuseError) -> str:
 
 
 def _fixed_at(problem: str, study: StudyConfig) -> str:
-    """Returns where the field that a problem begins with is fixed, empty where it is not."""
+    """Returns where the field at the start of a problem is fixed, as text; empty if it is not fixed."""
     path, *_ = problem.split(":")
     for place, fixed in (("fixed", study.fixed), ("space.fixed", study.space.fixed)):
         if any(re.fullmatch(re.escape(key).replace(r"\*", "[^.]+"), path) for key in fixed):
@@ -107,12 +107,12 @@ def _fixed_at(problem: str, study: StudyConfig) -> str:
 
 
 def macs_of(recipe: Recipe, dataset: Dataset, *, route: int = 0) -> int:
-    """Returns the expected MACs of a recipe without training it, or making room for its weights.
+    """Returns the expected MACs of a recipe without training it or allocating its weights.
 
-    Of a routed network, those of its cheapest route (the least it can cost), or of another `route`.
+    For a routed network, they are those of the cheapest route, its lower limit, or of the given `route`.
 
     Raises:
-        InvalidInputError: The network does not fit the data, or a limit on its router's MACs is below the least.
+        InvalidInputError: The network is invalid for the data, or `router.macs` is below the cheapest route.
     """
     network = _on_meta(recipe, dataset)
     check_network(recipe, network, dataset)
@@ -125,12 +125,12 @@ def parameters_of(recipe: Recipe, dataset: Dataset) -> int:
 
 
 def route_macs_of(recipe: Recipe, dataset: Dataset) -> dict[str, int]:
-    """Returns route to the MACs of a full-length sample that takes it, the router's included; empty for static."""
+    """Returns the MACs of a full-length sample by route, including the router; empty for a static network."""
     network = _on_meta(recipe, dataset)
     return network.full_route_macs() if isinstance(network, RoutedNetwork) else {}
 
 
 def _on_meta(recipe: Recipe, dataset: Dataset) -> Network:
-    """Returns the network of a recipe with shapes alone."""
+    """Returns the network of a recipe on the meta device, with shapes only."""
     with torch.device("meta"):
         return build_network(recipe.network, dataset.modalities, dataset.task)

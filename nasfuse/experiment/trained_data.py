@@ -1,4 +1,4 @@
-"""The data as a trained network saw them: with the scales of its checkpoint, not those of the file as it is now."""
+"""Data standardised by the scales of a checkpoint instead of those of the present file."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,8 +20,8 @@ def load_scaled(config: DataConfig, content: Mapping[str, Any], *, cut: int) -> 
     """Returns the data set that `config` names, standardised by the scales in the `content` of a checkpoint.
 
     Raises:
-        MissingFileError: No shipped set and no file of that name.
-        DataError: The file breaks the data contract.
+        MissingFileError: There is neither a data set nor a file of this name.
+        DataError: The file violates the data contract.
     """
     scales = {name: Scale(**scale) for name, scale in content["scales"].items()}
     target_scale = None if content["target_scale"] is None else Scale(**content["target_scale"])

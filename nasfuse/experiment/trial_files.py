@@ -7,10 +7,10 @@ from nasfuse.search.scheduler import Assignment
 
 
 class TrialFiles:
-    """Observer that keeps the folders of the trials in order."""
+    """Observer that writes and cleans up the folders of trials."""
 
     def __init__(self, folder: RunFolder) -> None:
-        """Takes the folder of the run."""
+        """Stores the folder of the run."""
         self._folder = folder
 
     def started(self, assignment: Assignment) -> None:
@@ -20,6 +20,6 @@ class TrialFiles:
         (folder / "recipe.yaml").write_text(assignment.recipe.to_yaml(), encoding="utf-8")
 
     def ended(self, number: int, outcome: Outcome, *, progress: Progress, seconds: float) -> None:
-        """Removes the progress of a training that was stopped and will not be resumed."""
+        """Removes the progress file of a training that was stopped."""
         if isinstance(outcome, Stopped):
             self._folder.drop_resume_file(number)

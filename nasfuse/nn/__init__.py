@@ -1,4 +1,4 @@
-"""Networks: streams, reducers, fusion operators, and how a recipe becomes one."""
+"""Networks: streams, token reducers, fusion operators, routers, and the construction of a network from a recipe."""
 
 from nasfuse.nn.build import build_network
 from nasfuse.nn.network import FusionNetwork, Network

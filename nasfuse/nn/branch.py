@@ -13,7 +13,7 @@ from nasfuse.nn.tokens import Extent, Tokens
 
 @dataclass(frozen=True)
 class Route:
-    """One way through a network.
+    """A route: the streams that run, and how many of their stages.
 
     Attributes:
         n_stages: Number of stages before the fusion, by stream. Streams that are not listed do not run.
@@ -85,7 +85,7 @@ class Branch(nn.Module):
         return logits
 
     def knobs(self) -> tuple[Knob, ...]:
-        """Returns what can be set on the fusion after training."""
+        """Returns the settings of the fusion that can be changed after training."""
         return () if self.fusion is None else self.fusion.knobs()
 
     def macs(self, extents: Mapping[str, Extent]) -> int:

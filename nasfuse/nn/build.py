@@ -1,4 +1,4 @@
-"""From a recipe to a network: the one place where configuration objects end."""
+"""Construction of a network from the configuration of a recipe."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,18 +24,18 @@ STREAMS: dict[str, Callable[..., Stream]] = {
 
 
 def build_network(config: NetworkConfig, modalities: Sequence[Modality], task: Task) -> Network:
-    """Returns a freshly initialised network: a `FusionNetwork`, or a `RoutedNetwork` where there is a router.
+    """Returns a newly initialised network: a `RoutedNetwork` if `config` has a router, else a `FusionNetwork`.
 
-    Weights are drawn from torch's current generator; `nasfuse.train` seeds it around this call.
+    Weights are drawn from torch's current generator, which the caller seeds, as `nasfuse.train` does.
 
     Args:
-        config: The network of a recipe.
-        modalities: Of the data set; the route names some of them.
-        task: Says how wide the head is.
+        config: Configuration of the network.
+        modalities: Modalities of the data set; the network reads those on its route.
+        task: Kind of task and number of outputs.
 
     Raises:
-        InvalidInputError: The route names no modality of the data, an encoder does not fit its kind, or a
-            stride is longer than the input.
+        InvalidInputError: The route has a stream that is not a modality of the data, an encoder does not support the
+            kind of its modality, or a stride is longer than the input.
     """
     known = {modality.name: modality for modality in modalities}
     _fit_the_data(config, known)

@@ -24,7 +24,7 @@ class ResidualConvolution(nn.Module):
         self.rest = nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width))
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """Returns the tokens with new values."""
+        """Returns the tokens with their values replaced by those of the block."""
         normed = tokens.with_values(self.norm(tokens.values)).masked().transpose(1, 2)
         if self.on_grid:
             assert tokens.grid is not None

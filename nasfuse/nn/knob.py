@@ -1,4 +1,4 @@
-"""Knobs of a network: what can be set on it after training."""
+"""Knobs of a network: settings that can be changed after training."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,18 +9,19 @@ from nasfuse.errors import InvalidInputError, nearest
 
 @dataclass(frozen=True)
 class Knob:
-    """One thing that can be set after training, on one module or on several at once.
+    """A setting that can be changed after training, of one module or of several at once.
 
     Attributes:
-        name: In `nasfuse.domain.knob`, which knows its place in a recipe.
-        get: Returns the setting.
-        set: Changes it.
-        trained: The setting that the network is trained with; None where the knob has no part in training.
-        cheaper: Settings worth trying that cost less than the one it has now, from mild to harsh.
-        dearer: Settings worth trying that cost more.
-        must_hold: Whether a setting counts only where it loses next to no accuracy, since it cuts a network short of
-            what it was trained for.
-        in_static_macs: Whether a setting shows in `Network.static_macs`; one that does not is no other setting.
+        name: Name in `nasfuse.domain.knob`, which maps it to a path in a recipe.
+        get: Returns the current value.
+        set: Changes the value.
+        trained: Value during training; None if training does not depend on the knob.
+        cheaper: Values to try that cost less than the current one, in order of decreasing cost.
+        dearer: Values to try that cost more than the current one.
+        must_hold: Whether a value is accepted only if it loses almost no accuracy, because it shortens a computation
+            (such as a solver) that the network was trained to complete.
+        in_static_macs: Whether the value changes `Network.static_macs`. If so, values of equal static MACs are
+            equivalent.
     """
 
     name: str
@@ -34,12 +35,12 @@ class Knob:
 
     @property
     def kind(self) -> str:
-        """Returns the name without that of a stream."""
+        """Name of the knob without the name of its stream."""
         return self.name.partition(".")[0]
 
 
 def joined(knobs: Iterable[Knob]) -> tuple[Knob, ...]:
-    """Returns one knob for each name, which sets all of that name."""
+    """Returns one knob per name, which changes all knobs of that name at once."""
     by_name: dict[str, list[Knob]] = {}
     for knob in knobs:
         by_name.setdefault(knob.name, []).append(knob)
@@ -55,10 +56,10 @@ def _one(group: Sequence[Knob]) -> Knob:
 
 
 def set_knobs(knobs: Sequence[Knob], settings: Mapping[str, float]) -> None:
-    """Gives knobs the values in `settings`; the others keep theirs.
+    """Sets the knobs named in `settings` to their values; the other knobs are unchanged.
 
     Raises:
-        InvalidInputError: There is no such knob; nothing is set then.
+        InvalidInputError: A name is not that of a knob; no knob is changed.
     """
     by_name = {knob.name: knob for knob in knobs}
     for name in settings:
@@ -69,16 +70,16 @@ def set_knobs(knobs: Sequence[Knob], settings: Mapping[str, float]) -> None:
 
 
 def settings_of(knobs: Sequence[Knob]) -> dict[str, float]:
-    """Returns knob to setting."""
+    """Returns the current values of knobs by name."""
     return {knob.name: knob.get() for knob in knobs}
 
 
 @contextmanager
 def knobs_at(knobs: Sequence[Knob], settings: Mapping[str, float]) -> Iterator[None]:
-    """Gives knobs other values while the block runs.
+    """Sets knobs to other values inside the block and restores them afterwards.
 
     Raises:
-        InvalidInputError: There is no such knob.
+        InvalidInputError: A name is not that of a knob.
     """
     before = {name: value for name, value in settings_of(knobs).items() if name in settings}
     try:
@@ -90,7 +91,7 @@ def knobs_at(knobs: Sequence[Knob], settings: Mapping[str, float]) -> Iterator[N
 
 @contextmanager
 def knobs_as_trained(knobs: Sequence[Knob]) -> Iterator[None]:
-    """Gives all knobs the values of training while the block runs."""
+    """Sets all knobs to their values during training inside the block and restores them afterwards."""
     trained = {knob.name: knob.trained for knob in knobs if knob.trained is not None}
     with knobs_at([knob for knob in knobs if knob.name in trained], trained):
         yield

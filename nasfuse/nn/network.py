@@ -1,4 +1,4 @@
-"""The fusion network: streams along one route, fusion, head."""
+"""Networks: the base class, and the static network of one route (streams, fusion and head)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ from nasfuse.nn.tokens import Extent
 
 
 class Network(nn.Module, ABC):
-    """What every network is: streams, and logits for a batch.
+    """Base class of networks, which map a batch to logits.
 
     Attributes:
-        streams: By name.
+        streams: Streams by name.
     """
 
     streams: PerStream[Stream]
@@ -31,7 +31,7 @@ class Network(nn.Module, ABC):
         """Copies the weights and buffers of stream `name` from the `state_dict` of another network.
 
         Raises:
-            RuntimeError: That network has no such stream, or one of other modules or shapes.
+            RuntimeError: The other network does not have the stream, or its modules or shapes differ.
         """
         stream = self.streams[name]
         (path,) = (path for path, module in self.named_modules() if module is stream)
@@ -44,28 +44,28 @@ class Network(nn.Module, ABC):
 
         Args:
             inputs: Modality name to its batch (`nasfuse.data.Batch.inputs`).
-            masks: Sequence name to (b, T); absent where every step is real.
+            masks: Sequence name to its mask (b, T), true for real steps; absent if no step is padding.
         """
 
     @abstractmethod
     def knobs(self) -> tuple[Knob, ...]:
-        """Returns what can be set after training, one knob for each name."""
+        """Returns the settings that can be changed after training, one knob per name."""
 
     @abstractmethod
     def static_macs(self, lengths: Mapping[str, int]) -> list[int]:
         """Returns the multiply-accumulates of one sample on each route in closed form.
 
-        Of the route alone, as a static network: what a router costs is not in it.
+        Each route is counted as a static network, without the router.
 
         Args:
-            lengths: Steps of each sequence of the sample; other kinds need no entry.
+            lengths: Number of steps of the sample by sequence; other kinds of modalities have no entry.
         """
 
 
 def streams_macs(
     streams: PerStream[Stream] | Mapping[str, Stream], n_stages: Mapping[str, int], lengths: Mapping[str, int]
 ) -> tuple[int, dict[str, Extent]]:
-    """Returns the multiply-accumulates of running each stream so far, and what is left of each there."""
+    """Returns the multiply-accumulates of streams up to a number of stages, and the extents of their tokens there."""
     total, extents = 0, {}
     for name, count in n_stages.items():
         macs, extents[name] = streams[name].macs(lengths.get(name, 0), n_stages=count)
@@ -74,7 +74,7 @@ def streams_macs(
 
 
 def knobs_of(streams: PerStream[Stream] | Mapping[str, Stream], branches: Sequence[Branch]) -> tuple[Knob, ...]:
-    """Returns the knobs of streams, as far as a branch runs them, and of branches, one for each name."""
+    """Returns the knobs of the branches and of the stages that they run, one knob per name."""
     found: list[Knob] = []
     for name in dict.fromkeys(name for branch in branches for name in branch.route.n_stages):
         n_stages = max(branch.route.n_stages.get(name, 0) for branch in branches)
@@ -86,27 +86,27 @@ class FusionNetwork(Network):
     """Runs every stream of its route, fuses them and predicts.
 
     Attributes:
-        branch: What follows the streams.
+        branch: Fusion and head.
     """
 
     def __init__(self, streams: Mapping[str, Stream], branch: Branch) -> None:
-        """Joins the parts."""
+        """Builds the network from its parts."""
         super().__init__()
         self.streams = PerStream(streams)
         self.branch = branch
         self._stops = {name: frozenset({n_stages}) for name, n_stages in branch.route.n_stages.items()}
 
     def forward(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
-        """Returns logits (b, n_outputs), see `Network.forward`."""
+        """Returns logits (b, n_outputs); see `Network.forward`."""
         logits: Tensor = self.branch(StreamStates(self.streams, inputs, masks, stops=self._stops))
         return logits
 
     def knobs(self) -> tuple[Knob, ...]:
-        """Returns those of the streams and of the fusion."""
+        """Returns the knobs of the streams and of the fusion."""
         return knobs_of(self.streams, [self.branch])
 
     def static_macs(self, lengths: Mapping[str, int]) -> list[int]:
-        """Returns one figure, see `Network.static_macs`."""
+        """Returns the multiply-accumulates of the only route; see `Network.static_macs`."""
         return [self.macs(lengths)]
 
     def macs(self, lengths: Mapping[str, int]) -> int:

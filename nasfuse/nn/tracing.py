@@ -1,4 +1,7 @@
-"""Tracing records one path through a network; where the path depends on values, that is refused."""
+"""Detection of tracing, and refusal of it where the path through a network depends on values.
+
+A trace records one path, so it is wrong for other values.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +17,7 @@ _one_path_wanted: ContextVar[bool] = ContextVar("one_path_wanted", default=False
 
 @contextmanager
 def one_path_wanted() -> Iterator[None]:
-    """Allows tracing to record the path of its example while the block runs, for a trace that is never run again."""
+    """Allows tracing inside the block although the path may depend on values, for traces that are only inspected."""
     token = _one_path_wanted.set(True)
     try:
         yield
@@ -23,17 +26,17 @@ def one_path_wanted() -> Iterator[None]:
 
 
 def is_tracing() -> bool:
-    """Returns whether torch records operators: for `torch.jit.trace`, the ONNX exporters or `torch.export`."""
+    """Returns whether torch records operators for `torch.jit.trace`, an ONNX exporter or `torch.export`."""
     by_jit = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     return bool(by_jit or torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting())
 
 
 def refuse_tracing(what: str, remedy: str) -> None:
-    """Raises while torch records a trace that is to be run on other values.
+    """Raises an error if torch is recording a trace that will be run on other values.
 
     Args:
-        what: The rule that tracing would break: what depends on values.
-        remedy: What to do instead.
+        what: Statement of what depends on values.
+        remedy: Correction for the user.
 
     Raises:
         TracingError: Under `torch.jit.trace`, an ONNX exporter or `torch.export`, outside `one_path_wanted`.
@@ -43,9 +46,9 @@ def refuse_tracing(what: str, remedy: str) -> None:
 
 
 def keep_length(values: Tensor) -> Tensor:
-    """Returns `values` (b, T, ...) as they are; a trace raises on a T that is not that of its example.
+    """Returns `values` (b, T, ...) unchanged; a trace of this call raises if T is not that of its example.
 
-    How many tokens T steps make is computed outside of the trace, so another T would be padded and cut wrongly.
+    The number of tokens of T steps is computed outside the trace, so another T would be padded and cropped wrongly.
     """
     if not is_tracing():
         return values

@@ -1,4 +1,4 @@
-"""Operating points as observations: what a trained network does at other settings, as trials of their own."""
+"""Operating points as observations: measurements of a trained network at other knob settings, as trials."""
 
 import math
 from collections.abc import Mapping
@@ -21,19 +21,19 @@ def values_of(point: OperatingPoint, cost: str) -> list[float]:
 def observations_of(
     trial: TrialView, space: Space, *, metric: str, cost: str, max_macs: int | None = None
 ) -> list[FrozenTrial]:
-    """Returns one complete trial for each operating point that parameters of the space describe, to be added.
+    """Returns the complete trials to add for the operating points that can be described by parameters of the space.
 
-    They name their training and the index of the point, and are marked as inherited if the training is. A point counts
-    where the trial has a parameter for each of its knobs, whose distributions contain their values. A parameter
-    that is also trained with takes only settings that lose at most 1 % of the metric: a network trained otherwise and
-    cut short tells little about one that is trained so.
+    A trial refers to its training and the index of the point, and is marked as inherited if the training is. A point is
+    included if the training has a parameter for each of its knobs and the distributions contain their values. For
+    parameters that also affect training, the point must lose at most 1 % of the metric, because a network that was
+    trained with another value and then reduced says little about one that is trained with this value.
 
     Args:
         trial: A complete training.
-        space: It was drawn from.
-        metric: Of the study.
-        cost: Of the study.
-        max_macs: Largest number of MACs of a point that is an observation; None for no limit.
+        space: Search space of the training.
+        metric: Metric of the study.
+        cost: Cost of the study.
+        max_macs: Largest number of MACs of a point that is an observation; None: no limit.
     """
     main, *others = trial.points
     if not _threshold_is_drawn(main, trial.params):
@@ -51,17 +51,17 @@ def observations_of(
 
 
 def _threshold_is_drawn(main: OperatingPoint, params: Mapping[str, Any]) -> bool:
-    """Returns False where a router's threshold was set for a given cost instead."""
+    """Returns False if the threshold of a router was determined from a given cost (`router.macs`)."""
     drawn = params.get(knob_paths("threshold").after)
     own = main.knobs.get("threshold")
     return drawn is None or own is None or math.isclose(drawn, own, rel_tol=1e-5)
 
 
 def _parameters(params: Mapping[str, Any], settings: Mapping[str, Any], *, holds: bool) -> dict[str, Any] | None:
-    """Returns the parameters of a training with its knobs set, None where one of them is no parameter.
+    """Returns the parameters of a training with the values of knobs; None if a knob is not one of its parameters.
 
     Raises:
-        InvalidInputError: There is no such knob.
+        InvalidInputError: A name is not that of a knob.
     """
     changed = dict(params)
     for knob, value in settings.items():
@@ -74,10 +74,10 @@ def _parameters(params: Mapping[str, Any], settings: Mapping[str, Any], *, holds
 
 
 def _can_be_drawn(parameters: dict[str, Any], space: Space) -> bool:
-    """Returns whether the space draws just these: every value is in its range, no condition has changed."""
+    """Returns whether the space can draw `parameters`: all values are in range, and exactly these parameters exist."""
     if not all(one.allows(parameters[one.name]) for one in space.parameters if one.name in parameters):
         return False
     try:
         return space.suggest(FixedTrial(parameters)) == parameters
-    except ValueError:  # a parameter has come into being
+    except ValueError:  # a parameter exists that is not in the trial
         return False

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches: shift, noise, lost modalities, mixup."""
+"""Augmentation of batches: shifts, noise, modality dropout and mixup."""
 
 import torch
 from torch import Tensor
@@ -10,15 +10,15 @@ from nasfuse.train.mixup import Loss, Mixture
 
 
 class Augmentation:
-    """Changes training batches as a recipe says; random numbers come from torch's current generator."""
+    """Augmentation of training batches. Random numbers come from torch's current generator."""
 
     def __init__(
         self, *, shift: float, input_noise: float, modality_dropout: float, mixup: float, ids: frozenset[str]
     ) -> None:
-        """Keeps the strengths (see `TrainingConfig`); `ids` names the sequences of token ids.
+        """Stores the strengths (see `TrainingConfig`), and the names `ids` of sequences of token ids.
 
         Raises:
-            InvalidInputError: Mixup of inputs together with token ids, which cannot be averaged.
+            InvalidInputError: Inputs are mixed and there are token ids, which cannot be averaged.
         """
         if mixup > 0 and ids:
             raise InvalidInputError(
@@ -33,7 +33,7 @@ class Augmentation:
 
     @classmethod
     def from_config(cls, training: TrainingConfig, ids: frozenset[str]) -> "Augmentation":
-        """Returns the augmentation that `training` names; what is mixed inside the network is no part of it."""
+        """Returns the augmentation of inputs that `training` configures, without manifold mixup."""
         return cls(
             shift=training.shift,
             input_noise=training.input_noise,
@@ -43,7 +43,7 @@ class Augmentation:
         )
 
     def apply(self, batch: Batch) -> Batch:
-        """Returns the batch shifted, noisy and with some modalities lost (zero, which is the mean)."""
+        """Returns the batch with shifts, noise and modality dropout; dropped inputs are 0, their mean."""
         inputs = dict(batch.inputs)
         for name in (name for name in batch.inputs if name not in self.ids):
             values = inputs[name]
@@ -57,11 +57,11 @@ class Augmentation:
         return Batch(inputs, batch.masks, batch.targets)
 
     def mix(self, batch: Batch, loss: Loss) -> tuple[Batch, Loss]:
-        """Returns a batch whose inputs are mixed with a permutation of itself, and the loss that belongs to it.
+        """Returns a batch whose inputs are mixed with those of a permutation of it, and the loss of mixed samples.
 
         Args:
-            batch: To be mixed.
-            loss: Of logits and targets.
+            batch: Batch to mix.
+            loss: Loss of logits and targets.
         """
         if self.mixup <= 0:
             return batch, loss
@@ -71,7 +71,7 @@ class Augmentation:
         return Batch(inputs, masks, batch.targets), mixture.of_loss(loss)
 
     def _without_some(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Drops at most one modality of a sample, each equally often."""
+        """Returns the inputs with at most one modality per sample set to 0, each with the same probability."""
         names = sorted(inputs)
         if not names:
             return {}
@@ -87,7 +87,7 @@ class Augmentation:
 
 
 def _shifted(values: Tensor, share: float) -> Tensor:
-    """Returns images (b, C, H, W) or sequences (b, T, F) translated at random, edges repeated."""
+    """Returns images (b, C, H, W) or sequences (b, T, F) shifted by random offsets; values at edges are repeated."""
     axes = {4: (2, 3), 3: (1,), 2: ()}[values.dim()]
     for axis in axes:
         size = values.shape[axis]

@@ -1,4 +1,4 @@
-"""Checkpoints: written atomically, read without executing anything."""
+"""Checkpoints, which are written atomically and read without executing code."""
 
 import os
 import pickle
@@ -11,10 +11,10 @@ import torch
 
 from nasfuse.errors import CheckpointError, MissingFileError
 
-#: 2 has the scales and the fingerprint of the data in it; a network of format 1 cannot be judged without them.
+#: Version of the format. Since 2, checkpoints hold the scales and the fingerprint of the data, which evaluation needs.
 _FORMAT = 2
 
-#: What reading a damaged file raises, from the archive to the pickle in it.
+#: Errors raised when a damaged file is read, by the archive and by the pickle in it.
 _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -28,7 +28,7 @@ _UNREADABLE = (
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Writes `content` (tensors and plain values) to `path`: the old file or the new one, never a part."""
+    """Writes `content` (tensors and plain values) to `path`. An existing file is replaced only by a complete one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -42,17 +42,17 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Returns what `save_checkpoint` wrote, tensors on the CPU.
+    """Returns the content that `save_checkpoint` wrote, with tensors on the CPU.
 
     Raises:
-        MissingFileError: No such file.
-        CheckpointError: Damaged, not written by nasfuse, or written by a version with another format.
+        MissingFileError: The file does not exist.
+        CheckpointError: The file is damaged, was not written by nasfuse, or has another format.
     """
     if not path.is_file():
         raise MissingFileError(f"no such checkpoint: {path}. Give the path of a model.pt that nasfuse wrote.")
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # torch does not look at the checksums
+            damaged = archive.testzip()  # torch does not check the checksums
         if damaged is not None:
             raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
         content = torch.load(path, map_location="cpu", weights_only=True)

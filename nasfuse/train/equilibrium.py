@@ -1,4 +1,4 @@
-"""Training and judging networks with an equilibrium: the Jacobian term, solves by status, MACs by steps."""
+"""Networks with an equilibrium in training and evaluation: Jacobian term, statuses of solves, MACs of steps taken."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -26,15 +26,15 @@ from nasfuse.nn.network import Network
 from nasfuse.spec.equilibrium import EquilibriumConfig
 from nasfuse.train.inference import run_split
 
-#: Samples whose Jacobian is looked at for the record.
+#: Number of fixed points whose spectral radius is recorded.
 _RADIUS_ROWS = 64
 
 
 class EquilibriumTerm:
-    """What equilibria add to the loss, and how often their backward systems were solved."""
+    """Jacobian term of the loss, and the share of backward systems that were solved."""
 
     def __init__(self, network: Network, config: EquilibriumConfig | None) -> None:
-        """Looks for the equilibrium layers of `network`; without any, the term is zero."""
+        """Finds the equilibrium layers of `network`; the term is zero if there are none."""
         self._layers = equilibrium_layers(network)
         self._config = config
         self._solves: list[Solved] = []
@@ -42,7 +42,7 @@ class EquilibriumTerm:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Remembers the solves of the block, for the term and for `note_backward`."""
+        """Collects the solves inside the block for `value` and `note_backward`."""
         self._solves = []
         if not self._layers:
             yield
@@ -51,7 +51,7 @@ class EquilibriumTerm:
             yield
 
     def value(self) -> Tensor | float:
-        """Returns the Jacobian term of the solves that were heard; 0 in steps that leave it out."""
+        """Returns the Jacobian term of the collected solves; 0 in the steps that omit it (`jacobian_frequency`)."""
         config = self._config
         if not self._solves or config is None or config.jacobian_weight == 0:
             return 0.0
@@ -61,7 +61,7 @@ class EquilibriumTerm:
         return config.jacobian_weight * torch.stack(penalties).sum()
 
     def note_backward(self) -> None:
-        """Counts how the backward systems of the heard solves ended, after the backward pass."""
+        """Counts the statuses of the backward systems of the collected solves; called after the backward pass."""
         for solved in self._solves:
             for solution in solved.backward:
                 self._converged += int((solution.status == Status.CONVERGED).sum())
@@ -69,17 +69,17 @@ class EquilibriumTerm:
         self._solves = []
 
     def start_epoch(self) -> None:
-        """Forgets what was counted."""
+        """Sets the counts to 0."""
         self._converged, self._total = 0, 0
 
     @property
     def backward_converged(self) -> float | None:
-        """Share of the backward systems solved since `start_epoch`; None where there was none."""
+        """Share of backward systems since `start_epoch` that were solved; None if there were none."""
         return self._converged / self._total if self._total else None
 
 
 def measured_macs(network: Network, split: Split, dataset: Dataset, *, device: torch.device) -> float:
-    """Returns expected multiply-accumulates per sample, equilibria with the steps that samples of `split` take."""
+    """Returns the expected multiply-accumulates per sample, with the solver steps that the samples of `split` take."""
     macs = float(expected_macs(network, dataset))
     if not equilibrium_layers(network):
         return macs
@@ -102,14 +102,14 @@ class _Ends:
 
 
 def record_equilibria(network: Network, dataset: Dataset, *, device: torch.device) -> dict[str, Any]:
-    """Returns how the solves of a trained network end on validation data; empty where it has none.
+    """Returns statistics of the solves of a trained network on validation data; empty without equilibrium layers.
 
-    Per solve: share of samples (tokens) by status, mean and largest steps, median residual, and the mean and largest
-    spectral radius of the cell's Jacobian at up to 64 of its fixed points. `worst_macs` is at the caps, on
-    the costliest route where there are several.
+    Per solve: shares of samples (tokens) by status, mean and largest number of steps, median residual, and mean and
+    largest spectral radius of the cell's Jacobian at up to 64 fixed points. `worst_macs` are the MACs if all solves
+    reach their caps, on the costliest route if there are several.
 
     Raises:
-        NonFiniteError: A solve diverged; what came out is no answer.
+        NonFiniteError: A solve diverged.
     """
     if not equilibrium_layers(network):
         return {}

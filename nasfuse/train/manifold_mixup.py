@@ -1,4 +1,4 @@
-"""Manifold mixup: hidden features are mixed at a depth drawn per batch, by hooks that last for one step."""
+"""Manifold mixup: mixing of hidden features at a depth drawn per batch, by hooks that are removed after the step."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,33 +14,33 @@ from nasfuse.train.mixup import Loss, Mixture
 
 
 class ManifoldMixup:
-    """Mixes the features of a static network (Verma et al., 2019), every modality at the same depth.
+    """Mixes the features of a static network (Verma et al., 2019), with the same depth for all modalities.
 
-    Depths are drawn uniformly: after the stems, after each stage, before the head. Sparse fusion transformers mix
-    each modality with its own lambda before the fusion, and the label with the mean of them even where the fused
-    features were mixed with one; here there is one lambda for all modalities and the label, at every depth. Neither
-    are raw inputs a depth here: where they are mixed, token ids cannot be.
+    The depth is drawn uniformly: after the stems, after a stage, or before the head. Differences from sparse fusion
+    transformers (Ding et al., 2021): at every depth one lambda mixes all modalities and the label, while there each
+    modality has its own lambda before the fusion, and the label is mixed with their mean even if the fused features are
+    mixed with one lambda. Raw inputs are not among the depths, because token ids cannot be mixed.
     """
 
     def __init__(self, network: Network, *, alpha: float) -> None:
-        """Keeps the network; `alpha` is that of the Beta distribution of lambda, 0 is off."""
+        """Stores the network and `alpha`, the parameter of the Beta distribution of lambda; 0 switches mixing off."""
         self.network = network
         self.alpha = alpha
 
     @classmethod
     def from_config(cls, training: TrainingConfig, network: Network) -> "ManifoldMixup":
-        """Returns what `training` names."""
+        """Returns the mixup that `training` configures."""
         return cls(network, alpha=training.mixup if training.mixup_at == "manifold" else 0.0)
 
     @contextmanager
     def mixing(self, loss: Loss, targets: Tensor) -> Iterator[Loss]:
-        """Mixes what passes the network inside the block; yields the loss that belongs to it.
+        """Mixes features of the network inside the block; yields the loss of mixed samples.
 
         Random numbers come from torch's current generator.
 
         Args:
-            loss: Of logits and targets.
-            targets: Of the batch, (b, ...).
+            loss: Loss of logits and targets.
+            targets: Targets of the batch, (b, ...).
         """
         if self.alpha <= 0:
             yield loss
@@ -53,19 +53,19 @@ class ManifoldMixup:
 
 
 def n_depths(network: FusionNetwork) -> int:
-    """Returns how many places there are to mix at: after the stems, after each stage that runs, before the head."""
+    """Returns the number of depths: after the stems, after each stage that runs, and before the head."""
     return max(network.branch.route.n_stages.values()) + 2
 
 
 @contextmanager
 def mixed_at(network: FusionNetwork, depth: int, mixture: Mixture) -> Iterator[None]:
-    """Lets `network` mix its features at `depth` inside the block.
+    """Makes `network` mix its features at `depth` inside the block.
 
     Args:
-        network: In any mode.
-        depth: 0 is after the stems, s after stage s of every stream, the last one before the head. A stream of
-            fewer stages is mixed after its last one.
-        mixture: How samples are mixed.
+        network: Network in training or evaluation mode.
+        depth: 0 is after the stems, s after stage s of every stream, the largest before the head. A stream with fewer
+            stages is mixed after its last one.
+        mixture: Weight and partners.
     """
 
     def mixed_tokens(module: nn.Module, inputs: Any, tokens: Tokens) -> Tokens:

@@ -1,4 +1,4 @@
-"""Metrics from logits, computed by scikit-learn in float64."""
+"""Metrics of logits, computed by scikit-learn."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +18,7 @@ Averaged = Callable[..., float]
 
 
 def _over_classes(average: Averaged, truth: Values, guess: Values) -> float:
-    """Returns an average over the classes (or labels) that occur in `truth`, each weighted the same."""
+    """Returns the unweighted mean over the classes (or labels) that occur in `truth`."""
     occurring = np.unique(truth) if truth.ndim == 1 else np.flatnonzero(truth.any(axis=0))
     if len(occurring) == 0:
         raise DataError("no sample of this split has any label, so F1 is undefined; add positive samples to the split")
@@ -32,7 +32,7 @@ def _micro_f1(truth: Values, guess: Values) -> float:
 
 
 def _r2(truth: Values, guess: Values) -> float:
-    """Returns the mean r2 of the outputs that vary in `truth`; of the others it is undefined."""
+    """Returns the mean r2 of the outputs that vary in `truth`; r2 of a constant output is undefined."""
     varying = truth.min(axis=0) < truth.max(axis=0)
     if not varying.any():
         raise DataError("the target is the same in all samples of this split, so r2 is undefined; use mae")
@@ -52,25 +52,26 @@ _SCORES: dict[str, Callable[[Values, Values], float]] = {
 def score(name: str, logits: Tensor, targets: Tensor, *, task: str, target_scale: Scale | None = None) -> float:
     """Returns the metric called `name` (`nasfuse.domain.metric.METRICS`).
 
-    `balanced_accuracy` and `macro_f1` are means over the classes, or labels, with a positive sample in `targets`: a
-    prediction of a class that does not occur there lowers the recall of the true class and adds no class of its own.
+    `balanced_accuracy` and `macro_f1` are means over the classes, or labels, with a positive sample in `targets`. If a
+    class without samples is predicted, the recall of the true class decreases, and the mean has no term for the other.
     `r2` is the mean over the outputs that vary in `targets`. A metric with a unit is in the unit of the data.
 
     Args:
-        name: Of the metric.
-        logits: (n, n_outputs); standardised numbers for a regression.
-        targets: (n,) classes, (n, n_outputs) labels or standardised numbers.
-        task: Kind of task, which says what logits predict.
-        target_scale: By which the targets of a regression are standardised; None where they are not.
+        name: Name of the metric.
+        logits: Outputs of the network, (n, n_outputs); standardised numbers for a regression.
+        targets: Classes (n,), or labels or standardised numbers (n, n_outputs).
+        task: Kind of task.
+        target_scale: Mean and standard deviation by which the targets of a regression were standardised; None if they
+            were not.
 
     Raises:
-        DataError: The metric is undefined for `targets`, whatever is predicted.
+        DataError: The metric is undefined for `targets`, independent of the predictions.
     """
     kind = task_kind(task)
     truth, guess = targets, kind.predict(logits)
     if kind.is_standardised:
         truth, guess = truth.double(), guess.double()
         if target_scale is not None and METRICS[name].has_unit:
-            # From the training mean: no metric here depends on the origin, and differences keep all their digits.
+            # The mean is not added: no metric depends on it, and without it differences lose no digits.
             truth, guess = truth * target_scale.std, guess * target_scale.std
     return float(_SCORES[name](truth.numpy(), guess.numpy()))

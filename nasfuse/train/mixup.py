@@ -1,4 +1,4 @@
-"""Mixup: a batch mixed with a permutation of itself, features and labels with the same weight."""
+"""Mixup: features and labels of a batch are mixed with those of a permutation of it, with the same weight."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-#: From logits (b, n_outputs) and targets to the mean loss.
+#: Maps logits (b, n_outputs) and targets to the mean loss.
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """How the samples of one batch are mixed (Zhang et al., 2018): alike for every modality and for the label.
+    """Weight and partners of the samples of a batch (Zhang et al., 2018), the same for all modalities and the label.
 
     Attributes:
-        weight: Lambda, what a sample itself counts; its partner counts the rest.
-        order: (b,) the partner of each sample.
+        weight: Weight lambda of a sample; the weight of its partner is 1 - lambda.
+        order: Index of the partner of each sample, (b,).
     """
 
     weight: float
@@ -36,7 +36,7 @@ class Mixture:
         return self.weight * values + (1 - self.weight) * values[self.order]
 
     def of_loss(self, loss: Loss) -> Loss:
-        """Returns the loss of mixed samples; it is given the targets as they were."""
+        """Returns the loss of mixed samples as a function of their logits and the original targets."""
 
         def mixed(logits: Tensor, targets: Tensor) -> Tensor:
             return self.weight * loss(logits, targets) + (1 - self.weight) * loss(logits, targets[self.order])

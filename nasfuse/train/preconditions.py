@@ -1,4 +1,4 @@
-"""Checks that a training makes before its first step; a search makes them before its first training."""
+"""Checks before the first step of a training, and before the first training of a search."""
 
 from dataclasses import replace
 
@@ -13,10 +13,10 @@ from nasfuse.train.augmentation import Augmentation
 
 
 def check_training(recipe: Recipe, dataset: Dataset) -> None:
-    """Checks what can be checked without a network: the metric, and the augmentation of the inputs.
+    """Checks the metric and the augmentation of the inputs, which need no network.
 
     Raises:
-        InvalidInputError: The metric cannot judge the task, or inputs cannot be augmented as the recipe says.
+        InvalidInputError: The metric is not defined for the task, or the augmentation is not possible for the inputs.
     """
     get_metric(recipe.metric, dataset.task.kind)
     Augmentation.from_config(recipe.training, token_ids(recipe, dataset))
@@ -26,12 +26,12 @@ def check_network(recipe: Recipe, network: Network, dataset: Dataset) -> None:
     """Checks the limit on a router's MACs against the cheapest route.
 
     Args:
-        recipe: What is trained.
-        network: Built from it, on any device.
-        dataset: What it is trained on.
+        recipe: Recipe of the training.
+        network: Network of the recipe, on any device.
+        dataset: Data of the training.
 
     Raises:
-        InvalidInputError: The cheapest route alone has more MACs.
+        InvalidInputError: The limit is below the MACs of the cheapest route.
     """
     limit = recipe.network.router.macs if recipe.network.router is not None else None
     if limit is None:
@@ -44,7 +44,7 @@ def check_network(recipe: Recipe, network: Network, dataset: Dataset) -> None:
 
 
 def _least_macs(network: Network, dataset: Dataset) -> int:
-    """Returns the MACs of the cheapest route where every fixed point is found in one step."""
+    """Returns the MACs of the cheapest route if every fixed point is found in one step."""
     layers = [layer for layer in equilibrium_layers(network) if layer.gradient.kind != "unroll"]
     rules = [layer.inference_rule for layer in layers]
     try:

@@ -1,4 +1,4 @@
-"""What a router must beat: static routes, a random mix, a confidence cascade; and what it cannot, the oracle."""
+"""Baselines of a router (static routes, a random mix, a confidence cascade), and its upper bound, the oracle."""
 
 import torch
 
@@ -11,17 +11,17 @@ from nasfuse.train.route_table import RouteTable
 
 
 def static_routes(table: RouteTable) -> list[tuple[float, float]]:
-    """Returns (MACs, metric) of each route taken by every sample, without router."""
+    """Returns (MACs, metric) of each route if all samples take it, without a router."""
     macs = table.static_macs.double().mean(dim=0).tolist()
     everyone = torch.ones(len(table.targets), dtype=torch.int64)
     return [(cost, table.metric_of(number * everyone)) for number, cost in enumerate(macs)]
 
 
 def random_mix(table: RouteTable, macs: float, *, seed: int, n_draws: int = 20) -> tuple[float, float]:
-    """Returns (mean, standard deviation) of the metric where chance chooses routes at `macs` per sample.
+    """Returns (mean, standard deviation) of the metric if routes are chosen at random, at `macs` per sample.
 
-    Between the two static routes whose mix is best at that cost; it needs no router and pays for none. `macs` is
-    clipped to what the routes cost.
+    Samples are divided between the two static routes whose mix is best at this cost; there is no router, and its MACs
+    are not counted. `macs` is clipped to the range of the costs of the routes.
     """
     points = static_routes(table)
     sign = METRICS[table.metric].sign
@@ -53,7 +53,7 @@ def random_mix(table: RouteTable, macs: float, *, seed: int, n_draws: int = 20) 
 
 
 def oracle(table: RouteTable) -> tuple[float, float]:
-    """Returns (MACs, metric) where every sample takes the cheapest of its least wrong routes, which nobody knows."""
+    """Returns (MACs, metric) if every sample takes the cheapest of its routes of least error; needs the targets."""
     best = table.best_routes()
     macs = float(table.static_macs.gather(1, best[:, None]).double().mean())
     return macs, table.metric_of(best)
@@ -62,9 +62,9 @@ def oracle(table: RouteTable) -> tuple[float, float]:
 def confidence_cascade(
     table: RouteTable, network: RoutedNetwork, split: Split, dataset: Dataset, *, n_points: int
 ) -> list[tuple[float, float]]:
-    """Returns (MACs, metric) of running the cheapest route and escalating the least sure samples to the costliest.
+    """Returns (MACs, metric) of a cascade: all samples take the cheapest route, the least confident also the costliest.
 
-    How sure a sample is, is the `confidence` of the kind of task; one without confidence gives no points.
+    The confidence of a sample is defined by the kind of task; there are no points for a kind without confidence.
     """
     sure = task_kind(table.task.kind).confidence(table.outputs[:, 0])
     if sure is None:

@@ -1,4 +1,4 @@
-"""Deep equilibrium fusion: cells, solvers, stopping and gradients, each apart, and the layer made of them."""
+"""Deep equilibrium fusion: cells, solvers, stopping rule and gradients in separate modules, and the layer."""
 
 from nasfuse.nn.equilibrium.implicit import Gradient, fixed_point
 from nasfuse.nn.equilibrium.jacobian import jacobian_penalty, spectral_radius

@@ -1,9 +1,9 @@
-"""The cells of DEQ fusion: one step towards the fixed point, as functions that solvers and gradients can use.
+"""Cells of DEQ fusion: the maps whose fixed points are solved for.
 
-Deep equilibrium multimodal fusion (Ni et al., 2023): a residual block per modality, and a fusion block that purifies
-what it has fused by a gate over the modalities. Two facts that the paper does not state make it cheap. A modality's
-block reads neither the fused state nor another modality, so the fixed points of the modalities are found apart, before
-that of the fusion. And W (z_i + z_f) = W z_i + W z_f: what the gate reads of the modalities is computed once.
+Deep equilibrium multimodal fusion (Ni et al., 2023) has a residual block per modality and a fusion block with a gate
+over the modalities. Two properties that the paper does not state reduce the cost. The block of a modality depends
+neither on the fused state nor on other modalities, so the fixed points of the modalities are solved separately and
+before that of the fusion. And W (z_i + z_f) = W z_i + W z_f, so the term of the modalities is computed once per solve.
 """
 
 from abc import ABC, abstractmethod
@@ -20,23 +20,24 @@ Gate = Literal["linear", "sigmoid", "tanh"]
 _SQUASH: dict[Gate, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "tanh": torch.tanh}
 
 
-#: Of the features in one group of a norm; two that are normalised together are little more than a sign.
+#: Smallest number of features in a group of a norm; two features that are normalised together keep little but a sign.
 _LEAST_IN_GROUP = 8
 
 
 def n_groups(width: int) -> int:
-    """Returns the groups of a norm: 4 as in the paper, fewer where they do not divide `width` or would be tiny."""
+    """Returns the number of groups of a norm: 4 as in the paper, fewer where 4 does not fit `width`."""
     return next((groups for groups in (4, 2) if width % groups == 0 and width // groups >= _LEAST_IN_GROUP), 1)
 
 
 class Cell(nn.Module, ABC):
-    """A map whose fixed point is wanted.
+    """A map from a state to the next state; the output of the layer is its fixed point.
 
     Attributes:
-        width: Features of the state.
+        width: Number of features of a state.
         macs_per_step: Multiply-accumulates of `step` for one state.
-        macs_once: Of `inputs`, once per solve and state.
-        n_states: States of one sample; those of a batch lie end to end, all first states first.
+        macs_once: Multiply-accumulates of `inputs` per state, computed once per solve.
+        n_states: Number of states of a sample. The states of a batch are concatenated: the first states of all samples,
+            then their second states, and so on.
     """
 
     width: int
@@ -46,22 +47,23 @@ class Cell(nn.Module, ABC):
 
     @abstractmethod
     def inputs(self, features: Sequence[Tensor], fused: Tensor) -> tuple[Tensor, ...]:
-        """Returns all that `step` wants beside the state: what is computed once, and the parameters.
+        """Returns the arguments of `step` other than the state: values computed once per solve, and parameters.
 
         Args:
-            features: (b, d) of each modality that the cell reads.
-            fused: (b, d), the injected x_f.
+            features: Features (b, d) of each modality that the cell uses.
+            fused: Injected features x_f of the fusion, (b, d).
         """
 
     @abstractmethod
     def step(self, z: Tensor, rows: Tensor | None, *inputs: Tensor) -> Tensor:
-        """Returns f(z) (k, width) for the states `rows` (k,), in ascending order; all of them where None."""
+        """Returns f(z) (k, width) for the states `rows` (k,), which are ascending; None stands for all states."""
 
 
 class ModalityCell(Cell):
     """z_i -> GN(ReLU(u + z_i)), u = GN(B_i h + b_i + x_i), h = ReLU(GN(A_i z_i + a_i)). 2 d^2 per step.
 
-    All modalities are one batch, laid end to end, each with its own parameters: no state reads another one.
+    The states of all modalities are concatenated to one batch. Each modality has its own parameters, and its states
+    are independent of those of the others.
     """
 
     def __init__(self, n_modalities: int, width: int) -> None:
@@ -71,12 +73,12 @@ class ModalityCell(Cell):
         self.blocks = nn.ModuleList(_Block(width) for _ in range(n_modalities))
 
     def inputs(self, features: Sequence[Tensor], fused: Tensor) -> tuple[Tensor, ...]:
-        """Returns all features end to end (N b, d) and the parameters, see `Cell.inputs`."""
+        """Returns the concatenated features (N b, d) and the parameters; see `Cell.inputs`."""
         blocks: list[_Block] = list(self.blocks)  # type: ignore[arg-type]
         return (torch.cat(list(features)), *(weight for block in blocks for weight in block.weights()))
 
     def step(self, z: Tensor, rows: Tensor | None, *inputs: Tensor) -> Tensor:
-        """Returns f(z) (k, d), see `Cell.step`; `rows` count through the modalities."""
+        """Returns f(z) (k, d); see `Cell.step`. `rows` are indices of the concatenated states."""
         x, *weights = inputs
         size = len(weights) // self.n_states
         if rows is None:
@@ -97,8 +99,8 @@ class ModalityCell(Cell):
 class FuseCell(Cell):
     """z_f -> GN(ReLU(F m + e + x_f)), m = sum_i z_f * gate(W (z_i + z_f) + c). 2 d^2 per step.
 
-    The gate is linear, as in the paper, which makes the map quadratic, or squashed. A linear one takes one product
-    with W for all modalities, computed once; a squashed one takes one for each.
+    The gate is linear as in the paper, which makes the map quadratic, or squashed. A linear gate needs one product with
+    W in total, a squashed one needs one product per modality.
     """
 
     def __init__(self, n_modalities: int, width: int, *, gate: Gate) -> None:
@@ -111,7 +113,7 @@ class FuseCell(Cell):
         self.norm = nn.GroupNorm(n_groups(width), width)
 
     def inputs(self, features: Sequence[Tensor], fused: Tensor) -> tuple[Tensor, ...]:
-        """Returns x_f, what the gate reads of the modalities, and the parameters, see `Cell.inputs`."""
+        """Returns x_f, the terms of the modalities in the gate, and the parameters; see `Cell.inputs`."""
         w, c = self.purify.weight, self.purify.bias
         if self.gate == "linear":
             read = F.linear(torch.stack(list(features)).sum(dim=0), w, self.n_modalities * c)
@@ -120,7 +122,7 @@ class FuseCell(Cell):
         return (fused, read, w, self.combine.weight, self.combine.bias, self.norm.weight, self.norm.bias)
 
     def step(self, z: Tensor, rows: Tensor | None, *inputs: Tensor) -> Tensor:
-        """Returns f(z) (k, d), see `Cell.step`."""
+        """Returns f(z) (k, d); see `Cell.step`."""
         fused, read, w, *weights = inputs
         own, read = F.linear(z, w), _at(read, rows)
         if self.gate == "linear":
@@ -131,13 +133,14 @@ class FuseCell(Cell):
 
 
 class CoupledCell(Cell):
-    """All states in one, [z_1 .. z_N, z_f]: every modality's block reads the fused state, A (z_i + z_f) for A z_i.
+    """One state [z_1 .. z_N, z_f]: the block of a modality also depends on the fused state, by A (z_i + z_f) for A z_i.
 
-    Not in the paper, whose modalities never hear of each other. The fusion block reads the new z_i of the same step.
+    Differs from the paper, in which the states of the modalities are independent. The fusion block uses the z_i that
+    are computed in the same step.
     """
 
     def __init__(self, n_modalities: int, width: int, *, gate: Gate) -> None:
-        """Builds the cell for `n_modalities` features of `width`; its state has N + 1 times as many."""
+        """Builds the cell for `n_modalities` features of `width`; its state has (N + 1) `width` features."""
         super().__init__()
         self.n_modalities, self.features, self.gate = n_modalities, width, gate
         self.width = (n_modalities + 1) * width
@@ -148,14 +151,14 @@ class CoupledCell(Cell):
         self.norm = nn.GroupNorm(n_groups(width), width)
 
     def inputs(self, features: Sequence[Tensor], fused: Tensor) -> tuple[Tensor, ...]:
-        """Returns the injected features and the parameters, see `Cell.inputs`."""
+        """Returns the injected features and the parameters; see `Cell.inputs`."""
         blocks: list[_Block] = list(self.blocks)  # type: ignore[arg-type]
         own = [self.purify.weight, self.purify.bias, self.combine.weight, self.combine.bias]
         own += [self.norm.weight, self.norm.bias]
         return (*features, fused, *own, *(weight for block in blocks for weight in block.weights()))
 
     def step(self, z: Tensor, rows: Tensor | None, *inputs: Tensor) -> Tensor:
-        """Returns f(z) (k, (N + 1) d), see `Cell.step`."""
+        """Returns f(z) (k, (N + 1) d); see `Cell.step`."""
         n = self.n_modalities
         features, (fused, w, c), rest = inputs[:n], inputs[n : n + 3], inputs[n + 3 :]
         combine, blocks = rest[:4], rest[4:]
@@ -173,7 +176,7 @@ class CoupledCell(Cell):
 
 
 class _Block(nn.Module):
-    """The parameters of a modality's residual block."""
+    """Parameters of the residual block of one modality."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -199,7 +202,7 @@ def _combine(purified: Tensor, fused: Tensor, weights: Sequence[Tensor]) -> Tens
 
 
 def _norm(values: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Returns the group norm of (b, d); as a layer norm of its groups it takes half the time on CPUs, and less."""
+    """Returns the group norm of (b, d), computed as a layer norm of groups, which takes half the time on a CPU."""
     groups = n_groups(values.shape[1])
     size = values.shape[1] // groups
     normalised = F.layer_norm(values.reshape(values.shape[0], groups, size), (size,))
@@ -211,20 +214,20 @@ def _at(values: Tensor, rows: Tensor | None) -> Tensor:
 
 
 class SpectralBound(nn.Module):
-    """Parametrization that scales a matrix down where its spectral norm is above `bound`.
+    """Parametrization that scales a matrix down if its spectral norm is above `bound`.
 
-    The norm comes from one power iteration per training step (Miyato et al., 2018), whose vector is kept; it is
-    estimated from below, so it may be a little above `bound`. However often a step asks for the weight, as activation
-    checkpointing does again in the backward pass, it gets the same one: the next iteration waits until the optimiser
-    has changed the matrix.
+    The norm is estimated by one power iteration per training step from the vector of the step before (Miyato et al.,
+    2018). The estimate is a lower bound, so the norm can be slightly above `bound`. A further iteration is made only
+    after the optimiser has changed the matrix, so all uses of the weight in a step, including those that activation
+    checkpointing repeats in the backward pass, get the same weight.
     """
 
     vector: Tensor
-    #: Version of the matrix in the last iteration of training.
+    #: Version counter of the matrix at the last power iteration.
     _version_seen: int | None = None
 
     def __init__(self, weight: Tensor, bound: float) -> None:
-        """Starts with fifteen iterations on `weight` (rows, columns)."""
+        """Makes fifteen power iterations on `weight` (rows, columns)."""
         super().__init__()
         self.bound = bound
         self.register_buffer("vector", F.normalize(torch.randn(weight.shape[1]), dim=0))

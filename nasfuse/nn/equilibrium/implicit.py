@@ -1,4 +1,4 @@
-"""Gradients through a fixed point: exact and implicit, phantom, or through every step."""
+"""Gradients of a fixed point: implicit (exact), phantom, or unrolled through every step."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +11,8 @@ from nasfuse.nn.equilibrium.linear import solve_linear
 from nasfuse.nn.equilibrium.solvers import Map, Solver, solve
 from nasfuse.nn.equilibrium.stopping import Solution, Status, StoppingRule, norms, relative_residual
 
-#: f(z, rows, *inputs): the map on samples `rows` of the batch (all where rows is None). It may use nothing that wants a
-#: gradient but `inputs`, which are the whole batch's features and parameters.
+#: f(z, rows, *inputs): the map on the samples `rows` of the batch (None: all). All tensors that need a gradient are in
+#: `inputs`, the features of the whole batch and the parameters.
 Function = Callable[..., Tensor]
 
 Kind = Literal["implicit", "phantom", "unroll"]
@@ -20,17 +20,17 @@ Kind = Literal["implicit", "phantom", "unroll"]
 
 @dataclass(frozen=True)
 class Gradient:
-    """How gradients pass a fixed point.
+    """How the gradient of a fixed point is computed.
 
     With J = df/dz at the solution z and the incoming gradient v, the gradient is g^T df/d inputs with g = J^T g + v.
 
     Attributes:
-        kind: `implicit` solves that system until |J^T g + v - g| is at most `tolerance` |v|, sample by sample.
-            `phantom` differentiates `n_steps` steps from the solution (Geng et al., 2021); one step is Jacobian-free
-            backpropagation. `unroll` differentiates every step of plain iteration, with memory that grows with them.
-        n_steps: Steps of `phantom`.
+        kind: `implicit` solves this system until |J^T g + v - g| is at most `tolerance` |v| for each sample. `phantom`
+            differentiates `n_steps` steps from the solution (Geng et al., 2021); one step is Jacobian-free
+            backpropagation. `unroll` differentiates every step of plain iteration; its memory grows with their number.
+        n_steps: Number of steps of `phantom`.
         tolerance: Largest residual of the backward system of `implicit`, relative to the incoming gradient.
-        max_steps: Products with J^T at most in one backward system of `implicit`.
+        max_steps: Largest number of products with J^T in one backward system of `implicit`.
     """
 
     kind: Kind = "implicit"
@@ -39,7 +39,7 @@ class Gradient:
     max_steps: int = 32
 
     def __post_init__(self) -> None:
-        """Checks kind, steps and tolerance."""
+        """Checks the kind, the steps and the tolerance."""
         if self.kind not in get_args(Kind) or self.n_steps < 1 or self.max_steps < 1:
             raise ValueError(
                 f"a gradient is one of {', '.join(get_args(Kind))}, with n_steps and max_steps of at least 1; got "
@@ -61,19 +61,19 @@ def fixed_point(
     gradient: Gradient,
     on_backward: Callable[[Solution], None] | None = None,
 ) -> tuple[Tensor, Solution]:
-    """Returns the fixed points (b, d) of `function`, through which gradients pass, and how each was found.
+    """Returns the differentiable fixed points (b, d) of `function`, and the result of the solver.
 
-    Nothing of the solve is kept for backward but the solution, so memory does not grow with the steps. The module
-    may be used any number of times before backward, and backward may run, or be differentiated, any number of times.
+    Only the solution is saved for the backward pass, so memory does not grow with the number of steps. The function
+    may be called several times before the backward pass, which may be repeated and differentiated.
 
     Args:
-        function: f(z, rows, *inputs), every sample by itself.
-        start: (b, d).
+        function: f(z, rows, *inputs), in which samples are independent.
+        start: First iterates, (b, d).
         inputs: Parameters and injected features.
-        solver: Makes the steps of the forward solve.
-        rule: Ends the forward solve.
-        gradient: How gradients are found. `unroll` takes every one of `rule.max_steps` plain steps, without solver.
-        on_backward: Called with what the backward solver of `implicit` found.
+        solver: Solver of the forward pass.
+        rule: Stopping rule of the forward pass.
+        gradient: How the gradient is computed. `unroll` makes exactly `rule.max_steps` plain steps without a solver.
+        on_backward: Called with the result of the backward solver of `implicit`.
     """
     tracked = torch.is_grad_enabled() and any(one.requires_grad for one in inputs)
 
@@ -94,7 +94,7 @@ def fixed_point(
 
 
 def _unroll(bound: Map, start: Tensor, rule: StoppingRule) -> tuple[Tensor, Solution]:
-    """Returns the iterate after `rule.max_steps` plain steps, and how far from a fixed point it is."""
+    """Returns the iterate after `rule.max_steps` plain steps, and the same with its residual."""
     z, trace = start, []
     for _ in range(rule.max_steps):
         before, z = z, bound(z, None)
@@ -130,7 +130,7 @@ class _Implicit(torch.autograd.Function):
         saved = ctx.saved_tensors
         needed = ctx.needs_input_grad[4:]
         options = ctx.gradient
-        twice = torch.is_grad_enabled()  # someone wants to differentiate this gradient
+        twice = torch.is_grad_enabled()  # the gradient itself is differentiated
         z, *inputs = [one.detach() for one in saved]
         if not twice:
             for one, wanted in zip(inputs, needed, strict=True):
@@ -144,7 +144,7 @@ class _Implicit(torch.autograd.Function):
             if twice:
                 adjoint = _adjoint(transposed.function)
                 g = _Implicit.apply(g, adjoint, options, None, incoming, *saved)  # type: ignore[no-untyped-call]
-                # Aliases: derivatives by the inputs alone, not through z*, which depends on them too.
+                # Aliases of the inputs exclude derivatives through z*, which also depends on the inputs.
                 z, *inputs = [one.view_as(one) for one in saved]
                 image = transposed.function(z, None, *inputs)
             wanted_inputs = [one for one, wanted in zip(inputs, needed, strict=True) if wanted]
@@ -156,7 +156,7 @@ class _Implicit(torch.autograd.Function):
 
 
 def _with_autocast(function: Function, device: str, dtype: torch.dtype, enabled: bool) -> Function:
-    """Returns `function` under the autocast of the forward pass."""
+    """Returns `function` with the autocast settings of the forward pass."""
 
     def wrapped(*args: Any) -> Tensor:
         with torch.autocast(device, dtype, enabled=enabled):
@@ -168,10 +168,10 @@ def _with_autocast(function: Function, device: str, dtype: torch.dtype, enabled:
 
 @torch.no_grad()
 def _judged(found: Solution, product: Tensor | None, incoming: Tensor, tolerance: float) -> Solution:
-    """Returns the solution of g = J^T g + v with the residual that its `product` J^T g leaves.
+    """Returns the solution of g = J^T g + v with the residual computed from its `product` J^T g.
 
-    The solver updates its residual from step to step, and rounding may leave that below the true one, which is
-    what `converged` has to be true of.
+    The solver updates its residual recursively, and by rounding it can be less than the true residual, which decides
+    on convergence.
     """
     left = norms(incoming - found.z if product is None else product + incoming - found.z)
     size = norms(incoming)
@@ -181,7 +181,7 @@ def _judged(found: Solution, product: Tensor | None, incoming: Tensor, tolerance
 
 
 class _Transposed:
-    """g -> J^T g on some rows. The graph of f is made once, and again whenever rows leave."""
+    """The map g -> J^T g on some rows; the graph of f is built once, and again after rows have been removed."""
 
     def __init__(self, function: Function, z: Tensor, inputs: Sequence[Tensor]) -> None:
         self.function, self.z, self.inputs = function, z, inputs
@@ -201,7 +201,7 @@ class _Transposed:
 
 
 def _vjp(image: Tensor, point: Tensor, g: Tensor, *, create_graph: bool = False) -> Tensor:
-    """Returns J^T g; zero where the map does not read its state."""
+    """Returns J^T g; zero if the map does not depend on its state."""
     if not image.requires_grad:
         return torch.zeros_like(g)
     options = {"retain_graph": True, "create_graph": create_graph, "allow_unused": True}
@@ -210,7 +210,7 @@ def _vjp(image: Tensor, point: Tensor, g: Tensor, *, create_graph: bool = False)
 
 
 def _adjoint(function: Function) -> Function:
-    """Returns the backward system as a map of its own, which can be differentiated in turn."""
+    """Returns the backward system as a map that can itself be differentiated."""
 
     def adjoint(g: Tensor, rows: Tensor | None, incoming: Tensor, z: Tensor, *inputs: Tensor) -> Tensor:
         with torch.enable_grad():

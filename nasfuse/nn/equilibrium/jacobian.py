@@ -1,4 +1,4 @@
-"""The Jacobian of a cell at its fixed point: a penalty for training, its spectral radius for the record."""
+"""Jacobian of a cell at its fixed point: a penalty for training, and the spectral radius for the record."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,11 @@ from nasfuse.nn.equilibrium.layer import Solved
 
 
 def jacobian_penalty(solved: Solved) -> Tensor:
-    """Returns Hutchinson's estimate of mean ||df/dz||_F^2 / width, with a graph: one Gaussian probe per sample.
+    """Returns Hutchinson's estimate of the mean of ||df/dz||_F^2 / width, with one Gaussian probe per sample.
 
-    Jacobian regularisation (Bai et al., 2021), divided by the width, so that a weight means the same at every one:
-    for f(z) = M z it is ||M||_F^2 / d. The fixed point itself is taken as given.
+    Jacobian regularisation (Bai et al., 2021). The division by the width makes weights comparable between widths; for
+    f(z) = M z the penalty is ||M||_F^2 / d. The estimate can be
+    differentiated by the parameters; the fixed point is treated as a constant.
     """
     z = solved.solution.z.detach().requires_grad_()
     with torch.enable_grad():
@@ -21,10 +22,10 @@ def jacobian_penalty(solved: Solved) -> Tensor:
 
 
 def spectral_radius(solved: Solved, *, n_rows: int | None = None, n_iterations: int = 40) -> Tensor:
-    """Returns (n_rows,): about the largest |eigenvalue| of df/dz at each of as many fixed points, evenly spread.
+    """Returns (n_rows,) estimates of the spectral radius of df/dz at as many fixed points, evenly spaced in the batch.
 
-    By the power method: the geometric mean of the growth over the second half of the iterations, which also settles
-    where the largest eigenvalues are a complex pair.
+    Power method: the geometric mean of the growth over the second half of the iterations, which converges for complex
+    pairs of eigenvalues, too.
     """
     n_states = len(solved.solution.z)
     n_rows = min(n_rows or n_states, n_states)

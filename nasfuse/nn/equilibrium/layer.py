@@ -1,4 +1,4 @@
-"""Deep equilibrium fusion as a layer: features in, the fused fixed point out, and how it was found to whoever asks."""
+"""Layer of deep equilibrium fusion, from features to the fused fixed point, with access to its solves."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,28 +16,29 @@ from nasfuse.nn.equilibrium.stopping import Solution, StoppingRule
 from nasfuse.nn.knob import Knob
 from nasfuse.nn.tracing import is_tracing, refuse_tracing
 
-#: Caps worth trying after training, as shares of the cap.
+#: Caps (largest numbers of steps) to try after training, as shares of the cap in training.
 _CAPS = (0.75, 0.5, 0.25)
 
-#: Tolerances worth trying after training, over the tolerance.
+#: Tolerances to try after training, as multiples of the tolerance in training.
 _TOLERANCES = (10.0, 100.0)
 
-#: Tolerance beyond which nothing would be solved.
+#: Largest useful tolerance.
 _LOOSEST = 0.5
 
 
 @dataclass(frozen=True)
 class Solved:
-    """One solve: what was found, and the map with all that it was given, for whoever looks at its Jacobian.
+    """A solve: its result, and the map with its arguments, from which the Jacobian can be computed.
 
     Attributes:
-        layer: That solved.
-        number: Of the solve within the layer's call: the modalities' and the fusion's, or one in all.
-        name: Of what was solved: `modalities`, one state each, then `fused`; or `joint`.
-        cell: Its map is `cell.step`.
-        inputs: What `cell.step` was given beside the state.
-        solution: Of the forward pass.
-        backward: Of the backward passes so far; empty where gradients are not implicit.
+        layer: Layer of the solve.
+        number: Index of the solve in the call of the layer: 0 for the modalities and 1 for the fusion, or 0 for a joint
+            solve.
+        name: `modalities` (one state for each) or `fused`, or `joint` for both at once.
+        cell: Cell with the map `cell.step`.
+        inputs: Arguments of `cell.step` other than the state.
+        solution: Result of the forward pass.
+        backward: Results of the backward passes so far; empty if the gradient is not implicit.
     """
 
     layer: "EquilibriumLayer"
@@ -53,16 +54,16 @@ class EquilibriumLayer(nn.Module):
     """Fuses N features of one width into the fixed point of a cell (DEQ fusion, Ni et al., 2023).
 
     The states start at the injected features, z_i = x_i and z_f = x_f = sum_i w_i x_i + w_0, or at zero as in the
-    released code; a fixed point that is unique does not depend on it, the number of steps does.
+    released code. A unique fixed point does not depend on the start, but the number of steps does.
 
     Attributes:
-        width: Of the features and of what comes out.
-        n_modalities: N.
-        solver: Of every fixed point.
-        gradient: How gradients pass them; `unroll` makes the layer a weight-tied network of `rule.max_steps` steps.
-        rule: Ends a solve in training mode.
-        inference_rule: Ends it in inference mode; may be changed after training.
-        listener: Called with every solve, see `listening`.
+        width: Number of features of each input and of the output.
+        n_modalities: Number of inputs, N.
+        solver: Solver of all fixed points.
+        gradient: How gradients are computed; `unroll` makes the layer a weight-tied network of `rule.max_steps` steps.
+        rule: Stopping rule in training mode.
+        inference_rule: Stopping rule in evaluation mode; may be changed after training.
+        listener: Called with every solve; see `listening`.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class EquilibriumLayer(nn.Module):
         """Builds the cells.
 
         Raises:
-            InvalidInputError: There is nothing to fuse, or no width.
+            InvalidInputError: There are no modalities, or the width is not positive.
         """
         super().__init__()
         if n_modalities < 1 or width < 2:
@@ -108,10 +109,9 @@ class EquilibriumLayer(nn.Module):
         """Returns the fused (b, width), in float32 or better, for N features (b, width).
 
         Raises:
-            InvalidInputError: Another number of features than N, or of another width.
+            InvalidInputError: There are not N features, or their width is not `width`.
             NonFiniteError: A feature is NaN or infinite.
-            TracingError: The layer is traced or exported, and its steps are not those of `unroll`, whose number is
-                fixed.
+            TracingError: The layer is traced or exported, and the number of its steps is not fixed as with `unroll`.
         """
         self._check(features)
         self.check_tracing()
@@ -129,7 +129,7 @@ class EquilibriumLayer(nn.Module):
             return self._solve(1, list(found), fused, start=fused)
 
     def check_tracing(self) -> None:
-        """Raises TracingError where the layer is traced or exported and its number of steps is not fixed."""
+        """Raises TracingError if the layer is traced or exported and its number of steps is not fixed."""
         if self.gradient.kind != "unroll":
             refuse_tracing(
                 "the steps of a fixed point depend on the values of the sample",
@@ -180,9 +180,9 @@ class EquilibriumLayer(nn.Module):
         raise NonFiniteError("the weights of the injected features are not finite; lower training.lr")
 
     def knobs(self) -> tuple[Knob, ...]:
-        """Returns the cap and the tolerance of the solver in inference; none of a weight-tied network.
+        """Returns the cap and the tolerance of the solver in evaluation mode; a weight-tied network has no knobs.
 
-        Settings worth trying are 3/4, 1/2 and 1/4 of the cap, and 10 and 100 times the tolerance.
+        Values to try are 3/4, 1/2 and 1/4 of the cap, and 10 and 100 times the tolerance.
         """
         rule = self.inference_rule
         if self.gradient.kind == "unroll":
@@ -213,7 +213,7 @@ class EquilibriumLayer(nn.Module):
         self.inference_rule = replace(self.inference_rule, **changes)
 
     def macs(self) -> int:
-        """Returns the multiply-accumulates for one sample that takes all steps of inference in every solve."""
+        """Returns the multiply-accumulates of a sample all of whose solves reach the cap of evaluation mode."""
         most = self.inference_rule.max_steps
         cells = enumerate(self._cells())
         return sum(cell.n_states * self.solve_macs(number, most)[most] for number, cell in cells)
@@ -227,7 +227,7 @@ class EquilibriumLayer(nn.Module):
         return [cell.macs_once + steps * cell.macs_per_step + added for steps, added in enumerate(overhead)]
 
     def macs_per_step(self) -> int:
-        """Returns the multiply-accumulates of one step of every solve, solver not counted in."""
+        """Returns the multiply-accumulates of one step of each solve, without those of the solver."""
         return sum(cell.n_states * cell.macs_per_step for cell in self._cells())
 
     def _cells(self) -> list[Cell]:
@@ -235,7 +235,7 @@ class EquilibriumLayer(nn.Module):
 
 
 def _full_precision(device: str) -> AbstractContextManager[object]:
-    """Switches autocast off: in bfloat16 no residual comes below 1e-3."""
+    """Switches autocast off, because residuals in bfloat16 do not fall below about 1e-3."""
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
@@ -246,7 +246,7 @@ def equilibrium_layers(network: nn.Module) -> list[EquilibriumLayer]:
 
 @contextmanager
 def listening(layers: Sequence[EquilibriumLayer]) -> Iterator[list[Solved]]:
-    """Gives a list that every solve of `layers` is added to while the block runs."""
+    """Yields a list to which every solve of `layers` inside the block is appended."""
     heard: list[Solved] = []
     for layer in layers:
         layer.listener = heard.append
@@ -258,9 +258,9 @@ def listening(layers: Sequence[EquilibriumLayer]) -> Iterator[list[Solved]]:
 
 
 def saved_macs(solves: Sequence[Solved], n_samples: int) -> Tensor:
-    """Returns (n_samples,) the multiply-accumulates that solves of one batch stayed below their caps.
+    """Returns the (n_samples,) multiply-accumulates that samples saved by converging before the cap.
 
-    Where a sample has several tokens, each sample gets the mean.
+    If samples have several tokens, every sample gets the mean of the batch.
     """
     total = torch.zeros(n_samples, dtype=torch.float64)
     for solved in solves:

@@ -1,4 +1,4 @@
-"""Batched linear systems of implicit gradients, g = J^T g + v, solved by a Krylov method."""
+"""Solution of the linear systems of implicit gradients, g = J^T g + v, in batches by a Krylov method."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,37 +8,37 @@ from torch import Tensor
 
 from nasfuse.nn.equilibrium.stopping import Solution, Status, norms
 
-#: product(g, rows): J^T g for the samples `rows` of the batch, for all of them where rows is None.
+#: product(g, rows): J^T g for the samples `rows` of the batch (None: all).
 Product = Callable[[Tensor, Tensor | None], Tensor]
 
-#: Residual, over the one before, up to which the next direction is the residual (Jiranek & Rozloznik, 2010).
+#: Largest ratio of successive residuals for which the next direction is the residual (Jiranek & Rozloznik, 2010).
 _GOOD_PROGRESS = 0.9
 
-#: Share of the tolerance at which the updated residual ends a solve, which leaves room for its rounding.
+#: Share of the tolerance at which the updated residual ends a solve, a margin for its rounding errors.
 _MARGIN = 0.9
 
-#: Samples that are done leave the batch once they are this share of it: each time, the graph of J^T is made anew.
+#: Share of finished samples from which they are removed from the batch; each removal builds the graph of J^T again.
 _COMPACT_FROM = 0.5
 
 
 def solve_linear(product: Product, right: Tensor, *, tolerance: float, max_steps: int) -> Solution:
     """Returns the solutions g of (I - J^T) g = v, one system per sample.
 
-    Simpler GMRES (Walker & Zhou, 1994) with the adaptive choice of directions of Jiranek and Rozloznik (2010): of all
-    vectors in the Krylov space it takes the one with the least residual, whether or not J is a contraction, and after
-    as many steps as the state has features it is exact up to rounding. A sample is done where its residual
-    |J^T g + v - g| is at most `tolerance` |v|, so |g - g*| is at most |(I - J^T)^-1| `tolerance` |v|. Unlike there:
-    one system per sample, without restarts.
+    Simpler GMRES (Walker & Zhou, 1994) with the adaptive choice of directions of Jiranek and Rozloznik (2010): the
+    iterate has the least residual in the Krylov space, J need not be a contraction, and after as many steps as the
+    state has features the solution is exact up to rounding. A sample has converged if its residual |J^T g + v - g| is
+    at most `tolerance` |v|, which implies |g - g*| <= |(I - J^T)^-1| `tolerance` |v|. Differences from the papers: one
+    system per sample, and no restarts.
 
     Args:
-        product: J^T g.
-        right: (b, d) the right-hand sides v. The solution of v = 0 is 0.
-        tolerance: Largest residual over |v|.
-        max_steps: Products with J^T at most; never more than d are made.
+        product: Computes J^T g.
+        right: Right-hand sides v, (b, d). The solution of v = 0 is 0.
+        tolerance: Largest residual relative to |v|.
+        max_steps: Largest number of products with J^T; at most d are made.
 
     Returns:
-        The solutions as `z`, and the residuals over |v|. A sample stalls where I - J^T is singular, and diverges where
-        a product is not finite; it keeps what was found before. Where v is not finite, v is the answer.
+        The solutions as `z`, and the residuals relative to |v|. A sample stalls if I - J^T is singular, and diverges
+        if a product is not finite; its solution is then the last iterate before. If v is not finite, the solution is v.
     """
     with torch.no_grad(), torch.autocast(right.device.type, enabled=False):
         return _solve(product, right, tolerance, max_steps)
@@ -66,7 +66,7 @@ def _solve(product: Product, right: Tensor, tolerance: float, max_steps: int) ->
 
 @dataclass
 class _Results:
-    """The answers of the whole batch."""
+    """Solutions of the whole batch."""
 
     z: Tensor
     n_steps: Tensor
@@ -95,22 +95,22 @@ class _Results:
 
 @dataclass
 class _Krylov:
-    """The Krylov spaces of the samples that are left.
+    """Krylov spaces of the samples that are still in the batch.
 
     Attributes:
-        numbers: (b,) places in the whole batch.
-        whole: Whether all samples of the batch are left.
-        alive: (b,) which are not done.
-        size: (b,) |v|.
-        residual: (b,) |v - (I - J^T) g|, updated from step to step.
-        rest: (b, d) v - (I - J^T) g.
-        directions: (b, k, d) of which g is a combination.
-        images: (b, k, d) orthonormal; (I - J^T) `directions` = `images` `upper`.
-        upper: (b, k, k) upper triangular.
-        shares: (b, k) the parts of v along `images`.
-        progress: (b,) the last residual over the one before.
-        n_steps: (b,) products.
-        status: (b,) `Status` numbers.
+        numbers: Indices in the whole batch, (b,).
+        whole: Whether no sample has been removed.
+        alive: Whether samples are unfinished, (b,).
+        size: Norms |v|, (b,).
+        residual: Norms |v - (I - J^T) g|, updated recursively, (b,).
+        rest: Residual vectors v - (I - J^T) g, (b, d).
+        directions: Vectors of which g is a combination, (b, k, d).
+        images: Orthonormal vectors, (b, k, d), with (I - J^T) `directions` = `images` `upper`.
+        upper: Upper triangular matrices, (b, k, k).
+        shares: Components of v along `images`, (b, k).
+        progress: Ratios of the last two residuals, (b,).
+        n_steps: Numbers of products, (b,).
+        status: Values of `Status`, (b,).
     """
 
     numbers: Tensor
@@ -150,12 +150,12 @@ class _Krylov:
         return krylov if bool(alive.all()) else krylov.keep(alive.nonzero()[:, 0])
 
     def keep(self, left: Tensor) -> "_Krylov":
-        """Returns the samples at the places `left`."""
+        """Returns the spaces of the samples at the indices `left`."""
         tensors = {name: value[left] for name, value in vars(self).items() if isinstance(value, Tensor)}
         return _Krylov(whole=False, **tensors)
 
     def advance(self, product: Product, step: int, tolerance: float) -> None:
-        """Adds one direction and judges the residual that it leaves."""
+        """Adds one direction, and updates residuals and statuses."""
         direction = self.rest / self.residual[:, None].clamp_min(torch.finfo(self.rest.dtype).tiny)
         if step:
             good = self.progress <= _GOOD_PROGRESS
@@ -192,7 +192,7 @@ class _Krylov:
         self.alive = self.alive & ~converged & ~stalled
 
     def write(self, results: _Results) -> None:
-        """Writes the combination of least residual of each sample into `results`."""
+        """Writes the iterate of least residual of each sample into `results`."""
         weights = torch.linalg.solve_triangular(self.upper, self.shares[..., None], upper=True)
         results.z[self.numbers] = (self.directions.transpose(1, 2) @ weights)[..., 0]
         results.n_steps[self.numbers] = self.n_steps
@@ -201,9 +201,9 @@ class _Krylov:
 
 
 def _orthogonal(image: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns (b, d) what of `image` is orthogonal to `basis` (b, k, d), and (b, k) the rest along it.
+    """Returns the part (b, d) of `image` orthogonal to `basis` (b, k, d), and its components (b, k) along the basis.
 
-    Classical Gram-Schmidt, twice, which is orthogonal up to rounding.
+    Two passes of classical Gram-Schmidt, after which the vectors are orthogonal up to rounding.
     """
     along = image.new_zeros(basis.shape[:2])
     for _ in range(2):

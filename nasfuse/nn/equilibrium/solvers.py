@@ -1,4 +1,4 @@
-"""Fixed-point solvers: how the next iterate is made. Stopping and gradients are modules of their own."""
+"""Fixed-point solvers, which compute the next iterate; stopping rules and gradients are in other modules."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -9,37 +9,37 @@ from torch import Tensor
 
 from nasfuse.nn.equilibrium.stopping import Solution, Status, StoppingRule, norms
 
-#: f(z, rows): the map on samples `rows` of the batch, on all of them where rows is None.
+#: f(z, rows): the map on the samples `rows` of the batch (None: all).
 Map = Callable[[Tensor, Tensor | None], Tensor]
 
 
 class Memory(ABC):
-    """What a solver remembers of one solve."""
+    """State of a solver during one solve."""
 
     @abstractmethod
     def advance(self, fz: Tensor, change: Tensor) -> Tensor:
-        """Returns the next iterates, for f(z) and f(z) - z (b, d); the memory may keep or overwrite `change`."""
+        """Returns the next iterates from f(z) and f(z) - z, both (b, d); `change` may be stored or overwritten."""
 
     @abstractmethod
     def keep(self, rows: Tensor) -> None:
-        """Forgets all samples but `rows`."""
+        """Removes all samples except `rows`."""
 
 
 class Solver(ABC):
-    """Makes a `Memory` for each solve; holds options only, so one solver may serve many threads and calls."""
+    """Options of a method; the state of a solve is in a `Memory`, so a solver can be shared by calls and threads."""
 
     @abstractmethod
     def start(self, z: Tensor) -> Memory:
-        """Returns a fresh memory for iterates like z (b, d)."""
+        """Returns the memory of a new solve with iterates like z (b, d)."""
 
     @abstractmethod
     def macs(self, step: int, width: int) -> int:
-        """Returns the multiply-accumulates of the `step`-th `advance` (from 1) for one sample of `width`."""
+        """Returns the multiply-accumulates of call number `step` (from 1) of `advance` per sample of `width`."""
 
 
 @dataclass(frozen=True)
 class Picard(Solver):
-    """z <- z + damping (f(z) - z). Linear rate: that of the contraction."""
+    """Damped Picard iteration, z <- z + damping (f(z) - z); it converges linearly at the rate of the contraction."""
 
     damping: float = 1.0
 
@@ -49,11 +49,11 @@ class Picard(Solver):
             raise ValueError(f"damping must be above 0 and at most 1, got {self.damping}; change it")
 
     def start(self, z: Tensor) -> Memory:
-        """Returns a memory of nothing."""
+        """Returns a memory without state."""
         return _PicardMemory(self.damping)
 
     def macs(self, step: int, width: int) -> int:
-        """Returns 0: a sum of two vectors."""
+        """Returns 0, because a step only adds two vectors."""
         return 0
 
 
@@ -72,14 +72,14 @@ class _PicardMemory(Memory):
 class Anderson(Solver):
     """Anderson acceleration, type II (Walker & Ni, 2011).
 
-    The combination of the last `memory` iterates whose residual is least, weights adding to one. The Gram matrix is
-    divided by the mean of its diagonal before `regularisation` is added: an absolute one, as in the released code
-    of DEQ fusion and in torchdeq, turns mixing into plain averaging once residual^2 is below it.
+    The next iterate is the combination of the last `memory` iterates with the least residual; the weights add to one.
+    The Gram matrix is divided by the mean of its diagonal before `regularisation` is added. An absolute regularisation,
+    as in the code of DEQ fusion and in torchdeq, makes all weights equal once the squared residual is below it.
 
     Attributes:
-        memory: Iterates that are combined.
-        regularisation: Relative to the squared residuals; at least ten times the rounding of their type.
-        mixing: Share of f(z) against z in the combination.
+        memory: Number of iterates that are combined.
+        regularisation: Regularisation relative to the squared residuals; at least ten times the machine epsilon.
+        mixing: Weight of f(z) in the combination; that of z is one minus it.
     """
 
     memory: int = 5
@@ -87,25 +87,25 @@ class Anderson(Solver):
     mixing: float = 1.0
 
     def __post_init__(self) -> None:
-        """Checks memory and mixing."""
+        """Checks the memory and the mixing."""
         if self.memory < 1 or not 0 < self.mixing <= 1:
             raise ValueError(
                 f"memory must be at least 1 and mixing above 0 and at most 1, got {self.memory} and {self.mixing}"
             )
 
     def start(self, z: Tensor) -> Memory:
-        """Returns an empty history."""
+        """Returns a memory without iterates."""
         return _AndersonMemory(self, z)
 
     def macs(self, step: int, width: int) -> int:
-        """Returns the products of n residuals with the newest, the mixing, and an LU solve of n^3 / 3 + n^2."""
+        """Returns the cost of n inner products with the newest residual, of the combination and of an LU solve."""
         n = min(step, self.memory)
         mixing = n * width * (1 if self.mixing == 1 else 2)
         return n * width + mixing + (lu_macs(n) if n > 1 else 0)
 
 
 class _AndersonMemory(Memory):
-    """Large tensors are written over rather than made anew: on a CPU, fresh pages cost more than the arithmetic."""
+    """Ring buffers of iterates. Tensors are reused, because on a CPU allocation costs more than the arithmetic."""
 
     def __init__(self, options: Anderson, z: Tensor) -> None:
         self.options = options
@@ -135,7 +135,7 @@ class _AndersonMemory(Memory):
         gram = self.gram[:, :n, :n]
         scale = gram.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
         system = gram / scale.clamp_min(torch.finfo(gram.dtype).tiny)
-        least = 10 * torch.finfo(gram.dtype).eps  # below it, one would be added to nothing
+        least = 10 * torch.finfo(gram.dtype).eps  # less would be lost by rounding
         system = system + max(self.options.regularisation, least) * self.identity[:n, :n]
         ones = system.new_ones(len(system), n)
         weights, _ = torch.linalg.solve_ex(system, ones)
@@ -149,7 +149,7 @@ class _AndersonMemory(Memory):
 
 
 def _put(history: list[Tensor], slot: int, value: Tensor) -> Tensor:
-    """Puts `value` at `slot` of a ring, which grows until it is full; returns room for another tensor like it."""
+    """Stores `value` at `slot` of a ring that grows until it is full; returns a tensor that may be overwritten."""
     if slot == len(history):
         history.append(value)
         return torch.empty_like(value)
@@ -158,12 +158,12 @@ def _put(history: list[Tensor], slot: int, value: Tensor) -> Tensor:
 
 
 def _products(vectors: Sequence[Tensor], other: Tensor, scratch: Tensor) -> Tensor:
-    """Returns (b, n): the inner products of each of n `vectors` (b, d) with `other`."""
+    """Returns the (b, n) inner products of n `vectors` (b, d) with `other` (b, d)."""
     return torch.stack([torch.mul(vector, other, out=scratch).sum(dim=1) for vector in vectors], dim=1)
 
 
 def _combine(weights: Tensor, vectors: Sequence[Tensor], *, out: Tensor) -> Tensor:
-    """Returns `out` (b, d): the sum of `vectors`, each times its column of `weights` (b, n)."""
+    """Writes the sum of n `vectors`, weighted by the columns of `weights` (b, n), to `out` (b, d) and returns it."""
     torch.mul(vectors[0], weights[:, :1], out=out)
     for number, vector in enumerate(vectors[1:], start=1):
         out.addcmul_(vector, weights[:, number, None])
@@ -172,7 +172,7 @@ def _combine(weights: Tensor, vectors: Sequence[Tensor], *, out: Tensor) -> Tens
 
 @dataclass(frozen=True)
 class Broyden(Solver):
-    """Broyden's good method on f(z) - z = 0, its inverse Jacobian as -I plus `memory` rank-one terms."""
+    """Broyden's good method for f(z) - z = 0, with an inverse Jacobian of -I plus at most `memory` rank-one terms."""
 
     memory: int = 20
 
@@ -182,11 +182,11 @@ class Broyden(Solver):
             raise ValueError(f"memory must be at least 1, got {self.memory}; raise it")
 
     def start(self, z: Tensor) -> Memory:
-        """Returns an inverse Jacobian of -I, whose first step is Picard's."""
+        """Returns an inverse Jacobian of -I, with which the first step is that of Picard iteration."""
         return _BroydenMemory(self.memory, z)
 
     def macs(self, step: int, width: int) -> int:
-        """Returns the products with the rank-one terms, of two vectors for the update and one for the step."""
+        """Returns the cost of the products with the rank-one terms: two vectors for the update, one for the step."""
         before, after = min(max(step - 2, 0), self.memory), min(step - 1, self.memory)
         return 2 * width * (2 * before + after) + (width if step > 1 else 0)
 
@@ -237,7 +237,7 @@ def lu_macs(n: int) -> int:
 
 
 def solver_macs(solver: Solver, *, width: int, max_steps: int) -> list[int]:
-    """Returns what a solver adds to k evaluations of the map, for k from 0 to `max_steps`, for one sample."""
+    """Returns the multiply-accumulates of the solver alone for k = 0 to `max_steps` evaluations, for one sample."""
     total = [0, 0]
     for step in range(1, max_steps):
         total.append(total[-1] + solver.macs(step, width))
@@ -246,14 +246,14 @@ def solver_macs(solver: Solver, *, width: int, max_steps: int) -> list[int]:
 
 @torch.no_grad()
 def solve(function: Map, start: Tensor, *, solver: Solver, rule: StoppingRule, compact_from: float = 0.1) -> Solution:
-    """Returns the fixed points of `function`, each sample solved until it is done.
+    """Returns the fixed points of `function`; each sample stops on its own.
 
     Args:
-        function: The map; must treat every sample by itself.
-        start: (b, d) first iterates.
-        solver: Makes the steps.
-        rule: Ends them.
-        compact_from: Finished samples leave the batch once they are this share of it.
+        function: The map, in which samples must be independent.
+        start: First iterates, (b, d).
+        solver: Method that computes the next iterates.
+        rule: Stopping rule.
+        compact_from: Share of finished samples from which they are removed from the batch.
     """
     active = _Active.begin(start, rule)
     memory = solver.start(start)
@@ -277,14 +277,14 @@ def solve(function: Map, start: Tensor, *, solver: Solver, rule: StoppingRule, c
 
 
 class _Watch:
-    """Calls a map and sees to it that nobody writes over what it was given, or what it gave before."""
+    """Calls a map and checks that neither its argument nor its earlier results are overwritten."""
 
     def __init__(self) -> None:
         self.last: Tensor | None = None
         self.version = 0
 
     def call(self, function: Map, z: Tensor, rows: Tensor | None) -> Tensor:
-        tracked = not z.is_inference()  # inference tensors do not know their version
+        tracked = not z.is_inference()  # inference tensors have no version counter
         before = z._version if tracked else 0
         fz = function(z, rows)
         if tracked:
@@ -299,7 +299,7 @@ class _Watch:
 
 @dataclass
 class _Active:
-    """The samples that are still being solved, and some that are done but have not left yet."""
+    """Samples that are in the batch: unfinished ones, and finished ones that have not been removed yet."""
 
     rule: StoppingRule
     numbers: Tensor
@@ -335,7 +335,7 @@ class _Active:
         )
 
     def judge(self, fz: Tensor, change: Tensor) -> int:
-        """Books one evaluation, f(z) and f(z) - z, and returns how many samples are not done."""
+        """Updates residuals and statuses from f(z) and f(z) - z, and returns the number of unfinished samples."""
         distance, size = norms(change), norms(fz)
         relative = distance / size.clamp_min(torch.finfo(size.dtype).tiny)
         if not self.trace:
@@ -343,7 +343,7 @@ class _Active:
             halved = self.alive
         else:
             halved = distance <= self.first_change
-        sound = (size <= self.largest) & (size < float("inf"))  # false for NaN, too
+        sound = (size <= self.largest) & (size < float("inf"))  # false for NaN
         good = self.alive & sound
         converged = good & (relative < self.rule.tolerance) & halved
         better = good & (relative < self.best)
@@ -367,13 +367,13 @@ class _Active:
         return int(self.alive.sum())
 
     def keep(self, left: Tensor) -> "_Active":
-        """Returns the samples at the places `left`."""
+        """Returns the samples at the indices `left`."""
         tensors = {name: value[left] for name, value in vars(self).items() if isinstance(value, Tensor)}
         return _Active(rule=self.rule, trace=self.trace, **tensors)
 
 
 def _gather(parts: Sequence[_Active], start: Tensor) -> Solution:
-    """Returns the solution of the whole batch; a sample's last part holds its end."""
+    """Returns the solution of the whole batch from its parts; the last part with a sample has its result."""
     first, *others = parts
     z, residual, n_steps, status = first.z, first.residual, first.n_steps, first.status
     if others:

@@ -1,4 +1,4 @@
-"""When a fixed-point iteration ends, and how it ended: per sample, by its relative residual."""
+"""Stopping rule of fixed-point iterations, per sample by its relative residual, and the status of a result."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Status(IntEnum):
-    """How the solve of one sample ended; the text says what to do about it."""
+    """How the solve of a sample ended, with advice for the user."""
 
     CONVERGED = 0
     STALLED = 1
@@ -17,7 +17,7 @@ class Status(IntEnum):
 
     @property
     def advice(self) -> str:
-        """Returns one sentence for a person."""
+        """Advice for the user in one sentence."""
         return {
             Status.CONVERGED: "converged",
             Status.STALLED: "stalled above the tolerance; raise tolerance, or the weight of the Jacobian term",
@@ -28,17 +28,17 @@ class Status(IntEnum):
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """Decides sample by sample, so that nobody's result depends on who shares the batch.
+    """Stopping rule of a solve. Convergence is per sample, independent of the batch.
 
-    A sample has converged where |f(z) - z| < tolerance |f(z)| and, after the first step, its absolute residual has at
-    least halved since then: the relative residual of z + 1, which has no fixed point, also falls, as the iterates
-    grow. A fixed point at zero has no relative residual and is not found.
+    A sample has converged if |f(z) - z| < tolerance |f(z)| and, after the first step, its absolute residual is at most
+    half of the first one. The second condition excludes maps without a fixed point such as z + 1, whose relative
+    residual falls because the iterates grow. A fixed point at zero has no relative residual and is not found.
 
     Attributes:
-        tolerance: Relative residual.
-        max_steps: Evaluations of f at most.
-        patience: Steps without a better residual after which a sample has stalled.
-        bound: Norm, over that of the first f(z), beyond which a sample has diverged.
+        tolerance: Relative residual below which a sample has converged.
+        max_steps: Largest number of evaluations of f.
+        patience: Number of steps without a smaller residual after which a sample has stalled.
+        bound: Norm of f(z), relative to that of the first one, above which a sample has diverged.
     """
 
     tolerance: float = 1e-3
@@ -58,14 +58,14 @@ class StoppingRule:
 
 @dataclass(frozen=True)
 class Solution:
-    """What a solver found.
+    """Result of a solver.
 
     Attributes:
-        z: (b, d) the last f(z) of converged samples, the iterate of least residual of all others.
-        n_steps: (b,) evaluations of f.
-        residual: (b,) relative residual of what is returned.
-        status: (b,) `Status` numbers.
-        trace: (steps, b) relative residuals, NaN after a sample's end.
+        z: The last f(z) of converged samples, the iterate of least residual of the others, (b, d).
+        n_steps: Numbers of evaluations of f, (b,).
+        residual: Relative residuals of `z`, (b,).
+        status: Values of `Status`, (b,).
+        trace: Relative residuals of all steps, NaN after the end of a sample, (steps, b).
     """
 
     z: Tensor
@@ -75,7 +75,7 @@ class Solution:
     trace: Tensor
 
     def share(self, status: Status) -> float:
-        """Returns the share of samples with `status`."""
+        """Returns the share of samples that have `status`."""
         return float((self.status == status).double().mean())
 
 

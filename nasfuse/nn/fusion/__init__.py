@@ -12,7 +12,7 @@ from nasfuse.nn.fusion.joint_tokens import JointTokens
 from nasfuse.nn.fusion.low_rank import LowRank
 from nasfuse.nn.fusion.sum import Sum
 
-#: Operators by `kind` of a recipe, called with the widths of the streams, `n_joint` and the options of the kind.
+#: Operators by `kind` in a recipe, called with the widths of the streams, `n_joint` and the options of the kind.
 FUSIONS: dict[str, Callable[..., Fusion]] = {
     "concat": Concat,
     "sum": Sum,

@@ -29,7 +29,7 @@ class Fusion(nn.Module, ABC):
         """Returns the multiply-accumulates for one sample with these tokens."""
 
     def knobs(self) -> tuple[Knob, ...]:
-        """Returns what can be set after training."""
+        """Returns the settings that can be changed after training."""
         return ()
 
 

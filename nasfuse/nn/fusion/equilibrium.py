@@ -86,7 +86,7 @@ class Equilibrium(VectorFusion):
         return sum(self.project.macs_per_token.values()) + self.layer.macs()
 
     def knobs(self) -> tuple[Knob, ...]:
-        """Returns those of the layer."""
+        """Returns the knobs of the equilibrium layer."""
         return self.layer.knobs()
 
     def macs(self, extents: Mapping[str, Extent]) -> int:
