@@ -273,5 +273,11 @@ class TestOptions:
         assert ran.err.strip().splitlines()[-1].strip() == "nasfuse search study.yaml -o 'my run'"
 
 
+def test_no_cluster_at_the_address_is_one_sentence(nasfuse, write):
+    ran = nasfuse("search", write(), "--address", "127.0.0.1:1")
+    assert ran.code == 2
+    assert "error: no Ray cluster at 127.0.0.1:1: " in ran.sentence
+
+
 def test_the_folder_that_was_named(same_study):
     assert RunFolder(same_study.root).read_study().name == "small"
