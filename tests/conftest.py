@@ -46,6 +46,14 @@ def _default_signals():
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _ray_without_niceness():
+    """Ray's workers, whose niceness is 15 by default, get their share of a processor beside other tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from nasfuse.backends.outcome import Measured
 from nasfuse.backends.ray_session import ray_constants
@@ -96,7 +95,8 @@ class Display:
 
 
 def search(folder, address, *, text=STUDY, display=None):
-    asked = StudyConfig.parse(yaml.safe_load(text))
+    (file := folder.with_name("study.yaml")).write_text(text)
+    asked = StudyConfig.load(file)
     run_search(asked, RunFolder(folder), display=display or Display(), address=address)
     storage = open_storage(RunFolder(folder).storage_url(asked))
     (stored,) = storage.get_all_studies()

@@ -36,7 +36,7 @@ N_MADE_UP = 24
 RECORD = {"epochs": 2, "epochs_asked": 3}
 
 
-def study(**changes):
+def study(*, budget, **changes):
     plain = {
         "name": "tiny",
         "data": {"source": "digits"},
@@ -51,8 +51,7 @@ def study(**changes):
         },
         "resources": {"workers": 1},
     }
-    budget = {"repeats": 1, **changes.pop("budget", {})}
-    return StudyConfig.parse({**plain, **changes, "budget": budget})
+    return StudyConfig.parse({**plain, **changes, "budget": {"repeats": 1, **budget}})
 
 
 class Display:
@@ -318,10 +317,7 @@ def test_a_trial_whose_donors_are_lost_starts_from_scratch(folder):
     asked = study(inherit=True, budget={"trials": 20, "repeats": 2}, sampler="random")
     progress = run_search(asked, folder, display=Display(), objective=make_forgetful())
     assert progress.states["complete"] == 20, progress.reasons
-    storage = open_storage(folder.storage_url(asked))
-    (stored,) = storage.get_all_studies()
-    trials = storage.get_all_trials(stored._study_id)
-    heirs = [trial for trial in trials if trial.user_attrs.get("inherited")]
+    heirs = [trial for trial in stored_trials(folder, asked) if trial.user_attrs.get("inherited")]
     assert {trial.number % 2 for trial in heirs} == {0, 1}
     for trial in heirs:
         attributes = trial.user_attrs
@@ -354,7 +350,7 @@ def test_workers_that_die_after_their_trial(folder):
 
 def test_a_trial_that_needs_more_than_there_is(folder):
     with pytest.raises(InvalidInputError, match="this machine has not the 9999 cores"):
-        run_search(study(resources={"cpus_per_trial": 9999}), folder, display=Display())
+        run_search(study(budget={"trials": 1}, resources={"cpus_per_trial": 9999}), folder, display=Display())
 
 
 if __name__ == "__main__":
