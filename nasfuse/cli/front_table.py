@@ -37,7 +37,7 @@ def front_table(
             f"{star}{candidate.label}",
             metric_text(measured.metric),
             candidate.spread,
-            *(_written(cost, getattr(measured, cost)) for cost in costs),
+            *(_written(cost, measured.cost(cost)) for cost in costs),
             Text.assemble(candidate.summary, hand_made),
         )
     return table

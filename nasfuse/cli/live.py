@@ -144,7 +144,7 @@ class LiveDisplay:
 
         assert isinstance(candidate, Candidate)
         cost = self._study.cost
-        label = cost_label(cost, float(getattr(candidate.measured, cost)))
+        label = cost_label(cost, candidate.measured.cost(cost))
         name = candidate.baseline or candidate.summary
         figures = f"{self._study.metric} {metric_text(candidate.measured.metric)} at {label}  "
         return Text.assemble(figures, (name, "dim"))

@@ -4,6 +4,7 @@ from nasfuse.cost.check import MacsCheck, check_macs
 from nasfuse.cost.closed_form import count_parameters, expected_macs
 from nasfuse.cost.counter import count_network, count_operators
 from nasfuse.cost.latency import Latency, measure_latency
+from nasfuse.cost.measurer import measure_cost, measure_costs
 from nasfuse.cost.memory import activation_bytes, saved_bytes
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "count_operators",
     "count_parameters",
     "expected_macs",
+    "measure_cost",
+    "measure_costs",
     "measure_latency",
     "saved_bytes",
 ]

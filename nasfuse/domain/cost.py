@@ -8,11 +8,13 @@ class Cost:
     """A cost of a network at one operating point.
 
     Attributes:
-        name: Name in studies, and name of the field of `OperatingPoint`.
+        name: Name in studies.
         column: Title of its column in tables.
         title: Title of its axis in charts.
         unit: Unit symbol, written with an SI prefix; empty for a count without a unit.
         is_count: Whether it is a whole number, written with all digits in tables.
+        measurer: `module:function` of its `nasfuse.cost.measurer.Measurer`, for a cost that does not depend on the
+            settings of knobs; None for one that `nasfuse.train.measure` measures at every operating point.
         reference: Reference value for hypervolumes. None for a cost that is known before training; the reference is
             then the largest cost among networks drawn from the space.
     """
@@ -22,6 +24,7 @@ class Cost:
     title: str
     unit: str
     is_count: bool = False
+    measurer: str | None = None
     reference: float | None = None
 
     @property
@@ -34,8 +37,15 @@ COSTS: dict[str, Cost] = {
     cost.name: cost
     for cost in (
         Cost("macs", "MACs", "MACs per sample (expected)", "MACs", is_count=True),
-        Cost("params", "params", "parameters", "", is_count=True),
+        Cost("params", "params", "parameters", "", is_count=True, measurer="nasfuse.cost.measurer:parameters"),
         Cost("latency_s", "latency", "latency in seconds (batch 1, median)", "s", reference=1.0),
-        Cost("peak_bytes", "activations", "activation memory per sample in bytes", "B", reference=float(2**30)),
+        Cost(
+            "peak_bytes",
+            "activations",
+            "activation memory per sample in bytes",
+            "B",
+            measurer="nasfuse.cost.memory:activation_bytes",
+            reference=float(2**30),
+        ),
     )
 }

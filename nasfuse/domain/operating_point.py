@@ -3,6 +3,9 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from nasfuse.domain.cost import COSTS
+from nasfuse.errors import InvalidInputError
+
 
 @dataclass(frozen=True)
 class OperatingPoint:
@@ -19,6 +22,7 @@ class OperatingPoint:
             `threshold` of a router. Beside them, `route` names the one route that all samples take, where a router is
             static.
         holds: False for a setting that cuts the network short of what it was trained for, and loses accuracy by it.
+        costs: Further costs by name (`nasfuse.domain.cost.COSTS`).
     """
 
     metric: float
@@ -29,6 +33,18 @@ class OperatingPoint:
     peak_bytes: int
     knobs: dict[str, Any] = field(default_factory=dict)
     holds: bool = True
+    costs: dict[str, float] = field(default_factory=dict)
+
+    def cost(self, name: str) -> float:
+        """Returns the cost called `name`.
+
+        Raises:
+            InvalidInputError: The cost was not measured.
+        """
+        value: float | None = self.costs.get(name, getattr(self, name, None))
+        if name not in COSTS or value is None:
+            raise InvalidInputError(f"the cost {name} was not measured when this network was trained; train it again")
+        return value
 
     def is_within(self, max_macs: int | None) -> bool:
         """Returns whether the point has at most `max_macs` MACs; always, if there is no limit (None)."""

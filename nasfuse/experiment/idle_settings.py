@@ -35,7 +35,7 @@ def warn_of_idle_settings(recipes: Iterable[Recipe], dataset: Dataset) -> None:
 def _of_data(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
     if recipe.data.source in SHIPPED_SOURCES:
         for name in type(recipe.data).model_fields:
-            if name != "source" and _is_changed(recipe.data, name):
+            if name not in ("source", "task") and _is_changed(recipe.data, name):  # metrics are checked with the task
                 yield f"data.{name}", f"the data set {recipe.data.source} is shipped and describes itself"
 
 

@@ -15,7 +15,7 @@ from nasfuse.experiment.idle_settings import warn_of_idle_settings
 from nasfuse.experiment.macs_check import check_front
 from nasfuse.experiment.objective import Training, cached_dataset
 from nasfuse.experiment.run_folder import RunFolder
-from nasfuse.experiment.space_survey import SpaceSurvey, macs_of, parameters_of
+from nasfuse.experiment.space_survey import SpaceSurvey, known_cost_of, macs_of
 from nasfuse.experiment.trial_files import TrialFiles
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.scheduler import Scheduler
@@ -187,9 +187,7 @@ def _reference(study: StudyConfig, survey: SpaceSurvey, dataset: Dataset) -> tup
     fixed = COSTS[study.cost].reference
     if fixed is not None:
         return metric, fixed
-    if study.cost == "macs":
-        return metric, float(max(macs_of(recipe, dataset, route=-1) for recipe in survey.recipes))
-    return metric, float(max(parameters_of(recipe, dataset) for recipe in survey.recipes))
+    return metric, float(max(known_cost_of(recipe, dataset, study.cost) for recipe in survey.recipes))
 
 
 def constant_metric(dataset: Dataset, metric: str) -> float:

@@ -9,7 +9,7 @@ import optuna
 import torch
 from optuna.samplers import RandomSampler
 
-from nasfuse.cost import count_parameters, expected_macs
+from nasfuse.cost import expected_macs, measure_cost
 from nasfuse.data import Dataset
 from nasfuse.errors import ConfigError, InvalidInputError, NasfuseError
 from nasfuse.nn import RoutedNetwork, build_network
@@ -119,9 +119,16 @@ def macs_of(recipe: Recipe, dataset: Dataset, *, route: int = 0) -> int:
     return expected_macs(network, dataset, route=route)
 
 
-def parameters_of(recipe: Recipe, dataset: Dataset) -> int:
-    """Returns the number of parameters of a recipe's network."""
-    return count_parameters(_on_meta(recipe, dataset))
+def known_cost_of(recipe: Recipe, dataset: Dataset, cost: str) -> float:
+    """Returns the cost called `cost` of a recipe, one that is known before training; of several routes the costliest.
+
+    Raises:
+        InvalidInputError: As for `macs_of`.
+    """
+    if cost == "macs":
+        return macs_of(recipe, dataset, route=-1)
+    network = _on_meta(recipe, dataset)
+    return measure_cost(cost, network, dataset.train.batch(torch.arange(1), names=network.stream_names))
 
 
 def route_macs_of(recipe: Recipe, dataset: Dataset) -> dict[str, int]:

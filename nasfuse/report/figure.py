@@ -66,5 +66,5 @@ def _draw(run: Run, objectives: Objectives, front: list[Candidate]) -> Figure:
 
 
 def _xy(candidates: list[Candidate], objectives: Objectives) -> tuple[list[float], list[float]]:
-    costs = [float(getattr(c.measured, objectives.cost)) for c in candidates]
+    costs = [c.measured.cost(objectives.cost) for c in candidates]
     return costs, [c.measured.metric for c in candidates]

@@ -54,7 +54,7 @@ def _chart(run: Run) -> str:
     for name, members, marker in groups:
         on_front = name == "front"
         figure.add_scatter(
-            x=[float(getattr(c.measured, objectives.cost)) for c in members],
+            x=[c.measured.cost(objectives.cost) for c in members],
             y=[c.measured.metric for c in members],
             mode="lines+markers" if on_front else "markers",
             line={"shape": "hv" if on_front else "linear", "width": 2},

@@ -18,7 +18,7 @@ def by_cost(run: Run, cost: str) -> tuple[Objectives, list[Candidate]]:
     """
     if cost == run.objectives.cost:
         return run.objectives, run.progress.front
-    worst = max((float(getattr(c.measured, cost)) for c in run.candidates), default=1.0)
+    worst = max((c.measured.cost(cost) for c in run.candidates), default=1.0)
     objectives = Objectives(run.objectives.metric, cost, (run.objectives.reference[0], worst))
     return objectives, front_of(run.candidates, objectives)
 

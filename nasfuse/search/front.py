@@ -10,6 +10,7 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
+from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.errors import RunFolderError
@@ -87,7 +88,7 @@ class Objectives:
 
         The logarithm makes halving the cost worth the same for networks of all sizes.
         """
-        rows = [self._row(c.measured.metric, getattr(c.measured, self.cost)) for c in candidates]
+        rows = [self._row(c.measured.metric, c.measured.cost(self.cost)) for c in candidates]
         return np.array(rows, dtype=np.float64).reshape(-1, 2)
 
     def hypervolume(self, candidates: Sequence[Candidate]) -> float:
@@ -163,7 +164,7 @@ def front_of(candidates: Sequence[Candidate], objectives: Objectives) -> list[Ca
         return []
     keep = non_dominated(objectives.costs(candidates))
     front = [candidate for candidate, kept in zip(candidates, keep, strict=True) if kept]
-    return sorted(front, key=lambda candidate: float(getattr(candidate.measured, objectives.cost)))
+    return sorted(front, key=lambda candidate: candidate.measured.cost(objectives.cost))
 
 
 def best(candidates: Sequence[Candidate], objectives: Objectives) -> Candidate:
@@ -184,10 +185,7 @@ COLUMNS = (
     "metric",
     "metric_sd",
     "trainings",
-    "macs",
-    "params",
-    "latency_s",
-    "peak_bytes",
+    *COSTS,
     "setting",
     "baseline",
     "summary",
@@ -195,7 +193,13 @@ COLUMNS = (
 
 
 def to_row(candidate: Candidate) -> dict[str, Any]:
-    """Returns the candidate as a flat row for tables and CSV files."""
+    """Returns the candidate as a flat row for tables and CSV files; None for a cost that was not measured."""
     measured = candidate.measured
-    values = {**vars(measured), **vars(candidate), "setting": measured.setting, "trainings": len(candidate.trainings)}
-    return {name: values[name] for name in COLUMNS}
+    values = {
+        **vars(measured),
+        **measured.costs,
+        **vars(candidate),
+        "setting": measured.setting,
+        "trainings": len(candidate.trainings),
+    }
+    return {name: values.get(name) for name in COLUMNS}

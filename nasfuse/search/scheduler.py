@@ -404,7 +404,7 @@ def _problem_of(measurements: Measurements) -> str | None:
     if not measurements.points:
         return "it measured no operating point"
     for point in [point for point in measurements.points if point.holds]:
-        for name, value in point.to_plain().items():
+        for name, value in (*point.to_plain().items(), *point.costs.items()):
             if isinstance(value, int | float) and not math.isfinite(value):
                 return f"the measurements are not finite: {name} is {value}"
     return None

@@ -15,7 +15,7 @@ from nasfuse.search.trial import TrialView, operating_point_trial
 
 def values_of(point: OperatingPoint, cost: str) -> list[float]:
     """Returns the two values of a trial: the metric, and log10 of the cost."""
-    return [point.metric, math.log10(max(getattr(point, cost), 1e-9))]
+    return [point.metric, math.log10(max(point.cost(cost), 1e-9))]
 
 
 def observations_of(

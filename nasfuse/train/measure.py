@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from nasfuse.cost import activation_bytes, count_parameters, measure_latency
+from nasfuse.cost import measure_costs, measure_latency
 from nasfuse.data.dataset import Batch, Dataset
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.nn.knob import knobs_at
@@ -40,13 +40,15 @@ def measure(
     if equilibria:
         record["equilibrium"] = {**equilibria, "backward_converged": trained.backward_converged}
     latency = measure_latency(network, one_sample)
+    costs = measure_costs(network, few)
     point = OperatingPoint(
         metric=trained.chosen.val_metric,
         macs=round(measured_macs(network, dataset.val, dataset, device=device)),
-        params=count_parameters(network),
+        params=round(costs.pop("params")),
         latency_s=latency.median_s,
         latency_iqr_s=latency.iqr_s,
-        peak_bytes=round(activation_bytes(network, few)),
+        peak_bytes=round(costs.pop("peak_bytes")),
+        costs=costs,
     )
     if isinstance(network, RoutedNetwork):
         points, record["routing"] = _routed_points(network, dataset, point, one_sample, metric=metric, device=device)

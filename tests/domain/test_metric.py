@@ -33,6 +33,22 @@ def test_a_metric_of_another_task_gets_the_fitting_ones():
 
 
 @pytest.mark.parametrize(
+    ("metric", "value", "holds"),
+    [
+        ("accuracy", 0.8, True),
+        ("accuracy", 0.7921, True),
+        ("accuracy", 0.7919, False),
+        ("accuracy", 0.9, True),
+        ("mae", 0.8079, True),
+        ("mae", 0.8081, False),
+        ("mae", float("nan"), False),
+    ],
+)
+def test_a_setting_holds_that_loses_at_most_a_hundredth(metric, value, holds):
+    assert METRICS[metric].holds(value, 0.8) is holds
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [
         (0.98124, "0.9812"),

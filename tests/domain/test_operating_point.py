@@ -1,10 +1,13 @@
 """Operating points: their setting in words, and their record."""
 
+import dataclasses
 import json
 
 import pytest
 
+from nasfuse.domain.cost import COSTS
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
+from nasfuse.errors import InvalidInputError
 
 
 def point(**knobs):
@@ -23,6 +26,14 @@ def point(**knobs):
 )
 def test_the_setting_in_words(knobs, setting):
     assert point(**knobs).setting == setting
+
+
+def test_costs_by_name(monkeypatch):
+    monkeypatch.setitem(COSTS, "joules", dataclasses.replace(COSTS["peak_bytes"], name="joules"))
+    measured = dataclasses.replace(point(), costs={"joules": 0.25})
+    assert [measured.cost(name) for name in ("macs", "peak_bytes", "joules")] == [10, 64, 0.25]
+    with pytest.raises(InvalidInputError, match="the cost joules was not measured when this network was trained"):
+        point().cost("joules")
 
 
 def test_knobs_survive_json():

@@ -33,7 +33,7 @@ def children_of(annotation: Any, part: str | int) -> list[Any]:
                 field = member.model_fields[str(part)]
                 inner = field.annotation
                 found.append(Annotated[inner, *field.metadata] if field.metadata else inner)
-            elif _is_tagged(member, part):
+            if _is_tagged(member, part):  # an option may have the name of its kind
                 found.append(member)
         elif origin is dict:
             found.append(typing.get_args(member)[1])

@@ -15,8 +15,14 @@ from nasfuse.testing import ReducerSuite
 from nasfuse.testing.reducer import HEADS, LONGEST, RATIOS, WIDTH
 
 
+def config_of(kind):
+    (config,) = [one for one in members_of(StreamReducerConfig) if one.model_fields["kind"].default == kind]
+    return config
+
+
 def build(kind, *ratios):
-    options = dict(zip(("keep_ratio", "inference_keep_ratio"), ratios, strict=False))
+    given = dict(zip(("keep_ratio", "inference_keep_ratio"), ratios, strict=False))
+    options = config_of(kind)().model_dump(exclude={"kind", "at"}) | given
     return REDUCERS[kind].for_stage(options, width=WIDTH, heads=HEADS, n_tokens=LONGEST)
 
 
@@ -44,15 +50,15 @@ def test_as_many_tokens_are_left_as_the_documentation_says(kind):
 @pytest.mark.parametrize("kind", REDUCERS)
 def test_the_learned_ones_are_those_that_recipes_treat_as_learned(kind):
     is_learned = build(kind, 0.3).has_parameters
-    (config,) = [one for one in members_of(StreamReducerConfig) if one.model_fields["kind"].default == kind]
-    assert issubclass(config, LearnedReducer) == is_learned
+    assert issubclass(config_of(kind), LearnedReducer) == is_learned
     assert accepts(NetworkConfig, "fusion.reducer.kind", kind) == (not is_learned)
 
 
 @pytest.mark.parametrize("kind", REDUCERS)
 def test_none_is_built_where_everything_is_kept_and_nothing_can_change(kind):
     for ratios in ((1.0,), (1.0, 1.0), (0.5,)):
-        reducer = build_reducer(kind, *ratios, width=WIDTH, heads=HEADS, n_tokens=5)
+        options = config_of(kind)().model_dump(exclude={"kind", "at", "keep_ratio", "inference_keep_ratio"})
+        reducer = build_reducer(kind, *ratios, width=WIDTH, heads=HEADS, n_tokens=5, **options)
         assert (reducer is None) == (ratios[0] == 1.0 and kind not in ("top_k", "merge"))
         assert reducer is None or type(reducer) is REDUCERS[kind]
         assert reducer is None or reducer.keep_ratio == ratios[0]

@@ -1,10 +1,14 @@
 """Fields as dotted paths: those that are listed exist, and take what a recipe may say."""
 
+from typing import Annotated, Literal
+
 import pytest
+from pydantic import Field
 
 from nasfuse.spec.network import NetworkConfig
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.schema.fields import accepts, known_paths, types_at
+from nasfuse.spec.schema.model import Model
 
 
 def test_every_known_path_exists():
@@ -62,3 +66,23 @@ def test_a_tag_selects_its_member():
     (conv,) = types_at(NetworkConfig, "streams.left.conv")
     assert "stride" in conv.model_fields
     assert types_at(NetworkConfig, "streams.left.mlp.stride") == []
+
+
+class Plain(Model):
+    kind: Literal["plain"]
+
+
+class Blend(Model):
+    kind: Literal["blend"]
+    blend: float
+    share: int
+
+
+class Holder(Model):
+    reducer: Annotated[Plain | Blend, Field(discriminator="kind")]
+
+
+def test_an_option_may_have_the_name_of_its_kind():
+    assert accepts(Holder, "reducer.blend", 0.5)
+    assert accepts(Holder, "reducer.blend.share", 2)
+    assert types_at(Holder, "reducer.plain.share") == []
