@@ -67,6 +67,19 @@ def test_one_seed_has_no_spread(tmp_path, trained):
     assert train(RECIPE, tmp_path / "other", seed=1)[0].seeds[0].seed != result.seeds[0].seed
 
 
+def test_one_that_is_killed_while_it_is_tested_is_not_trained_again(tmp_path, monkeypatch):
+    def kill(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nasfuse.train.loop._SAVE_EVERY_S", -1.0)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match=r"^$"):
+        patch.setattr("nasfuse.experiment.final_training.evaluate", kill)
+        train(RECIPE, tmp_path)
+    monkeypatch.setattr("nasfuse.train.loop._Run.one_epoch", lambda _: pytest.fail("trained again"))
+    train(RECIPE, tmp_path)
+    assert not list(tmp_path.rglob("resume.pt"))
+
+
 def test_what_has_its_result_is_neither_trained_nor_tested_again(tmp_path, monkeypatch):
     first, epochs = train(RECIPE, tmp_path)
     assert len(epochs) == 2
