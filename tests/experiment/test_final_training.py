@@ -352,6 +352,23 @@ class TestWhereTheDataAre:
         np.savez(tmp_path / "b.npz", a=arrays["a"], y=arrays["y"] + 1e6)
         assert self.judge(result, source=str(tmp_path / "b.npz"))["value"] == pytest.approx(1e6, rel=1e-3)
 
+    @pytest.mark.parametrize(("n_here", "missing"), [(2, r" \(no sample has class 2\)"), (4, "")])
+    def test_other_classes_are_told(self, tmp_path, n_here, missing):
+        rng = np.random.default_rng(0)
+        for name, n_classes in (("a.npz", 3), ("b.npz", n_here)):
+            np.savez(tmp_path / name, a=rng.normal(size=(120, 3)), y=np.arange(120) % n_classes)
+        result, _ = train(self.recipe(str(tmp_path / "a.npz")), tmp_path / "out")
+        message = (
+            rf"b\.npz has {n_here} outputs{missing}, and the network in .*model\.pt was trained for 3; evaluate it"
+        )
+        with pytest.raises(DataError, match=message):
+            self.judge(result, source=str(tmp_path / "b.npz"))
+
+    def test_other_data_are_read_once_and_need_no_scales_of_their_own(self, file, tmp_path, monkeypatch):
+        result, _ = train(self.recipe(file("a.npz")), tmp_path / "out")
+        monkeypatch.setattr("nasfuse.experiment.saved_network.cached_dataset", lambda *_: pytest.fail("read twice"))
+        self.judge(result, source=file("b.npz", seed=1))
+
     def test_networks_are_kept_with_data_that_were_moved(self, file, tmp_path):
         first, _ = train(self.recipe(file("a.npz")), tmp_path / "out")
         (tmp_path / "a.npz").unlink()
