@@ -1,5 +1,6 @@
 """Data sets in `.npz` files: one array per modality, labels and splits (`docs/data.md`)."""
 
+import shlex
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -37,7 +38,7 @@ def read_table(path: Path, config: DataConfig, *, scales: Mapping[str, Scale] | 
     if not config.modalities:
         raise DataError(
             f"{path.name} needs data.modalities (name: vector, sequence or image); "
-            f"`nasfuse data check {path}` suggests them. Arrays: {', '.join(arrays)}"
+            f"`nasfuse data check {shlex.quote(str(path))}` suggests them. Arrays: {', '.join(arrays)}"
         )
     modalities = {key: _modality(path, arrays, key, entry) for key, entry in config.modalities.items()}
     return build_table(
