@@ -98,14 +98,18 @@ def suggest_data(arrays: dict[str, NDArray[Any]], *, target: str = "y", split: s
 
     An array with three axes is an image if it is square and has no lengths, else a sequence of features. An array of
     signed integers with two axes is a sequence of token ids (with negative padding only if it has lengths). The lengths
-    of an array are in an array whose name starts with the name of that array and contains `len` after it.
+    of `words` are in an array whose name starts with `words` and contains `len` after it, or in `n_words`.
     """
     labels = arrays.get(target)
     if labels is None or labels.ndim == 0:
         return {"modalities": {}}
     modalities: dict[str, Any] = {}
     for name, values in arrays.items():
-        lengths = [other for other in arrays if other.startswith(name) and "len" in other[len(name) :]]
+        lengths = [
+            other
+            for other in arrays
+            if (other.startswith(name) and "len" in other[len(name) :]) or other == f"n_{name}"
+        ]
         kind = None if name in (target, split) else _guess(values, len(labels), has_lengths=bool(lengths))
         if kind is None:
             continue

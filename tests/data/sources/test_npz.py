@@ -147,7 +147,7 @@ def test_suggestions():
         "names": np.array(["a"] * N),
     }
     assert suggest_data(arrays)["modalities"] == {
-        "words": {"kind": "sequence", "vocabulary": 7},
+        "words": {"kind": "sequence", "vocabulary": 7, "lengths": "n_words"},
         "x": "vector",
         "steps": "sequence",
         "grey": "image",
