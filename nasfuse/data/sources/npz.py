@@ -11,20 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasfuse.data.arrays import build_table
-from nasfuse.data.dataset import Dataset, Scale
+from nasfuse.data.dataset import Scale
 from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.table import Table
 from nasfuse.errors import DataError, nearest
 from nasfuse.spec.data import DataConfig, ModalityConfig
-
-
-def load_npz(path: Path, config: DataConfig, *, cut: int = 0) -> Dataset:
-    """Returns the data set in an `.npz` file with division number `cut`; see `cut_splits`.
-
-    Raises:
-        DataError: See `read_table`.
-    """
-    return read_table(path, config).cut(cut)
 
 
 def read_table(path: Path, config: DataConfig, *, scales: Mapping[str, Scale] | None = None) -> Table:
