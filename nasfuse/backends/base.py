@@ -8,6 +8,7 @@ from typing import Protocol
 
 from nasfuse.backends.objective import Objective
 from nasfuse.backends.outcome import Outcome
+from nasfuse.errors import InvalidInputError
 from nasfuse.search.scheduler import Assignment
 from nasfuse.spec.study import ResourcesConfig
 
@@ -76,3 +77,11 @@ class OpenBackend(Protocol):
             folder_of: Returns the folder of a trial from its number, on a file system that all workers share.
             scratch: Folder for files of the backend, which may be removed after the search.
         """
+
+
+def too_small(resources: ResourcesConfig) -> InvalidInputError:
+    """Returns the error of a machine on which not even one trial fits."""
+    return InvalidInputError(
+        f"resources: this machine has not the {resources.cpus_per_trial} cores and {resources.gpus_per_trial:g} GPUs "
+        "that one trial needs; ask for less per trial"
+    )

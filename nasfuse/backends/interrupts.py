@@ -33,13 +33,29 @@ class Interrupts:
     def __init__(self) -> None:
         """Starts without a signal."""
         self.received: int | None = None
+        self._is_deferred = False
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
-        """Raises `Interrupted`, and leaves further signals to the operating system."""
+        """Raises `Interrupted`, unless that is deferred, and leaves further signals to the operating system."""
         self.received = number
         for one in _SIGNALS:
             signal.signal(one, signal.SIG_DFL)
-        raise Interrupted(number)
+        if not self._is_deferred:
+            raise Interrupted(number)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Lets the block end before `Interrupted` is raised, so that what it writes belongs together; not nested.
+
+        Raises:
+            Interrupted: At the end of the block, if a signal has come.
+        """
+        self._is_deferred = True
+        try:
+            yield
+        finally:
+            self._is_deferred = False
+        self.check()
 
     def check(self) -> None:
         """Raises `Interrupted` again where the code that a signal struck has swallowed it, as a callback of Ray may."""

@@ -19,11 +19,10 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from nasfuse.backends.base import Decision, Driver, Pause
+from nasfuse.backends.base import Decision, Driver, Pause, too_small
 from nasfuse.backends.objective import Objective, Task, failure_of
 from nasfuse.backends.outcome import Died, Failed, Measured, Outcome, Stopped
 from nasfuse.domain.operating_point import Measurements
-from nasfuse.errors import InvalidInputError
 from nasfuse.spec.study import ResourcesConfig
 
 
@@ -52,10 +51,7 @@ def open_ray(
     with ray_session(address):
         backend = RayBackend(objective, resources=resources, folder_of=folder_of, scratch=scratch)
         if backend.capacity == 0 and address is None:  # a cluster may still grow
-            raise InvalidInputError(
-                f"resources: this machine has not the {resources.cpus_per_trial} cores and "
-                f"{resources.gpus_per_trial:g} GPUs that one trial needs; ask for less per trial"
-            )
+            raise too_small(resources)
         yield backend
 
 

@@ -149,7 +149,7 @@ def _answers(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdigit():
         try:
-            socket.create_connection((host, int(port)), timeout=10).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()  # [::1] is an IPv6 address
         except OSError as error:
             raise _no_cluster(address, error) from error
 
@@ -160,4 +160,7 @@ def cluster_workers(cpus_per_trial: int, gpus_per_trial: float) -> int:
     by_cpu = int(resources.get("CPU", 1)) // cpus_per_trial
     if gpus_per_trial <= 0:
         return by_cpu
-    return min(by_cpu, int(resources.get("GPU", 0) / gpus_per_trial))
+    n_gpus = int(resources.get("GPU", 0))
+    # A fraction is that of a single GPU: three GPUs run three trials of 0.6 at a time, although 3 / 0.6 is 5.
+    by_gpu = n_gpus * int(1 / gpus_per_trial) if gpus_per_trial < 1 else int(n_gpus / gpus_per_trial)
+    return min(by_cpu, by_gpu)

@@ -5,6 +5,9 @@ Styles are given as arguments (`style=`) or with `rich.text.Text.assemble`.
 """
 
 import json
+import shlex
+import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -31,6 +34,16 @@ def explain(message: str) -> None:
 def explain_fault(message: str) -> None:
     """Prints that nasfuse itself is wrong, without a traceback."""
     err.print(Text.assemble(("fault of nasfuse:", "bold red"), " ", message), soft_wrap=True)
+
+
+def command_line(*arguments: object) -> str:
+    """Returns a command for a shell that calls the program as it was called: `nasfuse`, or `python cli.py`."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        called = ["python", "-m", program.parent.name]
+    else:
+        called = ["python", str(program)] if program.suffix == ".py" else [program.name]
+    return shlex.join([*called, *map(str, arguments)])
 
 
 def warn(message: str) -> None:

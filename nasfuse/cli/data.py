@@ -46,7 +46,7 @@ def check(
 ) -> None:
     """Check a data set and print its shapes, sizes and warnings.
 
-    For an .npz file, list its arrays and suggest the data block of a study file.
+    For an .npz file, list its arrays, suggest the data block of a study file, and check the file with it.
     """
     from rich.text import Text
 
@@ -103,18 +103,22 @@ def _document(dataset: "Dataset") -> dict[str, Any]:
 
 
 def _suggest(source: str, *, as_json: bool) -> None:
-    from nasfuse.cli.console import out, print_json
+    from nasfuse.cli.console import explain, out, print_json
     from nasfuse.data.sources.npz import read_arrays, suggest_data
     from nasfuse.data.sources.registry import find_file
+    from nasfuse.errors import DataError
     from nasfuse.spec.schema.yaml_file import to_yaml
 
     path = find_file(source)
     arrays = read_arrays(path)
+    if not arrays:
+        raise DataError(f"{path} holds no arrays; save one per modality and the labels as y")
     block = {"data": {"source": source, **suggest_data(arrays)}}
+    problem = _problem_of(block["data"]) if block["data"]["modalities"] else None
     if as_json:
         shapes = {name: {"dtype": str(values.dtype), "shape": values.shape} for name, values in arrays.items()}
-        print_json({"arrays": shapes, **block})
-        return
+        print_json({"arrays": shapes, **block, "problem": problem})
+        raise typer.Exit(2 if problem else 0)
     for name, values in arrays.items():
         out.print(f"{name:>16}  {values.dtype} {' x '.join(map(str, values.shape))}", soft_wrap=True)
     out.print("\nSuggested data block; correct the kinds and copy it into the study file:\n")
@@ -125,3 +129,21 @@ def _suggest(source: str, *, as_json: bool) -> None:
             f"\nNot recognised as modalities: {', '.join(other)} (docs/data.md describes the supported arrays).",
             soft_wrap=True,
         )
+    if "y" not in arrays:
+        out.print("\nThere is no array y with the labels; name them with data.target.")
+    if problem:
+        explain(f"{problem} (with the suggested data block)")
+        raise typer.Exit(2)
+
+
+def _problem_of(block: dict[str, Any]) -> str | None:
+    """Returns why the data cannot be used as a data block describes them; None if they can."""
+    from nasfuse.data.sources.registry import load_dataset
+    from nasfuse.errors import NasfuseError
+    from nasfuse.spec.data import DataConfig, expand_modalities
+
+    try:
+        load_dataset(DataConfig.parse(expand_modalities({"data": block})["data"]))
+    except NasfuseError as error:
+        return str(error)
+    return None

@@ -30,7 +30,7 @@ def export(
 
     Give at most one of --pick, --max-macs, --min-metric and --trial.
     """
-    from nasfuse.cli.console import out, print_json
+    from nasfuse.cli.console import command_line, out, print_json
     from nasfuse.cli.output_file import check_output
     from nasfuse.errors import InvalidInputError
     from nasfuse.experiment.run_folder import RunFolder, write_text
@@ -53,4 +53,4 @@ def export(
     figures = f"{recipe.metric} {metric_text(measured.metric)} (validation), {measured.macs:,} MACs"
     out.print(f"trial {chosen.label}: {figures}", soft_wrap=True)
     out.print(recipe.summary, soft_wrap=True)
-    out.print(f"wrote {output} (recipe {recipe.hash}); train it with: nasfuse train {output}", soft_wrap=True)
+    out.print(f"wrote {output} (recipe {recipe.hash}); train it with: {command_line('train', output)}", soft_wrap=True)

@@ -71,7 +71,7 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
     repeats = run.study.budget.repeats
     unconfirmed = sum(len(member.trainings) < repeats for member in front)
     if unconfirmed:
-        again = "; the last fifth of a budget goes to training them again" if objectives == run.objectives else ""
+        again = f"; {_how_to_confirm(run)}" if objectives == run.objectives else ""
         out.print(
             f"Points of fewer than {repeats} trainings, which may be lucky: {unconfirmed} of {len(front)}{again}."
         )
@@ -82,3 +82,11 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
             f"{hand_made.measured.macs:,} MACs (trial {hand_made.label})",
             soft_wrap=True,
         )
+
+
+def _how_to_confirm(run: "Run") -> str:
+    trials = run.study.budget.trials
+    is_spent = not run.searching and (trials is None or run.progress.done >= trials)
+    if is_spent:
+        return "a larger --trials or --minutes trains them again"
+    return "the last fifth of a budget goes to training them again"

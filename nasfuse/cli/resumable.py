@@ -1,15 +1,13 @@
 """Interruption of commands that can be continued: a signal ends them and the command to continue is printed."""
 
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import typer
 
 from nasfuse.backends.interrupts import interruptible
-from nasfuse.cli.console import err
+from nasfuse.cli.console import command_line, err
 
 #: Exit code after Ctrl-C, as shells report it.
 _CTRL_C = 130
@@ -31,7 +29,5 @@ def resumable(kept: str) -> Iterator[None]:
 
 
 def _print_command(kept: str) -> None:
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    prefix = "python " if sys.argv[0].endswith(".py") else ""
     err.print(f"\nInterrupted; {kept}. Continue with:", soft_wrap=True)
-    err.print(f"  {prefix}{command}", style="bold", soft_wrap=True)
+    err.print(f"  {command_line(*sys.argv[1:])}", style="bold", soft_wrap=True)

@@ -114,7 +114,7 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
 
 def _write_files(run: "Run") -> list[Path]:
     """Writes report, table and figure; warns about files that cannot be written, and returns them."""
-    from nasfuse.cli.console import warn
+    from nasfuse.cli.console import command_line, warn
     from nasfuse.report.figure import write_figure
     from nasfuse.report.html import write_report
     from nasfuse.report.table import write_csv
@@ -133,7 +133,8 @@ def _write_files(run: "Run") -> list[Path]:
             lost.append(path)
             warn(f"{path} was not written: {error.strerror}")
     if lost:
-        warn(f"all trials are kept; run the same command, or nasfuse report {run.folder.root}, to write the report")
+        again = command_line("report", run.folder.root)
+        warn(f"all trials are kept; run the same command, or {again}, to write the report")
     return lost
 
 

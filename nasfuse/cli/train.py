@@ -66,9 +66,11 @@ def train(
         with Progress(console=err, transient=True, disable=not err.is_terminal) as bars:
             task = bars.add_task("training", total=seeds * epochs)
             printed = time.monotonic()
+            trained_now: set[int] = set()
 
             def advance(number: int, epoch: Epoch) -> None:
                 nonlocal printed
+                trained_now.add(number)
                 text = (
                     f"seed {number + 1}/{seeds}, epoch {epoch.epoch}/{epochs}: "
                     f"val {what.metric} {metric_text(epoch.val_metric)}"
@@ -79,6 +81,11 @@ def train(
                     printed = time.monotonic()
 
             result = train_recipe(what, folder, n_seeds=seeds, seed=seed, device=where, report=advance)
+    if len(trained_now) < seeds:
+        err.print(
+            f"{seeds - len(trained_now)} of {seeds} networks were in {folder} and have not been trained again.",
+            soft_wrap=True,
+        )
     if result.check.failed:
         explain_fault(f"{result.check}; what was trained is kept")
     if as_json:

@@ -16,12 +16,34 @@ Figures = Callable[[Mapping[str, int]], list[int]]
 def expected_macs(network: Network, dataset: Dataset, *, route: int = 0) -> int:
     """Returns the mean multiply-accumulates per sample over train and val, rounded to a whole number.
 
-    Every sample is counted at its own sequence lengths, without padding. The mean is over train and val together, so
-    that it does not depend on their division. The choices of a router are unknown before training, so a routed network
-    is counted on a single route: number `route`, by default the cheapest one, a lower bound of its MACs.
+    Every sample is counted at its own sequence lengths, without padding; see `mean_macs`. The choices of a router are
+    unknown before training, so a routed network is counted on a single route: number `route`, by default the cheapest
+    one, a lower bound of its MACs.
     """
-    tables = [sample_macs(network.static_macs, network, split, dataset) for split in (dataset.train, dataset.val)]
-    return round(float(torch.cat(tables)[:, route].double().mean()))
+    return round(float(mean_macs(network.static_macs, network, dataset)[route]))
+
+
+def mean_macs(figures: Figures, network: Network, dataset: Dataset) -> Tensor:
+    """Returns the mean of `figures` over the samples of train and val, float64 of shape (n_routes,).
+
+    Lengths are always averaged over train and val together: the mean is known before training, and does not depend on
+    the division into train and val.
+    """
+    tables = [sample_macs(figures, network, split, dataset) for split in (dataset.train, dataset.val)]
+    return torch.cat(tables).double().mean(dim=0)
+
+
+def sample_macs_about_mean(figures: Figures, network: Network, split: Split, dataset: Dataset) -> Tensor:
+    """Returns `figures` for every sample of `split`, shifted per route to the mean over train and val.
+
+    A route that all samples take thus costs the same in every split, as much as a static network with the same layers.
+    The shift is a control variate: which samples take a route depends on the split, and their lengths still count.
+
+    Returns:
+        float64 of shape (n, n_routes).
+    """
+    table = sample_macs(figures, network, split, dataset).double()
+    return table + (mean_macs(figures, network, dataset) - table.mean(dim=0))
 
 
 def sample_macs(figures: Figures, network: Network, split: Split, dataset: Dataset) -> Tensor:

@@ -27,11 +27,6 @@ class Cost:
     measurer: str | None = None
     reference: float | None = None
 
-    @property
-    def is_known_before_training(self) -> bool:
-        """Returns whether the cost of a static network follows from its recipe alone."""
-        return self.reference is None
-
 
 COSTS: dict[str, Cost] = {
     cost.name: cost

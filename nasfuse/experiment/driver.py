@@ -80,8 +80,15 @@ class SearchDriver:
         """Returns the next trial to run: one whose worker died, else a new one; or the reason why there is none now.
 
         After an error of the scheduler, the search ends when the running trials have ended.
+
+        Raises:
+            Interrupted: A signal has come; like the other calls of a backend, this one is finished before.
         """
         self._interrupts.check()
+        with self._interrupts.deferred():
+            return self._next()
+
+    def _next(self) -> Assignment | Pause:
         if self._retries:
             return self._hand_out(self._retries.pop(0))
         if self._error is not None or not self._scheduler.wants_more(running=len(self._running)):
@@ -109,16 +116,22 @@ class SearchDriver:
 
     def on_report(self, number: int, *, epoch: int, metric: float) -> Decision:
         """Returns whether trial `number` continues after `epoch`, one of its rungs."""
-        continues = self._scheduler.should_continue(number, epoch=epoch, metric=metric)
+        with self._interrupts.deferred():
+            continues = self._scheduler.should_continue(number, epoch=epoch, metric=metric)
         return Decision.CONTINUE if continues else Decision.STOP
 
     def on_lost_donors(self, number: int, reason: str) -> None:
         """Records that trial `number` starts from random weights, also if it runs again after a death."""
-        self._scheduler.start_from_scratch(number, reason)
-        self._running[number] = replace(self._running[number], inherited={})
+        with self._interrupts.deferred():
+            self._scheduler.start_from_scratch(number, reason)
+            self._running[number] = replace(self._running[number], inherited={})
 
     def on_end(self, number: int, outcome: Outcome) -> None:
         """Records how trial `number` ended; one that died is handed out again, unless it died too often."""
+        with self._interrupts.deferred():
+            self._end(number, outcome)
+
+    def _end(self, number: int, outcome: Outcome) -> None:
         assignment = self._running.pop(number)
         if isinstance(outcome, Died):
             if self._scheduler.retry(number):

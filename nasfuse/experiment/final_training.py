@@ -174,7 +174,8 @@ def _train_one(
     report: Callable[[Epoch], None],
 ) -> SeedResult:
     place.mkdir(exist_ok=True)
-    trained = train_network(recipe, dataset, seed=seed, device=device, report=report, resume_file=place / "resume.pt")
+    resume_file = place / "resume.pt"
+    trained = train_network(recipe, dataset, seed=seed, device=device, report=report, resume_file=resume_file)
     save_network(place / "model.pt", trained, recipe, dataset, seed=seed, cut=cut)
     write_curve(place / "metrics.jsonl", trained.curve)
     solves = record_equilibria(trained.network, dataset, device=device).get("solves", {})
@@ -193,6 +194,7 @@ def _train_one(
         checkpoint=str(place / "model.pt"),
     )
     write_text(place / "result.json", json.dumps({**vars(result), "data_fingerprint": dataset.fingerprint}, indent=2))
+    resume_file.unlink(missing_ok=True)
     return result
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nasfuse.cost import MacsCheck, check_macs
 from nasfuse.data import Dataset
-from nasfuse.errors import MissingFileError
+from nasfuse.errors import MissingFileError, RunFolderError
 from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.nn import build_network
 from nasfuse.nn.knob import set_knobs
@@ -45,11 +45,20 @@ def check_front(folder: RunFolder, front: Sequence[Candidate], dataset: Dataset)
 
 
 def read_checks(folder: RunFolder) -> list[FrontCheck]:
-    """Returns the checks that `check_front` wrote; empty before the end of a search."""
+    """Returns the checks that `check_front` wrote; empty before the end of a search.
+
+    Raises:
+        RunFolderError: The file is damaged.
+    """
     if not folder.macs_file.is_file():
         return []
-    content = json.loads(folder.macs_file.read_text(encoding="utf-8"))
-    return [
-        FrontCheck(label, MacsCheck(one["macs_closed_form"], one["macs_counted"], one["macs_status"]))
-        for label, one in content.items()
-    ]
+    try:
+        content = json.loads(folder.macs_file.read_text(encoding="utf-8"))
+        return [
+            FrontCheck(label, MacsCheck(one["macs_closed_form"], one["macs_counted"], one["macs_status"]))
+            for label, one in content.items()
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunFolderError(
+            f"{folder.macs_file} is damaged; remove it, and the search command writes it again"
+        ) from error

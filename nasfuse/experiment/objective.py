@@ -65,6 +65,7 @@ class Training:
         )
         points, more = measure(trained, dataset, metric=recipe.metric, device=device)
         save_network(folder / "model.pt", trained, recipe, dataset, seed=seed, cut=cut, points=points)
+        resume_file.unlink(missing_ok=True)  # not before: a training that is killed while it is measured is resumed
         record = {
             "status": trained.status,
             "epochs": len(trained.curve),

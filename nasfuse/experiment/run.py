@@ -1,9 +1,12 @@
 """A search from start to end: data, space, scheduler, workers and the files of the run."""
 
+import os
 from functools import partial
 from typing import Protocol
 
-from nasfuse.backends.base import OpenBackend
+import torch
+
+from nasfuse.backends.base import OpenBackend, too_small
 from nasfuse.backends.objective import Objective
 from nasfuse.data import Dataset
 from nasfuse.data.sources.registry import data_file
@@ -59,7 +62,8 @@ def run_search(
     Raises:
         DataError: The data violate the data contract.
         ConfigError: The space is invalid for the recipe or the data.
-        InvalidInputError: No network of the space can be trained on the data, or none is below `max_macs`.
+        InvalidInputError: No network of the space can be trained on the data, or none is below `max_macs`, or this
+            machine is too small for a trial.
         RunFolderError: The folder holds another study, or another search is writing to it.
         Exhausted: All suggestions were rejected.
         RecurringFailureError: One training after another failed.
@@ -69,6 +73,8 @@ def run_search(
     """
     get_metric(study.metric, study.data.task)
     folder.check(study)
+    if open_backend is None and address is None and not folder.study_file.is_file():
+        check_machine(study.resources)  # a study that is refused claims no folder
     dataset = cached_dataset(study.data.model_dump_json())
     space = make_space(study, dataset)
     survey = SpaceSurvey(study, space, dataset)
@@ -95,6 +101,16 @@ def run_search(
         if objective is None:
             check_front(folder, progress.front, dataset)
         return progress
+
+
+def check_machine(resources: ResourcesConfig) -> None:
+    """Checks that a trial fits on this machine, before Ray is started there.
+
+    Raises:
+        InvalidInputError: It needs more cores, or more GPUs, than there are.
+    """
+    if resources.cpus_per_trial > (os.cpu_count() or 1) or resources.gpus_per_trial > torch.cuda.device_count():
+        raise too_small(resources)
 
 
 def _open_ray(address: str | None) -> OpenBackend:

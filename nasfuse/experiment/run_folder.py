@@ -117,8 +117,9 @@ class RunFolder:
         before, now = held.identity, study.identity
         changed = [key for key in now.keys() | before.keys() if now.get(key) != before.get(key)]
         if changed:
+            verb = "differs" if len(changed) == 1 else "differ"
             raise RunFolderError(
-                f"{self.root} holds another study: {', '.join(sorted(changed))} differ. Choose another folder with -o, "
+                f"{self.root} holds another study: {', '.join(sorted(changed))} {verb}. Choose another folder with -o, "
                 "or remove that one if it is not needed."
             )
 

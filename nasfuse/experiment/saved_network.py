@@ -1,12 +1,14 @@
 """Networks from the checkpoints of `train` and of searches, at any of their operating points."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from nasfuse.data import Dataset
-from nasfuse.errors import CheckpointError, InvalidInputError
+from nasfuse.errors import CheckpointError, DataError, InvalidInputError
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.trained_data import load_scaled
 from nasfuse.nn import Network, RoutedNetwork, build_network
@@ -62,10 +64,14 @@ def load_network(path: Path, *, point: int = 0, device: torch.device, source: st
         raise CheckpointError(f"{path} is no trained network; name a model.pt that `train` or a search wrote")
     recipe = Recipe.parse(located(content["recipe"], named_in=path), source=str(path))
     data = recipe.data if source is None else recipe.data.at(source)
-    dataset = cached_dataset(data.model_dump_json(), content["cut"])
-    if dataset.fingerprint != content["data_fingerprint"]:  # the scales of the same data are the same
+    dataset = cached_dataset(data.model_dump_json(), content["cut"]) if data == recipe.data else None
+    if (
+        dataset is None or dataset.fingerprint != content["data_fingerprint"]
+    ):  # the scales of the same data are the same
         dataset = load_scaled(data, content, cut=content["cut"])
     network = build_network(recipe.network, dataset.modalities, dataset.task)
+    if dataset.fingerprint != content["data_fingerprint"]:
+        _check_outputs(content, path, dataset, source=data.source)
     try:
         network.load_state_dict(content["network"])
     except RuntimeError as error:
@@ -94,4 +100,23 @@ def load_network(path: Path, *, point: int = 0, device: torch.device, source: st
         trained_on=content["data_fingerprint"],
         settings=points[point],
         val_metric=content["val_metric"],
+    )
+
+
+def _check_outputs(content: Mapping[str, Any], path: Path, dataset: Dataset, *, source: str) -> None:
+    """Checks that other data than those of the training have as many classes, labels or numbers to predict.
+
+    Raises:
+        DataError: They have not; the message names classes that do not occur in them.
+    """
+    heads = [weights for name, weights in content["network"].items() if name.endswith("head.out.weight")]
+    n_trained, n_here = len(heads[0]), dataset.task.n_outputs
+    if n_here == n_trained:
+        return
+    known = content.get("class_names") or ()
+    names = [f"{number} ({known[number]})" if known else str(number) for number in range(n_here, n_trained)]
+    which = f" (no sample has class {', '.join(names)})" if names and dataset.task.kind == "multiclass" else ""
+    raise DataError(
+        f"{source} has {n_here} outputs{which}, and the network in {path} was trained for {n_trained}; evaluate it on "
+        "data with the same classes, labels or targets"
     )

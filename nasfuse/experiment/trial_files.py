@@ -1,6 +1,6 @@
 """The files of trials while a search runs."""
 
-from nasfuse.backends.outcome import Outcome, Stopped
+from nasfuse.backends.outcome import Measured, Outcome
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.search.progress import Progress
 from nasfuse.search.scheduler import Assignment
@@ -20,6 +20,6 @@ class TrialFiles:
         (folder / "recipe.yaml").write_text(assignment.recipe.to_yaml(), encoding="utf-8")
 
     def ended(self, number: int, outcome: Outcome, *, progress: Progress, seconds: float) -> None:
-        """Removes the progress file of a training that was stopped."""
-        if isinstance(outcome, Stopped):
+        """Removes the progress file of a training that was stopped or has failed."""
+        if not isinstance(outcome, Measured):  # the objective has removed it
             self._folder.drop_resume_file(number)

@@ -2,6 +2,7 @@
 
 import math
 import re
+import shlex
 
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.errors import InvalidInputError
@@ -74,4 +75,6 @@ def _of_trial(run: Run, label: str) -> Candidate:
     limit = run.objectives.max_macs
     within = f", or has no operating point of at most max_macs {limit}" if limit is not None else ""
     why = f"it failed: {reason}" if reason else f"it is not a finished trial of this run{how}{within}"
-    raise InvalidInputError(f"--trial {label}: {why}; `nasfuse pareto {run.folder.root}` lists the front")
+    raise InvalidInputError(
+        f"--trial {label}: {why}; `nasfuse pareto {shlex.quote(str(run.folder.root))}` lists the front"
+    )

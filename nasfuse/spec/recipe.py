@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import model_validator
 
 from nasfuse.domain.task import TASKS
+from nasfuse.errors import InvalidInputError
 from nasfuse.spec.data import DataConfig, expand_modalities
 from nasfuse.spec.data_source import located
 from nasfuse.spec.network import NetworkConfig
@@ -97,8 +98,13 @@ class Recipe(Model):
         Raises:
             MissingFileError: No such file.
             ConfigError: With all problems of the file at once.
+            InvalidInputError: The file is a study.
         """
         document = read_document(Path(path))
+        if "space" in document.values and "network" not in document.values:
+            raise InvalidInputError(
+                f"{path} is a study, not a recipe: run `nasfuse search` with it, and then `nasfuse export` for a recipe"
+            )
         return cls.parse(located(document.values, named_in=Path(path)), document=document)
 
     def to_yaml(self) -> str:

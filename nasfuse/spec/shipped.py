@@ -32,4 +32,5 @@ def find_shipped(path: Path, *, folder: str) -> Path:
     name = path.name.removesuffix(".yaml")
     if name in shipped and str(path.parent) in (".", folder):
         return shipped[name]
-    raise MissingFileError(f"no such file: {path}. Give a YAML file or a shipped name; {nearest(name, shipped)}")
+    what = "this is a folder" if path.is_dir() else "no such file"
+    raise MissingFileError(f"{what}: {path}. Give a YAML file or a shipped name; {nearest(name, shipped)}")

@@ -47,12 +47,19 @@ class ResourcesConfig(Model):
         workers: Maximum number of parallel trials, limited by what fits on the machine or cluster; None: as many as
             fit.
         cpus_per_trial: CPU cores per trial, also the number of torch threads.
-        gpus_per_trial: GPUs per trial; may be a fraction.
+        gpus_per_trial: GPUs per trial: a whole number, or a fraction of one GPU.
     """
 
     workers: Annotated[int, Field(ge=1)] | None = None
     cpus_per_trial: Annotated[int, Field(ge=1)] = 1
     gpus_per_trial: Annotated[float, Field(ge=0)] = 0.0
+
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _can_be_given(cls, gpus: float) -> float:
+        if gpus > 1 and not gpus.is_integer():
+            raise ValueError(f"must be a whole number or at most 1, got {gpus:g}; round it")
+        return gpus
 
 
 class StoppingConfig(Model):

@@ -96,8 +96,8 @@ def train_network(
         device: CUDA trains in bfloat16 autocast.
         epochs: Fewer epochs than the recipe says; the learning rate schedule keeps the recipe's length.
         report: Called after every epoch; where a training is resumed, first with those that it has behind it.
-        resume_file: Progress is kept there (at most every 10 s) and taken up from there if it exists;
-            removed at the end.
+        resume_file: Progress is kept there (at most every 10 s) and taken up from there if it exists. The caller
+            removes it when the result is saved.
         donors: Stream name to the checkpoint whose weights it starts from; the others start at random, as do all
             where left out. Not read where a training is resumed.
 
@@ -131,8 +131,6 @@ def train_network(
             if resume_file is not None and time.perf_counter() - saved_at > _SAVE_EVERY_S:
                 save_checkpoint(resume_file, run.state())
                 saved_at = time.perf_counter()
-    if resume_file is not None:
-        resume_file.unlink(missing_ok=True)
     return run.finish()
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from nasfuse.cost.closed_form import sample_macs
+from nasfuse.cost.closed_form import sample_macs_about_mean
 from nasfuse.data.dataset import Dataset, Split
 from nasfuse.domain.metric import METRICS
 from nasfuse.nn.routing.network import RoutedNetwork
@@ -69,7 +69,7 @@ def confidence_cascade(
     sure = task_kind(table.task.kind).confidence(table.outputs[:, 0])
     if sure is None:
         return []
-    macs = sample_macs(network.cascade_macs, network, split, dataset).double()
+    macs = sample_macs_about_mean(network.cascade_macs, network, split, dataset)
     order = sure.argsort(stable=True)
     points = []
     for step in range(n_points):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasfuse.cost.closed_form import sample_macs
+from nasfuse.cost.closed_form import sample_macs_about_mean
 from nasfuse.data.dataset import Batch, Dataset, Scale, Split
 from nasfuse.domain.modality import Task
 from nasfuse.nn.equilibrium import Solved, equilibrium_layers, listening, saved_macs
@@ -55,7 +55,8 @@ class RouteTable:
         names: Of the routes, cheapest first.
         gate: (n, n_routes) logits of the router, not calibrated.
         outputs: (n, n_routes, n_outputs).
-        macs: (n, n_routes) of each sample on each route, router included; equilibria with the mean steps of the split.
+        macs: (n, n_routes) of each sample on each route, router included; see `sample_macs_about_mean`. Equilibria have
+            the mean steps of the split.
         static_macs: (n, n_routes) of the routes as static networks.
         relative_costs: (n_routes,) from 0 to 1.
         targets: Of the split; standardised ones of a regression, as its outputs are.
@@ -232,8 +233,8 @@ def tabulate_routes(
         names=network.route_names,
         gate=gate,
         outputs=outputs,
-        macs=sample_macs(network.route_macs, network, split, dataset) - routed_saved,
-        static_macs=sample_macs(network.static_macs, network, split, dataset) - static_saved,
+        macs=sample_macs_about_mean(network.route_macs, network, split, dataset) - routed_saved,
+        static_macs=sample_macs_about_mean(network.static_macs, network, split, dataset) - static_saved,
         relative_costs=network.relative_costs.cpu(),
         targets=split.targets,
         metric=metric,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nasfuse.backends import ray as module
+from nasfuse.backends import ray_session
 from nasfuse.backends.base import Decision, Pause
 from nasfuse.backends.outcome import Died, Failed, Measured, Stopped
 from nasfuse.domain.operating_point import Measurements
@@ -33,6 +34,15 @@ def test_a_machine_that_is_too_small_for_a_trial_is_refused_and_a_cluster_may_gr
         return
     with pytest.raises(InvalidInputError, match=r"this machine has not the 3 cores and 0\.5 GPUs that one"), opening:
         pass
+
+
+@pytest.mark.parametrize(
+    ("gpus_per_trial", "n_gpus", "capacity"),
+    [(0, 0, 16), (1, 3, 3), (2, 5, 2), (0.5, 3, 6), (0.6, 3, 3), (0.1, 1, 10), (1, 0, 0), (0.3, 2, 6)],
+)
+def test_a_fraction_of_a_gpu_is_taken_from_a_single_one(monkeypatch, gpus_per_trial, n_gpus, capacity):
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 16, "GPU": n_gpus})
+    assert ray_session.cluster_workers(1, gpus_per_trial) == capacity
 
 
 class Driver:
@@ -97,6 +107,21 @@ def test_how_a_trial_ends(searcher, reports, result, outcome):
 def test_lost_donors(searcher):
     assert searcher.decide("a", {"lost_donors": "gone"}) is Decision.CONTINUE
     assert searcher._driver.noted == [(5, "gone")]
+
+
+def test_an_ipv6_address_has_brackets(monkeypatch):
+    called = []
+    monkeypatch.setattr(ray_session.socket, "create_connection", lambda to, timeout: called.append(to) or Closed())
+    for address in ("[::1]:6379", "ray://[fe80::1]:10001", "head:6379"):
+        ray_session._answers(address)
+    assert called == [("::1", 6379), ("fe80::1", 10001), ("head", 6379)]
+
+
+class Closed:
+    """A connection that can be closed."""
+
+    def close(self):
+        """Does nothing."""
 
 
 @pytest.mark.slow

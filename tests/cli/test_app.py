@@ -9,6 +9,7 @@ import pytest
 from nasfuse import __version__
 from nasfuse import cli as cli_package
 from nasfuse.cli.app import app
+from nasfuse.cli.console import command_line
 from nasfuse.errors import NasfuseError, NonFiniteError
 
 ROOT = Path(__file__).parents[2]
@@ -101,3 +102,16 @@ def test_our_own_bugs_keep_their_traceback(nasfuse, failing):
     with pytest.raises(OSError, match="nothing to do with a file"):
         nasfuse("status", "x")
     assert cli_package.main is not None
+
+
+@pytest.mark.parametrize(
+    ("called", "shown"),
+    [
+        ("/usr/bin/nasfuse", "nasfuse train 'my recipe.yaml'"),
+        ("cli.py", "python cli.py train 'my recipe.yaml'"),
+        ("/site/nasfuse/__main__.py", "python -m nasfuse train 'my recipe.yaml'"),
+    ],
+)
+def test_suggested_commands_call_the_program_as_it_was_called(monkeypatch, called, shown):
+    monkeypatch.setattr("sys.argv", [called])
+    assert command_line("train", Path("my recipe.yaml")) == shown

@@ -67,6 +67,35 @@ def test_an_undescribed_file_gets_a_suggestion(nasfuse, file, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sensors": np.full((60, 4), np.nan)}, "sensors"),
+        ({"y": np.array(["cat", "dog"] * 30)}, "the labels are words such as cat"),
+        ({"y": np.zeros(60, dtype=np.int64)}, "the labels hold one class only"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told(nasfuse, tmp_path, changes, message):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "x.npz", **{"sensors": rng.normal(size=(60, 4)), "y": np.arange(60) % 2, **changes})
+    ran = nasfuse("data", "check", "x.npz")
+    assert ran.code == 2
+    assert "sensors: vector" in ran.out
+    assert message in ran.sentence and "(with the suggested data block)" in ran.sentence
+    ran = nasfuse("data", "check", "x.npz", "--json")
+    assert ran.code == 2
+    assert message in ran.json["problem"]
+
+
+def test_files_without_arrays_or_labels(nasfuse, refuses, tmp_path):
+    np.savez(tmp_path / "empty.npz")
+    assert "empty.npz holds no arrays; save one per modality" in refuses("data", "check", "empty.npz")
+    np.savez(tmp_path / "x.npz", sensors=np.zeros((6, 2)), labels=np.arange(6))
+    ran = nasfuse("data", "check", "x.npz")
+    assert ran.code == 0
+    assert "There is no array y with the labels; name them with data.target." in ran.out
+
+
+@pytest.mark.parametrize(
     ("source", "message"),
     [
         ("absent.npz", "no data set 'absent.npz'"),

@@ -33,6 +33,7 @@ def test_text(nasfuse, run_folder):
     out = nasfuse("export", run_folder, "-o", "r.yaml").out
     assert "trial 4: accuracy 0.9500 (validation), 20,000 MACs" in out
     assert "train it with: nasfuse train r.yaml" in out
+    assert "train it with: nasfuse train 'my r.yaml'" in nasfuse("export", run_folder, "-o", "my r.yaml").out
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,16 @@ class TestRefusals:
             in sentence
         )
 
+    @pytest.mark.parametrize("resources", ["{cpus_per_trial: 9999}", "{gpus_per_trial: 999}"])
+    def test_resources_that_are_not_here_claim_no_folder(self, refuses, write, tmp_path, resources):
+        sentence = refuses("search", write(f"{STUDY}resources: {resources}\n"), "-o", "out")
+        assert "GPUs that one trial needs; ask for less per trial" in sentence
+        assert not (tmp_path / "out").exists()
+
+    def test_a_folder(self, refuses, tmp_path):
+        (tmp_path / "study.yaml").mkdir()
+        assert "this is a folder: study.yaml. Give a YAML file or a shipped name" in refuses("search", "study.yaml")
+
     def test_a_folder_of_something_else(self, refuses, write, tmp_path):
         write("years of work", "thesis.tex")
         assert ". has a study.yaml that no search has written" in refuses("search", write(), "-o", ".")
@@ -207,9 +217,14 @@ class TestAnExistingRun:
 
     def test_another_study(self, refuses, same_study, write):
         write(same_study.read_study().to_yaml().replace("seed: 0", "seed: 4"))
-        assert "run holds another study: seed differ" in refuses("search", "study.yaml", "-o", "run")
+        assert "run holds another study: seed differs." in refuses("search", "study.yaml", "-o", "run")
         write(same_study.read_study().to_yaml())
         assert "run holds another study: seed differ" in refuses("search", "study.yaml", "-o", "run", "--seed", "7")
+
+    @pytest.mark.parametrize("text", ["", "[]", "{}}", '{"0": {"macs_status": "equal"}}'])
+    def test_damaged_checks_of_macs(self, refuses, same_study, text):
+        same_study.macs_file.write_text(text)
+        assert "macs.json is damaged; remove it, and the search command writes it again" in refuses("report", "run")
 
     @pytest.mark.parametrize("text", ["", "name: [", "name: other\n"])
     def test_a_damaged_study_file(self, refuses, same_study, text):

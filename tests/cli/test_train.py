@@ -43,6 +43,10 @@ def test_train_then_evaluate(nasfuse, write, tmp_path):
     assert judged["value"] == first["test"]
     assert judged["split"] == "test"
     assert judged["macs"] == document["macs"]
+    again = nasfuse("train", "r.yaml", "--seeds", 2, "-o", "out", "--device", "cpu", "--json")
+    assert again.json == document
+    assert "2 of 2 networks were in out and have not been trained again." in again.sentence
+    assert "have not been trained again" not in ran.sentence
     text = nasfuse("evaluate", first["checkpoint"], "--split", "val", "--device", "cpu").out
     assert f"val accuracy {first['val']:.4f} on 180 samples" in text
 
@@ -138,8 +142,17 @@ def test_all_problems_at_once(refuses, write):
     assert "r.yaml has 3 problems:" in sentence
 
 
+def test_a_study_is_no_recipe(refuses, write):
+    study = "name: x\ndata: {source: digits}\nspace: {fields: {}}\nbudget: {trials: 1}\n"
+    sentence = refuses("train", write(study))
+    assert sentence.endswith(
+        "r.yaml is a study, not a recipe: run `nasfuse search` with it, and then `nasfuse export` for a recipe"
+    )
+
+
 def test_missing_files(refuses):
     assert "no such file: absent.yaml" in refuses("train", "absent.yaml")
+    assert "this is a folder: .. Give the path of an existing YAML file" in refuses("train", ".")
     assert "no such checkpoint: absent.pt" in refuses("evaluate", "absent.pt", "--device", "cpu")
 
 

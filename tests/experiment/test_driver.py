@@ -293,3 +293,32 @@ class TestEnds:
         run(scheduler)
         run(unbroken)
         assert contents(scheduler) == contents(unbroken)
+
+    @pytest.mark.parametrize(
+        ("method", "is_complete"),
+        [("create_new_trial", False), ("set_trial_user_attr", True), ("set_trial_state_values", True)],
+    )
+    def test_an_interrupt_waits_until_what_belongs_together_is_written(self, method, is_complete, monkeypatch):
+        """`method`: of the storage, during which the signal comes, when a trial is drawn or ends."""
+        storage = InMemoryStorage()
+        scheduler = open_scheduler(storage)
+        write, struck = getattr(storage, method), []
+
+        def strike(*arguments, **options):
+            result = write(*arguments, **options)
+            if not struck:
+                struck.append(method)
+                signal.raise_signal(signal.SIGTERM)
+            return result
+
+        monkeypatch.setattr(storage, method, strike)
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            run(scheduler)
+        trial = scheduler.trials()[0]
+        assert struck and trial.has_recipe
+        assert (trial.is_complete, trial.is_running) == (is_complete, not is_complete)
+        assert trial.attempts == int(is_complete), "an interrupt counts for no running trial"
+        run(open_scheduler(storage))
+        unbroken = open_scheduler()
+        run(unbroken)
+        assert contents(open_scheduler(storage)) == contents(unbroken)

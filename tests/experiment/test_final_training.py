@@ -67,6 +67,19 @@ def test_one_seed_has_no_spread(tmp_path, trained):
     assert train(RECIPE, tmp_path / "other", seed=1)[0].seeds[0].seed != result.seeds[0].seed
 
 
+def test_one_that_is_killed_while_it_is_tested_is_not_trained_again(tmp_path, monkeypatch):
+    def kill(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nasfuse.train.loop._SAVE_EVERY_S", -1.0)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match=r"^$"):
+        patch.setattr("nasfuse.experiment.final_training.evaluate", kill)
+        train(RECIPE, tmp_path)
+    monkeypatch.setattr("nasfuse.train.loop._Run.one_epoch", lambda _: pytest.fail("trained again"))
+    train(RECIPE, tmp_path)
+    assert not list(tmp_path.rglob("resume.pt"))
+
+
 def test_what_has_its_result_is_neither_trained_nor_tested_again(tmp_path, monkeypatch):
     first, epochs = train(RECIPE, tmp_path)
     assert len(epochs) == 2
@@ -338,6 +351,23 @@ class TestWhereTheDataAre:
         arrays = dict(np.load(tmp_path / "a.npz"))
         np.savez(tmp_path / "b.npz", a=arrays["a"], y=arrays["y"] + 1e6)
         assert self.judge(result, source=str(tmp_path / "b.npz"))["value"] == pytest.approx(1e6, rel=1e-3)
+
+    @pytest.mark.parametrize(("n_here", "missing"), [(2, r" \(no sample has class 2\)"), (4, "")])
+    def test_other_classes_are_told(self, tmp_path, n_here, missing):
+        rng = np.random.default_rng(0)
+        for name, n_classes in (("a.npz", 3), ("b.npz", n_here)):
+            np.savez(tmp_path / name, a=rng.normal(size=(120, 3)), y=np.arange(120) % n_classes)
+        result, _ = train(self.recipe(str(tmp_path / "a.npz")), tmp_path / "out")
+        message = (
+            rf"b\.npz has {n_here} outputs{missing}, and the network in .*model\.pt was trained for 3; evaluate it"
+        )
+        with pytest.raises(DataError, match=message):
+            self.judge(result, source=str(tmp_path / "b.npz"))
+
+    def test_other_data_are_read_once_and_need_no_scales_of_their_own(self, file, tmp_path, monkeypatch):
+        result, _ = train(self.recipe(file("a.npz")), tmp_path / "out")
+        monkeypatch.setattr("nasfuse.experiment.saved_network.cached_dataset", lambda *_: pytest.fail("read twice"))
+        self.judge(result, source=file("b.npz", seed=1))
 
     def test_networks_are_kept_with_data_that_were_moved(self, file, tmp_path):
         first, _ = train(self.recipe(file("a.npz")), tmp_path / "out")

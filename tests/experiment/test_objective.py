@@ -117,6 +117,21 @@ def test_a_loss_that_is_not_finite_is_an_error_and_leaves_no_network(tmp_path):
     assert not (tmp_path / "model.pt").exists()
 
 
+def test_a_training_that_is_killed_while_it_is_measured_is_not_run_again(tmp_path, monkeypatch):
+    def kill(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nasfuse.train.loop._SAVE_EVERY_S", -1.0)
+    for name in ("measure", "save_network"):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match=r"^$"):
+            patch.setattr(objective_module, name, kill)
+            Training()(RECIPE, seed=3, cut=0, folder=tmp_path, report=ignore, donors={})
+        assert (tmp_path / "resume.pt").exists()
+    monkeypatch.setattr("nasfuse.train.loop._Run.one_epoch", lambda _: pytest.fail("trained again"))
+    Training()(RECIPE, seed=3, cut=0, folder=tmp_path, report=ignore, donors={})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.jsonl", "model.pt"]
+
+
 def test_a_worker_loads_its_data_once_and_its_cuts_share_the_values(monkeypatch):
     loads = []
     load = objective_module.load_table

@@ -50,18 +50,18 @@ def test_budget_and_limits_may_change(folder):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"seed": 1}, "seed"),
-        ({"name": "y"}, "name"),
-        ({"metric": "macro_f1", "sampler": "random"}, "metric, sampler"),
-        ({"space": {"fields": {"training.lr": {"choices": [0.2]}}}}, "space"),
-        ({"data": {"source": "y.npz"}}, "data"),
-        ({"storage": "sqlite:///y.db"}, "storage"),
+        ({"seed": 1}, "seed differs"),
+        ({"name": "y"}, "name differs"),
+        ({"metric": "macro_f1", "sampler": "random"}, "metric, sampler differ"),
+        ({"space": {"fields": {"training.lr": {"choices": [0.2]}}}}, "space differs"),
+        ({"data": {"source": "y.npz"}}, "data differs"),
+        ({"storage": "sqlite:///y.db"}, "storage differs"),
     ],
 )
 def test_the_folder_of_another_study_is_left_alone(folder, changes, named):
     folder.claim(STUDY)
     before = files(folder.root)
-    with pytest.raises(RunFolderError, match=f"holds another study: {named} differ. Choose another folder with -o"):
+    with pytest.raises(RunFolderError, match=f"holds another study: {named}. Choose another folder with -o"):
         folder.claim(study(**changes))
     assert files(folder.root) == before
 

@@ -163,6 +163,10 @@ def test_identity_leaves_out_what_may_change(write):
         ("seed: 1.5", "line 7: seed: must be a valid integer"),
         ("max_macs: 0", "line 7: max_macs: must be greater than or equal to 1, got 0"),
         ("resources: {cpus_per_trial: 0}", "line 7: resources.cpus_per_trial: must be greater than or equal to 1"),
+        (
+            "resources: {gpus_per_trial: 1.5}",
+            "line 7: resources.gpus_per_trial: must be a whole number or at most 1, got 1.5; round it",
+        ),
         ("resources: {gpus: 1}", "line 7: resources.gpus: unknown key"),
         ("fixed: [1]", "line 7: fixed: "),
     ],

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasfuse.cost import count_network
+from nasfuse.cost import count_network, expected_macs
 from nasfuse.domain.modality import Task
 from nasfuse.nn import RoutedNetwork, build_network
 from nasfuse.nn.routing.calibration import CalibrationStatus
@@ -38,7 +38,7 @@ def table_of(network, dataset, *, metric="accuracy"):
 def mean_macs(table, threshold):
     """The naive twin of what `at` reports: each sample's own cost on its route, router included."""
     routes = table.chosen(threshold).tolist()
-    return sum(int(table.macs[row, route]) for row, route in enumerate(routes)) / len(routes)
+    return sum(float(table.macs[row, route]) for row, route in enumerate(routes)) / len(routes)
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +83,30 @@ class TestOfANetwork:
     def test_costs_are_counted_sample_by_sample(self, make_recipe, dataset, reads, form):
         network = network_of(make_recipe, dataset, reads=reads, form=form).eval()
         table = table_of(network, dataset)
-        for row in range(0, len(dataset.val), 4):
-            batch = dataset.val.batch(torch.tensor([row]), names=network.stream_names)
-            counted = [count_network(network, batch, route=number) for number in range(len(ROUTES))]
-            assert table.macs[row].tolist() == counted
+
+        def counted(split, row):
+            batch = split.batch(torch.tensor([row]), names=network.stream_names)
+            return [count_network(network, batch, route=number) for number in range(len(ROUTES))]
+
+        val = torch.tensor([counted(dataset.val, row) for row in range(len(dataset.val))]).double()
+        train = torch.tensor([counted(dataset.train, row) for row in range(len(dataset.train))]).double()
+        shift = torch.cat([train, val]).mean(dim=0) - val.mean(dim=0)
+        assert shift[-1].abs() > 1, "val has other lengths than train"
+        assert torch.allclose(table.macs, val + shift, rtol=1e-12)
         usage = torch.bincount(table.chosen(0.5), minlength=len(ROUTES)).double() / len(table.targets)
         assert table.at(0.5).usage == tuple(usage.tolist())
         assert table.at(0.5).macs == pytest.approx(mean_macs(table, 0.5))
+
+    def test_a_route_for_all_costs_what_the_static_network_costs(self, network, dataset):
+        """On every split and division, although their sequences are not equally long."""
+        for number in range(len(ROUTES)):
+            expected = expected_macs(network, dataset, route=number)
+            for split in (dataset.train, dataset.val, dataset.test):
+                table = tabulate_routes(network, split, dataset, metric="accuracy", device=CPU)
+                assert float(table.static_macs[:, number].mean()) == pytest.approx(expected, abs=0.5)
+        ends = table_of(network, dataset).sweep(3)
+        wanted = [expected_macs(network, dataset), expected_macs(network, dataset, route=-1)]
+        assert [ends[0].macs, ends[-1].macs] == pytest.approx(wanted, abs=0.5)
 
     @pytest.mark.parametrize("threshold", [0.1, 0.35, 0.5, 0.9])
     def test_the_calibration_of_the_network_is_used(self, make_recipe, dataset, threshold):

@@ -1,5 +1,6 @@
 """Data sets in `.npz` files: one array per modality, labels and splits (`docs/data.md`)."""
 
+import shlex
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -10,20 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasfuse.data.arrays import build_table
-from nasfuse.data.dataset import Dataset, Scale
+from nasfuse.data.dataset import Scale
 from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.table import Table
 from nasfuse.errors import DataError, nearest
 from nasfuse.spec.data import DataConfig, ModalityConfig
-
-
-def load_npz(path: Path, config: DataConfig, *, cut: int = 0) -> Dataset:
-    """Returns the data set in an `.npz` file with division number `cut`; see `cut_splits`.
-
-    Raises:
-        DataError: See `read_table`.
-    """
-    return read_table(path, config).cut(cut)
 
 
 def read_table(path: Path, config: DataConfig, *, scales: Mapping[str, Scale] | None = None) -> Table:
@@ -37,7 +29,7 @@ def read_table(path: Path, config: DataConfig, *, scales: Mapping[str, Scale] | 
     if not config.modalities:
         raise DataError(
             f"{path.name} needs data.modalities (name: vector, sequence or image); "
-            f"`nasfuse data check {path}` suggests them. Arrays: {', '.join(arrays)}"
+            f"`nasfuse data check {shlex.quote(str(path))}` suggests them. Arrays: {', '.join(arrays)}"
         )
     modalities = {key: _modality(path, arrays, key, entry) for key, entry in config.modalities.items()}
     return build_table(
@@ -97,14 +89,18 @@ def suggest_data(arrays: dict[str, NDArray[Any]], *, target: str = "y", split: s
 
     An array with three axes is an image if it is square and has no lengths, else a sequence of features. An array of
     signed integers with two axes is a sequence of token ids (with negative padding only if it has lengths). The lengths
-    of an array are in an array whose name starts with the name of that array and contains `len` after it.
+    of `words` are in an array whose name starts with `words` and contains `len` after it, or in `n_words`.
     """
     labels = arrays.get(target)
     if labels is None or labels.ndim == 0:
         return {"modalities": {}}
     modalities: dict[str, Any] = {}
     for name, values in arrays.items():
-        lengths = [other for other in arrays if other.startswith(name) and "len" in other[len(name) :]]
+        lengths = [
+            other
+            for other in arrays
+            if (other.startswith(name) and "len" in other[len(name) :]) or other == f"n_{name}"
+        ]
         kind = None if name in (target, split) else _guess(values, len(labels), has_lengths=bool(lengths))
         if kind is None:
             continue

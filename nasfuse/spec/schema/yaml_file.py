@@ -62,7 +62,8 @@ def read_document(path: Path) -> Document:
         ConfigError: The file is not YAML, not a mapping, or has a key twice.
     """
     if not path.is_file():
-        raise MissingFileError(f"no such file: {path}. Give the path of an existing YAML file.")
+        what = "this is a folder" if path.is_dir() else "no such file"
+        raise MissingFileError(f"{what}: {path}. Give the path of an existing YAML file.")
     try:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=_Loader)

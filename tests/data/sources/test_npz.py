@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nasfuse.data.sources.npz import load_npz, read_arrays, suggest_data
+from nasfuse.data.sources.npz import read_arrays, read_table, suggest_data
 from nasfuse.errors import ConfigError, DataError
 from nasfuse.spec.data import DataConfig
 
@@ -28,6 +28,10 @@ def path(tmp_path):
     path = tmp_path / "toy.npz"
     np.savez(path, **ARRAYS)
     return path
+
+
+def load_npz(path, config):
+    return read_table(path, config).cut(0)
 
 
 def config(**changes):
@@ -147,7 +151,7 @@ def test_suggestions():
         "names": np.array(["a"] * N),
     }
     assert suggest_data(arrays)["modalities"] == {
-        "words": {"kind": "sequence", "vocabulary": 7},
+        "words": {"kind": "sequence", "vocabulary": 7, "lengths": "n_words"},
         "x": "vector",
         "steps": "sequence",
         "grey": "image",
