@@ -64,7 +64,7 @@ def searcher():
     return searcher
 
 
-def test_pauses(searcher):
+def test_pauses_of_the_driver_are_passed_to_tune(searcher):
     assert searcher.suggest("b") is None
     assert searcher.suggest("c") == module.Searcher.FINISHED
 

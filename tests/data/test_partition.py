@@ -164,7 +164,7 @@ def test_groups_of_one_class_each_are_stratified():
     np.testing.assert_allclose(shares_of_val(rows, labels), 1 / 3, atol=0.03)
 
 
-def test_a_share_that_groups_cannot_make_up_is_said():
+def test_a_share_that_groups_cannot_make_up_is_reported():
     groups = np.repeat(np.arange(3), 40)
     splits = np.array(["train"] * 100 + ["test"] * 20)
     groups[100:] = 3
@@ -225,7 +225,7 @@ def test_a_part_with_fewer_samples_than_classes(share):
     assert np.bincount(labels[rows["val"]]).max() <= np.ceil(share * 5) + 1
 
 
-def test_a_share_that_leaves_too_few_for_training_is_said():
+def test_a_share_that_leaves_too_few_training_samples_is_reported():
     labels = np.arange(300) % 60
     splits = np.array(["train"] * 240 + ["test"] * 60)
     with pytest.warns(

@@ -43,5 +43,5 @@ def test_a_metric_of_another_task_gets_the_fitting_ones():
         (2e19, "2e+19"),
     ],
 )
-def test_a_metric_is_legible_in_any_unit(value, text):
+def test_metric_text(value, text):
     assert metric_text(value) == text

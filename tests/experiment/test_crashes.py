@@ -130,7 +130,7 @@ def check_orderly_end(folder: Path, number: signal.Signals, *, n_complete: int) 
     return complete(folder)
 
 
-def test_a_search_that_is_interrupted_and_killed_loses_and_doubles_nothing(folder: Path) -> None:
+def test_an_interrupted_and_killed_search_neither_loses_nor_repeats_trials(folder: Path) -> None:
     """Four sessions of one run, ended by SIGINT, SIGTERM and SIGKILL; the last goes on after SIGKILL of a worker."""
     kept = [check_orderly_end(folder, signal.SIGINT, n_complete=2)]
     kept.append(check_orderly_end(folder, signal.SIGTERM, n_complete=len(kept[0]) + 2))

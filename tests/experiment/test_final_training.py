@@ -67,7 +67,7 @@ def test_one_seed_has_no_spread(tmp_path, trained):
     assert train(RECIPE, tmp_path / "other", seed=1)[0].seeds[0].seed != result.seeds[0].seed
 
 
-def test_what_has_its_result_is_neither_trained_nor_tested_again(tmp_path, monkeypatch):
+def test_a_finished_training_is_neither_run_nor_evaluated_again(tmp_path, monkeypatch):
     first, epochs = train(RECIPE, tmp_path)
     assert len(epochs) == 2
     monkeypatch.setattr("nasfuse.experiment.final_training.evaluate", lambda *_, **__: pytest.fail("tested again"))
@@ -121,7 +121,7 @@ def test_a_saved_network_is_what_was_measured(trained):
         ),
     ],
 )
-def test_what_cannot_be_trained_writes_nothing(tmp_path, changes, error, message):
+def test_a_recipe_that_cannot_be_trained_writes_nothing(tmp_path, changes, error, message):
     with pytest.raises(error, match=message):
         train(Recipe.parse({**PLAIN, **changes}), tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -147,7 +147,7 @@ def routed(tmp_path_factory):
 
 
 class TestRouted:
-    def test_what_it_spends_is_the_mean_over_seeds(self, routed):
+    def test_macs_are_the_mean_over_seeds(self, routed):
         assert routed.macs == round(sum(one.macs for one in routed.seeds) / 2)
         cheap, full = routed.route_macs["left"], routed.route_macs["left+right"]
         assert list(routed.route_macs) == ["left", "left+right"]
@@ -185,7 +185,7 @@ class TestRouted:
             assert judged["routes"][route] == 1.0
             assert judged["macs"] == macs_of(ROUTED, load_digits(), route=0 if threshold else 1)
 
-    def test_what_has_its_result_is_read_back(self, routed):
+    def test_a_finished_result_is_read_back(self, routed):
         folder = Path(routed.seeds[0].checkpoint).parent.parent
         again, epochs = train(ROUTED, folder, n_seeds=2)
         assert epochs == []

@@ -216,7 +216,7 @@ class TestWithoutRay:
         progress, _ = run(folder, budget={"trials": 12}, resources={"workers": workers})
         assert all((folder.trial(candidate.trial) / "model.pt").is_file() for candidate in progress.front)
 
-    def test_it_goes_on_where_it_was(self, in_process, folder):
+    def test_a_search_is_continued(self, in_process, folder):
         run(folder, budget={"trials": 4})
         _, events = run(folder, budget={"trials": 4})
         assert events == [], "the budget is spent"
@@ -224,7 +224,7 @@ class TestWithoutRay:
         assert [event for event in events if event.startswith("started")] == ["started 4", "started 5", "started 6"]
         assert progress.states["complete"] == 7
 
-    def test_failures_count_and_the_search_goes_on(self, in_process, folder):
+    def test_failures_count_and_the_search_continues(self, in_process, folder):
         def moody(recipe, *, seed, cut, folder, report, donors):
             number = int(folder.name)
             if number == 1:
@@ -296,7 +296,7 @@ class TestWithoutRay:
             run(folder, seed=8)
         assert {path: path.read_bytes() for path in folder.root.rglob("*.yaml")} == before
 
-    def test_two_at_once(self, in_process, folder):
+    def test_two_searches_in_one_folder_are_refused(self, in_process, folder):
         def second(recipe, *, seed, cut, folder, report, donors):
             with pytest.raises(RunFolderError, match="another search is writing to"):
                 run(RunFolder(folder.parents[1]))
@@ -410,7 +410,7 @@ class TestRefusals:
         ):
             run(folder, space=space, max_macs=max_macs)
 
-    def test_what_no_training_could_do(self, in_process, folder, tokens):
+    def test_a_study_that_no_training_could_run_is_refused(self, in_process, folder, tokens):
         fixed = {"training.mixup": 0.2, "network.route": "ids+v"}
         with pytest.raises(
             InvalidInputError, match=r"can be trained; the reason: fixed: training\.mixup: token ids"
@@ -419,7 +419,7 @@ class TestRefusals:
         assert e.value.exit_code == 2
         assert not folder.root.exists()
 
-    def test_what_no_training_could_do_is_the_fault_of_the_space(self, in_process, folder, tokens):
+    def test_the_message_names_the_space_if_no_training_could_run(self, in_process, folder, tokens):
         space = {**PLAIN["space"], "fixed": {**PLAIN["space"]["fixed"], "training.mixup": 0.2}}
         del space["baselines"]
         with pytest.raises(
@@ -427,7 +427,7 @@ class TestRefusals:
         ):
             run(folder, data=tokens, space=space, fixed={"network.route": "ids+v"})
 
-    def test_what_some_trainings_could_not_do_is_never_trained(self, in_process, folder, tokens):
+    def test_networks_that_cannot_be_trained_are_never_trained(self, in_process, folder, tokens):
         """Mixup is right for the route that has no token ids; one in three has none."""
         progress, events = run(folder, data=tokens, fixed={"training.mixup": 0.2})
         assert events[0].startswith("note: left out, as their training would fail at its start: one: ids, both (tr")
@@ -488,7 +488,7 @@ class TestWhereTheDataAre:
         return run_search(study, folder, display=Display(), objective=wide_is_good).states["complete"]
 
     @pytest.mark.parametrize("name", ["there/a.npz", "b.npz"], ids=["moved", "renamed"])
-    def test_the_same_data_elsewhere_go_on(self, in_process, folder, study_at, tmp_path, name):
+    def test_a_search_continues_with_the_same_data_at_another_path(self, in_process, folder, study_at, tmp_path, name):
         self.go_on(study_at("a.npz"), folder)
         (tmp_path / "a.npz").unlink()
         assert self.go_on(study_at(name, trials=5), folder) == 5
@@ -689,6 +689,6 @@ class TestThroughRay:
         progress = run_search(study(budget={"trials": 6}), folder, display=Display(), objective=make_doomed())
         assert progress.states["complete"] == progress.done == 6, progress.reasons
 
-    def test_a_trial_that_needs_more_than_there_is(self, folder):
+    def test_a_trial_with_too_many_resources_is_refused(self, folder):
         with pytest.raises(InvalidInputError, match="this machine has not the 9999 cores"):
             run_search(study(resources={"cpus_per_trial": 9999}), folder, display=Display())

@@ -128,7 +128,7 @@ def test_any_number_of_workers_and_any_durations(make, sampler, inherit):
     assert ("inherited" in kinds) == inherit
 
 
-def test_what_is_inherited_and_what_counts(make):
+def test_inherited_weights_and_the_front_are_deterministic(make):
     scheduler = make(inherit=True)
     Workers(scheduler, n_workers=4, seed=0).run()
     trials = scheduler.trials()
@@ -195,7 +195,7 @@ def test_few_workers_leave_it_as_it_is(make):
     assert [scheduler.next() is None for _ in range(9)] == [False] * 8 + [True]
 
 
-def test_orphans_do_not_wait(make):
+def test_interrupted_trials_are_handed_out_at_once(make):
     storage = InMemoryStorage()
     dead = make(storage)
     lost = [dead.next() for _ in range(8)]
@@ -229,7 +229,7 @@ def test_what_a_stopped_trial_leaves_behind(make):
     assert not numbers & {number for member in progress.front for number in member.trainings}
 
 
-def test_everything_is_finished_where_that_is_wanted(make):
+def test_all_trainings_are_finished_without_stopping(make):
     for changes in ({"stopping": "off"}, {"cost": "params"}):
         scheduler = make(**changes)
         Workers(scheduler, n_workers=2, seed=0).run()
@@ -238,7 +238,7 @@ def test_everything_is_finished_where_that_is_wanted(make):
         )
 
 
-def test_points_are_trials_that_count_as_nothing(make):
+def test_operating_points_do_not_count_as_trainings(make):
     scheduler = make()
     Workers(scheduler, n_workers=2, seed=0).run()
     trials = scheduler.trials()

@@ -58,7 +58,7 @@ def test_each_stream_has_its_own():
     assert donors([]) == {}
 
 
-def test_the_best_and_of_equals_the_first():
+def test_the_best_training_is_chosen_and_the_first_of_equal_ones():
     visible = [trial(0, 0.5), trial(1, 0.8), trial(2, 0.8)]
     assert donors(visible, "left") == {"left": 1}
     assert donors(visible[::-1], "left") == {"left": 1}
@@ -77,7 +77,7 @@ def test_the_best_and_of_equals_the_first():
         ({"inherited": {"left": 0}}, True),
     ],
 )
-def test_who_is_one(one, found):
+def test_trainings_whose_weights_can_be_inherited(one, found):
     assert donors([trial(1, 0.9, **one)], "left") == ({"left": 1} if found else {})
 
 

@@ -171,7 +171,7 @@ def test_void_trials_are_those_that_the_study_lists(study):
     assert [view.was_trained for view in trials_of(study)] == [False, True, False]
 
 
-def test_views_of_finished_trials_are_kept_and_no_others(study):
+def test_only_views_of_finished_trials_are_cached(study):
     ended, _ = asked(study)
     study.tell(ended, [0.75, 3.0])
     running, writer = asked(study)

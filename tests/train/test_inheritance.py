@@ -115,6 +115,6 @@ def test_one_that_is_resumed_reads_no_donor_again(make_recipe, dataset, build, w
     assert equal(resumed.network, unbroken.network)
 
 
-def test_one_that_cannot_have_them_does_not_begin(make_recipe, dataset, tmp_path):
+def test_a_training_whose_weights_are_missing_does_not_start(make_recipe, dataset, tmp_path):
     with pytest.raises(DonorError, match="no such checkpoint"):
         train(make_recipe(), dataset, donors={"v": tmp_path / "gone.pt"}, report=pytest.fail)

@@ -92,7 +92,7 @@ def test_the_task_and_target_are_those_of_the_configuration(path):
         ({"split": "fold"}, r"no array 'fold' \(data\.split\)"),
     ],
 )
-def test_what_the_file_lacks_is_named(path, changes, match):
+def test_missing_arrays_are_named(path, changes, match):
     with pytest.raises(DataError, match=match):
         load_npz(path, config(**changes))
 
