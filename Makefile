@@ -30,8 +30,9 @@ demo: $(INSTALLED) ## Searches studies/digits.yaml, trains the best network of i
 	@$(BIN)/python cli.py pareto $(RUN)
 	@echo "Report: $(RUN)/report.html   Picture: $(RUN)/front.png   Best network: $(RUN)/best/seed0/model.pt"
 
-# Where NASFUSE_DATA is not set, data files beside the checkout are used; tests of data sets that are absent are skipped.
+# Where NASFUSE_DATA and LCBENCH are not set, files beside the checkout are used; tests of data that are absent are skipped.
 test: export NASFUSE_DATA ?= $(realpath ../shared/data)
+test: export LCBENCH ?= $(realpath ../shared/benchmarks/lcbench)
 test: lint ## Lints, checks types and runs every test, two files at a time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 

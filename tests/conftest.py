@@ -1,17 +1,20 @@
 """Small inputs for every test: one modality of each kind, batches and data sets of them, networks and recipes."""
 
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import register_random
 
+from nasfuse.cost import measure_latency
 from nasfuse.data import ModalityArrays, build_dataset
 from nasfuse.domain.modality import Task
 from nasfuse.spec.network import NetworkConfig
 from nasfuse.spec.recipe import Recipe
 from nasfuse.testing.inputs import IDS, IMAGE, MODALITIES, SEQUENCE, VECTOR, random_batch
+from nasfuse.train import measure
 
 #: Options of fusion kinds in every test that takes all kinds: what they find must not depend on a solver's steps.
 FUSION_OPTIONS = {"equilibrium": {"gradient": "unroll", "max_steps": 3}}
@@ -29,6 +32,12 @@ TORCH_RANDOM = TorchRandom()
 register_random(TORCH_RANDOM)
 
 
+def pytest_collection_modifyitems(items):
+    """Runs files with slow tests first, so that none of them is left for one worker while the others are idle."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _default_signals():
     """Processes of tests react to signals even where the tests were started in the background or with nohup."""
@@ -39,6 +48,14 @@ def _default_signals():
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _short_latency_measurements():
+    """Operating points have latencies of a few calls; no test depends on how exact these are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(measure.__globals__, "measure_latency", partial(measure_latency, n_warmup=1, n_runs=3))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ import optuna
 
 from benchmarks.search import lcbench
 from benchmarks.search.comparison import BUDGETS, catch_up, comparison, savings, share_table
-from benchmarks.search.engine import DEFAULT, ENGINES, SLOW, STOPPED
+from benchmarks.search.engine import DEFAULT, ENGINES, SLOW, STOPPED, UNCONFIRMED, VISIBLE
 from benchmarks.search.problem import Problem, Unavailable
 from benchmarks.search.records import Job, Records
 from benchmarks.search.simulation import simulate
@@ -122,6 +122,8 @@ def _report(records: Records, problem: Problem, arguments: argparse.Namespace) -
     print(share_table(runs, **scale), "\n")
     wishes = [f"{engine}@{budget} {PLAIN}@{budget}" for engine in runs if engine != PLAIN for budget in BUDGETS]
     wishes += [f"{engine}@50 {other}" for engine in (OWN, DEFAULT) for other in (f"{PLAIN}@100", f"{GP}@50")]
+    # What confirmation costs, what visibility costs, and both.
+    wishes += [f"{DEFAULT}@50 {other}@50" for other in (UNCONFIRMED, f"{DEFAULT}{VISIBLE}", f"{UNCONFIRMED}{VISIBLE}")]
     for wish in wishes:
         line = comparison(runs, wish, **scale)
         if line:

@@ -163,7 +163,7 @@ def _nasfuse_found(place: Path, deadline: float) -> Found:
         for trial in trials_of(study)
         if (ended := trial.frozen.datetime_complete) is not None and ended.timestamp() <= deadline
     ]
-    front = front_of(candidates_of(in_time), run.objectives)
+    front = front_of(candidates_of(in_time, max_macs=run.objectives.max_macs), run.objectives)
     n_trained = sum(trial.record is not None or trial.is_stopped for trial in in_time)
     return Found(n_trained, [(run.recipe(one), one.measured.metric, one.measured.macs) for one in front])
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
@@ -18,11 +18,14 @@ class StudyEngine:
         sampler: As in a study file.
         stopping: Whether trainings are stopped early, by the default rule of a study.
         repeats: Trainings behind a confirmed member of the front; 1 repeats none.
+        delays_results: Whether suggestions ignore the results of the last trainings, as in a study, so that they are
+            the same for any number of workers. If not, only those of as many trainings as other workers run.
     """
 
     sampler: Sampler
     stopping: bool = False
     repeats: int = 1
+    delays_results: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,12 @@ STOPPED = "+mo-asha"
 #: The study that a user gets without a word about sampler, stopping and repeats.
 DEFAULT = "nasfuse"
 
+#: The same without repeated trainings.
+UNCONFIRMED = f"known-cost{STOPPED}"
+
+#: Suffix of studies in which a suggestion depends on all results so far, if one worker trains.
+VISIBLE = "+visible"
+
 #: Controls. `optuna-tpe` is Optuna's default sampler with its default settings.
 CONTROLS: dict[str, Engine] = {
     "optuna-random": OptunaEngine(lambda seed: RandomSampler(seed=seed)),
@@ -65,12 +74,17 @@ CONTROLS: dict[str, Engine] = {
 #: Samplers of studies by the name of their engine.
 _SAMPLERS: dict[str, Sampler] = {"random": "random", "tpe": "tpe", "known-cost": "known_cost"}
 
-ENGINES: dict[str, Engine] = {
-    **CONTROLS,
+_STUDIES = {
     **{name: StudyEngine(sampler) for name, sampler in _SAMPLERS.items()},
     **{f"{name}{STOPPED}": StudyEngine(sampler, stopping=True) for name, sampler in _SAMPLERS.items()},
     DEFAULT: StudyEngine("known_cost", stopping=True, repeats=BudgetConfig.model_fields["repeats"].default),
 }
 
+ENGINES: dict[str, Engine] = {
+    **CONTROLS,
+    **_STUDIES,
+    **{f"{name}{VISIBLE}": replace(_STUDIES[name], delays_results=False) for name in (UNCONFIRMED, DEFAULT)},
+}
+
 #: Engines whose suggestions take about a second, or that make some hundred of them with costly models.
-SLOW = ("optuna-gp", f"known-cost{STOPPED}", DEFAULT)
+SLOW = ("optuna-gp", *(name for name in ENGINES if name.startswith((DEFAULT, UNCONFIRMED))))

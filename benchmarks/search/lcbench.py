@@ -1,7 +1,7 @@
 """LCBench through the YAHPO surrogate: the predicted learning curves of MLPs on OpenML tasks, against exact MACs.
 
-The surrogate, its encoding and the rules used here (cost, normalisation, reference point) come as files beside one
-another in a folder: `../benchmarks/lcbench` beside nasfuse's folder for data, or the one that `$LCBENCH` names.
+The surrogate of YAHPO Gym for LCBench (`model.onnx`) and its encoding (`encoding.json`) are in the folder that the
+environment variable `LCBENCH` names.
 
     python -m benchmarks.search.lcbench        # finds the best front again, about five minutes
 """
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from benchmarks.search.problem import Problem, Unavailable
-from nasfuse.data.sources.registry import data_folder
 from nasfuse.search.parameters import Parameter
 
 TASKS = ("167152", "167185", "189873")
@@ -44,14 +43,19 @@ BEST_HYPERVOLUMES = {"167152": 1.058228, "167185": 1.059896, "189873": 1.136317}
 
 
 def folder() -> Path:
-    """Returns where the surrogate is.
+    """Returns the folder of the surrogate, `$LCBENCH`.
 
     Raises:
-        Unavailable: It is not there.
+        Unavailable: The variable is not set, or the folder lacks a file of it.
     """
-    named = os.environ.get("LCBENCH") or data_folder() / "../benchmarks/lcbench"
-    if not (Path(named) / "model.onnx").is_file():
-        raise Unavailable(f"no model.onnx in {named}; name the folder of the LCBench surrogate in $LCBENCH")
+    named = os.environ.get("LCBENCH")
+    if not named:
+        raise Unavailable(
+            "LCBENCH is not set; set it to the folder of the LCBench surrogate (model.onnx, encoding.json)"
+        )
+    absent = [file for file in ("model.onnx", "encoding.json") if not (Path(named) / file).is_file()]
+    if absent:
+        raise Unavailable(f"no {absent[0]} in {named}; set LCBENCH to the folder of the LCBench surrogate")
     return Path(named)
 
 

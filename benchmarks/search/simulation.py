@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import optuna
 from optuna.storages import InMemoryStorage
 
 from benchmarks.search.engine import Engine, OptunaEngine, StudyEngine
@@ -12,9 +13,11 @@ from benchmarks.search.plain_driver import PlainDriver
 from benchmarks.search.problem import Problem
 from nasfuse.backends.outcome import Measured, Outcome, Stopped
 from nasfuse.backends.simulated import SimulatedBackend, SimulatedTraining
+from nasfuse.domain.metric import METRICS
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.experiment.driver import SearchDriver
 from nasfuse.search.scheduler import Assignment, Scheduler
+from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.trial import TrialView, trials_of
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.study import StudyConfig
@@ -68,7 +71,8 @@ def simulate(
     simulation = _Simulation(problem, end=end, workers=workers)
     if isinstance(engine, OptunaEngine):
         return simulation.run_plain(engine, seed=seed, trials=np.inf if trials is None else trials)
-    return simulation.run_study(_study(problem, engine, seed=seed, seconds=end, trials=trials))
+    study = _study(problem, engine, seed=seed, seconds=end, trials=trials)
+    return simulation.run_study(study, delays_results=engine.delays_results)
 
 
 def _study(problem: Problem, engine: StudyEngine, *, seed: int, seconds: float, trials: int | None) -> StudyConfig:
@@ -83,6 +87,15 @@ def _study(problem: Problem, engine: StudyEngine, *, seed: int, seconds: float, 
             **({} if engine.stopping else {"stopping": "off"}),
         }
     )
+
+
+def _storage_with_lag(study: StudyConfig, *, lag: int) -> InMemoryStorage:
+    """Returns a storage in which `study` was created with a visibility lag; a scheduler that opens it keeps the lag."""
+    storage = InMemoryStorage()
+    directions = [METRICS[study.metric].direction, "minimize"]
+    created = optuna.create_study(study_name=study.name, storage=storage, directions=directions)
+    StudyAttributes(created).visibility_lag = lag
+    return storage
 
 
 class _Simulation:
@@ -110,11 +123,11 @@ class _Simulation:
         self._run.suggestion_s = driver.suggestion_s
         return self._finished(trials_of(driver.study))
 
-    def run_study(self, study: StudyConfig) -> Run:
+    def run_study(self, study: StudyConfig, *, delays_results: bool) -> Run:
         problem = self._problem
         error, cost = problem.reference
         scheduler = Scheduler(
-            InMemoryStorage(),
+            InMemoryStorage() if delays_results else _storage_with_lag(study, lag=self._workers),
             study,
             problem.space,
             macs_of=lambda recipe: problem.macs_of(problem.cost_of(problem.parameters_of(recipe))),

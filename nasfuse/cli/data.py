@@ -20,14 +20,15 @@ def list_sets(
     from rich.text import Text
 
     from nasfuse.cli.console import out, print_json
-    from nasfuse.data.sources.registry import SHIPPED, data_folder
+    from nasfuse.data.sources.registry import data_folder
+    from nasfuse.spec.data_source import SHIPPED_SOURCES
 
     folder = data_folder()
     files = sorted(str(path) for path in folder.glob("*.npz"))
     if as_json:
-        print_json({"shipped": sorted(SHIPPED), "folder": str(folder), "files": files})
+        print_json({"shipped": sorted(SHIPPED_SOURCES), "folder": str(folder), "files": files})
         return
-    for name in sorted(SHIPPED):
+    for name in sorted(SHIPPED_SOURCES):
         out.print(Text.assemble((name, "bold"), "  shipped"))
     for file in files:
         out.print(file, soft_wrap=True)
@@ -50,14 +51,15 @@ def check(
     from rich.text import Text
 
     from nasfuse.cli.console import out, print_json
-    from nasfuse.data.sources.registry import SHIPPED, load_dataset
+    from nasfuse.data.sources.registry import load_dataset
     from nasfuse.errors import DataWarning
     from nasfuse.spec.data import DataConfig
+    from nasfuse.spec.data_source import SHIPPED_SOURCES
 
     if source.endswith(".npz"):
         _suggest(source, as_json=as_json)
         return
-    config = DataConfig(source=source) if source in SHIPPED else _described(Path(source))
+    config = DataConfig(source=source) if source in SHIPPED_SOURCES else _described(Path(source))
     with warnings.catch_warnings(record=True) as noted:
         warnings.filterwarnings("always", category=DataWarning)
         dataset = load_dataset(config)

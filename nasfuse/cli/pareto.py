@@ -60,7 +60,7 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
     from nasfuse.search.front import knee_of
 
     if not front:
-        out.print(f"{run.folder.root} has no finished trial yet.", soft_wrap=True)
+        out.print(f"{run.folder.root} {run.why_empty}.", soft_wrap=True)
         return
     knee = knee_of(front, objectives)
     volume = metric_text(objectives.hypervolume(run.candidates), digits=3)

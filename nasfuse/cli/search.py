@@ -92,7 +92,7 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
     from nasfuse.report.table import front_document
 
     if progress.best is None:
-        raise _nothing(progress)
+        raise _nothing(progress, max_macs=study.max_macs)
     run = read_run(folder)
     if as_json:
         print_json(front_document(run, run.objectives, run.progress.front))
@@ -137,9 +137,14 @@ def _write_files(run: "Run") -> list[Path]:
     return lost
 
 
-def _nothing(progress: "Progress") -> Exception:
+def _nothing(progress: "Progress", *, max_macs: int | None) -> Exception:
     from nasfuse.errors import NoResultError
 
+    if progress.n_above_limit:
+        return NoResultError(
+            f"the search ended without a result: no operating point of its {progress.n_above_limit} complete trials "
+            f"has at most max_macs {max_macs}; raise --max-macs, and the same trials are on the front"
+        )
     failed = progress.states["failed"]
     first = next(iter(progress.reasons.items()), None)
     why = f"all {failed} trials failed, trial {first[0]} because {first[1]}" if first else "no trial was run"

@@ -45,6 +45,7 @@ def _document(run: "Run") -> dict[str, Any]:
         "study": run.study.name,
         "searching": run.searching,
         "trials": progress.states,
+        **({"above_max_macs": progress.n_above_limit} if progress.n_above_limit else {}),
         "epochs": {"spent": progress.epochs_spent, "saved": progress.epochs_saved},
         **({"inherited": progress.inherited} if run.study.inherit else {}),
         "hypervolume": progress.hypervolume,
@@ -79,6 +80,8 @@ def _lines(document: dict[str, Any]) -> list[tuple[str, str]]:
         ("best", leader),
         ("per suggestion", f"{wait:.3f} s" if wait is not None else "no suggestion yet"),
     ]
+    if "above_max_macs" in document:
+        lines.append(("complete above max_macs", str(document["above_max_macs"])))
     if "inherited" in document:
         lines.append(("trainings that inherited", str(document["inherited"])))
     return lines + [(f"trial {number} failed", reason) for number, reason in document["failures"].items()]

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from nasfuse.data.dataset import Batch
+from nasfuse.nn.auxiliary_loss import take_losses
 from nasfuse.nn.network import Network
-from nasfuse.nn.reducers import ratio_loss
 from nasfuse.nn.routing.network import RoutedNetwork
 
 
@@ -29,7 +29,7 @@ def activation_bytes(network: Network, batch: Batch) -> float:
                 total = saved_bytes(network, lambda: _training_pass(network, batch))
     finally:
         network.train(was_training)
-        ratio_loss(network)  # discards the stored terms and their graph
+        take_losses(network)  # discards them and their graph
     return total / len(batch.targets)
 
 

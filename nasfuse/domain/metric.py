@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from nasfuse.errors import InvalidInputError, nearest
 
+#: Relative loss of a metric up to which another setting of a network counts as equally good.
+_TOLERATED_LOSS = 0.01
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -25,6 +28,14 @@ class Metric:
     def sign(self) -> float:
         """Returns the factor that turns the metric into an objective to minimise."""
         return -1.0 if self.direction == "maximize" else 1.0
+
+    def holds(self, value: float, reference: float) -> bool:
+        """Returns whether `value` is at most 1 % of `reference` worse than it.
+
+        >>> METRICS["accuracy"].holds(0.893, 0.9), METRICS["mae"].holds(0.893, 0.88)
+        (True, False)
+        """
+        return self.sign * (value - reference) <= _TOLERATED_LOSS * abs(reference)
 
 
 METRICS: dict[str, Metric] = {

@@ -44,8 +44,7 @@ class Task:
     """The prediction task.
 
     Attributes:
-        kind: `multiclass` (one of `n_outputs` classes), `multilabel` (`n_outputs` binary labels) or `regression`
-            (`n_outputs` real numbers).
+        kind: Name of the kind, one of `nasfuse.domain.task.TASKS`.
         n_outputs: Number of outputs of the network.
     """
 

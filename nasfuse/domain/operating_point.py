@@ -30,6 +30,10 @@ class OperatingPoint:
     knobs: dict[str, Any] = field(default_factory=dict)
     holds: bool = True
 
+    def is_within(self, max_macs: int | None) -> bool:
+        """Returns whether the point has at most `max_macs` MACs; always, if there is no limit (None)."""
+        return max_macs is None or self.macs <= max_macs
+
     @property
     def settings(self) -> dict[str, float]:
         """Returns knob to setting, without what a threshold comes to."""

@@ -30,6 +30,20 @@ def parse_route(text: str) -> dict[str, int | None]:
     return stages
 
 
+def most_stages(depth: int, *, n_streams: int, placement: int) -> int:
+    """Returns the number of stages that a stream has on a route.
+
+    >>> [most_stages(3, n_streams=n_streams, placement=2) for n_streams in (1, 2)]
+    [3, 2]
+
+    Args:
+        depth: Stages of the stream.
+        n_streams: Streams of the route; a single one is not fused and runs all its stages.
+        placement: Stages before the fusion.
+    """
+    return depth if n_streams == 1 else min(placement, depth)
+
+
 def write_route(stages: Mapping[str, int | None]) -> str:
     """Returns the text form of a route, the inverse of `parse_route`."""
     return JOIN.join(name if count is None else f"{name}:{count}" for name, count in stages.items())

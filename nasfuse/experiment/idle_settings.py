@@ -4,11 +4,12 @@ import warnings
 from collections.abc import Iterable, Iterator
 
 from nasfuse.data import Dataset
-from nasfuse.data.sources.registry import SHIPPED
 from nasfuse.domain.modality import Modality
 from nasfuse.errors import DataWarning
+from nasfuse.spec.data_source import SHIPPED_SOURCES
 from nasfuse.spec.fusion import EquilibriumFusion
 from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.reducer import GumbelReducer
 from nasfuse.spec.schema.model import Model
 from nasfuse.spec.stream import TransformerStream
 
@@ -32,7 +33,7 @@ def warn_of_idle_settings(recipes: Iterable[Recipe], dataset: Dataset) -> None:
 
 
 def _of_data(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
-    if recipe.data.source in SHIPPED:
+    if recipe.data.source in SHIPPED_SOURCES:
         for name in type(recipe.data).model_fields:
             if name != "source" and _is_changed(recipe.data, name):
                 yield f"data.{name}", f"the data set {recipe.data.source} is shipped and describes itself"
@@ -67,7 +68,9 @@ def _can_be_shifted(modality: Modality, dataset: Dataset, share: float) -> bool:
 
 def _of_training(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
     training, streams = recipe.training, recipe.network.streams.values()
-    learned = any(isinstance(stream, TransformerStream) and stream.reducer.kind == "gumbel" for stream in streams)
+    learned = any(
+        isinstance(stream, TransformerStream) and isinstance(stream.reducer, GumbelReducer) for stream in streams
+    )
     if _is_changed(training, "ratio_weight") and not learned:
         yield "training.ratio_weight", "no stream has a gumbel reducer"
     routing = training.routing

@@ -23,7 +23,7 @@ class Run:
         folder: Folder of the run.
         study: Configuration of the study.
         objectives: Metric, cost and reference point.
-        candidates: All measured operating points.
+        candidates: All measured operating points within the study's `max_macs`.
         progress: Counts, front and best points.
         searching: Whether a search is writing to the folder.
     """
@@ -34,6 +34,14 @@ class Run:
     candidates: list[Candidate]
     progress: Progress
     searching: bool
+
+    @property
+    def why_empty(self) -> str:
+        """Returns what a front without members lacks, to follow the name of the run."""
+        above = self.progress.n_above_limit
+        if not above:
+            return "has no finished trial yet"
+        return f"has no operating point of at most max_macs {self.objectives.max_macs} in its {above} finished trials"
 
     def recipe(self, candidate: Candidate) -> Recipe:
         """Returns the recipe of an operating point; a network trained with it has the cost of the point.
@@ -77,4 +85,5 @@ def read_run(folder: RunFolder) -> Run:
     objectives = Objectives.from_study(stored)
     trials = trials_of(stored)
     progress = summarise(trials, objectives)
-    return Run(folder, study, objectives, candidates_of(trials), progress, folder.is_locked())
+    candidates = candidates_of(trials, max_macs=objectives.max_macs)
+    return Run(folder, study, objectives, candidates, progress, folder.is_locked())

@@ -34,7 +34,7 @@ def select_point(
     if trial is not None:
         return _of_trial(run, trial)
     if not front:
-        raise InvalidInputError(f"{run.folder.root} has no finished trial yet; continue its search first")
+        raise InvalidInputError(f"{run.folder.root} {run.why_empty}; continue its search first")
     if max_macs is not None:
         affordable = [candidate for candidate in run.candidates if candidate.measured.macs <= max_macs]
         if not affordable:
@@ -71,5 +71,7 @@ def _of_trial(run: Run, label: str) -> Candidate:
         raise InvalidInputError(f"--trial {label}: trial {number} has the points {known}; choose one of them")
     reason = run.progress.reasons.get(number)
     how = " that was trained from scratch" if run.study.inherit else ""
-    why = f"it failed: {reason}" if reason else f"it is not a finished trial of this run{how}"
+    limit = run.objectives.max_macs
+    within = f", or has no operating point of at most max_macs {limit}" if limit is not None else ""
+    why = f"it failed: {reason}" if reason else f"it is not a finished trial of this run{how}{within}"
     raise InvalidInputError(f"--trial {label}: {why}; `nasfuse pareto {run.folder.root}` lists the front")

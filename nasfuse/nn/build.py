@@ -79,7 +79,7 @@ def _branch(config: NetworkConfig, route: Route, task: Task) -> Branch:
         options = config.fusion.model_dump(exclude={"kind", "placement"})
         fusion = FUSIONS[config.fusion.kind](widths, n_joint=n_joint, **options)
         width = fusion.out_width
-    return Branch(route, fusion=fusion, head=Head(width, n_outputs=task.n_outputs, dropout=config.dropout))
+    return Branch(route, fusion=fusion, head=Head(width, n_outputs=task.n_outputs, **config.head_options))
 
 
 def _by_cost(branches: Sequence[Branch], streams: Mapping[str, Stream], lengths: Mapping[str, int]) -> list[Branch]:

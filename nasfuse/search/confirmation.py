@@ -23,7 +23,7 @@ def next_repetition(
         repeats: Trainings required to confirm a member.
     """
     others = Counter(t.repeat_of for t in trials if (t.is_running or t.is_failed) and not t.is_void)
-    candidates = candidates_of(trials, with_inherited=True)
+    candidates = candidates_of(trials, max_macs=objectives.max_macs, with_inherited=True)
     promising = [candidate for candidate in front_of(candidates, objectives) if not candidate.trainings]
     front = front_of([candidate for candidate in candidates if candidate.trainings], objectives)
     members = []

@@ -55,17 +55,19 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Objectives:
-    """The two objectives of a study and their fixed reference point.
+    """The two objectives of a study, their fixed reference point, and the limit on MACs.
 
     Attributes:
         metric: Name of the metric.
         cost: Name of the cost, one of `nasfuse.domain.cost.COSTS`.
         reference: Reference point (metric, cost) of the hypervolume; every useful network is better in both.
+        max_macs: Largest number of MACs of an operating point that may be on the front; None for no limit.
     """
 
     metric: str
     cost: str
     reference: tuple[float, float]
+    max_macs: int | None = None
 
     @classmethod
     def from_study(cls, study: optuna.Study) -> "Objectives":
@@ -74,10 +76,11 @@ class Objectives:
         Raises:
             RunFolderError: The study has not started.
         """
-        names, reference = study.metric_names, StudyAttributes(study).reference
+        attributes = StudyAttributes(study)
+        names, reference = study.metric_names, attributes.reference
         if names is None or reference is None:
             raise RunFolderError("the study has not started yet; run the search first")
-        return cls(names[0], names[1].removeprefix("log10_"), reference)
+        return cls(names[0], names[1].removeprefix("log10_"), reference, attributes.max_macs)
 
     def costs(self, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
         """Returns the objectives to minimise, shape (n, 2): the metric, negated if larger is better, and log10 cost.
@@ -97,32 +100,31 @@ class Objectives:
         return METRICS[self.metric].sign * metric, math.log10(max(cost, 1e-9))
 
 
-def candidates_of(trials: Sequence[TrialView], *, with_inherited: bool = False) -> list[Candidate]:
-    """Returns every operating point of the complete trainings, averaged over the trainings of each recipe.
+def candidates_of(
+    trials: Sequence[TrialView], *, max_macs: int | None = None, with_inherited: bool = False
+) -> list[Candidate]:
+    """Returns the operating points of the complete trainings, averaged over the trainings of each recipe.
 
     Trials that are operating points are skipped, because their training already lists them. Trainings that started
     from inherited weights are skipped, because they have had more epochs than their recipe says.
 
     Args:
         trials: All trials of the study.
+        max_macs: Largest number of MACs of a point, in each training; None for no limit.
         with_inherited: Whether to include recipes that were only trained from inherited weights, with the results of
             these trainings. Their `trainings` are empty.
     """
     groups: dict[tuple[str, int, frozenset[tuple[str, float]]], list[tuple[TrialView, OperatingPoint]]] = {}
-    over_limit: set[tuple[str, int]] = set()
     for trial in _trainings(trials, with_inherited=with_inherited):
         for index, point in enumerate(trial.points):
-            if point is None:  # above the study's max_macs
-                over_limit.add((trial.recipe_hash, index))
-                continue
             # Points are the same in all trainings of a recipe, except for thresholds; other versions may differ.
             setting = frozenset(item for item in point.settings.items() if item[0] != "threshold")
             groups.setdefault((trial.recipe_hash, index, setting), []).append((trial, point))
     # A setting must hold and stay within max_macs in all trainings; otherwise its mean would cover some of them only.
     return [
         _candidate(index, group)
-        for (recipe_hash, index, _), group in groups.items()
-        if (recipe_hash, index) not in over_limit and all(measured.holds for _, measured in group)
+        for (_, index, _), group in groups.items()
+        if all(measured.holds and measured.is_within(max_macs) for _, measured in group)
     ]
 
 

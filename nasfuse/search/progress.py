@@ -29,6 +29,7 @@ class Progress:
         best: Candidate with the best metric; None before the first result.
         best_baseline: Hand-made design with the best metric; None before the first result of one.
         reasons: Number of each failed trial to the reason.
+        n_above_limit: Number of complete trainings without an operating point within the study's `max_macs`.
     """
 
     states: dict[str, int]
@@ -42,12 +43,13 @@ class Progress:
     best: Candidate | None
     best_baseline: Candidate | None
     reasons: dict[int, str]
+    n_above_limit: int = 0
 
 
 def summarise(trials: Sequence[TrialView], objectives: Objectives) -> Progress:
     """Returns the summary of `trials`, all trials of a study."""
     counts = Counter(_state(trial) for trial in trials if not trial.is_operating_point)
-    candidates = candidates_of(trials)
+    candidates = candidates_of(trials, max_macs=objectives.max_macs)
     hand_made = [candidate for candidate in candidates if candidate.baseline is not None]
     epochs = [_epochs(trial) for trial in trials if _ran(trial)]
     waits = [trial.suggestion_s for trial in trials if trial.suggestion_s is not None]
@@ -63,6 +65,7 @@ def summarise(trials: Sequence[TrialView], objectives: Objectives) -> Progress:
         best=best(candidates, objectives) if candidates else None,
         best_baseline=best(hand_made, objectives) if hand_made else None,
         reasons={trial.number: trial.reason for trial in trials if trial.is_failed},
+        n_above_limit=sum(_is_above(trial, objectives.max_macs) for trial in trials),
     )
 
 
@@ -76,6 +79,12 @@ def _state(trial: TrialView) -> str:
         trial.is_over_max_macs,
     )
     return STATES[is_state.index(True)]
+
+
+def _is_above(trial: TrialView, max_macs: int | None) -> bool:
+    """Returns whether the trial is a complete training without an operating point of at most `max_macs`."""
+    is_measured = trial.is_complete and not trial.is_operating_point
+    return is_measured and not any(point.is_within(max_macs) for point in trial.points)
 
 
 def _ran(trial: TrialView) -> bool:

@@ -141,6 +141,7 @@ class Scheduler:
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 self._study.set_metric_names([study.metric, f"log10_{study.cost}"])
             self._attributes.reference = reference()
+        self._attributes.max_macs = study.max_macs
         void_failures(self._study)
         begun = {trial.baseline for trial in self.trials() if not trial.is_void}
         for name, parameters in space.baselines.items():
@@ -286,19 +287,15 @@ class Scheduler:
     def finish(self, number: int, measurements: Measurements) -> None:
         """Records the measurements of trial `number`; it fails if they have no point or a value that is not finite.
 
-        Operating points above the study's `max_macs` are left out.
+        The values of the trial are those of the first point, which its parameters describe. Operating points above the
+        study's `max_macs` are recorded, but are not on the front.
         """
         problem = _problem_of(measurements)
         if problem is not None:
             self.fail(number, problem)
             return
-        limit = self._config.max_macs
-        kept = [point for point in measurements.points if point.holds and (limit is None or point.macs <= limit)]
-        main = kept[0] if kept else measurements.points[0]
-        # A point that is left out keeps its place, as points of repeated trainings are matched by it.
-        points = [point if point in kept or point is main or not point.holds else None for point in measurements.points]
-        self._writer(number).outcome(points, measurements.record)
-        self._end(number, values_of(main, self._config.cost))
+        self._writer(number).outcome(measurements)
+        self._end(number, values_of(measurements.points[0], self._config.cost))
 
     def fail(self, number: int, reason: str) -> None:
         """Records that trial `number` failed for `reason`."""
@@ -330,7 +327,10 @@ class Scheduler:
                 self._add_points(training)
 
     def _add_points(self, training: TrialView) -> None:
-        for point in observations_of(training, self._space, metric=self._config.metric, cost=self._config.cost):
+        config = self._config
+        for point in observations_of(
+            training, self._space, metric=config.metric, cost=config.cost, max_macs=config.max_macs
+        ):
             if (training.number, TrialView(point).point_index) not in self._points:
                 self._study.add_trial(point)
                 self._storage.publish(self._id(len(self.trials()) - 1))

@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import BaseTrial
 
 from nasfuse.domain.modality import ENCODERS, Modality
-from nasfuse.domain.route import is_dynamic, parse_route, routes_of, streams_of, write_route
+from nasfuse.domain.route import is_dynamic, most_stages, parse_route, routes_of, streams_of, write_route
 from nasfuse.errors import ConfigError, Problem, nearest
 from nasfuse.search.parameters import (
     ROUTE,
@@ -25,6 +25,7 @@ from nasfuse.search.parameters import (
 from nasfuse.search.streams import PREFIX, WILDCARD, Streams, stream_of
 from nasfuse.spec.fusion import FusionConfigBase
 from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.reducer import DEFAULT_KIND
 from nasfuse.spec.schema.fields import accepts, known_paths, types_at
 from nasfuse.spec.space import FieldConfig, SpaceConfig
 from nasfuse.spec.stream import StreamConfigBase
@@ -134,11 +135,7 @@ class Space:
         kept = {}
         for key, value in values.items():
             if isinstance(value, dict):
-                kept[key] = {
-                    inner: own
-                    for inner, own in value.items()
-                    if f"{path}.{key}.{inner}" in parameters or accepts(Recipe, f"{path}.{tag}.{key}.{inner}", own)
-                }
+                kept[key] = _suitable(value, path=f"{path}.{key}", typed=f"{path}.{tag}.{key}", parameters=parameters)
             elif f"{path}.{key}" in parameters or types_at(Recipe, f"{path}.{tag}.{key}"):
                 kept[key] = value
         return {key: value for key, value in kept.items() if value != {}}
@@ -387,6 +384,23 @@ class Space:
         return True
 
 
+def _suitable(values: Mapping[str, Any], *, path: str, typed: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options of a reducer without fixed ones that its place or its kind does not have or accept.
+
+    Args:
+        values: Options by name; some of them may be fixed for other kinds.
+        path: Path of the reducer in a recipe.
+        typed: The same path with the kind of its stream or fusion.
+        parameters: Parameters that are drawn.
+    """
+
+    def suits(key: str, place: str) -> bool:
+        return f"{path}.{key}" in parameters or accepts(Recipe, f"{place}.{key}", values[key])
+
+    kind = values["kind"] if "kind" in values and suits("kind", typed) else DEFAULT_KIND
+    return {key: value for key, value in values.items() if suits(key, f"{typed}.{kind}")}
+
+
 def _distinct_routes(word: str, network: Mapping[str, Any]) -> list[str]:
     """Returns the routes in `word`, without those that are equal to an earlier one because streams are shallow."""
     fusion = network.get("fusion", {})
@@ -396,7 +410,7 @@ def _distinct_routes(word: str, network: Mapping[str, Any]) -> list[str]:
         stages = parse_route(text)
         for name, wanted in stages.items():
             depth = network["streams"][name].get("depth", StreamConfigBase.model_fields["depth"].default)
-            if wanted is not None and wanted >= (depth if len(stages) == 1 else min(depth, placement)):
+            if wanted is not None and wanted >= most_stages(depth, n_streams=len(stages), placement=placement):
                 stages[name] = None
         routes.append(write_route(stages))
     return list(dict.fromkeys(routes))

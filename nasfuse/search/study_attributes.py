@@ -9,6 +9,7 @@ import optuna
 IDENTITY = ("study", "data")
 
 _REFERENCE = "reference"
+_MAX_MACS = "max_macs"
 _VISIBILITY_LAG = "lag"
 _SECONDS = "seconds"
 _VOID = "void"
@@ -40,6 +41,15 @@ class StudyAttributes:
     @reference.setter
     def reference(self, point: tuple[float, float]) -> None:
         self._study.set_user_attr(_REFERENCE, list(point))
+
+    @property
+    def max_macs(self) -> int | None:
+        """Largest number of MACs of an operating point on the front, as the last session had it; None for no limit."""
+        return cast(int | None, self._get(_MAX_MACS))
+
+    @max_macs.setter
+    def max_macs(self, macs: int | None) -> None:
+        self._study.set_user_attr(_MAX_MACS, macs)
 
     @property
     def visibility_lag(self) -> int | None:

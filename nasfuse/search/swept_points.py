@@ -12,16 +12,15 @@ from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.search.space import Space
 from nasfuse.search.trial import TrialView, operating_point_trial
 
-#: Largest relative loss of the metric at which a setting predicts the result of a training with that setting.
-_HOLDS = 0.01
-
 
 def values_of(point: OperatingPoint, cost: str) -> list[float]:
     """Returns the two values of a trial: the metric, and log10 of the cost."""
     return [point.metric, math.log10(max(getattr(point, cost), 1e-9))]
 
 
-def observations_of(trial: TrialView, space: Space, *, metric: str, cost: str) -> list[FrozenTrial]:
+def observations_of(
+    trial: TrialView, space: Space, *, metric: str, cost: str, max_macs: int | None = None
+) -> list[FrozenTrial]:
     """Returns the complete trials to add for the operating points that can be described by parameters of the space.
 
     A trial refers to its training and the index of the point, and is marked as inherited if the training is. A point is
@@ -34,17 +33,17 @@ def observations_of(trial: TrialView, space: Space, *, metric: str, cost: str) -
         space: Search space of the training.
         metric: Metric of the study.
         cost: Cost of the study.
+        max_macs: Largest number of MACs of a point that is an observation; None: no limit.
     """
-    points = trial.points
-    main = next(point for point in points if point is not None)
+    main, *others = trial.points
     if not _threshold_is_drawn(main, trial.params):
         return []
     found = []
-    for number, point in enumerate(points):
-        if point is None or not point.holds or point is main:
+    for number, point in enumerate(others, start=1):
+        if not (point.holds and point.is_within(max_macs)):
             continue
-        loss = METRICS[metric].sign * (point.metric - main.metric)
-        parameters = _parameters(trial.params, point.settings, holds=loss <= _HOLDS * abs(main.metric))
+        holds = METRICS[metric].holds(point.metric, main.metric)
+        parameters = _parameters(trial.params, point.settings, holds=holds)
         if parameters is not None and parameters != trial.params and _can_be_drawn(parameters, space):
             values = values_of(point, cost)
             found.append(operating_point_trial(trial, number, parameters=parameters, values=values))

@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from nasfuse.domain.operating_point import OperatingPoint
+from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.spec.recipe import Recipe
 
@@ -266,9 +266,9 @@ class TrialView:
         return str(self._attributes.get(_REASON, ""))
 
     @cached_property
-    def points(self) -> tuple[OperatingPoint | None, ...]:
-        """Operating points of a complete training; None stands for one above the study's `max_macs`."""
-        return tuple(None if plain is None else OperatingPoint(**plain) for plain in self._attributes[_POINTS])
+    def points(self) -> tuple[OperatingPoint, ...]:
+        """Operating points of a complete training, the network's own setting first."""
+        return tuple(OperatingPoint(**plain) for plain in self._attributes[_POINTS])
 
     @property
     def record(self) -> Mapping[str, Any] | None:
@@ -362,15 +362,11 @@ class TrialWriter:
         """Writes why the trial failed or was rejected."""
         self._write(_REASON, _shortened(reason))
 
-    def outcome(self, points: Sequence[OperatingPoint | None], record: Mapping[str, Any]) -> None:
-        """Writes the operating points and the record of a complete training.
-
-        Args:
-            points: None in the place of a point that is left out, because repetitions are matched by position.
-            record: Seed, versions, device, times and epochs.
-        """
-        self._write(_POINTS, [None if point is None else point.to_plain() for point in points])
-        self._write(_RECORD, dict(record))
+    def outcome(self, measurements: Measurements) -> None:
+        """Writes the operating points and the record of a complete training."""
+        plain = measurements.to_plain()
+        self._write(_POINTS, plain["points"])
+        self._write(_RECORD, plain["record"])
 
     def _write(self, key: str, value: Any) -> None:
         self._storage.set_trial_user_attr(self._trial_id, key, value)

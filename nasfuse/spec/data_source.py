@@ -8,8 +8,8 @@ from typing import Any
 
 from nasfuse.errors import DataWarning
 
-#: Data sets that need no file.
-SHIPPED_SOURCES = frozenset({"digits"})
+#: Data sets that need no file: name to the `module:function` of its `nasfuse.data.sources.registry.TableLoader`.
+SHIPPED_SOURCES = {"digits": "nasfuse.data.sources.digits:digits_table"}
 
 
 def locate(source: str, *, named_in: Path) -> str:

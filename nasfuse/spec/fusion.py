@@ -4,8 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from nasfuse.spec.reducer import FusionReducerConfig, MaxReducer
 from nasfuse.spec.schema.model import MisfitError, Model
-from nasfuse.spec.stream import Heads, TokenReducerConfig, check_heads
+from nasfuse.spec.stream import Heads, check_heads
 
 
 class FusionConfigBase(Model):
@@ -184,7 +185,7 @@ class JointTokensFusion(_TokenFusion):
     """
 
     kind: Literal["joint_tokens"]
-    reducer: TokenReducerConfig = TokenReducerConfig()
+    reducer: FusionReducerConfig = MaxReducer()
 
     @property
     def summary(self) -> str:

@@ -1,11 +1,11 @@
 """Schema of the network of a recipe: streams, routes, fusion and router."""
 
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from nasfuse.domain.route import parse_route
+from nasfuse.domain.route import most_stages, parse_route
 from nasfuse.errors import nearest
 from nasfuse.spec.data import Name
 from nasfuse.spec.fusion import FusionConfig
@@ -39,6 +39,11 @@ class NetworkConfig(Model):
         return {name: self._stages(name, route) for name in self.route if name in route}
 
     @property
+    def head_options(self) -> dict[str, Any]:
+        """Returns the options of the head of each route, keyword arguments of `nasfuse.nn.branch.Head`."""
+        return {"dropout": self.dropout}
+
+    @property
     def depths(self) -> dict[str, int]:
         """Returns the number of stages that are built for each stream: the most that any route runs."""
         texts = None if self.router is None else self.router.routes
@@ -47,10 +52,12 @@ class NetworkConfig(Model):
         return {name: max(stages.get(name, 0) for stages in found) for name in self.route}
 
     def _stages(self, name: str, route: Mapping[str, int | None]) -> int:
-        depth = self.streams[name].depth
-        most = depth if len(route) == 1 or self.fusion is None else min(self.fusion.placement, depth)
         wanted = route[name]
-        return most if wanted is None else wanted
+        if wanted is not None:
+            return wanted
+        depth = self.streams[name].depth
+        placement = depth if self.fusion is None else self.fusion.placement
+        return most_stages(depth, n_streams=len(route), placement=placement)
 
     @model_validator(mode="after")
     def _route_and_streams_agree(self) -> Self:

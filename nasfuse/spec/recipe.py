@@ -50,7 +50,7 @@ class Recipe(Model):
     @model_validator(mode="after")
     def _smoothing_needs_labels(self) -> Self:
         if self.training.label_smoothing > 0 and not TASKS[self.data.task].smooths_labels:
-            raise MisfitError("training.label_smoothing", "a regression has no labels to smooth; remove it")
+            raise MisfitError("training.label_smoothing", f"a {self.data.task} has no labels to smooth; remove it")
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nasfuse.spec.schema.model import MisfitError, Model
+from nasfuse.spec.reducer import MaxReducer, PoolingConfig, StreamReducerConfig
+from nasfuse.spec.schema.model import Model
 
 #: Smallest number of features per attention head when the number of heads is chosen by default.
 LEAST_PER_HEAD = 8
@@ -26,71 +27,6 @@ def heads_of_width(given: dict[str, Any]) -> int:
 
 
 Heads = Annotated[int, Field(ge=1, default_factory=heads_of_width)]
-
-KeepRatio = Annotated[float, Field(ge=1e-6, le=1)]
-
-#: Reducers with parameters, which are trained for a single keep ratio.
-LEARNED = ("gumbel", "latent")
-
-
-class PoolingConfig(Model):
-    """Pooling after every stage of a convolutional stream.
-
-    Attributes:
-        kind: `max` or `average` pooling of neighbouring tokens.
-        keep_ratio: Share of the tokens kept by each stage, at least one token. Pooling windows have
-            round(1 / keep_ratio) tokens, on a grid round(sqrt(1 / keep_ratio)) along each side: 0.25 halves both sides,
-            0.5 neither.
-    """
-
-    kind: Literal["max", "average"] = "max"
-    keep_ratio: KeepRatio = 1.0
-
-
-class TokenReducerConfig(Model):
-    """Token reduction between the attention and the MLP of a transformer stage.
-
-    Attributes:
-        kind: `max`, `average`, `attention`-weighted or `strided` pooling of neighbours; `top_k` keeps the tokens that
-            CLS attends to most and fuses the rest into one (EViT); `merge` merges similar tokens (ToMe).
-        keep_ratio: Share of each sample's own tokens that is kept, at least one token. Pooling windows have
-            round(1 / keep_ratio) tokens, those of `max` and `average` on an image round(sqrt(1 / keep_ratio)) along
-            each side; the other kinds keep ceil(keep_ratio n) of n tokens.
-        at: Number of the only stage that reduces, counted from 1; the last stage if there are fewer. None: every stage.
-        inference_keep_ratio: Keep ratio after training, if it differs from `keep_ratio`.
-    """
-
-    kind: Literal["max", "average", "attention", "strided", "top_k", "merge"] = "max"
-    keep_ratio: KeepRatio = 1.0
-    at: Annotated[int, Field(ge=1, le=64)] | None = None
-    inference_keep_ratio: KeepRatio | None = None
-
-    @property
-    def summary(self) -> str:
-        """Returns a short description for tables; empty if all tokens are kept."""
-        ratio = self.inference_keep_ratio or self.keep_ratio
-        return f"{self.kind} {ratio:.3g}{'' if self.at is None else f' at {self.at}'}" if ratio < 1 else ""
-
-
-class StreamReducerConfig(TokenReducerConfig):
-    """Token reduction in a transformer stream.
-
-    Attributes:
-        kind: A kind of `TokenReducerConfig`, or one with parameters: `gumbel` keeps the tokens with the highest score
-            of a small network (DynamicViT); `latent` replaces the tokens by a few learned queries that attend to them
-            (Perceiver).
-        keep_ratio: Share of the tokens that is kept; see `TokenReducerConfig`.
-        at: Number of the only stage that reduces; see `TokenReducerConfig`.
-        inference_keep_ratio: Keep ratio after training; not available for kinds with parameters.
-    """
-
-    kind: Literal["max", "average", "attention", "strided", "top_k", "merge", "gumbel", "latent"] = "max"  # type: ignore[assignment]
-
-    @model_validator(mode="after")
-    def _learned_for_one_ratio(self) -> Self:
-        if self.inference_keep_ratio is not None and self.kind in LEARNED:
-            raise MisfitError("inference_keep_ratio", f"{self.kind} is trained for a single keep_ratio; remove it")
-        return self
 
 
 class StreamConfigBase(Model):
@@ -156,7 +92,7 @@ class TransformerStream(StreamConfigBase):
     stride: Annotated[int, Field(ge=1, le=64)] = 1
     window: Annotated[int, Field(ge=2)] | None = None
     readout: Literal["mean", "cls"] = "mean"
-    reducer: StreamReducerConfig = StreamReducerConfig()
+    reducer: StreamReducerConfig = MaxReducer()
 
     @property
     def summary(self) -> str:

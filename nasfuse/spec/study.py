@@ -5,7 +5,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -66,7 +66,10 @@ class StoppingConfig(Model):
     Attributes:
         eta: Reduction factor; 1 / eta of the trainings continue from a rung.
         rungs: Number of comparisons during a training.
+        implementation: `module:class` of its `nasfuse.search.stopping.rule.StoppingRule`.
     """
+
+    implementation: ClassVar[str] = "nasfuse.search.stopping.mo_asha:MultiObjectiveAsha"
 
     eta: Annotated[int, Field(ge=2)] = 3
     rungs: Annotated[int, Field(ge=1)] = 2

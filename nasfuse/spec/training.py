@@ -54,3 +54,8 @@ class TrainingConfig(Model):
     ratio_weight: Annotated[float, Field(ge=0)] = 2.0
     routing: RoutingConfig | None = None
     equilibrium: EquilibriumConfig | None = None
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Returns the weights of the auxiliary losses that modules of a network have, by name of the loss."""
+        return {"ratio": self.ratio_weight}

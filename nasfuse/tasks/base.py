@@ -85,11 +85,15 @@ class TaskKind(ABC):
         """
 
     def confidence(self, outputs: Tensor) -> Tensor | None:
-        """Returns (n,) float64: how sure outputs (n, n_outputs) are, larger is surer; None where they do not say."""
-        return None
+        """Returns (n,) float64: how sure outputs (n, n_outputs) are, 1 - `doubt`; None where they do not say."""
+        doubt = self.doubt(self.confidence_features(outputs.double()))
+        return None if doubt is None else 1 - doubt[:, 0]
 
     def confidence_features(self, outputs: Tensor) -> Tensor:
-        """Returns (b, k) features of how sure outputs (b, n_outputs) are, the input of a router."""
+        """Returns (b, k) features of how sure outputs (b, n_outputs) are, the input of a router.
+
+        They are float64 for float64 outputs, else float32.
+        """
         return outputs
 
     def n_confidence_features(self, n_outputs: int) -> int:

@@ -73,13 +73,9 @@ class Multiclass(TaskKind):
         """Returns 1 where the class is wrong."""
         return (self.predict(outputs) != targets[:, None]).double()
 
-    def confidence(self, outputs: Tensor) -> Tensor | None:
-        """Returns the largest probability."""
-        return F.softmax(outputs.double(), dim=1).amax(dim=1)
-
     def confidence_features(self, outputs: Tensor) -> Tensor:
         """Returns the largest probability, its margin to the second, and the entropy over its maximum."""
-        logs = F.log_softmax(outputs.float(), dim=1)
+        logs = F.log_softmax(outputs if outputs.dtype == torch.float64 else outputs.float(), dim=1)
         top = logs.exp().topk(2, dim=1).values
         entropy = -(logs.exp() * logs).sum(dim=1) / math.log(outputs.shape[1])
         return torch.stack([top[:, 0], top[:, 0] - top[:, 1], entropy], dim=1)

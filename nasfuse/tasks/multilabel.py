@@ -39,13 +39,9 @@ class Multilabel(TaskKind):
         """Returns the share of labels that are wrong."""
         return ((outputs > 0) != (targets[:, None] > 0)).double().mean(dim=2)
 
-    def confidence(self, outputs: Tensor) -> Tensor | None:
-        """Returns minus the mean entropy of the labels, in nats."""
-        return -_entropy(outputs.double()).mean(dim=1)
-
     def confidence_features(self, outputs: Tensor) -> Tensor:
         """Returns the mean and the largest entropy of the labels, in bits."""
-        entropy = _entropy(outputs.float())
+        entropy = _entropy(outputs if outputs.dtype == torch.float64 else outputs.float())
         return torch.stack([entropy.mean(dim=1), entropy.amax(dim=1)], dim=1) / math.log(2)
 
     def n_confidence_features(self, n_outputs: int) -> int:

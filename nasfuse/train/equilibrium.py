@@ -1,15 +1,17 @@
 """Networks with an equilibrium in training and evaluation: Jacobian term, statuses of solves, MACs of steps taken."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from nasfuse.cost.closed_form import expected_macs
-from nasfuse.data.dataset import Dataset, Split
+from nasfuse.data.dataset import Batch, Dataset, Split
 from nasfuse.errors import NonFiniteError
 from nasfuse.nn.equilibrium import (
     Solved,
@@ -22,6 +24,7 @@ from nasfuse.nn.equilibrium import (
 )
 from nasfuse.nn.network import Network
 from nasfuse.spec.equilibrium import EquilibriumConfig
+from nasfuse.train.inference import run_split
 
 #: Number of fixed points whose spectral radius is recorded.
 _RADIUS_ROWS = 64
@@ -80,7 +83,22 @@ def measured_macs(network: Network, split: Split, dataset: Dataset, *, device: t
     macs = float(expected_macs(network, dataset))
     if not equilibrium_layers(network):
         return macs
-    return macs - float(torch.cat([saved for _, saved in _passes(network, split, device)]).mean())
+
+    def saved(batch: Batch) -> Tensor:
+        return saved_macs(_solves(network, batch), len(batch.targets))
+
+    return macs - float(torch.cat(run_split(network, split, saved, device=device)).mean())
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """How the solves of one place in a network ended on one batch, and the Jacobian at some of its fixed points."""
+
+    name: str
+    status: Tensor
+    n_steps: Tensor
+    residual: Tensor
+    radius: Tensor | None
 
 
 def record_equilibria(network: Network, dataset: Dataset, *, device: torch.device) -> dict[str, Any]:
@@ -95,43 +113,49 @@ def record_equilibria(network: Network, dataset: Dataset, *, device: torch.devic
     """
     if not equilibrium_layers(network):
         return {}
-    statuses: dict[str, list[Tensor]] = defaultdict(list)
-    steps: dict[str, list[Tensor]] = defaultdict(list)
-    residuals: dict[str, list[Tensor]] = defaultdict(list)
-    radii: dict[str, Tensor] = {}
-    for solves, _ in _passes(network, dataset.val, device):
+    seen: set[str] = set()
+
+    def ends(batch: Batch) -> list[_Ends]:
+        solves = _solves(network, batch)
+        found = []
         for position, solved in enumerate(solves):
             name = solved.name if len(solves) == len({one.name for one in solves}) else f"{solved.name} ({position})"
-            statuses[name].append(solved.solution.status.cpu())
-            steps[name].append(solved.solution.n_steps.cpu())
-            residuals[name].append(solved.solution.residual.cpu())
-            if name not in radii:
-                radii[name] = spectral_radius(solved, n_rows=_RADIUS_ROWS).cpu()
-    record = {}
-    for name in statuses:
-        status, taken = torch.cat(statuses[name]), torch.cat(steps[name])
-        shares = {one.name.lower(): round(float((status == one).double().mean()), 4) for one in Status}
-        n_diverged = int((status == Status.DIVERGED).sum())
-        if n_diverged:
-            share = n_diverged / len(status)
-            raise NonFiniteError(f"the solver of {name} {Status.DIVERGED.advice}: {share:.2%} of its validation states")
-        record[name] = {
-            **shares,
-            "mean_steps": round(float(taken.double().mean()), 3),
-            "max_steps": int(taken.max()),
-            "median_residual": float(torch.cat(residuals[name]).median()),
-            "spectral_radius": round(float(radii[name].mean()), 4),
-            "largest_spectral_radius": round(float(radii[name].max()), 4),
-        }
+            solution = solved.solution
+            radius = None if name in seen else spectral_radius(solved, n_rows=_RADIUS_ROWS).cpu()
+            seen.add(name)
+            found.append(_Ends(name, solution.status.cpu(), solution.n_steps.cpu(), solution.residual.cpu(), radius))
+        return found
+
+    by_name: dict[str, list[_Ends]] = defaultdict(list)
+    for one in chain.from_iterable(run_split(network, dataset.val, ends, device=device)):
+        by_name[one.name].append(one)
     per_step = sum(layer.macs_per_step() for layer in equilibrium_layers(network))
-    return {"solves": record, "worst_macs": expected_macs(network, dataset, route=-1), "macs_per_step": per_step}
+    return {
+        "solves": {name: _summary(name, parts) for name, parts in by_name.items()},
+        "worst_macs": expected_macs(network, dataset, route=-1),
+        "macs_per_step": per_step,
+    }
 
 
-def _passes(network: Network, split: Split, device: torch.device) -> Iterator[tuple[list[Solved], Tensor]]:
-    """Yields the solves of each batch of `split` in evaluation mode, and the (b,) MACs saved against the caps."""
-    network.eval()
-    for rows in torch.split(torch.arange(len(split)), 512):
-        batch = split.batch(rows, names=network.stream_names).to(device)
-        with torch.no_grad(), listening(equilibrium_layers(network)) as solves:
-            network(batch.inputs, batch.masks)
-        yield solves, saved_macs(solves, len(rows))
+def _summary(name: str, parts: Sequence[_Ends]) -> dict[str, float]:
+    status, n_steps = torch.cat([part.status for part in parts]), torch.cat([part.n_steps for part in parts])
+    radius = torch.cat([part.radius for part in parts if part.radius is not None])
+    n_diverged = int((status == Status.DIVERGED).sum())
+    if n_diverged:
+        share = n_diverged / len(status)
+        raise NonFiniteError(f"the solver of {name} {Status.DIVERGED.advice}: {share:.2%} of its validation states")
+    return {
+        **{one.name.lower(): round(float((status == one).double().mean()), 4) for one in Status},
+        "mean_steps": round(float(n_steps.double().mean()), 3),
+        "max_steps": int(n_steps.max()),
+        "median_residual": float(torch.cat([part.residual for part in parts]).median()),
+        "spectral_radius": round(float(radius.mean()), 4),
+        "largest_spectral_radius": round(float(radius.max()), 4),
+    }
+
+
+def _solves(network: Network, batch: Batch) -> list[Solved]:
+    """Returns the solves of one pass of `network`."""
+    with listening(equilibrium_layers(network)) as solves:
+        network(batch.inputs, batch.masks)
+    return solves

@@ -3,24 +3,22 @@
 import torch
 from torch import Tensor
 
-from nasfuse.data.dataset import Split
+from nasfuse.data.dataset import Batch, Split
 from nasfuse.domain.modality import Task
 from nasfuse.nn.network import Network
 from nasfuse.tasks import task_kind
+from nasfuse.train.inference import run_split
 from nasfuse.train.metrics import score
-
-_ROWS = 512
 
 
 def predict_logits(network: Network, split: Split, *, device: torch.device) -> Tensor:
     """Returns the (n, n_outputs) float32 logits of every sample of `split`, on the CPU, in inference mode."""
-    network.eval()
-    parts = []
-    with torch.inference_mode():
-        for rows in torch.split(torch.arange(len(split)), _ROWS):
-            batch = split.batch(rows, names=network.stream_names).to(device)
-            parts.append(network(batch.inputs, batch.masks).float().cpu())
-    return torch.cat(parts)
+
+    def logits_of(batch: Batch) -> Tensor:
+        logits: Tensor = network(batch.inputs, batch.masks)
+        return logits.float().cpu()
+
+    return torch.cat(run_split(network, split, logits_of, device=device))
 
 
 def evaluate(network: Network, split: Split, *, metric: str, task: Task, device: torch.device) -> tuple[float, float]:

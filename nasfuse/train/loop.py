@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from nasfuse.data.dataset import Batch, Dataset
 from nasfuse.errors import CheckpointError, MissingFileError, NonFiniteError
+from nasfuse.nn.auxiliary_loss import take_losses
 from nasfuse.nn.build import build_network
 from nasfuse.nn.knob import knobs_as_trained
 from nasfuse.nn.network import Network
-from nasfuse.nn.reducers import ratio_loss
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
@@ -249,7 +249,9 @@ class _Run:
             group["lr"] = self._learning_rate()
         with self.equilibrium.listening(), self.manifold_mixup.mixing(mixed_loss, mixed.targets) as step_loss:
             loss = self._loss(mixed, lambda logits: step_loss(logits, mixed.targets))
-        loss = loss + self.equilibrium.value() + self.training.ratio_weight * ratio_loss(self.network)
+        loss = loss + self.equilibrium.value()
+        for name, auxiliary in take_losses(self.network).items():
+            loss = loss + self.training.loss_weights[name] * auxiliary
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.equilibrium.note_backward()

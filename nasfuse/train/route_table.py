@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nasfuse.cost.closed_form import sample_macs
-from nasfuse.data.dataset import Dataset, Scale, Split
+from nasfuse.data.dataset import Batch, Dataset, Scale, Split
 from nasfuse.domain.modality import Task
 from nasfuse.nn.equilibrium import Solved, equilibrium_layers, listening, saved_macs
 from nasfuse.nn.routing.calibration import REACH, Calibration
@@ -18,9 +18,8 @@ from nasfuse.nn.routing.gate import choose
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.tasks import task_kind
 from nasfuse.train.calibration import fit_calibration
+from nasfuse.train.inference import run_split
 from nasfuse.train.metrics import score
-
-_ROWS = 512
 
 #: Share of the samples on one route from which a router is called static.
 STATIC_FROM = 0.99
@@ -217,24 +216,22 @@ def tabulate_routes(
     network: RoutedNetwork, split: Split, dataset: Dataset, *, metric: str, device: torch.device
 ) -> RouteTable:
     """Returns every route's outputs on `split`, and the router's logits: one dense pass."""
-    network.eval()
-    gates, outputs, saved = [], [], []
-    with torch.inference_mode():
-        for rows in torch.split(torch.arange(len(split)), _ROWS):
-            batch = split.batch(rows, names=network.stream_names).to(device)
-            with listening(equilibrium_layers(network)) as solves:
-                everything = network.all_routes(batch.inputs, batch.masks)
-            gates.append(everything.gate.float().cpu())
-            outputs.append(everything.outputs.float().cpu())
-            saved.append(_saved_by_route(network, solves, len(rows)))
-    static_saved = torch.cat(saved).mean(dim=0).round().long()
+
+    def everything(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        with listening(equilibrium_layers(network)) as solves:
+            routes = network.all_routes(batch.inputs, batch.masks)
+        saved = _saved_by_route(network, solves, len(batch.targets))
+        return routes.gate.float().cpu(), routes.outputs.float().cpu(), saved
+
+    gate, outputs, saved = map(torch.cat, zip(*run_split(network, split, everything, device=device), strict=True))
+    static_saved = saved.mean(dim=0).round().long()
     routed_saved = static_saved.clone()
     if network.router.runs_cheap_route:
         routed_saved[1:] += static_saved[0]
     return RouteTable(
         names=network.route_names,
-        gate=torch.cat(gates),
-        outputs=torch.cat(outputs),
+        gate=gate,
+        outputs=outputs,
         macs=sample_macs(network.route_macs, network, split, dataset) - routed_saved,
         static_macs=sample_macs(network.static_macs, network, split, dataset) - static_saved,
         relative_costs=network.relative_costs.cpu(),

@@ -22,9 +22,6 @@ from nasfuse.train.equilibrium import measured_macs
 from nasfuse.train.evaluate import evaluate
 from nasfuse.train.route_table import Routed, RouteTable, tabulate_routes
 
-#: Relative loss of the metric up to which a setting holds that must.
-_HOLDS = 0.01
-
 #: Products of several kinds of knobs, at most.
 _MAX_PRODUCTS = 6
 
@@ -145,7 +142,7 @@ def sweep(network: Network, dataset: Dataset, *, metric: str, device: torch.devi
         with knobs_at(network.knobs(), setting):
             macs = measured_macs(network, dataset.val, dataset, device=device)
         reference = _reference(network, setting)
-        holds = math.isfinite(found) and (reference is None or _holds(found, value(reference), metric))
+        holds = math.isfinite(found) and (reference is None or METRICS[metric].holds(found, value(reference)))
         points.append(SweptPoint(setting, found, macs, holds))
     return points
 
@@ -168,7 +165,7 @@ def sweep_routed(
     for routed in table.curve(shares):
         holds = math.isfinite(routed.metric)
         if before is not None:
-            holds = holds and _holds(routed.metric, before.at(routed.threshold).metric, metric)
+            holds = holds and METRICS[metric].holds(routed.metric, before.at(routed.threshold).metric)
         settings = {**setting, "threshold": routed.threshold}
         points.append(SweptPoint(settings, routed.metric, routed.macs, holds, routed))
     return points
@@ -187,10 +184,6 @@ def _reference(network: Network, setting: Settings) -> Settings | None:
     must_hold = {knob.name for knob in network.knobs() if knob.must_hold}
     kept = {name: value for name, value in setting.items() if name not in must_hold}
     return None if kept == setting else kept
-
-
-def _holds(value: float, reference: float, metric: str) -> bool:
-    return METRICS[metric].sign * (value - reference) <= _HOLDS * abs(reference)
 
 
 def set_network(

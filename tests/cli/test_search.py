@@ -177,6 +177,14 @@ class TestAnExistingRun:
         write(more.read_study().to_yaml())
         assert line not in nasfuse("search", "study.yaml", "-o", "more").out
 
+    def test_all_trials_above_the_limit(self, nasfuse, make_run, write, tmp_path):
+        found = make_run(tmp_path / "above", [(0.5, 10_000), (0.9, 20_000)], max_macs=2500, budget={"trials": 2})
+        write(found.read_study().to_yaml())
+        ran = nasfuse("search", "study.yaml", "-o", "above")
+        assert ran.code == 1
+        assert "no operating point of its 2 complete trials has at most max_macs 2500; raise --max-macs" in ran.sentence
+        assert "2 points" in nasfuse("search", "study.yaml", "-o", "above", "--max-macs", "20000").out
+
     def test_a_spent_budget_prints_the_front(self, nasfuse, same_study):
         ran = nasfuse("search", "study.yaml", "-o", "run", "--json")
         assert ran.code == 0
@@ -263,6 +271,12 @@ class TestOptions:
         _, ran = self.asked(nasfuse, monkeypatch, "-o", "my run")
         assert ran.code == 130
         assert ran.err.strip().splitlines()[-1].strip() == "nasfuse search study.yaml -o 'my run'"
+
+
+def test_no_cluster_at_the_address_is_one_sentence(nasfuse, write):
+    ran = nasfuse("search", write(), "--address", "127.0.0.1:1")
+    assert ran.code == 2
+    assert "error: no Ray cluster at 127.0.0.1:1: " in ran.sentence
 
 
 def test_the_folder_that_was_named(same_study):

@@ -13,7 +13,8 @@ from nasfuse.domain.modality import ENCODERS
 from nasfuse.nn import build_network
 from nasfuse.nn.fusion import FUSIONS
 from nasfuse.nn.reducers import REDUCERS
-from nasfuse.spec.stream import LEARNED, TokenReducerConfig
+from nasfuse.spec.network import NetworkConfig
+from nasfuse.spec.schema.fields import accepts
 
 KINDS = {"v": "vector", "s": "sequence", "q": "sequence", "i": "image"}
 PAIRS = [
@@ -90,12 +91,13 @@ def test_one_transformer(make_config, modalities, make_batch, task, kind, window
     assert_equal_in_both_modes(network, make_batch, [name])
 
 
-@pytest.mark.parametrize("kind", [kind for kind in REDUCERS if kind not in LEARNED])
+@pytest.mark.parametrize("kind", [kind for kind in REDUCERS if accepts(NetworkConfig, "fusion.reducer.kind", kind)])
 @pytest.mark.parametrize("at", [None, 2])
 def test_joint_tokens_with_a_reducer(make_config, modalities, make_batch, task, kind, at):
     config = make_config({"s": "transformer", "i": "transformer"}, fusion="joint_tokens", placement=0, depth=3)
-    fusion = config.fusion.model_copy(update={"reducer": TokenReducerConfig(kind=kind, keep_ratio=0.3, at=at)})
-    network = build_network(config.model_copy(update={"fusion": fusion}), list(modalities.values()), task)
+    plain = config.to_plain()
+    plain["fusion"]["reducer"] = {"kind": kind, "keep_ratio": 0.3, "at": at}
+    network = build_network(NetworkConfig.parse(plain), list(modalities.values()), task)
     assert_equal_in_both_modes(network, make_batch, ["s", "i"])
 
 

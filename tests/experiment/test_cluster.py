@@ -1,19 +1,24 @@
 """A search on a real Ray cluster of two nodes, one of which dies in the middle."""
 
 import contextlib
-import json
 import os
 import secrets
-import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from nasfuse.backends.outcome import Measured
+from nasfuse.backends.ray_session import ray_constants
+from nasfuse.errors import NasfuseError
+from nasfuse.experiment.run import run_search
+from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.search import open_storage
 from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.study import StudyConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -28,7 +33,8 @@ space:
     network.streams.*.width: {choices: [8, 16, 24, 32], when: {network.route: {has: "*"}}}
     training.lr: {float: [1e-3, 1e-2], log: true}
   fixed: {network.streams.*.encoder: mlp, training.epochs: 30, training.patience: 30}
-budget: {trials: 12, repeats: 1}
+budget: {trials: 8, repeats: 1}
+resources: {workers: 2}
 stopping: off
 """
 
@@ -67,67 +73,52 @@ def running_cluster(*arguments, cwd, **environment):
         process.wait(timeout=60)
 
 
-@pytest.fixture
-def cluster(tmp_path):
-    with running_cluster("two", cwd=tmp_path, RAY_AUTH_MODE="disabled") as found:
-        yield found
+class Display:
+    """Notes the measurements of every trial, and calls `on_second_node` once both nodes have measured one."""
+
+    def __init__(self, on_second_node=lambda: None):
+        self.measured = {}
+        self.before = None
+        self._on_second_node = on_second_node
+
+    def ready(self, dataset, *, workers, progress, seconds): ...
+
+    def note(self, text): ...
+
+    def started(self, assignment): ...
+
+    def ended(self, number, outcome, *, progress, seconds):
+        if isinstance(outcome, Measured):
+            self.measured[number] = outcome.measurements.record
+        if self.before is None and len({record["node"] for record in self.measured.values()}) == 2:
+            self.before = dict(self.measured)
+            self._on_second_node()
 
 
-def search(folder: Path, address: str, *, study: str = STUDY, **environment: str) -> "subprocess.Popen[str]":
-    (folder / "study.yaml").write_text(study)
-    command = [sys.executable, str(ROOT / "cli.py"), "search", str(folder / "study.yaml"), "-o", str(folder / "run")]
-    return subprocess.Popen(
-        [*command, "--address", address, "--workers", "2"],
-        cwd=folder,
-        text=True,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-    )
+def search(folder, address, *, text=STUDY, display=None):
+    asked = StudyConfig.parse(yaml.safe_load(text))
+    run_search(asked, RunFolder(folder), display=display or Display(), address=address)
+    storage = open_storage(RunFolder(folder).storage_url(asked))
+    (stored,) = storage.get_all_studies()
+    return {trial.number: trial.user_attrs["record"] for trial in storage.get_all_trials(stored._study_id)}
 
 
-def records(folder: Path) -> dict[int, dict]:
-    """Trial number to record, of the completed trials."""
-    database = folder / "run" / "study.db"
-    if not database.is_file():
-        return {}
-    query = (
-        "SELECT number, value_json FROM trials JOIN trial_user_attributes USING (trial_id) "
-        "WHERE key = 'record' AND state = 'COMPLETE'"
-    )
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30) as connection:
-        try:
-            return {number: json.loads(text) for number, text in connection.execute(query)}
-        except sqlite3.OperationalError:
-            return {}
+def test_both_nodes_work_and_the_death_of_one_loses_no_trial(tmp_path):
+    with running_cluster("two", cwd=tmp_path, RAY_AUTH_MODE="disabled") as (address, nodes):
+
+        def kill():
+            nodes.stdin.write("kill\n")
+            nodes.stdin.flush()
+
+        display = Display(kill)
+        after = search(tmp_path / "run", address, display=display)
+    assert display.before is not None, "the second node never finished a trial"
+    assert len(display.before) < 8, "it was not over yet"
+    assert sorted(after) == list(range(8))
+    assert {number: after[number] for number in display.before} == display.before
 
 
-def test_both_nodes_work_and_the_death_of_one_loses_no_trial(tmp_path, cluster):
-    address, nodes = cluster
-    process = search(tmp_path, address)
-    deadline = time.monotonic() + 180
-    while len({record["node"] for record in records(tmp_path).values()}) < 2:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "the second node never finished a trial"
-        time.sleep(0.1)
-    before = records(tmp_path)
-    nodes.stdin.write("kill\n")
-    nodes.stdin.flush()
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors
-    after = records(tmp_path)
-    assert sorted(after) == list(range(12))
-    assert {number: after[number] for number in before} == before
-
-
-def test_no_cluster_at_the_address_is_one_sentence(tmp_path):
-    process = search(tmp_path, "127.0.0.1:1")
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert "no Ray cluster at 127.0.0.1:1" in errors
-    assert "Traceback" not in errors
-
-
-def test_a_cluster_with_a_token_and_data_that_only_the_driver_finds(tmp_path):
+def test_a_cluster_with_a_token_and_data_that_only_the_driver_finds(tmp_path, monkeypatch):
     """The nodes have another working folder and no `$NASFUSE_DATA`; the file is named relative to both."""
     (token := tmp_path / "token").write_text(secrets.token_hex(32))
     authentication = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
@@ -143,15 +134,15 @@ space:
 budget: {trials: 1}
 """
     (tmp_path / "elsewhere").mkdir()
+    monkeypatch.delenv("NASFUSE_DATA", raising=False)
     with running_cluster(cwd=tmp_path / "elsewhere", **authentication) as (address, _):
-        without = search(tmp_path, address, study=study, NASFUSE_DATA="data", RAY_NUM_REDIS_GET_RETRIES="1")
-        _, errors = without.communicate(timeout=120)
-        assert f"no Ray cluster at {address}" in errors
-        assert "RAY_AUTH_MODE" in errors
-        assert "Traceback" not in errors
-        process = search(tmp_path, address, study=study, NASFUSE_DATA="data", **authentication)
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    (record,) = records(tmp_path).values()
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("NASFUSE_DATA", "data")
+        monkeypatch.setattr(ray_constants, "NUM_REDIS_GET_RETRIES", 1)
+        with pytest.raises(NasfuseError, match=f"no Ray cluster at {address}.*RAY_AUTH_MODE"):
+            search(tmp_path / "run", address, text=study)
+        for name, value in authentication.items():
+            monkeypatch.setenv(name, value)
+        (record,) = search(tmp_path / "run", address, text=study).values()
     (recipe,) = (tmp_path / "run" / "trials").glob("*/recipe.yaml")
     assert record["recipe_hash"] == Recipe.load(recipe).hash

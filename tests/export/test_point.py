@@ -80,6 +80,16 @@ def test_an_error_is_better_where_it_is_smaller(make_run, tmp_path):
         select_point(run, min_metric=0.3)
 
 
+def test_nothing_within_the_limit_of_the_study(make_run, tmp_path):
+    run = read_run(make_run(tmp_path / "run", [(0.5, 20), (0.6, 30)], max_macs=10))
+    with pytest.raises(InvalidInputError, match="no operating point of at most max_macs 10 in its 2 finished t"):
+        select_point(run)
+    with pytest.raises(
+        InvalidInputError, match="finished trial of this run, or has no operating point of at most max_macs"
+    ):
+        select_point(run, trial="1")
+
+
 @pytest.mark.parametrize("how", [{}, {"rule": "knee"}, {"max_macs": 10}, {"min_metric": 0.5}])
 def test_nothing_measured_yet(make_run, tmp_path, how):
     run = read_run(make_run(tmp_path / "run", ["it broke"]))

@@ -8,10 +8,11 @@ from nasfuse.errors import InvalidInputError
 from nasfuse.nn import build_network
 from nasfuse.nn.build import STREAMS
 from nasfuse.nn.fusion import FUSIONS
+from nasfuse.nn.reducers import REDUCERS
 from nasfuse.spec.network import NetworkConfig
 
 
-@pytest.mark.parametrize(("tag", "registry"), [("kind", FUSIONS), ("encoder", STREAMS)])
+@pytest.mark.parametrize(("tag", "registry"), [("kind", {**FUSIONS, **REDUCERS}), ("encoder", STREAMS)])
 def test_what_a_recipe_can_name_can_be_built_and_the_other_way_round(tag, registry):
     options = NetworkConfig.model_json_schema()["$defs"].values()
     tags = [option["properties"].get(tag, {}) for option in options]

@@ -11,7 +11,7 @@ from nasfuse.nn.fusion import FUSIONS
 from nasfuse.nn.reducers import REDUCERS
 from nasfuse.nn.tokens import Tokens
 from nasfuse.spec.network import NetworkConfig
-from nasfuse.spec.stream import LEARNED, TokenReducerConfig
+from nasfuse.spec.schema.fields import accepts
 from nasfuse.testing import FusionSuite
 from nasfuse.testing.fusion import WIDTHS
 
@@ -96,9 +96,10 @@ def test_a_fused_sample_of_reduced_tokens_does_not_depend_on_its_batch_or_its_pa
     config = make_config(
         streams, fusion=kind, placement=placement, reducer=(reducer, ratio), window=window, readout=readout, depth=3
     )
-    if kind == "joint_tokens" and reducer not in LEARNED:
-        fusion = config.fusion.model_copy(update={"reducer": TokenReducerConfig(kind=reducer, keep_ratio=ratio)})
-        config = config.model_copy(update={"fusion": fusion})
+    if kind == "joint_tokens" and accepts(NetworkConfig, "fusion.reducer.kind", reducer):
+        plain = config.to_plain()
+        plain["fusion"]["reducer"] = {"kind": reducer, "keep_ratio": ratio}
+        config = NetworkConfig.parse(plain)
     network = build_network(config, list(modalities.values()), task).eval()
     assert_alone_as_together(network, make_batch(["s", "i", "q"], lengths=lengths), lengths)
 

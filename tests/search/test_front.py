@@ -137,8 +137,8 @@ def test_a_row_has_the_setting():
 
 
 def trial(number, points, **attributes):
-    """`points`: of one recipe; None for one above the study's max_macs."""
-    plain = [None if one is None else vars(one.measured) for one in points]
+    """`points`: of one recipe."""
+    plain = [vars(one.measured) for one in points]
     attributes = {"recipe_hash": "a", "summary": "v > v+s", "points": plain, **attributes}
     frozen = optuna.trial.create_trial(values=[0.5, 1.0], user_attrs=attributes)
     frozen.number = number
@@ -164,11 +164,15 @@ def test_points_of_a_router_are_candidates_with_their_setting():
 
 def test_a_point_above_the_limit_in_one_training_is_no_candidate_and_shifts_no_other():
     """A mean over the trainings below the limit would cover the cheap ones only, and the rest could not confirm it."""
-    (found,) = candidates_of(
-        [trial(3, [candidate(3, 0.6, 90), candidate(3, 0.5, 10)]), trial(5, [None, candidate(5, 0.7, 10)])]
-    )
+    trainings = [
+        trial(3, [candidate(3, 0.6, 90), candidate(3, 0.5, 10)]),
+        trial(5, [candidate(5, 0.9, 101), candidate(5, 0.7, 10)]),
+    ]
+    (found,) = candidates_of(trainings, max_macs=100)
     assert (found.point, found.trainings, found.measured.macs) == (1, (3, 5), 10)
     assert found.measured.metric == pytest.approx(0.6)
+    assert [one.point for one in candidates_of(trainings, max_macs=101)] == [0, 1]
+    assert candidates_of(trainings, max_macs=9) == []
 
 
 def test_a_setting_that_does_not_hold_in_one_training_is_no_candidate():
@@ -194,10 +198,12 @@ def test_trainings_from_inherited_weights_are_excluded():
 
 def test_it_is_a_candidate_for_being_trained_from_scratch_until_it_was():
     heir = trial(3, [candidate(3, 0.9, 10), candidate(3, 0.8, 5)], inherited={"v": 0})
-    scratch = trial(5, [None, candidate(5, 0.5, 5)], repeat_of=3)
+    scratch = trial(5, [candidate(5, 0.5, 11), candidate(5, 0.5, 5)], repeat_of=3)
     found = candidates_of([heir], with_inherited=True)
     assert [(one.trial, one.trainings, one.measured.metric) for one in found] == [(3, (), 0.9), (3, (), 0.8)]
-    assert candidates_of([heir, scratch], with_inherited=True) == candidates_of([scratch])
+    own = candidates_of([scratch], max_macs=10)
+    assert [one.point for one in own] == [1]
+    assert candidates_of([heir, scratch], max_macs=10, with_inherited=True) == own
 
 
 def test_a_route_is_named_only_where_all_trainings_take_it():

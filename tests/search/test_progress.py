@@ -22,10 +22,10 @@ def test_before_the_first_trial(open_scheduler):
 
 def test_in_the_middle(open_scheduler, make_study, measured):
     scheduler = open_scheduler(InMemoryStorage(), make_study(max_macs=16))
-    for metric, macs in ((0.5, 10), (0.4, 20), (0.6, 100)):
+    for metric, macs in ((0.5, 10), (0.4, 12), (0.6, 14)):
         scheduler.finish(scheduler.next().number, measured(metric, macs))
     better = scheduler.next().number
-    scheduler.finish(better, measured(0.7, 1000))
+    scheduler.finish(better, measured(0.7, 16))
     failed = scheduler.next().number
     scheduler.fail(failed, "it broke")
     running = scheduler.next().number

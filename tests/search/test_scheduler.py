@@ -256,23 +256,51 @@ class TestMaxMacs:
     @pytest.mark.parametrize(
         ("macs", "kept"),
         [
-            ([64, 8, 16, 100], [64, 8, 16, 100]),
-            ([64, 8, 101, 500], [64, 8, None, None]),
-            ([101, 8, 500, 64], [None, 8, None, 64]),
-            ([101, 500], [101, None]),  # something was measured, and is recorded
+            ([64, 8, 16, 100], [0, 1, 2, 3]),
+            ([64, 8, 101, 500], [0, 1]),
+            ([101, 8, 500, 64], [1, 3]),
+            ([101, 500], []),
         ],
     )
-    def test_operating_points_above_are_left_out_in_their_places(
+    def test_operating_points_above_are_recorded_and_are_no_candidates(
         self, open_scheduler, make_study, storage, measured, macs, kept
     ):
         points = tuple(measured(0.5 + number / 100, cost).points[0] for number, cost in enumerate(macs))
         scheduler = open_scheduler(storage, make_study(max_macs=100))
-        scheduler.finish(scheduler.next().number, Measurements(points, {}))
+        scheduler.finish(scheduler.next().number, Measurements(points, {"epochs": 4, "epochs_asked": 6}))
         trial, *_ = scheduler.trials()
-        points = trial.frozen.user_attrs["points"]
-        assert [point and point["macs"] for point in points] == kept
-        main = next(point for point in points if point is not None)
-        assert trial.frozen.values == [main["metric"], pytest.approx(math.log10(main["macs"]))]
+        assert trial.points == points
+        assert trial.frozen.values == [0.5, pytest.approx(math.log10(macs[0]))], "what its parameters describe"
+        found = candidates_of(scheduler.trials(), max_macs=scheduler.objectives.max_macs)
+        assert [one.point for one in found] == kept
+        progress = summarise(scheduler.trials(), scheduler.objectives)
+        assert (progress.states["complete"], progress.n_above_limit) == (1, 0 if kept else 1)
+        assert {one.point for one in progress.front} <= set(kept)
+
+    def test_points_are_back_when_the_limit_is_raised(self, open_scheduler, make_study, storage, measured):
+        for limit, found in ((100, 0), (101, 1), (7, 0), (None, 1)):
+            scheduler = open_scheduler(storage, make_study(**({} if limit is None else {"max_macs": limit})))
+            if limit == 100:
+                scheduler.finish(scheduler.next().number, measured(0.5, 101))
+            assert len(summarise(scheduler.trials(), scheduler.objectives).front) == found
+
+    def test_points_above_are_no_observations(self, open_scheduler, make_study, storage, measured):
+        """Those below are, beside the training itself, whose values are those of its own setting."""
+        space = {
+            "fields": {"network.route": {"choices": ["left > all"]}, "network.router.threshold": {"float": [0, 1]}},
+            "fixed": {"network.streams.*.encoder": "mlp", "network.streams.*.width": 8},
+        }
+        scheduler = open_scheduler(storage, make_study(space=space, max_macs=100, sampler="random"))
+        assignment = scheduler.next()
+        drawn = assignment.recipe.network.router.threshold
+        settings = [(drawn, 120), (0.5, 90), (0.75, 110), (0.9, 60)]
+        points = tuple(measured(0.5, macs, knobs={"threshold": at}).points[0] for at, macs in settings)
+        scheduler.finish(assignment.number, Measurements(points, {"epochs": 4, "epochs_asked": 6}))
+        while not any(trial.is_operating_point for trial in scheduler.trials()):
+            scheduler.finish(scheduler.next().number, measured(0.4, 50, knobs={"threshold": 2.0}))
+        added = [trial for trial in scheduler.trials() if trial.is_operating_point]
+        assert [(one.point_index, round(10**one.log_cost)) for one in added] == [(1, 90), (3, 60)]
+        assert round(10 ** scheduler.trials()[0].log_cost) == 120
 
     def test_points_of_repeated_trainings_stay_aligned(self, open_scheduler, make_study, storage, measured):
         def finish(assignment, costs):
@@ -284,12 +312,13 @@ class TestMaxMacs:
         for _ in range(30):
             assignment = scheduler.next()
             finish(assignment, {0.5: 101 if assignment.cut else 90, 1.0: 8, 0.7: 60})
-        repeated = [one for one in candidates_of(scheduler.trials()) if len(one.trainings) > 1]
+        found = candidates_of(scheduler.trials(), max_macs=100)
+        repeated = [one for one in found if len(one.trainings) > 1]
         assert repeated
         for candidate in repeated:
             assert candidate.measured.macs == {1.0: 8, 0.7: 60}[candidate.measured.knobs["threshold"]]
             assert candidate.measured.metric == pytest.approx(0.55)
-        once = [one for one in candidates_of(scheduler.trials()) if one.measured.knobs == {"threshold": 0.5}]
+        once = [one for one in found if one.measured.knobs == {"threshold": 0.5}]
         assert {(one.measured.macs, len(one.trainings)) for one in once} == {(90, 1)}
 
     def test_without_a_limit_all_points_stay(self, open_scheduler, storage, measured):

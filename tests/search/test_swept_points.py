@@ -45,12 +45,10 @@ def make_space(names, when=None):
     return Space(SpaceConfig.parse(config), MODALITIES, base=base)
 
 
-def observe(params, points, *, when=None, metric="accuracy"):
-    """`points`: (metric, knobs) or None, the main one first; returns (point, changed parameters, values) of each."""
+def observe(params, points, *, when=None, metric="accuracy", max_macs=None):
+    """`points`: (metric, knobs), the main one first; returns (point, changed parameters, values) of each."""
     plain = [
-        None
-        if one is None
-        else OperatingPoint(one[0], 1000 - 10 * number, 1, 1e-3, 0.0, 1, one[1], *one[2:]).to_plain()
+        OperatingPoint(one[0], 1000 - 10 * number, 1, 1e-3, 0.0, 1, one[1], *one[2:]).to_plain()
         for number, one in enumerate(points)
     ]
     trial = create_trial(
@@ -61,7 +59,7 @@ def observe(params, points, *, when=None, metric="accuracy"):
         user_attrs={"points": plain},
     )
     trial.number = 7
-    found = observations_of(TrialView(trial), make_space(params, when), metric=metric, cost="macs")
+    found = observations_of(TrialView(trial), make_space(params, when), metric=metric, cost="macs", max_macs=max_macs)
     for one in found:
         assert one.state is TrialState.COMPLETE
         assert one.user_attrs["point_of"] == 7
@@ -79,17 +77,23 @@ def test_thresholds():
         (0.8, {"threshold": 0.5}),
         (0.6, {"threshold": 1.0, "route": "a"}),
         (0.7, {"threshold": 0.75}),
-        None,
         (0.9, {"threshold": 0.1, "route": "a+b"}),
         (0.8, {"threshold": 0.5}),
     ]
     found = observe(DYNAMIC, points)
-    # 1.0 is outside of the distribution; the fourth is above max_macs; the last is the training itself
+    # 1.0 is outside of the distribution; the last is the training itself
     assert [(number, changed) for number, changed, _ in found] == [
         (2, {"network.router.threshold": 0.75}),
-        (4, {"network.router.threshold": 0.1}),
+        (3, {"network.router.threshold": 0.1}),
     ]
     assert found[0][2] == [0.7, pytest.approx(2.99122608)]
+
+
+def test_points_above_max_macs_are_left_out():
+    """They cost 1000, 990, 980 and 970; the training itself may be above, as its parameters are known to be."""
+    points = [(0.8, {"threshold": 0.5}), *[(0.7, {"threshold": 0.5 + step / 10}) for step in (1, 2, 3)]]
+    assert [number for number, *_ in observe(DYNAMIC, points, max_macs=980)] == [2, 3]
+    assert observe(DYNAMIC, points, max_macs=969) == []
 
 
 def test_a_threshold_that_was_set_for_a_cost():

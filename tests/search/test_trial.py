@@ -9,7 +9,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
-from nasfuse.domain.operating_point import OperatingPoint
+from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.search.optuna_internals import storage_of, trial_id_of
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.trial import (
@@ -67,7 +67,7 @@ def test_a_complete_training_is_read_as_it_was_written(study):
     writer.attempts(2)
     writer.saved_epochs(4)
     writer.rungs({3: 0.5})
-    writer.outcome([POINT, None], {"seed": 1})
+    writer.outcome(Measurements((POINT, POINT), {"seed": 1}))
     study.tell(trial, [0.75, 3.0])
     (view,) = trials_of(study)
     assert view.frozen.user_attrs == {
@@ -80,14 +80,14 @@ def test_a_complete_training_is_read_as_it_was_written(study):
         "attempts": 2,
         "saved_epochs": 4,
         "rungs": {"3": 0.5},
-        "points": [POINT.to_plain(), None],
+        "points": [POINT.to_plain(), POINT.to_plain()],
         "record": {"seed": 1},
     }
     assert (view.number, view.metric, view.log_cost, view.params) == (0, 0.75, 3.0, trial.params)
     assert (view.recipe_hash, view.summary, view.macs, view.epochs) == (RECIPE.hash, RECIPE.summary, 7, 9)
     assert (view.weight_sources, view.is_inherited, view.lost_inheritance) == ({"left": 3}, True, False)
     assert (view.suggestion_s, view.attempts, view.saved_epochs) == (0.12346, 2, 4)
-    assert (view.rungs, view.points, view.record) == ({3: 0.5}, (POINT, None), {"seed": 1})
+    assert (view.rungs, view.points, view.record) == ({3: 0.5}, (POINT, POINT), {"seed": 1})
     assert view.is_complete and view.is_finished and view.was_handed_out and view.was_trained
     assert not (view.is_operating_point or view.is_stopped or view.is_over_max_macs or view.is_void)
 
@@ -191,7 +191,7 @@ def test_without_its_outcome_a_trial_looks_as_it_did_when_it_was_handed_out(stud
     writer.recipe(RECIPE, macs=7)
     before = trials_of(study)[0].frozen
     writer.rungs({3: 0.5})
-    writer.outcome([POINT], {})
+    writer.outcome(Measurements((POINT,), {}))
     study.tell(trial, [0.75, 3.0])
     after = trials_of(study)[0].frozen
     assert without_outcome(after) == before

@@ -1,4 +1,4 @@
-"""The ratio loss in training."""
+"""The ratio loss in training, as an example of an auxiliary loss."""
 
 import math
 
@@ -7,9 +7,11 @@ import torch
 
 from nasfuse.cost import expected_macs
 from nasfuse.nn import build_network
-from nasfuse.nn.reducers import REDUCERS, ratio_loss
+from nasfuse.nn.auxiliary_loss import take_losses
+from nasfuse.nn.reducers import REDUCERS
 from nasfuse.nn.reducers.selection import GumbelTopK
-from nasfuse.spec.stream import LEARNED
+from nasfuse.spec.network import NetworkConfig
+from nasfuse.spec.schema.fields import accepts
 from nasfuse.train import measure, train_network
 
 CPU = torch.device("cpu")
@@ -21,16 +23,16 @@ def built(recipe, dataset):
 
 def test_the_ratio_loss_is_taken_once(make_sparse, dataset):
     network = built(make_sparse("gumbel", 0.25), dataset).train()
-    assert ratio_loss(network) == 0.0
+    assert take_losses(network) == {}
     batch = dataset.train.batch(torch.arange(8), names=network.stream_names)
     network(batch.inputs, batch.masks)
     reducers = [module for module in network.modules() if isinstance(module, GumbelTopK)]
     losses = [reducer.ratio_loss for reducer in reducers]
     assert len(losses) == 2
-    assert torch.allclose(ratio_loss(network), torch.stack(losses).mean())
-    assert ratio_loss(network) == 0.0, "what is taken is forgotten"
+    assert torch.allclose(take_losses(network)["ratio"], torch.stack(losses).mean())
+    assert take_losses(network) == {}, "what is taken is forgotten"
     network.eval()(batch.inputs, batch.masks)
-    assert ratio_loss(network) == 0.0, "there is none after training"
+    assert take_losses(network) == {}, "there is none after training"
 
 
 def test_training_holds_the_chance_to_the_ratio(make_sparse, make_dataset):
@@ -41,7 +43,7 @@ def test_training_holds_the_chance_to_the_ratio(make_sparse, make_dataset):
         network = train_network(recipe, dataset, seed=0, device=CPU).network.train()
         batch = dataset.val.batch(torch.arange(len(dataset.val)), names=network.stream_names)
         network(batch.inputs, batch.masks)
-        return float(ratio_loss(network).detach())
+        return float(take_losses(network)["ratio"].detach())
 
     assert mean_chance(20.0) < 0.3 * mean_chance(0.0)
 
@@ -53,6 +55,6 @@ def test_every_reducer_trains(make_sparse, dataset, kind):
     points, _ = measure(trained, dataset, metric="accuracy", device=CPU)
     assert points[0].macs == expected_macs(trained.network, dataset)
     swept = [point.knobs for point in points[1:]]
-    assert bool(swept) == (kind not in LEARNED)
+    assert bool(swept) == accepts(NetworkConfig, "fusion.reducer.kind", kind)
     assert all(set(knobs) <= {"keep_ratio.s", "keep_ratio.i"} for knobs in swept)
     assert all(point.holds for point in points)

@@ -3,16 +3,17 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Protocol
 
 from platformdirs import user_cache_path
 
 from nasfuse.data.dataset import Dataset, Scale
-from nasfuse.data.sources.digits import digits_table
 from nasfuse.data.sources.npz import read_table
 from nasfuse.data.table import Table
 from nasfuse.errors import MissingFileError, nearest
 from nasfuse.spec.data import DataConfig
+from nasfuse.spec.data_source import SHIPPED_SOURCES
 
 
 class TableLoader(Protocol):
@@ -20,10 +21,6 @@ class TableLoader(Protocol):
 
     def __call__(self, *, scales: Mapping[str, Scale] | None) -> Table:
         """Returns all samples. For `scales` see `build_dataset`."""
-
-
-#: Data sets that need no file, by name.
-SHIPPED: dict[str, TableLoader] = {"digits": digits_table}
 
 
 def load_dataset(config: DataConfig, *, cut: int = 0, scales: Mapping[str, Scale] | None = None) -> Dataset:
@@ -49,8 +46,9 @@ def load_table(config: DataConfig, *, scales: Mapping[str, Scale] | None = None)
         MissingFileError: There is neither a shipped set nor a file of that name.
         DataError: The file violates the data format.
     """
-    if config.source in SHIPPED:
-        return SHIPPED[config.source](scales=scales)
+    if config.source in SHIPPED_SOURCES:
+        load: TableLoader = resolve_name(SHIPPED_SOURCES[config.source])
+        return load(scales=scales)
     return read_table(find_file(config.source), config, scales=scales)
 
 
@@ -62,7 +60,7 @@ def data_file(config: DataConfig) -> Path | None:
     Raises:
         MissingFileError: There is neither a shipped set nor a file of that name.
     """
-    return None if config.source in SHIPPED else find_file(config.source).absolute()
+    return None if config.source in SHIPPED_SOURCES else find_file(config.source).absolute()
 
 
 def data_folder() -> Path:
@@ -87,5 +85,5 @@ def find_file(source: str) -> Path:
     tried = " or ".join(str(place) for place in places)
     raise MissingFileError(
         f"no data set {source!r}: no file at {tried}. Correct data.source (`train` and `evaluate` also take --data), "
-        f"set NASFUSE_DATA to the folder of your data, or use a shipped set: {nearest(source, SHIPPED)}"
+        f"set NASFUSE_DATA to the folder of your data, or use a shipped set: {nearest(source, SHIPPED_SOURCES)}"
     )

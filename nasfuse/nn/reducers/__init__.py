@@ -3,11 +3,13 @@
 One interface, tokens in and fewer tokens out, with masks and sizes, so that a further kind is one more class here.
 """
 
+from typing import Any
+
 from nasfuse.nn.reducers.base import Reducer, n_kept
 from nasfuse.nn.reducers.latent import Latents
 from nasfuse.nn.reducers.merging import Merge
 from nasfuse.nn.reducers.pooling import AttentionPool, AveragePool, MaxPool, Strided
-from nasfuse.nn.reducers.selection import GumbelTopK, TopK, ratio_loss
+from nasfuse.nn.reducers.selection import GumbelTopK, TopK
 
 #: Reducer by `kind` of a recipe.
 REDUCERS: dict[str, type[Reducer]] = {
@@ -30,6 +32,7 @@ def build_reducer(
     width: int,
     heads: int = 1,
     n_tokens: int = 1,
+    **options: Any,
 ) -> Reducer | None:
     """Returns the reducer called `kind`; None where everything is kept and nothing could be changed after training.
 
@@ -43,14 +46,13 @@ def build_reducer(
         width: Features of a token.
         heads: Of the attention before it.
         n_tokens: Of the longest sample.
+        options: Those of the kind itself.
     """
-    if keep_ratio == 1.0 and inference_keep_ratio in (None, 1.0) and kind not in ("top_k", "merge"):
+    reducer = REDUCERS[kind]
+    if keep_ratio == 1.0 and inference_keep_ratio in (None, 1.0) and not reducer.used_untrained:
         return None
-    if kind == "merge":
-        return Merge(keep_ratio, inference_keep_ratio, width=width, heads=heads)
-    if kind == "latent":
-        return Latents(keep_ratio, inference_keep_ratio, width=width, heads=heads, n_tokens=n_tokens)
-    return REDUCERS[kind](keep_ratio, inference_keep_ratio, width=width)
+    options |= {"keep_ratio": keep_ratio, "inference_keep_ratio": inference_keep_ratio}
+    return reducer.for_stage(options, width=width, heads=heads, n_tokens=n_tokens)
 
 
-__all__ = ["REDUCERS", "Reducer", "build_reducer", "n_kept", "ratio_loss"]
+__all__ = ["REDUCERS", "Reducer", "build_reducer", "n_kept"]

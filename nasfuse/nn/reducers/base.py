@@ -2,6 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +23,10 @@ class Reducer(nn.Module, ABC):
         keep_ratio: Share of the tokens that is left in training, in (0, 1].
         inference_keep_ratio: The same after training; may be set at any time where the reducer has no parameters.
         width: Features of a token.
+        used_untrained: Whether it is also used, after training, on networks that were trained with all tokens.
     """
+
+    used_untrained: ClassVar[bool] = False
 
     def __init__(self, keep_ratio: float, inference_keep_ratio: float | None = None, *, width: int) -> None:
         """Keeps the shares; without the second one, inference is as training."""
@@ -29,6 +34,18 @@ class Reducer(nn.Module, ABC):
         self.width = width
         self.keep_ratio = keep_ratio
         self.inference_keep_ratio = keep_ratio if inference_keep_ratio is None else inference_keep_ratio
+
+    @classmethod
+    def for_stage(cls, options: Mapping[str, Any], *, width: int, heads: int, n_tokens: int) -> Self:
+        """Returns the reducer of one stage; kinds that depend on more than the width override it.
+
+        Args:
+            options: Keyword arguments of the constructor: keep ratios, and the kind's own options in a recipe.
+            width: Features of a token.
+            heads: Of the attention before it.
+            n_tokens: Of the longest sample.
+        """
+        return cls(**options, width=width)
 
     @property
     def ratio(self) -> float:

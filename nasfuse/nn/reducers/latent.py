@@ -1,5 +1,8 @@
 """Latent queries: a few learned tokens read all others."""
 
+from collections.abc import Mapping
+from typing import Any, Self
+
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +33,11 @@ class Latents(Reducer):
         self.norm = nn.LayerNorm(width)
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
+
+    @classmethod
+    def for_stage(cls, options: Mapping[str, Any], *, width: int, heads: int, n_tokens: int) -> Self:
+        """Returns latents for the longest sample."""
+        return cls(**options, width=width, heads=heads, n_tokens=n_tokens)
 
     def left(self, extent: Extent, ratio: float) -> Extent:
         """Returns ceil(ratio n) tokens."""

@@ -1,6 +1,8 @@
 """Merging: tokens that are alike become one."""
 
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -21,10 +23,17 @@ class Merge(Reducer):
     often as its size says.
     """
 
+    used_untrained = True
+
     def __init__(self, keep_ratio: float, inference_keep_ratio: float | None = None, *, width: int, heads: int) -> None:
         """Keeps the shares; `heads` are those of the attention whose keys are compared."""
         super().__init__(keep_ratio, inference_keep_ratio, width=width)
         self.heads = heads
+
+    @classmethod
+    def for_stage(cls, options: Mapping[str, Any], *, width: int, heads: int, n_tokens: int) -> Self:
+        """Returns the reducer after attention with `heads` heads."""
+        return cls(**options, width=width, heads=heads)
 
     def left(self, extent: Extent, ratio: float) -> Extent:
         """Returns ceil(ratio n) tokens."""

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasfuse.nn.attention import Seen
+from nasfuse.nn.auxiliary_loss import HasAuxiliaryLosses
 from nasfuse.nn.reducers.base import Reducer, compact, kept_of, n_kept, take
 from nasfuse.nn.reducers.pooling import attended
 from nasfuse.nn.tokens import Extent, Tokens
@@ -59,6 +60,8 @@ class TopK(_Selection):
     that every reducer leaves as many.
     """
 
+    used_untrained = True
+
     def reduce(self, tokens: Tokens, seen: Seen | None) -> Tokens:
         """Returns the attended tokens and the one that stands for the others."""
         assert seen is not None, "comes after attention"
@@ -70,7 +73,7 @@ class TopK(_Selection):
         return 2 * extent.n_tokens * self.width
 
 
-class GumbelTopK(_Selection):
+class GumbelTopK(_Selection, HasAuxiliaryLosses):
     """The tokens that a small network scores highest stay, in training with Gumbel noise on the scores.
 
     DynamicViT (Rao et al., 2021): half of a token's projection is its own, half the mean over the sample's tokens,
@@ -113,6 +116,11 @@ class GumbelTopK(_Selection):
             values = values * (1 + (chance - chance.detach()))[..., None]  # 1, with the gradient of the chance
         return self._select(tokens, values, scores, chance)
 
+    def take_losses(self) -> dict[str, Tensor]:
+        """Returns the loss `ratio` of the last pass in training mode, and forgets it."""
+        loss, self.ratio_loss = self.ratio_loss, None
+        return {} if loss is None else {"ratio": loss}
+
     def own_macs(self, extent: Extent, left: Extent) -> int:
         """Returns those of the scoring network, and t d for the fused token."""
         n_half, n_quarter = _parts(self.width)
@@ -123,16 +131,3 @@ class GumbelTopK(_Selection):
 def _parts(width: int) -> tuple[int, int]:
     """Returns a half and a quarter of `width`, at least 1."""
     return max(width // 2, 1), max(width // 4, 1)
-
-
-def ratio_loss(network: nn.Module) -> Tensor | float:
-    """Returns the mean ratio loss of the `gumbel` reducers of `network` in their last pass, and forgets it.
-
-    0 where there is none.
-    """
-    losses = []
-    for reducer in network.modules():
-        if isinstance(reducer, GumbelTopK) and reducer.ratio_loss is not None:
-            losses.append(reducer.ratio_loss)
-            reducer.ratio_loss = None
-    return torch.stack(losses).mean() if losses else 0.0

@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from nasfuse.pareto import non_dominated_rank
+from nasfuse.search.stopping.rule import StoppingRule
+from nasfuse.spec.study import StoppingConfig
 
 #: Least number of trainings that continue from a rung: the one with the lowest error, and the cheapest.
 _N_CORNERS = 2
 
 
-class MultiObjectiveAsha:
+class MultiObjectiveAsha(StoppingRule):
     """Decides at a few epochs, the rungs, whether a training continues (Schmucker et al. 2021, algorithms 1 and 2).
 
     At a rung a training is compared with the trainings that reached the rung before, by (error, log cost), both
@@ -42,6 +45,11 @@ class MultiObjectiveAsha:
         self._eta = eta
         self._n_rungs = n_rungs
 
+    @classmethod
+    def from_config(cls, config: StoppingConfig) -> Self:
+        """Returns the rule that a study file describes."""
+        return cls(eta=config.eta, n_rungs=config.rungs)
+
     def rungs(self, epochs: int) -> tuple[int, ...]:
         """Returns the rungs of a training of `epochs` epochs; there are none if it is too short.
 
@@ -54,14 +62,7 @@ class MultiObjectiveAsha:
     def promotes(
         self, own: Sequence[float], earlier: npt.ArrayLike, *, end: float = math.inf, finished: npt.ArrayLike = ()
     ) -> bool:
-        """Returns whether a training with the objectives `own` at a rung is promoted, that is, continues after it.
-
-        Args:
-            own: (error, log cost) at a rung.
-            earlier: Shape (n, 2), (error, log cost) of other trainings at the same rung.
-            end: Error that is expected at the end of the training.
-            finished: Shape (m, 2), (error, log cost) of complete trainings at their end.
-        """
+        """Returns whether a training with the objectives `own` continues, see `StoppingRule.promotes`."""
         others = np.asarray(earlier, dtype=np.float64).reshape(-1, 2)
         ends = np.asarray(finished, dtype=np.float64).reshape(-1, 2)
         if len(others) + 1 < self._eta or _leads_the_costlier(own, others) or _would_lead((end, own[1]), ends):

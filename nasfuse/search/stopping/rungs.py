@@ -2,22 +2,22 @@
 
 import math
 from collections.abc import Sequence
+from pkgutil import resolve_name
 
 from nasfuse.domain.metric import METRICS
 from nasfuse.search.stopping.extrapolation import Extrapolation
-from nasfuse.search.stopping.mo_asha import MultiObjectiveAsha
+from nasfuse.search.stopping.rule import StoppingRule
 from nasfuse.search.trial import StoppedTraining, TrialView
 from nasfuse.spec.recipe import Recipe
-from nasfuse.spec.study import StudyConfig
+from nasfuse.spec.study import StoppingConfig, StudyConfig
 
 
 class Rungs:
-    """Applies MO-ASHA to the trials of a study."""
+    """Applies the stopping rule of a study to its trials."""
 
     def __init__(self, study: StudyConfig) -> None:
         """Sets up the stopping rule of `study`, if it has one."""
-        rule = study.stopping
-        self._asha = MultiObjectiveAsha(eta=rule.eta, n_rungs=rule.rungs) if rule else None
+        self._rule = None if study.stopping is None else _rule_of(study.stopping)
         self._sign = METRICS[study.metric].sign
         self._cost = study.cost
         self._reached: dict[int, dict[int, float]] = {}
@@ -28,9 +28,9 @@ class Rungs:
         There are none if the study's cost is only measured at the end, or if the network has a router: in its first
         epochs only the costliest route is evaluated, while its result is a whole curve of operating points.
         """
-        if self._asha is None or self._cost != "macs" or recipe.network.router is not None:
+        if self._rule is None or self._cost != "macs" or recipe.network.router is not None:
             return ()
-        return self._asha.rungs(recipe.training.epochs)
+        return self._rule.rungs(recipe.training.epochs)
 
     def passes(self, trial: TrialView, visible: Sequence[TrialView], *, epoch: int, metric: float) -> bool:
         """Returns whether `trial` passes its rung at `epoch`, that is, continues after it; hand-made designs always do.
@@ -42,7 +42,7 @@ class Rungs:
             epoch: One of its rungs.
             metric: Value of the metric after `epoch`.
         """
-        if self._asha is None or not math.isfinite(metric):
+        if self._rule is None or not math.isfinite(metric):
             return True
         self._reached.setdefault(trial.number, {})[epoch] = metric
         if trial.is_baseline:
@@ -55,7 +55,7 @@ class Rungs:
         extrapolation = Extrapolation(alike, sign=self._sign)
         end, _ = extrapolation.end(epoch=epoch, epochs=epochs, metric=metric, inherited=trial.is_inherited)
         finished = [self._costs(other, other.metric) for other in alike if other.is_complete]
-        return self._asha.promotes(self._costs(trial, metric), others, end=self._sign * end, finished=finished)
+        return self._rule.promotes(self._costs(trial, metric), others, end=self._sign * end, finished=finished)
 
     def take(self, number: int) -> dict[int, float]:
         """Returns and removes the metrics of trial `number` at its rungs, by epoch."""
@@ -68,3 +68,8 @@ class Rungs:
 
     def _costs(self, trial: TrialView, metric: float) -> tuple[float, float]:
         return self._sign * metric, math.log10(max(trial.macs, 1))
+
+
+def _rule_of(config: StoppingConfig) -> StoppingRule:
+    rule: type[StoppingRule] = resolve_name(config.implementation)
+    return rule.from_config(config)

@@ -1,7 +1,9 @@
+import re
+
 import numpy as np
 import pytest
 
-from benchmarks.search.lcbench import EPOCHS, TASKS, LcBench, from_unit, mlp_macs, random_rows
+from benchmarks.search.lcbench import EPOCHS, TASKS, LcBench, folder, from_unit, mlp_macs, random_rows
 from benchmarks.search.problem import Unavailable
 
 
@@ -50,7 +52,12 @@ def test_no_random_front_is_better_than_the_best_known(problem: LcBench) -> None
 
 
 def test_a_missing_surrogate_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    pytest.importorskip("onnxruntime")
+    monkeypatch.delenv("LCBENCH", raising=False)
+    with pytest.raises(Unavailable, match="LCBENCH is not set; set it to the folder of the LCBench surrogate"):
+        folder()
     monkeypatch.setenv("LCBENCH", str(tmp_path))
-    with pytest.raises(Unavailable, match=r"no model\.onnx in .*name the folder"):
-        LcBench(TASKS[0])
+    for file in ("model.onnx", "encoding.json"):
+        with pytest.raises(Unavailable, match=rf"no {re.escape(file)} in .*set LCBENCH to the folder"):
+            folder()
+        (tmp_path / file).touch()
+    assert folder() == tmp_path

@@ -1,6 +1,7 @@
 """Searches on simulated workers: plain loops of Optuna, and studies through the driver and the scheduler of nasfuse."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from benchmarks.search.engine import ENGINES, Engine, OptunaEngine, StudyEngine
 from benchmarks.search.problem import Problem
 from benchmarks.search.simulation import epochs_until, hypervolume_at, simulate
+from nasfuse.search import suggestions
 from nasfuse.search.parameters import Parameter
 
 
@@ -126,6 +128,17 @@ class TestStudies:
             assert len(points) == 20
             assert sum(points.count(params) > 1 for params in points[16:]) == repeated
             assert len({seed for _, seed in problem.trained}) == 20
+
+    @pytest.mark.parametrize(
+        ("engine", "workers", "n_hidden"), [("nasfuse", 1, 7), ("nasfuse+visible", 1, 0), ("nasfuse+visible", 3, 2)]
+    )
+    def test_how_many_results_a_suggestion_does_not_see(
+        self, engine: str, workers: int, n_hidden: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        study, witness = replace(ENGINES[engine], sampler="random", stopping=False), Witness()
+        monkeypatch.setattr(suggestions, "make_sampler", lambda *_, **__: witness)
+        simulate(NineEpochs(), study, seed=0, trials=20, workers=workers)
+        assert [states.count(TrialState.RUNNING) for states in witness.states[7:]] == [n_hidden] * 9
 
 
 @pytest.mark.parametrize("engine", [OptunaEngine(lambda seed: RandomSampler(seed=seed)), StudyEngine("tpe", True, 2)])

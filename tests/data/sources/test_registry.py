@@ -3,13 +3,14 @@
 import functools
 import os
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 import platformdirs
 import pytest
 import torch
 
-from nasfuse.data.sources.registry import SHIPPED, data_folder, find_file, load_dataset, load_table
+from nasfuse.data.sources.registry import data_folder, find_file, load_dataset, load_table
 from nasfuse.errors import MissingFileError
 from nasfuse.spec.data import DataConfig
 from nasfuse.spec.data_source import SHIPPED_SOURCES
@@ -30,9 +31,9 @@ REAL = {
 
 
 class TestShipped(SourceSuite):
-    @pytest.fixture(params=SHIPPED)
+    @pytest.fixture(params=SHIPPED_SOURCES)
     def load(self, request):
-        return SHIPPED[request.param]
+        return resolve_name(SHIPPED_SOURCES[request.param])
 
 
 class TestFile(SourceSuite):
@@ -67,7 +68,7 @@ class TestFile(SourceSuite):
         return functools.partial(load_table, DataConfig.parse(plain))
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", SHIPPED_SOURCES)
 def test_every_shipped_set_is_found_by_its_name(name):
     assert load_dataset(DataConfig(source=name)).name == name
 
@@ -101,10 +102,6 @@ def test_a_path_is_taken_as_given_first(monkeypatch, tmp_path):
     monkeypatch.setenv("NASFUSE_DATA", str(tmp_path / "there"))
     monkeypatch.chdir(tmp_path / "here")
     assert find_file("a.npz").resolve() == (tmp_path / "here" / "a.npz").resolve()
-
-
-def test_configurations_know_which_sets_need_no_file():
-    assert set(SHIPPED) == SHIPPED_SOURCES
 
 
 def test_a_missing_set_is_named_with_the_places_and_the_nearest(monkeypatch, tmp_path):

@@ -8,15 +8,16 @@ import torch
 from nasfuse.nn.attention import Seen
 from nasfuse.nn.reducers import REDUCERS, build_reducer, n_kept
 from nasfuse.nn.tokens import Extent
-from nasfuse.spec.stream import LEARNED
+from nasfuse.spec.network import NetworkConfig
+from nasfuse.spec.reducer import LearnedReducer, StreamReducerConfig
+from nasfuse.spec.schema.fields import accepts, members_of
 from nasfuse.testing import ReducerSuite
 from nasfuse.testing.reducer import HEADS, LONGEST, RATIOS, WIDTH
 
 
 def build(kind, *ratios):
-    options = {"n_tokens": LONGEST, "heads": HEADS} if kind == "latent" else {}
-    options |= {"heads": HEADS} if kind == "merge" else {}
-    return REDUCERS[kind](*ratios, width=WIDTH, **options)
+    options = dict(zip(("keep_ratio", "inference_keep_ratio"), ratios, strict=False))
+    return REDUCERS[kind].for_stage(options, width=WIDTH, heads=HEADS, n_tokens=LONGEST)
 
 
 class TestSuite(ReducerSuite):
@@ -42,7 +43,10 @@ def test_the_number_of_kept_tokens_is_the_documented_one(kind):
 
 @pytest.mark.parametrize("kind", REDUCERS)
 def test_learned_reducers_are_those_that_recipes_treat_as_learned(kind):
-    assert build(kind, 0.3).has_parameters == (kind in LEARNED)
+    is_learned = build(kind, 0.3).has_parameters
+    (config,) = [one for one in members_of(StreamReducerConfig) if one.model_fields["kind"].default == kind]
+    assert issubclass(config, LearnedReducer) == is_learned
+    assert accepts(NetworkConfig, "fusion.reducer.kind", kind) == (not is_learned)
 
 
 @pytest.mark.parametrize("kind", REDUCERS)
