@@ -24,7 +24,7 @@ from nasfuse.tasks import task_kind
 from nasfuse.train.augmentation import Augmentation
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 from nasfuse.train.equilibrium import EquilibriumTerm
-from nasfuse.train.evaluate import evaluate
+from nasfuse.train.evaluation import evaluate
 from nasfuse.train.inheritance import load_donors
 from nasfuse.train.manifold_mixup import ManifoldMixup
 from nasfuse.train.mixup import Loss

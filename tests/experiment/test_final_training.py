@@ -17,7 +17,7 @@ from nasfuse.nn import build_network
 from nasfuse.nn.routing.calibration import CalibrationStatus
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train import load_checkpoint, save_checkpoint
-from nasfuse.train.evaluate import predict_logits
+from nasfuse.train.evaluation import predict_logits
 
 CPU = torch.device("cpu")
 PLAIN = {
