@@ -43,7 +43,7 @@ def train(recipe: Recipe, *, seed: int, results: Path) -> tuple[float, float]:
         measured = Training()(
             recipe,
             seed=derive_seed(seed, recipe.hash),
-            cut=0,
+            division=0,
             folder=Path(folder),
             report=lambda _epoch, _metric: None,
             donors={},

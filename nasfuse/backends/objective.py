@@ -19,14 +19,14 @@ class Objective(Protocol):
     """The function that a study optimises. It is pickled and called in worker processes."""
 
     def __call__(
-        self, recipe: Recipe, *, seed: int, cut: int, folder: Path, report: Report, donors: Mapping[str, Path]
+        self, recipe: Recipe, *, seed: int, division: int, folder: Path, report: Report, donors: Mapping[str, Path]
     ) -> Measurements:
         """Returns the measurements of `recipe`.
 
         Args:
             recipe: The network and how it is trained.
             seed: Seed of all random numbers of the training.
-            cut: Number of the division into train and val; repetitions of one recipe have different ones.
+            division: Number of the division into train and val; repetitions of one recipe have different ones.
             folder: Folder of the trial, for its files; a training that was interrupted is resumed from there.
             report: Called with (epoch, metric) after every epoch; it does not return if the training is stopped.
             donors: Stream name to the `model.pt` whose weights the stream starts from; all other streams start from
@@ -94,7 +94,7 @@ class Task:
         return objective(
             assignment.recipe,
             seed=assignment.seed,
-            cut=assignment.cut,
+            division=assignment.division,
             folder=self.folder,
             report=report_at_rungs,
             donors=donors,

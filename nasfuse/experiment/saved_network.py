@@ -64,7 +64,7 @@ def load_network(path: Path, *, point: int = 0, device: torch.device, source: st
     data = recipe.data if source is None else recipe.data.at(source)
     dataset = cached_dataset(data.model_dump_json(), content["cut"])
     if dataset.fingerprint != content["data_fingerprint"]:  # the scales of the same data are the same
-        dataset = load_scaled(data, content, cut=content["cut"])
+        dataset = load_scaled(data, content, division=content["cut"])
     network = build_network(recipe.network, dataset.modalities, dataset.task)
     try:
         network.load_state_dict(content["network"])

@@ -29,7 +29,7 @@ class Donors:
             recipe: Recipe of the new training, which uses division 0.
             visible: Trainings that the new one may depend on.
         """
-        trained = [trial for trial in visible if trial.is_complete and trial.cut == 0]
+        trained = [trial for trial in visible if trial.is_complete and trial.division == 0]
         trained.sort(key=lambda trial: (self._sign * trial.metric, trial.number))
         found = {}
         for name, stream in _streams(recipe).items():

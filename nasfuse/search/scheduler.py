@@ -49,7 +49,7 @@ class Assignment:
         number: Number of the trial.
         seed: Seed of its training, derived from the study's seed and the trial number.
         recipe: Recipe to train.
-        cut: Index of the division into train and val: 0 for a first training, counting up for its repetitions.
+        division: Index of the division into train and val: 0 for a first training, counting up for its repetitions.
         baseline: Name of the hand-made design; None for a suggestion.
         rungs: Epochs after which the training reports its metric, and may be stopped.
         inherited: Stream to the number of the trial whose weights it starts from; other streams start at random.
@@ -58,7 +58,7 @@ class Assignment:
     number: int
     seed: int
     recipe: Recipe
-    cut: int = 0
+    division: int = 0
     baseline: str | None = None
     rungs: tuple[int, ...] = ()
     inherited: Mapping[str, int] = field(default_factory=dict)
@@ -368,7 +368,7 @@ class Scheduler:
             trial.number,
             derive_seed(self._config.seed, "trial", trial.number),
             recipe,
-            cut=drawn.cut,
+            division=drawn.division,
             baseline=drawn.baseline,
             rungs=() if drawn.is_repetition else self._rungs.epochs_of(recipe),
             inherited={} if drawn.lost_inheritance else drawn.weight_sources,

@@ -54,7 +54,7 @@ def run_trial(
     recipe: Recipe,
     *,
     seed: int,
-    cut: int,
+    division: int,
     folder: Path,
     report: Report,
     donors: Mapping[str, Path],
@@ -65,7 +65,7 @@ def run_trial(
     Args:
         recipe: Recipe of the trial.
         seed: Number of the trial.
-        cut: Number of the division into train and val.
+        division: Number of the division into train and val.
         folder: Folder of the trial.
         report: Called after each epoch.
         donors: Checkpoints of donors.
@@ -87,7 +87,7 @@ def run_trial(
         died_before.touch()
         die()
     donor_files = {stream: str(file) for stream, file in donors.items()}
-    record = {"recipe": recipe.hash, "seed": seed, "cut": cut, "folder": str(folder), "donors": donor_files}
+    record = {"recipe": recipe.hash, "seed": seed, "division": division, "folder": str(folder), "donors": donor_files}
     return Measurements((POINT,), record)
 
 
@@ -241,7 +241,7 @@ class BackendSuite:
         for number in (MEASURED, LAST):
             record, assignment = search.measurements(number).record, _assignment(number)
             assert record["recipe"] == assignment.recipe.hash
-            assert (record["seed"], record["cut"]) == (assignment.seed, assignment.cut)
+            assert (record["seed"], record["division"]) == (assignment.seed, assignment.division)
             assert Path(record["folder"]) == search.folder / str(number)
         assert search.measurements(MEASURED).record["donors"] == {"left": str(search.folder / "7" / "model.pt")}
         assert search.measurements(LAST).record["donors"] == {}
@@ -281,7 +281,7 @@ def _assignment(number: int) -> Assignment:
         number,
         number,
         _RECIPE,
-        cut=1 if number == LAST else 0,
+        division=1 if number == LAST else 0,
         rungs=_RUNGS.get(number, ()),
         inherited=_INHERITED.get(number, {}),
     )

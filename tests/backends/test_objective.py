@@ -23,7 +23,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def one(objective):
-        assignment = Assignment(7, 11, RECIPE, cut=2, rungs=(2, 4), inherited={"left": 3})
+        assignment = Assignment(7, 11, RECIPE, division=2, rungs=(2, 4), inherited={"left": 3})
         task = Task.of(assignment, folder_of=lambda number: Path("trials") / str(number))
         reports, lost = [], []
         outcome = task.run(
@@ -43,7 +43,7 @@ def test_what_an_objective_gets(run, tmp_path):
 
     assert run(objective) == (Measured(MEASURED), [], [])
     folder, donors = tmp_path / "trials" / "7", {"left": tmp_path / "trials" / "3" / "model.pt"}
-    assert got == [(RECIPE, {"seed": 11, "cut": 2, "folder": folder, "donors": donors})]
+    assert got == [(RECIPE, {"seed": 11, "division": 2, "folder": folder, "donors": donors})]
 
 
 def test_reports_at_rungs_alone_reach_the_driver(run):

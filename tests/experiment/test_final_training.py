@@ -326,7 +326,7 @@ class TestWhereTheDataAre:
         own = content["scales"]["a"]
         with torch.inference_mode():
             logits = network.eval()({"a": ((5 * inputs - own["mean"]) / own["std"]).float()}, {})
-        dataset = load_scaled(recipe.data, content, cut=0)
+        dataset = load_scaled(recipe.data, content, division=0)
         found = predict_logits(network, dataset.test, device=CPU)
         differences = (found[:, None] - logits).abs().amax(dim=2).amin(dim=1)
         assert float(differences.max()) < 1e-4, "each is that of one of the samples"

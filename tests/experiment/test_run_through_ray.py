@@ -147,7 +147,7 @@ def make_table():
     """
 
     class Table:
-        def __call__(self, recipe, *, seed, cut, folder, report, donors):
+        def __call__(self, recipe, *, seed, division, folder, report, donors):
             pace, luck = random.Random(str(folder)), random.Random(seed).random()
             width = sum(stream.width for stream in recipe.network.streams.values())
             names = [type(thread).__name__ for thread in threading.enumerate()]
@@ -262,7 +262,7 @@ def make_moody():
     """Returns an objective that is pickled by value: workers cannot import the tests."""
 
     class Moody:
-        def __call__(self, recipe, *, seed, cut, folder, report, donors):
+        def __call__(self, recipe, *, seed, division, folder, report, donors):
             from nasfuse.domain.operating_point import Measurements, OperatingPoint
 
             number = int(folder.name)
@@ -282,7 +282,7 @@ def make_doomed():
     """An objective whose worker dies a little after every trial's first run; inside a function, to be pickled whole."""
     record = dict(RECORD)
 
-    def doomed(recipe, *, seed, cut, folder, report, donors):
+    def doomed(recipe, *, seed, division, folder, report, donors):
         import os
         import threading
 
@@ -301,7 +301,7 @@ def make_forgetful():
     """An objective that has lost the donors of even trials; inside a function, to be pickled whole."""
     record = dict(RECORD)
 
-    def forgetful(recipe, *, seed, cut, folder, report, donors):
+    def forgetful(recipe, *, seed, division, folder, report, donors):
         from nasfuse.errors import DonorError
 
         if donors and int(folder.name) % 2 == 0:

@@ -28,12 +28,12 @@ def study(*rows):
 
 
 def repeated(trials, *, repeats=2):
-    """Returns the number of the first training and the cut of the next repetition."""
+    """Returns the number of the first training and the division of the next repetition."""
     found = next_repetition(trials, ACCURACY, repeats=repeats)
     return found and (found[0].number, found[1])
 
 
-def test_a_promising_one_comes_first_and_on_the_first_cut():
+def test_a_promising_one_comes_first_and_on_the_first_division():
     trials = study(("a", 0.5, 10, {}), ("b", 0.9, 100, HEIR), ("c", 0.95, 1000, {}))
     assert repeated(trials) == (1, 0)
 

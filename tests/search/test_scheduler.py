@@ -304,14 +304,14 @@ class TestMaxMacs:
 
     def test_points_of_repeated_trainings_stay_aligned(self, open_scheduler, make_study, storage, measured):
         def finish(assignment, costs):
-            metric = 0.5 + assignment.cut / 10
+            metric = 0.5 + assignment.division / 10
             points = tuple(measured(metric, cost, knobs={"threshold": t}).points[0] for t, cost in costs.items())
             scheduler.finish(assignment.number, Measurements(points, {}))
 
         scheduler = open_scheduler(storage, make_study(max_macs=100, budget={"trials": 30, "repeats": 2}))
         for _ in range(30):
             assignment = scheduler.next()
-            finish(assignment, {0.5: 101 if assignment.cut else 90, 1.0: 8, 0.7: 60})
+            finish(assignment, {0.5: 101 if assignment.division else 90, 1.0: 8, 0.7: 60})
         found = candidates_of(scheduler.trials(), max_macs=100)
         repeated = [one for one in found if len(one.trainings) > 1]
         assert repeated
@@ -488,7 +488,7 @@ class TestRepetitions:
             assert assignments[trial.number].seed != assignments[first.number].seed
         for number in {trial.frozen.user_attrs["repeat_of"] for trial in again}:
             own = [trial.number for trial in again if trial.frozen.user_attrs["repeat_of"] == number]
-            assert [assignments[one].cut for one in [number, *own]] == list(range(len(own) + 1))
+            assert [assignments[one].division for one in [number, *own]] == list(range(len(own) + 1))
         for member in summarise(trials, scheduler.objectives).front:
             values = [trials[number].metric for number in member.trainings]
             assert member.measured.metric == pytest.approx(sum(values) / len(values))
@@ -507,7 +507,7 @@ class TestRepetitions:
         scheduler = open_scheduler(storage, make_study(budget={"trials": 40, "repeats": 3}))
         for _ in range(40):
             one = scheduler.next()
-            if one.cut:
+            if one.division:
                 scheduler.fail(one.number, "NonFiniteError: the training loss became nan")
             else:
                 scheduler.finish(one.number, measured(one.seed % 100 / 1000, one.seed % 97))

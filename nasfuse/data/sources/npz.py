@@ -17,13 +17,13 @@ from nasfuse.errors import DataError, nearest
 from nasfuse.spec.data import DataConfig, ModalityConfig
 
 
-def load_npz(path: Path, config: DataConfig, *, cut: int = 0) -> Dataset:
-    """Returns the data set in an `.npz` file with division number `cut`; see `cut_splits`.
+def load_npz(path: Path, config: DataConfig, *, division: int = 0) -> Dataset:
+    """Returns the data set in an `.npz` file with this division into train and val; see `divide_into_splits`.
 
     Raises:
         DataError: See `read_table`.
     """
-    return read_table(path, config).cut(cut)
+    return read_table(path, config).divided(division)
 
 
 def read_table(path: Path, config: DataConfig, *, scales: Mapping[str, Scale] | None = None) -> Table:

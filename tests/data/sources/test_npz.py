@@ -56,7 +56,7 @@ def test_a_file_becomes_a_data_set(path):
     assert batch.targets.tolist() == [0, 1, 0]
 
 
-def test_without_a_split_array_one_is_cut(path, tmp_path):
+def test_without_a_split_array_data_are_divided(path, tmp_path):
     np.savez(path, **{key: values for key, values in ARRAYS.items() if key != "split"})
     dataset = load_npz(path, config(group="user"))
     assert sum(len(dataset.split(part)) for part in ("train", "val", "test")) == N
