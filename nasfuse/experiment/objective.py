@@ -41,7 +41,14 @@ class Training:
     fingerprint: str | None = None
 
     def __call__(
-        self, recipe: Recipe, *, seed: int, division: int, folder: Path, report: Report, donors: Mapping[str, Path]
+        self,
+        recipe: Recipe,
+        *,
+        seed: int,
+        division: int,
+        folder: Path,
+        report: Report,
+        weight_sources: Mapping[str, Path],
     ) -> Measurements:
         """Returns the operating points of the trained recipe; writes `metrics.jsonl` and `model.pt`.
 
@@ -61,7 +68,13 @@ class Training:
 
         resume_file = folder / "resume.pt"
         trained = train_network(
-            recipe, dataset, seed=seed, device=device, report=note, resume_file=resume_file, donors=donors
+            recipe,
+            dataset,
+            seed=seed,
+            device=device,
+            report=note,
+            resume_file=resume_file,
+            weight_sources=weight_sources,
         )
         points, more = measure(trained, dataset, metric=recipe.metric, device=device)
         save_network(folder / "model.pt", trained, recipe, dataset, seed=seed, division=division, points=points)

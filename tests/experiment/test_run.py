@@ -84,7 +84,7 @@ def measured(metric=0.5, macs=100):
     return Measurements((point,), RECORD)
 
 
-def wide_is_good(recipe, *, seed, division, folder, report, donors):
+def wide_is_good(recipe, *, seed, division, folder, report, weight_sources):
     """An objective without training: the wider the better, and the dearer."""
     (folder / "model.pt").write_text("weights")
     width = sum(stream.width for stream in recipe.network.streams.values())
@@ -109,7 +109,7 @@ class InProcess:
     def open(self, objective, *, resources, folder_of, scratch):
         def train(assignment):
             task = Task.of(assignment, folder_of=folder_of)
-            outcome = task.run(objective, report=lambda *_: None, report_lost_donors=lambda _: None)
+            outcome = task.run(objective, report=lambda *_: None, report_lost_inheritance=lambda _: None)
             return SimulatedTraining((), outcome)
 
         return contextlib.nullcontext(SimulatedBackend(train, capacity=self.capacity))
@@ -145,7 +145,7 @@ class TestWithoutRay:
         """Two lucky networks hide a good one until they are trained again."""
         lucky = []
 
-        def hiding(recipe, *, seed, division, folder, report, donors):
+        def hiding(recipe, *, seed, division, folder, report, weight_sources):
             (folder / "model.pt").write_text("weights")
             if recipe.hash in lucky:
                 return measured(0.0, 10)
@@ -197,9 +197,11 @@ class TestWithoutRay:
     def test_where_weights_are_inherited_all_networks_are_kept_for_later_sessions_too(self, in_process, folder):
         inherited = []
 
-        def note(recipe, *, seed, division, folder, report, donors):
-            inherited.extend(file.is_file() for file in donors.values())
-            return wide_is_good(recipe, seed=seed, division=division, folder=folder, report=report, donors=donors)
+        def note(recipe, *, seed, division, folder, report, weight_sources):
+            inherited.extend(file.is_file() for file in weight_sources.values())
+            return wide_is_good(
+                recipe, seed=seed, division=division, folder=folder, report=report, weight_sources=weight_sources
+            )
 
         for n_trials in (16, 30):
             before = len(inherited)
@@ -224,7 +226,7 @@ class TestWithoutRay:
         assert progress.states["complete"] == 7
 
     def test_failures_count_and_the_search_continues(self, in_process, folder):
-        def moody(recipe, *, seed, division, folder, report, donors):
+        def moody(recipe, *, seed, division, folder, report, weight_sources):
             number = int(folder.name)
             if number == 1:
                 raise RuntimeError("no mood")
@@ -237,7 +239,7 @@ class TestWithoutRay:
         assert "trial 1 failed: RuntimeError: no mood" in events
 
     def test_every_trial_may_fail(self, in_process, folder):
-        def never(recipe, *, seed, division, folder, report, donors):
+        def never(recipe, *, seed, division, folder, report, weight_sources):
             raise RuntimeError("no mood")
 
         progress, _ = run(folder, never, budget={"trials": 4})
@@ -248,10 +250,12 @@ class TestWithoutRay:
     def test_equal_failures_end_the_search_and_are_not_counted(self, in_process, folder):
         causes = {"disk full"}
 
-        def try_it(recipe, *, seed, division, folder, report, donors):
+        def try_it(recipe, *, seed, division, folder, report, weight_sources):
             for cause in causes:
                 raise OSError(f"{cause}: {folder.name}")
-            return wide_is_good(recipe, seed=seed, division=division, folder=folder, report=report, donors=donors)
+            return wide_is_good(
+                recipe, seed=seed, division=division, folder=folder, report=report, weight_sources=weight_sources
+            )
 
         for first in (0, 5):
             message = (
@@ -268,9 +272,11 @@ class TestWithoutRay:
     def test_nothing_above_max_macs_is_trained(self, in_process, folder):
         trained = []
 
-        def note(recipe, *, seed, division, folder, report, donors):
+        def note(recipe, *, seed, division, folder, report, weight_sources):
             trained.append(recipe)
-            return wide_is_good(recipe, seed=seed, division=division, folder=folder, report=report, donors=donors)
+            return wide_is_good(
+                recipe, seed=seed, division=division, folder=folder, report=report, weight_sources=weight_sources
+            )
 
         dataset = search.cached_dataset(study().data.model_dump_json())
         limit = 2500
@@ -296,7 +302,7 @@ class TestWithoutRay:
         assert {path: path.read_bytes() for path in folder.root.rglob("*.yaml")} == before
 
     def test_two_searches_in_one_folder_are_refused(self, in_process, folder):
-        def second(recipe, *, seed, division, folder, report, donors):
+        def second(recipe, *, seed, division, folder, report, weight_sources):
             with pytest.raises(RunFolderError, match="another search is writing to"):
                 run(RunFolder(folder.parents[1]))
             return measured()

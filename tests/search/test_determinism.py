@@ -29,7 +29,7 @@ def error_of(assignment, epoch):
     """A made-up learning curve: wide networks end best and learn slowly; those that inherit weights end better."""
     widths = sum(stream.width for stream in assignment.recipe.network.streams.values())
     luck = random.Random(assignment.seed).random()
-    gain = sum(0.01 + donor / 1e4 for donor in assignment.inherited.values())
+    gain = sum(0.01 + source / 1e4 for source in assignment.inherited.values())
     return 0.2 - gain + 0.3 * luck + 10 / widths + (widths / 128) * (1 - epoch / 9) ** 2 / 4
 
 
@@ -141,9 +141,9 @@ def test_inherited_weights_and_the_front_are_deterministic(make):
     for heir in heirs:
         assert not {"baseline", "repeat_of"} & heir.frozen.user_attrs.keys()
         earlier = [trial.number for trial in trials[: heir.number] if trial.was_handed_out]
-        for donor in heir.frozen.user_attrs["inherited"].values():
-            assert trials[donor].frozen.state is TrialState.COMPLETE
-            assert donor in earlier[: len(earlier) - (scheduler.visibility_lag - 1)], (
+        for source in heir.frozen.user_attrs["inherited"].values():
+            assert trials[source].frozen.state is TrialState.COMPLETE
+            assert source in earlier[: len(earlier) - (scheduler.visibility_lag - 1)], (
                 "it depends on what any number of workers knows"
             )
     counted = {number for member in summarise(trials, scheduler.objectives).front for number in member.trainings}

@@ -432,7 +432,7 @@ class TestInheritance:
             scheduler.finish(one.number, measured(metric_of(one), 64))
         raise AssertionError("none inherits")
 
-    def test_an_orphan_has_the_same_donors(self, open_scheduler, study, storage, measured):
+    def test_an_orphan_inherits_the_same_weights(self, open_scheduler, study, storage, measured):
         lost = self.heir(open_scheduler(storage, study), measured)
         scheduler = open_scheduler(storage, study)
         assert scheduler.next() == lost
