@@ -64,12 +64,12 @@ def divide_into_splits(
         row = int(np.flatnonzero(~np.isfinite(groups))[0])
         raise DataError(f"{name}: the group array must be finite, got {groups[row]} in row {row}; name the group")
     classes = task_kind(task).strata(labels)
-    divider = _Divider(name, classes, groups, says=division == 0)
+    divider = _Divider(name, classes, groups, warns=division == 0)
     everything = np.arange(len(labels))
     if splits is None:
         rest, test = divider.divide(everything, 0.1, number=0, part="test")
         train, val = divider.divide(rest, 1 / 9, number=division, part="val")
-        divider.say_what_stays(everything)
+        divider.warn_of_undivided_classes(everything)
     else:
         train, val, test = _named(name, splits)
         pool = np.concatenate([train, val])
@@ -83,7 +83,7 @@ def divide_into_splits(
             share = len(val) / len(pool)
         if share is not None and len(train):
             train, val = divider.divide(pool, share, number=division, part="val")
-            divider.say_what_stays(pool)
+            divider.warn_of_undivided_classes(pool)
     rows = {"train": train, "val": val, "test": test}
     for part, index in rows.items():
         if not len(index):
@@ -99,13 +99,13 @@ class _Divider:
         name: Name of the data set in messages.
         classes: (n,) class numbers; all 0 without stratification.
         groups: (n,) groups or None.
-        says: Whether warnings are given.
+        warns: Whether warnings are given.
     """
 
     name: str
     classes: NDArray[np.int64]
     groups: NDArray[Any] | None
-    says: bool
+    warns: bool
 
     def divide(self, rows: Rows, share: float, *, number: int, part: str) -> tuple[Rows, Rows]:
         """Returns the rows that are kept, and about `share` of `rows` for `part`."""
@@ -114,15 +114,15 @@ class _Divider:
         else:
             kept, taken = self._divide_samples(rows, share, number)
         given = len(taken) / len(rows)
-        if self.says and abs(given - share) > max(_SHARE_TOLERANCE, 1 / len(rows)):
+        if self.warns and abs(given - share) > max(_SHARE_TOLERANCE, 1 / len(rows)):
             reason = "groups are not divided" if self.groups is not None else "every class keeps samples in train"
             self._warn(f"{part} has a share of {given:.3g} instead of {share:.3g}, because {reason}")
         return kept, taken
 
-    def say_what_stays(self, rows: Rows) -> None:
+    def warn_of_undivided_classes(self, rows: Rows) -> None:
         """Warns about the classes of `rows` that are not divided."""
         classes, counts = np.unique(self.classes[rows], return_counts=True)
-        if not self.says or len(np.unique(self.classes)) == 1:
+        if not self.warns or len(np.unique(self.classes)) == 1:
             return
         if self.groups is None:
             stays = counts <= _RARE
