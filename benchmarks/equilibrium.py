@@ -78,7 +78,7 @@ def recipe_of(base: Recipe, head: str, setting: dict[str, Any], **fusion: Any) -
 
 def train_once(recipe: Recipe, number: int, *, seed: int, test: bool) -> dict[str, Any]:
     """Returns what one training gives: metric, MACs, seconds, how its solves ended."""
-    dataset = load_dataset(recipe.data, cut=number)
+    dataset = load_dataset(recipe.data, division=number)
     start = time.perf_counter()
     trained = train_network(recipe, dataset, seed=derive_seed(seed, "equilibrium", number), device=CPU)
     seconds = time.perf_counter() - start
@@ -107,7 +107,7 @@ def train_at_caps(base: Recipe, setting: dict[str, Any], caps: list[int], number
     rows = []
     for cap in caps:
         recipe = recipe_of(base, "DEQ", setting, max_steps=cap)
-        dataset = load_dataset(recipe.data, cut=number)
+        dataset = load_dataset(recipe.data, division=number)
         trained = train_network(recipe, dataset, seed=derive_seed(seed, "equilibrium", number), device=CPU)
         (layer,) = equilibrium_layers(trained.network)
         for lower in [one for one in caps if one <= cap]:

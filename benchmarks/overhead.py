@@ -42,7 +42,7 @@ class Clock:
 class NoWork:
     """An objective that returns at once."""
 
-    def __call__(self, recipe: Any, *, seed: int, cut: int, folder: Path, report: Any, donors: Any) -> Any:
+    def __call__(self, recipe: Any, *, seed: int, division: int, folder: Path, report: Any, weight_sources: Any) -> Any:
         """Returns an operating point that depends on the recipe alone."""
         from nasfuse.domain.operating_point import Measurements, OperatingPoint
 

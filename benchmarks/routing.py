@@ -74,7 +74,7 @@ def on_split(
 
 def one_seed(recipe: Recipe, seed: int, shares: list[float]) -> dict[str, Any]:
     """Returns everything measured with one seed."""
-    dataset = load_dataset(recipe.data, cut=seed)
+    dataset = load_dataset(recipe.data, division=seed)
     trained = train_network(recipe, dataset, seed=seed, device=CPU)
     network = trained.network
     assert isinstance(network, RoutedNetwork)

@@ -104,7 +104,7 @@ def costs_of(recipe: Recipe) -> tuple[float, float]:
 
 def train_once(recipe: Recipe, number: int, *, seed: int, test: bool) -> dict[str, Any]:
     """Returns what one training gives: metric, MACs, activation memory and seconds."""
-    dataset = load_dataset(recipe.data, cut=number)
+    dataset = load_dataset(recipe.data, division=number)
     start = time.perf_counter()
     trained = train_network(recipe, dataset, seed=derive_seed(seed, "sparse", number), device=CPU)
     network = trained.network
@@ -199,7 +199,7 @@ def sweep(base: Recipe, rows: Rows, *, n_seeds: int, seed: int) -> None:
                 key = {"system": system, "number": number, "seed": seed, "recipe": recipe.hash}
                 if rows.get(**key) is not None:
                     continue
-                dataset = load_dataset(recipe.data, cut=number)
+                dataset = load_dataset(recipe.data, division=number)
                 network = train_network(recipe, dataset, seed=derive_seed(seed, "sweep", number), device=CPU).network
                 knobs = [f"keep_ratio.{name}" for name in base.network.route]
                 for ratio in RATIOS:

@@ -76,7 +76,7 @@ class CheckpointError(NasfuseError, ValueError):
     """A checkpoint file is damaged or belongs to another recipe."""
 
 
-class DonorError(NasfuseError, ValueError):
+class InheritanceError(NasfuseError, ValueError):
     """The weights that a training was to start from are not there, damaged or of another network."""
 
     exit_code = 1

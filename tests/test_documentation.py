@@ -105,7 +105,7 @@ class TestOptionsAlone:
     """Options that a page names without a command belong to some command."""
 
     @pytest.mark.parametrize("page", ["README.md", *(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))])
-    def test_they_exist(self, page):
+    def test_named_options_exist(self, page):
         own = {option for verb in VERBS if verb != "data" for option in options_of(verb)}
         spans = [span for span in re.findall(r"`([^`]+)`", text_of(page)) if not span.startswith("python ")]
         named = {option for span in spans for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", span)}

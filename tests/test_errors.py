@@ -22,7 +22,7 @@ def test_every_error_is_also_a_builtin(cls):
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_exit_code_blames_the_input_or_the_run(cls):
+def test_exit_codes_distinguish_input_errors_from_run_errors(cls):
     assert cls.exit_code in (1, 2)
 
 

@@ -9,7 +9,7 @@ after the other, each for the same wall clock from the start of its process. Wha
 
 Each engine is asked for the front it would report: nasfuse's is over means of repeated trainings, the others' over
 single ones. Such fronts cannot be compared as they are, since the best of many single trainings are lucky ones. So
-every member of every front is trained again, with the same new seeds and the same new cuts of train and val, and the
+every member of every front is trained again, with the same new seeds and the same new divisions, and the
 hypervolume of the means is what counts, in accuracy x decades of MACs, with the reference point of nasfuse's study of
 that seed. `found` is the hypervolume that each engine believes in. `nasfuse+inherit` is nasfuse with `inherit: true`.
 """
@@ -54,8 +54,8 @@ START_S = 12.0
 #: Seconds after the end in which a process may finish what it has begun; nothing of that counts.
 GRACE_S = 60.0
 
-#: First of the cuts into train and val on which fronts are trained again; a search takes the lowest numbers.
-FIRST_CUT = 100
+#: First of the divisions into train and val on which fronts are trained again; a search takes the lowest numbers.
+FIRST_DIVISION = 100
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def _mean_metric(recipe: Recipe, n_times: int) -> float:
     data = recipe.data.model_dump_json()
     metrics = []
     for number in range(n_times):
-        dataset = cached_dataset(data, FIRST_CUT + number)
+        dataset = cached_dataset(data, FIRST_DIVISION + number)
         seed = derive_seed(0, "retraining", number)
         metrics.append(train_network(recipe, dataset, seed=seed, device=torch.device("cpu")).chosen.val_metric)
     return statistics.fmean(metrics)

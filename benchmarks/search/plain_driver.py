@@ -68,8 +68,8 @@ class PlainDriver:
         """Returns that the trial continues: nothing is stopped."""
         return Decision.CONTINUE
 
-    def on_lost_donors(self, number: int, reason: str) -> None:
-        """Does nothing: no trial has donors."""
+    def on_lost_inheritance(self, number: int, reason: str) -> None:
+        """Does nothing: no trial inherits weights."""
 
     def on_end(self, number: int, outcome: Outcome) -> None:
         """Tells the error and the cost of a trial."""

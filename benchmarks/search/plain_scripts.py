@@ -43,10 +43,10 @@ def train(recipe: Recipe, *, seed: int, results: Path) -> tuple[float, float]:
         measured = Training()(
             recipe,
             seed=derive_seed(seed, recipe.hash),
-            cut=0,
+            division=0,
             folder=Path(folder),
             report=lambda _epoch, _metric: None,
-            donors={},
+            weight_sources={},
         )
     point = measured.points[0]
     line = {"recipe": recipe.to_plain(), "metric": point.metric, "macs": point.macs, "at": time.time()}

@@ -45,8 +45,8 @@ class Driver(Protocol):
         A trial that is to stop ends with the outcome `Stopped`.
         """
 
-    def on_lost_donors(self, number: int, reason: str) -> None:
-        """Records that trial `number` starts from random weights, as those of its donors cannot be loaded."""
+    def on_lost_inheritance(self, number: int, reason: str) -> None:
+        """Records that trial `number` starts from random weights, because the weights it inherits cannot be loaded."""
 
     def on_end(self, number: int, outcome: Outcome) -> None:
         """Records how trial `number` ended. A trial that died may be handed out again."""

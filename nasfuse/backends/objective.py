@@ -7,7 +7,7 @@ from typing import Protocol
 
 from nasfuse.backends.outcome import Failed, Measured
 from nasfuse.domain.operating_point import Measurements
-from nasfuse.errors import DonorError
+from nasfuse.errors import InheritanceError
 from nasfuse.search.scheduler import Assignment
 from nasfuse.spec.recipe import Recipe
 
@@ -19,21 +19,28 @@ class Objective(Protocol):
     """The function that a study optimises. It is pickled and called in worker processes."""
 
     def __call__(
-        self, recipe: Recipe, *, seed: int, cut: int, folder: Path, report: Report, donors: Mapping[str, Path]
+        self,
+        recipe: Recipe,
+        *,
+        seed: int,
+        division: int,
+        folder: Path,
+        report: Report,
+        weight_sources: Mapping[str, Path],
     ) -> Measurements:
         """Returns the measurements of `recipe`.
 
         Args:
             recipe: The network and how it is trained.
             seed: Seed of all random numbers of the training.
-            cut: Number of the division into train and val; repetitions of one recipe have different ones.
+            division: Number of the division into train and val; repetitions of one recipe have different ones.
             folder: Folder of the trial, for its files; a training that was interrupted is resumed from there.
             report: Called with (epoch, metric) after every epoch; it does not return if the training is stopped.
-            donors: Stream name to the `model.pt` whose weights the stream starts from; all other streams start from
+            weight_sources: Stream name to the `model.pt` with its initial weights; all other streams start from
                 random weights.
 
         Raises:
-            DonorError: The weights of a donor cannot be loaded; the trial is then run again without donors.
+            InheritanceError: Inherited weights cannot be loaded; the trial is then run again from random weights.
         """
 
 
@@ -44,12 +51,12 @@ class Task:
     Attributes:
         assignment: The trial.
         folder: Folder of the trial, an absolute path.
-        donors: Stream name to the `model.pt` whose weights the stream starts from.
+        weight_sources: Stream name to the `model.pt` whose weights the stream starts from.
     """
 
     assignment: Assignment
     folder: Path
-    donors: Mapping[str, Path]
+    weight_sources: Mapping[str, Path]
 
     @classmethod
     def of(cls, assignment: Assignment, *, folder_of: Callable[[int], Path]) -> "Task":
@@ -62,29 +69,29 @@ class Task:
         return cls(
             assignment,
             folder_of(assignment.number).absolute(),
-            {stream: folder_of(donor).absolute() / "model.pt" for stream, donor in assignment.inherited.items()},
+            {stream: folder_of(source).absolute() / "model.pt" for stream, source in assignment.inherited.items()},
         )
 
     def run(
-        self, objective: Objective, *, report: Report, report_lost_donors: Callable[[str], None]
+        self, objective: Objective, *, report: Report, report_lost_inheritance: Callable[[str], None]
     ) -> Measured | Failed:
         """Returns how the trial ended; an exception of the objective is a failure with its text as the reason.
 
         Args:
-            objective: Called with the trial; called again without donors if it raises DonorError.
+            objective: Called with the trial; called again without weight sources if it raises InheritanceError.
             report: Called with (epoch, metric) at the rungs of the trial.
-            report_lost_donors: Called with the reason before the trial starts again without donors.
+            report_lost_inheritance: Called with the reason before the trial starts again from random weights.
         """
         try:
             try:
-                return Measured(self._measure(objective, report=report, donors=self.donors))
-            except DonorError as error:
-                report_lost_donors(_one_line(error))
-                return Measured(self._measure(objective, report=report, donors={}))
+                return Measured(self._measure(objective, report=report, weight_sources=self.weight_sources))
+            except InheritanceError as error:
+                report_lost_inheritance(_one_line(error))
+                return Measured(self._measure(objective, report=report, weight_sources={}))
         except Exception as error:
             return failure_of(error)
 
-    def _measure(self, objective: Objective, *, report: Report, donors: Mapping[str, Path]) -> Measurements:
+    def _measure(self, objective: Objective, *, report: Report, weight_sources: Mapping[str, Path]) -> Measurements:
         assignment = self.assignment
 
         def report_at_rungs(epoch: int, metric: float) -> None:
@@ -94,10 +101,10 @@ class Task:
         return objective(
             assignment.recipe,
             seed=assignment.seed,
-            cut=assignment.cut,
+            division=assignment.division,
             folder=self.folder,
             report=report_at_rungs,
-            donors=donors,
+            weight_sources=weight_sources,
         )
 
 

@@ -115,7 +115,7 @@ def _run_trial(config: dict[str, Any], *, objective: Objective) -> None:
     outcome = config["task"].run(
         objective,
         report=lambda epoch, metric: tune.report({"epoch": epoch, "metric": metric}),  # SystemExit if it is stopped
-        report_lost_donors=lambda reason: tune.report({"lost_donors": reason}),
+        report_lost_inheritance=lambda reason: tune.report({"lost_inheritance": reason}),
     )
     tune.report({"payload": _payload(outcome)})
 
@@ -152,8 +152,8 @@ class _DriverSearcher(Searcher):
     def decide(self, trial_id: str, result: dict[str, Any]) -> Decision:
         """Returns whether a trial continues after a report; `on_trial_complete` follows if it does not."""
         number = self._numbers[trial_id]
-        if "lost_donors" in result:
-            self._driver.on_lost_donors(number, result["lost_donors"])
+        if "lost_inheritance" in result:
+            self._driver.on_lost_inheritance(number, result["lost_inheritance"])
         if "epoch" not in result:
             return Decision.CONTINUE
         decision = self._driver.on_report(number, epoch=result["epoch"], metric=result["metric"])

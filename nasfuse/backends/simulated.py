@@ -17,13 +17,13 @@ class SimulatedTraining:
         curve: The metric after each epoch.
         outcome: How the trial ends after the last epoch of the curve unless it is stopped before.
         epoch_s: Seconds per epoch; the trial takes one epoch if the curve is empty.
-        lost_donors: Why the trial starts without its donors; None if it does not.
+        lost_inheritance: Why the inherited weights cannot be loaded; None if they can.
     """
 
     curve: Sequence[float]
     outcome: Outcome
     epoch_s: float = 1.0
-    lost_donors: str | None = None
+    lost_inheritance: str | None = None
 
 
 @dataclass
@@ -83,8 +83,8 @@ class SimulatedBackend:
 
     def _start(self, assignment: Assignment, driver: Driver) -> None:
         training = self._train(assignment)
-        if training.lost_donors is not None:
-            driver.on_lost_donors(assignment.number, training.lost_donors)
+        if training.lost_inheritance is not None:
+            driver.on_lost_inheritance(assignment.number, training.lost_inheritance)
         reports = [epoch for epoch in sorted(assignment.rungs) if epoch <= len(training.curve)]
         self._running[assignment.number] = _Running(training, self.now, reports)
         self._schedule(assignment.number)

@@ -25,7 +25,7 @@ def build_dataset(
     splits: Array | None = None,
     groups: Array | None = None,
     val_fraction: float = 0.15,
-    cut: int = 0,
+    division: int = 0,
     class_names: tuple[str, ...] = (),
     scales: Mapping[str, Scale] | None = None,
 ) -> Dataset:
@@ -39,7 +39,7 @@ def build_dataset(
         splits: (n,) strings `train`, `val` and `test`. None: 80/10/10, stratified by class.
         groups: (n,) group of each sample. Groups are kept whole.
         val_fraction: Share of train that becomes val if `splits` has no val.
-        cut: Number of the division into train and val; see `cut_splits`.
+        division: Number of the division into train and val; see `divide_into_splits`.
         class_names: Names of the classes, if known.
         scales: Scales by modality, as in `Dataset.scales`, used for standardisation instead of statistics of the
             training samples.
@@ -58,7 +58,7 @@ def build_dataset(
         class_names=class_names,
         scales=scales,
     )
-    return table.cut(cut)
+    return table.divided(division)
 
 
 def build_table(

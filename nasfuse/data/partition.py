@@ -25,7 +25,7 @@ _MOST_NAMED = 10
 _SHARE_TOLERANCE = 0.05
 
 
-def cut_splits(
+def divide_into_splits(
     name: str,
     labels: NDArray[Any],
     task: str,
@@ -33,11 +33,11 @@ def cut_splits(
     splits: NDArray[Any] | None,
     groups: NDArray[Any] | None,
     val_fraction: float,
-    cut: int = 0,
+    division: int = 0,
 ) -> dict[str, Tensor]:
     """Returns the sorted rows of `train`, `val` and `test`.
 
-    A division depends on its number `cut` only, not on the seed of a search. In multiclass data, classes of one or two
+    A division depends on its number only, not on the seed of a search. In multiclass data, classes of one or two
     samples and classes within a single group stay in train. Division 0 warns about such classes, and about shares that
     whole groups cannot reach.
 
@@ -49,7 +49,7 @@ def cut_splits(
         groups: (n,) groups or None. If a group is in both train and val, train and val are divided again, because a
             validation set that overlaps with the training data favours memorisation.
         val_fraction: Share of train that becomes val if `splits` has no val, or one that shares groups with train.
-        cut: Number of the division. 0 is the data set's own; others divide train and val again, so that repeated
+        division: Number of the division. 0 is the data set's own; others divide train and val again, so that repeated
             trainings are evaluated on different samples. Test is the same in all. A val in `splits` is kept if
             there are no groups, because samples may be related in ways that the file does not describe.
 
@@ -64,12 +64,12 @@ def cut_splits(
         row = int(np.flatnonzero(~np.isfinite(groups))[0])
         raise DataError(f"{name}: the group array must be finite, got {groups[row]} in row {row}; name the group")
     classes = task_kind(task).strata(labels)
-    cutter = _Cutter(name, classes, groups, says=cut == 0)
+    divider = _Divider(name, classes, groups, warns=division == 0)
     everything = np.arange(len(labels))
     if splits is None:
-        rest, test = cutter.cut(everything, 0.1, number=0, part="test")
-        train, val = cutter.cut(rest, 1 / 9, number=cut, part="val")
-        cutter.say_what_stays(everything)
+        rest, test = divider.divide(everything, 0.1, number=0, part="test")
+        train, val = divider.divide(rest, 1 / 9, number=division, part="val")
+        divider.warn_of_undivided_classes(everything)
     else:
         train, val, test = _named(name, splits)
         pool = np.concatenate([train, val])
@@ -79,11 +79,11 @@ def cut_splits(
         share = None
         if not len(val) or leaks:
             share = val_fraction
-        elif cut and groups is not None:
+        elif division and groups is not None:
             share = len(val) / len(pool)
         if share is not None and len(train):
-            train, val = cutter.cut(pool, share, number=cut, part="val")
-            cutter.say_what_stays(pool)
+            train, val = divider.divide(pool, share, number=division, part="val")
+            divider.warn_of_undivided_classes(pool)
     rows = {"train": train, "val": val, "test": test}
     for part, index in rows.items():
         if not len(index):
@@ -92,37 +92,37 @@ def cut_splits(
 
 
 @dataclass(frozen=True)
-class _Cutter:
+class _Divider:
     """Divides samples in two.
 
     Attributes:
         name: Name of the data set in messages.
         classes: (n,) class numbers; all 0 without stratification.
         groups: (n,) groups or None.
-        says: Whether warnings are given.
+        warns: Whether warnings are given.
     """
 
     name: str
     classes: NDArray[np.int64]
     groups: NDArray[Any] | None
-    says: bool
+    warns: bool
 
-    def cut(self, rows: Rows, share: float, *, number: int, part: str) -> tuple[Rows, Rows]:
+    def divide(self, rows: Rows, share: float, *, number: int, part: str) -> tuple[Rows, Rows]:
         """Returns the rows that are kept, and about `share` of `rows` for `part`."""
         if self.groups is not None:
             kept, taken = self._divide_groups(self.groups[rows], rows, share, number)
         else:
             kept, taken = self._divide_samples(rows, share, number)
         given = len(taken) / len(rows)
-        if self.says and abs(given - share) > max(_SHARE_TOLERANCE, 1 / len(rows)):
+        if self.warns and abs(given - share) > max(_SHARE_TOLERANCE, 1 / len(rows)):
             reason = "groups are not divided" if self.groups is not None else "every class keeps samples in train"
             self._warn(f"{part} has a share of {given:.3g} instead of {share:.3g}, because {reason}")
         return kept, taken
 
-    def say_what_stays(self, rows: Rows) -> None:
+    def warn_of_undivided_classes(self, rows: Rows) -> None:
         """Warns about the classes of `rows` that are not divided."""
         classes, counts = np.unique(self.classes[rows], return_counts=True)
-        if not self.says or len(np.unique(self.classes)) == 1:
+        if not self.warns or len(np.unique(self.classes)) == 1:
             return
         if self.groups is None:
             stays = counts <= _RARE

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nasfuse.data.dataset import Column, Dataset, Scale, Split
 from nasfuse.data.layout import CheckedArrays
-from nasfuse.data.partition import cut_splits
+from nasfuse.data.partition import divide_into_splits
 from nasfuse.data.storage import Storage
 from nasfuse.data.targets import standardised, target_scale_of
 from nasfuse.domain.modality import Modality, Task
@@ -70,7 +70,9 @@ class Table:
         Raises:
             DataError: It cannot be divided, or `scales` lacks a modality.
         """
-        rows = cut_splits(name, targets.numpy(), task.kind, splits=splits, groups=groups, val_fraction=val_fraction)
+        rows = divide_into_splits(
+            name, targets.numpy(), task.kind, splits=splits, groups=groups, val_fraction=val_fraction
+        )
         content = hashlib.sha256()
         for key, arrays in checked.items():
             for part in ("values", "index", "lengths"):
@@ -103,8 +105,8 @@ class Table:
             content=content,
         )
 
-    def cut(self, number: int) -> Dataset:
-        """Returns the data set with division `number` of train and val; see `cut_splits`.
+    def divided(self, number: int) -> Dataset:
+        """Returns the data set with division `number` of train and val; see `divide_into_splits`.
 
         Its values are shared with this table.
 
@@ -141,14 +143,14 @@ class Table:
         )
 
     def _rows(self, number: int) -> dict[str, Tensor]:
-        return cut_splits(
+        return divide_into_splits(
             self.name,
             self.targets.numpy(),
             self.task.kind,
             splits=self.splits,
             groups=self.groups,
             val_fraction=self.val_fraction,
-            cut=number,
+            division=number,
         )
 
     def _columns(self, rows: Tensor, scales: Mapping[str, tuple[Scale, Scale] | None]) -> dict[str, Column]:

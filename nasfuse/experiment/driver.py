@@ -120,7 +120,7 @@ class SearchDriver:
             continues = self._scheduler.should_continue(number, epoch=epoch, metric=metric)
         return Decision.CONTINUE if continues else Decision.STOP
 
-    def on_lost_donors(self, number: int, reason: str) -> None:
+    def on_lost_inheritance(self, number: int, reason: str) -> None:
         """Records that trial `number` starts from random weights, also if it runs again after a death."""
         with self._interrupts.deferred():
             self._scheduler.start_from_scratch(number, reason)

@@ -38,7 +38,7 @@ class SeedResult:
 
     Attributes:
         seed: Seed of the training, derived from that of the command.
-        cut: Index of the division into train and val; training number k has division k.
+        division: Index of the division into train and val; training number k has division k.
         val: Metric on validation data at the chosen epoch.
         test: Metric on the test split.
         macs: Expected multiply-accumulates per sample, with the routes and solver steps of validation data.
@@ -49,7 +49,7 @@ class SeedResult:
     """
 
     seed: int
-    cut: int
+    division: int
     val: float
     test: float
     macs: float
@@ -145,7 +145,7 @@ def train_recipe(
         if result is None:
             divided = cached_dataset(data, number)
             advance = partial(report, number)
-            result = _train_one(recipe, divided, place, seed=own, cut=number, device=device, report=advance)
+            result = _train_one(recipe, divided, place, seed=own, division=number, device=device, report=advance)
         results.append(result)
     macs = round(statistics.fmean(result.macs for result in results))
     most = macs if route_macs else macs_of(recipe, dataset)
@@ -169,14 +169,14 @@ def _train_one(
     place: Path,
     *,
     seed: int,
-    cut: int,
+    division: int,
     device: torch.device,
     report: Callable[[Epoch], None],
 ) -> SeedResult:
     place.mkdir(exist_ok=True)
     resume_file = place / "resume.pt"
     trained = train_network(recipe, dataset, seed=seed, device=device, report=report, resume_file=resume_file)
-    save_network(place / "model.pt", trained, recipe, dataset, seed=seed, cut=cut)
+    save_network(place / "model.pt", trained, recipe, dataset, seed=seed, division=division)
     write_curve(place / "metrics.jsonl", trained.curve)
     solves = record_equilibria(trained.network, dataset, device=device).get("solves", {})
     test, _ = evaluate(trained.network, dataset.test, metric=recipe.metric, task=dataset.task, device=device)
@@ -184,7 +184,7 @@ def _train_one(
     _, routes = _spent(trained.network, recipe, dataset.test, dataset, device)
     result = SeedResult(
         seed=seed,
-        cut=cut,
+        division=division,
         val=trained.chosen.val_metric,
         test=test,
         macs=macs,

@@ -41,7 +41,14 @@ class Training:
     fingerprint: str | None = None
 
     def __call__(
-        self, recipe: Recipe, *, seed: int, cut: int, folder: Path, report: Report, donors: Mapping[str, Path]
+        self,
+        recipe: Recipe,
+        *,
+        seed: int,
+        division: int,
+        folder: Path,
+        report: Report,
+        weight_sources: Mapping[str, Path],
     ) -> Measurements:
         """Returns the operating points of the trained recipe; writes `metrics.jsonl` and `model.pt`.
 
@@ -50,7 +57,7 @@ class Training:
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if self.on_cuda else "cpu")
         started = time.perf_counter()
-        dataset = self._load(recipe.data, cut)
+        dataset = self._load(recipe.data, division)
         folder.mkdir(parents=True, exist_ok=True)
         curve: list[Epoch] = []
 
@@ -61,10 +68,16 @@ class Training:
 
         resume_file = folder / "resume.pt"
         trained = train_network(
-            recipe, dataset, seed=seed, device=device, report=note, resume_file=resume_file, donors=donors
+            recipe,
+            dataset,
+            seed=seed,
+            device=device,
+            report=note,
+            resume_file=resume_file,
+            weight_sources=weight_sources,
         )
         points, more = measure(trained, dataset, metric=recipe.metric, device=device)
-        save_network(folder / "model.pt", trained, recipe, dataset, seed=seed, cut=cut, points=points)
+        save_network(folder / "model.pt", trained, recipe, dataset, seed=seed, division=division, points=points)
         resume_file.unlink(missing_ok=True)  # not before: a training that is killed while it is measured is resumed
         record = {
             "status": trained.status,
@@ -72,7 +85,7 @@ class Training:
             "epochs_asked": recipe.training.epochs,
             "chosen_epoch": trained.chosen.epoch,
             "seed": seed,
-            "cut": cut,
+            "division": division,
             "recipe_hash": recipe.hash,
             "data_fingerprint": dataset.fingerprint,
             "nasfuse": __version__,
@@ -85,7 +98,7 @@ class Training:
         }
         return Measurements(points, record)
 
-    def _load(self, config: DataConfig, cut: int) -> Dataset:
+    def _load(self, config: DataConfig, division: int) -> Dataset:
         if self.data_file is not None:
             config = config.model_copy(update={"source": str(self.data_file)})
         found = cached_dataset(config.model_dump_json()).fingerprint
@@ -94,20 +107,20 @@ class Training:
                 f"{config.source} has the fingerprint {found}, and the study was started with {self.fingerprint}; "
                 "put the data of the study back"
             )
-        return cached_dataset(config.model_dump_json(), cut)
+        return cached_dataset(config.model_dump_json(), division)
 
 
-def cached_dataset(config: str, cut: int = 0) -> Dataset:
+def cached_dataset(config: str, division: int = 0) -> Dataset:
     """Returns the data set of a `DataConfig` in JSON, from a cache.
 
     A process reads a file again only after it has changed. All divisions into train and val share the values.
     """
-    return _dataset(config, _file_state(config), cut)
+    return _dataset(config, _file_state(config), division)
 
 
 @lru_cache(maxsize=16)
-def _dataset(config: str, state: tuple[int, int] | None, cut: int) -> Dataset:
-    return _table(config, state).cut(cut)
+def _dataset(config: str, state: tuple[int, int] | None, division: int) -> Dataset:
+    return _table(config, state).divided(division)
 
 
 @lru_cache(maxsize=1)
@@ -131,7 +144,7 @@ def save_network(
     dataset: Dataset,
     *,
     seed: int,
-    cut: int,
+    division: int,
     points: Sequence[OperatingPoint] = (),
 ) -> None:
     """Writes a trained network with its recipe, and with the scales and the fingerprint of its data.
@@ -144,7 +157,7 @@ def save_network(
         "recipe": recipe.to_plain(),
         "recipe_hash": recipe.hash,
         "seed": seed,
-        "cut": cut,
+        "cut": division,  # the key of stored checkpoints
         "val_metric": trained.chosen.val_metric,
         "data_fingerprint": dataset.fingerprint,
         "class_names": list(dataset.class_names),

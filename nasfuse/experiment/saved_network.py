@@ -65,10 +65,8 @@ def load_network(path: Path, *, point: int = 0, device: torch.device, source: st
     recipe = Recipe.parse(located(content["recipe"], named_in=path), source=str(path))
     data = recipe.data if source is None else recipe.data.at(source)
     dataset = cached_dataset(data.model_dump_json(), content["cut"]) if data == recipe.data else None
-    if (
-        dataset is None or dataset.fingerprint != content["data_fingerprint"]
-    ):  # the scales of the same data are the same
-        dataset = load_scaled(data, content, cut=content["cut"])
+    if dataset is None or dataset.fingerprint != content["data_fingerprint"]:  # the same data have the same scales
+        dataset = load_scaled(data, content, division=content["cut"])
     network = build_network(recipe.network, dataset.modalities, dataset.task)
     if dataset.fingerprint != content["data_fingerprint"]:
         _check_outputs(content, path, dataset, source=data.source)

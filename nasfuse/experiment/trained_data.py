@@ -16,7 +16,7 @@ def scales_to_save(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def load_scaled(config: DataConfig, content: Mapping[str, Any], *, cut: int) -> Dataset:
+def load_scaled(config: DataConfig, content: Mapping[str, Any], *, division: int) -> Dataset:
     """Returns the data set that `config` names, standardised by the scales in the `content` of a checkpoint.
 
     Raises:
@@ -25,4 +25,4 @@ def load_scaled(config: DataConfig, content: Mapping[str, Any], *, cut: int) -> 
     """
     scales = {name: Scale(**scale) for name, scale in content["scales"].items()}
     target_scale = None if content["target_scale"] is None else Scale(**content["target_scale"])
-    return with_target_scale(load_dataset(config, cut=cut, scales=scales), target_scale)
+    return with_target_scale(load_dataset(config, division=division, scales=scales), target_scale)

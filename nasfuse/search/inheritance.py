@@ -9,8 +9,8 @@ from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.stream import StreamConfig
 
 
-class Donors:
-    """Chooses a donor, an earlier training with an equal stream, for each stream of a recipe."""
+class WeightSources:
+    """Chooses an earlier training with an equal stream for each stream of a recipe."""
 
     def __init__(self, space: Space, *, metric: str) -> None:
         """Chooses among trials drawn from `space`; those with the best `metric` are preferred."""
@@ -19,9 +19,9 @@ class Donors:
         self._streams: dict[int, dict[str, tuple[StreamConfig, int]]] = {}
 
     def choose(self, recipe: Recipe, visible: Sequence[TrialView]) -> dict[str, int]:
-        """Returns the number of the donor for each stream; streams without a donor are left out.
+        """Returns the number of the chosen training for each stream; streams without one are left out.
 
-        A donor is a complete training that has a stream with the same configuration and the same number of stages. Of
+        The training is complete and has a stream with the same configuration and the same number of stages. Of
         several, the one with the best metric is chosen, and the earliest of equals. Repetitions on another division
         into train and val are excluded: they were trained on samples that the new training is validated on.
 
@@ -29,13 +29,13 @@ class Donors:
             recipe: Recipe of the new training, which uses division 0.
             visible: Trainings that the new one may depend on.
         """
-        trained = [trial for trial in visible if trial.is_complete and trial.cut == 0]
+        trained = [trial for trial in visible if trial.is_complete and trial.division == 0]
         trained.sort(key=lambda trial: (self._sign * trial.metric, trial.number))
         found = {}
         for name, stream in _streams(recipe).items():
-            donor = next((trial.number for trial in trained if self._streams_of(trial).get(name) == stream), None)
-            if donor is not None:
-                found[name] = donor
+            source = next((trial.number for trial in trained if self._streams_of(trial).get(name) == stream), None)
+            if source is not None:
+                found[name] = source
         return found
 
     def _streams_of(self, trial: TrialView) -> dict[str, tuple[StreamConfig, int]]:

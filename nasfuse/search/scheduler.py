@@ -19,7 +19,7 @@ from nasfuse.search.budget import Budget
 from nasfuse.search.computed_costs import ComputedCosts
 from nasfuse.search.failures import recurring_failures, void_failures
 from nasfuse.search.front import Objectives
-from nasfuse.search.inheritance import Donors
+from nasfuse.search.inheritance import WeightSources
 from nasfuse.search.optuna_internals import study_id_of, trial_id_of
 from nasfuse.search.samplers import make_sampler
 from nasfuse.search.space import Space
@@ -49,7 +49,7 @@ class Assignment:
         number: Number of the trial.
         seed: Seed of its training, derived from the study's seed and the trial number.
         recipe: Recipe to train.
-        cut: Index of the division into train and val: 0 for a first training, counting up for its repetitions.
+        division: Index of the division into train and val: 0 for a first training, counting up for its repetitions.
         baseline: Name of the hand-made design; None for a suggestion.
         rungs: Epochs after which the training reports its metric, and may be stopped.
         inherited: Stream to the number of the trial whose weights it starts from; other streams start at random.
@@ -58,7 +58,7 @@ class Assignment:
     number: int
     seed: int
     recipe: Recipe
-    cut: int = 0
+    division: int = 0
     baseline: str | None = None
     rungs: tuple[int, ...] = ()
     inherited: Mapping[str, int] = field(default_factory=dict)
@@ -75,8 +75,8 @@ class Scheduler:
     when the driver died is handed out again under the same number, with the same parameters and seed, so a continued
     study gives the same trials as one that was never interrupted.
 
-    The parameters of a trial, its donors, and whether it is stopped depend on the results of earlier trainings except
-    the last few (`visibility_lag` - 1 of them), whether or not these have ended. Trials are therefore the same for any
+    The parameters of a trial, its weight sources, and whether it is stopped depend on the results of earlier trainings
+    except the last few (`visibility_lag` - 1 of them), ended or not. Trials are therefore the same for any
     number of workers up to `visibility_lag`, however long trainings take. The price is that suggestions use slightly
     fewer results than are available when there are few workers.
 
@@ -150,7 +150,7 @@ class Scheduler:
         self._orphans = [trial.number for trial in self.trials() if trial.is_running]
         self._suggestions = Suggestions(self._study, self._storage, study, space, costs=self._costs)
         self._rungs = Rungs(study)
-        self._donors = Donors(space, metric=study.metric) if study.inherit else None
+        self._weight_sources = WeightSources(space, metric=study.metric) if study.inherit else None
         self._observed: set[int] = set()
         self._points = {(trial.point_of, trial.point_index) for trial in self.trials() if trial.is_operating_point}
         self._earlier_s = self._attributes.seconds
@@ -360,15 +360,17 @@ class Scheduler:
             self._study.tell(trial.number, state=TrialState.PRUNED)
             return None
         drawn = self._view(trial.number)
-        if self._donors is not None and not (drawn.is_baseline or drawn.is_repetition or drawn.has_weight_sources):
-            writer.weight_sources(self._donors.choose(recipe, visible))
+        if self._weight_sources is not None and not (
+            drawn.is_baseline or drawn.is_repetition or drawn.has_weight_sources
+        ):
+            writer.weight_sources(self._weight_sources.choose(recipe, visible))
             drawn = self._view(trial.number)
         self._storage.publish(trial_id_of(trial))
         return Assignment(
             trial.number,
             derive_seed(self._config.seed, "trial", trial.number),
             recipe,
-            cut=drawn.cut,
+            division=drawn.division,
             baseline=drawn.baseline,
             rungs=() if drawn.is_repetition else self._rungs.epochs_of(recipe),
             inherited={} if drawn.lost_inheritance else drawn.weight_sources,

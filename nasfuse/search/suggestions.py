@@ -79,8 +79,8 @@ class Suggestions:
         found = next_repetition(trials, objectives, repeats=self._budget.repeats)
         if found is None:
             return False
-        first, cut = found
-        enqueue_repetition(self._study, first, cut=cut)
+        first, division = found
+        enqueue_repetition(self._study, first, division=division)
         return True
 
     def _suggest(self, objectives: Objectives, *, number: int) -> Draw:

@@ -23,7 +23,7 @@ from nasfuse.spec.recipe import Recipe
 # Written when a trial is enqueued or drawn.
 _BASELINE = "baseline"
 _REPEAT_OF = "repeat_of"
-_CUT = "cut"
+_DIVISION = "cut"  # the key of stored studies
 _SUGGESTION_S = "suggestion_s"
 _FALLBACK = "fallback"
 _SUMMARY = "summary"
@@ -185,9 +185,9 @@ class TrialView:
         return self._attributes.get(_REPEAT_OF)
 
     @property
-    def cut(self) -> int:
+    def division(self) -> int:
         """Index of the division of the data into train and val: 0 for a first training, counting up for repetitions."""
-        return int(self._attributes.get(_CUT, 0))
+        return int(self._attributes.get(_DIVISION, 0))
 
     @property
     def has_recipe(self) -> bool:
@@ -377,10 +377,10 @@ def enqueue_baseline(study: optuna.Study, parameters: dict[str, Any], *, name: s
     study.enqueue_trial(parameters, user_attrs={_BASELINE: name})
 
 
-def enqueue_repetition(study: optuna.Study, first: TrialView, *, cut: int) -> None:
+def enqueue_repetition(study: optuna.Study, first: TrialView, *, division: int) -> None:
     """Enqueues a further training of the recipe of `first`, on another division of the data."""
     name = {_BASELINE: first.baseline} if first.is_baseline else {}
-    study.enqueue_trial(first.params, user_attrs={**name, _REPEAT_OF: first.number, _CUT: cut})
+    study.enqueue_trial(first.params, user_attrs={**name, _REPEAT_OF: first.number, _DIVISION: division})
 
 
 def operating_point_trial(

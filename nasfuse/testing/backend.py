@@ -14,7 +14,7 @@ from nasfuse.backends.base import Decision, OpenBackend, Pause
 from nasfuse.backends.objective import Report
 from nasfuse.backends.outcome import Died, Failed, Measured, Outcome, Stopped
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
-from nasfuse.errors import DonorError
+from nasfuse.errors import InheritanceError
 from nasfuse.search.scheduler import Assignment
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import ResourcesConfig
@@ -23,14 +23,14 @@ from nasfuse.spec.study import ResourcesConfig
 N_EPOCHS = 4
 
 #: Numbers of the trials, by what happens to them.
-MEASURED, STOPPED, FAILED, KILLED, LOST_DONORS, LAST = range(6)
+MEASURED, STOPPED, FAILED, KILLED, LOST_INHERITANCE, LAST = range(6)
 
 #: Epoch after which the driver stops the trial `STOPPED`.
 STOP_AFTER = 2
 
-_RUNGS = {MEASURED: (1, 3), STOPPED: (1, 2, 3), LOST_DONORS: (2,)}
+_RUNGS = {MEASURED: (1, 3), STOPPED: (1, 2, 3), LOST_INHERITANCE: (2,)}
 
-_INHERITED = {MEASURED: {"left": 7}, LOST_DONORS: {"left": 8}}
+_INHERITED = {MEASURED: {"left": 7}, LOST_INHERITANCE: {"left": 8}}
 
 _RECIPE = Recipe.parse(
     {"data": {"source": "digits"}, "network": {"route": ["left"], "streams": {"left": {"encoder": "mlp"}}}}
@@ -54,10 +54,10 @@ def run_trial(
     recipe: Recipe,
     *,
     seed: int,
-    cut: int,
+    division: int,
     folder: Path,
     report: Report,
-    donors: Mapping[str, Path],
+    weight_sources: Mapping[str, Path],
     die: Callable[[], None],
 ) -> Measurements:
     """Returns measurements without a training; the seed, which is the number of the trial, decides what else happens.
@@ -65,29 +65,29 @@ def run_trial(
     Args:
         recipe: Recipe of the trial.
         seed: Number of the trial.
-        cut: Number of the division into train and val.
+        division: Number of the division into train and val.
         folder: Folder of the trial.
         report: Called after each epoch.
-        donors: Checkpoints of donors.
+        weight_sources: Checkpoints of the inherited weights.
         die: Ends the first run of the trial `KILLED`.
 
     Raises:
         ValueError: The trial is `FAILED`.
-        DonorError: The trial is `LOST_DONORS` and has donors.
+        InheritanceError: The trial is `LOST_INHERITANCE` and inherits weights.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if seed == FAILED:
         raise ValueError("a message\nof two lines")
-    if seed == LOST_DONORS and donors:
-        raise DonorError("stream left: no such file")
+    if seed == LOST_INHERITANCE and weight_sources:
+        raise InheritanceError("stream left: no such file")
     for epoch in range(1, N_EPOCHS + 1):
         report(epoch, metric_of(seed, epoch))
     died_before = folder / "died"
     if seed == KILLED and not died_before.exists():
         died_before.touch()
         die()
-    donor_files = {stream: str(file) for stream, file in donors.items()}
-    record = {"recipe": recipe.hash, "seed": seed, "cut": cut, "folder": str(folder), "donors": donor_files}
+    files = {stream: str(file) for stream, file in weight_sources.items()}
+    record = {"recipe": recipe.hash, "seed": seed, "division": division, "folder": str(folder), "weight_sources": files}
     return Measurements((POINT,), record)
 
 
@@ -102,7 +102,7 @@ class RecordingDriver:
         most_running: Largest number of trials that ran at a time.
         threads: Identifiers of the threads that called the driver.
         reports: Number of a trial to the (epoch, metric) of its reports.
-        lost_donors: Number of a trial to the reason for which it started without donors, and the number of its reports
+        lost_inheritance: Number of a trial to the reason why it lost its weight sources, and the number of reports
             by then.
         outcomes: Number of a trial to how it ended, each time that it ended.
         is_done: Whether the driver has said that the search is over.
@@ -114,7 +114,7 @@ class RecordingDriver:
     most_running: int = 0
     threads: set[int] = field(default_factory=set)
     reports: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
-    lost_donors: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
+    lost_inheritance: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
     outcomes: dict[int, list[Outcome]] = field(default_factory=dict)
     is_done: bool = False
 
@@ -136,10 +136,10 @@ class RecordingDriver:
         self.reports.setdefault(number, []).append((epoch, metric))
         return Decision.STOP if (number, epoch) == (STOPPED, STOP_AFTER) else Decision.CONTINUE
 
-    def on_lost_donors(self, number: int, reason: str) -> None:
+    def on_lost_inheritance(self, number: int, reason: str) -> None:
         """Records the reason."""
         self.threads.add(threading.get_ident())
-        self.lost_donors.setdefault(number, []).append((reason, len(self.reports.get(number, []))))
+        self.lost_inheritance.setdefault(number, []).append((reason, len(self.reports.get(number, []))))
 
     def on_end(self, number: int, outcome: Outcome) -> None:
         """Records the outcome; a trial that died is handed out again as the next one."""
@@ -241,10 +241,10 @@ class BackendSuite:
         for number in (MEASURED, LAST):
             record, assignment = search.measurements(number).record, _assignment(number)
             assert record["recipe"] == assignment.recipe.hash
-            assert (record["seed"], record["cut"]) == (assignment.seed, assignment.cut)
+            assert (record["seed"], record["division"]) == (assignment.seed, assignment.division)
             assert Path(record["folder"]) == search.folder / str(number)
-        assert search.measurements(MEASURED).record["donors"] == {"left": str(search.folder / "7" / "model.pt")}
-        assert search.measurements(LAST).record["donors"] == {}
+        assert search.measurements(MEASURED).record["weight_sources"] == {"left": str(search.folder / "7" / "model.pt")}
+        assert search.measurements(LAST).record["weight_sources"] == {}
 
     def test_operating_points_arrive_unchanged(self, search: Search) -> None:
         assert search.measurements(MEASURED).points == (POINT,)
@@ -269,11 +269,11 @@ class BackendSuite:
 
     def test_all_other_trials_end_once(self, search: Search) -> None:
         counts = {number: len(ends) for number, ends in search.driver.outcomes.items() if number != KILLED}
-        assert counts == dict.fromkeys((MEASURED, STOPPED, FAILED, LOST_DONORS, LAST), 1)
+        assert counts == dict.fromkeys((MEASURED, STOPPED, FAILED, LOST_INHERITANCE, LAST), 1)
 
-    def test_lost_donors_are_told_before_the_trial_starts_from_scratch(self, search: Search) -> None:
-        assert search.driver.lost_donors == {LOST_DONORS: [("stream left: no such file", 0)]}
-        assert search.measurements(LOST_DONORS).record["donors"] == {}
+    def test_lost_inheritance_is_told_before_the_trial_starts_from_scratch(self, search: Search) -> None:
+        assert search.driver.lost_inheritance == {LOST_INHERITANCE: [("stream left: no such file", 0)]}
+        assert search.measurements(LOST_INHERITANCE).record["weight_sources"] == {}
 
 
 def _assignment(number: int) -> Assignment:
@@ -281,7 +281,7 @@ def _assignment(number: int) -> Assignment:
         number,
         number,
         _RECIPE,
-        cut=1 if number == LAST else 0,
+        division=1 if number == LAST else 0,
         rungs=_RUNGS.get(number, ()),
         inherited=_INHERITED.get(number, {}),
     )

@@ -42,14 +42,14 @@ class SourceSuite:
         return load(scales=None)
 
     def test_splits_are_not_empty_and_share_no_sample(self, table: Table) -> None:
-        dataset = table.cut(0)
+        dataset = table.divided(0)
         assert [len(dataset.split(part)) for part in PARTS] == [len(table.rows[part]) for part in PARTS]
         assert all(len(dataset.split(part)) > 0 for part in PARTS)
         rows = [row for part in PARTS for row in table.rows[part].tolist()]
         assert len(set(rows)) == len(rows) <= len(table.targets)
 
     def test_batches_have_the_shapes_of_the_modalities(self, table: Table) -> None:
-        dataset = table.cut(0)
+        dataset = table.divided(0)
         names = tuple(modality.name for modality in dataset.modalities)
         assert len(set(names)) == len(names) > 0
         for part in PARTS:
@@ -71,7 +71,7 @@ class SourceSuite:
                     assert 0 <= int(values.min()) <= int(values.max()) < modality.vocabulary
 
     def test_masks_mark_the_steps_before_the_length(self, table: Table) -> None:
-        dataset = table.cut(0)
+        dataset = table.divided(0)
         for modality in dataset.modalities:
             lengths = dataset.train.lengths(modality.name)
             batch = dataset.train.batch(torch.arange(len(dataset.train)), names=(modality.name,))
@@ -82,7 +82,7 @@ class SourceSuite:
                 assert torch.equal(batch.masks[modality.name].sum(dim=1), lengths)
 
     def test_numbers_are_standardised_on_the_training_samples(self, table: Table) -> None:
-        dataset = table.cut(0)
+        dataset = table.divided(0)
         for modality in dataset.modalities:
             if modality.vocabulary is not None:
                 continue
@@ -97,7 +97,7 @@ class SourceSuite:
             assert (((spread - 1).abs() < 1e-2) | (spread == 0)).all()
 
     def test_targets_fit_the_task(self, table: Table) -> None:
-        dataset = table.cut(0)
+        dataset = table.divided(0)
         task, kind = dataset.task, task_kind(dataset.task.kind)
         assert len(dataset.class_names) in (0, task.n_outputs)
         assert kind.check_targets("the targets", table.targets.numpy())[1] == task.n_outputs
@@ -110,20 +110,20 @@ class SourceSuite:
 
     def test_every_load_has_the_same_content(self, load: Load) -> None:
         first, second = load(scales=None), load(scales=None)
-        assert first.cut(0).fingerprint == second.cut(0).fingerprint
-        assert_equal_splits(first.cut(0), second.cut(0))
+        assert first.divided(0).fingerprint == second.divided(0).fingerprint
+        assert_equal_splits(first.divided(0), second.divided(0))
 
     def test_divisions_by_number_keep_the_test_split_and_are_repeatable(self, table: Table) -> None:
-        first, other = table.cut(0), table.cut(1)
+        first, other = table.divided(0), table.divided(1)
         assert torch.allclose(_targets(first), _targets(other))
         assert len(first.train) + len(first.val) == len(other.train) + len(other.val)
-        assert_equal_splits(other, table.cut(1))
+        assert_equal_splits(other, table.divided(1))
 
     def test_given_scales_replace_those_of_the_samples(self, load: Load) -> None:
-        dataset = load(scales=None).cut(0)
-        assert_equal_splits(load(scales=dataset.scales).cut(0), dataset, tolerance=1e-6)
+        dataset = load(scales=None).divided(0)
+        assert_equal_splits(load(scales=dataset.scales).divided(0), dataset, tolerance=1e-6)
         wider = {name: Scale(scale.mean, 2 * scale.std) for name, scale in dataset.scales.items()}
-        halved = load(scales=wider).cut(0)
+        halved = load(scales=wider).divided(0)
         for name in wider:
             one, other = (_inputs(data, name, "val") for data in (halved, dataset))
             assert torch.allclose(2 * one, other, atol=1e-5)

@@ -2,9 +2,9 @@
 
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 from nasfuse.train.equilibrium import measured_macs, record_equilibria
-from nasfuse.train.evaluate import evaluate, predict_logits
+from nasfuse.train.evaluation import evaluate, predict_logits
 from nasfuse.train.loop import Epoch, Trained, saved_epochs, train_network
-from nasfuse.train.measure import measure
+from nasfuse.train.measurement import measure
 from nasfuse.train.preconditions import check_network, check_training
 from nasfuse.train.route_table import tabulate_routes
 

@@ -1,25 +1,25 @@
-"""Donors: trained networks whose streams a training starts from."""
+"""Inheritance: the start of a training from streams of trained networks."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from nasfuse.errors import DonorError, NasfuseError
+from nasfuse.errors import InheritanceError, NasfuseError
 from nasfuse.nn.network import Network
 from nasfuse.train.checkpoint import load_checkpoint
 
 
-def load_donors(network: Network, donors: Mapping[str, Path]) -> None:
+def inherit_streams(network: Network, weight_sources: Mapping[str, Path]) -> None:
     """Copies streams of trained networks into `network`.
 
     Args:
-        network: Changed in place, all streams in `donors`.
-        donors: Stream name to the checkpoint of a network with an equal stream.
+        network: Network that is changed in place: all streams in `weight_sources`.
+        weight_sources: Checkpoint of a network with an equal stream, by stream name.
 
     Raises:
-        DonorError: A checkpoint is missing or damaged, or its stream is another one. Streams before it are copied.
+        InheritanceError: A checkpoint is missing or damaged, or its stream differs. Streams before it are copied.
     """
-    for name, file in donors.items():
+    for name, file in weight_sources.items():
         try:
             network.load_stream(name, load_checkpoint(file)["network"])
         except (NasfuseError, KeyError, RuntimeError) as error:
-            raise DonorError(f"stream {name} cannot start from the weights in {file}: {error}") from error
+            raise InheritanceError(f"stream {name} cannot start from the weights in {file}: {error}") from error

@@ -24,8 +24,8 @@ from nasfuse.tasks import task_kind
 from nasfuse.train.augmentation import Augmentation
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 from nasfuse.train.equilibrium import EquilibriumTerm
-from nasfuse.train.evaluate import evaluate
-from nasfuse.train.inheritance import load_donors
+from nasfuse.train.evaluation import evaluate
+from nasfuse.train.inheritance import inherit_streams
 from nasfuse.train.manifold_mixup import ManifoldMixup
 from nasfuse.train.mixup import Loss
 from nasfuse.train.preconditions import check_network, check_training, token_ids
@@ -85,7 +85,7 @@ def train_network(
     epochs: int | None = None,
     report: Callable[[Epoch], None] | None = None,
     resume_file: Path | None = None,
-    donors: Mapping[str, Path] | None = None,
+    weight_sources: Mapping[str, Path] | None = None,
 ) -> Trained:
     """Returns the network of `recipe`, trained with `seed`.
 
@@ -98,11 +98,11 @@ def train_network(
         report: Called after every epoch; where a training is resumed, first with those that it has behind it.
         resume_file: Progress is kept there (at most every 10 s) and taken up from there if it exists. The caller
             removes it when the result is saved.
-        donors: Stream name to the checkpoint whose weights it starts from; the others start at random, as do all
+        weight_sources: Checkpoint whose weights a stream starts from, by stream; the others start at random, as do all
             where left out. Not read where a training is resumed.
 
     Raises:
-        DonorError: A donor cannot be read, or its stream has other shapes.
+        InheritanceError: A checkpoint of `weight_sources` cannot be read, or its stream has other shapes.
         NonFiniteError: The loss or the metric became NaN or infinite.
         InvalidInputError: The recipe does not fit the data.
         CheckpointError: The resume file is damaged or belongs to another recipe, seed or data set.
@@ -121,8 +121,8 @@ def train_network(
             if report is not None:
                 for result in run.curve:
                     report(result)
-        elif donors:
-            load_donors(run.network, donors)
+        elif weight_sources:
+            inherit_streams(run.network, weight_sources)
         saved_at = time.perf_counter()
         while run.epoch < last and not run.out_of_patience:
             result = run.one_epoch()

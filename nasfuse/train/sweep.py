@@ -19,7 +19,7 @@ from nasfuse.nn.knob import Knob, knobs_at, set_knobs, settings_of
 from nasfuse.nn.network import Network
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.train.equilibrium import measured_macs
-from nasfuse.train.evaluate import evaluate
+from nasfuse.train.evaluation import evaluate
 from nasfuse.train.route_table import Routed, RouteTable, tabulate_routes
 
 #: Products of several kinds of knobs, at most.

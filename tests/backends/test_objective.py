@@ -7,7 +7,7 @@ import pytest
 from nasfuse.backends.objective import Task
 from nasfuse.backends.outcome import Failed, Measured
 from nasfuse.domain.operating_point import Measurements
-from nasfuse.errors import DonorError
+from nasfuse.errors import InheritanceError
 from nasfuse.search.scheduler import Assignment
 from nasfuse.spec.recipe import Recipe
 
@@ -19,15 +19,17 @@ MEASURED = Measurements((), {})
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs trial 7 with an objective; returns its outcome, the reports and the reasons of lost donors."""
+    """Runs trial 7 with an objective; returns its outcome, the reports and the reasons for lost inheritance."""
     monkeypatch.chdir(tmp_path)
 
     def one(objective):
-        assignment = Assignment(7, 11, RECIPE, cut=2, rungs=(2, 4), inherited={"left": 3})
+        assignment = Assignment(7, 11, RECIPE, division=2, rungs=(2, 4), inherited={"left": 3})
         task = Task.of(assignment, folder_of=lambda number: Path("trials") / str(number))
         reports, lost = [], []
         outcome = task.run(
-            objective, report=lambda *report: reports.append(report), report_lost_donors=lambda why: lost.append(why)
+            objective,
+            report=lambda *report: reports.append(report),
+            report_lost_inheritance=lambda why: lost.append(why),
         )
         return outcome, reports, lost
 
@@ -42,8 +44,8 @@ def test_what_an_objective_gets(run, tmp_path):
         return MEASURED
 
     assert run(objective) == (Measured(MEASURED), [], [])
-    folder, donors = tmp_path / "trials" / "7", {"left": tmp_path / "trials" / "3" / "model.pt"}
-    assert got == [(RECIPE, {"seed": 11, "cut": 2, "folder": folder, "donors": donors})]
+    folder, weight_sources = tmp_path / "trials" / "7", {"left": tmp_path / "trials" / "3" / "model.pt"}
+    assert got == [(RECIPE, {"seed": 11, "division": 2, "folder": folder, "weight_sources": weight_sources})]
 
 
 def test_reports_at_rungs_alone_reach_the_driver(run):
@@ -55,13 +57,13 @@ def test_reports_at_rungs_alone_reach_the_driver(run):
     assert run(objective)[1] == [(2, 0.2), (4, 0.4)]
 
 
-def test_lost_donors_start_the_trial_again_without_them(run):
+def test_lost_inheritance_starts_the_trial_again_without_weight_sources(run):
     asked = []
 
-    def objective(recipe, *, donors, **_):
-        asked.append(set(donors))
-        if donors:
-            raise DonorError("the file\nis gone")
+    def objective(recipe, *, weight_sources, **_):
+        asked.append(set(weight_sources))
+        if weight_sources:
+            raise InheritanceError("the file\nis gone")
         return MEASURED
 
     assert run(objective) == (Measured(MEASURED), [], ["the file is gone"])
@@ -70,9 +72,9 @@ def test_lost_donors_start_the_trial_again_without_them(run):
 
 @pytest.mark.parametrize("is_later", [False, True])
 def test_an_exception_is_a_failure_in_one_line(run, is_later):
-    def objective(recipe, *, donors, **_):
-        if donors and is_later:
-            raise DonorError("lost")
+    def objective(recipe, *, weight_sources, **_):
+        if weight_sources and is_later:
+            raise InheritanceError("lost")
         raise RuntimeError("no\nmood [/today]")
 
     assert run(objective)[0] == Failed("RuntimeError: no mood [/today]")

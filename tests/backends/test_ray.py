@@ -60,7 +60,7 @@ class Driver:
     def on_report(self, number, *, epoch, metric):
         return Decision.STOP if epoch == 2 else Decision.CONTINUE
 
-    def on_lost_donors(self, number, reason):
+    def on_lost_inheritance(self, number, reason):
         self.noted.append((number, reason))
 
     def on_end(self, number, outcome):
@@ -74,7 +74,7 @@ def searcher():
     return searcher
 
 
-def test_pauses(searcher):
+def test_pauses_of_the_driver_are_passed_to_tune(searcher):
     assert searcher.suggest("b") is None
     assert searcher.suggest("c") == module.Searcher.FINISHED
 
@@ -104,8 +104,8 @@ def test_how_a_trial_ends(searcher, reports, result, outcome):
     assert searcher._driver.noted == [(5, outcome)], "once"
 
 
-def test_lost_donors(searcher):
-    assert searcher.decide("a", {"lost_donors": "gone"}) is Decision.CONTINUE
+def test_lost_inheritance(searcher):
+    assert searcher.decide("a", {"lost_inheritance": "gone"}) is Decision.CONTINUE
     assert searcher._driver.noted == [(5, "gone")]
 
 

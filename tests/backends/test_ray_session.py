@@ -82,7 +82,7 @@ def test_every_process_listens_on_loopback_only(processes):
     assert addresses <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 
 
-def test_nobody_else_can_enter_its_folder():
+def test_the_folder_is_private():
     assert stat.S_IMODE(session_root().stat().st_mode) == 0o700
 
 

@@ -42,8 +42,8 @@ class Script:
         self.calls.append((self.backend.now, "report", number, epoch, metric))
         return Decision.STOP if (number, epoch) in self.stops else Decision.CONTINUE
 
-    def on_lost_donors(self, number, reason):
-        self.calls.append((self.backend.now, "lost donors", number, reason))
+    def on_lost_inheritance(self, number, reason):
+        self.calls.append((self.backend.now, "lost inheritance", number, reason))
 
     def on_end(self, number, outcome):
         self.calls.append((self.backend.now, "end", number, outcome))
@@ -99,9 +99,9 @@ def test_a_rung_behind_the_end_is_not_reported():
     assert [what for _, what, *_ in calls] == ["start", "report", "end"]
 
 
-def test_donors_are_lost_at_the_start():
-    calls = calls_of(Script(1), lambda _: SimulatedTraining([], LOST, lost_donors="another shape"))
-    assert calls == [(0, "start", 0), (0, "lost donors", 0, "another shape"), (1, "end", 0, LOST)]
+def test_inheritance_is_lost_at_the_start():
+    calls = calls_of(Script(1), lambda _: SimulatedTraining([], LOST, lost_inheritance="another shape"))
+    assert calls == [(0, "start", 0), (0, "lost inheritance", 0, "another shape"), (1, "end", 0, LOST)]
 
 
 def test_a_driver_that_waits_for_nothing_is_a_bug():
@@ -127,11 +127,11 @@ def open_simulated(objective, *, resources, folder_of, scratch):
         task = Task.of(replace(assignment, rungs=tuple(range(1, N_EPOCHS + 1))), folder_of=folder_of)
         try:
             outcome = task.run(
-                objective, report=lambda epoch, metric: curve.append(metric), report_lost_donors=lost.append
+                objective, report=lambda epoch, metric: curve.append(metric), report_lost_inheritance=lost.append
             )
         except WorkerDiedError:
             outcome = Died()
-        return SimulatedTraining(curve, outcome, lost_donors=next(iter(lost), None))
+        return SimulatedTraining(curve, outcome, lost_inheritance=next(iter(lost), None))
 
     return nullcontext(SimulatedBackend(train, capacity=2))
 

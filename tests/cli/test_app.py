@@ -97,7 +97,7 @@ def test_errors_are_sentences(nasfuse, failing, error, code, message):
     assert (ran.code, ran.sentence) == (code, message)
 
 
-def test_our_own_bugs_keep_their_traceback(nasfuse, failing):
+def test_internal_errors_keep_their_traceback(nasfuse, failing):
     failing(OSError("nothing to do with a file"))
     with pytest.raises(OSError, match="nothing to do with a file"):
         nasfuse("status", "x")

@@ -89,7 +89,7 @@ def test_a_full_disk_does_not_hide_the_front(nasfuse, finished, full_disk, names
     assert [path.name for path in finished.root.iterdir() if path.name.startswith(".")] == []
 
 
-def test_nor_its_json(nasfuse, finished, full_disk):
+def test_a_full_disk_does_not_hide_the_json(nasfuse, finished, full_disk):
     full_disk("front.png")
     ran = nasfuse("search", "study.yaml", "-o", "run", "--json")
     assert ran.code == 1

@@ -140,7 +140,7 @@ class TestRefusals:
         (tmp_path / "study.yaml").mkdir()
         assert "this is a folder: study.yaml. Give a YAML file or a shipped name" in refuses("search", "study.yaml")
 
-    def test_a_folder_of_something_else(self, refuses, write, tmp_path):
+    def test_a_folder_with_other_files(self, refuses, write, tmp_path):
         write("years of work", "thesis.tex")
         assert ". has a study.yaml that no search has written" in refuses("search", write(), "-o", ".")
         assert "exists and is not a run folder; choose another with -o" in refuses("search", "digits", "-o", "..")
@@ -205,7 +205,7 @@ class TestAnExistingRun:
         assert "Front of small: 2 points" in table
         assert "report.html" in table
 
-    def test_macs_that_differ_are_said_everywhere(self, nasfuse, same_study, monkeypatch):
+    def test_macs_that_differ_are_reported_everywhere(self, nasfuse, same_study, monkeypatch):
         monkeypatch.setattr(Head, "macs", lambda self: 1)
         ran = nasfuse("search", "study.yaml", "-o", "run")
         assert ran.code == 1
@@ -262,7 +262,7 @@ class TestOptions:
         ran = nasfuse("search", "study.yaml", *options)
         return seen[0], ran
 
-    def test_they_win_over_the_study(self, nasfuse, monkeypatch, write):
+    def test_options_override_the_study(self, nasfuse, monkeypatch, write):
         write()
         options = ["--trials", 9, "--max-macs", 77, "--workers", 3, "--seed", 4, "--address", "auto", "-o", "x"]
         (study, folder, address), _ = self.asked(nasfuse, monkeypatch, *options)

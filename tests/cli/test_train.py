@@ -51,7 +51,7 @@ def test_train_then_evaluate(nasfuse, write, tmp_path):
     assert f"val accuracy {first['val']:.4f} on 180 samples" in text
 
 
-def test_macs_that_differ_are_said_and_results_kept(nasfuse, write, tmp_path, monkeypatch):
+def test_macs_that_differ_are_reported_and_results_are_kept(nasfuse, write, tmp_path, monkeypatch):
     monkeypatch.setattr(Head, "macs", lambda self: 1)
     for options in ((), ("--json",)):
         ran = nasfuse("train", write(), "-o", "out", "--device", "cpu", *options)

@@ -65,7 +65,7 @@ def test_a_wrong_formula_is_found(make_recipe, dataset, monkeypatch, router):
     assert f"differ ({route}: {macs:,} by formula, {found.counted[route]:,} counted" in str(found)
 
 
-def test_what_cannot_be_counted_is_said(make_recipe, dataset, monkeypatch):
+def test_an_uncounted_operator_is_reported(make_recipe, dataset, monkeypatch):
     def refuse(*_, **__):
         raise UncountedOperatorError("no MACs are known for the operators aten::new")
 

@@ -19,7 +19,7 @@ class TwoLayers(nn.Module):
         return self.second(hidden) + self.second(hidden)
 
 
-def test_what_backward_needs_is_counted_once():
+def test_tensors_saved_for_backward_are_counted_once():
     # Backward needs the input (first layer), and relu's output (relu and, twice, the second layer); no weights.
     batch = Batch({"x": torch.randn(3, 4)}, {}, torch.zeros(3))
     assert activation_bytes(TwoLayers(), batch) == 4 * (4 + 8)
@@ -62,7 +62,7 @@ def test_mode_gradients_and_generator_stay_as_they_were(make_config, modalities,
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_tensors_that_are_there_anyway_do_not_count() -> None:
+def test_excluded_tensors_are_not_counted() -> None:
     """A linear layer saves its input, 5 x 4 floats; what is given as `apart` is left out."""
     project, inputs = nn.Linear(4, 3), torch.randn(5, 4)
     assert saved_bytes(project, lambda: project(inputs)) == 5 * 4 * 4

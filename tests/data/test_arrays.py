@@ -6,7 +6,7 @@ import torch
 
 from nasfuse.data import ModalityArrays, build_dataset
 from nasfuse.data.arrays import build_table
-from nasfuse.data.partition import cut_splits
+from nasfuse.data.partition import divide_into_splits
 from nasfuse.domain.modality import Modality, Task
 from nasfuse.errors import DataError
 
@@ -282,7 +282,7 @@ def test_the_fingerprint_is_that_of_the_content():
     assert all(len(text) == 12 for text in prints)
 
 
-def test_splits_and_cuts_share_the_values():
+def test_splits_and_divisions_share_the_values():
     arrays = {
         "v": ModalityArrays("vector", VECTOR),
         "i": ModalityArrays("image", RNG.integers(0, 256, (N, 6, 5)).astype(np.uint8)),
@@ -290,18 +290,22 @@ def test_splits_and_cuts_share_the_values():
     }
     table = build_table("toy", arrays, targets=LABELS, task="multiclass")
     for name, n_bytes in (("v", N * 3 * 4), ("i", N * 30), ("q", N * 4 * 8)):
-        cuts = [table.cut(number) for number in range(3)]
-        stored = [cut.split(part).columns[name].values for cut in cuts for part in ("train", "val", "test")]
+        divisions = [table.divided(number) for number in range(3)]
+        stored = [
+            division.split(part).columns[name].values for division in divisions for part in ("train", "val", "test")
+        ]
         assert {values.untyped_storage().data_ptr() for values in stored} == {stored[0].data_ptr()}
         assert stored[0].untyped_storage().nbytes() == n_bytes
 
 
-def test_cuts_gather_their_own_samples_with_their_own_scale():
+def test_divisions_gather_their_own_samples_with_their_own_scale():
     table = build_table("toy", {"m": ModalityArrays("vector", VECTOR)}, targets=LABELS, task="multiclass")
     for number in (0, 1):
-        rows = cut_splits("toy", LABELS, "multiclass", splits=None, groups=None, val_fraction=0.15, cut=number)
+        rows = divide_into_splits(
+            "toy", LABELS, "multiclass", splits=None, groups=None, val_fraction=0.15, division=number
+        )
         train = VECTOR[rows["train"]]
         for part, index in rows.items():
             expected = (VECTOR[index] - train.mean(0)) / train.std(0)
-            got = first_batch(table.cut(number), part, len(index)).inputs["m"].numpy()
+            got = first_batch(table.divided(number), part, len(index)).inputs["m"].numpy()
             np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)

@@ -54,7 +54,7 @@ KINDS = [
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(("values", "options", "fills"), KINDS)
 @pytest.mark.parametrize("is_shared", [False, True])
-def test_what_stands_behind_the_length_does_not_matter(values, options, fills, is_shared):
+def test_values_after_the_length_do_not_matter(values, options, fills, is_shared):
     options = options | ({"index": np.arange(N)} if is_shared else {})
     plain = build(padded(values, fills[0]), **options)
     for fill in fills[1:]:
@@ -78,7 +78,7 @@ def test_padding_in_front_is_found_and_moved(values, options, fills, is_told):
 
 
 @pytest.mark.filterwarnings("error")
-def test_with_padding_right_nothing_is_guessed():
+def test_padding_right_disables_the_detection():
     values = padded(NUMBERS, 0.0, left=True)
     told = build(values, padding="right")
     assert_same(told, build(np.where(INSIDE[..., None], values, 0.0)))

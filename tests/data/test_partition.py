@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasfuse.data.partition import cut_splits
+from nasfuse.data.partition import divide_into_splits
 from nasfuse.errors import DataError, DataWarning
 
 
-def cut(labels, task="multiclass", *, splits=None, groups=None, val_fraction=0.15, number=0):
-    rows = cut_splits("toy", labels, task, splits=splits, groups=groups, val_fraction=val_fraction, cut=number)
+def divide(labels, task="multiclass", *, splits=None, groups=None, val_fraction=0.15, number=0):
+    rows = divide_into_splits(
+        "toy", labels, task, splits=splits, groups=groups, val_fraction=val_fraction, division=number
+    )
     return {part: index.numpy() for part, index in rows.items()}
 
 
@@ -24,9 +26,9 @@ def assert_is_partition(rows, n_samples):
 
 @settings(max_examples=25)
 @given(st.integers(2, 5), st.integers(60, 200), st.integers(0, 9))
-def test_without_a_split_array_80_10_10_is_cut_stratified(n_classes, n_samples, seed):
+def test_without_a_split_array_80_10_10_is_divided_stratified(n_classes, n_samples, seed):
     labels = np.sort(np.random.default_rng(seed).permutation(np.arange(n_samples) % n_classes))
-    rows = cut(labels)
+    rows = divide(labels)
     assert_is_partition(rows, n_samples)
     for part, share in (("train", 0.8), ("val", 0.1), ("test", 0.1)):
         assert abs(len(rows[part]) - share * n_samples) <= 2
@@ -34,9 +36,9 @@ def test_without_a_split_array_80_10_10_is_cut_stratified(n_classes, n_samples, 
         assert np.abs(counts - share * np.bincount(labels)).max() <= 2
 
 
-def test_a_cut_is_always_the_same():
+def test_a_division_is_always_the_same():
     labels = np.arange(60) % 3
-    first, second = cut(labels), cut(labels)
+    first, second = divide(labels), divide(labels)
     assert all(np.array_equal(first[part], second[part]) for part in first)
 
 
@@ -48,30 +50,30 @@ WITH_VAL = np.array(["train"] * 64 + ["val"] * 16 + ["test"] * 20)
     "options",
     [{}, {"splits": WORDS}, {"groups": np.arange(100) // 2}, {"splits": WITH_VAL, "groups": np.arange(100) // 2}],
 )
-def test_other_cuts_divide_train_and_val_anew_and_leave_test(options):
+def test_other_divisions_change_train_and_val_and_leave_test(options):
     labels = np.arange(100) % 2
-    cuts = [cut(labels, number=number, **options) for number in range(4)]
-    for rows in cuts:
+    divisions = [divide(labels, number=number, **options) for number in range(4)]
+    for rows in divisions:
         assert_is_partition(rows, 100)
-        assert np.array_equal(rows["test"], cuts[0]["test"])
-        assert abs(len(rows["val"]) - len(cuts[0]["val"])) <= 2
+        assert np.array_equal(rows["test"], divisions[0]["test"])
+        assert abs(len(rows["val"]) - len(divisions[0]["val"])) <= 2
         if "groups" in options:
             assert not set(rows["train"] // 2) & set(rows["val"] // 2)
-    assert len({tuple(rows["val"]) for rows in cuts}) == 4
+    assert len({tuple(rows["val"]) for rows in divisions}) == 4
 
 
-def test_a_val_that_the_file_names_is_the_same_in_every_cut():
-    rows = cut(np.arange(100) % 2, splits=WITH_VAL, number=3)
+def test_a_val_that_the_file_names_is_the_same_in_every_division():
+    rows = divide(np.arange(100) % 2, splits=WITH_VAL, number=3)
     assert all((WITH_VAL[index] == part).all() for part, index in rows.items())
 
 
 @settings(max_examples=25)
 @given(st.integers(0, 99), st.integers(10, 30), st.booleans())
-def test_a_group_is_never_cut(seed, n_groups, with_splits):
+def test_a_group_is_never_divided(seed, n_groups, with_splits):
     rng = np.random.default_rng(seed)
     groups = rng.permutation(np.arange(120) % n_groups)
     splits = np.where(groups < n_groups // 3, "test", "train") if with_splits else None
-    rows = cut(rng.integers(0, 2, 120), splits=splits, groups=groups)
+    rows = divide(rng.integers(0, 2, 120), splits=splits, groups=groups)
     assert_is_partition(rows, 120)
     sides = [set(groups[index].tolist()) for index in rows.values()]
     assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
@@ -79,21 +81,21 @@ def test_a_group_is_never_cut(seed, n_groups, with_splits):
 
 def test_given_splits_are_kept():
     splits = np.array(["train", "test", "val", "train"] * 5)
-    rows = cut(np.arange(20) % 2, splits=splits)
+    rows = divide(np.arange(20) % 2, splits=splits)
     assert all((splits[index] == part).all() for part, index in rows.items())
 
 
-def test_val_is_cut_from_train_where_the_file_has_none():
+def test_val_is_taken_from_train_where_the_file_has_none():
     splits = np.array(["train"] * 80 + ["test"] * 20)
-    rows = cut(np.arange(100) % 2, splits=splits, val_fraction=0.25)
+    rows = divide(np.arange(100) % 2, splits=splits, val_fraction=0.25)
     assert_is_partition(rows, 100)
     assert len(rows["val"]) == 20
     assert rows["test"].tolist() == list(range(80, 100))
 
 
 @pytest.mark.parametrize(("task", "labels"), [("regression", np.zeros((40, 1))), ("multilabel", np.zeros((40, 2)))])
-def test_other_tasks_are_cut_without_strata(task, labels):
-    assert_is_partition(cut(labels, task), 40)
+def test_other_tasks_are_divided_without_strata(task, labels):
+    assert_is_partition(divide(labels, task), 40)
 
 
 @pytest.mark.parametrize(
@@ -121,9 +123,9 @@ def test_other_tasks_are_cut_without_strata(task, labels):
         (np.arange(20) % 2, {"groups": np.zeros(20)}, "20 samples are too few to divide: "),
     ],
 )
-def test_what_cannot_be_cut(labels, options, match):
+def test_data_that_cannot_be_divided(labels, options, match):
     with pytest.raises(DataError, match=match):
-        cut(labels, **options)
+        divide(labels, **options)
 
 
 def shares_of_val(rows, labels):
@@ -143,7 +145,7 @@ def test_groups_make_up_the_share_asked_for(share, size, task):
     labels = rng.integers(0, 3, len(groups))
     splits = np.where(groups < 160, "train", "test")
     for number in range(3):
-        rows = cut(
+        rows = divide(
             labels if task == "multiclass" else labels[:, None] * 1.0,
             task,
             splits=splits,
@@ -160,24 +162,24 @@ def test_groups_make_up_the_share_asked_for(share, size, task):
 def test_groups_of_one_class_each_are_stratified():
     groups = np.arange(400) // 4
     labels = (groups % 10 == 0).astype(int)  # ten groups of the rarer class
-    rows = cut(labels, splits=np.where(groups < 90, "train", "test"), groups=groups, val_fraction=1 / 3)
+    rows = divide(labels, splits=np.where(groups < 90, "train", "test"), groups=groups, val_fraction=1 / 3)
     np.testing.assert_allclose(shares_of_val(rows, labels), 1 / 3, atol=0.03)
 
 
-def test_a_share_that_groups_cannot_make_up_is_said():
+def test_a_share_that_groups_cannot_make_up_is_reported():
     groups = np.repeat(np.arange(3), 40)
     splits = np.array(["train"] * 100 + ["test"] * 20)
     groups[100:] = 3
     with pytest.warns(
         DataWarning, match=r"^toy: val has a share of 0\.2 instead of 0\.1, because groups are not divided$"
     ):
-        rows = cut(np.arange(120) % 2, splits=splits, groups=groups, val_fraction=0.1)
+        rows = divide(np.arange(120) % 2, splits=splits, groups=groups, val_fraction=0.1)
     assert len(rows["val"]) == 20
 
 
 def test_without_a_split_array_groups_make_up_80_10_10():
     groups = np.arange(300) // 5
-    rows = cut(np.arange(300) % 3, groups=groups)
+    rows = divide(np.arange(300) % 3, groups=groups)
     assert [len(rows[part]) for part in ("train", "val", "test")] == [240, 30, 30]
 
 
@@ -190,7 +192,7 @@ def test_a_class_too_rare_to_divide_stays_in_train(n_rare, splits):
     for number in (0, 1):
         with warnings.catch_warnings(record=True) as noted:
             warnings.simplefilter("always")
-            rows = cut(labels, splits=splits, number=number)
+            rows = divide(labels, splits=splits, number=number)
         assert [str(one.message) for one in noted] == [
             "toy: some classes have at most 2 samples each, too few to divide; all their samples stay in train: "
             f"class 2 ({n_rare} {word})"
@@ -206,7 +208,7 @@ def test_a_long_tail_of_classes(seed):
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.concatenate([np.full(2**k, k) for k in range(10)]))
     with pytest.warns(DataWarning, match=r"class 0 \(1 sample\), 1 \(2 samples\)$"):
-        rows = cut(labels)
+        rows = divide(labels)
     assert_is_partition(rows, 1023)
     assert set(labels[rows["train"]]) == set(range(10))
     assert abs(len(rows["val"]) - 102) <= 2
@@ -218,20 +220,20 @@ def test_a_part_with_fewer_samples_than_classes(share):
     labels = np.random.default_rng(0).permutation(np.arange(300) % 60)
     splits = np.array(["train"] * 300)
     splits[:20] = "test"
-    rows = cut(labels, splits=splits, val_fraction=share)
+    rows = divide(labels, splits=splits, val_fraction=share)
     assert_is_partition(rows, 300)
     assert set(labels[rows["train"]]) == set(range(60))
     assert abs(len(rows["val"]) / 280 - share) < 0.03
     assert np.bincount(labels[rows["val"]]).max() <= np.ceil(share * 5) + 1
 
 
-def test_a_share_that_leaves_too_few_for_training_is_said():
+def test_a_share_that_leaves_too_few_training_samples_is_reported():
     labels = np.arange(300) % 60
     splits = np.array(["train"] * 240 + ["test"] * 60)
     with pytest.warns(
         DataWarning, match=r"has a share of 0\.75 instead of 0\.95, because every class keeps samples in"
     ):
-        rows = cut(labels, splits=splits, val_fraction=0.95)
+        rows = divide(labels, splits=splits, val_fraction=0.95)
     assert np.bincount(labels[rows["train"]]).min() == 1
 
 
@@ -244,14 +246,14 @@ def test_a_class_of_one_group_stays_in_train():
         match=r"^toy: some classes have all their samples in one group each, and groups are not divided; all their "
         r"samples stay in train: class 2 \(5 samples\)$",
     ):
-        rows = cut(labels, groups=groups)
+        rows = divide(labels, groups=groups)
     assert (labels[rows["train"]] == 2).sum() == 5
 
 
 def test_many_rare_classes_are_counted():
     labels = np.concatenate([np.zeros(50, int), np.arange(1, 31)])
     with pytest.warns(DataWarning, match=r"class 1 \(1 sample\), .*10 \(1 sample\) and 20 more$"):
-        cut(labels)
+        divide(labels)
 
 
 def test_a_group_without_a_name_is_refused():
@@ -259,4 +261,4 @@ def test_a_group_without_a_name_is_refused():
     groups = np.arange(100, dtype=float) // 5
     groups[7] = np.nan
     with pytest.raises(DataError, match="toy: the group array must be finite, got nan in row 7; name the group"):
-        cut(np.arange(100) % 2, groups=groups)
+        divide(np.arange(100) % 2, groups=groups)

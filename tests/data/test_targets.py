@@ -74,13 +74,13 @@ def test_a_target_that_never_varies_is_refused(value):
 
 
 @pytest.mark.parametrize("targets", [Z.astype(str), Z + 1j], ids=["words", "complex"])
-def test_what_is_no_real_number_is_refused(targets):
+def test_targets_that_are_no_real_numbers_are_refused(targets):
     with pytest.raises(DataError, match=r"the labels must be numbers for regression, got .*; encode them first"):
         data(targets)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_not_finite_is_refused(value):
+def test_targets_that_are_not_finite_are_refused(value):
     with pytest.raises(DataError, match="finite numbers for regression"):
         data(np.where(np.arange(60) == 7, value, Z))
 

@@ -59,5 +59,5 @@ def test_a_setting_holds_that_loses_at_most_a_hundredth(metric, value, holds):
         (2e19, "2e+19"),
     ],
 )
-def test_a_metric_is_legible_in_any_unit(value, text):
+def test_metric_text(value, text):
     assert metric_text(value) == text

@@ -11,7 +11,7 @@ ROUTES = st.dictionaries(NAMES, st.none() | st.integers(0, 99), min_size=1, max_
 
 
 @given(ROUTES)
-def test_what_is_written_is_read_back_in_its_order(stages):
+def test_a_written_route_is_read_back_in_its_order(stages):
     again = parse_route(write_route(stages))
     assert again == stages
     assert list(again) == list(stages)
@@ -31,7 +31,7 @@ def test_a_route(text, stages):
 
 
 @pytest.mark.parametrize("text", ["", "+", "image+", "2nd", "a:", "a:x", "a:-1", "a:1.5", "a b", "a>b", "a::1"])
-def test_what_is_no_route_is_said(text):
+def test_invalid_routes_have_a_message(text):
     with pytest.raises(ValueError, match=r"^a route is written stream\+stream:stages, got '.*'; correct it$"):
         parse_route(text)
 

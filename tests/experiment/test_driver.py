@@ -1,4 +1,4 @@
-"""The driver of a search on simulated workers: retries, donors, stops, interrupts, and the order of everything."""
+"""The driver of a search on simulated workers: retries, inheritance, stops, interrupts, and the order of everything."""
 
 import random
 import signal
@@ -57,15 +57,15 @@ def open_scheduler(storage=None, *, saved_epochs=lambda number: 0, clock=lambda:
     )
 
 
-def training_of(assignment, *, epoch_s=1.0, lost_donors=None):
+def training_of(assignment, *, epoch_s=1.0, lost_inheritance=None):
     """A made-up learning curve: wide networks end best and learn slowly; those that inherit weights end better."""
     width = sum(stream.width for stream in assignment.recipe.network.streams.values())
     start = 0.8 - 0.3 * random.Random(assignment.seed).random() - 2 / width
-    start += 0 if lost_donors else 0.01 * len(assignment.inherited)
+    start += 0 if lost_inheritance else 0.01 * len(assignment.inherited)
     curve = [start - (width / 128) * (1 - epoch / 9) ** 2 / 4 for epoch in range(1, 10)]
     point = OperatingPoint(curve[-1], width, 10, 1e-3, 1e-4, 100)
     return SimulatedTraining(
-        curve, Measured(Measurements((point,), {"epochs": 9, "epochs_asked": 9})), epoch_s, lost_donors
+        curve, Measured(Measurements((point,), {"epochs": 9, "epochs_asked": 9})), epoch_s, lost_inheritance
     )
 
 
@@ -201,14 +201,14 @@ class TestDeaths:
         assert contents(scheduler) == contents(unbroken)
 
 
-class TestDonors:
-    def test_a_trial_that_lost_its_donors_does_not_ask_for_them_again(self):
+class TestInheritance:
+    def test_a_trial_that_lost_its_inheritance_does_not_ask_for_it_again(self):
         died = set()
 
         def train(assignment):
             if assignment.inherited and assignment.number % 2 == 0:
                 died.add(assignment.number)
-                return SimulatedTraining([0.1], Died(), lost_donors="the file is gone")
+                return SimulatedTraining([0.1], Died(), lost_inheritance="the file is gone")
             return training_of(assignment)
 
         scheduler = open_scheduler(inherit=True, budget={"trials": 30, "repeats": 2}, stopping="off")

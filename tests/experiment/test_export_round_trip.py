@@ -80,7 +80,9 @@ def test_a_recipe_has_every_setting_of_its_point(folder, fusion, routed, names):
 @pytest.mark.parametrize(("fusion", "routed"), [("solver", False), ("joint", False), ("solver", True), ("joint", True)])
 def test_trained_and_evaluated_it_is_the_point(folder, tmp_path, fusion, routed):
     recipe, seed = recipe_of(fusion, routed=routed), 11
-    measured = Training()(recipe, seed=seed, cut=0, folder=tmp_path / "trial", report=lambda *_: None, donors={})
+    measured = Training()(
+        recipe, seed=seed, division=0, folder=tmp_path / "trial", report=lambda *_: None, weight_sources={}
+    )
     # With another seed than `train` derives, the network is another one; the setting is the same.
     for number in (1, len(measured.points) // 2, len(measured.points) - 1):
         point = measured.points[number]
@@ -93,7 +95,7 @@ def test_trained_and_evaluated_it_is_the_point(folder, tmp_path, fusion, routed)
         if routed and 0 < point.settings["threshold"] < 1:
             assert judged["macs"] <= point.macs
         again = Training()(
-            found, seed=seed, cut=0, folder=tmp_path / f"again{number}", report=lambda *_: None, donors={}
+            found, seed=seed, division=0, folder=tmp_path / f"again{number}", report=lambda *_: None, weight_sources={}
         )
         # The same seed: knobs have no part in training, so it is the very point that was exported.
         assert (again.points[0].metric, again.points[0].macs) == (point.metric, point.macs)

@@ -17,7 +17,7 @@ from nasfuse.nn import build_network
 from nasfuse.nn.routing.calibration import CalibrationStatus
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train import load_checkpoint, save_checkpoint
-from nasfuse.train.evaluate import predict_logits
+from nasfuse.train.evaluation import predict_logits
 
 CPU = torch.device("cpu")
 PLAIN = {
@@ -80,7 +80,7 @@ def test_one_that_is_killed_while_it_is_tested_is_not_trained_again(tmp_path, mo
     assert not list(tmp_path.rglob("resume.pt"))
 
 
-def test_what_has_its_result_is_neither_trained_nor_tested_again(tmp_path, monkeypatch):
+def test_a_finished_training_is_neither_run_nor_evaluated_again(tmp_path, monkeypatch):
     first, epochs = train(RECIPE, tmp_path)
     assert len(epochs) == 2
     monkeypatch.setattr("nasfuse.experiment.final_training.evaluate", lambda *_, **__: pytest.fail("tested again"))
@@ -134,7 +134,7 @@ def test_a_saved_network_is_what_was_measured(trained):
         ),
     ],
 )
-def test_what_cannot_be_trained_writes_nothing(tmp_path, changes, error, message):
+def test_a_recipe_that_cannot_be_trained_writes_nothing(tmp_path, changes, error, message):
     with pytest.raises(error, match=message):
         train(Recipe.parse({**PLAIN, **changes}), tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -160,7 +160,7 @@ def routed(tmp_path_factory):
 
 
 class TestRouted:
-    def test_what_it_spends_is_the_mean_over_seeds(self, routed):
+    def test_macs_are_the_mean_over_seeds(self, routed):
         assert routed.macs == round(sum(one.macs for one in routed.seeds) / 2)
         cheap, full = routed.route_macs["left"], routed.route_macs["left+right"]
         assert list(routed.route_macs) == ["left", "left+right"]
@@ -198,7 +198,7 @@ class TestRouted:
             assert judged["routes"][route] == 1.0
             assert judged["macs"] == macs_of(ROUTED, load_digits(), route=0 if threshold else 1)
 
-    def test_what_has_its_result_is_read_back(self, routed):
+    def test_a_finished_result_is_read_back(self, routed):
         folder = Path(routed.seeds[0].checkpoint).parent.parent
         again, epochs = train(ROUTED, folder, n_seeds=2)
         assert epochs == []
@@ -339,7 +339,7 @@ class TestWhereTheDataAre:
         own = content["scales"]["a"]
         with torch.inference_mode():
             logits = network.eval()({"a": ((5 * inputs - own["mean"]) / own["std"]).float()}, {})
-        dataset = load_scaled(recipe.data, content, cut=0)
+        dataset = load_scaled(recipe.data, content, division=0)
         found = predict_logits(network, dataset.test, device=CPU)
         differences = (found[:, None] - logits).abs().amax(dim=2).amin(dim=1)
         assert float(differences.max()) < 1e-4, "each is that of one of the samples"

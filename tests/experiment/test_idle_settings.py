@@ -102,7 +102,7 @@ def test_of_a_shipped_data_set():
     assert found["data.val_fraction"] == "the data set digits is shipped and describes itself"
 
 
-def test_one_sentence_each(make_recipe, dataset):
+def test_reasons_are_one_sentence(make_recipe, dataset):
     recipe = make_recipe(encoders={"v": "mlp"}, fusion=None, modality_dropout=0.1)
     with pytest.warns(DataWarning, match=r"^training\.modality_dropout has no effect: the network has .*; remove it$"):
         warn_of_idle_settings([recipe], dataset)

@@ -34,7 +34,7 @@ def ignore(epoch, metric):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trial") / "0"
-    return Training()(RECIPE, seed=3, cut=0, folder=folder, report=ignore, donors={}), folder
+    return Training()(RECIPE, seed=3, division=0, folder=folder, report=ignore, weight_sources={}), folder
 
 
 def test_it_can_be_sent_to_workers():
@@ -59,7 +59,7 @@ def test_data_found_elsewhere_leaves_the_recipe_as_it_was(tmp_path, monkeypatch)
     monkeypatch.chdir("/")
     monkeypatch.delenv("NASFUSE_DATA")
     training = Training(data_file=file)
-    measured = training(recipe, seed=0, cut=0, folder=tmp_path / "trial", report=ignore, donors={})
+    measured = training(recipe, seed=0, division=0, folder=tmp_path / "trial", report=ignore, weight_sources={})
     assert measured.record["recipe_hash"] == recipe.hash
     assert load_checkpoint(tmp_path / "trial" / "model.pt")["recipe"] == recipe.to_plain()
 
@@ -100,8 +100,8 @@ def test_the_files(trained):
 
 
 def test_the_same_seed_gives_the_same_network(trained, tmp_path):
-    again = Training()(RECIPE, seed=3, cut=0, folder=tmp_path, report=ignore, donors={})
-    other = Training()(RECIPE, seed=4, cut=0, folder=tmp_path / "other", report=ignore, donors={})
+    again = Training()(RECIPE, seed=3, division=0, folder=tmp_path, report=ignore, weight_sources={})
+    other = Training()(RECIPE, seed=4, division=0, folder=tmp_path / "other", report=ignore, weight_sources={})
     assert again.points[0].metric == trained[0].points[0].metric
     weights = [load_checkpoint(folder / "model.pt")["network"] for folder in (trained[1], tmp_path, tmp_path / "other")]
     name = next(iter(weights[0]))
@@ -113,7 +113,7 @@ def test_the_same_seed_gives_the_same_network(trained, tmp_path):
 def test_a_loss_that_is_not_finite_is_an_error_and_leaves_no_network(tmp_path):
     wild = Recipe.parse({**RECIPE.to_plain(), "training": {"epochs": 2, "lr": 1e38, "clip_norm": 1e38}})
     with pytest.raises(NonFiniteError):
-        Training()(wild, seed=0, cut=0, folder=tmp_path, report=ignore, donors={})
+        Training()(wild, seed=0, division=0, folder=tmp_path, report=ignore, weight_sources={})
     assert not (tmp_path / "model.pt").exists()
 
 
@@ -125,28 +125,30 @@ def test_a_training_that_is_killed_while_it_is_measured_is_not_run_again(tmp_pat
     for name in ("measure", "save_network"):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match=r"^$"):
             patch.setattr(objective_module, name, kill)
-            Training()(RECIPE, seed=3, cut=0, folder=tmp_path, report=ignore, donors={})
+            Training()(RECIPE, seed=3, division=0, folder=tmp_path, report=ignore, weight_sources={})
         assert (tmp_path / "resume.pt").exists()
     monkeypatch.setattr("nasfuse.train.loop._Run.one_epoch", lambda _: pytest.fail("trained again"))
-    Training()(RECIPE, seed=3, cut=0, folder=tmp_path, report=ignore, donors={})
+    Training()(RECIPE, seed=3, division=0, folder=tmp_path, report=ignore, weight_sources={})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.jsonl", "model.pt"]
 
 
-def test_a_worker_loads_its_data_once_and_its_cuts_share_the_values(monkeypatch):
+def test_a_worker_loads_its_data_once_and_its_divisions_share_the_values(monkeypatch):
     loads = []
     load = objective_module.load_table
     monkeypatch.setattr(objective_module, "load_table", lambda config: loads.append(config) or load(config))
     for cache in (objective_module._dataset, objective_module._table):
         cache.cache_clear()
     data = RECIPE.data.model_dump_json()
-    cuts = [cached_dataset(data, number) for number in (0, 1, 2)]
-    assert cached_dataset(data, 1) is cuts[1]
+    divisions = [cached_dataset(data, number) for number in (0, 1, 2)]
+    assert cached_dataset(data, 1) is divisions[1]
     assert loads == [RECIPE.data]
-    assert cuts[0].fingerprint != cuts[1].fingerprint
+    assert divisions[0].fingerprint != divisions[1].fingerprint
     for name in ("left", "right"):
-        stored = [cut.split(part).columns[name].values for cut in cuts for part in ("train", "val", "test")]
+        stored = [
+            division.split(part).columns[name].values for division in divisions for part in ("train", "val", "test")
+        ]
         assert {values.untyped_storage().data_ptr() for values in stored} == {stored[0].untyped_storage().data_ptr()}
-        assert len(stored[0]) == sum(len(cuts[0].split(part)) for part in ("train", "val", "test"))
+        assert len(stored[0]) == sum(len(divisions[0].split(part)) for part in ("train", "val", "test"))
     for cache in (objective_module._dataset, objective_module._table):
         cache.cache_clear()
 
@@ -164,4 +166,4 @@ def test_a_file_that_has_changed_is_read_again(tmp_path):
 
 def test_data_that_are_not_those_of_the_study_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"digits has the fingerprint .*, and the study was started with 0123"):
-        Training(fingerprint="0123")(RECIPE, seed=0, cut=0, folder=tmp_path, report=ignore, donors={})
+        Training(fingerprint="0123")(RECIPE, seed=0, division=0, folder=tmp_path, report=ignore, weight_sources={})

@@ -84,7 +84,7 @@ def measured(metric=0.5, macs=100):
     return Measurements((point,), RECORD)
 
 
-def wide_is_good(recipe, *, seed, cut, folder, report, donors):
+def wide_is_good(recipe, *, seed, division, folder, report, weight_sources):
     """An objective without training: the wider the better, and the dearer."""
     (folder / "model.pt").write_text("weights")
     width = sum(stream.width for stream in recipe.network.streams.values())
@@ -109,7 +109,7 @@ class InProcess:
     def open(self, objective, *, resources, folder_of, scratch):
         def train(assignment):
             task = Task.of(assignment, folder_of=folder_of)
-            outcome = task.run(objective, report=lambda *_: None, report_lost_donors=lambda _: None)
+            outcome = task.run(objective, report=lambda *_: None, report_lost_inheritance=lambda _: None)
             return SimulatedTraining((), outcome)
 
         return contextlib.nullcontext(SimulatedBackend(train, capacity=self.capacity))
@@ -145,7 +145,7 @@ class TestWithoutRay:
         """Two lucky networks hide a good one until they are trained again."""
         lucky = []
 
-        def hiding(recipe, *, seed, cut, folder, report, donors):
+        def hiding(recipe, *, seed, division, folder, report, weight_sources):
             (folder / "model.pt").write_text("weights")
             if recipe.hash in lucky:
                 return measured(0.0, 10)
@@ -197,9 +197,11 @@ class TestWithoutRay:
     def test_where_weights_are_inherited_all_networks_are_kept_for_later_sessions_too(self, in_process, folder):
         inherited = []
 
-        def note(recipe, *, seed, cut, folder, report, donors):
-            inherited.extend(file.is_file() for file in donors.values())
-            return wide_is_good(recipe, seed=seed, cut=cut, folder=folder, report=report, donors=donors)
+        def note(recipe, *, seed, division, folder, report, weight_sources):
+            inherited.extend(file.is_file() for file in weight_sources.values())
+            return wide_is_good(
+                recipe, seed=seed, division=division, folder=folder, report=report, weight_sources=weight_sources
+            )
 
         for n_trials in (16, 30):
             before = len(inherited)
@@ -215,7 +217,7 @@ class TestWithoutRay:
         progress, _ = run(folder, budget={"trials": 12}, resources={"workers": workers})
         assert all((folder.trial(candidate.trial) / "model.pt").is_file() for candidate in progress.front)
 
-    def test_it_goes_on_where_it_was(self, in_process, folder):
+    def test_a_search_is_continued(self, in_process, folder):
         run(folder, budget={"trials": 4})
         _, events = run(folder, budget={"trials": 4})
         assert events == [], "the budget is spent"
@@ -223,8 +225,8 @@ class TestWithoutRay:
         assert [event for event in events if event.startswith("started")] == ["started 4", "started 5", "started 6"]
         assert progress.states["complete"] == 7
 
-    def test_failures_count_and_the_search_goes_on(self, in_process, folder):
-        def moody(recipe, *, seed, cut, folder, report, donors):
+    def test_failures_count_and_the_search_continues(self, in_process, folder):
+        def moody(recipe, *, seed, division, folder, report, weight_sources):
             number = int(folder.name)
             if number == 1:
                 raise RuntimeError("no mood")
@@ -237,7 +239,7 @@ class TestWithoutRay:
         assert "trial 1 failed: RuntimeError: no mood" in events
 
     def test_every_trial_may_fail(self, in_process, folder):
-        def never(recipe, *, seed, cut, folder, report, donors):
+        def never(recipe, *, seed, division, folder, report, weight_sources):
             raise RuntimeError("no mood")
 
         progress, _ = run(folder, never, budget={"trials": 4})
@@ -248,10 +250,12 @@ class TestWithoutRay:
     def test_equal_failures_end_the_search_and_are_not_counted(self, in_process, folder):
         causes = {"disk full"}
 
-        def try_it(recipe, *, seed, cut, folder, report, donors):
+        def try_it(recipe, *, seed, division, folder, report, weight_sources):
             for cause in causes:
                 raise OSError(f"{cause}: {folder.name}")
-            return wide_is_good(recipe, seed=seed, cut=cut, folder=folder, report=report, donors=donors)
+            return wide_is_good(
+                recipe, seed=seed, division=division, folder=folder, report=report, weight_sources=weight_sources
+            )
 
         for first in (0, 5):
             message = (
@@ -268,9 +272,11 @@ class TestWithoutRay:
     def test_nothing_above_max_macs_is_trained(self, in_process, folder):
         trained = []
 
-        def note(recipe, *, seed, cut, folder, report, donors):
+        def note(recipe, *, seed, division, folder, report, weight_sources):
             trained.append(recipe)
-            return wide_is_good(recipe, seed=seed, cut=cut, folder=folder, report=report, donors=donors)
+            return wide_is_good(
+                recipe, seed=seed, division=division, folder=folder, report=report, weight_sources=weight_sources
+            )
 
         dataset = search.cached_dataset(study().data.model_dump_json())
         limit = 2500
@@ -295,8 +301,8 @@ class TestWithoutRay:
             run(folder, seed=8)
         assert {path: path.read_bytes() for path in folder.root.rglob("*.yaml")} == before
 
-    def test_two_at_once(self, in_process, folder):
-        def second(recipe, *, seed, cut, folder, report, donors):
+    def test_two_searches_in_one_folder_are_refused(self, in_process, folder):
+        def second(recipe, *, seed, division, folder, report, weight_sources):
             with pytest.raises(RunFolderError, match="another search is writing to"):
                 run(RunFolder(folder.parents[1]))
             return measured()
@@ -409,7 +415,7 @@ class TestRefusals:
         ):
             run(folder, space=space, max_macs=max_macs)
 
-    def test_what_no_training_could_do(self, in_process, folder, tokens):
+    def test_a_study_that_no_training_could_run_is_refused(self, in_process, folder, tokens):
         fixed = {"training.mixup": 0.2, "network.route": "ids+v"}
         with pytest.raises(
             InvalidInputError, match=r"can be trained; the reason: fixed: training\.mixup: token ids"
@@ -418,7 +424,7 @@ class TestRefusals:
         assert e.value.exit_code == 2
         assert not folder.root.exists()
 
-    def test_what_no_training_could_do_is_the_fault_of_the_space(self, in_process, folder, tokens):
+    def test_the_message_names_the_space_if_no_training_could_run(self, in_process, folder, tokens):
         space = {**PLAIN["space"], "fixed": {**PLAIN["space"]["fixed"], "training.mixup": 0.2}}
         del space["baselines"]
         with pytest.raises(
@@ -426,7 +432,7 @@ class TestRefusals:
         ):
             run(folder, data=tokens, space=space, fixed={"network.route": "ids+v"})
 
-    def test_what_some_trainings_could_not_do_is_never_trained(self, in_process, folder, tokens):
+    def test_networks_that_cannot_be_trained_are_never_trained(self, in_process, folder, tokens):
         """Mixup is right for the route that has no token ids; one in three has none."""
         progress, events = run(folder, data=tokens, fixed={"training.mixup": 0.2})
         assert events[0].startswith("note: left out, as their training would fail at its start: one: ids, both (tr")
@@ -487,7 +493,7 @@ class TestWhereTheDataAre:
         return run_search(study, folder, display=Display(), objective=wide_is_good).states["complete"]
 
     @pytest.mark.parametrize("name", ["there/a.npz", "b.npz"], ids=["moved", "renamed"])
-    def test_the_same_data_elsewhere_go_on(self, in_process, folder, study_at, tmp_path, name):
+    def test_a_search_continues_with_the_same_data_at_another_path(self, in_process, folder, study_at, tmp_path, name):
         self.go_on(study_at("a.npz"), folder)
         (tmp_path / "a.npz").unlink()
         assert self.go_on(study_at(name, trials=5), folder) == 5

@@ -32,7 +32,7 @@ def folder(tmp_path):
     return RunFolder(tmp_path / "runs" / "x")
 
 
-def test_a_new_folder_becomes_the_home_of_a_study(folder):
+def test_a_new_folder_is_claimed_for_a_study(folder):
     folder.check(STUDY)
     assert not folder.root.exists(), "a check writes nothing"
     folder.claim(STUDY)
@@ -109,7 +109,7 @@ def test_a_damaged_study_file(folder, text):
 
 
 @pytest.mark.parametrize("name", ["absent", "."])
-def test_what_is_no_run_folder(tmp_path, name):
+def test_a_folder_without_a_study_is_refused(tmp_path, name):
     with pytest.raises(MissingFileError, match=r"is not a run folder: it has no study\.yaml"):
         RunFolder(tmp_path / name).read_study()
 
@@ -153,7 +153,7 @@ def test_a_recipe_that_is_not_there(folder):
 
 
 class TestWriteText:
-    def test_new_and_old(self, tmp_path):
+    def test_a_new_file_and_an_existing_file(self, tmp_path):
         write_text(tmp_path / "a" / "b.txt", "one")
         write_text(tmp_path / "a" / "b.txt", "zwei ü")
         assert files(tmp_path) == {"a/b.txt": "zwei ü".encode()}

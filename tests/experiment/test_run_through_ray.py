@@ -146,7 +146,7 @@ def make_table():
     """
 
     class Table:
-        def __call__(self, recipe, *, seed, cut, folder, report, donors):
+        def __call__(self, recipe, *, seed, division, folder, report, weight_sources):
             pace, luck = random.Random(str(folder)), random.Random(seed).random()
             width = sum(stream.width for stream in recipe.network.streams.values())
             names = [type(thread).__name__ for thread in threading.enumerate()]
@@ -261,7 +261,7 @@ def make_moody():
     """Returns an objective that is pickled by value: workers cannot import the tests."""
 
     class Moody:
-        def __call__(self, recipe, *, seed, cut, folder, report, donors):
+        def __call__(self, recipe, *, seed, division, folder, report, weight_sources):
             from nasfuse.domain.operating_point import Measurements, OperatingPoint
 
             number = int(folder.name)
@@ -281,7 +281,7 @@ def make_doomed():
     """An objective whose worker dies a little after every trial's first run; inside a function, to be pickled whole."""
     record = dict(RECORD)
 
-    def doomed(recipe, *, seed, cut, folder, report, donors):
+    def doomed(recipe, *, seed, division, folder, report, weight_sources):
         import os
         import threading
 
@@ -297,15 +297,17 @@ def make_doomed():
 
 
 def make_forgetful():
-    """An objective that has lost the donors of even trials; inside a function, to be pickled whole."""
+    """An objective that has lost the inherited weights of even trials; inside a function, to be pickled whole."""
     record = dict(RECORD)
 
-    def forgetful(recipe, *, seed, cut, folder, report, donors):
-        from nasfuse.errors import DonorError
+    def forgetful(recipe, *, seed, division, folder, report, weight_sources):
+        from nasfuse.errors import InheritanceError
 
-        if donors and int(folder.name) % 2 == 0:
-            raise DonorError("stream left cannot start\nfrom the weights")
-        (folder / "donors").write_text(" ".join(f"{stream}:{file.parent.name}" for stream, file in donors.items()))
+        if weight_sources and int(folder.name) % 2 == 0:
+            raise InheritanceError("stream left cannot start\nfrom the weights")
+        (folder / "weight_sources").write_text(
+            " ".join(f"{stream}:{file.parent.name}" for stream, file in weight_sources.items())
+        )
         (folder / "model.pt").write_text("weights")
         point = OperatingPoint(metric=0.5, macs=100, params=1, latency_s=1e-3, latency_iqr_s=0.0, peak_bytes=1)
         return Measurements((point,), record)
@@ -313,7 +315,7 @@ def make_forgetful():
     return forgetful
 
 
-def test_a_trial_whose_donors_are_lost_starts_from_scratch(folder):
+def test_a_trial_whose_inheritance_is_lost_starts_from_scratch(folder):
     asked = study(inherit=True, budget={"trials": 20, "repeats": 2}, sampler="random")
     progress = run_search(asked, folder, display=Display(), objective=make_forgetful())
     assert progress.states["complete"] == 20, progress.reasons
@@ -324,8 +326,8 @@ def test_a_trial_whose_donors_are_lost_starts_from_scratch(folder):
         lost = attributes.get("from_scratch")
         assert lost == (None if trial.number % 2 else "stream left cannot start from the weights")
         given = {} if lost else attributes["inherited"]
-        named = (folder.trial(trial.number) / "donors").read_text()
-        assert named == " ".join(f"{stream}:{donor}" for stream, donor in given.items())
+        named = (folder.trial(trial.number) / "weight_sources").read_text()
+        assert named == " ".join(f"{stream}:{source}" for stream, source in given.items())
 
 
 def test_trials_that_fail_in_every_way(folder):

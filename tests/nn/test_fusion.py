@@ -44,7 +44,7 @@ def test_the_state_dictionary_holds_parameters_alone(name):
 
 
 @pytest.mark.parametrize("name", [one for one in (*FUSIONS, *OPTIONS) if one not in ("bottleneck", "joint_tokens")])
-def test_equal_sizes_are_no_sizes(name):
+def test_sizes_that_are_all_equal_have_no_effect(name):
     """Except where an operator has tokens of its own, of size 1, among those of the streams."""
     fusion = build(name, width=8).eval()
     plain = {name: Tokens(torch.randn(2, 3, width)) for name, width in WIDTHS.items()}
@@ -85,7 +85,9 @@ def test_a_fused_sample_does_not_depend_on_its_batch_or_its_padding(
 @pytest.mark.parametrize("reducer", REDUCERS)
 @settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_nor_does_one_of_reduced_tokens(make_config, make_batch, modalities, task, kind, reducer, data):
+def test_a_fused_sample_of_reduced_tokens_does_not_depend_on_its_batch_or_its_padding(
+    make_config, make_batch, modalities, task, kind, reducer, data
+):
     longest = {"s": modalities["s"].shape[0], "q": modalities["q"].shape[0]}
     lengths = {name: data.draw(st.lists(st.integers(0, n), min_size=3, max_size=3)) for name, n in longest.items()}
     ratio, window = data.draw(st.sampled_from([0.05, 0.3, 0.6])), data.draw(st.sampled_from([None, 2, 5]))
@@ -104,7 +106,7 @@ def test_nor_does_one_of_reduced_tokens(make_config, make_batch, modalities, tas
 
 @pytest.mark.parametrize("kind", FUSIONS)
 @pytest.mark.parametrize("readout", ["mean", "cls"])
-def test_modalities_of_padding_alone_count_for_nothing(make_config, make_batch, modalities, task, kind, readout):
+def test_modalities_of_padding_alone_are_ignored(make_config, make_batch, modalities, task, kind, readout):
     """Whatever stands in them, also where every modality of a sample is empty; gradients stay finite."""
     config = make_config(
         {"s": "transformer", "q": "transformer"}, fusion=kind, reducer=("top_k", 0.3), readout=readout, window=3
@@ -140,7 +142,7 @@ class TestEquilibriumOnTokens:
         one, two = ({"a": tokens, "b": other, "values": short} for tokens in (long, means))
         assert torch.allclose(fusion(one), fusion(two), atol=1e-6)
 
-    def test_merged_tokens_count_by_their_sizes(self):
+    def test_merged_tokens_are_weighted_by_their_sizes(self):
         """Three equal tokens of each stream and one more, or one of size 3 and one of size 1."""
         fusion = self.make()
         once = {name: torch.randn(2, 2, width) for name, width in WIDTHS.items()}
@@ -164,7 +166,7 @@ class TestEquilibriumOnTokens:
         one = fusion({"a": Tokens(values, sizes=sizes), **others})
         assert torch.allclose(one, fusion({"a": Tokens(means), **others}), atol=1e-6), "both shares are of size 4"
 
-    def test_cls_tokens_are_one_token_more(self):
+    def test_cls_tokens_are_fused_as_an_additional_token(self):
         fusion = self.make()
         states = {name: Tokens(torch.randn(2, 3, w), cls=torch.randn(2, w)) for name, w in WIDTHS.items()}
         states["b"] = Tokens(states["b"].values)  # is read at its mean

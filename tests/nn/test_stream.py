@@ -76,7 +76,7 @@ def test_a_stride_longer_than_the_input_is_refused(make_config, modalities, task
         make_stream(make_config, modalities, task, "i", encoder, stride=7)
 
 
-def test_one_id_per_token_is_the_embedding_alone(make_config, task):
+def test_tokens_of_one_id_need_no_projection(make_config, task):
     ids = {"q": Modality("q", "sequence", (9,), 13)}
     _, stream = make_stream(make_config, ids, task, "q", "transformer", depth=0, stride=1)
     assert stream.macs(9, n_stages=0)[0] == 0

@@ -170,7 +170,7 @@ def test_an_exported_static_network_is_the_network():
     assert torch.allclose(exported(*tensors), flat(*tensors), atol=1e-5)
 
 
-def test_a_trace_of_one_path_for_those_who_only_count_it():
+def test_a_trace_of_one_path_is_allowed_for_counting():
     flat, tensors = Flat(network_of(ROUTED)), make_tensors(3, 12, masked=False)
     with one_path_wanted():
         torch.jit.trace(flat, tensors)

@@ -41,7 +41,7 @@ def test_a_static_network_is_known_and_counted_once_however_it_is_trained(costs_
     assert len(counted) == 1
 
 
-def test_what_is_wrong_with_the_training_is_not_held_against_the_network(costs_of):
+def test_an_invalid_training_is_not_cached_for_its_network(costs_of):
     costs = costs_of(lambda _: 1000)
     with pytest.raises(InvalidInputError):
         costs.log_cost({**both(), "training.epochs": 0})
@@ -49,13 +49,13 @@ def test_what_is_wrong_with_the_training_is_not_held_against_the_network(costs_o
 
 
 @pytest.mark.parametrize("parameters", [both("equilibrium"), both(route="left > left+right")])
-def test_what_a_solver_or_a_router_decides_is_random(costs_of, parameters):
+def test_costs_that_depend_on_a_solver_or_a_router_are_not_computed(costs_of, parameters):
     costs = costs_of(lambda _: 100)
     assert costs.log_cost(parameters) is None
     assert costs.log_least(parameters) == 2
 
 
-def test_other_costs_show_when_they_are_measured(costs_of):
+def test_costs_other_than_macs_are_not_computed(costs_of):
     costs = costs_of(lambda _: 100, cost="latency_s")
     assert costs.log_cost(both()) is None
     assert costs.log_least(both()) == 2

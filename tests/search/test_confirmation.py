@@ -28,17 +28,17 @@ def study(*rows):
 
 
 def repeated(trials, *, repeats=2):
-    """Returns the number of the first training and the cut of the next repetition."""
+    """Returns the number of the first training and the division of the next repetition."""
     found = next_repetition(trials, ACCURACY, repeats=repeats)
     return found and (found[0].number, found[1])
 
 
-def test_a_promising_one_comes_first_and_on_the_first_cut():
+def test_a_promising_one_comes_first_and_on_the_first_division():
     trials = study(("a", 0.5, 10, {}), ("b", 0.9, 100, HEIR), ("c", 0.95, 1000, {}))
     assert repeated(trials) == (1, 0)
 
 
-def test_one_that_would_not_be_on_the_front_is_left_alone():
+def test_a_candidate_off_the_front_is_not_confirmed():
     assert repeated(study(("a", 0.5, 10, {}), ("b", 0.4, 100, HEIR)), repeats=1) is None
 
 
@@ -53,7 +53,7 @@ def test_its_repetitions_are_those_of_its_first_training():
     assert repeated(trials, repeats=3) == (0, 2)
 
 
-def test_one_that_always_fails_from_scratch_is_given_up_and_hides_nobody():
+def test_a_candidate_that_always_fails_from_scratch_is_given_up():
     failed = [("b", None, 5, {"repeat_of": 1, "cut": cut}) for cut in (0, 1)]
     trials = study(("a", 0.5, 10, {}), ("b", 0.9, 5, HEIR), *failed)
     assert repeated(trials[:3]) == (1, 1)

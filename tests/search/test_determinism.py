@@ -29,7 +29,7 @@ def error_of(assignment, epoch):
     """A made-up learning curve: wide networks end best and learn slowly; those that inherit weights end better."""
     widths = sum(stream.width for stream in assignment.recipe.network.streams.values())
     luck = random.Random(assignment.seed).random()
-    gain = sum(0.01 + donor / 1e4 for donor in assignment.inherited.values())
+    gain = sum(0.01 + source / 1e4 for source in assignment.inherited.values())
     return 0.2 - gain + 0.3 * luck + 10 / widths + (widths / 128) * (1 - epoch / 9) ** 2 / 4
 
 
@@ -128,7 +128,7 @@ def test_any_number_of_workers_and_any_durations(make, sampler, inherit):
     assert ("inherited" in kinds) == inherit
 
 
-def test_what_is_inherited_and_what_counts(make):
+def test_inherited_weights_and_the_front_are_deterministic(make):
     scheduler = make(inherit=True)
     Workers(scheduler, n_workers=4, seed=0).run()
     trials = scheduler.trials()
@@ -141,9 +141,9 @@ def test_what_is_inherited_and_what_counts(make):
     for heir in heirs:
         assert not {"baseline", "repeat_of"} & heir.frozen.user_attrs.keys()
         earlier = [trial.number for trial in trials[: heir.number] if trial.was_handed_out]
-        for donor in heir.frozen.user_attrs["inherited"].values():
-            assert trials[donor].frozen.state is TrialState.COMPLETE
-            assert donor in earlier[: len(earlier) - (scheduler.visibility_lag - 1)], (
+        for source in heir.frozen.user_attrs["inherited"].values():
+            assert trials[source].frozen.state is TrialState.COMPLETE
+            assert source in earlier[: len(earlier) - (scheduler.visibility_lag - 1)], (
                 "it depends on what any number of workers knows"
             )
     counted = {number for member in summarise(trials, scheduler.objectives).front for number in member.trainings}
@@ -195,7 +195,7 @@ def test_few_workers_leave_it_as_it_is(make):
     assert [scheduler.next() is None for _ in range(9)] == [False] * 8 + [True]
 
 
-def test_orphans_do_not_wait(make):
+def test_interrupted_trials_are_handed_out_at_once(make):
     storage = InMemoryStorage()
     dead = make(storage)
     lost = [dead.next() for _ in range(8)]
@@ -229,7 +229,7 @@ def test_what_a_stopped_trial_leaves_behind(make):
     assert not numbers & {number for member in progress.front for number in member.trainings}
 
 
-def test_everything_is_finished_where_that_is_wanted(make):
+def test_all_trainings_are_finished_without_stopping(make):
     for changes in ({"stopping": "off"}, {"cost": "params"}):
         scheduler = make(**changes)
         Workers(scheduler, n_workers=2, seed=0).run()
@@ -238,7 +238,7 @@ def test_everything_is_finished_where_that_is_wanted(make):
         )
 
 
-def test_points_are_trials_that_count_as_nothing(make):
+def test_operating_points_do_not_count_as_trainings(make):
     scheduler = make()
     Workers(scheduler, n_workers=2, seed=0).run()
     trials = scheduler.trials()

@@ -64,7 +64,7 @@ def test_one_recipe_counts_once():
     assert recurring_failures(trials) == []
 
 
-def test_draws_that_were_refused_interrupt_nothing_and_count_as_nothing():
+def test_rejected_draws_neither_interrupt_nor_count():
     trials = outcomes_as_trials(["ok", *[SHAPE] * 7])
     for trial in trials[2:5]:
         del trial.frozen.user_attrs["recipe_hash"]
@@ -78,7 +78,7 @@ def test_draws_that_were_refused_interrupt_nothing_and_count_as_nothing():
         ("OSError: /runs/trials/12/resume.pt at 0x7f3a01c2", "OSError: /runs/trials/#/resume.pt at #"),
     ],
 )
-def test_numbers_do_not_make_a_kind(reason, kind):
+def test_failures_that_differ_in_numbers_are_of_one_kind(reason, kind):
     (trial,) = outcomes_as_trials([reason])
     assert kind_of(trial) == kind
 
@@ -108,7 +108,7 @@ class TestInASearch:
                 scheduler.fail(one.number, SHAPE.format(one.number))
 
     @pytest.mark.parametrize("n_workers", [1, 4])
-    def test_it_ends_after_a_few(self, open_scheduler, n_workers):
+    def test_equal_failures_end_the_search(self, open_scheduler, n_workers):
         scheduler = open_scheduler(InMemoryStorage())
         count, error = self.fail_all(scheduler, n_workers=n_workers)
         assert EQUAL_FAILURES <= count < EQUAL_FAILURES + n_workers
@@ -121,7 +121,7 @@ class TestInASearch:
             raise error
 
     @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-    def test_the_same_command_goes_on_with_the_whole_budget(self, open_scheduler, make_study, measured, tmp_path, kind):
+    def test_continuing_after_failures_has_the_whole_budget(self, open_scheduler, make_study, measured, tmp_path, kind):
         storage = InMemoryStorage() if kind == "memory" else open_storage(sqlite_url(tmp_path / "study.db"))
         study = make_study(budget={"trials": 9})
         self.fail_all(open_scheduler(storage, study), n_workers=4)
@@ -139,7 +139,7 @@ class TestInASearch:
             progress = summarise(trials, mended.objectives)
             assert (progress.done, progress.states["complete"]) == (9, 9)
 
-    def test_a_space_of_which_a_part_cannot_be_trained_goes_on(self, open_scheduler, make_study, measured):
+    def test_a_search_continues_where_a_part_of_the_space_cannot_be_trained(self, open_scheduler, make_study, measured):
         scheduler = open_scheduler(InMemoryStorage(), make_study(budget={"trials": 40}, sampler="random"))
         n_done = 0
         while scheduler.wants_more(running=0):

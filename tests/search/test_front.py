@@ -74,17 +74,17 @@ def test_another_cost():
     assert objectives.hypervolume([fast, slow]) == pytest.approx(0.5 * 2)
 
 
-def test_nothing_is_worth_nothing():
+def test_no_points_have_no_hypervolume():
     assert ACCURACY.hypervolume([]) == 0.0
     assert front_of([], ACCURACY) == []
 
 
 @pytest.mark.parametrize(("metric", "macs"), [(0.1, 10), (0.05, 10), (0.9, 10_000), (0.9, 20_000)])
-def test_what_does_not_beat_the_reference_is_worth_nothing(metric, macs):
+def test_points_outside_the_reference_have_no_hypervolume(metric, macs):
     assert ACCURACY.hypervolume([candidate(0, metric, macs)]) == 0.0
 
 
-def test_of_equals_the_first_is_on_the_front_and_the_cheapest_is_best():
+def test_equal_points_appear_once_and_the_cheapest_is_best():
     a, b, c = candidate(0, 0.8, 100), candidate(1, 0.8, 100), candidate(2, 0.8, 10)
     assert front_of([a, b], ACCURACY) == [a]
     assert best([a, b, c], ACCURACY) == c
@@ -131,7 +131,7 @@ def test_the_spread_in_words():
     assert Candidate(0, 0, measured, "x", trainings=(0, 4), metric_sd=0.01234).spread == "0.012 (2)"
 
 
-def test_a_row_says_at_which_setting():
+def test_a_row_has_the_setting():
     point = candidate(0, 0.5, 7, knobs={"threshold": 0.25, "route": "left"}).measured
     assert to_row(Candidate(0, 2, point, "x"))["setting"] == "always left"
 
@@ -185,7 +185,7 @@ def test_a_setting_that_does_not_hold_in_one_training_is_no_candidate():
     assert (found.point, found.trainings) == (0, (3, 5))
 
 
-def test_what_inherited_weights_does_not_count():
+def test_trainings_from_inherited_weights_are_excluded():
     heir = trial(3, [candidate(3, 0.9, 10)], inherited={"v": 0})
     scratch = [trial(n, [candidate(n, 0.5 + n / 100, 10)], repeat_of=3) for n in (5, 6)]
     lost = trial(7, [candidate(7, 0.7, 5)], inherited={"v": 0}, from_scratch="no such file", recipe_hash="b")

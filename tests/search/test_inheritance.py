@@ -1,4 +1,4 @@
-"""Donors: for every stream the best training that has the same one and may be known."""
+"""Inheritance: for every stream the best training that has the same one and may be known."""
 
 import optuna
 import pytest
@@ -6,7 +6,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState
 
 from nasfuse.domain.modality import Modality
-from nasfuse.search.inheritance import Donors
+from nasfuse.search.inheritance import WeightSources
 from nasfuse.search.space import Space
 from nasfuse.search.trial import TrialView
 from nasfuse.spec.space import SpaceConfig
@@ -45,24 +45,24 @@ def trial(number, metric, route="left+right", left=8, right=8, *, state=TrialSta
     return TrialView(made)
 
 
-def donors(visible, route="left+right", left=8, right=8, *, placement=2, metric="accuracy"):
-    return Donors(SPACE, metric=metric).choose(SPACE.recipe(params(route, left, right, placement)), visible)
+def weight_sources(visible, route="left+right", left=8, right=8, *, placement=2, metric="accuracy"):
+    return WeightSources(SPACE, metric=metric).choose(SPACE.recipe(params(route, left, right, placement)), visible)
 
 
 def test_each_stream_has_its_own():
     visible = [trial(0, 0.9, right=16), trial(1, 0.8, left=16), trial(2, 0.7)]
-    assert donors(visible) == {"left": 0, "right": 1}
-    assert donors(visible, "left", 16) == {"left": 1}
-    assert donors([trial(0, 0.9, "left")]) == {"left": 0}
-    assert donors([trial(0, 0.9, left=16, right=16)]) == {}
-    assert donors([]) == {}
+    assert weight_sources(visible) == {"left": 0, "right": 1}
+    assert weight_sources(visible, "left", 16) == {"left": 1}
+    assert weight_sources([trial(0, 0.9, "left")]) == {"left": 0}
+    assert weight_sources([trial(0, 0.9, left=16, right=16)]) == {}
+    assert weight_sources([]) == {}
 
 
-def test_the_best_and_of_equals_the_first():
+def test_the_best_training_is_chosen_and_the_first_of_equal_ones():
     visible = [trial(0, 0.5), trial(1, 0.8), trial(2, 0.8)]
-    assert donors(visible, "left") == {"left": 1}
-    assert donors(visible[::-1], "left") == {"left": 1}
-    assert donors(visible, "left", metric="mae") == {"left": 0}
+    assert weight_sources(visible, "left") == {"left": 1}
+    assert weight_sources(visible[::-1], "left") == {"left": 1}
+    assert weight_sources(visible, "left", metric="mae") == {"left": 0}
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_the_best_and_of_equals_the_first():
         ({"inherited": {"left": 0}}, True),
     ],
 )
-def test_who_is_one(one, found):
-    assert donors([trial(1, 0.9, **one)], "left") == ({"left": 1} if found else {})
+def test_trainings_whose_weights_can_be_inherited(one, found):
+    assert weight_sources([trial(1, 0.9, **one)], "left") == ({"left": 1} if found else {})
 
 
 @pytest.mark.parametrize(
@@ -93,4 +93,4 @@ def test_who_is_one(one, found):
     ],
 )
 def test_as_many_stages_are_built(route, placement, found):
-    assert donors([trial(0, 0.9)], route, placement=placement) == found
+    assert weight_sources([trial(0, 0.9)], route, placement=placement) == found

@@ -78,7 +78,7 @@ def test_every_private_name_of_the_adapter_is_listed():
 
 
 @pytest.mark.parametrize("name", OWNERS)
-def test_optuna_still_has_it(name):
+def test_optuna_has_the_private_name(name):
     for owner in OWNERS[name](optuna.create_study()):
         assert hasattr(owner, name), (
             f"Optuna {optuna.__version__} has no {type(owner).__name__}.{name} any more; find its successor and change "

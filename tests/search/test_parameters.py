@@ -60,12 +60,12 @@ def test_a_condition(condition, values, holds):
         (FloatDistribution(0.5, 1), [0.5], False),
     ],
 )
-def test_what_a_distribution_allows(distribution, value, allowed):
+def test_values_that_a_distribution_allows(distribution, value, allowed):
     assert Parameter("a", distribution, None).allows(value) is allowed
 
 
 @given(st.permutations("abcdef"))
-def test_each_stands_after_those_it_depends_on(names):
+def test_parameters_follow_those_they_depend_on(names):
     after = {"a": "", "b": "a", "c": "ab", "d": "", "e": "dc", "f": "e"}
     placed, cycle = order([parameter(name, after=after[name]) for name in names])
     assert cycle == []
@@ -92,7 +92,7 @@ def test_a_cycle_is_named(after, cycle):
     assert found == cycle
 
 
-def test_what_is_not_in_the_space_is_no_dependency():
+def test_fields_outside_the_space_are_no_dependencies():
     assert order([parameter("a", after="z")])[1] == []
 
 

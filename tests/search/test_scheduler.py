@@ -67,7 +67,7 @@ def test_the_same_seed_gives_the_same_trials(open_scheduler, make_study, measure
     assert len({one.seed for one in [*first, *other]}) == 28
 
 
-def test_a_broken_study_gives_the_trials_of_an_unbroken_one(open_scheduler, storage, measured):
+def test_an_interrupted_study_gives_the_same_trials(open_scheduler, storage, measured):
     unbroken = run(open_scheduler(InMemoryStorage()), measured, n_trials=14)
     broken = []
     for _ in range(7):
@@ -133,7 +133,7 @@ def test_deaths_count_in_a_row_without_progress(open_scheduler, storage):
     assert states(start())[0] is TrialState.FAIL
 
 
-def test_orderly_ends_are_no_deaths(open_scheduler, storage):
+def test_orderly_ends_do_not_count_as_deaths(open_scheduler, storage):
     for _ in range(3 * MAX_ATTEMPTS):
         scheduler = open_scheduler(storage)
         assert scheduler.next().number == 0
@@ -167,7 +167,7 @@ def test_deaths_of_workers_and_of_the_driver_add_up(open_scheduler, storage):
         {"peak_bytes": math.nan},
     ],
 )
-def test_what_is_not_finite_is_a_failed_trial(open_scheduler, storage, measured, changes):
+def test_a_result_that_is_not_finite_is_a_failed_trial(open_scheduler, storage, measured, changes):
     scheduler = open_scheduler(storage)
     scheduler.finish(scheduler.next().number, measured(**changes))
     assert states(scheduler)[0] is TrialState.FAIL
@@ -191,7 +191,7 @@ def test_no_point_at_all(open_scheduler, storage, measured):
     assert scheduler.trials()[0].frozen.user_attrs["reason"] == "it measured no operating point"
 
 
-def test_a_failure_keeps_its_reason_but_not_a_novel(open_scheduler, storage, measured):
+def test_reasons_of_failures_are_shortened(open_scheduler, storage, measured):
     scheduler = open_scheduler(storage)
     scheduler.fail(scheduler.next().number, "RuntimeError: [no] " + "word " * 1000)
     reason = scheduler.trials()[0].frozen.user_attrs["reason"]
@@ -218,7 +218,7 @@ def test_what_a_trial_leaves_behind(open_scheduler, storage, measured):
 
 
 class TestMaxMacs:
-    def test_what_is_above_is_recorded_and_never_handed_out(self, open_scheduler, make_study, storage, measured):
+    def test_draws_above_the_limit_are_recorded_only(self, open_scheduler, make_study, storage, measured):
         scheduler = open_scheduler(storage, make_study(max_macs=24))
         assignments = run(scheduler, measured, n_trials=12)
         assert all(sum(s.width for s in one.recipe.network.streams.values()) <= 24 for one in assignments)
@@ -231,13 +231,13 @@ class TestMaxMacs:
         assert progress.done == 12
         assert progress.states["over_max_macs"] == len(pruned)
 
-    def test_the_known_cost_sampler_suggests_nothing_above(self, open_scheduler, make_study, storage, measured):
+    def test_the_known_cost_sampler_respects_the_limit(self, open_scheduler, make_study, storage, measured):
         scheduler = open_scheduler(storage, make_study(max_macs=16, sampler="known_cost"))
         assignments = run(scheduler, measured, n_trials=16)
         assert all(sum(s.width for s in one.recipe.network.streams.values()) <= 16 for one in assignments)
         assert {state.name for state in states(scheduler)} == {"COMPLETE"}
 
-    def test_a_baseline_may_be_above(self, open_scheduler, make_study, storage):
+    def test_a_baseline_may_exceed_the_limit(self, open_scheduler, make_study, storage):
         assert open_scheduler(storage, make_study(max_macs=8)).next().baseline == "one: left"
         assert open_scheduler(storage, make_study(max_macs=15)).next().number == 0
 
@@ -304,14 +304,14 @@ class TestMaxMacs:
 
     def test_points_of_repeated_trainings_stay_aligned(self, open_scheduler, make_study, storage, measured):
         def finish(assignment, costs):
-            metric = 0.5 + assignment.cut / 10
+            metric = 0.5 + assignment.division / 10
             points = tuple(measured(metric, cost, knobs={"threshold": t}).points[0] for t, cost in costs.items())
             scheduler.finish(assignment.number, Measurements(points, {}))
 
         scheduler = open_scheduler(storage, make_study(max_macs=100, budget={"trials": 30, "repeats": 2}))
         for _ in range(30):
             assignment = scheduler.next()
-            finish(assignment, {0.5: 101 if assignment.cut else 90, 1.0: 8, 0.7: 60})
+            finish(assignment, {0.5: 101 if assignment.division else 90, 1.0: 8, 0.7: 60})
         found = candidates_of(scheduler.trials(), max_macs=100)
         repeated = [one for one in found if len(one.trainings) > 1]
         assert repeated
@@ -336,7 +336,7 @@ class TestMaxMacs:
 
 
 class TestInvalidNetworks:
-    def test_they_are_recorded_and_the_search_goes_on(self, open_scheduler, make_study, storage, measured):
+    def test_invalid_draws_are_recorded_and_the_search_continues(self, open_scheduler, make_study, storage, measured):
         space = {
             "fields": {
                 "network.streams.*.heads": {"choices": [2, 3]},
@@ -384,7 +384,7 @@ class TestTheStart:
         assert again.objectives.reference == (0.1, 128.0)
         assert (again.objectives.metric, again.objectives.cost) == ("accuracy", "macs")
 
-    def test_a_start_that_died_is_made_good(self, open_scheduler, storage, measured):
+    def test_an_incomplete_creation_is_repaired(self, open_scheduler, storage, measured):
         def die():
             raise KeyboardInterrupt
 
@@ -432,7 +432,7 @@ class TestInheritance:
             scheduler.finish(one.number, measured(metric_of(one), 64))
         raise AssertionError("none inherits")
 
-    def test_an_orphan_has_the_same_donors(self, open_scheduler, study, storage, measured):
+    def test_an_orphan_inherits_the_same_weights(self, open_scheduler, study, storage, measured):
         lost = self.heir(open_scheduler(storage, study), measured)
         scheduler = open_scheduler(storage, study)
         assert scheduler.next() == lost
@@ -445,7 +445,7 @@ class TestInheritance:
         scheduler.finish(one.number, measured(0.5, 64))
         assert summarise(scheduler.trials(), scheduler.objectives).inherited == 1
 
-    def test_one_that_cannot_have_the_weights_counts_as_any_other(self, open_scheduler, study, storage, measured):
+    def test_a_trial_without_its_weights_is_from_scratch(self, open_scheduler, study, storage, measured):
         scheduler = open_scheduler(storage, study)
         one = self.heir(scheduler, measured)
         scheduler.start_from_scratch(one.number, "no such checkpoint")
@@ -488,12 +488,12 @@ class TestRepetitions:
             assert assignments[trial.number].seed != assignments[first.number].seed
         for number in {trial.frozen.user_attrs["repeat_of"] for trial in again}:
             own = [trial.number for trial in again if trial.frozen.user_attrs["repeat_of"] == number]
-            assert [assignments[one].cut for one in [number, *own]] == list(range(len(own) + 1))
+            assert [assignments[one].division for one in [number, *own]] == list(range(len(own) + 1))
         for member in summarise(trials, scheduler.objectives).front:
             values = [trials[number].metric for number in member.trainings]
             assert member.measured.metric == pytest.approx(sum(values) / len(values))
 
-    def test_a_broken_study_repeats_as_an_unbroken_one(self, open_scheduler, make_study, storage, measured):
+    def test_an_interrupted_study_makes_the_same_repetitions(self, open_scheduler, make_study, storage, measured):
         study = make_study(budget={"trials": 30, "repeats": 3})
         unbroken = self.noisy(open_scheduler(InMemoryStorage(), study), measured, n_trials=30)
         broken = []
@@ -503,11 +503,11 @@ class TestRepetitions:
             scheduler.next()  # dies with its driver
         assert broken == unbroken
 
-    def test_what_fails_when_repeated_is_not_repeated_for_ever(self, open_scheduler, make_study, storage, measured):
+    def test_a_repetition_that_fails_is_not_repeated_again(self, open_scheduler, make_study, storage, measured):
         scheduler = open_scheduler(storage, make_study(budget={"trials": 40, "repeats": 3}))
         for _ in range(40):
             one = scheduler.next()
-            if one.cut:
+            if one.division:
                 scheduler.fail(one.number, "NonFiniteError: the training loss became nan")
             else:
                 scheduler.finish(one.number, measured(one.seed % 100 / 1000, one.seed % 97))

@@ -163,7 +163,7 @@ class TestConditions:
         assert draws(make(fields, fixed={"network.fusion.kind": "gated"}), n_draws=1) == [{"training.lr": 0.1}]
         assert draws(make(fields, fixed={"network.fusion.kind": "sum"}), n_draws=1) == [{}]
 
-    def test_a_condition_on_a_field_that_the_kind_does_not_have_fails_quietly(self):
+    def test_a_condition_on_an_absent_field_does_not_hold(self):
         space = make(
             {
                 "network.streams.*.stride": {"choices": [2], "kinds": ["image"]},
@@ -249,7 +249,7 @@ class TestBaselines:
             },
         }
 
-    def test_those_that_come_to_the_same_are_one(self):
+    def test_equivalent_baselines_are_merged(self):
         baselines = {"each": {"network.route": "each"}, "all": {"network.route": "all"}, "concat": {}}
         assert list(make(self.FIELDS, modalities=[IMAGE], baselines=baselines).baselines) == ["each: i"]
 
@@ -484,7 +484,7 @@ def test_parameters_of_a_stored_trial_give_the_same_recipe(tmp_path):
     assert [space.recipe(trial.params) for trial in stored] == recipes
 
 
-def test_a_draw_that_is_no_network_is_an_error_of_ours():
+def test_an_invalid_draw_raises_config_error():
     space = make({"network.streams.*.heads": {"choices": [3]}}, modalities=[SEQUENCE])
     with pytest.raises(ConfigError, match="heads must divide width, got heads 3 and width 32"):
         space.recipe({"network.streams.s.heads": 3})

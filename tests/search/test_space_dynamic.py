@@ -71,7 +71,7 @@ def test_a_route_that_a_subset_has_too_is_there_once():
         ("others > all", "fields.network.route: the data has no modality 'others'; others is what each leaves"),
     ],
 )
-def test_routes_that_mean_nothing(route, message):
+def test_invalid_routes(route, message):
     assert any(found.startswith(message) for found in problems({"network.route": {"choices": [route]}}))
 
 
@@ -149,7 +149,7 @@ def test_a_space_may_draw_where_samples_are_mixed():
         (3, 0, ("v", "v+s+i")),
     ],
 )
-def test_routes_that_come_to_the_same_are_one(depth, placement, routes):
+def test_equivalent_routes_are_merged(depth, placement, routes):
     space = make(
         {**FIELDS, "network.route": {"choices": ["v > v+s:1+i:1 > all"]}},
     )
@@ -165,7 +165,7 @@ def test_one_stream_may_be_left_early():
     assert (network.route, network.router.routes, network.fusion) == (("s",), ("s:1", "s"), None)
 
 
-def test_defaults_count_where_nothing_is_said():
+def test_defaults_apply_to_omitted_fields():
     space = make({"network.route": {"choices": ["v > v+s:1+i:1 > all", "v > v+s:2+i:2 > all"]}})
     routes = [
         space.recipe({"network.route": one}).network.router.routes for one in space.parameters[0].distribution.choices

@@ -20,7 +20,7 @@ def database(tmp_path):
     return path
 
 
-def test_it_is_made(tmp_path):
+def test_the_storage_is_created(tmp_path):
     open_storage(sqlite_url(tmp_path / "a b.db"))
     assert (tmp_path / "a b.db").is_file()
 
@@ -64,7 +64,7 @@ def test_cut_off(database):
 
 
 @pytest.mark.parametrize("url", ["nothing", "sqlite:////no/such/folder/study.db", "unknown://x", "postgresql://h/x"])
-def test_out_of_reach(url):
+def test_an_unreachable_server(url):
     with pytest.raises(RunFolderError, match="cannot open the study's storage"):
         open_storage(url)
 

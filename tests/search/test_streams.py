@@ -57,7 +57,7 @@ def test_all_is_every_modality():
     assert STREAMS.strangers("all") == []
 
 
-def test_strangers():
+def test_unknown_streams_are_listed():
     assert STREAMS.strangers("v+x+y") == ["x", "y"]
     assert STREAMS.strangers([1]) == ["1"]
 
@@ -87,7 +87,7 @@ def test_several_routes_are_one_word_too(value, word):
         ("v > v+all", r"all is every stream and stands alone in a route, got 'v\+all'; name streams instead"),
     ],
 )
-def test_routes_that_mean_nothing(value, message):
+def test_invalid_routes(value, message):
     with pytest.raises(ValueError, match=message):
         STREAMS.route(value)
 
@@ -98,7 +98,7 @@ def test_names_that_are_no_modality_are_left_out_of_every_route():
 
 
 @pytest.mark.parametrize("value", ["v > s:x", "v > ", "v++s"])
-def test_what_is_no_route_is_said(value):
+def test_invalid_routes_have_a_message(value):
     with pytest.raises(ValueError, match=r"^a route is written stream"):
         STREAMS.route(value)
 

@@ -105,7 +105,7 @@ def test_a_space_without_such_a_parameter():
     assert observe({"network.route": "a > a+b"}, [(0.8, {"threshold": 0.5}), (0.7, {"threshold": 0.75})]) == []
 
 
-def test_a_setting_that_is_also_trained_with_counts_where_accuracy_holds():
+def test_a_setting_that_affects_training_is_included_if_accuracy_holds():
     params = {"network.fusion.max_steps": 16, "network.fusion.tolerance": 1e-3}
     points = [
         (0.80, {}),
@@ -123,13 +123,13 @@ def test_a_setting_that_is_also_trained_with_counts_where_accuracy_holds():
     ]
 
 
-def test_an_error_is_lost_upwards():
+def test_a_larger_error_is_a_loss():
     params = {"network.fusion.max_steps": 16}
     points = [(0.5, {}), (0.4, {"max_steps": 8}), (0.504, {"max_steps": 6}), (0.6, {"max_steps": 4})]
     assert [number for number, *_ in observe(params, points, metric="mae")] == [1, 2]
 
 
-def test_the_parameter_of_after_training_is_preferred_and_takes_every_setting():
+def test_the_parameter_for_inference_is_preferred_and_accepts_all_settings():
     params = {"network.fusion.tolerance": 1e-3, "network.fusion.inference_tolerance": 1e-3}
     (found,) = observe(params, [(0.8, {}), (0.2, {"tolerance": 0.1})])
     assert found[1] == {"network.fusion.inference_tolerance": 0.1}
@@ -150,7 +150,7 @@ def test_keep_ratios_of_a_stream_and_of_the_joint_stages():
     ]
 
 
-def test_a_setting_that_would_bring_other_parameters_into_being():
+def test_a_setting_that_changes_the_set_of_parameters_is_excluded():
     params = {f"{STREAM}.reducer.keep_ratio": 0.5}
     when = {f"{STREAM}.reducer.inference_keep_ratio": {f"{STREAM}.reducer.keep_ratio": 0.25}}
     trial = create_trial(

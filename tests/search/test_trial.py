@@ -95,7 +95,13 @@ def test_a_complete_training_is_read_as_it_was_written(study):
 def test_a_draw_has_defaults_for_everything_that_was_not_written(study):
     study.ask()
     (view,) = trials_of(study)
-    assert (view.baseline, view.repeat_of, view.cut, view.point_of, view.point_index) == (None, None, 0, None, None)
+    assert (view.baseline, view.repeat_of, view.division, view.point_of, view.point_index) == (
+        None,
+        None,
+        0,
+        None,
+        None,
+    )
     assert (view.attempts, view.saved_epochs, view.reason, view.rungs) == (1, 0, "", {})
     assert (view.stopped, view.record, view.fallback, view.suggestion_s) == (None, None, None, None)
     assert (view.has_recipe, view.has_weight_sources, view.lost_inheritance) == (False, False, False)
@@ -133,7 +139,7 @@ def test_weights_that_could_not_be_read_are_not_inherited(study):
 def test_a_repetition_has_the_parameters_and_the_name_of_the_first(study):
     enqueue_baseline(study, {"x": 0.25}, name="by hand")
     first, _ = asked(study)
-    enqueue_repetition(study, trials_of(study)[first.number], cut=2)
+    enqueue_repetition(study, trials_of(study)[first.number], division=2)
     asked(study)
     views = trials_of(study)
     assert [view.params for view in views] == [{"x": 0.25}] * 2
@@ -141,7 +147,7 @@ def test_a_repetition_has_the_parameters_and_the_name_of_the_first(study):
         {"baseline": "by hand"},
         {"baseline": "by hand", "repeat_of": 0, "cut": 2},
     ]
-    assert [(v.baseline, v.is_baseline, v.repeat_of, v.is_repetition, v.cut) for v in views] == [
+    assert [(v.baseline, v.is_baseline, v.repeat_of, v.is_repetition, v.division) for v in views] == [
         ("by hand", True, None, False, 0),
         ("by hand", True, 0, True, 2),
     ]
@@ -171,7 +177,7 @@ def test_void_trials_are_those_that_the_study_lists(study):
     assert [view.was_trained for view in trials_of(study)] == [False, True, False]
 
 
-def test_views_of_finished_trials_are_kept_and_no_others(study):
+def test_only_views_of_finished_trials_are_cached(study):
     ended, _ = asked(study)
     study.tell(ended, [0.75, 3.0])
     running, writer = asked(study)

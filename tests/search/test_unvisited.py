@@ -94,7 +94,7 @@ def test_resumed_in_the_middle_after_a_crash(make, measured, tmp_path, sampler):
 
 @pytest.mark.parametrize("sampler", ["known_cost", "random"])
 @pytest.mark.parametrize(("space", "n_recipes"), [(CONDITIONAL, 3), (STEPS, 11)])
-def test_what_counts_are_recipes(make, measured, sampler, space, n_recipes):
+def test_networks_are_compared_by_their_recipes(make, measured, sampler, space, n_recipes):
     scheduler = make(space=space, sampler=sampler)
     visited = hashes(run(scheduler, measured))
     assert len(visited) == len(set(visited)) == n_recipes
@@ -155,13 +155,13 @@ class TestTheEndOfASpace:
         ]
         assert len(refused) == len(set(refused)) <= 10
 
-    def test_a_higher_limit_goes_on(self, make, measured):
+    def test_a_higher_limit_continues_the_search(self, make, measured):
         storage = InMemoryStorage()
         run(make(storage, max_macs=16, sampler="random"), measured)
         again = make(storage, sampler="random")
         assert len(set(hashes(run(again, measured)))) == 10
 
-    def test_of_what_can_be_trained(self, make, measured):
+    def test_networks_that_cannot_be_trained_are_not_suggested(self, make, measured):
         def refuse(recipe):
             if recipe.training.epochs == 3:
                 raise InvalidInputError("training.epochs: 3 is too few for these data; raise it")

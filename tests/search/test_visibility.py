@@ -50,7 +50,7 @@ def test_kinds_of_trials(one, handed_out, trained):
         ({"inherited": {"left": 3}, "from_scratch": "no such file"}, False),
     ],
 )
-def test_what_began_from_weights_of_others(attributes, inherited):
+def test_trainings_from_inherited_weights(attributes, inherited):
     assert trial(9, **attributes).is_inherited is inherited
 
 

@@ -14,7 +14,7 @@ def test_half_of_the_errors_are_within_its_scale():
     assert WARP.warped(ERRORS)[[0, 2]] == pytest.approx([0.0, np.log(2)])
 
 
-def test_there_and_back():
+def test_the_warping_is_inverted():
     assert WARP.unwarped(WARP.warped(ERRORS)) == pytest.approx(ERRORS)
 
 
@@ -30,7 +30,7 @@ def test_the_scale_is_positive_where_errors_differ_by_the_last_digit_only(best):
     assert warp.scale > 0 and warp.warped(best) == 0 and np.isfinite(warp.warped([best, 0.9])).all()
 
 
-def test_what_diverged_is_all_equally_bad():
+def test_diverged_trainings_are_equally_bad():
     below, above, diverged = WARP.warped(np.array([1.0, 1e6, 1e90]))
     assert below < above == diverged < 10
 

@@ -67,7 +67,7 @@ def test_a_draft_that_ends_is_published(behind, state):
     assert contents(seen(behind)) == contents(study.trials)
 
 
-def test_a_new_process_goes_on_where_the_storage_is(behind):
+def test_a_new_process_continues_from_the_storage(behind):
     storage, study = open_study(behind)
     for value in (0.25, 0.75):
         trial = study.ask({"x": FloatDistribution(0, 1)})
@@ -82,7 +82,7 @@ def test_a_new_process_goes_on_where_the_storage_is(behind):
     assert contents(seen(behind)) == contents(again.trials)
 
 
-def test_other_studies_of_the_storage_are_left_alone(behind):
+def test_other_studies_of_the_storage_are_unchanged(behind):
     other = optuna.create_study(storage=behind, study_name="other")
     other.add_trial(optuna.create_trial(value=1.0))
     storage, study = open_study(behind)

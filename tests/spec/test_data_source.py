@@ -47,7 +47,7 @@ def test_the_working_folder_comes_first(project, monkeypatch):
 
 
 @pytest.mark.parametrize("source", ["digits", "absent.npz", "../t.npz", "x" * 5000, "\0"])
-def test_what_is_not_found_keeps_its_name(project, source):
+def test_a_source_that_is_not_found_keeps_its_name(project, source):
     """Such as what is in the data folder; loading says where it was looked for."""
     assert locate(source, named_in=project / "studies" / "s.yaml") == source
 
@@ -74,13 +74,13 @@ class TestAProjectThatWasMoved:
             tmp_path / "moved" / "data" / "t.npz"
         )
 
-    def test_the_longest_end_counts(self, project, tmp_path):
+    def test_the_longest_matching_end_of_a_path_is_chosen(self, project, tmp_path):
         before = str(project / "data" / "t.npz")
         moved = project.rename(tmp_path / "moved")
         (moved / "studies" / "t.npz").write_bytes(b"other data of this name, nearer")
         assert locate(before, named_in=moved / "studies" / "s.yaml") == str(moved / "data" / "t.npz")
 
-    def test_what_is_there_is_not_looked_for(self, project, tmp_path):
+    def test_an_existing_path_is_not_searched_for(self, project, tmp_path):
         before = str(project / "data" / "t.npz")
         copy = shutil.copytree(project, tmp_path / "copy")
         assert locate(before, named_in=copy / "s.yaml") == before
@@ -113,7 +113,7 @@ def test_the_same_description_of_another_file(project, monkeypatch):
     assert config.at("y.npz").identity == config.identity
 
 
-def test_a_path_that_has_moved_is_told(project):
+def test_a_moved_path_is_reported(project):
     """A file of the same name elsewhere may hold other data."""
     old = str(project.parent / "gone" / "data" / "t.npz")
     with pytest.warns(DataWarning, match=r"gone/data/t\.npz does not exist; .*project/data/t\.npz is used instead"):

@@ -210,7 +210,7 @@ def test_the_hash_does_not_depend_on_order_or_enumerated_defaults(load):
     assert written.hash == turned.hash == load(GOOD).hash
 
 
-def test_where_samples_are_mixed_counts_in_the_hash_unless_it_is_at_the_inputs(load):
+def test_the_hash_contains_mixup_at_unless_it_is_the_default(load):
     assert load(GOOD + "training: {mixup_at: inputs}\n").hash == load(GOOD).hash
     assert load(GOOD + "training: {mixup_at: manifold}\n").hash != load(GOOD).hash
 
@@ -381,7 +381,7 @@ def test_a_modality_may_be_its_kind_alone(load):
         ),
     ],
 )
-def test_every_mistake_is_named_with_its_line_and_what_to_do(load, old, new, match):
+def test_messages_name_the_line_and_the_correction(load, old, new, match):
     assert old in GOOD
     with pytest.raises(ConfigError, match=match):
         load(GOOD.replace(old, new))

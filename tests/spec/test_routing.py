@@ -64,7 +64,7 @@ def test_defaults(load):
     assert recipe.training.routing.holdout == 0.15
 
 
-def test_routes_that_go_on_learning_hold_nothing_out(load):
+def test_no_samples_are_held_out_if_routes_are_not_frozen(load):
     routing = load(GOOD.replace("resource_weight: 0.1", "freeze: false")).training.routing
     assert routing.holdout == 0.0
     assert RoutingConfig(freeze=False, holdout=0.0) == routing
@@ -192,7 +192,7 @@ def test_manifold_mixup_is_for_one_route(load):
         ("resource_weight: 0.1", "gumbel: 1", "training.routing.gumbel", "must be a valid boolean, got 1"),
     ],
 )
-def test_every_mistake_is_one_sentence_with_its_key(load, old, new, where, what):
+def test_messages_name_the_key(load, old, new, where, what):
     problem = problem_of(load, GOOD.replace(old, new))
     assert problem.where == where
     assert what in problem.what

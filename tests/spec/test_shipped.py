@@ -42,14 +42,14 @@ def test_a_shipped_study_is_found_anywhere(path, tmp_path, monkeypatch):
     assert find_shipped(Path(path), folder="studies") == STUDIES["digits"]
 
 
-def test_a_file_of_the_user_wins(tmp_path, monkeypatch):
+def test_a_file_of_the_user_takes_precedence(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("digits").write_text("")
     assert find_shipped(Path("digits"), folder="studies") == Path("digits")
 
 
 @pytest.mark.parametrize("path", ["digits.txt", "digits.npz", "elsewhere/digits.yaml", "search_spaces/digits", ".", ""])
-def test_what_is_not_shipped(path, tmp_path, monkeypatch):
+def test_an_unknown_name_is_refused(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MissingFileError, match="Give a YAML file or a shipped name"):
         find_shipped(Path(path), folder="studies")

@@ -32,7 +32,7 @@ def space(**field):
         {"choices": [1], "when": {"c": {"dynamic": True}, "d": {"dynamic": False, "has": "left"}}},
     ],
 )
-def test_what_a_field_may_be(field):
+def test_valid_fields(field):
     parsed = space(**field)
     assert SpaceConfig.parse(parsed.to_plain()) == parsed
     assert yaml.safe_load(yaml.safe_dump(parsed.to_plain())) == parsed.to_plain()
@@ -90,7 +90,7 @@ def test_what_a_field_may_be(field):
         ({"choises": [1]}, r"fields.training.lr.choises: unknown key; did you mean 'choices'\? Known: .*float, int,"),
     ],
 )
-def test_what_a_field_may_not_be(field, message):
+def test_invalid_fields(field, message):
     with pytest.raises(ConfigError, match=message):
         space(**field)
 
@@ -104,7 +104,7 @@ def test_what_a_field_may_not_be(field, message):
         {"int": [3, 1]},
     ],
 )
-def test_one_mistake_is_one_problem(field):
+def test_a_mistake_is_reported_once(field):
     with pytest.raises(ConfigError, match="has 1 problem") as caught:
         space(**field)
     assert len(caught.value.problems) == 1
@@ -123,7 +123,7 @@ def test_one_mistake_is_one_problem(field):
         (None, "the configuration has 1 problem"),
     ],
 )
-def test_what_a_space_may_not_be(values, message):
+def test_invalid_spaces(values, message):
     with pytest.raises(ConfigError, match=message):
         SpaceConfig.parse(values)
 
@@ -141,7 +141,7 @@ def test_all_problems_at_once():
     }
 
 
-def test_a_space_is_written_as_by_hand():
+def test_a_space_is_written_in_the_short_form():
     plain = {"fields": {"training.lr": {"float": [0.001, 0.01], "log": True}}, "fixed": {"training.epochs": 3}}
     assert SpaceConfig.parse(plain).to_plain() == plain
 

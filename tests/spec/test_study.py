@@ -47,7 +47,7 @@ def test_defaults(write):
     assert (study.stopping.eta, study.stopping.rungs) == (3, 2)
 
 
-def test_yaml_there_and_back(write):
+def test_a_study_is_read_back_from_yaml(write):
     study = StudyConfig.load(write(STUDY + "fixed: {training.epochs: 3}\nmax_macs: 1000\n"))
     again = StudyConfig.load(write(study.to_yaml()))
     assert again == study
@@ -58,7 +58,7 @@ def test_yaml_there_and_back(write):
     ("line", "plain"),
     [("stopping: off", "off"), ("stopping: null", "off"), ("stopping: {eta: 4}", {"eta": 4, "rungs": 2})],
 )
-def test_stopping_there_and_back(write, line, plain):
+def test_stopping_is_read_back_from_yaml(write, line, plain):
     study = StudyConfig.load(write(STUDY + line + "\n"))
     assert study.to_plain()["stopping"] == plain
     assert (study.stopping is None) == (plain == "off")
@@ -171,7 +171,7 @@ def test_identity_leaves_out_what_may_change(write):
         ("fixed: [1]", "line 7: fixed: "),
     ],
 )
-def test_one_mistake_is_one_sentence_with_its_line(write, line, expected):
+def test_messages_name_the_line(write, line, expected):
     (only,) = problems(write(f"{STUDY}{line}\n"))
     assert only.startswith(expected)
 
@@ -231,7 +231,7 @@ def test_a_missing_study(write):
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "- a\n", "just words\n", "a: [1\n", "a: x\n\tb: y\n", "\0"])
-def test_what_is_no_mapping_is_one_problem(write, text):
+def test_a_study_that_is_no_mapping_is_one_problem(write, text):
     assert len(problems(write(text))) == 1
 
 
@@ -241,6 +241,6 @@ def test_a_space_that_is_no_mapping_is_one_problem(write, text):
     assert "space (space.yaml)" in only
 
 
-def test_a_space_of_a_strange_type(write):
+def test_a_space_of_a_wrong_type(write):
     (only,) = problems(write(STUDY[: STUDY.index("space:")] + "space: [fusion]\nbudget: {trials: 3}\n"))
     assert only.startswith("line 3: space: ")

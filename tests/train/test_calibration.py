@@ -57,7 +57,7 @@ class TestProbabilities:
 
     @settings(max_examples=20)
     @given(seed=st.integers(0, 10**6))
-    def test_nothing_near_is_likelier(self, make_table, seed):
+    def test_no_nearby_calibration_is_more_likely(self, make_table, seed):
         table = make_table(seed=seed, n_samples=25)
         best = table.best_routes()
         counts = torch.bincount(best, minlength=3)[best][:, None]
@@ -77,7 +77,7 @@ class TestProbabilities:
 
     @pytest.mark.parametrize("bias", [-30.0, 0.0, 1.0, 300.0])
     @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-    def test_a_gate_that_leans_to_one_route_is_set_right(self, make_table, bias, scale):
+    def test_a_biased_gate_is_corrected(self, make_table, bias, scale):
         """One sample in ten needs the costly route and the gate knows which, but leans to one side."""
         hard = torch.arange(400) % 10 == 0
         noise = torch.randn(400, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -122,7 +122,7 @@ class TestInvariance:
         for threshold in [0.0, *TENTHS, 1.0]:
             assert torch.equal(one.chosen(threshold), other.chosen(threshold))
 
-    def test_twice_is_once(self, make_table):
+    def test_calibration_is_idempotent(self, make_table):
         once = make_table(seed=1).calibrated()
         twice = once.calibrated()
         assert torch.equal(twice.calibration.scale, once.calibration.scale)
@@ -158,7 +158,7 @@ class TestStatus:
         assert found[hard == 0].tolist() == pytest.approx([1 / 27] * 25, abs=1e-3)
         assert torch.equal(table.chosen(0.5), hard)
 
-    def test_a_gate_that_says_nothing(self, make_table):
+    def test_a_constant_gate(self, make_table):
         best = (torch.arange(40) % 4 == 0).long()
         table = told(make_table, torch.full((40, 2), 3.7), best).calibrated()
         found = F.softmax(table.calibration.apply(table.gate), dim=1)[:, 1]

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from nasfuse.errors import DonorError
+from nasfuse.errors import InheritanceError
 from nasfuse.nn import build_network
 from nasfuse.train import loop, save_checkpoint, train_network
-from nasfuse.train.inheritance import load_donors
+from nasfuse.train.inheritance import inherit_streams
 
 CPU = torch.device("cpu")
 ROUTER = {"routes": ["v", "v+s"], "width": 4}
@@ -43,12 +43,12 @@ def equal(one, other):
     return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
 
 
-@pytest.mark.parametrize("donor", [{}, {"fusion": "gated"}, {"router": ROUTER}])
+@pytest.mark.parametrize("source", [{}, {"fusion": "gated"}, {"router": ROUTER}])
 @pytest.mark.parametrize("own", [{}, {"router": ROUTER}])
-def test_the_stream_is_the_donors_and_nothing_else(build, write, donor, own):
-    given, network = build(placement=2, **donor), build(placement=2, **own)
+def test_only_the_stream_is_copied(build, write, source, own):
+    given, network = build(placement=2, **source), build(placement=2, **own)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    load_donors(network, {"s": write(given)})
+    inherit_streams(network, {"s": write(given)})
     assert equal(network.streams["s"], given.streams["s"])
     assert not equal(network.streams["v"], given.streams["v"])
     changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
@@ -56,9 +56,9 @@ def test_the_stream_is_the_donors_and_nothing_else(build, write, donor, own):
     assert all(key.startswith("streams.s_stream.") for key in changed)
 
 
-def test_streams_of_several_donors(build, write):
+def test_streams_of_several_networks(build, write):
     one, other, network = build(), build(), build()
-    load_donors(network, {"v": write(one, "one.pt"), "s": write(other, "other.pt")})
+    inherit_streams(network, {"v": write(one, "one.pt"), "s": write(other, "other.pt")})
     assert equal(network.streams["v"], one.streams["v"])
     assert equal(network.streams["s"], other.streams["s"])
 
@@ -75,12 +75,12 @@ def test_weights_that_are_lost_or_do_not_fit(build, write, tmp_path, what):
         others = {"another stream": {"encoders": {"i": "conv", "v": "mlp"}}, "shorter": {"placement": 1}}
         wider = {"encoders": {"s": "conv", "i": "conv", "v": "mlp"}, "placement": 2}
         write(build(**others.get(what, wider)))
-    with pytest.raises(DonorError, match=r"^stream s cannot start from the weights in .*model\.pt: "):
-        load_donors(network, {"s": file})
+    with pytest.raises(InheritanceError, match=r"^stream s cannot start from the weights in .*model\.pt: "):
+        inherit_streams(network, {"s": file})
 
 
 def test_a_training_starts_from_them(make_recipe, dataset, build, write, monkeypatch):
-    donor = build()
+    source = build()
     starts = []
     one_epoch = loop._Run.one_epoch
 
@@ -91,18 +91,18 @@ def test_a_training_starts_from_them(make_recipe, dataset, build, write, monkeyp
     monkeypatch.setattr(loop._Run, "one_epoch", note)
     recipe = make_recipe(epochs=2)
     train(recipe, dataset)
-    train(recipe, dataset, donors={"s": write(donor)})
+    train(recipe, dataset, weight_sources={"s": write(source)})
     plain, heir = starts[0], starts[2]
-    given = donor.state_dict()
+    given = source.state_dict()
     for key in plain:
         assert torch.equal(heir[key], given[key] if key.startswith("streams.s_stream.") else plain[key])
     assert any(not torch.equal(heir[key], plain[key]) for key in plain)
 
 
-def test_one_that_is_resumed_reads_no_donor_again(make_recipe, dataset, build, write, tmp_path, monkeypatch):
+def test_a_resumed_training_reads_no_checkpoint_again(make_recipe, dataset, build, write, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_SAVE_EVERY_S", -1.0)
-    recipe, donors = make_recipe(epochs=4), {"v": write(build())}
-    unbroken = train(recipe, dataset, donors=donors)
+    recipe, weight_sources = make_recipe(epochs=4), {"v": write(build())}
+    unbroken = train(recipe, dataset, weight_sources=weight_sources)
 
     def interrupt(epoch):
         if epoch.epoch == 3:
@@ -110,11 +110,11 @@ def test_one_that_is_resumed_reads_no_donor_again(make_recipe, dataset, build, w
 
     resume_file = tmp_path / "resume.pt"
     with pytest.raises(Interruption, match=r"^$"):
-        train(recipe, dataset, donors=donors, report=interrupt, resume_file=resume_file)
-    resumed = train(recipe, dataset, donors={"v": Path("gone.pt")}, resume_file=resume_file)
+        train(recipe, dataset, weight_sources=weight_sources, report=interrupt, resume_file=resume_file)
+    resumed = train(recipe, dataset, weight_sources={"v": Path("gone.pt")}, resume_file=resume_file)
     assert equal(resumed.network, unbroken.network)
 
 
-def test_one_that_cannot_have_them_does_not_begin(make_recipe, dataset, tmp_path):
-    with pytest.raises(DonorError, match="no such checkpoint"):
-        train(make_recipe(), dataset, donors={"v": tmp_path / "gone.pt"}, report=pytest.fail)
+def test_a_training_whose_weights_are_missing_does_not_start(make_recipe, dataset, tmp_path):
+    with pytest.raises(InheritanceError, match="no such checkpoint"):
+        train(make_recipe(), dataset, weight_sources={"v": tmp_path / "gone.pt"}, report=pytest.fail)

@@ -114,7 +114,7 @@ def test_resuming_keeps_patience_and_wall_time(make_recipe, dataset, tmp_path, m
 
 
 @pytest.mark.parametrize("change", ["recipe", "seed", "data"])
-def test_the_progress_of_something_else_is_refused(make_recipe, make_dataset, tmp_path, monkeypatch, change):
+def test_a_resume_file_of_another_training_is_refused(make_recipe, make_dataset, tmp_path, monkeypatch, change):
     monkeypatch.setattr(loop, "_SAVE_EVERY_S", -1.0)
     resume_file = tmp_path / "progress.pt"
 
@@ -143,7 +143,7 @@ def test_a_damaged_resume_file_is_refused(make_recipe, dataset, tmp_path):
         train(make_recipe(), dataset, resume_file=tmp_path / "progress.pt")
 
 
-def test_fewer_epochs_are_the_beginning_of_more(make_recipe, dataset):
+def test_a_shorter_run_equals_the_start_of_a_longer_one(make_recipe, dataset):
     recipe = make_recipe(epochs=4, **RANDOM)
     whole, part = train(recipe, dataset), train(recipe, dataset, epochs=2)
     assert [epoch.val_loss for epoch in part.curve] == [epoch.val_loss for epoch in whole.curve[:2]]

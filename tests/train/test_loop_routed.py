@@ -55,7 +55,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("freeze", [True, False])
-def test_samples_go_where_they_are_settled(make, settled, freeze):
+def test_samples_take_the_cheapest_route_that_suffices(make, settled, freeze):
     routing = {"resource_weight": 0.1, "freeze": freeze}
     trained = train(make(routing=routing, epochs=12, lr=0.02), settled)
     table = tabulate_routes(trained.network, settled.val, settled, metric="accuracy", device=CPU)
@@ -118,7 +118,7 @@ def test_interrupted_in_either_stage_and_resumed_equals_unbroken(
 
 
 @pytest.mark.parametrize("freeze", [True, False])
-def test_first_the_routes_then_the_router(make, dataset, freeze):
+def test_routes_are_trained_before_the_router(make, dataset, freeze):
     run = loop._Run(make(routing={"freeze": freeze}), dataset, seed=0, device=CPU)
     start = states(run)
     for _ in range(3):
@@ -265,7 +265,7 @@ def test_a_budget_below_the_cheapest_route_is_refused(make, dataset):
         train(make(router={"macs": 1}), dataset)
 
 
-def test_fewer_epochs_are_the_beginning_of_more(make, dataset):
+def test_a_shorter_run_equals_the_start_of_a_longer_one(make, dataset):
     whole, part = train(make(), dataset), train(make(), dataset, epochs=4)
     assert [epoch.val_loss for epoch in part.curve] == [epoch.val_loss for epoch in whole.curve[:4]]
 

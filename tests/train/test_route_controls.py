@@ -116,7 +116,7 @@ class TestOracle:
 
     @settings(max_examples=30)
     @given(seed=st.integers(0, 10**6), threshold=st.floats(0, 1))
-    def test_nothing_is_better(self, make_table, seed, threshold):
+    def test_no_routing_is_better_than_the_oracle(self, make_table, seed, threshold):
         table = make_table(seed=seed, n_samples=20)
         macs, metric = oracle(table)
         assert metric >= table.at(threshold).metric
@@ -144,7 +144,7 @@ class TestConfidenceCascade:
         assert [macs for macs, _ in points] == sorted(macs for macs, _ in points)
 
     @pytest.mark.parametrize(("task", "metric"), [("multiclass", "accuracy"), ("multilabel", "micro_f1")])
-    def test_the_least_sure_go_first(self, make_recipe, make_dataset, task, metric):
+    def test_the_least_confident_samples_are_escalated_first(self, make_recipe, make_dataset, task, metric):
         dataset = make_dataset(task)
         network, table, points = self.cascade(make_recipe, dataset, metric, n_points=3)
         logits = table.outputs[:, 0].double()

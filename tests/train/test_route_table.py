@@ -248,7 +248,7 @@ class TestThresholds:
         assert math.log(threshold / (1 - threshold)) == pytest.approx(2.0)
         assert table.at(threshold).usage == pytest.approx((2 / 3, 1 / 3))
 
-    def test_what_is_out_of_reach(self, make_table):
+    def test_budgets_outside_the_range_of_costs(self, make_table):
         table = make_table(macs=[100, 200, 400])
         assert table.threshold_for(50) == 1.0, "nothing is cheap enough, so the cheapest"
         assert table.threshold_for(104) == 1.0, "the router alone would cost more"
@@ -351,7 +351,7 @@ class TestRecord:
             assert (record["entropy"], record["effective_routes"]) == (0.0, 1.0)
             assert math.copysign(1, record["entropy"]) == 1, "not -0.0"
 
-    def test_a_router_that_looks_at_nothing_is_static(self, make_table):
+    def test_a_router_that_ignores_its_input_is_static(self, make_table):
         gate = torch.tensor([[0.0, 0.01]]).repeat(10, 1)
         gate[:4] *= -1
         table = make_table(n_samples=10, macs=[10, 20], gate=gate)

@@ -38,7 +38,7 @@ def test_the_resource_term_is_the_mean_cost_of_the_chosen_routes():
 
 
 @pytest.mark.parametrize(("budget", "expected"), [(None, 0.5), (0.2, 0.3), (0.5, 0.0), (0.9, 0.0)])
-def test_what_is_within_the_budget_is_free(budget, expected):
+def test_costs_within_the_budget_have_no_penalty(budget, expected):
     weights = F.one_hot(torch.tensor([0, 0, 2, 1]), 3).double()
     costs = torch.tensor(list(COSTS.values()), dtype=torch.float64)
     assert float(resource_loss(weights, costs, budget=budget)) == pytest.approx(expected)
@@ -94,7 +94,7 @@ def test_the_second_stage_is_the_loss_of_the_choice_and_its_cost():
     assert second_stage(routes, resource_weight=0.3, budget=1.0).item() == pytest.approx(task)
 
 
-def test_only_chosen_routes_are_taught_but_the_gate_hears_of_all():
+def test_only_chosen_routes_are_trained_but_the_gate_gets_all_losses():
     routes = routes_of()
     second_stage(routes).backward()
     chosen = F.one_hot(routes.gate.argmax(dim=1), 3).bool()

@@ -52,14 +52,14 @@ class TestSettings:
         assert len(found) == 9
         assert {"keep_ratio.i": 0.125} in found
 
-    def test_a_ratio_that_leaves_as_many_tokens_is_none(self, make_sparse, dataset):
+    def test_a_ratio_that_keeps_the_same_number_of_tokens_is_no_setting(self, make_sparse, dataset):
         # Of 11 steps a window of 16 makes one token, as does any longer one; 42 patches still have windows of 4 x 4.
         found = settings(make_sparse("max", 0.0625), dataset)
         assert {"keep_ratio.i": 0.125} in found
         assert {"keep_ratio.s": 0.125} in found
         assert not any(setting.get("keep_ratio.s", 1) < 0.0625 for setting in found)
 
-    def test_what_has_no_knobs_has_none(self, make_sparse, make_recipe, dataset):
+    def test_a_network_without_knobs_has_no_settings(self, make_sparse, make_recipe, dataset):
         assert settings(make_sparse(ratio=1.0), dataset) == [], "it was trained without"
         assert settings(make_sparse("latent", 0.25), dataset) == []
         assert settings(make_recipe(), dataset) == [], "pooling of convolutions is part of them"
@@ -186,7 +186,7 @@ class TestRouted:
         assert all(torch.equal(value, before[key]) for key, value in trained.network.state_dict().items())
 
     @pytest.mark.slow
-    def test_what_must_hold_is_compared_at_the_same_threshold(self, make_all, dataset):
+    def test_settings_that_must_hold_are_compared_at_the_same_threshold(self, make_all, dataset):
         trained = train_network(make_all(epochs=2), dataset, seed=0, device=CPU)
         points, _ = measure(trained, dataset, metric="accuracy", device=CPU)
         assert len(points) <= 24

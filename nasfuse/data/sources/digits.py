@@ -11,9 +11,9 @@ from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.table import Table
 
 
-def load_digits(*, cut: int = 0) -> Dataset:
-    """Returns the data set of `digits_table` with division number `cut`; see `cut_splits`."""
-    return digits_table().cut(cut)
+def load_digits(*, division: int = 0) -> Dataset:
+    """Returns the data set of `digits_table` with this division into train and val; see `divide_into_splits`."""
+    return digits_table().divided(division)
 
 
 def digits_table(*, scales: Mapping[str, Scale] | None = None) -> Table:

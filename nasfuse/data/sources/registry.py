@@ -23,20 +23,20 @@ class TableLoader(Protocol):
         """Returns all samples. For `scales` see `build_dataset`."""
 
 
-def load_dataset(config: DataConfig, *, cut: int = 0, scales: Mapping[str, Scale] | None = None) -> Dataset:
+def load_dataset(config: DataConfig, *, division: int = 0, scales: Mapping[str, Scale] | None = None) -> Dataset:
     """Returns the data set of a recipe or study.
 
     Args:
         config: Description of the data set.
-        cut: Number of the division into train and val; 0 is the data set's own, others are used for repeated trainings.
-            Test is the same in all. See `cut_splits`.
+        division: Number of the division into train and val. 0 is the data set's own; others serve repeated trainings.
+            Test is the same in all. See `divide_into_splits`.
         scales: Scales of another data set (`Dataset.scales`), used instead of statistics of the training samples.
 
     Raises:
         MissingFileError: There is neither a shipped set nor a file of that name.
         DataError: The file violates the data format.
     """
-    return load_table(config, scales=scales).cut(cut)
+    return load_table(config, scales=scales).divided(division)
 
 
 def load_table(config: DataConfig, *, scales: Mapping[str, Scale] | None = None) -> Table:

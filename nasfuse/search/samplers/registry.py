@@ -17,7 +17,7 @@ from nasfuse.spec.study import Sampler
 
 @dataclass(frozen=True)
 class SamplerContext:
-    """What a sampler is told about a study; the arguments of `KnownCostSampler`, which documents them."""
+    """Information about a study for samplers: arguments of `KnownCostSampler`, which documents them."""
 
     domain: Domain | None = None
     cost_of: CostOf | None = None

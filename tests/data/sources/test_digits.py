@@ -22,7 +22,7 @@ def test_two_halves_and_ten_classes(digits):
 
 
 def test_the_content_is_pinned(digits):
-    # Published figures belong to this cut: a change here needs a new name.
+    # Published figures belong to this division: a change here needs a new name.
     assert digits.fingerprint == "10e3c490ad87"
 
 

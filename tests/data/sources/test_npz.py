@@ -60,7 +60,7 @@ def test_a_file_becomes_a_data_set(path):
     assert batch.targets.tolist() == [0, 1, 0]
 
 
-def test_without_a_split_array_one_is_cut(path, tmp_path):
+def test_without_a_split_array_data_are_divided(path, tmp_path):
     np.savez(path, **{key: values for key, values in ARRAYS.items() if key != "split"})
     dataset = load_npz(path, config(group="user"))
     assert sum(len(dataset.split(part)) for part in ("train", "val", "test")) == N
@@ -96,7 +96,7 @@ def test_the_task_and_target_are_those_of_the_configuration(path):
         ({"split": "fold"}, r"no array 'fold' \(data\.split\)"),
     ],
 )
-def test_what_the_file_lacks_is_named(path, changes, match):
+def test_missing_arrays_are_named(path, changes, match):
     with pytest.raises(DataError, match=match):
         load_npz(path, config(**changes))
 

@@ -79,7 +79,7 @@ def test_unrolled_gradients_are_the_reference(problem):
     assert torch.autograd.grad(found.sum(), problem)[0].abs().max() > 0
 
 
-def test_what_wants_no_gradient_gets_none(problem):
+def test_inputs_without_requires_grad_get_no_gradient(problem):
     weight, x = problem
     found = solved(weight, x.detach())
     assert torch.autograd.grad(found.sum(), weight)[0].shape == weight.shape
@@ -87,7 +87,7 @@ def test_what_wants_no_gradient_gets_none(problem):
         assert not solved(weight, x).requires_grad
 
 
-def test_nothing_of_the_steps_is_kept_for_backward(problem):
+def test_steps_of_the_solver_are_not_saved_for_backward(problem):
     def saved(n_steps, kind):
         total = 0
 

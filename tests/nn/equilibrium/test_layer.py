@@ -100,7 +100,7 @@ def test_one_layer_twice_before_backward_and_backward_twice(coupled):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_apart_or_joint_the_fixed_point_is_the_same(solver):
+def test_separate_and_joint_solves_give_the_same_fixed_point(solver):
     layer, features = make_layer(solver=SOLVERS[solver]), make_features(3)
     with torch.no_grad():
         found = layer(features)
@@ -113,7 +113,7 @@ def test_apart_or_joint_the_fixed_point_is_the_same(solver):
     assert torch.allclose(found, old, atol=1e-11)
 
 
-def test_the_start_changes_the_steps_and_not_the_answer():
+def test_the_start_changes_the_number_of_steps_but_not_the_fixed_point():
     features, answers, steps = make_features(8), [], []
     layer = make_layer()
     for layer.start in ("zero", "inputs"):
@@ -126,7 +126,7 @@ def test_the_start_changes_the_steps_and_not_the_answer():
 
 @pytest.mark.parametrize("coupled", [False, True])
 @pytest.mark.parametrize("training", [False, True])
-def test_nobody_depends_on_who_shares_the_batch(coupled, training):
+def test_results_are_independent_of_the_batch(coupled, training):
     layer = make_layer(coupled=coupled, rule=StoppingRule(1e-3, 30)).train(training)
     features = make_features(16)
     together = layer(features)
@@ -136,7 +136,7 @@ def test_nobody_depends_on_who_shares_the_batch(coupled, training):
 
 
 @pytest.mark.parametrize("kind", ["phantom", "unroll"])
-def test_approximations_come_closer_with_their_steps(kind):
+def test_approximate_gradients_approach_the_exact_one_with_more_steps(kind):
     features, probe = make_features(4), torch.randn(4, WIDTH, dtype=torch.float64)
     layer = make_layer()
     exact = torch.cat([one.flatten() for one in gradients(layer, features, probe)])
@@ -219,7 +219,7 @@ def test_a_listener_hears_every_solve_and_its_backward_system():
     assert all(len(one.backward) == 1 and one.backward[0].share(Status.CONVERGED) == 1 for one in solves)
 
 
-def test_a_map_that_does_not_settle_is_never_converged():
+def test_a_map_that_does_not_converge_is_never_reported_as_converged():
     layer = make_layer(gate="linear", rule=StoppingRule(1e-6, 15), solver=Picard())
     with torch.no_grad():
         for parameter in layer.parameters():
@@ -246,7 +246,7 @@ def test_autocast_does_not_touch_the_solve():
 
 class TestBadInput:
     @pytest.mark.parametrize(("n", "width"), [(0, 8), (2, 0), (2, 1)])
-    def test_nothing_to_fuse(self, n, width):
+    def test_a_layer_without_modalities_is_refused(self, n, width):
         with pytest.raises(InvalidInputError, match="at least one modality and a width of at least 2"):
             make_layer(n=n, width=width)
 

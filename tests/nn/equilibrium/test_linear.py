@@ -57,7 +57,7 @@ def dense_systems(solved):
 @pytest.mark.parametrize(
     ("gate", "coupled"), [("linear", False), ("sigmoid", False), ("tanh", False), ("linear", True)]
 )
-def test_what_converged_is_within_the_bound_of_the_dense_inverse(gate, coupled, trained, dtype, tolerance):
+def test_converged_solutions_are_within_the_error_bound_of_the_dense_inverse(gate, coupled, trained, dtype, tolerance):
     """|g - g*| <= |(I - J^T)^-1| tolerance |v|, however the forward solve ended."""
     layer = make_layer(gate, coupled=coupled, dtype=dtype, tolerance=tolerance, max_steps=64)
     features = [torch.randn(N_SAMPLES, WIDTH, dtype=dtype) for _ in range(2)]
@@ -166,7 +166,7 @@ def test_a_singular_system_stalls():
     assert torch.isfinite(found.z).all()
 
 
-def test_values_that_are_not_finite_are_said_and_touch_nobody_else():
+def test_values_that_are_not_finite_are_reported_and_affect_no_other_sample():
     jacobians, right = rotations(4, 5) * 0.02, torch.randn(4, 5, dtype=torch.float64)
     jacobians[1], right[2, 0] = torch.inf, torch.nan
     found = solve_linear(product_of(jacobians), right, tolerance=1e-8, max_steps=50)
@@ -176,7 +176,7 @@ def test_values_that_are_not_finite_are_said_and_touch_nobody_else():
     assert torch.allclose(found.z[good], solved_exactly(jacobians[good], right[good]), atol=1e-7)
 
 
-def test_no_sample_depends_on_the_others():
+def test_samples_are_independent_of_each_other():
     jacobians, right = rotations(12, 8) * torch.rand(12, 1, 1, dtype=torch.float64), torch.randn(12, 8).double()
     together = solve_linear(product_of(jacobians), right, tolerance=1e-4, max_steps=20)
     assert len(set(together.n_steps.tolist())) > 1

@@ -78,7 +78,7 @@ def test_single_precision_reaches_a_relative_residual_of_1e_6():
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("tolerance", [1e-1, 1e-3])
-def test_a_map_without_fixed_point_is_never_an_answer(solver, tolerance):
+def test_a_map_without_fixed_point_never_converges(solver, tolerance):
     rule = StoppingRule(tolerance, 60, patience=100)
     for function in (lambda z, rows: z * z + 1, lambda z, rows: z + 1, lambda z, rows: torch.exp(z)):
         found = solve(function, torch.zeros(3, 2, dtype=torch.float64), solver=solver, rule=rule)
@@ -92,7 +92,7 @@ def test_an_expansion_diverges():
     assert torch.isfinite(found.z).all()
 
 
-def test_what_stops_improving_has_stalled():
+def test_a_solve_without_improvement_is_stalled():
     found = solve(lambda z, rows: -z + 1, torch.zeros(2, 3), solver=Picard(), rule=StoppingRule(1e-6, 100, patience=5))
     assert found.share(Status.STALLED) == 1
     assert int(found.n_steps.max()) < 10
@@ -101,7 +101,7 @@ def test_what_stops_improving_has_stalled():
 @pytest.mark.parametrize("solver", SOLVERS)
 @settings(max_examples=15)
 @given(seed=st.integers(0, 999))
-def test_nobody_depends_on_who_shares_the_batch(solver, seed):
+def test_results_are_independent_of_the_batch(solver, seed):
     generator = torch.Generator().manual_seed(seed)
     rates = torch.rand(6, 1, generator=generator, dtype=torch.float64) * 0.95
     x = torch.randn(6, 5, generator=generator, dtype=torch.float64)
@@ -149,7 +149,7 @@ def test_a_start_at_the_solution_takes_one_evaluation(solver):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_not_a_number_is_divergence_and_touches_nobody_else(solver):
+def test_nan_is_divergence_and_affects_no_other_sample(solver):
     def function(z, rows):
         result = 0.5 * z + 1
         chosen = torch.arange(3) if rows is None else rows
@@ -183,11 +183,11 @@ def half_plus_one(z, rows):
 
 @pytest.mark.parametrize("solver", [Picard(), Anderson(), Broyden()])
 class TestMapsThatWriteOverTensors:
-    def test_over_their_argument(self, solver):
+    def test_a_map_that_overwrites_its_argument_is_refused(self, solver):
         with pytest.raises(ValueError, match="writes over its argument"):
             solve(lambda z, rows: z.mul_(0.5).add_(1), torch.ones(3, 4), solver=solver, rule=StoppingRule(1e-5, 50))
 
-    def test_over_what_they_returned(self, solver):
+    def test_a_map_that_overwrites_its_result_is_refused(self, solver):
         room = torch.empty(3, 4)
         with pytest.raises(ValueError, match="writes over what it returned before"):
             solve(
@@ -197,7 +197,7 @@ class TestMapsThatWriteOverTensors:
                 rule=StoppingRule(1e-5, 50),
             )
 
-    def test_what_belongs_to_a_map_stays_as_it_is(self, solver):
+    def test_tensors_of_a_map_are_not_changed(self, solver):
         constant = torch.full((3, 4), 7.0)
         found = solve(lambda z, rows: constant, torch.ones(3, 4), solver=solver, rule=StoppingRule(1e-5, 50))
         assert torch.equal(constant, torch.full((3, 4), 7.0))

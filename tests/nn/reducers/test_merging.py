@@ -55,7 +55,7 @@ def test_rounds_are_those_of_the_paper(length, ratio):
     assert torch.allclose(reduced.sizes[0, :target], torch.tensor(state[2]), atol=1e-5)
 
 
-def test_what_is_alike_is_merged_and_nothing_is_lost():
+def test_similar_tokens_are_merged_and_sizes_are_conserved():
     groups = torch.randn(3, WIDTH)
     values = groups.repeat_interleave(4, dim=0)[None]
     merged = build_reducer("merge", 0.25, width=WIDTH, heads=1)(
@@ -75,7 +75,7 @@ def test_the_mean_is_kept(block, make_tokens, ratio):
 
 
 @pytest.mark.parametrize("kind", ["average", "attention", "top_k", "max", "strided"])
-def test_sizes_outlive_another_reducer(block, make_tokens, kind):
+def test_sizes_are_kept_by_a_following_reducer(block, make_tokens, kind):
     mixed, seen = block.mix(make_tokens(12, lengths=[1, 5, 12]))
     merged = build_reducer("merge", 0.7, width=WIDTH, heads=HEADS)(mixed, seen)
     again, seen = block.mix(merged)

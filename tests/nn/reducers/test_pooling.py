@@ -70,7 +70,7 @@ def test_windows_on_a_grid(kind, grid, keep_ratio):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in REDUCERS if kind not in GRIDS])
-def test_others_take_a_grid_row_by_row(block, kind):
+def test_other_reducers_read_a_grid_row_by_row(block, kind):
     image = Tokens(torch.randn(2, 12, WIDTH), None, (4, 3))
     reducer = build_reducer(kind, 0.3, width=WIDTH, heads=2, n_tokens=12).eval()
     on_grid = reducer(*block.mix(image))

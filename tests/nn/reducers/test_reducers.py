@@ -40,7 +40,7 @@ def n_left(kind, n_tokens, ratio):
 
 
 @pytest.mark.parametrize("kind", REDUCERS)
-def test_as_many_tokens_are_left_as_the_documentation_says(kind):
+def test_the_number_of_kept_tokens_is_the_documented_one(kind):
     for ratio in RATIOS:
         reducer = build(kind, ratio)
         for n_tokens in range(1, LONGEST + 1):
@@ -48,14 +48,14 @@ def test_as_many_tokens_are_left_as_the_documentation_says(kind):
 
 
 @pytest.mark.parametrize("kind", REDUCERS)
-def test_the_learned_ones_are_those_that_recipes_treat_as_learned(kind):
+def test_learned_reducers_are_those_that_recipes_treat_as_learned(kind):
     is_learned = build(kind, 0.3).has_parameters
     assert issubclass(config_of(kind), LearnedReducer) == is_learned
     assert accepts(NetworkConfig, "fusion.reducer.kind", kind) == (not is_learned)
 
 
 @pytest.mark.parametrize("kind", REDUCERS)
-def test_none_is_built_where_everything_is_kept_and_nothing_can_change(kind):
+def test_no_reducer_is_built_if_all_tokens_are_always_kept(kind):
     for ratios in ((1.0,), (1.0, 1.0), (0.5,)):
         options = config_of(kind)().model_dump(exclude={"kind", "at", "keep_ratio", "inference_keep_ratio"})
         reducer = build_reducer(kind, *ratios, width=WIDTH, heads=HEADS, n_tokens=5, **options)

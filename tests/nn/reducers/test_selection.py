@@ -41,7 +41,7 @@ def test_top_k_keeps_what_is_attended_to_and_fuses_the_rest(seen, length, ratio)
     assert torch.allclose(reduced.values[0, count - 1], fused, atol=1e-6)
 
 
-def test_of_one_token_left_it_is_the_weighted_mean_of_all(seen):
+def test_a_single_remaining_token_is_the_weighted_mean_of_all(seen):
     tokens = Tokens(torch.randn(2, 8, WIDTH))
     reduced = build_reducer("top_k", 0.01, width=WIDTH)(tokens, seen(tokens))
     expected = (seen(tokens).saliency()[..., None] * tokens.values).sum(dim=1, keepdim=True)

@@ -47,7 +47,7 @@ def test_between_two_routes_the_price_is_the_log_odds_of_a_probability():
         assert torch.equal(choose(logits, torch.tensor([0.0, 1.0]), price=price) == 1, p > least)
 
 
-def test_at_no_price_the_likeliest_is_taken():
+def test_at_price_zero_the_most_probable_route_is_chosen():
     logits = torch.randn(50, 4)
     assert torch.equal(choose(logits, torch.tensor([0.0, 0.2, 0.9, 1.0]), price=0.0), logits.argmax(dim=1))
 

@@ -91,7 +91,9 @@ def test_conditional_execution_equals_dense_one_with_reduced_tokens(make_routed,
     threshold=st.floats(0.01, 0.99),
     read=st.sampled_from(READS),
 )
-def test_any_batch_any_routes_any_threshold(n_samples, which, threshold, read, make_routed, make_batch):
+def test_conditional_execution_holds_for_any_batch_routes_and_threshold(
+    n_samples, which, threshold, read, make_routed, make_batch
+):
     routes = ["v", *[route for bit, route in enumerate(ROUTES[1:4]) if which >> bit & 1], ROUTES[4]]
     network = make_routed(routes, reads=read[0], form=read[1], threshold=threshold)
     batch = batch_of(make_batch, n_samples=n_samples)
@@ -123,7 +125,7 @@ def rows_run(network, name, inputs, masks, chosen):
     return counts
 
 
-def test_what_no_route_needs_is_not_computed(make_routed, make_batch):
+def test_stages_that_no_chosen_route_needs_are_not_computed(make_routed, make_batch):
     network = make_routed()
     batch = batch_of(make_batch, n_samples=10)
     names = network.route_names
@@ -137,7 +139,7 @@ def test_what_no_route_needs_is_not_computed(make_routed, make_batch):
 
 
 @pytest.mark.parametrize(("reads", "form"), READS)
-def test_the_formula_is_what_is_counted_for_fusions_of_tokens(make_routed, make_batch, reads, form):
+def test_closed_form_of_macs_equals_the_count_for_fusions_of_tokens(make_routed, make_batch, reads, form):
     network = make_routed(reads=reads, form=form, fusion="cross_attention")
     batch = make_batch(list(ENCODERS), n_samples=2)
     counted = [count_network(network, batch, route=number) for number in range(len(ROUTES))]

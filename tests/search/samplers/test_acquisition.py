@@ -51,12 +51,12 @@ def make(monkeypatch):
     return make
 
 
-def test_studies_without_them_see_what_they_always_did(make):
+def test_studies_without_inheritance_have_no_additional_feature(make):
     _, features = make(np.zeros(16))
     assert features.tolist() == X.tolist()
 
 
-def test_they_are_told_apart(make):
+def test_inherited_and_scratch_trainings_are_distinguished(make):
     inherited = np.arange(16) % 2
     _, features = make(inherited)
     assert features.tolist() == np.column_stack([X, inherited]).tolist()

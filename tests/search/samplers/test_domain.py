@@ -58,7 +58,7 @@ class TestCombinations:
         Parameter("x", FloatDistribution(0, 1), 0.5, (Condition("fixed", values=("yes",)),)),
     )
 
-    def test_what_does_not_exist_multiplies_nothing(self):
+    def test_absent_parameters_do_not_multiply_combinations(self):
         """b, c, two n without m, and two n with three m each."""
         found = Domain(self.PARAMETERS, constants={"fixed": "no"}).combinations(limit=10)
         assert len(found) == 2 + 2 + 2 * 3

@@ -29,7 +29,7 @@ def test_ranked_and_each_once_and_none_that_is_taken():
     assert (np.diff(ranked.sum(axis=1)) <= 0).all()
 
 
-def test_nothing_is_left():
+def test_no_draws_are_left():
     domain = Domain.unconditional({"x": IntDistribution(1, 2)})
     taken = {np.array([float(x)]).tobytes() for x in (1, 2)}
     assert len(climb(domain, lambda rows: rows[:, 0], rng=rng(), parents=np.array([[1.0]]), taken=taken)) == 0

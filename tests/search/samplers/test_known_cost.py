@@ -99,7 +99,7 @@ class TestSuggestions:
         assert drawn == first + rest
         assert search(make(seed=1), n_trials=12)[1] != drawn
 
-    def test_nothing_depends_on_what_the_process_did(self):
+    def test_suggestions_do_not_depend_on_the_process(self):
         study, _ = search(make(), n_trials=10)
         copy = optuna.create_study(directions=["minimize", "minimize"])
         copy.add_trials(study.trials)
@@ -139,7 +139,7 @@ class TestSuggestions:
 
         assert run(1.0, "minimize") == run(-1.0, "maximize")
 
-    def test_costs_that_nobody_knows_are_modelled(self):
+    def test_costs_that_are_only_measured_are_modelled(self):
         study, _ = search(make(cost_of=None), n_trials=8)
         assert not fallbacks(study)
 
@@ -171,7 +171,7 @@ class TestSuggestions:
 
 
 class TestLimits:
-    def test_no_suggestion_is_above_where_most_draws_are(self):
+    def test_no_suggestion_exceeds_the_limit_even_if_most_draws_do(self):
         domain = Domain.unconditional({f"x{index}": FloatDistribution(0, 1) for index in range(4)})
 
         def cost_of(parameters):

@@ -30,7 +30,7 @@ def test_the_posterior_is_botorchs():
     np.testing.assert_allclose(sd, posterior.variance[:, 0].detach().sqrt() * TARGETS.std(), rtol=1e-4)
 
 
-def test_it_learns_a_smooth_function_and_what_does_not_matter():
+def test_it_learns_a_smooth_function_and_irrelevant_features():
     fitted = fit(FEATURES, TARGETS, noise=OF_TRAININGS)
     mean, sd = Surrogate(FEATURES, TARGETS, fitted=fitted).predict(OTHERS)
     np.testing.assert_allclose(mean, 5 + 2 * np.sin(4 * OTHERS[:, 0]) + OTHERS[:, 1], atol=0.2)

@@ -69,7 +69,7 @@ def test_an_operating_point_is_an_observation_and_no_training(make_study):
     assert (len(seen.rows), seen.n_trainings) == (2, 1)
 
 
-def test_what_failed_what_runs_and_what_asks(make_study):
+def test_failed_running_and_asking_trials(make_study):
     infinite = trial(0.5, [np.inf, 1.0])
     huge = trial(0.6, [1.0, -1e200])
     trials = [trial(0.1, state=TrialState.FAIL), trial(0.2, state=TrialState.RUNNING), infinite, huge]

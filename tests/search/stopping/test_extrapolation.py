@@ -35,7 +35,7 @@ def expected(trials, *, metric, epoch=3, inherited=False, sign=1.0):
     return Extrapolation(trials, sign=sign).end(epoch=epoch, epochs=9, metric=metric, inherited=inherited)
 
 
-def test_without_full_trainings_it_is_what_was_reached():
+def test_without_full_trainings_the_current_value_is_returned():
     assert end([], metric=0.4) == 0.4
 
 
@@ -55,7 +55,7 @@ def test_more_give_a_line():
     assert end(five([d**2 for d in DISTANCES]), metric=0.1 + 0.2 * 15) == pytest.approx(0.1 + 0.2 * 3)
 
 
-def test_what_is_behind_is_not_expected_to_end_ahead():
+def test_a_worse_training_is_not_expected_to_end_better():
     mean = math.prod(DISTANCES) ** (1 / 5)
     assert end(five([9 / d for d in DISTANCES]), metric=3.0) == pytest.approx(0.1 + 0.2 * (mean - 1))
 

@@ -39,7 +39,7 @@ class TestOrder:
         # 0 has the lowest error, 4 the lowest cost, 2 is farthest from both; 1 and 3 are equally far, the first counts
         assert by_rank_and_spread(front) == [0, 4, 2, 1, 3]
 
-    def test_scale_is_no_matter(self):
+    def test_the_order_does_not_depend_on_scale(self):
         front = np.array([[0.0, 9.0], [0.1, 8.0], [0.5, 5.0], [1.0, 0.0]])
         assert by_rank_and_spread(front * [1e-6, 1e3] + 5) == by_rank_and_spread(front)
 
@@ -61,7 +61,7 @@ class TestOrder:
 class TestDecisions:
     rule = MultiObjectiveAsha(eta=3)
 
-    def test_the_first_go_on(self):
+    def test_the_first_trainings_are_promoted(self):
         assert self.rule.promotes((9.0, 9.0), [])
         assert self.rule.promotes((9.0, 9.0), [[0.0, 0.0]])
         assert not self.rule.promotes((9.0, 9.0), [[0.0, 0.0], [0.0, 9.0]])
@@ -108,7 +108,7 @@ class TestDecisions:
         assert self.rule.promotes(dear, [cheap, between])
         assert not self.rule.promotes(between, [cheap, dear])
 
-    def test_what_would_end_on_the_front_goes_on(self):
+    def test_a_training_expected_on_the_front_is_promoted(self):
         """At the rung (.9, 4.5) is dominated; of the finished ones two cost as little, and the better has .2."""
         others = [[0.2, 4.0], [0.4, 3.5], [0.6, 2.5], [0.8, 1.5], [0.9, 5.0]]
         finished = [[0.3, 2.0], [0.2, 4.5], [0.05, 5.0]]
@@ -117,7 +117,7 @@ class TestDecisions:
         assert not self.rule.promotes((0.9, 4.5), others, end=0.2, finished=finished)
         assert not self.rule.promotes((0.9, 4.5), others, end=0.19), "nothing has finished: no expectation yet"
 
-    def test_the_best_so_far_always_goes_on(self):
+    def test_the_best_training_is_always_promoted(self):
         rng = np.random.default_rng(0)
         for _ in range(50):
             others = rng.random((20, 2))
@@ -164,7 +164,7 @@ class TestSimulatedClock:
         assert clock.finished == [0, 1, 3, 4, 5]
         assert clock.spent == 5 * 9 + 1
 
-    def test_a_promise_that_is_not_kept(self):
+    def test_a_good_start_with_a_bad_end(self):
         """Good at the first rung, overtaken at the second."""
         curves = [flat(0.5), flat(0.4), flat(0.3), [0.1, 0.1, 0.9, *[0.9] * 6]]
         clock = Clock(MultiObjectiveAsha(eta=3), curves, [1.0] * 4, n_workers=1)

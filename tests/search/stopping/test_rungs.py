@@ -36,7 +36,7 @@ def trial(number, rungs=None, *, macs=100, epochs=27, **attributes):
         ({"cost": "latency_s"}, recipe(), ()),
     ],
 )
-def test_who_is_looked_at(make_study, changes, one, rungs):
+def test_rungs_of_a_training(make_study, changes, one, rungs):
     assert Rungs(make_study(**changes)).epochs_of(one) == rungs
 
 
@@ -57,7 +57,7 @@ def test_an_error_is_minimised(make_study):
     assert not rungs.passes(trial(9), GOOD, epoch=3, metric=0.95)
 
 
-def test_a_cheaper_one_goes_on(make_study):
+def test_a_cheaper_training_continues(make_study):
     assert Rungs(make_study()).passes(trial(9, macs=50), GOOD, epoch=3, metric=0.6)
 
 
@@ -70,11 +70,11 @@ def test_a_cheaper_one_goes_on(make_study):
         [trial(n, {"3": 0.9}, inherited={"left": 0}) for n in range(3)],
     ],
 )
-def test_with_whom_nothing_is_compared(make_study, others):
+def test_trainings_that_are_not_compared(make_study, others):
     assert Rungs(make_study()).passes(trial(9), others, epoch=3, metric=0.1)
 
 
-def test_what_inherited_weights_is_compared_with_its_like(make_study):
+def test_trainings_from_inherited_weights_are_compared_with_each_other(make_study):
     rungs = Rungs(make_study())
     heirs = [trial(one.number, one.frozen.user_attrs["rungs"], inherited={"left": 0}) for one in GOOD]
     assert not rungs.passes(trial(9, inherited={"left": 1}), heirs, epoch=3, metric=0.6)
@@ -95,12 +95,12 @@ def test_a_metric_that_is_not_finite_is_left_to_the_end(make_study):
     assert rungs.take(9) == {}
 
 
-def test_what_is_kept(make_study):
+def test_recorded_values(make_study):
     kept = Rungs(make_study()).where_stopped(trial(9, macs=1000), epoch=3, metric=0.25)
     assert kept == StoppedTraining(epoch=3, epochs=27, metric=0.25, log_cost=3.0)
 
 
-def test_one_that_is_expected_to_end_on_the_front_goes_on(make_study):
+def test_a_training_that_is_expected_to_end_on_the_front_continues(make_study):
     """Finished ones have brought errors, as distances of best .1 and scale .1, from 5 to 1 and from 6 to 3.
 
     So a distance is expected to come down by sqrt(5 * 2): 2.8 ends below 1, which is the best, and 3.5 above.

@@ -108,7 +108,7 @@ def test_a_missing_key_has_the_line_of_its_parent(write):
         ("a: \0", "not valid YAML: unacceptable character"),
     ],
 )
-def test_what_is_no_mapping_of_plain_values_is_refused(write, text, match):
+def test_files_other_than_mappings_of_plain_values_are_refused(write, text, match):
     with pytest.raises(ConfigError, match=match):
         read_document(write(text))
 
