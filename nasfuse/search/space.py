@@ -23,11 +23,9 @@ from nasfuse.search.parameters import (
     set_path,
 )
 from nasfuse.search.streams import PREFIX, WILDCARD, Streams, stream_of
-from nasfuse.spec.fusion import FusionConfigBase
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.schema.fields import accepts, known_paths, types_at
 from nasfuse.spec.space import FieldConfig, SpaceConfig
-from nasfuse.spec.stream import StreamConfigBase
 
 
 @dataclass(frozen=True)
@@ -389,17 +387,24 @@ class Space:
 
 def _distinct_routes(word: str, network: Mapping[str, Any]) -> list[str]:
     """Returns the routes in `word`, without those that are equal to an earlier one because streams are shallow."""
-    fusion = network.get("fusion", {})
-    placement = fusion.get("placement", FusionConfigBase.model_fields["placement"].default)
+    placement = _stages_of("network.fusion", network["fusion"]["kind"], network["fusion"], "placement")
     routes = []
     for text in routes_of(word):
         stages = parse_route(text)
         for name, wanted in stages.items():
-            depth = network["streams"][name].get("depth", StreamConfigBase.model_fields["depth"].default)
+            stream = network["streams"][name]
+            depth = _stages_of(f"{PREFIX}{name}", stream["encoder"], stream, "depth")
             if wanted is not None and wanted >= (depth if len(stages) == 1 else min(depth, placement)):
                 stages[name] = None
         routes.append(write_route(stages))
     return list(dict.fromkeys(routes))
+
+
+def _stages_of(path: str, tag: str, values: Mapping[str, Any], name: str) -> int:
+    """Returns the number of stages `name` in `values`, or that of the options of kind `tag` at `path`."""
+    (options,) = types_at(Recipe, f"{path}.{tag}")
+    field = options.model_fields.get(name)
+    return int(values.get(name, getattr(options, name) if field is None else field.default))
 
 
 def _hint(path: str) -> str:

@@ -39,6 +39,11 @@ class NetworkConfig(Model):
         return {name: self._stages(name, route) for name in self.route if name in route}
 
     @property
+    def linear_width(self) -> int | None:
+        """Number of features of linear streams; None where they are the outputs of the network, see `LinearStream`."""
+        return None if self.fusion is None else self.fusion.width
+
+    @property
     def depths(self) -> dict[str, int]:
         """Returns the number of stages that are built for each stream: the most that any route runs."""
         texts = None if self.router is None else self.router.routes

@@ -62,9 +62,9 @@ class TestExpansion:
         assert names(make({"network.streams.*.width": {**WIDTH, "kinds": []}})) == []
 
     def test_encoders_are_filtered_by_kind(self):
-        space = make({"network.streams.*.encoder": {"choices": ["transformer", "conv", "mlp"]}})
+        space = make({"network.streams.*.encoder": {"choices": ["transformer", "conv", "mlp", "linear"]}})
         found = {p.name.split(".")[2]: set(p.distribution.choices) for p in space.parameters}
-        assert found == {"v": {"mlp"}, "s": set(ENCODERS["sequence"]), "i": set(ENCODERS["image"])}
+        assert found == {"v": {"mlp", "linear"}, "s": set(ENCODERS["sequence"]), "i": set(ENCODERS["image"])}
 
     def test_a_modality_that_can_have_no_choice_keeps_its_default(self):
         space = make({"network.streams.*.encoder": {"choices": ["conv"]}})
