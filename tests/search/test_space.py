@@ -306,7 +306,7 @@ class TestProblems:
                 {"network.fusion.kind": {"choices": ["sum", "summ"]}},
                 "'summ' is not a value of this field; it is",
             ),
-            ({"network.streams.*.encoder": {"choices": ["rnn"]}}, "it is one of mlp, conv, transformer"),
+            ({"network.streams.*.encoder": {"choices": ["rnn"]}}, "it is one of linear, mlp, conv, transformer"),
             (
                 {"network.streams.v.encoder": {"choices": ["conv"]}},
                 "a modality of kind vector must be one of mlp",
