@@ -105,6 +105,9 @@ def make_config():
         streams = {}
         for position, (name, encoder) in enumerate(encoders.items()):
             # Widths differ, so that projections to the fused width are needed for some streams and not for others.
+            if encoder == "linear":
+                streams[name] = {"encoder": encoder, "dropout": dropout}
+                continue
             stream = {"encoder": encoder, "depth": depth, "width": width * (1 + position % 2), "dropout": dropout}
             if encoder == "conv":
                 own = kind if kind in ("max", "average") else "max"
@@ -116,7 +119,8 @@ def make_config():
         plain = {"route": list(encoders), "streams": streams}
         if fusion is not None:
             options = FUSION_OPTIONS.get(fusion, {})
-            plain["fusion"] = {"kind": fusion, "placement": placement, "width": width, "dropout": dropout, **options}
+            shape = {} if fusion == "late" else {"placement": placement, "width": width, "dropout": dropout}
+            plain["fusion"] = {"kind": fusion, **shape, **options}
         return NetworkConfig.parse(plain)
 
     return make

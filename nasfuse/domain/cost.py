@@ -14,7 +14,7 @@ class Cost:
         unit: Unit symbol, written with an SI prefix; empty for a count without a unit.
         is_count: Whether it is a whole number, written with all digits in tables.
         measurer: `module:function` of its `nasfuse.cost.measurer.Measurer`, for a cost that does not depend on the
-            settings of knobs; None for one that `nasfuse.train.measure` measures at every operating point.
+            settings of knobs; None for one that `nasfuse.train.measurement` measures at every operating point.
         reference: Reference value for hypervolumes. None for a cost that is known before training; the reference is
             then the largest cost among networks drawn from the space.
     """

@@ -10,9 +10,9 @@ PaddingSide = Literal["left", "right"]
 
 #: Encoders by kind of modality; the first one is the default.
 ENCODERS: dict[str, tuple[str, ...]] = {
-    "vector": ("mlp",),
-    "sequence": ("transformer", "conv", "mlp"),
-    "image": ("conv", "transformer", "mlp"),
+    "vector": ("mlp", "linear"),
+    "sequence": ("transformer", "conv", "mlp", "linear"),
+    "image": ("conv", "transformer", "mlp", "linear"),
 }
 
 

@@ -10,19 +10,19 @@ class TaskEntry:
     Attributes:
         name: As `data.task` has it.
         implementation: `module:class` of its `nasfuse.tasks.base.TaskKind`, imported where it is needed.
-        smooths_labels: Whether `training.label_smoothing` can be applied to its targets.
+        has_classes: Whether its targets are classes or labels, which can be smoothed and weighted.
     """
 
     name: str
     implementation: str
-    smooths_labels: bool
+    has_classes: bool
 
 
 TASKS: dict[str, TaskEntry] = {
     task.name: task
     for task in (
-        TaskEntry("multiclass", "nasfuse.tasks.multiclass:Multiclass", smooths_labels=True),
-        TaskEntry("multilabel", "nasfuse.tasks.multilabel:Multilabel", smooths_labels=True),
-        TaskEntry("regression", "nasfuse.tasks.regression:Regression", smooths_labels=False),
+        TaskEntry("multiclass", "nasfuse.tasks.multiclass:Multiclass", has_classes=True),
+        TaskEntry("multilabel", "nasfuse.tasks.multilabel:Multilabel", has_classes=True),
+        TaskEntry("regression", "nasfuse.tasks.regression:Regression", has_classes=False),
     )
 }

@@ -11,7 +11,7 @@ from nasfuse.spec.fusion import EquilibriumFusion
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.reducer import GumbelReducer
 from nasfuse.spec.schema.model import Model
-from nasfuse.spec.stream import TransformerStream
+from nasfuse.spec.stream import LinearStream, TransformerStream
 
 
 def idle_settings(recipe: Recipe, dataset: Dataset) -> dict[str, str]:
@@ -73,6 +73,13 @@ def _of_training(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
     )
     if _is_changed(training, "ratio_weight") and not learned:
         yield "training.ratio_weight", "no stream has a gumbel reducer"
+    if training.stream_loss > 0 and recipe.network.fusion is None:
+        yield "training.stream_loss", "the network has one stream, whose loss is that of the network"
+    has_head = (
+        not all(isinstance(stream, LinearStream) for stream in streams) or recipe.network.linear_width is not None
+    )
+    if recipe.network.dropout > 0 and not has_head:
+        yield "network.dropout", "linear streams without another fusion than late have no head; use their own dropout"
     routing = training.routing
     if routing is not None and routing.budget is not None and routing.resource_weight == 0:
         yield "training.routing.budget", "training.routing.resource_weight is 0"

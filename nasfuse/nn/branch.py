@@ -7,6 +7,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from nasfuse.nn.fusion import Fusion
+from nasfuse.nn.head import Head
 from nasfuse.nn.knob import Knob
 from nasfuse.nn.tokens import Extent, Tokens
 
@@ -31,26 +32,6 @@ class States(Protocol):
         """Returns the tokens of `stream` after its stem and `n_stages` stages."""
 
 
-class Head(nn.Module):
-    """Layer norm, dropout and a linear layer to the outputs. MACs: d c."""
-
-    def __init__(self, width: int, *, n_outputs: int, dropout: float) -> None:
-        """Builds the head for features of `width`."""
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(width, n_outputs)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Returns (b, n_outputs) for features (b, d)."""
-        result: Tensor = self.out(self.dropout(self.norm(features)))
-        return result
-
-    def macs(self) -> int:
-        """Returns the multiply-accumulates per sample, d c."""
-        return self.out.in_features * self.out.out_features
-
-
 class Branch(nn.Module):
     """Fusion and head of one route (an expert in DynMM).
 
@@ -68,7 +49,7 @@ class Branch(nn.Module):
     @property
     def width(self) -> int:
         """Returns the number of input features of the head."""
-        return self.head.out.in_features
+        return self.head.width
 
     def features(self, states: States) -> Tensor:
         """Returns the (b, width) features before the head."""

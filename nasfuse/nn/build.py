@@ -6,17 +6,21 @@ from typing import Any
 from nasfuse.domain.modality import ENCODERS, Modality, Task
 from nasfuse.domain.route import parse_route
 from nasfuse.errors import InvalidInputError, nearest
-from nasfuse.nn.branch import Branch, Head, Route
-from nasfuse.nn.fusion import FUSIONS
+from nasfuse.nn.branch import Branch, Route
+from nasfuse.nn.fusion import FUSIONS, Fusion
+from nasfuse.nn.head import Head, IdentityHead, LinearHead
 from nasfuse.nn.knob import knobs_as_trained
+from nasfuse.nn.linear_stream import linear_stream
 from nasfuse.nn.network import FusionNetwork, Network, knobs_of, streams_macs
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.nn.routing.router import InputRouter, Router, RouteRouter, StreamRouter
 from nasfuse.nn.stream import Stream, conv_stream, mlp_stream, transformer_stream
 from nasfuse.spec.network import NetworkConfig
+from nasfuse.spec.stream import LinearStream
 
 #: Stream builder by `encoder` of a recipe. Called with the modality and the options of the encoder.
 STREAMS: dict[str, Callable[..., Stream]] = {
+    "linear": linear_stream,
     "mlp": mlp_stream,
     "conv": conv_stream,
     "transformer": transformer_stream,
@@ -39,13 +43,13 @@ def build_network(config: NetworkConfig, modalities: Sequence[Modality], task: T
     """
     known = {modality.name: modality for modality in modalities}
     _fit_the_data(config, known)
-    streams = {name: _stream(config, known[name], depth) for name, depth in config.depths.items()}
+    streams = {name: _stream(config, known[name], depth, task) for name, depth in config.depths.items()}
     if config.router is None:
         route = Route(config.stages(dict.fromkeys(config.route)), "+".join(config.route))
-        return FusionNetwork(streams, _branch(config, route, task))
+        return FusionNetwork(streams, _branch(config, route, streams, task))
     routes = [Route(config.stages(parse_route(text)), text) for text in config.router.routes]
     lengths = {name: known[name].shape[0] for name in streams if known[name].kind == "sequence"}
-    branches = _by_cost([_branch(config, route, task) for route in routes], streams, lengths)
+    branches = _by_cost([_branch(config, route, streams, task) for route in routes], streams, lengths)
     router = _router(config, branches, streams, known, task, lengths)
     return RoutedNetwork(streams, branches, router, lengths=lengths, threshold=config.router.threshold)
 
@@ -62,24 +66,35 @@ def _fit_the_data(config: NetworkConfig, known: Mapping[str, Modality]) -> None:
             )
 
 
-def _stream(config: NetworkConfig, modality: Modality, depth: int) -> Stream:
+def _stream(config: NetworkConfig, modality: Modality, depth: int, task: Task) -> Stream:
     stream = config.streams[modality.name]
     options = stream.model_dump(exclude={"encoder", "depth"})
+    if isinstance(stream, LinearStream):
+        return STREAMS[stream.encoder](modality, width=config.linear_width or task.n_outputs, **options)
     return STREAMS[stream.encoder](modality, depth=depth, **options)
 
 
-def _branch(config: NetworkConfig, route: Route, task: Task) -> Branch:
-    widths = {name: config.streams[name].width for name in route.n_stages}
-    fusion = None
-    (width, *_) = widths.values()
-    if len(widths) > 1:
-        assert config.fusion is not None, "checked by the recipe"
-        deepest = max(config.streams[name].depth for name in widths)
-        n_joint = max(deepest - config.fusion.placement, 0)
-        options = config.fusion.model_dump(exclude={"kind", "placement"})
-        fusion = FUSIONS[config.fusion.kind](widths, n_joint=n_joint, **options)
-        width = fusion.out_width
-    return Branch(route, fusion=fusion, head=Head(width, n_outputs=task.n_outputs, **config.head_options))
+def _branch(config: NetworkConfig, route: Route, streams: Mapping[str, Stream], task: Task) -> Branch:
+    names = list(route.n_stages)
+    if len(names) == 1:
+        return Branch(route, fusion=None, head=_stream_head(config, names[0], streams, task))
+    assert config.fusion is not None, "checked by the recipe"
+    options = config.fusion.model_dump(exclude={"kind", "placement"})
+    operator = FUSIONS[config.fusion.kind]
+    if operator.fuses_outputs:
+        heads = {name: _stream_head(config, name, streams, task) for name in names}
+        return Branch(route, fusion=operator(heads, **options), head=IdentityHead(task.n_outputs))
+    deepest = max(config.streams[name].depth for name in names)
+    n_joint = max(deepest - config.fusion.placement, 0)
+    fusion: Fusion = operator({name: streams[name].width for name in names}, n_joint=n_joint, **options)
+    head = LinearHead(fusion.out_width, n_outputs=task.n_outputs, **config.head_options)
+    return Branch(route, fusion=fusion, head=head)
+
+
+def _stream_head(config: NetworkConfig, name: str, streams: Mapping[str, Stream], task: Task) -> Head:
+    if isinstance(config.streams[name], LinearStream) and config.linear_width is None:
+        return IdentityHead(task.n_outputs)
+    return LinearHead(streams[name].width, n_outputs=task.n_outputs, **config.head_options)
 
 
 def _by_cost(branches: Sequence[Branch], streams: Mapping[str, Stream], lengths: Mapping[str, int]) -> list[Branch]:
@@ -113,5 +128,6 @@ def _router(
         cheapest.route.n_stages,
         key=lambda one: streams[one].macs(lengths.get(one, 0), n_stages=cheapest.route.n_stages[one])[0],
     )
-    on_grid = known[name].kind == "image" and config.streams[name].encoder != "mlp"
+    _, extent = streams[name].macs(lengths.get(name, 0), n_stages=0)
+    on_grid = extent.grid is not None
     return StreamRouter(name, streams[name].width, on_grid=on_grid, **options)

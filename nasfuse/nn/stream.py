@@ -90,6 +90,13 @@ class Stream(nn.Module):
         return total, extent
 
 
+def flattened(inputs: Tensor, mask: Tensor | None, *, n_steps: int) -> Tensor:
+    """Returns (b, values) of an input, a masked sequence padded with zeros to `n_steps`."""
+    if mask is not None:
+        inputs = F.pad(inputs * mask[..., None], (0, 0, 0, n_steps - inputs.shape[1]))
+    return inputs.flatten(1)
+
+
 class _FlatStem(Stem):
     """One token from a linear layer on the flattened input. Padding counts as 0, so MACs are constant."""
 
@@ -99,9 +106,7 @@ class _FlatStem(Stem):
         self.project = nn.Linear(math.prod(modality.shape), width)
 
     def forward(self, inputs: Tensor, mask: Tensor | None) -> Tokens:
-        if mask is not None:
-            inputs = F.pad(inputs * mask[..., None], (0, 0, 0, self.shape[0] - inputs.shape[1]))
-        return Tokens(self.project(inputs.flatten(1))[:, None])
+        return Tokens(self.project(flattened(inputs, mask, n_steps=self.shape[0]))[:, None])
 
     def extent(self, length: int) -> Extent:
         return Extent(1)
@@ -110,21 +115,25 @@ class _FlatStem(Stem):
         return self.project.in_features * self.project.out_features
 
 
-class _BagStem(Stem):
+class BagStem(Stem):
     """One token from the mean embedding of the ids of a sequence. It has no matrix products, so 0 MACs."""
 
     def __init__(self, modality: Modality, width: int) -> None:
+        """Builds the embedding."""
         super().__init__()
         assert modality.vocabulary is not None
         self.embed = nn.Embedding(modality.vocabulary, width)
 
     def forward(self, inputs: Tensor, mask: Tensor | None) -> Tokens:
+        """Returns one token per sample for ids (b, T)."""
         return Tokens(Tokens(self.embed(inputs), mask).mean()[:, None])
 
     def extent(self, length: int) -> Extent:
+        """Returns one token."""
         return Extent(1)
 
     def macs(self, length: int) -> int:
+        """Returns 0."""
         return 0
 
 
@@ -320,7 +329,7 @@ class TransformerStage(Stage):
 
 def mlp_stream(modality: Modality, *, depth: int, width: int, dropout: float, expansion: int) -> Stream:
     """Returns a residual MLP on one token; token ids enter as their mean embedding."""
-    stem = _FlatStem(modality, width) if modality.vocabulary is None else _BagStem(modality, width)
+    stem = _FlatStem(modality, width) if modality.vocabulary is None else BagStem(modality, width)
     stages = [_MlpStage(width, hidden=expansion * width, dropout=dropout) for _ in range(depth)]
     return Stream(stem, stages, width=width)
 

@@ -6,7 +6,10 @@ from nasfuse.domain.metric import METRICS
 from nasfuse.search.space import Space
 from nasfuse.search.trial import TrialView
 from nasfuse.spec.recipe import Recipe
-from nasfuse.spec.stream import StreamConfig
+from nasfuse.spec.stream import LinearStream, StreamConfig
+
+#: Configuration of a stream, its number of stages, and its number of features where the fusion sets it.
+_Stream = tuple[StreamConfig, int, int | None]
 
 
 class WeightSources:
@@ -16,7 +19,7 @@ class WeightSources:
         """Chooses among trials drawn from `space`; those with the best `metric` are preferred."""
         self._space = space
         self._sign = METRICS[metric].sign
-        self._streams: dict[int, dict[str, tuple[StreamConfig, int]]] = {}
+        self._streams: dict[int, dict[str, _Stream]] = {}
 
     def choose(self, recipe: Recipe, visible: Sequence[TrialView]) -> dict[str, int]:
         """Returns the number of the chosen training for each stream; streams without one are left out.
@@ -38,13 +41,16 @@ class WeightSources:
                 found[name] = source
         return found
 
-    def _streams_of(self, trial: TrialView) -> dict[str, tuple[StreamConfig, int]]:
+    def _streams_of(self, trial: TrialView) -> dict[str, _Stream]:
         if trial.number not in self._streams:
             self._streams[trial.number] = _streams(self._space.recipe(trial.params))
         return self._streams[trial.number]
 
 
-def _streams(recipe: Recipe) -> dict[str, tuple[StreamConfig, int]]:
-    """Returns what the shapes of each stream depend on: its configuration and its number of stages."""
-    network = recipe.network
-    return {name: (network.streams[name], n_stages) for name, n_stages in network.depths.items()}
+def _streams(recipe: Recipe) -> dict[str, _Stream]:
+    """Returns what the shapes of each stream depend on."""
+    network, found = recipe.network, {}
+    for name, n_stages in network.depths.items():
+        stream = network.streams[name]
+        found[name] = (stream, n_stages, network.linear_width if isinstance(stream, LinearStream) else None)
+    return found

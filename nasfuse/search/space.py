@@ -11,6 +11,7 @@ from optuna.trial import BaseTrial
 
 from nasfuse.domain.modality import ENCODERS, Modality
 from nasfuse.domain.route import is_dynamic, most_stages, parse_route, routes_of, streams_of, write_route
+from nasfuse.domain.task import TASKS
 from nasfuse.errors import ConfigError, Problem, nearest
 from nasfuse.search.parameters import (
     ROUTE,
@@ -23,12 +24,16 @@ from nasfuse.search.parameters import (
     set_path,
 )
 from nasfuse.search.streams import PREFIX, WILDCARD, Streams, stream_of
-from nasfuse.spec.fusion import FusionConfigBase
+from nasfuse.spec.data import DataConfig
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.reducer import DEFAULT_KIND
 from nasfuse.spec.schema.fields import accepts, known_paths, types_at
 from nasfuse.spec.space import FieldConfig, SpaceConfig
-from nasfuse.spec.stream import StreamConfigBase
+
+#: Fields that are left out for tasks without classes.
+_OF_CLASSES = ("training.label_smoothing", "training.class_weights")
+
+_DEFAULT_TASK: str = DataConfig.model_fields["task"].default
 
 
 @dataclass(frozen=True)
@@ -207,6 +212,11 @@ class Space:
             where = f"fields.{key}"
             if not self._is_field(key, where):
                 continue
+            if key in _OF_CLASSES and not TASKS[self._base["data"].get("task", _DEFAULT_TASK)].has_classes:
+                continue
+            if isinstance(entry.default, Mapping) and "*" not in key:
+                self._complain(f"{where}.default", f"a default by kind needs a field of every stream ({WILDCARD}...)")
+                continue
             if entry.kinds is not None and "*" not in key:
                 self._complain(f"{where}.kinds", f"kinds needs a field of every stream ({WILDCARD}...)")
             for path in self._streams.paths(key, entry.kinds):
@@ -260,7 +270,7 @@ class Space:
             self._condition(f"fields.{field.key}.when", name, wanted, path=path, drawn=drawn)
             for name, wanted in field.entry.when.items()
         )
-        default = field.entry.default
+        default = self._default_of(path, field.entry)
         if default is None or not self._streams.suits(path, default):
             default = middle(field.distribution)
         elif path == ROUTE:
@@ -270,6 +280,11 @@ class Space:
         if not parameter.allows(default):
             self._complain(f"fields.{field.key}.default", f"{default!r} is not in the distribution; change one of them")
         return parameter
+
+    def _default_of(self, path: str, entry: FieldConfig) -> Any:
+        if not isinstance(entry.default, Mapping):
+            return entry.default
+        return entry.default.get(self._streams.modalities[str(stream_of(path))].kind)
 
     def _condition(self, where: str, name: str, wanted: Any, *, path: str, drawn: Mapping[str, _Field]) -> Condition:
         stream = stream_of(path)
@@ -403,17 +418,25 @@ def _suitable(values: Mapping[str, Any], *, path: str, typed: str, parameters: M
 
 def _distinct_routes(word: str, network: Mapping[str, Any]) -> list[str]:
     """Returns the routes in `word`, without those that are equal to an earlier one because streams are shallow."""
-    fusion = network.get("fusion", {})
-    placement = fusion.get("placement", FusionConfigBase.model_fields["placement"].default)
+    fusion = network.get("fusion", {"kind": "concat"})
+    placement = _stages_of("network.fusion", fusion["kind"], fusion, "placement")
     routes = []
     for text in routes_of(word):
         stages = parse_route(text)
         for name, wanted in stages.items():
-            depth = network["streams"][name].get("depth", StreamConfigBase.model_fields["depth"].default)
+            stream = network["streams"][name]
+            depth = _stages_of(f"{PREFIX}{name}", stream["encoder"], stream, "depth")
             if wanted is not None and wanted >= most_stages(depth, n_streams=len(stages), placement=placement):
                 stages[name] = None
         routes.append(write_route(stages))
     return list(dict.fromkeys(routes))
+
+
+def _stages_of(path: str, tag: str, values: Mapping[str, Any], name: str) -> int:
+    """Returns the number of stages `name` in `values`, or that of the options of kind `tag` at `path`."""
+    (options,) = types_at(Recipe, f"{path}.{tag}")
+    field = options.model_fields.get(name)
+    return int(values.get(name, getattr(options, name) if field is None else field.default))
 
 
 def _hint(path: str) -> str:

@@ -1,6 +1,6 @@
 """Schema of the fusion of a recipe: one class of options per kind."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -56,6 +56,29 @@ class _TokenFusion(FusionConfigBase):
     def _heads_divide_width(self) -> Self:
         check_heads(self.heads, self.width)
         return self
+
+
+class LateFusion(Model):
+    """Average of the outputs of the streams, each of which runs all its stages and has a head of its own.
+
+    The average of logits is, up to a constant per sample, that of log-probabilities.
+
+    Attributes:
+        weights: Weights of the streams in the average: `equal`, or `learned` (positive, with sum 1).
+    """
+
+    #: Streams are fused after their last stage.
+    placement: ClassVar[int] = 64
+    #: What is fused are the outputs of the network.
+    width: ClassVar[None] = None
+
+    kind: Literal["late"]
+    weights: Literal["equal", "learned"] = "equal"
+
+    @property
+    def summary(self) -> str:
+        """Returns a short description for tables."""
+        return "late" if self.weights == "equal" else "late, learned weights"
 
 
 class ConcatFusion(_VectorFusion):
@@ -194,7 +217,8 @@ class JointTokensFusion(_TokenFusion):
 
 
 FusionConfig = Annotated[
-    ConcatFusion
+    LateFusion
+    | ConcatFusion
     | SumFusion
     | GatedFusion
     | LowRankFusion

@@ -40,8 +40,13 @@ class NetworkConfig(Model):
 
     @property
     def head_options(self) -> dict[str, Any]:
-        """Returns the options of the head of each route, keyword arguments of `nasfuse.nn.branch.Head`."""
+        """Returns the options of the head of each route, keyword arguments of `nasfuse.nn.head.LinearHead`."""
         return {"dropout": self.dropout}
+
+    @property
+    def linear_width(self) -> int | None:
+        """Number of features of linear streams; None where they are the outputs of the network, see `LinearStream`."""
+        return None if self.fusion is None else self.fusion.width
 
     @property
     def depths(self) -> dict[str, int]:

@@ -11,6 +11,7 @@ from nasfuse.domain.task import TASKS
 from nasfuse.errors import InvalidInputError
 from nasfuse.spec.data import DataConfig, expand_modalities
 from nasfuse.spec.data_source import located
+from nasfuse.spec.fusion import LateFusion
 from nasfuse.spec.network import NetworkConfig
 from nasfuse.spec.schema.model import MisfitError, Model
 from nasfuse.spec.schema.yaml_file import read_document, to_yaml
@@ -49,9 +50,37 @@ class Recipe(Model):
         return self
 
     @model_validator(mode="after")
-    def _smoothing_needs_labels(self) -> Self:
-        if self.training.label_smoothing > 0 and not TASKS[self.data.task].smooths_labels:
+    def _smoothing_and_weights_need_classes(self) -> Self:
+        if TASKS[self.data.task].has_classes:
+            return self
+        if self.training.label_smoothing > 0:
             raise MisfitError("training.label_smoothing", f"a {self.data.task} has no labels to smooth; remove it")
+        if self.training.class_weights != "none":
+            raise MisfitError("training.class_weights", f"a {self.data.task} has no classes to weight; remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _stream_loss_trains_all(self) -> Self:
+        training, fusion = self.training, self.network.fusion
+        if training.stream_loss == 0:
+            return self
+        if training.mixup_at == "manifold" and training.mixup > 0:
+            raise MisfitError(
+                "training.stream_loss",
+                "it is not supported with manifold mixup, which may mix fused features and not those of the streams; "
+                "set training.mixup_at to inputs, or remove it",
+            )
+        if training.routing is not None and training.routing.first_stage == 0:
+            raise MisfitError(
+                "training.stream_loss", "it is part of the first stage, and training.routing.first_stage is 0; raise it"
+            )
+        is_mean = isinstance(fusion, LateFusion) and fusion.weights == "equal" and self.network.router is None
+        if training.stream_loss == 1 and fusion is not None and not is_mean:
+            raise MisfitError(
+                "training.stream_loss",
+                "1 trains the streams alone, which is enough for a static network with late fusion and equal weights; "
+                "lower it",
+            )
         return self
 
     @model_validator(mode="after")

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from nasfuse.domain.modality import ModalityKind
+from nasfuse.errors import nearest
 from nasfuse.spec.schema.model import Model
 
 
@@ -14,6 +15,17 @@ def _scalar(value: Any) -> Any:
     if not isinstance(value, bool | int | float | str) or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError(f"a value must be a word, a finite number, true or false, got {value!r}")
     return value
+
+
+def _default(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        unknown = [kind for kind in value if kind not in get_args(ModalityKind)]
+        if unknown:
+            raise ValueError(
+                f"{unknown[0]!r} is no kind of modality; {nearest(str(unknown[0]), get_args(ModalityKind))}"
+            )
+        return {kind: _scalar(one) for kind, one in value.items()}
+    return value if value is None else _scalar(value)
 
 
 #: A plain value of a recipe. Not a union, which would report one problem per member.
@@ -32,7 +44,8 @@ class FieldConfig(Model):
         subsets: Whether every non-empty subset of the modalities is a choice; `network.route` only.
         log: Whether `int` or `float` is drawn on a logarithmic scale.
         step: Distance of neighbouring values of `int` or `float`.
-        default: Value of baselines that do not set the field.
+        default: Value of baselines that do not set the field; for a field of every stream also a mapping from kinds of
+            modality to values.
         when: Conditions under which the field exists, by the name of another field: a value, a list of values,
             `{at_least: n}` for a number; for the route also `{has: stream}`, `{at_least: n}` (streams) and
             `{dynamic: true}` (several routes). All must hold.
@@ -47,7 +60,7 @@ class FieldConfig(Model):
     subsets: bool = False
     log: bool = False
     step: Annotated[float, Field(gt=0)] | None = None
-    default: Scalar | None = None
+    default: Annotated[Any, AfterValidator(_default)] = None
     when: Annotated[dict[str, Any], Field(default_factory=dict)]
     kinds: tuple[ModalityKind, ...] | None = None
 

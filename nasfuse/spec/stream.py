@@ -1,6 +1,6 @@
 """Schema of the streams of a recipe: one class of options per encoder."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -47,6 +47,32 @@ class StreamConfigBase(Model):
     def summary(self) -> str:
         """Returns a short description for tables."""
         return f"{getattr(self, 'encoder')} {self.depth}x{self.width}"  # noqa: B009 - on every subclass
+
+
+class LinearStream(Model):
+    """One linear map of the input, without stages.
+
+    Where the stream is the only one, or fused `late`, its features are the outputs of the network: a linear model.
+    Another fusion gets as many features as it is wide.
+
+    Attributes:
+        statistics: Whether the map reads the mean, standard deviation, minimum and maximum of every channel of a
+            sequence or an image, over real steps, instead of all its values. Vectors are read as they are, token ids
+            as their mean embedding.
+        dropout: Dropout probability of the values that the map reads; token ids have none.
+    """
+
+    #: A linear stream has no stages.
+    depth: ClassVar[int] = 0
+
+    encoder: Literal["linear"]
+    statistics: bool = False
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @property
+    def summary(self) -> str:
+        """Returns a short description for tables."""
+        return "linear of statistics" if self.statistics else "linear"
 
 
 class MlpStream(StreamConfigBase):
@@ -117,4 +143,4 @@ def check_heads(heads: int, width: int) -> None:
         raise ValueError(f"heads must divide width, got heads {heads} and width {width}; change one of them")
 
 
-StreamConfig = Annotated[MlpStream | ConvStream | TransformerStream, Field(discriminator="encoder")]
+StreamConfig = Annotated[LinearStream | MlpStream | ConvStream | TransformerStream, Field(discriminator="encoder")]

@@ -24,6 +24,12 @@ class TrainingConfig(Model):
             zero.
         label_smoothing: Share of the target probability that is spread over all classes, or for a binary label moved
             to the opposite label. Not available for a regression.
+        class_weights: `balanced` weights each class, or each value of a yes/no label, in the training loss by the
+            inverse of its share of the training samples; `none` weights all samples equally. Validation losses have no
+            weights. Not available for a regression.
+        stream_loss: Share s of the loss that is the mean loss of the streams: (1 - s) loss + s mean_m loss_m. With
+            `late` fusion these are the losses of its heads; other fusions get heads that exist during training alone.
+            The share of streams in a dynamic network is part of the first stage of its training.
         mixup: Alpha of the Beta distribution of mixup (one lambda per batch); 0 disables mixup.
         mixup_at: Where samples are mixed: `inputs`, or `manifold` for the features at a depth that is drawn per batch
             (after the stems, after a stage of every stream, or before the head). Networks with a router do not support
@@ -46,6 +52,8 @@ class TrainingConfig(Model):
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     patience: Annotated[int, Field(ge=1)] = 10
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
+    stream_loss: Annotated[float, Field(ge=0, le=1)] = 0.0
     mixup: Annotated[float, Field(ge=0)] = 0.0
     mixup_at: Literal["inputs", "manifold"] = "inputs"
     input_noise: Annotated[float, Field(ge=0)] = 0.0

@@ -57,13 +57,25 @@ class TaskKind(ABC):
         """Returns facts about the training targets for people, name to text."""
         return {}
 
+    def balanced_weights(self, targets: Tensor, n_outputs: int) -> Tensor | None:
+        """Returns the weights of classes in the loss that balance the training targets; None if there are no classes.
+
+        Args:
+            targets: (n, ...) of the training samples.
+            n_outputs: Outputs of a network.
+        """
+        return None
+
     @abstractmethod
-    def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    def loss(
+        self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, class_weights: Tensor | None = None
+    ) -> Tensor:
         """Returns the mean loss of a batch.
 
         Args:
             outputs: (b, n_outputs).
             targets: (b,) or (b, n_outputs).
+            class_weights: `balanced_weights`, by which the losses of samples or labels are multiplied; None: all 1.
             label_smoothing: s replaces the label y of each of K classes by y (1 - s) + s / K (Szegedy et al., 2016).
         """
 

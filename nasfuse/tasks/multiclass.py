@@ -57,9 +57,18 @@ class Multiclass(TaskKind):
         counts = targets.bincount(minlength=n_outputs).tolist()
         return {"classes": f"{min(counts)} to {max(counts)} training samples each"}
 
-    def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-        """Returns the cross entropy."""
-        return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+    def balanced_weights(self, targets: Tensor, n_outputs: int) -> Tensor | None:
+        """Returns (n_outputs,) n / (n_outputs n_c) for n_c of n samples in class c."""
+        return len(targets) / (n_outputs * targets.bincount(minlength=n_outputs).clamp_min(1).float())
+
+    def loss(
+        self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, class_weights: Tensor | None = None
+    ) -> Tensor:
+        """Returns the mean of the samples' cross entropies, each times the weight of its class."""
+        if class_weights is None:
+            return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+        each = F.cross_entropy(outputs, targets, label_smoothing=label_smoothing, reduction="none")
+        return (class_weights[targets] * each).mean()
 
     def predict(self, outputs: Tensor) -> Tensor:
         """Returns the class of the largest logit."""

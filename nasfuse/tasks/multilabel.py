@@ -23,9 +23,18 @@ class Multilabel(TaskKind):
             raise DataError(f"{where} must be (n, k) zeros and ones for multilabel, got shape {targets.shape}")
         return torch.from_numpy(values), values.shape[1]
 
-    def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-        """Returns the binary cross entropy; each label is one of two classes when it is smoothed."""
-        return F.binary_cross_entropy_with_logits(outputs, targets * (1 - label_smoothing) + label_smoothing / 2)
+    def balanced_weights(self, targets: Tensor, n_outputs: int) -> Tensor | None:
+        """Returns (2, n_outputs), n / 2 over the number of samples without the label, and with it."""
+        n_with = targets.sum(dim=0)
+        return len(targets) / (2 * torch.stack([len(targets) - n_with, n_with]).clamp_min(1))
+
+    def loss(
+        self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, class_weights: Tensor | None = None
+    ) -> Tensor:
+        """Returns the binary cross entropy; each label is one of two classes when it is smoothed or weighted."""
+        smooth = targets * (1 - label_smoothing) + label_smoothing / 2
+        weights = None if class_weights is None else torch.where(targets > 0, class_weights[1], class_weights[0])
+        return F.binary_cross_entropy_with_logits(outputs, smooth, weight=weights)
 
     def predict(self, outputs: Tensor) -> Tensor:
         """Returns 1 for positive logits."""

@@ -27,8 +27,10 @@ class Regression(TaskKind):
             raise DataError(f"{where} must be (n,) or (n, k) finite numbers for regression, got shape {targets.shape}")
         return torch.from_numpy(values), values.shape[1]
 
-    def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-        """Returns the smooth L1 loss; there are no labels to smooth."""
+    def loss(
+        self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, class_weights: Tensor | None = None
+    ) -> Tensor:
+        """Returns the smooth L1 loss; there are no labels to smooth or to weight."""
         return F.smooth_l1_loss(outputs, targets)
 
     def predict(self, outputs: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ class EncoderSuite(ModuleSuite):
 
     The number of tokens, stages that do not run, independence of a sample from its batch and its padding, sequences
     without any step, MACs that equal the count, gradients, weights by seed, the state dictionary, dtype and device.
+    An encoder may have fewer stages than it is asked for, or none.
 
     Example:
         A module of tests for an encoder of another package::
@@ -50,6 +51,7 @@ class EncoderSuite(ModuleSuite):
     @pytest.mark.parametrize("n_stages", [0, 1, 2])
     def test_extent_is_that_of_the_tokens(self, make_encoder: MakeEncoder, modality: Modality, n_stages: int) -> None:
         encoder = make_encoder(modality, depth=2).eval()
+        n_stages = min(n_stages, len(encoder.stages))
         for length in _lengths(modality):
             inputs = random_inputs(modality, 3)[:, : length or None]
             mask = None if length is None else torch.ones(3, length).bool()
@@ -64,7 +66,7 @@ class EncoderSuite(ModuleSuite):
         ran = []
         for number, stage in enumerate(encoder.stages):
             stage.register_forward_hook(lambda *_, number=number: ran.append(number))
-        for n_stages in range(4):
+        for n_stages in range(len(encoder.stages) + 1):
             ran.clear()
             encoder(random_inputs(modality, 2), None, n_stages=n_stages)
             assert ran == list(range(n_stages))
@@ -80,7 +82,7 @@ class EncoderSuite(ModuleSuite):
     ) -> None:
         encoder = make_encoder(modality, depth=2)
         mask = length_mask(modality, [0, 4, 0]) if modality.kind == "sequence" else None
-        encoder(random_inputs(modality, 3), mask, n_stages=2).summary().sum().backward()
+        encoder(random_inputs(modality, 3), mask, n_stages=len(encoder.stages)).summary().sum().backward()
         gradients = [p.grad for p in encoder.parameters() if p.grad is not None]
         assert gradients
         assert all(torch.isfinite(gradient).all() for gradient in gradients)
@@ -88,7 +90,7 @@ class EncoderSuite(ModuleSuite):
     def test_gradient_reaches_every_parameter(self, make_encoder: MakeEncoder, modality: Modality) -> None:
         encoder = make_encoder(modality, depth=2)
         randomise(encoder, 0.3)
-        tokens = encoder(random_inputs(modality, 3), None, n_stages=2)
+        tokens = encoder(random_inputs(modality, 3), None, n_stages=len(encoder.stages))
         outputs = [tokens.values, tokens.summary()]
         sum((one * torch.randn_like(one)).sum() for one in outputs).backward()
         for name, parameter in encoder.named_parameters():
@@ -96,8 +98,9 @@ class EncoderSuite(ModuleSuite):
 
     def test_closed_form_of_macs_equals_the_count(self, make_encoder: MakeEncoder, modality: Modality) -> None:
         encoder, (longest, *shorter) = make_encoder(modality, depth=2), _lengths(modality)
-        cases = [(longest, 0), (longest, 1), (longest, 2), *((length, 2) for length in shorter)]
-        for training, (length, n_stages) in [(True, cases[2]), *((False, case) for case in cases)]:
+        every = len(encoder.stages)
+        cases = [*((longest, n_stages) for n_stages in range(every + 1)), *((length, every) for length in shorter)]
+        for training, (length, n_stages) in [(True, cases[every]), *((False, case) for case in cases)]:
             inputs = random_inputs(modality, 1)[:, : length or None]
             mask = None if length is None else torch.ones(1, length).bool()
             module = _Positional(encoder.train(training), mask, n_stages)
@@ -109,7 +112,8 @@ class EncoderSuite(ModuleSuite):
         self, make_encoder: MakeEncoder, modality: Modality
     ) -> None:
         encoder = make_encoder(modality, depth=2)
-        assert encoder.macs(0, n_stages=2) == encoder.macs(1, n_stages=2)
+        n_stages = len(encoder.stages)
+        assert encoder.macs(0, n_stages=n_stages) == encoder.macs(1, n_stages=n_stages)
 
     def test_weights_depend_on_the_seed_alone(self, make_encoder: MakeEncoder, modality: Modality) -> None:
         assert_seeded(lambda: make_encoder(modality, depth=2))
@@ -117,7 +121,8 @@ class EncoderSuite(ModuleSuite):
     def test_state_dictionary_restores_the_encoder(self, make_encoder: MakeEncoder, modality: Modality) -> None:
         inputs = random_inputs(modality, 3)
         assert_restored(
-            lambda: make_encoder(modality, depth=2), lambda encoder: encoder(inputs, None, n_stages=2).values
+            lambda: make_encoder(modality, depth=2),
+            lambda encoder: encoder(inputs, None, n_stages=len(encoder.stages)).values,
         )
 
     @pytest.mark.parametrize("device", DEVICES)
@@ -128,7 +133,7 @@ class EncoderSuite(ModuleSuite):
         encoder = make_encoder(modality, depth=2).to(device=device, dtype=dtype)
         inputs = random_inputs(modality, 3).to(device)
         mask = length_mask(modality, [1, 4, 2]).to(device) if modality.kind == "sequence" else None
-        tokens = encoder(inputs.to(dtype) if inputs.is_floating_point() else inputs, mask, n_stages=2)
+        tokens = encoder(inputs.to(dtype) if inputs.is_floating_point() else inputs, mask, n_stages=len(encoder.stages))
         assert (tokens.values.dtype, tokens.values.device.type) == (dtype, device)
 
 

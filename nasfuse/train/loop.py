@@ -31,6 +31,7 @@ from nasfuse.train.mixup import Loss
 from nasfuse.train.preconditions import check_network, check_training, token_ids
 from nasfuse.train.route_table import RouteTable, tabulate_routes
 from nasfuse.train.routing import RoutingLoss, hold_out
+from nasfuse.train.stream_loss import StreamLoss
 
 _SAVE_EVERY_S = 10.0
 
@@ -170,15 +171,24 @@ class _Run:
         self.task = dataset.task
         with _own_generator(derive_seed(seed, "weights"), torch.device("cpu")):
             self.network = build_network(recipe.network, dataset.modalities, dataset.task).to(device)
+            self.stream_loss = StreamLoss(
+                self.network, share=recipe.training.stream_loss, n_outputs=dataset.task.n_outputs
+            ).to(device)
         self.names = self.network.stream_names
         check_training(recipe, dataset)
         check_network(recipe, self.network, dataset)
         self.augmentation = Augmentation.from_config(recipe.training, token_ids(recipe, dataset))
         self.manifold_mixup = ManifoldMixup.from_config(recipe.training, self.network)
         self.batches = torch.Generator().manual_seed(derive_seed(seed, "batches"))
-        self.optimizer = _optimizer(self.network, recipe.training.lr, recipe.training.weight_decay)
+        self.trained = nn.ModuleList([self.network, self.stream_loss])
+        self.optimizer = _optimizer(self.trained, recipe.training.lr, recipe.training.weight_decay)
         every = torch.arange(len(dataset.train))
         self.rows = (every, every)  # of the first stage and of the second, which is the only one without a router
+        self.class_weights: Tensor | None = None
+        if recipe.training.class_weights == "balanced":
+            weights = task_kind(self.task.kind).balanced_weights(dataset.train.targets, self.task.n_outputs)
+            assert weights is not None, "checked by the recipe"
+            self.class_weights = weights.to(device)
         self.equilibrium = EquilibriumTerm(self.network, recipe.training.equilibrium)
         self.routing: RoutingLoss | None = None
         self.first_stage = 0  # epochs that train all routes, without the router
@@ -253,23 +263,27 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.equilibrium.note_backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.training.clip_norm)
+        nn.utils.clip_grad_norm_(self.trained.parameters(), self.training.clip_norm)
         self.optimizer.step()
         self.step += 1
         return loss.detach()
 
     def _task_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         smoothing = 0.0 if self.frozen else self.training.label_smoothing
-        return task_kind(self.task.kind).loss(logits, targets, label_smoothing=smoothing)
+        kind = task_kind(self.task.kind)
+        return kind.loss(logits, targets, label_smoothing=smoothing, class_weights=self.class_weights)
 
     def _loss(self, batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             if not isinstance(self.network, RoutedNetwork):
-                return loss(self.network(batch.inputs, batch.masks).float())
-            routes = self.network.all_routes(batch.inputs, batch.masks)
+                with self.stream_loss.listening():
+                    logits = self.network(batch.inputs, batch.masks).float()
+                return self.stream_loss.of(loss(logits), loss)
+            with self.stream_loss.listening():
+                routes = self.network.all_routes(batch.inputs, batch.masks)
         assert self.routing is not None
         if not self.router_learns:
-            return self.routing.first_stage(routes, loss)
+            return self.stream_loss.of(self.routing.first_stage(routes, loss), loss)
         steps = self._steps_of_stage()
         return self.routing.second_stage(routes, loss, progress=steps[0] / max(steps[1] - 1, 1))
 
@@ -341,6 +355,7 @@ class _Run:
         return {
             "identity": self.identity,
             "network": self.network.state_dict(),
+            "stream_loss": self.stream_loss.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "curve": [asdict(epoch) for epoch in self.curve],
@@ -353,6 +368,7 @@ class _Run:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
+        self.stream_loss.load_state_dict(state["stream_loss"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
         self.curve = [Epoch(**epoch) for epoch in state["curve"]]

@@ -7,7 +7,7 @@ import pytest
 
 from nasfuse.experiment import run as search_module
 from nasfuse.experiment.run_folder import RunFolder
-from nasfuse.nn.branch import Head
+from nasfuse.nn.head import LinearHead
 from nasfuse.spec.study import StudyConfig
 
 STUDY = """name: small
@@ -206,7 +206,7 @@ class TestAnExistingRun:
         assert "report.html" in table
 
     def test_macs_that_differ_are_reported_everywhere(self, nasfuse, same_study, monkeypatch):
-        monkeypatch.setattr(Head, "macs", lambda self: 1)
+        monkeypatch.setattr(LinearHead, "macs", lambda self: 1)
         ran = nasfuse("search", "study.yaml", "-o", "run")
         assert ran.code == 1
         assert "fault of nasfuse: trial 0: MACs of a full-length sample differ (left:" in ran.err.replace("\n", " ")

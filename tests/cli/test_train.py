@@ -9,7 +9,7 @@ import torch
 
 from nasfuse.cli import console
 from nasfuse.experiment import final_training
-from nasfuse.nn.branch import Head
+from nasfuse.nn.head import LinearHead
 
 RECIPE = """data: {source: digits}
 network:
@@ -52,7 +52,7 @@ def test_train_then_evaluate(nasfuse, write, tmp_path):
 
 
 def test_macs_that_differ_are_reported_and_results_are_kept(nasfuse, write, tmp_path, monkeypatch):
-    monkeypatch.setattr(Head, "macs", lambda self: 1)
+    monkeypatch.setattr(LinearHead, "macs", lambda self: 1)
     for options in ((), ("--json",)):
         ran = nasfuse("train", write(), "-o", "out", "--device", "cpu", *options)
         assert ran.code == 1

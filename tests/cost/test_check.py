@@ -6,8 +6,8 @@ import torch
 from nasfuse.cost import check, check_macs
 from nasfuse.errors import UncountedOperatorError
 from nasfuse.nn import build_network
-from nasfuse.nn.branch import Head
 from nasfuse.nn.fusion import FUSIONS
+from nasfuse.nn.head import LinearHead
 from nasfuse.nn.knob import knobs_at
 from nasfuse.spec.recipe import Recipe
 
@@ -57,7 +57,7 @@ def test_at_another_setting(make_recipe, dataset):
 
 @pytest.mark.parametrize("router", [None, ROUTER])
 def test_a_wrong_formula_is_found(make_recipe, dataset, monkeypatch, router):
-    monkeypatch.setattr(Head, "macs", lambda self: self.out.in_features * self.out.out_features + 1)
+    monkeypatch.setattr(LinearHead, "macs", lambda self: self.out.in_features * self.out.out_features + 1)
     found = check_macs(built(make_recipe(encoders=ENCODERS, router=router), dataset), dataset)
     assert (found.status, found.failed) == ("differ", True)
     assert found.closed_form.keys() == found.counted.keys()

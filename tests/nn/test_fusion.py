@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from nasfuse.nn import build_network
 from nasfuse.nn.fusion import FUSIONS
+from nasfuse.nn.head import LinearHead
 from nasfuse.nn.reducers import REDUCERS
 from nasfuse.nn.tokens import Tokens
 from nasfuse.spec.network import NetworkConfig
@@ -19,25 +20,33 @@ from nasfuse.testing.fusion import WIDTHS
 OPTIONS = {
     "equilibrium": {"gradient": "unroll", "max_steps": 3},
     "equilibrium on tokens": {"gradient": "unroll", "max_steps": 3, "level": "tokens"},
+    "late with learned weights": {"weights": "learned"},
 }
+
+NAMES = list(dict.fromkeys([*FUSIONS, *OPTIONS]))
 
 
 def build(name, widths=WIDTHS, *, n_joint=1, width=4):
     """An operator with the default options of its configuration class and those of `OPTIONS`."""
     kind = name.split()[0]
     streams = {stream: {"encoder": "mlp"} for stream in widths}
-    fusion = {"kind": kind, "width": width, **OPTIONS.get(name, {})}
+    of_outputs = FUSIONS[kind].fuses_outputs
+    fusion = {"kind": kind, **({} if of_outputs else {"width": width}), **OPTIONS.get(name, {})}
     config = NetworkConfig.parse({"route": list(widths), "streams": streams, "fusion": fusion})
-    return FUSIONS[kind](widths, n_joint=n_joint, **config.fusion.model_dump(exclude={"kind", "placement"}))
+    options = config.fusion.model_dump(exclude={"kind", "placement"})
+    if of_outputs:
+        heads = {stream: LinearHead(own, n_outputs=width, dropout=0.0) for stream, own in widths.items()}
+        return FUSIONS[kind](heads, **options)
+    return FUSIONS[kind](widths, n_joint=n_joint, **options)
 
 
 class TestSuite(FusionSuite):
-    @pytest.fixture(params=[*FUSIONS, "equilibrium on tokens"])
+    @pytest.fixture(params=NAMES)
     def make_fusion(self, request):
         return lambda widths, *, n_joint: build(request.param, widths, n_joint=n_joint)
 
 
-@pytest.mark.parametrize("name", [*FUSIONS, "equilibrium on tokens"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_state_dictionary_holds_parameters_alone(name):
     fusion = build(name)
     assert set(fusion.state_dict()) == {key for key, _ in fusion.named_parameters()}
@@ -174,3 +183,49 @@ class TestEquilibriumOnTokens:
             name: Tokens(torch.cat([one.summary()[:, None], one.values], dim=1)) for name, one in states.items()
         }
         assert torch.allclose(fusion(states), fusion(with_cls), atol=1e-6)
+
+
+class TestLate:
+    def streams(self, n_outputs=3):
+        heads = {name: LinearHead(width, n_outputs=n_outputs, dropout=0.0) for name, width in WIDTHS.items()}
+        states = {name: Tokens(torch.randn(5, 2, width)) for name, width in WIDTHS.items()}
+        return heads, states
+
+    @pytest.mark.parametrize("weights", ["equal", "learned"])
+    def test_probabilities_are_those_of_averaged_log_probabilities(self, weights):
+        """Of classes, and of each yes/no label, where the two outcomes are the classes."""
+        heads, states = self.streams()
+        fusion = FUSIONS["late"](heads, weights=weights)
+        shares = torch.full((3,), 1 / 3)
+        if weights == "learned":
+            torch.nn.init.normal_(fusion.scores)
+            shares = fusion.scores.softmax(dim=0)
+        fused = fusion(states)
+        own = torch.stack([heads[name](states[name].mean()) for name in WIDTHS])
+        for both in (own, torch.stack([own, torch.zeros_like(own)], dim=-1)):
+            pooled = (shares.view(-1, *[1] * (both.dim() - 1)) * both.log_softmax(dim=-1)).sum(dim=0).softmax(dim=-1)
+            found = fused.softmax(dim=1) if both is own else torch.stack([fused.sigmoid(), (-fused).sigmoid()], dim=-1)
+            assert torch.allclose(found, pooled, atol=1e-6)
+
+    def test_learned_weights_start_from_equal_ones(self):
+        heads, states = self.streams()
+        equal, learned = (FUSIONS["late"](heads, weights=weights) for weights in ("equal", "learned"))
+        assert torch.allclose(equal(states), learned(states), atol=1e-6)
+
+    def test_streams_run_all_their_stages(self, make_config, modalities, task):
+        config = make_config({"s": "conv", "i": "conv", "v": "linear"}, fusion="late", depth=3)
+        network = build_network(config, list(modalities.values()), task)
+        assert network.branch.route.n_stages == {"s": 3, "i": 3, "v": 0}
+        assert network.branch.head.macs() == 0
+
+    def test_one_stage_of_a_stream_may_be_on_a_route(self, make_config, make_batch, modalities, task):
+        plain = make_config({"s": "conv", "i": "conv"}, fusion="late", depth=3).to_plain()
+        router = {"routes": ["i", "s:1+i", "s+i"], "reads": "cheap_route"}
+        config = NetworkConfig.parse({**plain, "router": router})
+        network = build_network(config, list(modalities.values()), task).eval()
+        batch = make_batch(["s", "i"], n_samples=3)
+        outputs = network.all_routes(batch.inputs, batch.masks).outputs
+        assert outputs.shape == (3, 3, 4)
+        for number in range(3):
+            chosen = torch.full((3,), number)
+            assert torch.allclose(network(batch.inputs, batch.masks, chosen), outputs[:, number], atol=1e-5)

@@ -16,10 +16,10 @@ from nasfuse.testing.inputs import MODALITIES
 PAIRS = [(name, encoder) for name, kind in (("v", "vector"), ("s", "sequence"), ("q", "sequence"), ("i", "image"))
          for encoder in ENCODERS[kind]]  # fmt: skip
 
-#: Stride, keep ratio of a pooling reducer, and readout; an MLP has none of them.
+#: Stride, keep ratio of a pooling reducer, and readout; an MLP and a linear stream have none of them.
 SHAPES = [(1, 1.0, "mean"), (2, 0.5, "cls"), (3, 0.2, "mean"), (5, 0.4, "cls")]
 
-CASES = [(*pair, shape) for pair in PAIRS for shape in (SHAPES[:1] if pair[1] == "mlp" else SHAPES)]
+CASES = [(*pair, shape) for pair in PAIRS for shape in (SHAPES[:1] if pair[1] in ("mlp", "linear") else SHAPES)]
 
 
 class TestSuite(EncoderSuite):

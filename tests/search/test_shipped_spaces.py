@@ -77,3 +77,20 @@ def test_no_two_keep_ratios_of_a_convolution_mean_the_same(name):
 def test_a_few_draws_are_built(name):
     for recipe in draw_recipes(shipped(name), 5):
         build_network(recipe.network, FITTING, Task("multiclass", 3))
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_linear_models_run_first(name):
+    space = shipped(name)
+    first = [space.recipe(parameters).network for parameters in list(space.baselines.values())[:3]]
+    assert [set(network.route) for network in first] == [{"image"}, {"steps"}, {"image", "steps"}]
+    for network in first:
+        assert {stream.encoder for stream in network.streams.values()} == {"linear"}
+    assert first[2].fusion.kind == "late"
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_regularisation_is_drawn(name):
+    drawn = {parameter.name for parameter in shipped(name).parameters}
+    fields = ("epochs", "input_noise", "label_smoothing", "weight_decay")
+    assert {"network.dropout", *(f"training.{field}" for field in fields)} <= drawn

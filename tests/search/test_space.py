@@ -62,14 +62,31 @@ class TestExpansion:
         assert names(make({"network.streams.*.width": {**WIDTH, "kinds": []}})) == []
 
     def test_encoders_are_filtered_by_kind(self):
-        space = make({"network.streams.*.encoder": {"choices": ["transformer", "conv", "mlp"]}})
+        space = make({"network.streams.*.encoder": {"choices": ["transformer", "conv", "mlp", "linear"]}})
         found = {p.name.split(".")[2]: set(p.distribution.choices) for p in space.parameters}
-        assert found == {"v": {"mlp"}, "s": set(ENCODERS["sequence"]), "i": set(ENCODERS["image"])}
+        assert found == {"v": {"mlp", "linear"}, "s": set(ENCODERS["sequence"]), "i": set(ENCODERS["image"])}
 
     def test_a_modality_that_can_have_no_choice_keeps_its_default(self):
         space = make({"network.streams.*.encoder": {"choices": ["conv"]}})
         assert names(space) == ["network.streams.s.encoder", "network.streams.i.encoder"]
         assert space.recipe(draws(space, n_draws=1)[0]).network.streams["v"].encoder == "mlp"
+
+    def test_a_default_may_depend_on_the_kind(self):
+        entry = {"choices": ["mlp", "conv"], "default": {"image": "conv", "vector": "mlp"}}
+        space = make({"network.streams.*.encoder": entry})
+        found = {p.name.split(".")[2]: p.default for p in space.parameters}
+        assert found == {"v": "mlp", "s": "mlp", "i": "conv"}, "the first choice where there is none"
+        assert problems({"network.streams.s.encoder": entry}) == [
+            "fields.network.streams.s.encoder.default: a default by kind needs a field of every stream "
+            "(network.streams.*....)"
+        ]
+
+    def test_a_regression_has_no_fields_of_classes(self):
+        fields = {"training.label_smoothing": {"choices": [0.0, 0.1]}, "training.lr": {"float": [1e-3, 1e-2]}}
+        document = SpaceConfig.parse({"fields": fields})
+        base = {"metric": "r2", "data": {"source": "mine.npz", "task": "regression"}}
+        space = Space(document, (VECTOR,), base=base)
+        assert names(space) == ["training.lr"]
 
     def test_a_default_that_a_kind_cannot_have_does_not_count_for_it(self):
         space = make(
@@ -306,7 +323,7 @@ class TestProblems:
                 {"network.fusion.kind": {"choices": ["sum", "summ"]}},
                 "'summ' is not a value of this field; it is",
             ),
-            ({"network.streams.*.encoder": {"choices": ["rnn"]}}, "it is one of mlp, conv, transformer"),
+            ({"network.streams.*.encoder": {"choices": ["rnn"]}}, "it is one of linear, mlp, conv, transformer"),
             (
                 {"network.streams.v.encoder": {"choices": ["conv"]}},
                 "a modality of kind vector must be one of mlp",

@@ -123,3 +123,23 @@ def test_no_other_module_compares_names_of_tasks():
         if comparison.search(path.read_text(encoding="utf-8"))
     ]
     assert found == []
+
+
+class TestBalancedWeights:
+    def test_every_class_has_the_same_share_of_the_loss(self, name, checked):
+        kind, (targets, n_outputs) = task_kind(name), checked
+        weights = kind.balanced_weights(targets, n_outputs)
+        assert (weights is not None) == TASKS[name].has_classes
+        if weights is None:
+            return
+        outputs = torch.zeros(len(targets), n_outputs, requires_grad=True)
+        loss = kind.loss(outputs, targets, class_weights=weights)
+        assert torch.isclose(loss, kind.loss(outputs, targets)), "constant outputs lose as much as without weights"
+        loss.backward()
+        assert outputs.grad.sum(dim=0).abs().max() < 1e-6, "no class is worth more than another"
+
+    def test_a_label_that_no_sample_has_is_no_division_by_zero(self):
+        targets = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
+        weights = task_kind("multilabel").balanced_weights(targets, 2)
+        assert torch.isfinite(weights).all()
+        assert torch.isfinite(task_kind("multilabel").loss(torch.zeros(2, 2), targets, class_weights=weights))

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -16,8 +17,11 @@ class Fusion(nn.Module, ABC):
 
     Attributes:
         out_width: Features of the fused vector.
+        fuses_outputs: Whether the operator fuses outputs of the network: it is built with a head for each stream, in
+            the place of widths and joint stages, and its result is the output.
     """
 
+    fuses_outputs: ClassVar[bool] = False
     out_width: int
 
     @abstractmethod

@@ -1,0 +1,84 @@
+"""Heads: from the features of a stream or a fusion to the outputs of the network."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from nasfuse.nn.per_stream import PerStream
+from nasfuse.nn.tokens import Tokens
+
+
+class Head(nn.Module, ABC):
+    """Layers from features to outputs.
+
+    Attributes:
+        width: Number of input features.
+        n_outputs: Number of outputs.
+    """
+
+    width: int
+    n_outputs: int
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> Tensor:
+        """Returns (b, n_outputs) for features (b, width)."""
+
+    @abstractmethod
+    def macs(self) -> int:
+        """Returns the multiply-accumulates per sample."""
+
+
+class LinearHead(Head):
+    """Layer norm, dropout and a linear layer. MACs: d c."""
+
+    def __init__(self, width: int, *, n_outputs: int, dropout: float) -> None:
+        """Builds the head for features of `width`."""
+        super().__init__()
+        self.width, self.n_outputs = width, n_outputs
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(width, n_outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Returns (b, n_outputs) for features (b, width)."""
+        result: Tensor = self.out(self.dropout(self.norm(features)))
+        return result
+
+    def macs(self) -> int:
+        """Returns the multiply-accumulates per sample, d c."""
+        return self.out.in_features * self.out.out_features
+
+
+class IdentityHead(Head):
+    """Passes features that are outputs already. MACs: 0."""
+
+    def __init__(self, n_outputs: int) -> None:
+        """Keeps the number of outputs."""
+        super().__init__()
+        self.width = self.n_outputs = n_outputs
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Returns the features."""
+        return features
+
+    def macs(self) -> int:
+        """Returns 0."""
+        return 0
+
+
+class StreamHeads(nn.Module):
+    """One head per stream."""
+
+    def __init__(self, heads: Mapping[str, Head]) -> None:
+        """Keeps the heads by stream."""
+        super().__init__()
+        self.heads = PerStream(heads)
+
+    def forward(self, states: Mapping[str, Tokens]) -> dict[str, Tensor]:
+        """Returns the outputs (b, n_outputs) of each stream for its tokens."""
+        return {name: self.heads[name](states[name].summary()) for name in self.heads}
+
+    def macs(self) -> int:
+        """Returns the multiply-accumulates of all heads per sample."""
+        return sum(self.heads[name].macs() for name in self.heads)
