@@ -198,6 +198,22 @@ class TestRouted:
             assert judged["routes"][route] == 1.0
             assert judged["macs"] == macs_of(ROUTED, load_digits(), route=0 if threshold else 1)
 
+    @pytest.mark.parametrize("swept", [False, True])
+    def test_swept_points_belong_to_the_data_of_the_training(self, routed, tmp_path, swept):
+        """The router is calibrated anew at them, on validation data that other data have not."""
+        content = load_checkpoint(Path(routed.seeds[0].checkpoint))
+        own = content["points"][0]
+        points = [own, {**own, "keep_ratio.left": 0.5} if swept else {**own, "threshold": 0.9}]
+        save_checkpoint(tmp_path / "model.pt", {**content, "points": points, "data_fingerprint": "0123456789ab"})
+        if not swept:
+            assert evaluate_checkpoint(tmp_path / "model.pt", split="val", device=CPU, point=1)["warning"]
+            return
+        message = (
+            "point 1 of .* has a router that is calibrated on the validation data of its training, and digits holds"
+        )
+        with pytest.raises(InvalidInputError, match=message):
+            evaluate_checkpoint(tmp_path / "model.pt", split="val", device=CPU, point=1)
+
     def test_a_finished_result_is_read_back(self, routed):
         folder = Path(routed.seeds[0].checkpoint).parent.parent
         again, epochs = train(ROUTED, folder, n_seeds=2)

@@ -99,6 +99,8 @@ class TestRecipes:
             ({"threshold": 1e-9, "route": "left+right"}, {"macs": 1000}),
             ({"threshold": 1.0, "route": "left"}, {"threshold": 1.0, "macs": None}),
             ({"threshold": 0.0, "route": "left+right"}, {"threshold": 0.0, "macs": None}),
+            ({"threshold": 1.0}, {"macs": 1000}),  # static in some trainings only, so the front names no route
+            ({"threshold": 0.0}, {"macs": 1000}),
         ],
     )
     def test_of_a_point_of_a_router(self, folder, knobs, setting, budget):
