@@ -11,8 +11,8 @@ PaddingSide = Literal["left", "right"]
 #: Encoders by kind of modality; the first one is the default.
 ENCODERS: dict[str, tuple[str, ...]] = {
     "vector": ("mlp",),
-    "sequence": ("transformer", "conv", "mlp"),
-    "image": ("conv", "transformer", "mlp"),
+    "sequence": ("transformer", "conv", "mlp", "random_conv"),
+    "image": ("conv", "transformer", "mlp", "random_conv"),
 }
 
 

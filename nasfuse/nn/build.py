@@ -10,6 +10,7 @@ from nasfuse.nn.branch import Branch, Head, Route
 from nasfuse.nn.fusion import FUSIONS
 from nasfuse.nn.knob import knobs_as_trained
 from nasfuse.nn.network import FusionNetwork, Network, knobs_of, streams_macs
+from nasfuse.nn.random_convolution import random_conv_stream
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.nn.routing.router import InputRouter, Router, RouteRouter, StreamRouter
 from nasfuse.nn.stream import Stream, conv_stream, mlp_stream, transformer_stream
@@ -20,6 +21,7 @@ STREAMS: dict[str, Callable[..., Stream]] = {
     "mlp": mlp_stream,
     "conv": conv_stream,
     "transformer": transformer_stream,
+    "random_conv": random_conv_stream,
 }
 
 
@@ -42,10 +44,10 @@ def build_network(config: NetworkConfig, modalities: Sequence[Modality], task: T
     streams = {name: _stream(config, known[name], depth) for name, depth in config.depths.items()}
     if config.router is None:
         route = Route(config.stages(dict.fromkeys(config.route)), "+".join(config.route))
-        return FusionNetwork(streams, _branch(config, route, task))
+        return FusionNetwork(streams, _branch(config, route, streams, task))
     routes = [Route(config.stages(parse_route(text)), text) for text in config.router.routes]
     lengths = {name: known[name].shape[0] for name in streams if known[name].kind == "sequence"}
-    branches = _by_cost([_branch(config, route, task) for route in routes], streams, lengths)
+    branches = _by_cost([_branch(config, route, streams, task) for route in routes], streams, lengths)
     router = _router(config, branches, streams, known, task, lengths)
     return RoutedNetwork(streams, branches, router, lengths=lengths, threshold=config.router.threshold)
 
@@ -68,8 +70,9 @@ def _stream(config: NetworkConfig, modality: Modality, depth: int) -> Stream:
     return STREAMS[stream.encoder](modality, depth=depth, **options)
 
 
-def _branch(config: NetworkConfig, route: Route, task: Task) -> Branch:
-    widths = {name: config.streams[name].width for name in route.n_stages}
+def _branch(config: NetworkConfig, route: Route, streams: Mapping[str, Stream], task: Task) -> Branch:
+    reads_tokens = config.fusion is not None and len(route.n_stages) > 1 and config.fusion.reads_tokens
+    widths = {name: streams[name].width if reads_tokens else streams[name].out_width for name in route.n_stages}
     fusion = None
     (width, *_) = widths.values()
     if len(widths) > 1:
