@@ -1,4 +1,4 @@
-"""Random convolutions: shares of positions above biases, as fixed features of sequences and images."""
+"""Random convolutions: shares of positions above biases and statistics of channels, as fixed features."""
 
 import math
 from itertools import combinations
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from nasfuse.domain.modality import Modality
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn.fixed_stem import FixedStem
+from nasfuse.nn.readout import Readout
 from nasfuse.nn.stream import MlpStage, Stream
 from nasfuse.nn.tokens import Extent, Tokens
 from nasfuse.nn.tracing import keep_length
@@ -29,21 +30,26 @@ _ID_WIDTH = 9
 #: Samples whose convolutions give the biases, and samples that are convolved at once.
 _N_BIAS_SAMPLES, _CHUNK = 256, 128
 
-#: Smallest standard deviation of a feature that is divided by: a share rarely varies less, and if so by chance.
+#: Statistics of the channels; the minimum comes from the maximum, which is last.
+_STATISTICS = Readout(("mean", "std", "max"))
+
+#: Smallest standard deviation that a feature is divided by: one that varies less does so by chance.
 _LEAST_STD = 0.01
 
 
 class RandomConvolutions(nn.Module):
-    """Standardised shares of positions at which a convolution is above a bias.
+    """Standardised shares of positions at which a convolution is above a bias, and statistics of every channel.
 
     After MiniRocket (Dempster et al., 2021), with these differences: all kernels are padded; convolutions are strided;
     a bias is a quantile over many training samples instead of one; on an image, the nine taps are 3 x 3 and dilated in
-    both directions; features are standardised. Each kernel acts on the sum of a random subset of the channels, which
-    takes no products. MACs: 9 kernels x dilations x positions.
+    both directions; features are standardised; as every kernel sums to zero and does not see the level of a channel,
+    mean, standard deviation, maximum and minimum of the channels are features, too. Each kernel acts on the sum of a
+    random subset of the channels, which takes no products. MACs: 9 kernels x dilations x positions.
 
     Attributes:
         dilations: Distances of neighbouring taps, growing exponentially; fewer than asked where inputs are short.
-        n_features: Kernels x dilations x biases.
+        n_shares: Kernels x dilations x biases.
+        n_features: `n_shares` and four statistics of every channel.
     """
 
     kernels: Tensor
@@ -82,7 +88,8 @@ class RandomConvolutions(nn.Module):
         self.register_buffer("channels", _subsets(n_channels, chosen.numel()).reshape(*chosen.shape, -1))
         self.register_buffer("codes", None if vocabulary is None else torch.randn(vocabulary, _ID_WIDTH))
         self.register_buffer("biases", torch.zeros(n_dilations, n_kernels, n_biases))
-        self.n_features = self.biases.numel()
+        self.n_shares = self.biases.numel()
+        self.n_features = self.n_shares + 4 * n_channels
         self.register_buffer("mean", torch.zeros(self.n_features))
         self.register_buffer("std", torch.ones(self.n_features))
 
@@ -106,13 +113,13 @@ class RandomConvolutions(nn.Module):
             if ordered.shape[1]:
                 shares = torch.arange(1, n_biases + 1, dtype=torch.float64) / (n_biases + 1)
                 self.biases[index] = ordered[:, (shares * (ordered.shape[1] - 1)).round().long()]
-        shares_above = torch.cat([self._shares(values, real) for values, real in chunks])
-        self.mean.copy_(shares_above.mean(dim=0))
-        self.std.copy_(shares_above.std(dim=0, correction=0).clamp_min(_LEAST_STD))
+        features = torch.cat([self._unscaled(values, real) for values, real in chunks])
+        self.mean.copy_(features.mean(dim=0))
+        self.std.copy_(features.std(dim=0, correction=0).clamp_min(_LEAST_STD))
 
     def forward(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
-        """Returns (b, n_features) for inputs (b, T, F), (b, T) ids or (b, C, H, W); mask (b, T)."""
-        return (self._shares(inputs, mask) - self.mean) / self.std
+        """Returns (b, n_features), shares first, for inputs (b, T, F), (b, T) ids or (b, C, H, W); mask (b, T)."""
+        return (self._unscaled(inputs, mask) - self.mean) / self.std
 
     def macs(self, length: int) -> int:
         """Returns the multiply-accumulates for a sample of `length` steps; an image ignores `length`."""
@@ -120,9 +127,14 @@ class RandomConvolutions(nn.Module):
         n_positions = math.prod(math.ceil(side / self.stride) for side in size)
         return _N_TAPS * self.channels.shape[0] * self.channels.shape[1] * n_positions
 
-    def _shares(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
-        """Returns the (b, n_features) shares of real positions; 0 for samples without real steps."""
+    def _unscaled(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
         values = self._channels_first(inputs, mask)
+        channels = values[:, :-1].flatten(2).transpose(1, 2)
+        least = -_STATISTICS(Tokens(-channels, mask))[:, -channels.shape[2] :]
+        return torch.cat([self._shares(values, mask), _STATISTICS(Tokens(channels, mask)), least], dim=1)
+
+    def _shares(self, values: Tensor, mask: Tensor | None) -> Tensor:
+        """Returns the (b, n_shares) shares of real positions; 0 for samples without real steps."""
         real = None if mask is None else mask[:, None, None, :: self.stride]
         shares = []
         for index, biases in enumerate(self.biases):
@@ -160,7 +172,7 @@ class RandomConvStem(FixedStem):
     """One token of random convolutions, as they are or with a linear layer to `width`. MACs of that: F d."""
 
     def __init__(self, convolutions: RandomConvolutions, *, width: int | None, dropout: float) -> None:
-        """Builds the stem; `dropout` is that of the features, a `width` of None keeps them as they are."""
+        """Builds the stem; `dropout` is that of the shares, a `width` of None keeps the features as they are."""
         super().__init__(convolutions.n_features)
         self.convolutions = convolutions
         self.dropout = nn.Dropout(dropout)
@@ -172,14 +184,15 @@ class RandomConvStem(FixedStem):
         self.convolutions.fit(inputs, mask)
 
     def features(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
-        """Returns (b, F) standardised shares, in full precision under autocast, too."""
+        """Returns (b, F) standardised features, in full precision under autocast, too."""
         with torch.no_grad(), torch.autocast(inputs.device.type, enabled=False):
-            shares: Tensor = self.convolutions(inputs if self.convolutions.on_grid else keep_length(inputs), mask)
-        return shares
+            features: Tensor = self.convolutions(inputs if self.convolutions.on_grid else keep_length(inputs), mask)
+        return features
 
     def tokens(self, features: Tensor) -> Tokens:
         """Returns one token."""
-        return Tokens(self.project(self.dropout(features))[:, None])
+        shares, statistics = features[:, : self.convolutions.n_shares], features[:, self.convolutions.n_shares :]
+        return Tokens(self.project(torch.cat([self.dropout(shares), statistics], dim=1))[:, None])
 
     def extent(self, length: int) -> Extent:
         """Returns one token."""

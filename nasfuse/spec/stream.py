@@ -162,8 +162,8 @@ class RandomConvStream(StreamConfigBase):
     """Random convolutions that are not trained, and a residual MLP on the shares of positions above biases.
 
     Attributes:
-        depth: Stages of the MLP. At 0 the stream has no layer of its own, and its output is n_kernels x n_dilations x
-            n_biases features.
+        depth: Stages of the MLP. At 0 the stream has no layer of its own, and its output are n_kernels x n_dilations x
+            n_biases shares and four statistics of every channel.
         width: Features of the MLP; without effect at depth 0.
         expansion: Hidden width of a stage divided by `width`.
         n_kernels: Kernels of nine taps per dilation, drawn from the 84 of MiniRocket.

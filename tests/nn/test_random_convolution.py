@@ -34,7 +34,7 @@ def test_features_are_those_of_a_naive_computation():
     module, inputs, lengths = make(), random_inputs(LONG, 2), [50, 23]
     mask = length_mask(LONG, lengths)
     module.fit(random_inputs(LONG, 40), None)
-    features = module(inputs, mask).unflatten(1, module.biases.shape)
+    features = module(inputs, mask)[:, : module.n_shares].unflatten(1, module.biases.shape)
     for sample, length in enumerate(lengths):
         for index, dilation in enumerate(module.dilations):
             for kernel in range(7):
@@ -48,6 +48,15 @@ def test_features_are_those_of_a_naive_computation():
                     number = (index * 7 + kernel) * 2 + bias
                     expected = (share - float(module.mean[number])) / float(module.std[number])
                     assert math.isclose(float(features[sample, index, kernel, bias]), expected, abs_tol=1e-4)
+
+
+@pytest.mark.parametrize("modality", [LONG, IMAGE], ids=str)
+def test_statistics_of_the_channels_follow_the_shares(modality):
+    module, inputs = make(modality), random_inputs(modality, 3)
+    channels = inputs.flatten(2).transpose(1, 2) if modality.kind == "image" else inputs
+    statistics = [channels.mean(dim=1), channels.std(dim=1, correction=0), channels.amax(dim=1), channels.amin(dim=1)]
+    found = module(inputs, None)[:, module.n_shares :]
+    assert torch.allclose(found, torch.cat(statistics, dim=1), atol=1e-5)
 
 
 def test_kernels_are_those_of_minirocket():
@@ -78,7 +87,7 @@ def test_biases_are_quantiles_and_features_are_standardised():
     module, inputs = make(n_biases=3), random_inputs(LONG, 200)
     module.fit(inputs, None)
     shares = module(inputs, None) * module.std + module.mean
-    means = shares.mean(dim=0).unflatten(0, module.biases.shape)
+    means = shares.mean(dim=0)[: module.n_shares].unflatten(0, module.biases.shape)
     assert torch.allclose(means, torch.tensor([0.75, 0.5, 0.25]).expand_as(means), atol=0.01)
     features = module(inputs, None)
     assert torch.allclose(features.mean(dim=0), torch.zeros(module.n_features), atol=1e-4)
@@ -119,7 +128,7 @@ def options(modality, **changes):
 def test_macs_and_width_of_the_features_alone():
     stream = options(Modality("s", "sequence", (128, 6)), depth=0)
     assert stream.macs(128, n_stages=0)[0] == 84 * 5 * 64 * 9
-    assert stream.out_width == 84 * 5 * 3
+    assert stream.out_width == 84 * 5 * 3 + 4 * 6
     assert list(stream.parameters()) == []
 
 

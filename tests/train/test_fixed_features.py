@@ -48,7 +48,7 @@ def test_logits_from_features_are_those_from_inputs(network, dataset):
     judged = evaluate(network, dataset.val, metric="accuracy", task=dataset.task, device=CPU)
     with features_computed_once(network, dataset, device=CPU) as computed:
         batch = computed.train.batch(rows, names=("v", "s"))
-        assert batch.inputs["s"].shape == (20, 6 * 1 * 3)
+        assert batch.inputs["s"].shape == (20, 6 * 1 * 3 + 4 * 5)
         assert torch.allclose(network(batch.inputs, batch.masks), plain, atol=1e-5)
         assert evaluate(network, computed.val, metric="accuracy", task=dataset.task, device=CPU) == pytest.approx(
             judged
