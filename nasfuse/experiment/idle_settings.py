@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from nasfuse.data import Dataset
 from nasfuse.data.sources.registry import SHIPPED
 from nasfuse.domain.modality import Modality
+from nasfuse.domain.readout import parse_readout
 from nasfuse.errors import DataWarning
 from nasfuse.spec.fusion import EquilibriumFusion
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.schema.model import Model
-from nasfuse.spec.stream import TransformerStream
+from nasfuse.spec.stream import RandomConvStream, TransformerStream
 
 
 def idle_settings(recipe: Recipe, dataset: Dataset) -> dict[str, str]:
@@ -19,7 +20,7 @@ def idle_settings(recipe: Recipe, dataset: Dataset) -> dict[str, str]:
     Only those that are switched on, or have another value than where they are left out. `training.patience` of all
     epochs is none of them: that is how early stopping is switched off.
     """
-    rules = (_of_data, _of_augmentation, _of_training, _of_equilibrium)
+    rules = (_of_data, _of_streams, _of_augmentation, _of_training, _of_equilibrium)
     return dict(pair for rule in rules for pair in rule(recipe, dataset))
 
 
@@ -36,6 +37,18 @@ def _of_data(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
         for name in type(recipe.data).model_fields:
             if name != "source" and _is_changed(recipe.data, name):
                 yield f"data.{name}", f"the data set {recipe.data.source} is shipped and describes itself"
+
+
+def _of_streams(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
+    network, fusion = recipe.network, recipe.network.fusion
+    for name, stream in network.streams.items():
+        if isinstance(stream, RandomConvStream) and network.depths[name] == 0:
+            for field in ("width", "expansion", "dropout"):
+                if _is_changed(stream, field):
+                    yield f"network.streams.{name}.{field}", "the stream runs no stage on its features"
+        readout = parse_readout(getattr(stream, "readout", "mean"))
+        if fusion is not None and fusion.reads_tokens and network.router is None and set(readout) - {"mean", "cls"}:
+            yield f"network.streams.{name}.readout", f"{fusion.kind} fusion reads the tokens of a stream"
 
 
 def _of_augmentation(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:

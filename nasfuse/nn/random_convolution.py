@@ -1,6 +1,7 @@
 """Random convolutions: shares of positions above biases and statistics of channels, as fixed features."""
 
 import math
+from collections.abc import Iterator
 from itertools import combinations
 
 import torch
@@ -13,7 +14,7 @@ from nasfuse.nn.fixed_stem import FixedStem
 from nasfuse.nn.readout import Readout
 from nasfuse.nn.stream import MlpStage, Stream
 from nasfuse.nn.tokens import Extent, Tokens
-from nasfuse.nn.tracing import keep_length
+from nasfuse.nn.tracing import is_tracing, keep_length
 
 #: Taps of a kernel, and how many of them are 2; the others are -1.
 _N_TAPS, _N_TWOS = 9, 3
@@ -27,8 +28,11 @@ _MOST_CHANNELS = 9
 #: Features of a token id, drawn from a normal distribution.
 _ID_WIDTH = 9
 
-#: Samples whose convolutions give the biases, and samples that are convolved at once.
-_N_BIAS_SAMPLES, _CHUNK = 256, 128
+#: Samples whose convolutions give the biases, at most.
+_N_BIAS_SAMPLES = 256
+
+#: Numbers per convolution that are in memory at once, about.
+_MOST_NUMBERS = 2**23
 
 #: Statistics of the channels; the minimum comes from the maximum, which is last.
 _STATISTICS = Readout(("mean", "std", "max"))
@@ -102,30 +106,39 @@ class RandomConvolutions(nn.Module):
             mask: (n, T); None if all steps are real.
         """
         n_biases = self.biases.shape[2]
-        chunks = list(zip(*(_split(part, _CHUNK, len(inputs)) for part in (inputs, mask)), strict=True))
+        some = None if mask is None else mask[:_N_BIAS_SAMPLES]
         for index in range(len(self.dilations)):
             parts = []
-            for values, real in chunks[: _N_BIAS_SAMPLES // _CHUNK]:
-                outputs = self._convolve(self._channels_first(values, real), index).flatten(2)
-                kept = outputs.transpose(0, 1)
+            for values, real in self._parts(inputs[:_N_BIAS_SAMPLES], some):
+                kept = self._convolve(self._channels_first(values, real), index).flatten(2).transpose(0, 1)
                 parts.append(kept.flatten(1) if real is None else kept[:, real[:, :: self.stride]])
             ordered = torch.cat(parts, dim=1).sort(dim=1).values
             if ordered.shape[1]:
                 shares = torch.arange(1, n_biases + 1, dtype=torch.float64) / (n_biases + 1)
                 self.biases[index] = ordered[:, (shares * (ordered.shape[1] - 1)).round().long()]
-        features = torch.cat([self._unscaled(values, real) for values, real in chunks])
+        features = torch.cat([self._unscaled(*part) for part in self._parts(inputs, mask)])
         self.mean.copy_(features.mean(dim=0))
         self.std.copy_(features.std(dim=0, correction=0).clamp_min(_LEAST_STD))
 
     def forward(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
         """Returns (b, n_features), shares first, for inputs (b, T, F), (b, T) ids or (b, C, H, W); mask (b, T)."""
-        return (self._unscaled(inputs, mask) - self.mean) / self.std
+        features = torch.cat([self._unscaled(*part) for part in self._parts(inputs, mask)])
+        return (features - self.mean) / self.std
 
     def macs(self, length: int) -> int:
         """Returns the multiply-accumulates for a sample of `length` steps; an image ignores `length`."""
         size = self.size if self.on_grid else (max(length, 1),)
         n_positions = math.prod(math.ceil(side / self.stride) for side in size)
         return _N_TAPS * self.channels.shape[0] * self.channels.shape[1] * n_positions
+
+    def _parts(self, inputs: Tensor, mask: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yields the samples in parts that fit in memory; all at once for a trace, which any batch may follow."""
+        size = max(_MOST_NUMBERS // (self.channels.shape[1] * math.prod(self.size)), 1)
+        if is_tracing() or len(inputs) <= size:
+            yield inputs, mask
+            return
+        for start in range(0, len(inputs), size):
+            yield inputs[start : start + size], None if mask is None else mask[start : start + size]
 
     def _unscaled(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
         values = self._channels_first(inputs, mask)
@@ -156,15 +169,14 @@ class RandomConvolutions(nn.Module):
 
     def _convolve(self, values: Tensor, index: int) -> Tensor:
         """Returns the convolutions (b, n_kernels, ...) with dilation number `index`."""
-        n_kernels, n_summed = self.channels[index].shape
-        summed = (
-            values[:, self.channels[index].flatten()].reshape(-1, n_kernels, n_summed, *values.shape[2:]).sum(dim=2)
-        )
+        summed = values[:, self.channels[index, :, 0]]
+        for column in range(1, self.channels.shape[2]):
+            summed = summed + values[:, self.channels[index, :, column]]
         dilation = self.dilations[index]
         convolve = F.conv2d if self.on_grid else F.conv1d
         padding = dilation * (self.kernels.shape[-1] // 2)
         return convolve(
-            summed, self.kernels[index], stride=self.stride, padding=padding, dilation=dilation, groups=n_kernels
+            summed, self.kernels[index], stride=self.stride, padding=padding, dilation=dilation, groups=summed.shape[1]
         )
 
 
@@ -244,8 +256,3 @@ def _subsets(n_channels: int, n: int) -> Tensor:
     sizes = (2 ** (torch.rand(n, dtype=torch.float64) * math.log2(largest + 1))).long().clamp(1, largest)
     drawn = torch.rand(n, n_channels).argsort(dim=1)[:, :largest]
     return torch.where(torch.arange(largest) < sizes[:, None], drawn, n_channels)
-
-
-def _split(values: Tensor | None, size: int, n: int) -> list[Tensor | None]:
-    """Returns the parts of `values` (n, ...) with `size` samples each, or as many times None."""
-    return [None] * math.ceil(n / size) if values is None else list(torch.split(values, size))
