@@ -116,5 +116,5 @@ def _router(
         cheapest.route.n_stages,
         key=lambda one: streams[one].macs(lengths.get(one, 0), n_stages=cheapest.route.n_stages[one])[0],
     )
-    on_grid = known[name].kind == "image" and config.streams[name].encoder != "mlp"
+    on_grid = streams[name].stem.extent(lengths.get(name, 0)).grid is not None
     return StreamRouter(name, streams[name].width, on_grid=on_grid, **options)

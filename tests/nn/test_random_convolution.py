@@ -5,11 +5,13 @@ import math
 import pytest
 import torch
 
+from nasfuse.cost import count_network
 from nasfuse.domain.modality import Modality
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn.build import build_network
 from nasfuse.nn.fixed_stem import fixed_stems
 from nasfuse.nn.random_convolution import RandomConvolutions, random_conv_stream
+from nasfuse.spec.network import NetworkConfig
 from nasfuse.testing.encoder import assert_samples_are_independent
 from nasfuse.testing.inputs import IDS, IMAGE, SEQUENCE, length_mask, random_inputs
 
@@ -138,6 +140,18 @@ def test_kernels_are_no_parameters_and_are_saved(make_config, modalities, task):
     names = {name.rpartition(".")[2] for name in network.streams["s"].stem.convolutions.state_dict()}
     assert names == {"kernels", "channels", "biases", "mean", "std"}
     assert not list(network.streams["s"].stem.convolutions.parameters())
+
+
+@pytest.mark.parametrize("form", ["linear", "mlp", "conv", "transformer"])
+def test_a_router_reads_it_as_one_token(make_config, make_batch, modalities, task, form):
+    plain = make_config({"i": "random_conv", "s": "conv"}, fusion="sum").to_plain()
+    router = {"routes": ["i", "i+s"], "reads": "cheapest_stream", "form": form}
+    config = NetworkConfig.parse({**plain, "router": router})
+    network = build_network(config, list(modalities.values()), task).eval()
+    batch = make_batch(["i", "s"])
+    assert network(batch.inputs, batch.masks).shape == (3, 4)
+    for route, macs in enumerate(network.route_macs({"s": 11})):
+        assert count_network(network, make_batch(["i", "s"]), route=route) == macs
 
 
 @pytest.mark.parametrize("modality", [SEQUENCE, IMAGE], ids=str)
