@@ -100,7 +100,7 @@ def make_config():
         readout="mean",
         dropout=0.0,
     ):
-        """A reducer that convolutions cannot have is max pooling there."""
+        """A reducer or readout that convolutions cannot have is max pooling or the mean there."""
         kind, keep_ratio = reducer
         streams = {}
         for position, (name, encoder) in enumerate(encoders.items()):
@@ -109,9 +109,12 @@ def make_config():
                 streams[name] = {"encoder": encoder, "dropout": dropout}
                 continue
             stream = {"encoder": encoder, "depth": depth, "width": width * (1 + position % 2), "dropout": dropout}
-            if encoder == "conv":
+            if encoder == "random_conv":
+                stream |= {"stride": stride, "n_kernels": 6, "n_dilations": 2}
+            elif encoder == "conv":
                 own = kind if kind in ("max", "average") else "max"
                 stream |= {"stride": stride, "reducer": {"kind": own, "keep_ratio": keep_ratio}}
+                stream |= {"readout": "mean" if readout == "cls" else readout}
             elif encoder == "transformer":
                 stream |= {"stride": stride, "reducer": {"kind": kind, "keep_ratio": keep_ratio}}
                 stream |= {"window": window, "readout": readout}

@@ -11,8 +11,8 @@ PaddingSide = Literal["left", "right"]
 #: Encoders by kind of modality; the first one is the default.
 ENCODERS: dict[str, tuple[str, ...]] = {
     "vector": ("mlp", "linear"),
-    "sequence": ("transformer", "conv", "mlp", "linear"),
-    "image": ("conv", "transformer", "mlp", "linear"),
+    "sequence": ("transformer", "conv", "mlp", "linear", "random_conv"),
+    "image": ("conv", "transformer", "mlp", "linear", "random_conv"),
 }
 
 

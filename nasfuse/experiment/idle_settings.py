@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator
 
 from nasfuse.data import Dataset
 from nasfuse.domain.modality import Modality
+from nasfuse.domain.readout import parse_readout
 from nasfuse.errors import DataWarning
 from nasfuse.spec.data_source import SHIPPED_SOURCES
 from nasfuse.spec.fusion import EquilibriumFusion
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.reducer import GumbelReducer
 from nasfuse.spec.schema.model import Model
-from nasfuse.spec.stream import LinearStream, TransformerStream
+from nasfuse.spec.stream import LinearStream, RandomConvStream, TransformerStream
 
 
 def idle_settings(recipe: Recipe, dataset: Dataset) -> dict[str, str]:
@@ -20,7 +21,7 @@ def idle_settings(recipe: Recipe, dataset: Dataset) -> dict[str, str]:
     Only settings that are switched on or differ from their default are included. A `training.patience` of all epochs is
     not included, because it is the way to switch early stopping off.
     """
-    rules = (_of_data, _of_augmentation, _of_training, _of_equilibrium)
+    rules = (_of_data, _of_streams, _of_augmentation, _of_training, _of_equilibrium)
     return dict(pair for rule in rules for pair in rule(recipe, dataset))
 
 
@@ -37,6 +38,18 @@ def _of_data(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
         for name in type(recipe.data).model_fields:
             if name not in ("source", "task") and _is_changed(recipe.data, name):  # metrics are checked with the task
                 yield f"data.{name}", f"the data set {recipe.data.source} is shipped and describes itself"
+
+
+def _of_streams(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
+    network, fusion = recipe.network, recipe.network.fusion
+    for name, stream in network.streams.items():
+        if isinstance(stream, RandomConvStream) and network.depths[name] == 0:
+            for field in ("width", "expansion", "dropout"):
+                if _is_changed(stream, field):
+                    yield f"network.streams.{name}.{field}", "the stream runs no stage on its features"
+        readout = parse_readout(getattr(stream, "readout", "mean"))
+        if fusion is not None and fusion.reads_tokens and network.router is None and set(readout) - {"mean", "cls"}:
+            yield f"network.streams.{name}.readout", f"{fusion.kind} fusion reads the tokens of a stream"
 
 
 def _of_augmentation(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:

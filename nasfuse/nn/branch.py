@@ -56,7 +56,7 @@ class Branch(nn.Module):
         tokens = {name: states.at(name, n_stages) for name, n_stages in self.route.n_stages.items()}
         if self.fusion is None:
             (only,) = tokens.values()
-            return only.summary()
+            return only.vector()
         fused: Tensor = self.fusion(tokens)
         return fused
 

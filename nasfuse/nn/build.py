@@ -12,6 +12,7 @@ from nasfuse.nn.head import Head, IdentityHead, LinearHead
 from nasfuse.nn.knob import knobs_as_trained
 from nasfuse.nn.linear_stream import linear_stream
 from nasfuse.nn.network import FusionNetwork, Network, knobs_of, streams_macs
+from nasfuse.nn.random_convolution import random_conv_stream
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.nn.routing.router import InputRouter, Router, RouteRouter, StreamRouter
 from nasfuse.nn.stream import Stream, conv_stream, mlp_stream, transformer_stream
@@ -24,6 +25,7 @@ STREAMS: dict[str, Callable[..., Stream]] = {
     "mlp": mlp_stream,
     "conv": conv_stream,
     "transformer": transformer_stream,
+    "random_conv": random_conv_stream,
 }
 
 
@@ -86,7 +88,8 @@ def _branch(config: NetworkConfig, route: Route, streams: Mapping[str, Stream], 
         return Branch(route, fusion=operator(heads, **options), head=IdentityHead(task.n_outputs))
     deepest = max(config.streams[name].depth for name in names)
     n_joint = max(deepest - config.fusion.placement, 0)
-    fusion: Fusion = operator({name: streams[name].width for name in names}, n_joint=n_joint, **options)
+    widths = {name: streams[name].width if config.fusion.reads_tokens else streams[name].out_width for name in names}
+    fusion: Fusion = operator(widths, n_joint=n_joint, **options)
     head = LinearHead(fusion.out_width, n_outputs=task.n_outputs, **config.head_options)
     return Branch(route, fusion=fusion, head=head)
 
@@ -94,7 +97,7 @@ def _branch(config: NetworkConfig, route: Route, streams: Mapping[str, Stream], 
 def _stream_head(config: NetworkConfig, name: str, streams: Mapping[str, Stream], task: Task) -> Head:
     if isinstance(config.streams[name], LinearStream) and config.linear_width is None:
         return IdentityHead(task.n_outputs)
-    return LinearHead(streams[name].width, n_outputs=task.n_outputs, **config.head_options)
+    return LinearHead(streams[name].out_width, n_outputs=task.n_outputs, **config.head_options)
 
 
 def _by_cost(branches: Sequence[Branch], streams: Mapping[str, Stream], lengths: Mapping[str, int]) -> list[Branch]:
@@ -128,6 +131,5 @@ def _router(
         cheapest.route.n_stages,
         key=lambda one: streams[one].macs(lengths.get(one, 0), n_stages=cheapest.route.n_stages[one])[0],
     )
-    _, extent = streams[name].macs(lengths.get(name, 0), n_stages=0)
-    on_grid = extent.grid is not None
+    on_grid = streams[name].stem.extent(lengths.get(name, 0)).grid is not None
     return StreamRouter(name, streams[name].width, on_grid=on_grid, **options)

@@ -77,7 +77,7 @@ class StreamHeads(nn.Module):
 
     def forward(self, states: Mapping[str, Tokens]) -> dict[str, Tensor]:
         """Returns the outputs (b, n_outputs) of each stream for its tokens."""
-        return {name: self.heads[name](states[name].summary()) for name in self.heads}
+        return {name: self.heads[name](states[name].vector()) for name in self.heads}
 
     def macs(self) -> int:
         """Returns the multiply-accumulates of all heads per sample."""

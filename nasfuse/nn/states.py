@@ -1,6 +1,7 @@
 """Lazy computation of the streams of a batch: each stage is computed at most once, when it is needed."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -47,6 +48,9 @@ class StreamStates:
 
     def at(self, stream: str, n_stages: int) -> Tokens:
         """Returns the tokens of `stream` after its stem and `n_stages` stages."""
+        return replace(self._at(stream, n_stages), readout=self._streams[stream].readout)
+
+    def _at(self, stream: str, n_stages: int) -> Tokens:
         known = self._known[stream]
         if n_stages in known:
             return known[n_stages]

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasfuse.domain.modality import Modality
+from nasfuse.domain.readout import parse_readout
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn.attention import TransformerBlock, Windows
 from nasfuse.nn.convolution import ResidualConvolution
 from nasfuse.nn.knob import Knob, joined
+from nasfuse.nn.readout import Readout
 from nasfuse.nn.reducers import Reducer, build_reducer
 from nasfuse.nn.residual_mlp import ResidualMlp
 from nasfuse.nn.tokens import Extent, Tokens
@@ -58,12 +60,20 @@ class Stage(nn.Module, ABC):
 
 
 class Stream(nn.Module):
-    """A stem followed by stages."""
+    """A stem followed by stages.
 
-    def __init__(self, stem: Stem, stages: Sequence[Stage], *, width: int) -> None:
-        """Builds the stream from its parts."""
+    Attributes:
+        width: Features per token.
+        readout: What the output vector is made of.
+        out_width: Features of the output vector.
+    """
+
+    def __init__(self, stem: Stem, stages: Sequence[Stage], *, width: int, readout: Sequence[str] = ("mean",)) -> None:
+        """Builds the stream from its parts; `readout` has keys of `nasfuse.nn.readout.READOUTS`."""
         super().__init__()
         self.width = width
+        self.readout = Readout(tuple(readout))
+        self.out_width = len(self.readout.names) * width
         self.stem = stem
         self.stages = nn.ModuleList(stages)
 
@@ -72,7 +82,7 @@ class Stream(nn.Module):
         tokens: Tokens = self.stem(inputs, mask)
         for index in range(n_stages):
             tokens = self.stages[index](tokens)
-        return tokens
+        return replace(tokens, readout=self.readout)
 
     def knobs(self, name: str, *, n_stages: int) -> tuple[Knob, ...]:
         """Returns what can be set after training on the first stages of this stream, which is called `name`."""
@@ -249,15 +259,20 @@ def _token_stem(modality: Modality, width: int, *, stride: int, overlap: int) ->
     return stem(modality, width, stride=stride, overlap=overlap)
 
 
-class _MlpStage(Stage):
+class MlpStage(Stage):
+    """A residual MLP on every token."""
+
     def __init__(self, width: int, *, hidden: int, dropout: float) -> None:
+        """Builds the block for features of `width` with a hidden layer of `hidden` features."""
         super().__init__()
         self.block = ResidualMlp(width, hidden=hidden, dropout=dropout)
 
     def forward(self, tokens: Tokens) -> Tokens:
+        """Returns the tokens after this stage."""
         return tokens.with_values(self.block(tokens.values))
 
     def macs(self, extent: Extent) -> int:
+        """Returns those of the block."""
         return self.block.macs(extent.n_tokens)
 
 
@@ -330,12 +345,19 @@ class TransformerStage(Stage):
 def mlp_stream(modality: Modality, *, depth: int, width: int, dropout: float, expansion: int) -> Stream:
     """Returns a residual MLP on one token; token ids enter as their mean embedding."""
     stem = _FlatStem(modality, width) if modality.vocabulary is None else BagStem(modality, width)
-    stages = [_MlpStage(width, hidden=expansion * width, dropout=dropout) for _ in range(depth)]
+    stages = [MlpStage(width, hidden=expansion * width, dropout=dropout) for _ in range(depth)]
     return Stream(stem, stages, width=width)
 
 
 def conv_stream(
-    modality: Modality, *, depth: int, width: int, dropout: float, stride: int, reducer: Mapping[str, Any]
+    modality: Modality,
+    *,
+    depth: int,
+    width: int,
+    dropout: float,
+    stride: int,
+    reducer: Mapping[str, Any],
+    readout: str = "mean",
 ) -> Stream:
     """Returns a residual convolutional stream; `reducer` has the options of `build_reducer`, for every stage."""
     stem = _token_stem(modality, width, stride=stride, overlap=1)
@@ -344,7 +366,7 @@ def conv_stream(
         ConvolutionStage(width, on_grid=on_grid, dropout=dropout, reducer=build_reducer(**reducer, width=width))
         for _ in range(depth)
     ]
-    return Stream(stem, stages, width=width)
+    return Stream(stem, stages, width=width, readout=parse_readout(readout))
 
 
 def transformer_stream(
@@ -371,12 +393,13 @@ def transformer_stream(
         mlp_ratio: Of every stage.
         stride: Steps per token, or side of a patch.
         window: Neighbours that attend to one another; None is all of them.
-        readout: `cls` adds a CLS token, `mean` none.
+        readout: Readouts, see `nasfuse.domain.readout`; `cls` adds a CLS token.
         reducer: Options of `build_reducer`, and `at`, the number of the one stage that reduces (the last one where
             there are fewer); None is every stage.
     """
     stem = _token_stem(modality, width, stride=stride, overlap=0)
-    if readout == "cls":
+    names = parse_readout(readout)
+    if "cls" in names:
         stem = _ClsStem(stem, width)
     options = {key: value for key, value in reducer.items() if key != "at"}
     at, extent = reducer["at"], stem.extent(modality.shape[0])
@@ -390,4 +413,4 @@ def transformer_stream(
         stage = TransformerStage(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout, windows=windows, reducer=own)
         extent = extent if own is None else own.left(extent, own.keep_ratio)
         stages.append(stage)
-    return Stream(stem, stages, width=width)
+    return Stream(stem, stages, width=width, readout=names)

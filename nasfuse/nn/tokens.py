@@ -35,8 +35,9 @@ class Tokens:
         values: Features, (b, t, d).
         mask: (b, t) bool, true for real tokens and false for padding, which comes last; None without padding.
         grid: (h, w) with h w = t for the patches of an image, row by row; None for other tokens.
-        cls: (b, d) CLS token, the output of the stream; None if the output is the mean of the tokens.
+        cls: (b, d) CLS token; None if there is none.
         sizes: (b, t) number of original tokens in each token after merging, 0 for padding; None if all are 1.
+        readout: Returns the output vector of the tokens of a stream; None: `summary`.
     """
 
     values: Tensor
@@ -44,6 +45,7 @@ class Tokens:
     grid: tuple[int, int] | None = None
     cls: Tensor | None = None
     sizes: Tensor | None = None
+    readout: Callable[["Tokens"], Tensor] | None = None
 
     @property
     def n_cls(self) -> int:
@@ -61,7 +63,7 @@ class Tokens:
     def rows(self, rows: Tensor) -> "Tokens":
         """Returns the tokens of the samples `rows` (k,)."""
         mask, cls, sizes = (None if part is None else part[rows] for part in (self.mask, self.cls, self.sizes))
-        return Tokens(self.values[rows], mask, self.grid, cls, sizes)
+        return Tokens(self.values[rows], mask, self.grid, cls, sizes, self.readout)
 
     def mixed(self, weight: float, order: Tensor) -> "Tokens":
         """Returns weight x_i + (1 - weight) x_j for every sample i and its partner j = `order[i]`, order (b,).
@@ -76,7 +78,7 @@ class Tokens:
         mask = None if self.mask is None or other.mask is None else self.mask | other.mask
         cls = None if self.cls is None or other.cls is None else mixed(self.cls, other.cls)
         sizes = None if self.sizes is None or other.sizes is None else mixed(self.sizes, other.sizes)
-        return Tokens(mixed(self.masked(), other.masked()), mask, self.grid, cls, sizes)
+        return Tokens(mixed(self.masked(), other.masked()), mask, self.grid, cls, sizes, self.readout)
 
     def masked(self) -> Tensor:
         """Returns the (b, t, d) values with padding set to 0."""
@@ -93,8 +95,12 @@ class Tokens:
         return self.masked().sum(dim=1) / count
 
     def summary(self) -> Tensor:
-        """Returns the (b, d) output vector of each sample: CLS if there is one, else the mean."""
+        """Returns one (b, d) token for each sample: CLS if there is one, else the mean."""
         return self.mean() if self.cls is None else self.cls
+
+    def vector(self) -> Tensor:
+        """Returns the output vector of each sample, (b, k d) for a readout of k statistics."""
+        return self.summary() if self.readout is None else self.readout(self)
 
     def in_line(self) -> "Tokens":
         """Returns the tokens with CLS, if there is one, prepended as the first token."""

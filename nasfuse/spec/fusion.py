@@ -25,6 +25,11 @@ class FusionConfigBase(Model):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @property
+    def reads_tokens(self) -> bool:
+        """Returns whether the fusion reads the tokens of the streams instead of their output vectors."""
+        return False
+
+    @property
     def summary(self) -> str:
         """Returns a short description for tables."""
         kind = getattr(self, "kind")  # noqa: B009 - on every subclass
@@ -52,6 +57,11 @@ class _TokenFusion(FusionConfigBase):
     heads: Heads
     mlp_ratio: Annotated[int, Field(ge=1, le=16)] = 2
 
+    @property
+    def reads_tokens(self) -> bool:
+        """Returns True."""
+        return True
+
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:
         check_heads(self.heads, self.width)
@@ -71,6 +81,8 @@ class LateFusion(Model):
     placement: ClassVar[int] = 64
     #: What is fused are the outputs of the network.
     width: ClassVar[None] = None
+    #: Heads read the output vectors of the streams.
+    reads_tokens: ClassVar[bool] = False
 
     kind: Literal["late"]
     weights: Literal["equal", "learned"] = "equal"
@@ -156,6 +168,11 @@ class EquilibriumFusion(_VectorFusion):
     spectral_bound: Annotated[float, Field(gt=0)] | None = None
     inference_max_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
     inference_tolerance: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Returns whether `level` is `tokens`."""
+        return self.level == "tokens"
 
     @property
     def summary(self) -> str:

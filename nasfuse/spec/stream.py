@@ -1,9 +1,13 @@
 """Schema of the streams of a recipe: one class of options per encoder."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from nasfuse.domain.readout import READOUTS, STATISTICS, parse_readout
+from nasfuse.errors import nearest
 from nasfuse.spec.reducer import MaxReducer, PoolingConfig, StreamReducerConfig
 from nasfuse.spec.schema.model import Model
 
@@ -27,6 +31,16 @@ def heads_of_width(given: dict[str, Any]) -> int:
 
 
 Heads = Annotated[int, Field(ge=1, default_factory=heads_of_width)]
+
+
+def _check_readout(text: str, known: Sequence[str]) -> str:
+    names = parse_readout(text)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{name!r} is not known; {nearest(name, known)}")
+        if names.count(name) > 1:
+            raise ValueError(f"{text} names {name} twice; name each statistic once")
+    return text
 
 
 class StreamConfigBase(Model):
@@ -92,11 +106,47 @@ class ConvStream(StreamConfigBase):
     Attributes:
         stride: Stride of the stem, whose kernel size is stride + 2.
         reducer: Pooling after every stage.
+        readout: Statistics of the tokens that make up the output of the stream, joined by `+`: `mean`, `max`, `std` and
+            `share_above`, a smooth share of the tokens above 0.
     """
 
     encoder: Literal["conv"]
     stride: Annotated[int, Field(ge=1, le=64)] = 1
     reducer: PoolingConfig = PoolingConfig(kind="max", keep_ratio=0.25)
+    # Left out where it is the mean, so that older recipes keep their hashes.
+    readout: Annotated[
+        str, AfterValidator(partial(_check_readout, known=STATISTICS)), Field(exclude_if=lambda value: value == "mean")
+    ] = "mean"
+
+
+class RandomConvStream(StreamConfigBase):
+    """Random convolutions that are not trained, and a residual MLP on the shares of positions above biases.
+
+    Attributes:
+        depth: Stages of the MLP. At 0 the stream has no layer of its own, and its output are n_kernels x n_dilations x
+            n_biases shares and four statistics of every channel.
+        width: Features of the MLP; without effect at depth 0.
+        expansion: Hidden width of a stage divided by `width`.
+        n_kernels: Kernels of nine taps per dilation, drawn from the 84 of MiniRocket.
+        n_dilations: Dilations from 1 to the largest that fits the input; short inputs have fewer.
+        stride: Distance of neighbouring positions.
+        n_biases: Biases per kernel and dilation, quantiles of its output on training data.
+        feature_dropout: Dropout probability of the shares.
+    """
+
+    encoder: Literal["random_conv"]
+    expansion: Annotated[int, Field(ge=1, le=16)] = 2
+    n_kernels: Annotated[int, Field(ge=1, le=84)] = 84
+    n_dilations: Annotated[int, Field(ge=1, le=32)] = 5
+    stride: Annotated[int, Field(ge=1, le=64)] = 2
+    n_biases: Annotated[int, Field(ge=1, le=64)] = 3
+    feature_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @property
+    def summary(self) -> str:
+        """Returns a short description for tables."""
+        size = f"{self.depth}x{self.width}" if self.depth else "0"
+        return f"random_conv {size}, {self.n_kernels}x{self.n_dilations}/{self.stride}"
 
 
 class TransformerStream(StreamConfigBase):
@@ -108,7 +158,8 @@ class TransformerStream(StreamConfigBase):
         stride: Steps per token of a sequence, or side length of the patches of an image.
         window: Length of the windows of tokens that attend to each other, shifted by half a window in every second
             stage; None: full attention. Patches of an image are ordered row by row.
-        readout: Output of the stream: the `mean` of its tokens, or a `cls` token, which reducers leave unchanged.
+        readout: Output of the stream, one or more joined by `+`: statistics of its tokens as in a convolutional stream,
+            or a `cls` token, which reducers leave unchanged.
         reducer: Token reduction between attention and MLP.
     """
 
@@ -117,7 +168,7 @@ class TransformerStream(StreamConfigBase):
     mlp_ratio: Annotated[int, Field(ge=1, le=16)] = 2
     stride: Annotated[int, Field(ge=1, le=64)] = 1
     window: Annotated[int, Field(ge=2)] | None = None
-    readout: Literal["mean", "cls"] = "mean"
+    readout: Annotated[str, AfterValidator(partial(_check_readout, known=READOUTS))] = "mean"
     reducer: StreamReducerConfig = MaxReducer()
 
     @property
@@ -143,4 +194,6 @@ def check_heads(heads: int, width: int) -> None:
         raise ValueError(f"heads must divide width, got heads {heads} and width {width}; change one of them")
 
 
-StreamConfig = Annotated[LinearStream | MlpStream | ConvStream | TransformerStream, Field(discriminator="encoder")]
+StreamConfig = Annotated[
+    LinearStream | MlpStream | ConvStream | TransformerStream | RandomConvStream, Field(discriminator="encoder")
+]

@@ -21,9 +21,9 @@ MakeEncoder = Callable[..., Stream]
 class EncoderSuite(ModuleSuite):
     """What holds for every encoder.
 
-    The number of tokens, stages that do not run, independence of a sample from its batch and its padding, sequences
-    without any step, MACs that equal the count, gradients, weights by seed, the state dictionary, dtype and device.
-    An encoder may have fewer stages than it is asked for, or none.
+    The number of tokens, the output vector, stages that do not run, independence of a sample from its batch and its
+    padding, sequences without any step, MACs that equal the count, gradients, weights by seed, the state dictionary,
+    dtype and device. An encoder may have fewer stages than it is asked for, or none.
 
     Example:
         A module of tests for an encoder of another package::
@@ -60,6 +60,7 @@ class EncoderSuite(ModuleSuite):
             assert tokens.values.shape == (3, extent.n_tokens, encoder.width)
             assert tokens.grid == extent.grid
             assert tokens.n_cls == extent.n_cls
+            assert tokens.vector().shape == (3, encoder.out_width)
 
     def test_stages_beyond_the_asked_ones_do_not_run(self, make_encoder: MakeEncoder, modality: Modality) -> None:
         encoder = make_encoder(modality, depth=3)
@@ -82,7 +83,7 @@ class EncoderSuite(ModuleSuite):
     ) -> None:
         encoder = make_encoder(modality, depth=2)
         mask = length_mask(modality, [0, 4, 0]) if modality.kind == "sequence" else None
-        encoder(random_inputs(modality, 3), mask, n_stages=len(encoder.stages)).summary().sum().backward()
+        encoder(random_inputs(modality, 3), mask, n_stages=len(encoder.stages)).vector().sum().backward()
         gradients = [p.grad for p in encoder.parameters() if p.grad is not None]
         assert gradients
         assert all(torch.isfinite(gradient).all() for gradient in gradients)
@@ -175,8 +176,9 @@ def _other_padding(inputs: Tensor, mask: Tensor, modality: Modality) -> Tensor:
 
 
 def _assert_equal(one: Tokens, other: Tokens, message: str) -> None:
-    """Asserts that the summaries and the real tokens are equal; `other` may have more padding."""
+    """Asserts that summaries, output vectors and real tokens are equal; `other` may have more padding."""
     assert torch.allclose(one.summary(), other.summary(), atol=1e-5), message
+    assert torch.allclose(one.vector(), other.vector(), atol=1e-4), message
     assert torch.equal(one.lengths(), other.lengths()), message
     n_tokens = one.values.shape[1]
     shorter = replace(other, values=other.values[:, :n_tokens])

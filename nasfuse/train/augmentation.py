@@ -42,6 +42,11 @@ class Augmentation:
             ids=ids,
         )
 
+    @property
+    def changes_inputs(self) -> bool:
+        """Returns whether training inputs differ from those of the data."""
+        return max(self.shift, self.input_noise, self.modality_dropout, self.mixup) > 0
+
     def apply(self, batch: Batch) -> Batch:
         """Returns the batch with shifts, noise and modality dropout; dropped inputs are 0, their mean."""
         inputs = dict(batch.inputs)

@@ -25,6 +25,7 @@ from nasfuse.train.augmentation import Augmentation
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 from nasfuse.train.equilibrium import EquilibriumTerm
 from nasfuse.train.evaluation import evaluate
+from nasfuse.train.fixed_features import features_computed_once, fit_stems
 from nasfuse.train.inheritance import inherit_streams
 from nasfuse.train.manifold_mixup import ManifoldMixup
 from nasfuse.train.mixup import Loss
@@ -125,13 +126,14 @@ def train_network(
         elif weight_sources:
             inherit_streams(run.network, weight_sources)
         saved_at = time.perf_counter()
-        while run.epoch < last and not run.out_of_patience:
-            result = run.one_epoch()
-            if report is not None:
-                report(result)
-            if resume_file is not None and time.perf_counter() - saved_at > _SAVE_EVERY_S:
-                save_checkpoint(resume_file, run.state())
-                saved_at = time.perf_counter()
+        with run.fixed_features_computed_once():
+            while run.epoch < last and not run.out_of_patience:
+                result = run.one_epoch()
+                if report is not None:
+                    report(result)
+                if resume_file is not None and time.perf_counter() - saved_at > _SAVE_EVERY_S:
+                    save_checkpoint(resume_file, run.state())
+                    saved_at = time.perf_counter()
     return run.finish()
 
 
@@ -170,10 +172,12 @@ class _Run:
         self.device = device
         self.task = dataset.task
         with _own_generator(derive_seed(seed, "weights"), torch.device("cpu")):
-            self.network = build_network(recipe.network, dataset.modalities, dataset.task).to(device)
+            self.network = build_network(recipe.network, dataset.modalities, dataset.task)
             self.stream_loss = StreamLoss(
                 self.network, share=recipe.training.stream_loss, n_outputs=dataset.task.n_outputs
             ).to(device)
+        fit_stems(self.network, dataset.train, seed=derive_seed(seed, "fit"))
+        self.network.to(device)
         self.names = self.network.stream_names
         check_training(recipe, dataset)
         check_network(recipe, self.network, dataset)
@@ -221,6 +225,17 @@ class _Run:
     @property
     def frozen(self) -> bool:
         return self.routing is not None and self.router_learns and self.routing.config.freeze
+
+    @contextmanager
+    def fixed_features_computed_once(self) -> Iterator[None]:
+        """Trains on precomputed features where every epoch sees the same inputs and none costs MACs of its own."""
+        plain = self.dataset
+        if self.routing is not None or self.augmentation.changes_inputs:
+            yield
+            return
+        with features_computed_once(self.network, plain, device=self.device) as self.dataset:
+            yield
+        self.dataset = plain
 
     def one_epoch(self) -> Epoch:
         if self.routing is not None and self.epoch == self.first_stage:

@@ -64,6 +64,24 @@ def test_what_has_an_effect_is_not_named(make_recipe, dataset, names, training):
     assert idle_settings(recipe, dataset) == {}
 
 
+@pytest.mark.parametrize(
+    ("encoders", "fusion", "options", "found"),
+    [
+        ({"s": "random_conv"}, None, {"depth": 0}, {}),
+        ({"s": "random_conv"}, None, {"depth": 0, "width": 8, "dropout": 0.1}, {"width", "dropout"}),
+        ({"s": "random_conv"}, None, {"depth": 1, "width": 8, "dropout": 0.1}, {}),
+        ({"s": "conv", "v": "mlp"}, "joint_tokens", {"readout": "max+mean"}, {"readout"}),
+        ({"s": "conv", "v": "mlp"}, "concat", {"readout": "max+mean"}, {}),
+    ],
+)
+def test_of_streams(make_recipe, dataset, encoders, fusion, options, found):
+    plain = make_recipe(encoders=encoders, fusion=fusion).to_plain()
+    kept = {"encoder": encoders["s"]}
+    plain["network"]["streams"]["s"] = {**kept, **options}
+    reasons = idle_settings(Recipe.parse(plain), dataset)
+    assert set(reasons) == {f"network.streams.s.{name}" for name in found}
+
+
 def test_a_ratio_weight_where_something_is_learnt(make_config, make_recipe, dataset):
     network = make_config({"q": "transformer"}, reducer=("gumbel", 0.5)).to_plain()
     plain = {**make_recipe(ratio_weight=1.0).to_plain(), "network": network}

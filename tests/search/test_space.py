@@ -62,7 +62,9 @@ class TestExpansion:
         assert names(make({"network.streams.*.width": {**WIDTH, "kinds": []}})) == []
 
     def test_encoders_are_filtered_by_kind(self):
-        space = make({"network.streams.*.encoder": {"choices": ["transformer", "conv", "mlp", "linear"]}})
+        space = make(
+            {"network.streams.*.encoder": {"choices": ["transformer", "conv", "mlp", "linear", "random_conv"]}}
+        )
         found = {p.name.split(".")[2]: set(p.distribution.choices) for p in space.parameters}
         assert found == {"v": {"mlp", "linear"}, "s": set(ENCODERS["sequence"]), "i": set(ENCODERS["image"])}
 

@@ -50,7 +50,7 @@ class VectorFusion(Fusion):
 
     def forward(self, states: Mapping[str, Tokens]) -> Tensor:
         """Returns the fused (b, out_width) for the tokens of each stream."""
-        fused = self.merge({name: tokens.summary() for name, tokens in states.items()})
+        fused = self.merge({name: tokens.vector() for name, tokens in states.items()})
         for block in self.joint:
             fused = block(fused)
         return fused

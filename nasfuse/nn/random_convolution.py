@@ -1,0 +1,258 @@
+"""Random convolutions: shares of positions above biases and statistics of channels, as fixed features."""
+
+import math
+from collections.abc import Iterator
+from itertools import combinations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nasfuse.domain.modality import Modality
+from nasfuse.errors import InvalidInputError
+from nasfuse.nn.fixed_stem import FixedStem
+from nasfuse.nn.readout import Readout
+from nasfuse.nn.stream import MlpStage, Stream
+from nasfuse.nn.tokens import Extent, Tokens
+from nasfuse.nn.tracing import is_tracing, keep_length
+
+#: Taps of a kernel, and how many of them are 2; the others are -1.
+_N_TAPS, _N_TWOS = 9, 3
+
+#: All kernels: 84.
+N_KERNELS = math.comb(_N_TAPS, _N_TWOS)
+
+#: Channels that a kernel adds up, at most.
+_MOST_CHANNELS = 9
+
+#: Features of a token id, drawn from a normal distribution.
+_ID_WIDTH = 9
+
+#: Samples whose convolutions give the biases, at most.
+_N_BIAS_SAMPLES = 256
+
+#: Numbers per convolution that are in memory at once, about.
+_MOST_NUMBERS = 2**23
+
+#: Statistics of the channels; the minimum comes from the maximum, which is last.
+_STATISTICS = Readout(("mean", "std", "max"))
+
+#: Smallest standard deviation that a feature is divided by: one that varies less does so by chance.
+_LEAST_STD = 0.01
+
+
+class RandomConvolutions(nn.Module):
+    """Standardised shares of positions at which a convolution is above a bias, and statistics of every channel.
+
+    After MiniRocket (Dempster et al., 2021), with these differences: all kernels are padded; convolutions are strided;
+    a bias is a quantile over many training samples instead of one; on an image, the nine taps are 3 x 3 and dilated in
+    both directions; features are standardised; as every kernel sums to zero and does not see the level of a channel,
+    mean, standard deviation, maximum and minimum of the channels are features, too. Each kernel acts on the sum of a
+    random subset of the channels, which takes no products. MACs: 9 kernels x dilations x positions.
+
+    Attributes:
+        dilations: Distances of neighbouring taps, growing exponentially; fewer than asked where inputs are short.
+        n_shares: Kernels x dilations x biases.
+        n_features: `n_shares` and four statistics of every channel.
+    """
+
+    kernels: Tensor
+    channels: Tensor
+    biases: Tensor
+    mean: Tensor
+    std: Tensor
+    codes: Tensor | None
+
+    def __init__(self, modality: Modality, *, n_kernels: int, n_dilations: int, stride: int, n_biases: int) -> None:
+        """Draws kernels and channels from torch's generator; `fit` sets the biases and the scales of the features.
+
+        Raises:
+            InvalidInputError: `stride` is longer than the input.
+        """
+        super().__init__()
+        self.on_grid = modality.kind == "image"
+        self.size = modality.shape[1:] if self.on_grid else modality.shape[:1]
+        if stride > min(self.size):
+            raise InvalidInputError(
+                f"stride {stride} of stream {modality.name} is longer than the shortest side of its input, "
+                f"{min(self.size)}; make it smaller"
+            )
+        self.stride = stride
+        side = 3 if self.on_grid else _N_TAPS
+        self.dilations = _dilations((min(self.size) - 1) // (side - 1), n_dilations)
+        vocabulary = modality.vocabulary
+        n_channels = modality.shape[0 if self.on_grid else 1] if vocabulary is None else _ID_WIDTH
+        kernels = torch.full((N_KERNELS, _N_TAPS), -1.0)
+        for kernel, places in zip(kernels, combinations(range(_N_TAPS), _N_TWOS), strict=True):
+            kernel[list(places)] = 2.0
+        n_dilations = len(self.dilations)
+        chosen = torch.stack([torch.randperm(N_KERNELS)[:n_kernels] for _ in self.dilations])
+        shape = (1, side, side) if self.on_grid else (1, side)
+        self.register_buffer("kernels", kernels[chosen].reshape(*chosen.shape, *shape))
+        self.register_buffer("channels", _subsets(n_channels, chosen.numel()).reshape(*chosen.shape, -1))
+        self.register_buffer("codes", None if vocabulary is None else torch.randn(vocabulary, _ID_WIDTH))
+        self.register_buffer("biases", torch.zeros(n_dilations, n_kernels, n_biases))
+        self.n_shares = self.biases.numel()
+        self.n_features = self.n_shares + 4 * n_channels
+        self.register_buffer("mean", torch.zeros(self.n_features))
+        self.register_buffer("std", torch.ones(self.n_features))
+
+    @torch.no_grad()
+    def fit(self, inputs: Tensor, mask: Tensor | None) -> None:
+        """Sets biases and scales; the biases are equally spaced quantiles of the convolutions.
+
+        Args:
+            inputs: (n, T, F), (n, T) ids or (n, C, H, W); the first 256 samples give the biases.
+            mask: (n, T); None if all steps are real.
+        """
+        n_biases = self.biases.shape[2]
+        some = None if mask is None else mask[:_N_BIAS_SAMPLES]
+        for index in range(len(self.dilations)):
+            parts = []
+            for values, real in self._parts(inputs[:_N_BIAS_SAMPLES], some):
+                kept = self._convolve(self._channels_first(values, real), index).flatten(2).transpose(0, 1)
+                parts.append(kept.flatten(1) if real is None else kept[:, real[:, :: self.stride]])
+            ordered = torch.cat(parts, dim=1).sort(dim=1).values
+            if ordered.shape[1]:
+                shares = torch.arange(1, n_biases + 1, dtype=torch.float64) / (n_biases + 1)
+                self.biases[index] = ordered[:, (shares * (ordered.shape[1] - 1)).round().long()]
+        features = torch.cat([self._unscaled(*part) for part in self._parts(inputs, mask)])
+        self.mean.copy_(features.mean(dim=0))
+        self.std.copy_(features.std(dim=0, correction=0).clamp_min(_LEAST_STD))
+
+    def forward(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
+        """Returns (b, n_features), shares first, for inputs (b, T, F), (b, T) ids or (b, C, H, W); mask (b, T)."""
+        features = torch.cat([self._unscaled(*part) for part in self._parts(inputs, mask)])
+        return (features - self.mean) / self.std
+
+    def macs(self, length: int) -> int:
+        """Returns the multiply-accumulates for a sample of `length` steps; an image ignores `length`."""
+        size = self.size if self.on_grid else (max(length, 1),)
+        n_positions = math.prod(math.ceil(side / self.stride) for side in size)
+        return _N_TAPS * self.channels.shape[0] * self.channels.shape[1] * n_positions
+
+    def _parts(self, inputs: Tensor, mask: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yields the samples in parts that fit in memory; all at once for a trace, which any batch may follow."""
+        size = max(_MOST_NUMBERS // (self.channels.shape[1] * math.prod(self.size)), 1)
+        if is_tracing() or len(inputs) <= size:
+            yield inputs, mask
+            return
+        for start in range(0, len(inputs), size):
+            yield inputs[start : start + size], None if mask is None else mask[start : start + size]
+
+    def _unscaled(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
+        values = self._channels_first(inputs, mask)
+        channels = values[:, :-1].flatten(2).transpose(1, 2)
+        least = -_STATISTICS(Tokens(-channels, mask))[:, -channels.shape[2] :]
+        return torch.cat([self._shares(values, mask), _STATISTICS(Tokens(channels, mask)), least], dim=1)
+
+    def _shares(self, values: Tensor, mask: Tensor | None) -> Tensor:
+        """Returns the (b, n_shares) shares of real positions; 0 for samples without real steps."""
+        real = None if mask is None else mask[:, None, None, :: self.stride]
+        shares = []
+        for index, biases in enumerate(self.biases):
+            above = self._convolve(values, index).flatten(2)[:, :, None] > biases[..., None]
+            if real is None:
+                share = above.to(values.dtype).mean(dim=3)
+            else:
+                share = (above & real).sum(dim=3).to(values.dtype) / real.sum(dim=3).clamp_min(1)
+            shares.append(share.flatten(1))
+        return torch.cat(shares, dim=1)
+
+    def _channels_first(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
+        """Returns (b, C + 1, ...) values whose last channel is 0, padded steps 0."""
+        values = inputs if self.codes is None else self.codes[inputs]
+        if mask is not None:
+            values = values * mask[..., None]
+        values = (values if self.on_grid else values.transpose(1, 2)).to(self.mean.dtype)
+        return F.pad(values, (*[0, 0] * len(self.size), 0, 1))
+
+    def _convolve(self, values: Tensor, index: int) -> Tensor:
+        """Returns the convolutions (b, n_kernels, ...) with dilation number `index`."""
+        summed = values[:, self.channels[index, :, 0]]
+        for column in range(1, self.channels.shape[2]):
+            summed = summed + values[:, self.channels[index, :, column]]
+        dilation = self.dilations[index]
+        convolve = F.conv2d if self.on_grid else F.conv1d
+        padding = dilation * (self.kernels.shape[-1] // 2)
+        return convolve(
+            summed, self.kernels[index], stride=self.stride, padding=padding, dilation=dilation, groups=summed.shape[1]
+        )
+
+
+class RandomConvStem(FixedStem):
+    """One token of random convolutions, as they are or with a linear layer to `width`. MACs of that: F d."""
+
+    def __init__(self, convolutions: RandomConvolutions, *, width: int | None, dropout: float) -> None:
+        """Builds the stem; `dropout` is that of the shares, a `width` of None keeps the features as they are."""
+        super().__init__(convolutions.n_features)
+        self.convolutions = convolutions
+        self.dropout = nn.Dropout(dropout)
+        self.project = nn.Identity() if width is None else nn.Linear(convolutions.n_features, width)
+        self.project_macs = 0 if width is None else convolutions.n_features * width
+
+    def fit(self, inputs: Tensor, mask: Tensor | None) -> None:
+        """Fits the convolutions."""
+        self.convolutions.fit(inputs, mask)
+
+    def features(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
+        """Returns (b, F) standardised features, in full precision under autocast, too."""
+        with torch.no_grad(), torch.autocast(inputs.device.type, enabled=False):
+            features: Tensor = self.convolutions(inputs if self.convolutions.on_grid else keep_length(inputs), mask)
+        return features
+
+    def tokens(self, features: Tensor) -> Tokens:
+        """Returns one token."""
+        shares, statistics = features[:, : self.convolutions.n_shares], features[:, self.convolutions.n_shares :]
+        return Tokens(self.project(torch.cat([self.dropout(shares), statistics], dim=1))[:, None])
+
+    def extent(self, length: int) -> Extent:
+        """Returns one token."""
+        return Extent(1)
+
+    def macs(self, length: int) -> int:
+        """Returns those of the convolutions and of the linear layer."""
+        return self.convolutions.macs(length) + self.project_macs
+
+
+def random_conv_stream(
+    modality: Modality,
+    *,
+    depth: int,
+    width: int,
+    dropout: float,
+    expansion: int,
+    n_kernels: int,
+    n_dilations: int,
+    stride: int,
+    n_biases: int,
+    feature_dropout: float,
+) -> Stream:
+    """Returns random convolutions followed by `depth` residual MLPs of `width`; of their own width if there are none.
+
+    Raises:
+        InvalidInputError: `stride` is longer than the input.
+    """
+    convolutions = RandomConvolutions(
+        modality, n_kernels=n_kernels, n_dilations=n_dilations, stride=stride, n_biases=n_biases
+    )
+    stem = RandomConvStem(convolutions, width=width if depth else None, dropout=feature_dropout)
+    stages = [MlpStage(width, hidden=expansion * width, dropout=dropout) for _ in range(depth)]
+    return Stream(stem, stages, width=width if depth else convolutions.n_features)
+
+
+def _dilations(largest: int, n: int) -> list[int]:
+    """Returns at most `n` distinct dilations from 1 to `largest`, equally spaced on a logarithmic scale."""
+    top = math.log2(max(largest, 1))
+    return sorted({round(2 ** (top * step / max(n - 1, 1))) for step in range(n)})
+
+
+def _subsets(n_channels: int, n: int) -> Tensor:
+    """Returns (n, k) channels of `n` random subsets, filled up with number `n_channels`.
+
+    As in MiniRocket, the sizes are exponentials of uniform numbers, so small subsets are likelier.
+    """
+    largest = min(n_channels, _MOST_CHANNELS)
+    sizes = (2 ** (torch.rand(n, dtype=torch.float64) * math.log2(largest + 1))).long().clamp(1, largest)
+    drawn = torch.rand(n, n_channels).argsort(dim=1)[:, :largest]
+    return torch.where(torch.arange(largest) < sizes[:, None], drawn, n_channels)
