@@ -124,8 +124,8 @@ def test_a_missing_file_is_named(tmp_path):
         read_document(tmp_path / "absent.yaml")
 
 
-def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(MissingFileError, match="no such file"):
+def test_a_folder_is_not_a_yaml_file(tmp_path):
+    with pytest.raises(MissingFileError, match="this is a folder"):
         read_document(tmp_path)
 
 
