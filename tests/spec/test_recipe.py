@@ -210,6 +210,15 @@ def test_the_hash_does_not_depend_on_order_or_enumerated_defaults(load):
     assert written.hash == turned.hash == load(GOOD).hash
 
 
+@pytest.mark.parametrize(
+    ("default", "other"),
+    [("stream_loss: 0.0", "stream_loss: 0.5"), ("class_weights: none", "class_weights: balanced")],
+)
+def test_later_fields_count_in_the_hash_unless_they_are_at_their_defaults(load, default, other):
+    assert load(GOOD + f"training: {{{default}}}\n").hash == load(GOOD).hash
+    assert load(GOOD + f"training: {{{other}}}\n").hash != load(GOOD).hash
+
+
 def test_where_samples_are_mixed_counts_in_the_hash_unless_it_is_at_the_inputs(load):
     assert load(GOOD + "training: {mixup_at: inputs}\n").hash == load(GOOD).hash
     assert load(GOOD + "training: {mixup_at: manifold}\n").hash != load(GOOD).hash
