@@ -316,6 +316,11 @@ def test_a_modality_may_be_its_kind_alone(load):
             r"line 5: training\.label_smoothing: a regression has no labels to smooth; remove it$",
         ),
         (
+            "source: digits",
+            "source: x.npz\n  task: regression\ntraining: {class_weights: balanced}",
+            r"line 5: training\.class_weights: a regression has no classes to weight; remove it$",
+        ),
+        (
             "{kind: concat}",
             "{kind: joint_tokens, heads: 5}",
             r"line 9: network\.fusion: heads must divide width, got heads 5 and width 32; change one of them$",
