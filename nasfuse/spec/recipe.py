@@ -17,6 +17,9 @@ from nasfuse.spec.schema.model import MisfitError, Model
 from nasfuse.spec.schema.yaml_file import read_document, to_yaml
 from nasfuse.spec.training import TrainingConfig
 
+#: Fields of the training that did not exist when the first trials were recorded, whose hashes are to stay.
+_LATER = ("class_weights", "stream_loss")
+
 
 class Recipe(Model):
     """A complete description of a network, its data and its training, stored as YAML.
@@ -105,8 +108,16 @@ class Recipe(Model):
 
     @property
     def hash(self) -> str:
-        """Returns a hash of 12 hexadecimal digits over all fields but the path of the data."""
-        canonical = json.dumps({**self.to_plain(), "data": self.data.identity}, sort_keys=True)
+        """Returns a hash of 12 hexadecimal digits over all fields but the path of the data.
+
+        It depends on later additions to the schema only where they are not at their defaults.
+        """
+        plain = self.to_plain()
+        training = plain["training"]
+        for name in _LATER:
+            if training[name] == TrainingConfig.model_fields[name].default:
+                del training[name]
+        canonical = json.dumps({**plain, "data": self.data.identity}, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     @property

@@ -36,6 +36,7 @@ def changed(recipe, **blocks):
         ("v", {"modality_dropout": 0.1}, "the network has one stream, which is never lost"),
         ("vs", {"mixup_at": "manifold"}, "training.mixup is 0, so nothing is mixed"),
         ("vq", {"ratio_weight": 1.0}, "no stream has a gumbel reducer"),
+        ("v", {"stream_loss": 0.5}, "the network has one stream, whose loss is that of the network"),
     ],
 )
 def test_of_training(make_recipe, dataset, names, training, reason):
@@ -80,6 +81,13 @@ def test_of_streams(make_recipe, dataset, encoders, fusion, options, found):
     plain["network"]["streams"]["s"] = {**kept, **options}
     reasons = idle_settings(Recipe.parse(plain), dataset)
     assert set(reasons) == {f"network.streams.s.{name}" for name in found}
+
+
+@pytest.mark.parametrize(("fusion", "is_idle"), [("late", True), ("concat", False)])
+def test_dropout_before_the_head_of_linear_streams(make_recipe, dataset, fusion, is_idle):
+    plain = make_recipe(encoders={"v": "linear", "s": "linear"}, fusion=fusion).to_plain()
+    plain["network"]["dropout"] = 0.1
+    assert list(idle_settings(Recipe.parse(plain), dataset)) == (["network.dropout"] if is_idle else [])
 
 
 def test_a_ratio_weight_where_something_is_learnt(make_config, make_recipe, dataset):

@@ -210,6 +210,15 @@ def test_the_hash_does_not_depend_on_order_or_enumerated_defaults(load):
     assert written.hash == turned.hash == load(GOOD).hash
 
 
+@pytest.mark.parametrize(
+    ("default", "other"),
+    [("stream_loss: 0.0", "stream_loss: 0.5"), ("class_weights: none", "class_weights: balanced")],
+)
+def test_later_fields_count_in_the_hash_unless_they_are_at_their_defaults(load, default, other):
+    assert load(GOOD + f"training: {{{default}}}\n").hash == load(GOOD).hash
+    assert load(GOOD + f"training: {{{other}}}\n").hash != load(GOOD).hash
+
+
 def test_the_hash_contains_mixup_at_unless_it_is_the_default(load):
     assert load(GOOD + "training: {mixup_at: inputs}\n").hash == load(GOOD).hash
     assert load(GOOD + "training: {mixup_at: manifold}\n").hash != load(GOOD).hash
@@ -305,6 +314,11 @@ def test_a_modality_may_be_its_kind_alone(load):
             "source: digits",
             "source: x.npz\n  task: regression\ntraining: {label_smoothing: 0.1}",
             r"line 5: training\.label_smoothing: a regression has no labels to smooth; remove it$",
+        ),
+        (
+            "source: digits",
+            "source: x.npz\n  task: regression\ntraining: {class_weights: balanced}",
+            r"line 5: training\.class_weights: a regression has no classes to weight; remove it$",
         ),
         (
             "{kind: concat}",

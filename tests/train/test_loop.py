@@ -232,3 +232,11 @@ def test_ids_and_mixup_do_not_go_together(make_recipe, dataset):
 def test_every_kind_of_input_trains(make_recipe, dataset, encoders):
     recipe = make_recipe(encoders=encoders, fusion="bottleneck", epochs=1, input_noise=0.1, modality_dropout=0.2)
     assert math.isfinite(train(recipe, dataset).chosen.val_loss)
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_balanced_weights_change_a_training(make_recipe, make_dataset, differ, task):
+    metric = next(one.name for one in METRICS.values() if task in one.tasks)
+    dataset = make_dataset(task, n_samples=60)
+    recipes = [make_recipe(metric=metric, class_weights=weights) for weights in ("none", "balanced")]
+    assert differ(*(train(recipe, dataset) for recipe in recipes))
