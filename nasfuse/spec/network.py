@@ -1,7 +1,7 @@
 """Schema of the network of a recipe: streams, routes, fusion and router."""
 
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -30,6 +30,13 @@ class NetworkConfig(Model):
     fusion: FusionConfig | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     router: RouterConfig | None = None
+
+    @classmethod
+    def expand(cls, values: Any) -> Any:
+        """Returns `values` with the kind of a router that has none: `gate`."""
+        if isinstance(values, dict) and isinstance(values.get("router"), dict):
+            return {**values, "router": {"kind": "gate", **values["router"]}}
+        return values
 
     def stages(self, route: Mapping[str, int | None]) -> dict[str, int]:
         """Returns the number of stages that each stream of `route` runs, in the order of the network's streams.
