@@ -1,17 +1,28 @@
-"""Does a router earn its keep? Its curve beside static networks, a random mix, a confidence cascade and the oracle.
+"""Does a router earn its keep? Its curve beside static networks, a random mix, confidence cascades and an oracle.
 
-For each seed: the routed recipe is trained, and the static network of its costliest and of its cheapest route, with
-the same number of epochs. Thresholds are set on validation data: for the cheapest route's MACs plus a share of what the
-costliest one adds (+0.10 ...), and for 53.5 % of the costliest route's MACs, the paper's headline. Everything is then
-evaluated on validation and, once, on test. The random mix and the cascade are given the MACs that the router really
-spent on that split, router included, so every row compares at equal cost.
+For each seed, everything is trained anew with the same number of epochs: the routed recipe, the static network of its
+costliest route (twice, with two seeds) and of its cheapest route, and for a sequential router a network with a learned
+router between these two routes. Thresholds are set on validation data: for the cheapest route's MACs plus a share of
+what the costliest one adds (+0.10 ...), and for 53.5 % of the costliest route's MACs, the paper's headline. Everything
+is then evaluated on validation and, once, on test. All other rules are given the MACs that the router really spent on
+that split, with all that runs for its choice, so every row compares at equal cost:
+
+- random mix: chance chooses between two routes
+- cascade: the confidence of the cheapest route decides whether the costliest one runs
+- best cascade: the same with any route in its place, the one that is best on validation data
+- learned router, and the cascade of that network: both trained with two routes alone
+
+The oracle knows the targets, the clairvoyant only what the costliest route predicts. The oracle of two seeds chooses
+between two trainings of the same static network, which differ by chance: what it gains is luck.
 
     python benchmarks/routing.py benchmarks/recipes/avdigits_routed.yaml --seeds 5
+    python benchmarks/routing.py benchmarks/recipes/avmnist_rc_sequential.yaml --seeds 5
 """
 
 import argparse
 import json
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +34,27 @@ from nasfuse.data import Dataset, Split, load_dataset
 from nasfuse.domain.route import parse_route
 from nasfuse.nn import RoutedNetwork
 from nasfuse.spec.recipe import Recipe
-from nasfuse.train import evaluate, tabulate_routes, train_network
-from nasfuse.train.route_controls import confidence_cascade, oracle, random_mix, static_routes
+from nasfuse.tasks import task_kind
+from nasfuse.train import evaluate, predict_logits, tabulate_routes, train_network
+from nasfuse.train.metrics import score
+from nasfuse.train.route_controls import clairvoyant, confidence_cascade, oracle, random_mix, static_routes
 
 CPU = torch.device("cpu")
 CASCADE_POINTS = 101
 
 #: Share of the full network's MACs that is left after the paper's headline saving of 46.5 %.
 PAPER = 0.535
+
+#: What the router is compared with, at its cost.
+RULES = ("random mix", "cascade", "best cascade", "learned router", "two-route cascade")
+
+#: Shares over which the gain is averaged.
+AVERAGED = ("+0.10", "+0.20", "+0.30", "+0.40", "+0.50")
+
+#: Distance of the two seeds of one static network.
+OTHER_SEED = 1000
+
+Curve = Sequence[tuple[float, float]]
 
 
 def static_recipe(recipe: Recipe, route: str) -> Recipe:
@@ -39,7 +63,7 @@ def static_recipe(recipe: Recipe, route: str) -> Recipe:
     names = list(parse_route(route))
     network = plain["network"]
     network.pop("router")
-    plain["training"].pop("routing")
+    plain["training"].pop("routing", None)
     network["route"] = names
     network["streams"] = {name: network["streams"][name] for name in names}
     if len(names) == 1:
@@ -47,17 +71,51 @@ def static_recipe(recipe: Recipe, route: str) -> Recipe:
     return Recipe.parse(plain)
 
 
+def gated_recipe(recipe: Recipe) -> Recipe:
+    """Returns the recipe with a learned router between the cheapest and the costliest route."""
+    plain = recipe.to_plain()
+    routes = plain["network"]["router"]["routes"]
+    plain["network"]["router"] = {"kind": "gate", "routes": [routes[0], routes[-1]]}
+    return Recipe.parse(plain)
+
+
+def value_at(curve: Curve, macs: float) -> float:
+    """Returns the metric of a curve at a cost, linear between its points; NaN where it has none or ends below."""
+    if not curve or macs > curve[-1][0] + 1:
+        return float("nan")
+    return float(np.interp(macs, *zip(*curve, strict=True)))
+
+
+def cascades(network: RoutedNetwork, split: Split, dataset: Dataset, metric: str) -> list[Curve]:
+    """Returns the curves of the cascades from the cheapest route to each of the others."""
+    table = tabulate_routes(network, split, dataset, metric=metric, device=CPU)
+    return [
+        confidence_cascade(table, network, split, dataset, n_points=CASCADE_POINTS, upper=upper)
+        for upper in range(1, len(network.branches))
+    ]
+
+
 def on_split(
-    network: RoutedNetwork, split: Split, dataset: Dataset, metric: str, thresholds: dict[str, float], seed: int
+    network: RoutedNetwork,
+    gated: RoutedNetwork | None,
+    split: Split,
+    dataset: Dataset,
+    metric: str,
+    thresholds: dict[str, float],
+    seed: int,
 ) -> dict[str, Any]:
     """Returns the router's curve and its controls on one split."""
     table = tabulate_routes(network, split, dataset, metric=metric, device=CPU)
-    cascade = confidence_cascade(table, network, split, dataset, n_points=CASCADE_POINTS)
+    own = cascades(network, split, dataset, metric)
+    on_val = cascades(network, dataset.val, dataset, metric)
+    other = None if gated is None else tabulate_routes(gated, split, dataset, metric=metric, device=CPU)
+    two_route = [] if gated is None else cascades(gated, split, dataset, metric)[0]
+    learned = [] if other is None else [(one.macs, one.metric) for one in other.sweep(CASCADE_POINTS)]
     rows = []
     for share, threshold in thresholds.items():
         routed = table.at(threshold)
         mixed, deviation = random_mix(table, routed.macs, seed=seed)
-        sure = float(np.interp(routed.macs, *zip(*cascade, strict=True))) if cascade else float("nan")
+        best = max(range(len(own)), key=lambda upper: np.nan_to_num(value_at(on_val[upper], routed.macs), nan=-np.inf))
         rows.append(
             {
                 "share": share,
@@ -65,19 +123,55 @@ def on_split(
                 "router": routed.metric,
                 "random mix": mixed,
                 "random mix sd": deviation,
-                "cascade": sure,
+                "cascade": value_at(own[-1], routed.macs),
+                "best cascade": value_at(own[best], routed.macs),
+                "learned router": value_at(learned, routed.macs),
+                "two-route cascade": value_at(two_route, routed.macs),
                 "usage": routed.usage,
             }
         )
-    return {"rows": rows, "static routes": static_routes(table), "oracle": oracle(table)}
+    return {
+        "rows": rows,
+        "static routes": static_routes(table),
+        "oracle": oracle(table),
+        "clairvoyant": clairvoyant(table),
+    }
 
 
-def one_seed(recipe: Recipe, seed: int, shares: list[float]) -> dict[str, Any]:
+def static_networks(recipe: Recipe, routes: Sequence[str], dataset: Dataset, seed: int) -> dict[str, Any]:
+    """Returns cost and metrics of the static networks of the cheapest and of the costliest route, and their oracle."""
+    result: dict[str, Any] = {}
+    for route in (routes[0], routes[-1]):
+        network = train_network(static_recipe(recipe, route), dataset, seed=seed, device=CPU).network
+        scores = {
+            name: evaluate(network, dataset.split(name), metric=recipe.metric, task=dataset.task, device=CPU)[0]
+            for name in ("val", "test")
+        }
+        result[f"static {route}"] = {"macs": expected_macs(network, dataset), **scores}
+    second = train_network(static_recipe(recipe, routes[-1]), dataset, seed=seed + OTHER_SEED, device=CPU).network
+    lucky = {}
+    for name in ("val", "test"):
+        split = dataset.split(name)
+        outputs = torch.stack([predict_logits(one, split, device=CPU) for one in (network, second)], dim=1)
+        best = task_kind(dataset.task.kind).errors(outputs, split.targets).argmin(dim=1)
+        chosen = outputs[torch.arange(len(best)), best]
+        lucky[name] = score(
+            recipe.metric, chosen, split.targets, task=dataset.task.kind, target_scale=split.target_scale
+        )
+    result["static oracle of two seeds"] = {"macs": result[f"static {routes[-1]}"]["macs"], **lucky}
+    return result
+
+
+def one_seed(recipe: Recipe, seed: int, shares: list[float], *, routed_only: bool) -> dict[str, Any]:
     """Returns everything measured with one seed."""
     dataset = load_dataset(recipe.data, division=seed)
-    trained = train_network(recipe, dataset, seed=seed, device=CPU)
-    network = trained.network
+    network = train_network(recipe, dataset, seed=seed, device=CPU).network
     assert isinstance(network, RoutedNetwork)
+    assert recipe.network.router is not None
+    gated = None
+    if recipe.network.router.kind == "sequential" and not routed_only:
+        gated = train_network(gated_recipe(recipe), dataset, seed=seed, device=CPU).network
+        assert isinstance(gated, RoutedNetwork)
     val = tabulate_routes(network, dataset.val, dataset, metric=recipe.metric, device=CPU)
     ends = val.static_macs.double().mean(dim=0)
     cheap, full = float(ends[0]), float(ends[-1])
@@ -86,18 +180,13 @@ def one_seed(recipe: Recipe, seed: int, shares: list[float]) -> dict[str, Any]:
     thresholds = {name: val.threshold_for(macs) for name, macs in budgets.items()}
     result: dict[str, Any] = {"seed": seed, "routes": network.route_names, "routing": val.record(val.at(0.5))}
     for name in ("val", "test"):
-        result[name] = on_split(network, dataset.split(name), dataset, recipe.metric, thresholds, seed)
-    for route in (network.route_names[0], network.route_names[-1]):
-        static = train_network(static_recipe(recipe, route), dataset, seed=seed, device=CPU).network
-        scores = {
-            name: evaluate(static, dataset.split(name), metric=recipe.metric, task=dataset.task, device=CPU)[0]
-            for name in ("val", "test")
-        }
-        result[f"static {route}"] = {"macs": expected_macs(static, dataset), **scores}
+        result[name] = on_split(network, gated, dataset.split(name), dataset, recipe.metric, thresholds, seed)
+    if not routed_only:
+        result |= static_networks(recipe, network.route_names, dataset, seed)
     return result
 
 
-def spread(values: list[float], digits: int = 4) -> str:
+def spread(values: Sequence[float], digits: int = 4) -> str:
     """Returns mean +- sd."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{statistics.fmean(values):.{digits}f}+-{deviation:.{digits}f}"
@@ -113,17 +202,25 @@ def report(results: list[dict[str, Any]], split: str) -> None:
         points = [r[split]["static routes"][number] for r in results]
         macs = statistics.fmean(point[0] for point in points)
         print(f"  {'always ' + route:<28} {macs:>10,.0f} MACs  {spread([point[1] for point in points])}")
-    points = [r[split]["oracle"] for r in results]
-    print(f"  {'oracle':<28} {statistics.fmean(p[0] for p in points):>10,.0f} MACs  {spread([p[1] for p in points])}")
-    print("  share      MACs  router          random mix      cascade         router - mix    router - cascade")
+    for name in ("oracle", "clairvoyant"):
+        points = [r[split][name] for r in results]
+        macs = statistics.fmean(point[0] for point in points)
+        print(f"  {name:<28} {macs:>10,.0f} MACs  {spread([point[1] for point in points])}")
+    rules = [rule for rule in RULES if not np.isnan(results[0][split]["rows"][0][rule])]
+    print(f"  share      MACs  {'router':<16}" + "".join(f"{rule:<20}" for rule in rules) + "router minus each, points")
     for number, row in enumerate(results[0][split]["rows"]):
         rows = [r[split]["rows"][number] for r in results]
-        values = {key: [one[key] for one in rows] for key in ("router", "random mix", "cascade")}
-        gain = [a - b for a, b in zip(values["router"], values["random mix"], strict=True)]
-        level = [a - b for a, b in zip(values["router"], values["cascade"], strict=True)]
         macs = statistics.fmean(one["macs"] for one in rows)
-        columns = "  ".join(spread(column) for column in (*values.values(), gain, level))
-        print(f"  {row['share']:>5} {macs:>9,.0f}  {columns}")
+        columns = [f"{spread([one[rule] for one in rows]):<20}" for rule in rules]
+        gains = [spread([100 * (one["router"] - one[rule]) for one in rows], 2) for rule in rules]
+        own = spread([one["router"] for one in rows])
+        print(f"  {row['share']:>5} {macs:>9,.0f}  {own:<16}{''.join(columns)}{'  '.join(gains)}")
+    for rule in rules:
+        means = [
+            statistics.fmean(100 * (one["router"] - one[rule]) for one in r[split]["rows"] if one["share"] in AVERAGED)
+            for r in results
+        ]
+        print(f"  router minus {rule}, mean over {AVERAGED[0]} to {AVERAGED[-1]}: {spread(means, 2)} points")
 
 
 def main() -> None:
@@ -134,18 +231,19 @@ def main() -> None:
     parser.add_argument("--shares", type=float, nargs="+", default=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
     parser.add_argument("--output", type=Path, help="JSON file for everything measured")
     parser.add_argument("--val-only", action="store_true", help="do not print test, while a recipe is being chosen")
+    parser.add_argument("--routed-only", action="store_true", help="train no static networks and no learned router")
     options = parser.parse_args()
     torch.set_num_threads(1)
     recipe = Recipe.load(options.recipe)
     print(recipe.summary)
     results = []
     for seed in range(options.seeds):
-        results.append(one_seed(recipe, seed, options.shares))
+        results.append(one_seed(recipe, seed, options.shares, routed_only=options.routed_only))
         print(f"seed {seed} done; router at 0.5: {results[-1]['routing']}", flush=True)
+        if options.output is not None:
+            options.output.write_text(json.dumps({"recipe": recipe.to_plain(), "seeds": results}, indent=1))
     for split in ("val",) if options.val_only else ("val", "test"):
         report(results, split)
-    if options.output is not None:
-        options.output.write_text(json.dumps({"recipe": recipe.to_plain(), "seeds": results}, indent=1))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from nasfuse.cost.operators import FREE, HANDLES
 from nasfuse.data.dataset import Batch
 from nasfuse.errors import UncountedOperatorError
+from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.nn.tracing import one_path_wanted
 
 
@@ -29,14 +30,9 @@ class _PlainInputs(nn.Module):
         masks = dict(zip(self.mask_names, tensors[len(self.names) :], strict=True))
         if self.route is None:
             return (self.network(inputs, masks),)
-        # The choice of the router is overridden. Its logits are returned, so that the tracer keeps their computation.
-        gates: list[Tensor] = []
-        hook = self.network.get_submodule("router").register_forward_hook(
-            lambda _module, _inputs, gate: gates.append(gate)
-        )
-        logits: Tensor = self.network(inputs, masks, self.route)
-        hook.remove()
-        return (logits, *gates)
+        assert isinstance(self.network, RoutedNetwork), "only these have routes"
+        # All that the choice needs is returned beside the logits, so that the tracer keeps its computation.
+        return self.network.run_route(self.route, inputs, masks)
 
 
 def count_network(network: nn.Module, batch: Batch, *, route: int | None = None) -> int:

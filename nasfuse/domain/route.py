@@ -49,6 +49,18 @@ def write_route(stages: Mapping[str, int | None]) -> str:
     return JOIN.join(name if count is None else f"{name}:{count}" for name, count in stages.items())
 
 
+def extends(route: Mapping[str, int | None], other: Mapping[str, int | None]) -> bool:
+    """Returns whether `route` has all streams of `other` and at least as many stages of each.
+
+    >>> extends(parse_route("image+audio:1"), parse_route("image")), extends(parse_route("audio"), parse_route("image"))
+    (True, False)
+    """
+    return all(
+        name in route and (route[name] is None or (count is not None and route[name] >= count))  # type: ignore[operator]
+        for name, count in other.items()
+    )
+
+
 def streams_of(text: str) -> list[str]:
     """Returns the streams of a route, or of all routes of a dynamic network, each once.
 

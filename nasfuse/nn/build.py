@@ -13,10 +13,12 @@ from nasfuse.nn.knob import knobs_as_trained
 from nasfuse.nn.linear_stream import linear_stream
 from nasfuse.nn.network import FusionNetwork, Network, knobs_of, streams_macs
 from nasfuse.nn.random_convolution import random_conv_stream
-from nasfuse.nn.routing.network import RoutedNetwork
+from nasfuse.nn.routing.gated import GatedNetwork
 from nasfuse.nn.routing.router import InputRouter, Router, RouteRouter, StreamRouter
+from nasfuse.nn.routing.sequential import SequentialNetwork
 from nasfuse.nn.stream import Stream, conv_stream, mlp_stream, transformer_stream
 from nasfuse.spec.network import NetworkConfig
+from nasfuse.spec.routing import GateRouter, SequentialRouter
 from nasfuse.spec.stream import LinearStream
 
 #: Stream builder by `encoder` of a recipe. Called with the modality and the options of the encoder.
@@ -51,9 +53,13 @@ def build_network(config: NetworkConfig, modalities: Sequence[Modality], task: T
         return FusionNetwork(streams, _branch(config, route, streams, task))
     routes = [Route(config.stages(parse_route(text)), text) for text in config.router.routes]
     lengths = {name: known[name].shape[0] for name in streams if known[name].kind == "sequence"}
-    branches = _by_cost([_branch(config, route, streams, task) for route in routes], streams, lengths)
-    router = _router(config, branches, streams, known, task, lengths)
-    return RoutedNetwork(streams, branches, router, lengths=lengths, threshold=config.router.threshold)
+    branches = [_branch(config, route, streams, task) for route in routes]
+    threshold = config.router.initial_threshold
+    if isinstance(config.router, SequentialRouter):
+        return SequentialNetwork(streams, branches, task=task.kind, lengths=lengths, threshold=threshold)
+    branches = _by_cost(branches, streams, lengths)
+    router = _router(config, config.router, branches, streams, known, task, lengths)
+    return GatedNetwork(streams, branches, router, lengths=lengths, threshold=threshold)
 
 
 def _fit_the_data(config: NetworkConfig, known: Mapping[str, Modality]) -> None:
@@ -113,14 +119,13 @@ def _by_cost(branches: Sequence[Branch], streams: Mapping[str, Stream], lengths:
 
 def _router(
     config: NetworkConfig,
+    router: GateRouter,
     branches: Sequence[Branch],
     streams: Mapping[str, Stream],
     known: Mapping[str, Modality],
     task: Task,
     lengths: Mapping[str, int],
 ) -> Router:
-    router = config.router
-    assert router is not None
     options: dict[str, Any] = {"n_routes": len(branches), "form": router.form, "width": router.width}
     cheapest = branches[0]
     if router.reads == "cheap_route":

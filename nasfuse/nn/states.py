@@ -37,13 +37,15 @@ class StreamStates:
         self._masks = masks
         self._stops = stops
         self._known: dict[str, dict[int, Tokens]] = {name: {} for name in streams}
-        self._whole: StreamStates | None = None
-        self._rows: Tensor | None = None
+        self._whole: StreamStates | None = None  # what this is a part of
+        self._rows_of_whole: Tensor | None = None
+        self._rows: Tensor | None = None  # of the inputs
 
     def rows(self, rows: Tensor) -> "StreamStates":
-        """Returns the states of the samples `rows` (k,)."""
+        """Returns the states of the samples `rows` (k,) of these; a part can be divided again."""
         part = StreamStates(self._streams, self._inputs, self._masks, stops=self._stops)
-        part._whole, part._rows = self, rows
+        part._whole, part._rows_of_whole = self, rows
+        part._rows = rows if self._rows is None else self._rows[rows]
         return part
 
     def at(self, stream: str, n_stages: int) -> Tokens:
@@ -63,21 +65,26 @@ class StreamStates:
 
     def _start(self, stream: str, n_stages: int) -> tuple[int, Tokens]:
         """Returns the latest cached state up to `n_stages`, or the output of the stem if there is none."""
-        known = self._known[stream]
-        earlier = [count for count in known if count <= n_stages]
-        if earlier:
-            return max(earlier), known[max(earlier)]
-        if self._whole is not None and self._rows is not None:
-            whole = self._whole._known[stream]
-            earlier = [count for count in whole if count <= n_stages]
-            if earlier:
-                tokens = whole[max(earlier)].rows(self._rows)
-                known[max(earlier)] = tokens
-                return max(earlier), tokens
+        latest = self._latest(stream, n_stages)
+        if latest >= 0:
+            return latest, self._take(stream, latest)
         tokens = self._streams[stream].stem(*self._input(stream))
         if 0 in self._stops[stream]:
-            known[0] = tokens
+            self._known[stream][0] = tokens
         return 0, tokens
+
+    def _latest(self, stream: str, n_stages: int) -> int:
+        """Returns the most stages up to `n_stages` that are cached here or in the whole; -1 where none are."""
+        own = max((count for count in self._known[stream] if count <= n_stages), default=-1)
+        return own if self._whole is None else max(own, self._whole._latest(stream, n_stages))
+
+    def _take(self, stream: str, count: int) -> Tokens:
+        """Returns a state that is cached here or in the whole, and caches it here."""
+        known = self._known[stream]
+        if count not in known:
+            assert self._whole is not None and self._rows_of_whole is not None, "it is cached somewhere"
+            known[count] = self._whole._take(stream, count).rows(self._rows_of_whole)
+        return known[count]
 
     def _input(self, stream: str) -> tuple[Tensor, Tensor | None]:
         values, mask = self._inputs[stream], self._masks.get(stream)

@@ -121,7 +121,11 @@ class Space:
         if network.get("fusion", {}).get("kind") != "equilibrium":
             tree.get("training", {}).pop("equilibrium", None)
         if is_dynamic(word):
-            network["router"] = {**network.get("router", {}), "routes": _distinct_routes(word, network)}
+            router = {"kind": "gate", **network.get("router", {})}
+            if router["kind"] != "gate" and not any(path.startswith("training.routing.") for path in parameters):
+                tree.get("training", {}).pop("routing", None)
+            router = self._without_foreign("network.router", str(router["kind"]), router, parameters)
+            network["router"] = {**router, "routes": _distinct_routes(word, network)}
             if "training.mixup_at" not in parameters:
                 tree.get("training", {}).pop("mixup_at", None)
         else:

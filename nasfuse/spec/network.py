@@ -31,6 +31,13 @@ class NetworkConfig(Model):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     router: RouterConfig | None = None
 
+    @classmethod
+    def expand(cls, values: Any) -> Any:
+        """Returns `values` with the kind of a router that has none: `gate`."""
+        if isinstance(values, dict) and isinstance(values.get("router"), dict):
+            return {**values, "router": {"kind": "gate", **values["router"]}}
+        return values
+
     def stages(self, route: Mapping[str, int | None]) -> dict[str, int]:
         """Returns the number of stages that each stream of `route` runs, in the order of the network's streams.
 

@@ -13,6 +13,7 @@ from nasfuse.spec.data import DataConfig, expand_modalities
 from nasfuse.spec.data_source import located
 from nasfuse.spec.fusion import LateFusion
 from nasfuse.spec.network import NetworkConfig
+from nasfuse.spec.routing import SequentialRouter
 from nasfuse.spec.schema.model import MisfitError, Model
 from nasfuse.spec.schema.yaml_file import read_document, to_yaml
 from nasfuse.spec.training import TrainingConfig
@@ -39,15 +40,20 @@ class Recipe(Model):
     @classmethod
     def expand(cls, values: Any) -> Any:
         """Returns `values` with every shorthand written out."""
-        return _expand_training(expand_modalities(values))
+        values = expand_modalities(values)
+        if isinstance(values, dict) and "network" in values:
+            values = {**values, "network": NetworkConfig.expand(values["network"])}
+        return _expand_training(values)
 
     @model_validator(mode="after")
     def _routing_needs_a_router(self) -> Self:
-        if self.training.routing is not None and self.network.router is None:
+        routing, router = self.training.routing, self.network.router
+        if routing is not None and router is None:
             raise MisfitError(
                 "training.routing", "it trains a router, and network.router is absent; remove one or add the other"
             )
-        routing = self.training.routing
+        if routing is not None and isinstance(router, SequentialRouter):
+            raise MisfitError("training.routing", "a sequential router is not trained; remove it")
         if routing is not None and routing.first_stage > 0 and self.training.epochs < 2:
             raise MisfitError("training.epochs", "must be at least 2: the router is trained after its routes; raise it")
         return self
@@ -160,7 +166,8 @@ def _expand_training(values: Any) -> Any:
     if not isinstance(training, dict):
         return values
     wanted = []
-    if values["network"].get("router"):
+    router = values["network"].get("router")
+    if isinstance(router, dict) and router.get("kind") == "gate":
         wanted.append("routing")
     if isinstance(fusion, dict) and fusion.get("kind") == "equilibrium":
         wanted.append("equilibrium")

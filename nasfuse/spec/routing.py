@@ -1,43 +1,59 @@
 """Schema of the router of a recipe and of its training."""
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from nasfuse.domain.route import parse_route, write_route
+from nasfuse.domain.route import extends, parse_route, write_route
 from nasfuse.spec.schema.model import MisfitError, Model
 
 
-class RouterConfig(Model):
-    """The router, which chooses one route per sample (the gate of DynMM, Xue & Marculescu, 2023).
+class GuaranteeConfig(Model):
+    """A threshold that is chosen so that routing loses little, with a confidence (Angelopoulos et al., 2021).
+
+    Half of the validation samples choose the settings of the router; the other half, held out, tests them from the
+    costliest to the cheapest. The last setting before the first that fails is taken. The guarantee is on the share of
+    errors on new samples of the same distribution, in excess of those of the costliest route.
+
+    Attributes:
+        max_loss: Largest increase of the share of errors over the costliest route: 0.01 is one point of accuracy.
+        confidence: Probability, over the draw of the validation samples, with which the limit is kept.
+    """
+
+    max_loss: Annotated[float, Field(gt=0, lt=1)]
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.9
+
+
+def _kind_of_threshold(value: Any) -> str:
+    return "guarantee" if isinstance(value, dict | GuaranteeConfig) else "number"
+
+
+class RouterConfigBase(Model):
+    """Options of every router.
 
     Attributes:
         routes: Two or more routes, such as `[image, image+audio:1, image+audio]`. `audio:1` ends the audio stream
-            after its first stage. Each route has its own fusion and head; streams are shared. The network orders the
-            routes by MACs.
-        reads: Input of the router. `inputs`: the raw inputs of all streams, as in the paper. `cheapest_stream`: the
-            output of the stem of the cheapest stream of the cheapest route. `cheap_route`: features and confidence of
-            the cheapest route, which then runs for every sample (a cascade).
-        form: Architecture: `linear`, `mlp`, or, for inputs with steps or pixels, `conv` or `transformer`.
-        width: Hidden features of the router.
+            after its first stage. Each route has its own fusion and head; streams are shared.
         threshold: Threshold of the choice, which sets the mean cost on validation data: at 0 every sample takes the
             costliest route, at 1 the cheapest, and at 0.5 as much is spent as the samples need; linear between these.
-            It can be changed after training.
+            It can be changed after training. `{max_loss: 0.01, confidence: 0.9}` takes the cheapest setting that is
+            tested to lose little.
         macs: Largest expected MACs per sample. The threshold is set accordingly on validation data after training;
             takes precedence over `threshold`.
     """
 
     routes: tuple[str, ...]
-    reads: Literal["inputs", "cheapest_stream", "cheap_route"] = "cheap_route"
-    form: Literal["linear", "mlp", "conv", "transformer"] = "mlp"
-    width: Annotated[int, Field(ge=1, le=4096)] = 16
-    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    threshold: Annotated[
+        Annotated[Annotated[float, Field(ge=0, le=1)], Tag("number")] | Annotated[GuaranteeConfig, Tag("guarantee")],
+        Discriminator(_kind_of_threshold),
+    ] = 0.5
     macs: Annotated[int, Field(ge=1)] | None = None
 
     @property
-    def summary(self) -> str:
-        """Returns the router in a few words, for tables."""
-        return f"{' > '.join(self.routes)} by {self.form} on {self.reads.replace('_', ' ')}"
+    def initial_threshold(self) -> float:
+        """Returns the threshold of an untrained network: the number given, or 0 where it is chosen after training."""
+        return 0.0 if isinstance(self.threshold, GuaranteeConfig) else self.threshold
 
     @field_validator("routes", mode="before")
     @classmethod
@@ -56,6 +72,30 @@ class RouterConfig(Model):
             raise ValueError(f"route {twice[0]} is given twice; give each route once")
         return routes
 
+
+class GateRouter(RouterConfigBase):
+    """A trained router, which chooses one route per sample once (the gate of DynMM, Xue & Marculescu, 2023).
+
+    The network orders the routes by MACs.
+
+    Attributes:
+        reads: Input of the router. `inputs`: the raw inputs of all streams, as in the paper. `cheapest_stream`: the
+            output of the stem of the cheapest stream of the cheapest route. `cheap_route`: features and confidence of
+            the cheapest route, which then runs for every sample (a cascade).
+        form: Architecture: `linear`, `mlp`, or, for inputs with steps or pixels, `conv` or `transformer`.
+        width: Hidden features of the router.
+    """
+
+    kind: Literal["gate"] = "gate"
+    reads: Literal["inputs", "cheapest_stream", "cheap_route"] = "cheap_route"
+    form: Literal["linear", "mlp", "conv", "transformer"] = "mlp"
+    width: Annotated[int, Field(ge=1, le=4096)] = 16
+
+    @property
+    def summary(self) -> str:
+        """Returns the router in a few words, for tables."""
+        return f"{' > '.join(self.routes)} by {self.form} on {self.reads.replace('_', ' ')}"
+
     @model_validator(mode="after")
     def _form_suits(self) -> Self:
         if self.reads == "cheap_route" and self.form in ("conv", "transformer"):
@@ -65,6 +105,35 @@ class RouterConfig(Model):
                 "choose linear or mlp",
             )
         return self
+
+
+class SequentialRouter(RouterConfigBase):
+    """Exits with a threshold each: a sample runs one route after the other and stops where it is sure enough.
+
+    Every route extends the one before: it has all its streams and at least as many stages of each. Nothing is trained
+    beside the routes; the thresholds of the exits are chosen on validation data.
+    """
+
+    kind: Literal["sequential"] = "sequential"
+
+    @property
+    def summary(self) -> str:
+        """Returns the router in a few words, for tables."""
+        return f"{' > '.join(self.routes)} by confidence"
+
+    @field_validator("routes")
+    @classmethod
+    def _nested(cls, routes: tuple[str, ...]) -> tuple[str, ...]:
+        for before, after in pairwise(routes):
+            if not extends(parse_route(after), parse_route(before)):
+                raise ValueError(
+                    f"{after} does not extend {before}: each route of a sequential router has all streams of the one "
+                    "before and at least as many stages of each; reorder or change the routes"
+                )
+        return routes
+
+
+RouterConfig = Annotated[GateRouter | SequentialRouter, Field(discriminator="kind")]
 
 
 class RoutingConfig(Model):

@@ -6,6 +6,7 @@ object under test, and pytest collects the tests with it; the suites need pytest
 - `FusionSuite`: a fusion operator, `nasfuse.nn.fusion.Fusion`.
 - `EncoderSuite`: the encoder of one modality, `nasfuse.nn.stream.Stream`.
 - `ReducerSuite`: a token reducer, `nasfuse.nn.reducers.Reducer`.
+- `RoutedSuite`: a network with several routes, `nasfuse.nn.routing.network.RoutedNetwork`.
 - `RouterSuite`: a router, `nasfuse.nn.routing.router.Router`.
 - `SourceSuite`: a data source, a function that returns a `nasfuse.data.table.Table`.
 - `SamplerSuite`: an Optuna sampler that suggests the parameters of trials.
@@ -21,8 +22,17 @@ from nasfuse.testing.backend import BackendSuite  # noqa: E402 - after their ass
 from nasfuse.testing.encoder import EncoderSuite  # noqa: E402
 from nasfuse.testing.fusion import FusionSuite  # noqa: E402
 from nasfuse.testing.reducer import ReducerSuite  # noqa: E402
-from nasfuse.testing.router import RouterSuite  # noqa: E402
+from nasfuse.testing.router import RoutedSuite, RouterSuite  # noqa: E402
 from nasfuse.testing.sampler import SamplerSuite  # noqa: E402
 from nasfuse.testing.source import SourceSuite  # noqa: E402
 
-__all__ = ["BackendSuite", "EncoderSuite", "FusionSuite", "ReducerSuite", "RouterSuite", "SamplerSuite", "SourceSuite"]
+__all__ = [
+    "BackendSuite",
+    "EncoderSuite",
+    "FusionSuite",
+    "ReducerSuite",
+    "RoutedSuite",
+    "RouterSuite",
+    "SamplerSuite",
+    "SourceSuite",
+]

@@ -6,7 +6,7 @@ from nasfuse.train.evaluation import evaluate, predict_logits
 from nasfuse.train.loop import Epoch, Trained, saved_epochs, train_network
 from nasfuse.train.measurement import measure
 from nasfuse.train.preconditions import check_network, check_training
-from nasfuse.train.route_table import tabulate_routes
+from nasfuse.train.tabulate import tabulate_routes
 
 __all__ = [
     "Epoch",

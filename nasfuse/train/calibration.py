@@ -34,9 +34,7 @@ def fit_calibration(gate: Tensor, best: Tensor, relative_costs: Tensor) -> Calib
     route is the best for all; logits are standardised first, so no scale or offset of a route's logits changes the
     result; scales have a lower bound, so a route never becomes less likely by a higher logit.
 
-    Prices: see `threshold_prices`. Threshold 0.5 stands for the mean relative cost of the best routes, but for at least
-    0.1 and at most 0.9 unless one route is the best for every sample: of few samples that need the costly route not
-    even the share is known well, and neither half of the thresholds may stand for next to nothing.
+    Prices: see `threshold_prices` and `needed_cost`.
 
     Args:
         gate: (n, n_routes) logits.
@@ -45,13 +43,10 @@ def fit_calibration(gate: Tensor, best: Tensor, relative_costs: Tensor) -> Calib
     """
     scale, offset, is_bounded = _fit_probabilities(gate.double().numpy(), best.numpy())
     costs = relative_costs.double().numpy()
-    needed = float(costs[best.numpy()].mean())
     status = CalibrationStatus.LEAST_SCALE if is_bounded else CalibrationStatus.FITTED
     if len(torch.unique(best)) == 1:
         status = CalibrationStatus.ONE_BEST_ROUTE
-    else:
-        needed = min(max(needed, _LEAST_NEEDED), 1 - _LEAST_NEEDED)
-    prices = threshold_prices(gate.double().numpy() * scale + offset, costs, needed=needed)
+    prices = threshold_prices(gate.double().numpy() * scale + offset, costs, needed=needed_cost(costs, best.numpy()))
     return Calibration(torch.from_numpy(scale), torch.from_numpy(offset), torch.from_numpy(prices), status)
 
 
@@ -93,11 +88,33 @@ def _greatest_likelihood(standard: Values, targets: Values) -> tuple[Values, Val
     return found.x[:n_routes], found.x[n_routes:]
 
 
+def needed_cost(costs: Values, best: NDArray[np.int64]) -> float:
+    """Returns the mean relative cost of the best routes, which threshold 0.5 stands for.
+
+    At least 0.1 and at most 0.9, unless one route is the best for every sample: of few samples that need the costly
+    route not even the share is known well, and neither half of the thresholds may stand for next to nothing.
+
+    Args:
+        costs: (n_routes,) relative costs from 0 to 1.
+        best: (n,) number of each sample's best route.
+    """
+    needed = float(costs[best].mean())
+    if len(np.unique(best)) == 1:
+        return needed
+    return min(max(needed, _LEAST_NEEDED), 1 - _LEAST_NEEDED)
+
+
+def wanted_costs(needed: float) -> Values:
+    """Returns the mean relative cost that each of `THRESHOLDS` stands for: 1 at 0, `needed` at 0.5, 0 at 1, linear."""
+    costs: Values = np.interp(THRESHOLDS.numpy(), [0.0, 0.5, 1.0], [1.0, needed, 0.0])
+    return costs
+
+
 def threshold_prices(logits: Values, costs: Values, *, needed: float) -> Values:
     """Returns the price of cost at each of `THRESHOLDS`, such that thresholds are shares of cost on these samples.
 
-    The mean relative cost that a threshold t stands for is 1 at t = 0, `needed` at t = 0.5 and 0 at t = 1, and linear
-    between; the price is the one whose mean relative cost is nearest to it. Between two routes the mean relative cost
+    The price of a threshold is the one whose mean relative cost is nearest to what the threshold stands for, see
+    `wanted_costs`. Between two routes the mean relative cost
     is the share of samples that take the costly one. Where all routes cost the same, prices are the log odds of the
     thresholds.
 
@@ -114,8 +131,7 @@ def threshold_prices(logits: Values, costs: Values, *, needed: float) -> Values:
     # Prices below the first switch, between two of them and above the last one, and the mean relative cost there.
     levels = np.concatenate([[switches[0] - 1], (switches[:-1] + switches[1:]) / 2, [switches[-1] + 1]])
     left = np.concatenate([[1.0], left[:-1], [0.0]])
-    wanted = np.interp(THRESHOLDS.numpy(), [0.0, 0.5, 1.0], [1.0, needed, 0.0])
-    prices: Values = levels[_nearest(left, wanted)]
+    prices: Values = levels[_nearest(left, wanted_costs(needed))]
     prices[0], prices[-1] = levels[0], levels[-1]
     return prices
 

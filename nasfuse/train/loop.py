@@ -20,19 +20,22 @@ from nasfuse.nn.network import Network
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.routing import GuaranteeConfig
 from nasfuse.tasks import task_kind
 from nasfuse.train.augmentation import Augmentation
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 from nasfuse.train.equilibrium import EquilibriumTerm
 from nasfuse.train.evaluation import evaluate
 from nasfuse.train.fixed_features import features_computed_once, fit_stems
+from nasfuse.train.guarantee import with_guarantee
 from nasfuse.train.inheritance import inherit_streams
 from nasfuse.train.manifold_mixup import ManifoldMixup
 from nasfuse.train.mixup import Loss
 from nasfuse.train.preconditions import check_network, check_training, token_ids
-from nasfuse.train.route_table import RouteTable, tabulate_routes
-from nasfuse.train.routing import RoutingLoss, hold_out
+from nasfuse.train.route_table import RouteTable
+from nasfuse.train.routing import RoutingLoss, hold_out, mean_route_loss
 from nasfuse.train.stream_loss import StreamLoss
+from nasfuse.train.tabulate import tabulate_routes
 
 _SAVE_EVERY_S = 10.0
 
@@ -44,7 +47,8 @@ class Epoch:
     Attributes:
         epoch: From 1.
         train_loss: Mean over the steps.
-        val_loss: Of the task, without smoothing or mixup; the resource term is counted in where a router chooses.
+        val_loss: Of the task, without smoothing or mixup; the resource term is counted in where a router chooses. Of a
+            sequential network, the mean over its routes.
         val_metric: The recipe's metric; of the costliest route while routes are trained without the router.
         wall_s: Since the training began, earlier sessions counted in.
     """
@@ -196,13 +200,13 @@ class _Run:
         self.equilibrium = EquilibriumTerm(self.network, recipe.training.equilibrium)
         self.routing: RoutingLoss | None = None
         self.first_stage = 0  # epochs that train all routes, without the router
-        if isinstance(self.network, RoutedNetwork):
-            assert recipe.training.routing is not None and recipe.network.router is not None, "checked by the recipe"
+        self.router = recipe.network.router
+        self.guarantee_seed = derive_seed(seed, "guarantee")
+        if isinstance(self.network, RoutedNetwork) and recipe.training.routing is not None:
             self.routing = RoutingLoss(recipe.training.routing, self.network.cost_shares())
             share = recipe.training.routing.first_stage
             if share > 0:
                 self.first_stage = min(max(round(share * recipe.training.epochs), 1), recipe.training.epochs - 1)
-            self.macs, self.threshold = recipe.network.router.macs, recipe.network.router.threshold
             if self.first_stage and recipe.training.routing.holdout > 0:
                 self.rows = hold_out(dataset.train, recipe.training.routing.holdout, seed=derive_seed(seed, "holdout"))
         self.step = 0
@@ -296,9 +300,8 @@ class _Run:
                 return self.stream_loss.of(loss(logits), loss)
             with self.stream_loss.listening():
                 routes = self.network.all_routes(batch.inputs, batch.masks)
-        assert self.routing is not None
-        if not self.router_learns:
-            return self.stream_loss.of(self.routing.first_stage(routes, loss), loss)
+        if self.routing is None or not self.router_learns:
+            return self.stream_loss.of(mean_route_loss(routes.outputs, loss), loss)
         steps = self._steps_of_stage()
         return self.routing.second_stage(routes, loss, progress=steps[0] / max(steps[1] - 1, 1))
 
@@ -312,16 +315,19 @@ class _Run:
         """Returns metric and loss on validation data, in the mode that is deployed."""
         if not isinstance(self.network, RoutedNetwork):
             return evaluate(self.network, self.dataset.val, metric=self.metric, task=self.task, device=self.device)
-        assert self.routing is not None
         table = self._table()
-        if not bool(torch.isfinite(table.outputs).all() and torch.isfinite(table.gate).all()):
+        if not table.is_finite:
             return float("nan"), float("nan")
+        task_loss = task_kind(self.task.kind).loss
+        if self.routing is None:
+            mean_loss = mean_route_loss(table.outputs, lambda logits: task_loss(logits, table.targets))
+            return table.at(0.0).metric, float(mean_loss)
         threshold = 0.0
         if self.router_learns:
             table, threshold = self._set_up(table)
         routed, chosen = table.at(threshold), table.chosen(threshold)
         logits = table.outputs[torch.arange(len(chosen)), chosen]
-        loss = float(task_kind(self.task.kind).loss(logits, table.targets))
+        loss = float(task_loss(logits, table.targets))
         full = float(table.static_macs.double().mean(dim=0)[-1])
         return routed.metric, loss + self.routing.config.resource_weight * routed.macs / full * self.router_learns
 
@@ -331,9 +337,12 @@ class _Run:
 
     def _set_up(self, table: RouteTable) -> tuple[RouteTable, float]:
         """Returns the calibrated table of validation data, and the threshold that the recipe asks for on it."""
-        assert isinstance(self.network, RoutedNetwork)
+        assert self.router is not None, "there are routes"
+        if self.router.macs is None and isinstance(self.router.threshold, GuaranteeConfig):
+            return with_guarantee(table, self.router.threshold, seed=self.guarantee_seed)
         calibrated = table.calibrated()
-        return calibrated, self.threshold if self.macs is None else calibrated.threshold_for(self.macs)
+        macs = self.router.macs
+        return calibrated, self.router.initial_threshold if macs is None else calibrated.threshold_for(macs)
 
     def _steps_of_stage(self) -> tuple[int, int]:
         """Returns how many steps of the running stage are done, and how many it has."""

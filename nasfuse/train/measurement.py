@@ -15,8 +15,9 @@ from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.train.equilibrium import measured_macs, record_equilibria
 from nasfuse.train.loop import Trained
 from nasfuse.train.route_controls import random_mix
-from nasfuse.train.route_table import STATIC_FROM, Routed, tabulate_routes
+from nasfuse.train.route_table import STATIC_FROM, Routed
 from nasfuse.train.sweep import N_CURVE, SweptPoint, sweep, sweep_routed, sweep_settings
+from nasfuse.train.tabulate import tabulate_routes
 
 _MEMORY_ROWS = 8
 

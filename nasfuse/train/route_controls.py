@@ -59,13 +59,35 @@ def oracle(table: RouteTable) -> tuple[float, float]:
     return macs, table.metric_of(best)
 
 
+def clairvoyant(table: RouteTable) -> tuple[float, float]:
+    """Returns (MACs, metric) where every sample takes the cheapest route that predicts what the costliest one does.
+
+    It needs no target, but the outputs of all routes, so it is no rule that could be run. Beside `oracle` it shows how
+    much of that is knowledge of the targets. Numbers that differ by less than the kind of task calls `equally_wrong`
+    are equal.
+    """
+    kind = task_kind(table.task.kind)
+    differ = kind.errors(table.outputs, kind.predict(table.outputs[:, -1]).to(table.targets.dtype))
+    first = (differ <= kind.equally_wrong).int().argmax(dim=1)
+    return float(table.static_macs.gather(1, first[:, None]).double().mean()), table.metric_of(first)
+
+
 def confidence_cascade(
-    table: RouteTable, network: RoutedNetwork, split: Split, dataset: Dataset, *, n_points: int
+    table: RouteTable, network: RoutedNetwork, split: Split, dataset: Dataset, *, n_points: int, upper: int = -1
 ) -> list[tuple[float, float]]:
-    """Returns (MACs, metric) of a cascade: all samples take the cheapest route, the least confident also the costliest.
+    """Returns (MACs, metric) of a cascade: all samples take the cheapest route, the least confident also another one.
 
     The confidence of a sample is defined by the kind of task; there are no points for a kind without confidence.
+
+    Args:
+        table: Table of `network` on `split`.
+        network: Network with the routes.
+        split: Split of `dataset`.
+        dataset: Data set, for the lengths of its sequences.
+        n_points: Shares of samples from none to all, evenly.
+        upper: Number of the other route, by default the costliest.
     """
+    upper = range(len(table.names))[upper]
     sure = task_kind(table.task.kind).confidence(table.outputs[:, 0])
     if sure is None:
         return []
@@ -75,6 +97,6 @@ def confidence_cascade(
     for step in range(n_points):
         n_up = round(step * len(order) / (n_points - 1))
         chosen = torch.zeros(len(order), dtype=torch.int64)
-        chosen[order[:n_up]] = len(table.names) - 1
+        chosen[order[:n_up]] = upper
         points.append((float(macs.gather(1, chosen[:, None]).mean()), table.metric_of(chosen)))
     return points

@@ -1,31 +1,24 @@
 """What a trained router can do: one pass over a split, then every threshold for the price of a lookup."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasfuse.cost.closed_form import sample_macs_about_mean
-from nasfuse.data.dataset import Batch, Dataset, Scale, Split
+from nasfuse.data.dataset import Scale
 from nasfuse.domain.modality import Task
-from nasfuse.nn.equilibrium import Solved, equilibrium_layers, listening, saved_macs
 from nasfuse.nn.routing.calibration import REACH, Calibration
-from nasfuse.nn.routing.gate import choose
-from nasfuse.nn.routing.network import RoutedNetwork
+from nasfuse.nn.routing.exits import ExitCalibration
 from nasfuse.tasks import task_kind
-from nasfuse.train.calibration import fit_calibration
-from nasfuse.train.inference import run_split
 from nasfuse.train.metrics import score
 
 #: Share of the samples on one route from which a router is called static.
 STATIC_FROM = 0.99
-
-#: Nats that a sample must tell about its route, on average, for the router not to be called static.
-_LEAST_INFORMATION = 0.01
 
 
 @dataclass(frozen=True)
@@ -37,7 +30,7 @@ class Routed:
         metric: Of the chosen outputs.
         macs: Mean per sample, the router's included where it runs.
         usage: Share of the samples on each route, cheapest first.
-        static: Number of the route that every sample takes without the router; None where the router runs.
+        static: Number of the route that every sample takes as a static network; None where samples decide.
     """
 
     threshold: float
@@ -47,53 +40,51 @@ class Routed:
     static: int | None = None
 
 
-@dataclass(frozen=True)
-class RouteTable:
-    """Router and routes of one network on one split, computed once.
+@dataclass(frozen=True, kw_only=True)
+class RouteTable(ABC):
+    """All routes of one network on one split, computed once, and how the network chooses between them.
 
     Attributes:
         names: Of the routes, cheapest first.
-        gate: (n, n_routes) logits of the router, not calibrated.
         outputs: (n, n_routes, n_outputs).
-        macs: (n, n_routes) of each sample on each route, router included; see `sample_macs_about_mean`. Equilibria have
-            the mean steps of the split.
+        macs: (n, n_routes) of each sample on each route, with all that runs for the choice; equilibria with the mean
+            steps of the split, see `sample_macs_about_mean`.
         static_macs: (n, n_routes) of the routes as static networks.
-        relative_costs: (n_routes,) from 0 to 1.
         targets: Of the split; standardised ones of a regression, as its outputs are.
         metric: Name of the metric.
         task: What is predicted.
-        calibration: Of the router; without one, logits and thresholds are as they are.
         target_scale: By which the targets of a regression are standardised.
+        calibration: What a threshold means.
     """
 
     names: tuple[str, ...]
-    gate: Tensor
     outputs: Tensor
     macs: Tensor
     static_macs: Tensor
-    relative_costs: Tensor
     targets: Tensor
     metric: str
     task: Task
-    calibration: Calibration = field(default_factory=lambda: Calibration.identity(1))
     target_scale: Scale | None = None
+    calibration: Calibration | ExitCalibration
 
+    @abstractmethod
     def chosen(self, threshold: float) -> Tensor:
         """Returns the (n,) route of each sample."""
-        logits, price = self.calibration.apply(self.gate), self.calibration.price_at(threshold)
-        return choose(logits, self.relative_costs, price=price)
+
+    @abstractmethod
+    def only_route(self, threshold: float) -> int | None:
+        """Returns the route that every sample takes as a static network at `threshold`; None where samples decide."""
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all numbers of the table are."""
+        return bool(torch.isfinite(self.outputs).all())
 
     def at(self, threshold: float) -> Routed:
         """Returns metric, expected MACs and usage at `threshold`."""
-        chosen, price = self.chosen(threshold), self.calibration.price_at(threshold)
+        chosen, only = self.chosen(threshold), self.only_route(threshold)
         usage = torch.bincount(chosen, minlength=len(self.names)).double() / len(chosen)
-        return Routed(
-            threshold,
-            self.metric_of(chosen),
-            self._expected(chosen, price),
-            tuple(usage.tolist()),
-            static=(len(self.names) - 1 if price < 0 else 0) if math.isinf(price) else None,
-        )
+        return Routed(threshold, self.metric_of(chosen), self._expected(chosen, only), tuple(usage.tolist()), only)
 
     def metric_of(self, chosen: Tensor) -> float:
         """Returns the metric where sample i takes route `chosen[i]`."""
@@ -101,8 +92,8 @@ class RouteTable:
         outputs = self.outputs[rows, chosen]
         return score(self.metric, outputs, self.targets, task=self.task.kind, target_scale=self.target_scale)
 
-    def _expected(self, chosen: Tensor, price: float) -> float:
-        table = self.static_macs if math.isinf(price) else self.macs
+    def _expected(self, chosen: Tensor, only: int | None) -> float:
+        table = self.macs if only is None else self.static_macs
         return float(table.gather(1, chosen[:, None]).double().mean())
 
     def threshold_for(self, macs: float) -> float:
@@ -139,7 +130,7 @@ class RouteTable:
 
     def _cost(self, log_odds: float) -> float:
         threshold = 1 / (1 + math.exp(-log_odds))
-        return self._expected(self.chosen(threshold), self.calibration.price_at(threshold))
+        return self._expected(self.chosen(threshold), self.only_route(threshold))
 
     def sweep(self, n_points: int) -> list[Routed]:
         """Returns points spread evenly in cost, from the cheapest route for all to the costliest for all."""
@@ -165,80 +156,48 @@ class RouteTable:
         largest = errors.amin(dim=1, keepdim=True) + task_kind(self.task.kind).equally_wrong
         return (errors <= largest).int().argmax(dim=1)
 
-    def calibrated(self) -> "RouteTable":
-        """Returns the table with the calibration that is fitted to its best routes, see `fit_calibration`."""
-        return replace(self, calibration=fit_calibration(self.gate, self.best_routes(), self.relative_costs))
+    @abstractmethod
+    def rows(self, rows: Tensor) -> Self:
+        """Returns the table of the samples `rows` (k,)."""
 
+    def _of_rows(self, rows: Tensor) -> dict[str, Any]:
+        """Returns the fields of every table for the samples `rows`."""
+        names = ("outputs", "macs", "static_macs", "targets")
+        return {name: getattr(self, name)[rows] for name in names}
+
+    @abstractmethod
+    def calibrated(self) -> Self:
+        """Returns the table with the calibration that suits its samples best."""
+
+    @abstractmethod
     def record(self, routed: Routed) -> dict[str, Any]:
-        """Returns how the router behaves at a setting, for the trial's record: collapse must be visible.
+        """Returns what the choice does at a setting, for the trial's record: collapse must be visible."""
 
-        `usage` by route, `entropy` of the usage in nats, `effective_routes` (its exponential), `decisiveness`
-        (mean entropy of a sample's uncalibrated gate, 0 is sure), `information` (entropy of the mean gate minus
-        that: what a sample tells about its route), `static_as`, the route that a collapsed router amounts to,
-        `calibrated` (mean calibrated probability that a route is the best), `best` (share of the samples for which it
-        is) and `calibration`, how the fit of one to the other ended.
+    def usage_record(self, routed: Routed, *, is_static: bool = False) -> dict[str, Any]:
+        """Returns what is recorded of every choice.
+
+        `usage` by route, `entropy` of the usage in nats, `effective_routes` (its exponential), `static_as`, the route
+        that a collapsed choice amounts to (if nearly all samples take it, or `is_static`), `threshold`, and `best`, the
+        share of the samples for which each route is the best.
         """
-        gate = F.softmax(self.gate.double(), dim=1)
-        mean_entropy = float(_entropy(gate).mean())
-        information = float(_entropy(gate.mean(dim=0))) - mean_entropy
-        entropy = float(_entropy(torch.tensor(routed.usage, dtype=torch.float64)))
-        largest = max(range(len(self.names)), key=lambda number: routed.usage[number])
-        is_static = routed.usage[largest] >= STATIC_FROM or information < _LEAST_INFORMATION
+        usage = torch.tensor(routed.usage, dtype=torch.float64)
+        shared = float(entropy(usage))
+        largest = int(usage.argmax())
         return {
-            "usage": self._by_route(torch.tensor(routed.usage, dtype=torch.float64)),
-            "entropy": round(entropy, 4),
-            "effective_routes": round(math.exp(entropy), 4),
-            "decisiveness": round(mean_entropy, 4),
-            "information": round(information, 4),
-            "static_as": self.names[largest] if is_static else None,
+            "usage": self.by_route(usage),
+            "entropy": round(shared, 4),
+            "effective_routes": round(math.exp(shared), 4),
+            "static_as": self.names[largest] if is_static or routed.usage[largest] >= STATIC_FROM else None,
             "threshold": routed.threshold,
-            "calibrated": self._by_route(F.softmax(self.calibration.apply(self.gate), dim=1).mean(dim=0)),
-            "best": self._by_route(F.one_hot(self.best_routes(), len(self.names)).double().mean(dim=0)),
-            "calibration": self.calibration.status.meaning,
+            "best": self.by_route(F.one_hot(self.best_routes(), len(self.names)).double().mean(dim=0)),
         }
 
-    def _by_route(self, values: Tensor) -> dict[str, float]:
+    def by_route(self, values: Tensor) -> dict[str, float]:
+        """Returns route to its value, rounded for records."""
         return {name: round(value, 4) for name, value in zip(self.names, values.tolist(), strict=True)}
 
 
-def _saved_by_route(network: RoutedNetwork, solves: Sequence[Solved], n_samples: int) -> Tensor:
-    """Returns (n_samples, n_routes): how far the equilibria of each route stay below their caps, in MACs."""
-    layers = [equilibrium_layers(branch) for branch in network.branches]
-    by_route = [[solved for solved in solves if solved.layer in own] for own in layers]
-    return torch.stack([saved_macs(own, n_samples) for own in by_route], dim=1)
-
-
-def _entropy(shares: Tensor) -> Tensor:
+def entropy(shares: Tensor) -> Tensor:
+    """Returns the entropy in nats of distributions (..., k)."""
     result: Tensor = torch.special.xlogy(shares, shares).sum(dim=-1)
     return 0.0 - result
-
-
-def tabulate_routes(
-    network: RoutedNetwork, split: Split, dataset: Dataset, *, metric: str, device: torch.device
-) -> RouteTable:
-    """Returns every route's outputs on `split`, and the router's logits: one dense pass."""
-
-    def everything(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        with listening(equilibrium_layers(network)) as solves:
-            routes = network.all_routes(batch.inputs, batch.masks)
-        saved = _saved_by_route(network, solves, len(batch.targets))
-        return routes.gate.float().cpu(), routes.outputs.float().cpu(), saved
-
-    gate, outputs, saved = map(torch.cat, zip(*run_split(network, split, everything, device=device), strict=True))
-    static_saved = saved.mean(dim=0).round().long()
-    routed_saved = static_saved.clone()
-    if network.router.runs_cheap_route:
-        routed_saved[1:] += static_saved[0]
-    return RouteTable(
-        names=network.route_names,
-        gate=gate,
-        outputs=outputs,
-        macs=sample_macs_about_mean(network.route_macs, network, split, dataset) - routed_saved,
-        static_macs=sample_macs_about_mean(network.static_macs, network, split, dataset) - static_saved,
-        relative_costs=network.relative_costs.cpu(),
-        targets=split.targets,
-        metric=metric,
-        task=dataset.task,
-        calibration=network.calibration.cpu(),
-        target_scale=split.target_scale,
-    )

@@ -1,4 +1,4 @@
-"""Training a router: two stages, straight-through gates and a loss that knows what routes cost."""
+"""Training routes and a router: the mean loss of routes, then straight-through gates and a loss that knows costs."""
 
 from collections.abc import Callable, Mapping
 
@@ -39,11 +39,23 @@ def hold_out(split: Split, share: float, *, seed: int) -> tuple[Tensor, Tensor]:
     return (~held).nonzero()[:, 0], held.nonzero()[:, 0]
 
 
-class RoutingLoss:
-    """The loss of a routed network in the two stages of its training.
+def mean_route_loss(outputs: Tensor, loss: LossOfLogits) -> Tensor:
+    """Returns the mean loss of the routes.
 
-    First stage: the mean loss of all routes, which is what a uniformly random route per sample gives on
-    average, without its noise. Second stage: the loss of the gate's choice plus the resource term.
+    It is what a uniformly random route per sample gives on average, without its noise.
+
+    Args:
+        outputs: (b, n_routes, n_outputs).
+        loss: Of the logits of one route.
+    """
+    losses = [loss(outputs[:, number].float()) for number in range(outputs.shape[1])]
+    return torch.stack(losses).mean()
+
+
+class RoutingLoss:
+    """The loss of a network with a router in the second stage of its training, after that of `mean_route_loss`.
+
+    The loss of the gate's choice plus the resource term.
     """
 
     def __init__(self, config: RoutingConfig, costs: Mapping[str, float]) -> None:
@@ -51,15 +63,10 @@ class RoutingLoss:
         self.config = config
         self.costs = torch.tensor(list(costs.values()))
 
-    def first_stage(self, routes: AllRoutes, loss: LossOfLogits) -> Tensor:
-        """Returns the mean loss of the routes."""
-        outputs = routes.outputs.float()
-        losses = [loss(outputs[:, number]) for number in range(outputs.shape[1])]
-        return torch.stack(losses).mean()
-
     def second_stage(self, routes: AllRoutes, loss: LossOfLogits, *, progress: float) -> Tensor:
         """Returns task and resource loss; `progress` from 0 to 1 anneals the temperature."""
         config = self.config
+        assert routes.gate is not None, "there is a router"
         temperature = temperature_at(progress, start=config.temperature, end=config.final_temperature)
         weights, _ = straight_through(routes.gate, temperature=temperature, gumbel=config.gumbel)
         mixed = (weights[:, :, None] * routes.outputs.float()).sum(dim=1)

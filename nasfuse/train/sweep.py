@@ -20,7 +20,8 @@ from nasfuse.nn.network import Network
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.train.equilibrium import measured_macs
 from nasfuse.train.evaluation import evaluate
-from nasfuse.train.route_table import Routed, RouteTable, tabulate_routes
+from nasfuse.train.route_table import Routed, RouteTable
+from nasfuse.train.tabulate import tabulate_routes
 
 #: Products of several kinds of knobs, at most.
 _MAX_PRODUCTS = 6

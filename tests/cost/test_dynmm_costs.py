@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from nasfuse.cost import count_operators
 from nasfuse.domain.modality import Task
-from nasfuse.train.route_table import RouteTable
+from nasfuse.train.gate_table import GateTable
 from nasfuse.train.routing import resource_loss
 
 STEPS = 50  # of a MOSEI sample
@@ -216,7 +216,7 @@ def table_of(macs, *, n_samples, n_up):
     """Two routes at `macs`; the gate prefers the second for `n_up` of the samples."""
     gate = torch.zeros(n_samples, 2)
     gate[:, 1] = torch.where(torch.arange(n_samples) < n_up, 1.0, -1.0)
-    return RouteTable(
+    return GateTable(
         names=("E1", "E2"),
         gate=gate,
         outputs=torch.zeros(n_samples, 2, 2),

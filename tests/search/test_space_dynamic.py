@@ -10,6 +10,7 @@ from nasfuse.errors import ConfigError
 from nasfuse.nn import build_network
 from nasfuse.search.space import Space
 from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.routing import SequentialRouter
 from nasfuse.spec.space import SpaceConfig
 
 VECTOR = Modality("v", "vector", (6,))
@@ -117,6 +118,25 @@ def test_a_dynamic_route_is_a_router():
     assert (routed.training.routing.freeze, routed.training.routing.resource_weight) == (False, 0.2)
     static = space.recipe({"network.route": "v+s+i"})
     assert (static.network.router, static.training.routing) == (None, None)
+
+
+def test_the_kind_of_a_router_may_be_drawn():
+    kind = {"choices": ["sequential", "gate"], "when": {"network.route": {"dynamic": True}}}
+    gate = {"network.router.kind": "gate"}
+    fields = {
+        **FIELDS,
+        "network.router.kind": kind,
+        **{key: {**FIELDS[key], "when": gate} for key in ("network.router.reads", "training.routing.freeze")},
+    }
+    fixed = {"network.router.width": 8, "network.router.threshold": 0.3, "training.routing.gumbel": True}
+    space = make(fields, fixed=fixed)
+    drawn = [one for one in draws(space, n_draws=60) if "network.router.kind" in one]
+    recipes = {one["network.router.kind"]: space.recipe(one) for one in drawn}
+    sequential, trained = recipes["sequential"], recipes["gate"]
+    assert sequential.network.router == SequentialRouter(routes=sequential.network.router.routes, threshold=0.3)
+    assert sequential.training.routing is None
+    assert (trained.network.router.width, trained.network.router.threshold) == (8, 0.3)
+    assert trained.training.routing.gumbel
 
 
 def test_fixed_manifold_mixup_is_at_the_inputs_of_a_dynamic_network():

@@ -5,7 +5,7 @@ import pytest
 from nasfuse.errors import ConfigError
 from nasfuse.spec.network import NetworkConfig
 from nasfuse.spec.recipe import Recipe
-from nasfuse.spec.routing import RouterConfig, RoutingConfig
+from nasfuse.spec.routing import GateRouter, GuaranteeConfig, RoutingConfig, SequentialRouter
 
 GOOD = """data: {source: digits}
 network:
@@ -51,13 +51,13 @@ def test_the_summary_names_routes_form_and_reads(load):
     assert load(GOOD).summary == (
         "left mlp 3x32 + right mlp 1x32 | concat at 2, width 32 | left > left+right by mlp on cheap route"
     )
-    router = RouterConfig(routes=("a", "b", "a+b"), reads="cheapest_stream", form="conv")
+    router = GateRouter(routes=("a", "b", "a+b"), reads="cheapest_stream", form="conv")
     assert router.summary == "a > b > a+b by conv on cheapest stream"
 
 
 def test_defaults(load):
     recipe = load(GOOD)
-    assert recipe.network.router == RouterConfig(routes=("left", "left+right"))
+    assert recipe.network.router == GateRouter(routes=("left", "left+right"))
     assert recipe.network.router.threshold == 0.5
     assert recipe.training.routing == RoutingConfig(resource_weight=0.1)
     assert recipe.training.routing.freeze
@@ -270,3 +270,59 @@ def test_one_stream_may_stop_early():
     plain["router"]["routes"] = ["a:3", "a"]
     with pytest.raises(ConfigError, match=r"a:3 runs 3 stages of a, which has 2; use at most 2"):
         NetworkConfig.parse(plain)
+
+
+SEQUENTIAL = GOOD.replace(ROUTER, f"{ROUTER}    kind: sequential\n").replace(f"training:\n{ROUTING}", "")
+
+
+def test_a_sequential_router_is_not_trained(load):
+    recipe = load(SEQUENTIAL)
+    assert recipe.network.router == SequentialRouter(routes=("left", "left+right"))
+    assert recipe.training.routing is None
+    assert recipe.summary.endswith("| left > left+right by confidence")
+    assert Recipe.parse(recipe.to_plain()) == recipe
+    problem = problem_of(load, f"{SEQUENTIAL}training:\n{ROUTING}")
+    assert (problem.where, problem.what) == ("training.routing", "a sequential router is not trained; remove it")
+
+
+@pytest.mark.parametrize(
+    ("routes", "what"),
+    [
+        ("[left, right]", "right does not extend left"),
+        ("[left + right, left]", "left does not extend left+right"),
+        ("[left:2 + right, left:1 + right:1]", "left:1+right:1 does not extend left:2+right"),
+    ],
+)
+def test_routes_of_a_sequential_router_extend_one_another(load, routes, what):
+    problem = problem_of(load, SEQUENTIAL.replace(ROUTES, f"routes: {routes}"))
+    assert str(problem) == (
+        f"line 9: network.router.routes: {what}: each route of a sequential router has all streams of the one before "
+        "and at least as many stages of each; reorder or change the routes"
+    )
+
+
+@pytest.mark.parametrize("kind", ["gate", "sequential"])
+def test_a_threshold_may_be_a_guarantee(load, kind):
+    text = SEQUENTIAL.replace("kind: sequential", f"kind: {kind}\n    threshold: {{max_loss: 0.01}}")
+    router = load(text).network.router
+    assert router.threshold == GuaranteeConfig(max_loss=0.01, confidence=0.9)
+    assert router.initial_threshold == 0.0
+
+
+@pytest.mark.parametrize(
+    ("option", "where", "what"),
+    [
+        ("reads: inputs", "reads", "unknown key; Known: kind, macs, routes, threshold"),
+        ("threshold: {max_loss: 0}", "threshold.max_loss", "must be greater than 0, got 0"),
+        ("threshold: {max_loss: 0.1, confidence: 1}", "threshold.confidence", "must be less than 1, got 1"),
+    ],
+)
+def test_every_mistake_of_a_sequential_router_is_one_sentence(load, option, where, what):
+    problem = problem_of(load, SEQUENTIAL.replace("kind: sequential", f"kind: sequential\n    {option}"))
+    assert problem.where == f"network.router.{where}"
+    assert what in problem.what
+
+
+def test_an_unknown_kind_lists_the_known(load):
+    problem = problem_of(load, SEQUENTIAL.replace("kind: sequential", "kind: cascade"))
+    assert (problem.where, problem.what) == ("network.router.kind", "'cascade' is not known; Known: gate, sequential")

@@ -9,7 +9,7 @@ from nasfuse.data.sources.digits import load_digits
 from nasfuse.domain.modality import Task
 from nasfuse.nn.routing.calibration import Calibration
 from nasfuse.spec.recipe import Recipe
-from nasfuse.train.route_table import RouteTable
+from nasfuse.train.gate_table import GateTable
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,7 @@ def make_table():
             outputs = torch.randn(n_samples, n_routes, task.n_outputs, generator=generator)
         if targets is None:
             targets = torch.randint(task.n_outputs, (n_samples,), generator=generator)
-        return RouteTable(
+        return GateTable(
             names=tuple("abcdef"[:n_routes]),
             gate=gate,
             outputs=outputs,

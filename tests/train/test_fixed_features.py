@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from nasfuse.train.evaluate import evaluate
 
 from nasfuse.nn.build import build_network
 from nasfuse.nn.fixed_stem import fixed_stems
 from nasfuse.train import fixed_features, loop, train_network
+from nasfuse.train.evaluation import evaluate
 from nasfuse.train.fixed_features import features_computed_once, fit_stems
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from sklearn.metrics import mean_absolute_error
 from nasfuse.data import ModalityArrays, build_dataset
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train import evaluate, train_network
-from nasfuse.train.route_table import tabulate_routes
+from nasfuse.train.tabulate import tabulate_routes
 
 X = np.random.default_rng(0).normal(size=(160, 4))
 Y = X[:, 0] - 2 * X[:, 1] * X[:, 2] + 0.3 * np.random.default_rng(1).normal(size=160)

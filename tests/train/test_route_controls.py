@@ -10,7 +10,7 @@ from nasfuse.cost import expected_macs
 from nasfuse.domain.modality import Task
 from nasfuse.nn import build_network
 from nasfuse.train import evaluate, tabulate_routes
-from nasfuse.train.route_controls import confidence_cascade, oracle, random_mix, static_routes
+from nasfuse.train.route_controls import clairvoyant, confidence_cascade, oracle, random_mix, static_routes
 
 CPU = torch.device("cpu")
 
@@ -126,6 +126,21 @@ class TestOracle:
             for i in range(len(table.targets))
         ]
         assert macs == pytest.approx(sum(int(table.static_macs[i, k]) for i, k in enumerate(naive)) / len(naive))
+
+
+class TestClairvoyant:
+    def test_takes_the_cheapest_route_that_agrees_with_the_costliest(self, make_table):
+        outputs = F.one_hot(torch.tensor([[1, 2, 1], [0, 2, 2], [3, 3, 0]]), 4).float()
+        table = make_table(n_samples=3, macs=[10, 20, 40], outputs=outputs, targets=torch.tensor([1, 0, 0]))
+        assert clairvoyant(table) == (pytest.approx((10 + 20 + 40) / 3), pytest.approx(2 / 3))
+
+    @settings(max_examples=20)
+    @given(seed=st.integers(0, 10**6))
+    def test_is_as_good_as_the_costliest_route(self, make_table, seed):
+        table = make_table(seed=seed)
+        macs, metric = clairvoyant(table)
+        assert metric == static_routes(table)[-1][1]
+        assert macs <= static_routes(table)[-1][0]
 
 
 class TestConfidenceCascade:

@@ -1,0 +1,173 @@
+"""The network with a learned router, which chooses the route of a sample once (DynMM)."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from nasfuse.nn.branch import Branch
+from nasfuse.nn.knob import knobs_as_trained
+from nasfuse.nn.network import knobs_of, streams_macs
+from nasfuse.nn.routing.calibration import Calibration, CalibrationStatus, price_at
+from nasfuse.nn.routing.gate import choose
+from nasfuse.nn.routing.network import AllRoutes, RoutedNetwork
+from nasfuse.nn.routing.router import InputRouter, Router, RouteRouter
+from nasfuse.nn.states import StreamStates
+from nasfuse.nn.stream import Stream
+
+
+class GatedNetwork(RoutedNetwork):
+    """A routed network with a router (DynMM).
+
+    Samples are grouped by route, each group runs once, results are scattered back.
+
+    Attributes:
+        router: Its logits stand in the order of the branches.
+        threshold: See `Calibration.price_at`.
+        gate_scale: (n_routes,) What calibration multiplies the router's logits by.
+        gate_offset: (n_routes,) What it adds to them.
+        gate_prices: What a unit of relative cost is charged at each of `nasfuse.nn.routing.calibration.THRESHOLDS`.
+        gate_status: Number of a `CalibrationStatus`.
+    """
+
+    gate_scale: Tensor
+    gate_offset: Tensor
+    gate_prices: Tensor
+    gate_status: Tensor
+
+    def __init__(
+        self,
+        streams: Mapping[str, Stream],
+        branches: Sequence[Branch],
+        router: Router,
+        *,
+        lengths: Mapping[str, int],
+        threshold: float,
+    ) -> None:
+        """Joins the parts.
+
+        Args:
+            streams: Of all routes.
+            branches: The cheapest first, the others in any order.
+            router: Reads the streams or the first branch.
+            lengths: Those of full sequences, at which the routes' costs are compared.
+            threshold: See above.
+        """
+        super().__init__(streams, branches, needs=router.needs, lengths=lengths, threshold=threshold)
+        self.router = router
+        self._sort_branches(lengths)
+        self._measure_costs()
+        identity = Calibration.identity(len(branches))
+        self.register_buffer("gate_scale", identity.scale)
+        self.register_buffer("gate_offset", identity.offset)
+        self.register_buffer("gate_prices", identity.prices)
+        self.register_buffer("gate_status", torch.tensor(int(identity.status)))
+
+    def _sort_branches(self, lengths: Mapping[str, int]) -> None:
+        """Sorts all routes but the first, which the router may read, by what they cost beside what always runs."""
+        first, *others = self._branches()
+        with knobs_as_trained(knobs_of(self.streams, self._branches())):
+            costs = dict(zip(others, self.route_macs(lengths)[1:], strict=True))
+        self.branches = nn.ModuleList([first, *sorted(others, key=costs.__getitem__)])
+
+    @property
+    def calibration(self) -> Calibration:
+        """What makes probabilities of the router's logits, and a price of the threshold; a copy."""
+        return Calibration(
+            self.gate_scale.clone(),
+            self.gate_offset.clone(),
+            self.gate_prices.clone(),
+            CalibrationStatus(int(self.gate_status)),
+        )
+
+    def calibrate(self, calibration: Calibration) -> None:
+        """Sets the calibration."""
+        self.gate_scale.copy_(calibration.scale)
+        self.gate_offset.copy_(calibration.offset)
+        self.gate_prices.copy_(calibration.prices)
+        self.gate_status.fill_(int(calibration.status))
+
+    def run_route(self, number: int, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """Returns the logits of route `number` and those of the router."""
+        states = self._states(inputs, masks)
+        gate, cheap = self._gate(inputs, masks, states)
+        return cheap if number == 0 and cheap is not None else self._branches()[number](states), gate
+
+    def only_route(self) -> int | None:
+        """Returns the number of the route that every sample takes at an infinite price, see `RoutedNetwork`."""
+        price = price_at(float(self.threshold), self.gate_prices)
+        if not math.isinf(price):
+            return None
+        return len(self.branches) - 1 if price < 0 else 0
+
+    def _choose_and_run(
+        self,
+        states: StreamStates,
+        inputs: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor],
+        chosen: Tensor | None,
+    ) -> Tensor:
+        gate, cheap = self._gate(inputs, masks, states)
+        if chosen is None:
+            calibrated = gate.double() * self.gate_scale + self.gate_offset
+            chosen = choose(calibrated, self.relative_costs, price=price_at(float(self.threshold), self.gate_prices))
+        return self._by_group(states, chosen, cheap)
+
+    def all_routes(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> AllRoutes:
+        """Returns router and logits of every route for every sample; streams run once for all routes."""
+        states = self._states(inputs, masks)
+        gate, cheap = self._gate(inputs, masks, states)
+        first = [] if cheap is None else [cheap]
+        rest = [branch(states) for branch in self._branches()[len(first) :]]
+        return AllRoutes(gate, torch.stack([*first, *rest], dim=1))
+
+    def run_before(self) -> list[list[int]]:
+        """Returns the cheapest branch for all other routes where the router reads it, see `RoutedNetwork`."""
+        before = [0] if self.router.runs_cheap_route else []
+        return [[], *([before] * (len(self.branches) - 1))]
+
+    def route_macs(self, lengths: Mapping[str, int]) -> list[int]:
+        """Returns one figure per route, router and what runs for it included; `lengths` as in `static_macs`."""
+        _, extents = streams_macs(self.streams, self.router.needs, lengths)
+        own = self.router.macs(lengths, extents)
+        return [
+            own + self._macs([*before, number], lengths, self.router.needs)
+            for number, before in enumerate(self.run_before())
+        ]
+
+    def _gate(
+        self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], states: StreamStates
+    ) -> tuple[Tensor, Tensor | None]:
+        """Returns the router's logits, and those of the cheapest route where the router needs it run."""
+        if isinstance(self.router, RouteRouter):
+            cheapest = self._branches()[0]
+            features = cheapest.features(states)
+            cheap: Tensor = cheapest.head(features)
+            return self.router(features, cheap), cheap
+        if isinstance(self.router, InputRouter):
+            return self.router(inputs, masks), None
+        return self.router(states), None
+
+    def _by_group(self, states: StreamStates, chosen: Tensor, cheap: Tensor | None) -> Tensor:
+        branches = self._branches()
+        if len(chosen) == 1:  # nothing to sort: at batch 1 every small operation shows
+            number = int(chosen)
+            return cheap if number == 0 and cheap is not None else branches[number](states)
+        order = torch.argsort(chosen, stable=True)
+        counts = torch.bincount(chosen, minlength=len(branches)).tolist()
+        outputs: Tensor | None = None
+        for number, rows in enumerate(torch.split(order, counts)):
+            if not len(rows):
+                continue
+            everyone = len(rows) == len(chosen)
+            if number == 0 and cheap is not None:
+                logits = cheap if everyone else cheap[rows]
+            else:
+                logits = branches[number](states if everyone else states.rows(rows))
+            if everyone:
+                return logits
+            outputs = logits.new_empty(len(chosen), logits.shape[1]) if outputs is None else outputs
+            outputs[rows] = logits
+        assert outputs is not None, "a batch has at least one sample"
+        return outputs

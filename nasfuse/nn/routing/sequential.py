@@ -1,0 +1,132 @@
+"""The network that decides again at every exit: a sample runs route after route until one is sure enough."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from nasfuse.errors import InvalidInputError
+from nasfuse.nn.branch import Branch
+from nasfuse.nn.routing.exits import ExitCalibration, confidence, levels_at
+from nasfuse.nn.routing.network import AllRoutes, RoutedNetwork
+from nasfuse.nn.states import StreamStates
+from nasfuse.nn.stream import Stream
+from nasfuse.tasks import task_kind
+
+
+class SequentialNetwork(RoutedNetwork):
+    """A routed network whose routes extend one another and run in turn, without a router.
+
+    After each route but the last, the samples whose confidence reaches the level of that exit stop. The others go on as
+    a smaller batch, from the tokens that are there. The paper of this kind of network for images is that of MSDNet
+    (Huang et al., 2018); here exits differ in the streams that they read, and levels are chosen together (see
+    `nasfuse.train.exits`).
+
+    Attributes:
+        threshold: See `ExitCalibration.levels_at`.
+        exit_temperatures: (n_routes - 1,) What the outputs are divided by before their confidence is taken.
+        exit_levels: (101, n_routes - 1) Confidence from which a sample stops at an exit, at each of
+            `nasfuse.nn.routing.calibration.THRESHOLDS`.
+    """
+
+    exit_temperatures: Tensor
+    exit_levels: Tensor
+
+    def __init__(
+        self,
+        streams: Mapping[str, Stream],
+        branches: Sequence[Branch],
+        *,
+        task: str,
+        lengths: Mapping[str, int],
+        threshold: float,
+    ) -> None:
+        """Joins the parts.
+
+        Args:
+            streams: Of all routes.
+            branches: In the order in which they run; each route has all streams of the one before.
+            task: Kind of task, which says how sure outputs are.
+            lengths: Those of full sequences, at which the routes' costs are compared.
+            threshold: See above.
+
+        Raises:
+            InvalidInputError: Outputs of this kind of task have no confidence.
+        """
+        super().__init__(streams, branches, needs={}, lengths=lengths, threshold=threshold)
+        self.task = task_kind(task)
+        if self.task.confidence(torch.zeros(1, branches[0].head.n_outputs)) is None:
+            raise InvalidInputError(
+                f"network.router.kind: a sequential router stops where a route is sure, and outputs of a {task} do not "
+                "say how sure they are; use kind: gate"
+            )
+        self._measure_costs()
+        identity = ExitCalibration.identity(len(branches))
+        self.register_buffer("exit_temperatures", identity.temperatures)
+        self.register_buffer("exit_levels", identity.levels)
+
+    @property
+    def calibration(self) -> ExitCalibration:
+        """What makes confidences of outputs, and levels of the threshold; a copy."""
+        return ExitCalibration(self.exit_temperatures.clone(), self.exit_levels.clone())
+
+    def calibrate(self, calibration: ExitCalibration) -> None:
+        """Sets the calibration."""
+        self.exit_temperatures.copy_(calibration.temperatures)
+        self.exit_levels.copy_(calibration.levels)
+
+    def run_route(self, number: int, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """Returns the logits of route `number` and those of the routes before it, the latest first."""
+        states = self._states(inputs, masks)
+        outputs = [branch(states) for branch in self._branches()[: number % len(self.branches) + 1]]
+        return tuple(reversed(outputs))
+
+    def only_route(self) -> int | None:
+        """Returns the last route at threshold 0 and the first at 1, see `RoutedNetwork`."""
+        if 0 < float(self.threshold) < 1:
+            return None
+        return 0 if float(self.threshold) >= 1 else len(self.branches) - 1
+
+    def _choose_and_run(
+        self,
+        states: StreamStates,
+        inputs: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor],
+        chosen: Tensor | None,
+    ) -> Tensor:
+        *exits, last = self._branches()
+        levels = levels_at(float(self.threshold), self.exit_levels)
+        outputs: Tensor | None = None
+        rows: Tensor | None = None  # of the samples that have not stopped; None is all of them
+        for number, branch in enumerate(exits):
+            logits: Tensor = branch(states)
+            if chosen is None:
+                stops = confidence(logits, self.exit_temperatures[number], self.task) >= levels[number]
+            else:
+                stops = (chosen if rows is None else chosen[rows]) <= number
+            if not bool(stops.any()):
+                continue
+            if rows is None:
+                if bool(stops.all()):
+                    return logits
+                outputs, rows = torch.empty_like(logits), torch.arange(len(logits), device=logits.device)
+            assert outputs is not None
+            outputs[rows[stops]] = logits[stops]
+            rows = rows[~stops]
+            if not len(rows):
+                return outputs
+            states = states.rows((~stops).nonzero()[:, 0])
+        logits = last(states)
+        if rows is None or outputs is None:
+            return logits
+        outputs[rows] = logits
+        return outputs
+
+    def all_routes(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> AllRoutes:
+        """Returns the logits of every route for every sample; streams run once for all routes."""
+        states = self._states(inputs, masks)
+        return AllRoutes(None, torch.stack([branch(states) for branch in self._branches()], dim=1))
+
+    def run_before(self) -> list[list[int]]:
+        """Returns all earlier branches for each, see `RoutedNetwork`."""
+        return [list(range(number)) for number in range(len(self.branches))]
