@@ -523,6 +523,11 @@ class TestConstantMetric:
         dataset = self.make(np.array([1, 1, 1, 0, 1, 1, 0, 0, 1, 0]), "multiclass")
         assert constant_metric(dataset, "accuracy") == 0.5
 
+    def test_the_shares_of_the_classes_for_the_log_loss(self):
+        dataset = self.make(np.array([1, 1, 1, 0, 1, 1, 0, 0, 1, 0]), "multiclass")
+        assert constant_metric(dataset, "log_loss") == pytest.approx(-(np.log(1.5 / 5) + np.log(3.5 / 5)) / 2)
+        assert constant_metric(dataset, "auc") == 0.5
+
     def test_the_median(self):
         dataset = self.make(np.array([1.0, 2.0, 2.0, 9.0, 2.0, 4.0, 0.0, 2.0, 1.0, 1.0]), "regression")
         assert constant_metric(dataset, "mae") == pytest.approx(1.0)
