@@ -48,15 +48,16 @@ class Epoch:
         epoch: From 1.
         train_loss: Mean over the steps.
         val_loss: Of the task, without smoothing or mixup; the resource term is counted in where a router chooses. Of a
-            sequential network, the mean over its routes.
-        val_metric: The recipe's metric; of the costliest route while routes are trained without the router.
+            sequential network, the mean over its routes. None without validation samples.
+        val_metric: The recipe's metric; of the costliest route while routes are trained without the router. None
+            without validation samples.
         wall_s: Since the training began, earlier sessions counted in.
     """
 
     epoch: int
     train_loss: float
-    val_loss: float
-    val_metric: float
+    val_loss: float | None
+    val_metric: float | None
     wall_s: float
 
 
@@ -65,7 +66,8 @@ class Trained:
     """A trained network: of the last epoch, or of the lowest validation loss where patience ran out.
 
     The last epoch, because the learning rate has come down to zero there, and because the best of many
-    looks at a small validation set flatters every network, the unstable ones most.
+    looks at a small validation set flatters every network, the unstable ones most. Patience has no effect with
+    cross-validation (`data.validation`): the final training has no validation samples, and so ends at the last epoch.
 
     Attributes:
         network: In inference mode.
@@ -97,7 +99,8 @@ def train_network(
 
     Args:
         recipe: What to build and how to train it.
-        dataset: Trained on `train`, selected on `val`; `test` is not touched.
+        dataset: Trained on `train`, selected on `val`, which may be empty with `data.validation`; `test` is not
+            touched.
         seed: Everything random derives from it; torch's global generator is left as it was.
         device: CUDA trains in bfloat16 autocast.
         epochs: Fewer epochs than the recipe says; the learning rate schedule keeps the recipe's length.
@@ -171,6 +174,7 @@ class _Run:
     def __init__(self, recipe: Recipe, dataset: Dataset, *, seed: int, device: torch.device) -> None:
         self.identity = f"{recipe.hash} {seed} {dataset.fingerprint}"
         self.training = recipe.training
+        self.patience = recipe.training.patience if recipe.data.validation is None else recipe.training.epochs
         self.metric = recipe.metric
         self.dataset = dataset
         self.device = device
@@ -220,7 +224,7 @@ class _Run:
     def out_of_patience(self) -> bool:
         if self.best is None or self.epoch <= self.first_stage:
             return False
-        return self.epoch - self.best.epoch >= self.training.patience
+        return self.epoch - self.best.epoch >= self.patience
 
     @property
     def router_learns(self) -> bool:
@@ -256,16 +260,22 @@ class _Run:
         train_loss = float(torch.stack(losses).mean())
         if not math.isfinite(train_loss):
             raise NonFiniteError(f"the training loss became {train_loss} in epoch {self.epoch + 1}; lower training.lr")
-        metric, loss = self._validate()
-        if not (math.isfinite(metric) and math.isfinite(loss)):
+        metric, loss = self._validate() if len(self.dataset.val) else (None, None)
+        if not all(value is None or math.isfinite(value) for value in (metric, loss)):
             raise NonFiniteError(f"the validation metric became {metric} in epoch {self.epoch + 1}; lower training.lr")
         self.epoch += 1
         result = Epoch(self.epoch, train_loss, loss, metric, time.perf_counter() - self.started)
         self.curve.append(result)
-        if self.best is None or loss < self.best.val_loss:
+        if self._is_best(loss):
             self.best = result
             self.best_state = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
         return result
+
+    def _is_best(self, loss: float | None) -> bool:
+        if loss is None or self.best is None:
+            return loss is not None
+        assert self.best.val_loss is not None
+        return loss < self.best.val_loss
 
     def _one_step(self, rows: Tensor) -> Tensor:
         batch = self.dataset.train.batch(rows, names=self.names).to(self.device)
@@ -361,10 +371,9 @@ class _Run:
         return self.training.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(total - warm, 1)))
 
     def finish(self) -> Trained:
-        assert self.best is not None
         self.network.eval().requires_grad_(True)
         chosen, status = self.curve[-1], "complete"
-        if self.out_of_patience and self.epoch < self.training.epochs:
+        if self.best is not None and self.out_of_patience and self.epoch < self.training.epochs:
             self.network.load_state_dict(self.best_state)
             chosen, status = self.best, "early stop"
         if isinstance(self.network, RoutedNetwork):
