@@ -1,9 +1,12 @@
 """Cross-validation: pooled metrics, and operating points of all folds together."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from nasfuse.data import Scale, Split
+from nasfuse.spec.data import ValidationConfig
 from nasfuse.train import FoldNetwork, measure, measure_folds, predict_logits, train_network
 from nasfuse.train.cross_validation import pooled_score
 from nasfuse.train.metrics import score
@@ -77,6 +80,23 @@ def test_one_fold_has_the_points_of_a_training(make_recipe, dataset):
         (one.metric, one.macs, one.knobs, one.holds) for one in alone
     ]
     assert record["validation"]["sd"] is None
+
+
+@pytest.mark.parametrize(
+    ("encoders", "fusion"),
+    [({"v": "mlp", "s": "random_conv"}, "concat"), ({"v": "mlp", "s": "conv"}, "equilibrium")],
+)
+def test_a_training_without_validation_samples_ends_with_its_last_epoch(make_recipe, dataset, encoders, fusion):
+    recipe = make_recipe(encoders=encoders, fusion=fusion, epochs=3, patience=1)
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"validation": ValidationConfig()})})
+    nothing = replace(dataset.val, targets=dataset.val.targets[:0])
+    trained = train_network(recipe, replace(dataset, val=nothing), seed=0, device=CPU)
+    assert [(epoch.val_loss, epoch.val_metric) for epoch in trained.curve] == [(None, None)] * 3
+    assert (trained.chosen, trained.status) == (trained.curve[-1], "complete")
+    with_val = train_network(recipe, dataset, seed=0, device=CPU)
+    assert len(with_val.curve) == 3, "patience has no effect"
+    for name, values in trained.network.state_dict().items():
+        assert torch.equal(values, with_val.network.state_dict()[name])
 
 
 def test_solvers_of_all_folds_are_measured(make_recipe, dataset):
