@@ -82,7 +82,7 @@ def test_a_recipe_with_folds_is_trained_on_train_and_val(nasfuse, write, monkeyp
     folds = RECIPE.replace("source: digits", "source: digits, validation: {folds: 3}")
     ran = nasfuse("train", write(folds), "-o", "out", "--device", "cpu")
     assert ran.code == 0
-    assert "train and val were trained on together (data.validation)" in ran.sentence
+    assert "train and val were trained on together (data.validation)" in ran.out
     assert "test accuracy 0." in ran.out
     assert "epoch 1/2: training loss " in ran.err
 
