@@ -132,7 +132,7 @@ class RouteTable(ABC):
         threshold = 1 / (1 + math.exp(-log_odds))
         return self._expected(self.chosen(threshold), self.only_route(threshold))
 
-    def sweep(self, n_points: int) -> list[Routed]:
+    def even_curve(self, n_points: int) -> list[Routed]:
         """Returns points spread evenly in cost, from the cheapest route for all to the costliest for all."""
         return self.curve([step / (n_points - 1) for step in range(n_points)])
 
