@@ -31,7 +31,7 @@ def path(tmp_path):
 
 
 def load_npz(path, config):
-    return read_table(path, config).cut(0)
+    return read_table(path, config).divided(0)
 
 
 def config(**changes):
