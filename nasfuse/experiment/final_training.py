@@ -14,6 +14,7 @@ from nasfuse.cost import MacsCheck, check_macs
 from nasfuse.data import Dataset, Split
 from nasfuse.domain.metric import get_metric
 from nasfuse.errors import ConfigError, RunFolderError
+from nasfuse.experiment.folder_format import FORMAT_FILE, check_folder_format, write_format
 from nasfuse.experiment.idle_settings import warn_of_idle_settings
 from nasfuse.experiment.objective import cached_dataset, save_network, write_curve
 from nasfuse.experiment.run_folder import write_text
@@ -139,6 +140,8 @@ def train_recipe(
     seeds = [derive_seed(seed, "final", number) for number in range(n_seeds)]
     places = [folder / f"seed{number}" for number in range(n_seeds)]
     earlier = [_earlier_result(places[k], own, cached_dataset(data, k)) for k, own in enumerate(seeds)]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_format(folder)
     write_text(folder / "recipe.yaml", recipe.to_yaml())  # the path of the data may have changed
     results = []
     for number, (own, place, result) in enumerate(zip(seeds, places, earlier, strict=True)):
@@ -239,13 +242,14 @@ def _check_folder(folder: Path, recipe: Recipe) -> None:
     """Checks that `folder` is empty, missing, or holds trainings of `recipe`.
 
     Raises:
-        RunFolderError: The folder holds other files.
+        RunFolderError: The folder holds other files, or another version of nasfuse has written it.
     """
     held = folder / "recipe.yaml"
     if held.is_file():
+        check_folder_format(folder, advice="train the recipe again in another folder (-o)")
         if not _is_of(held, recipe):
             raise RunFolderError(f"{folder} holds the networks of another recipe; choose another folder with -o")
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and {entry.name for entry in folder.iterdir()} - {FORMAT_FILE}:
         raise RunFolderError(f"{folder} exists and holds something else; choose another folder with -o")
 
 

@@ -157,7 +157,7 @@ def save_network(
         "recipe": recipe.to_plain(),
         "recipe_hash": recipe.hash,
         "seed": seed,
-        "cut": division,  # the key of stored checkpoints
+        "division": division,
         "val_metric": trained.chosen.val_metric,
         "data_fingerprint": dataset.fingerprint,
         "class_names": list(dataset.class_names),

@@ -112,7 +112,8 @@ class Scheduler:
             clock: Returns the time in seconds since an arbitrary moment, for budgets in minutes.
 
         Raises:
-            RunFolderError: The storage holds another study of this name, or one on other data.
+            RunFolderError: The storage holds another study of this name, or one on other data or of another version of
+                nasfuse.
         """
         self._config = study
         self._space = space
@@ -130,6 +131,7 @@ class Scheduler:
             sampler=make_sampler(study.sampler, 0),
         )
         self._attributes = StudyAttributes(self._study)
+        self._attributes.claim_format()
         self._check_same("study", study.hash, "another study of this name; rename one or use another storage")
         self._check_same(
             "data",
