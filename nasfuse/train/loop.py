@@ -277,8 +277,9 @@ class _Run:
         with self.equilibrium.listening(), self.manifold_mixup.mixing(mixed_loss, mixed.targets) as step_loss:
             loss = self._loss(mixed, lambda logits: step_loss(logits, mixed.targets))
         loss = loss + self.equilibrium.value()
-        for name, auxiliary in take_losses(self.network).items():
-            loss = loss + self.training.loss_weights[name] * auxiliary
+        weights = self.training.loss_weights
+        for name, auxiliary in take_losses(self.network, known=weights).items():
+            loss = loss + weights[name] * auxiliary
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.equilibrium.note_backward()
