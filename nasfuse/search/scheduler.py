@@ -210,7 +210,7 @@ class Scheduler:
             Exhausted: `MAX_REJECTIONS` draws in a row were rejected.
             RecurringFailureError: The last trainings failed for a reason that is not specific to their recipes.
         """
-        self._check_failures()
+        self.check_failures()
         if self._started is None:
             self._started = self._clock()
         while self._orphans:
@@ -253,7 +253,12 @@ class Scheduler:
         self.exhausted = True
         return None
 
-    def _check_failures(self) -> None:
+    def check_failures(self) -> None:
+        """Checks that the study does not end with recurring failures; call it also when the budget is spent.
+
+        Raises:
+            RecurringFailureError: The last trainings failed for a reason that is not specific to their recipes.
+        """
         failures = recurring_failures(self.trials())
         if failures:
             number = failures[-1].number
