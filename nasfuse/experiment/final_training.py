@@ -15,7 +15,7 @@ from nasfuse.data import Dataset, Split
 from nasfuse.domain.metric import get_metric
 from nasfuse.errors import ConfigError, RunFolderError
 from nasfuse.experiment.folder_format import FORMAT_FILE, check_folder_format, write_format
-from nasfuse.experiment.idle_settings import warn_of_idle_settings
+from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_settings
 from nasfuse.experiment.objective import cached_dataset, save_network, write_curve
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.saved_network import load_network
@@ -129,14 +129,15 @@ def train_recipe(
         RunFolderError: The folder holds other files, or results of another seed; nothing is overwritten.
 
     Warns:
-        DataWarning: A setting of the recipe has no effect.
+        DataWarning: A setting of the recipe has no effect; for a new folder only, as all warnings about data.
     """
     data = recipe.data.model_dump_json()
-    dataset = cached_dataset(data)
-    get_metric(recipe.metric, dataset.task.kind)
-    route_macs = route_macs_of(recipe, dataset)  # fails before anything is written if the network cannot be built
-    _check_folder(folder, recipe)
-    warn_of_idle_settings([recipe], dataset)
+    with data_warnings_once(told=(folder / "recipe.yaml").is_file()):
+        dataset = cached_dataset(data)
+        get_metric(recipe.metric, dataset.task.kind)
+        route_macs = route_macs_of(recipe, dataset)  # fails before anything is written if the network cannot be built
+        _check_folder(folder, recipe)
+        warn_of_idle_settings([recipe], dataset)
     seeds = [derive_seed(seed, "final", number) for number in range(n_seeds)]
     places = [folder / f"seed{number}" for number in range(n_seeds)]
     earlier = [_earlier_result(places[k], own, cached_dataset(data, k)) for k, own in enumerate(seeds)]
@@ -281,7 +282,8 @@ def evaluate_checkpoint(
         InvalidInputError: The checkpoint has no such point.
         DataError: The data violate the data contract.
     """
-    saved = load_network(path, point=point, device=device, source=source)
+    with data_warnings_once(told=source is None):  # by the training
+        saved = load_network(path, point=point, device=device, source=source)
     network, recipe, dataset = saved.network, saved.recipe, saved.dataset
     part = dataset.split(split)
     macs, routes = _spent(network, recipe, part, dataset, device)
