@@ -38,7 +38,7 @@ from nasfuse.spec.recipe import Recipe
 from nasfuse.tasks import task_kind
 from nasfuse.train import evaluate, predict_logits, tabulate_routes, train_network
 from nasfuse.train.metrics import score
-from nasfuse.train.route_controls import clairvoyant, confidence_cascade, oracle, random_mix, static_routes
+from nasfuse.train.router_baselines import clairvoyant, confidence_cascade, oracle, random_mix, static_routes
 
 CPU = torch.device("cpu")
 CASCADE_POINTS = 101
@@ -111,7 +111,7 @@ def on_split(
     on_val = cascades(network, dataset.val, dataset, metric)
     other = None if gated is None else tabulate_routes(gated, split, dataset, metric=metric, device=CPU)
     two_route = [] if gated is None else cascades(gated, split, dataset, metric)[0]
-    learned = [] if other is None else [(one.macs, one.metric) for one in other.sweep(CASCADE_POINTS)]
+    learned = [] if other is None else [(one.macs, one.metric) for one in other.even_curve(CASCADE_POINTS)]
     rows = []
     for share, threshold in thresholds.items():
         routed = table.at(threshold)

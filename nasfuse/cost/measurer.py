@@ -3,7 +3,7 @@
 from pkgutil import resolve_name
 from typing import Protocol
 
-from nasfuse.cost.closed_form import count_parameters
+from nasfuse.cost.network_macs import count_parameters
 from nasfuse.data.dataset import Batch
 from nasfuse.domain.cost import COSTS
 from nasfuse.nn.network import Network

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nasfuse.data.class_labels import number_words
 from nasfuse.data.dataset import Dataset, Scale
 from nasfuse.data.layout import ModalityArrays, check_modality
 from nasfuse.data.table import Table
@@ -34,13 +35,13 @@ def build_dataset(
     Args:
         name: Name in reports and messages.
         modalities: One or more modalities by name.
-        targets: (n,) class numbers from 0, (n, k) zeros and ones, or (n,) or (n, k) real numbers.
+        targets: (n,) class numbers from 0 or words, (n, k) zeros and ones, or (n,) or (n, k) real numbers.
         task: Kind of task, one of `nasfuse.domain.task.TASKS`.
         splits: (n,) strings `train`, `val` and `test`. None: 80/10/10, stratified by class.
         groups: (n,) group of each sample. Groups are kept whole.
         val_fraction: Share of train that becomes val if `splits` has no val.
         division: Number of the division into train and val; see `divide_into_splits`.
-        class_names: Names of the classes, if known.
+        class_names: Names of the classes, if known; where `targets` are words, these are the names.
         scales: Scales by modality, as in `Dataset.scales`, used for standardisation instead of statistics of the
             training samples.
 
@@ -80,6 +81,9 @@ def build_table(
     """
     if not modalities:
         raise DataError(f"{name} names no modality; list at least one under data.modalities")
+    targets = np.atleast_1d(np.asarray(targets))
+    if targets.dtype.kind == "U" and targets.ndim == 1 and task_kind(task).takes_words:
+        targets, class_names = number_words(f"{name}: the labels", targets)
     labels, the_task = _targets(name, targets, task)
     checked = {
         key: check_modality(f"{name}: modality {key}", key, arrays, n_samples=len(labels))
@@ -100,7 +104,6 @@ def build_table(
 
 
 def _targets(name: str, targets: Array, task: str) -> tuple[Tensor, Task]:
-    targets = np.atleast_1d(np.asarray(targets))
     where = f"{name}: the labels"
     if len(targets) == 0:
         raise DataError(f"{where} are empty; there is nothing to learn from")

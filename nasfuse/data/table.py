@@ -14,7 +14,7 @@ from nasfuse.data.dataset import Column, Dataset, Scale, Split
 from nasfuse.data.layout import CheckedArrays
 from nasfuse.data.partition import divide_into_splits
 from nasfuse.data.storage import Storage
-from nasfuse.data.targets import standardised, target_scale_of
+from nasfuse.data.target_scale import standardised, target_scale_of
 from nasfuse.domain.modality import Modality, Task
 from nasfuse.errors import DataError, nearest
 from nasfuse.tasks import task_kind

@@ -113,7 +113,7 @@ def _check_outputs(content: Mapping[str, Any], path: Path, dataset: Dataset, *, 
         return
     known = content.get("class_names") or ()
     names = [f"{number} ({known[number]})" if known else str(number) for number in range(n_here, n_trained)]
-    which = f" (no sample has class {', '.join(names)})" if names and dataset.task.kind == "multiclass" else ""
+    which = f" (no sample has class {', '.join(names)})" if names and dataset.val.targets.dtype == torch.int64 else ""
     raise DataError(
         f"{source} has {n_here} outputs{which}, and the network in {path} was trained for {n_trained}; evaluate it on "
         "data with the same classes, labels or targets"

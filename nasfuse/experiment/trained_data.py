@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nasfuse.data import Dataset, Scale, load_dataset
-from nasfuse.data.targets import with_target_scale
+from nasfuse.data.target_scale import with_target_scale
 from nasfuse.spec.data import DataConfig
 
 

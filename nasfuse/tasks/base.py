@@ -18,9 +18,11 @@ class TaskKind(ABC):
     Attributes:
         is_standardised: Whether targets are real numbers with a unit, standardised by the training samples.
         equally_wrong: Largest difference of two `errors` that counts as none.
+        takes_words: Whether targets may be words, which `nasfuse.data.class_labels` numbers.
     """
 
     is_standardised: bool = False
+    takes_words: bool = False
     equally_wrong: float = 0.0
 
     @abstractmethod

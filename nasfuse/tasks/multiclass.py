@@ -16,16 +16,13 @@ from nasfuse.tasks.base import Array, TaskKind
 class Multiclass(TaskKind):
     """One of n_outputs classes; outputs are logits, the loss is the cross entropy."""
 
+    takes_words = True
+
     def check_targets(self, where: str, targets: Array) -> tuple[Tensor, int]:
         """Returns (n,) int64 class numbers and the number of classes."""
-        if targets.dtype.kind == "U" and targets.ndim == 1:
-            raise DataError(
-                f"{where} are words such as {targets[0]!s}; number them and save "
-                "numpy.unique(y, return_inverse=True)[1]"
-            )
         if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
             raise DataError(
-                f"{where} must be (n,) integers for multiclass, got {targets.dtype} of shape {targets.shape}"
+                f"{where} must be (n,) integers or words for multiclass, got {targets.dtype} of shape {targets.shape}"
             )
         if targets.min() < 0:
             row = int(np.less(targets, 0).argmax())

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nasfuse.cost.closed_form import expected_macs
+from nasfuse.cost.network_macs import expected_macs
 from nasfuse.data.dataset import Batch, Dataset, Split
 from nasfuse.errors import NonFiniteError
 from nasfuse.nn.equilibrium import (

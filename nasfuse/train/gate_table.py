@@ -1,7 +1,7 @@
 """Route table of a network with a learned router."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -29,7 +29,7 @@ class GateTable(RouteTable):
 
     gate: Tensor
     relative_costs: Tensor
-    calibration: Calibration
+    calibration: Calibration = field(default_factory=lambda: Calibration.identity(1))
 
     def chosen(self, threshold: float) -> Tensor:
         """Returns the number of the route of each sample, shape (n,)."""

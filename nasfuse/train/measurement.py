@@ -14,8 +14,8 @@ from nasfuse.nn.network import Network
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.train.equilibrium import measured_macs, record_equilibria
 from nasfuse.train.loop import Trained
-from nasfuse.train.route_controls import random_mix
 from nasfuse.train.route_table import STATIC_FROM, Routed
+from nasfuse.train.router_baselines import random_mix
 from nasfuse.train.sweep import N_CURVE, SweptPoint, sweep, sweep_routed, sweep_settings
 from nasfuse.train.tabulate import tabulate_routes
 
@@ -81,7 +81,7 @@ def _routed_points(
     mixed, _ = random_mix(table, main.macs, seed=0)
     latencies = _route_latencies(network, one, device)
     names = network.route_names
-    points = [_routed_point(point, routed, latencies, names) for routed in (main, *table.sweep(N_CURVE))]
+    points = [_routed_point(point, routed, latencies, names) for routed in (main, *table.even_curve(N_CURVE))]
     settings = sweep_settings(network, dataset.modalities)
     for setting in settings:
         with knobs_at(network.knobs(), setting):

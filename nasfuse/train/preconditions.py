@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from nasfuse.cost.closed_form import expected_macs
+from nasfuse.cost.network_macs import expected_macs
 from nasfuse.data.dataset import Dataset
 from nasfuse.domain.metric import get_metric
 from nasfuse.errors import InvalidInputError

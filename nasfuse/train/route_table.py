@@ -134,7 +134,7 @@ class RouteTable(ABC):
         threshold = 1 / (1 + math.exp(-log_odds))
         return self._expected(self.chosen(threshold), self.only_route(threshold))
 
-    def sweep(self, n_points: int) -> list[Routed]:
+    def even_curve(self, n_points: int) -> list[Routed]:
         """Returns points at even distances in cost, from the cheapest route for all samples to the costliest one."""
         return self.curve([step / (n_points - 1) for step in range(n_points)])
 

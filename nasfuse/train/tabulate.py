@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nasfuse.cost.closed_form import sample_macs_about_mean
+from nasfuse.cost.network_macs import sample_macs_about_mean
 from nasfuse.data.dataset import Batch, Dataset, Split
 from nasfuse.nn.equilibrium import Solved, equilibrium_layers, listening, saved_macs
 from nasfuse.nn.routing.gated import GatedNetwork

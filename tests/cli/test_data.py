@@ -70,7 +70,7 @@ def test_an_undescribed_file_gets_a_suggestion(nasfuse, file, tmp_path):
     ("changes", "message"),
     [
         ({"sensors": np.full((60, 4), np.nan)}, "sensors"),
-        ({"y": np.array(["cat", "dog"] * 30)}, "the labels are words such as cat"),
+        ({"y": np.array(["cat", ""] * 30)}, "the labels must be words without spaces at their ends, got '' in row 1"),
         ({"y": np.zeros(60, dtype=np.int64)}, "the labels hold one class only"),
     ],
 )

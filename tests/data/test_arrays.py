@@ -220,9 +220,9 @@ def test_a_modality_that_breaks_the_contract(arrays, match):
         (
             "multiclass",
             LABELS * 1.0,
-            r"the labels must be \(n,\) integers for multiclass, got float64 of shape \(40,\)",
+            r"the labels must be \(n,\) integers or words for multiclass, got float64 of shape \(40,\)",
         ),
-        ("multiclass", LABELS[:, None], r"integers for multiclass, got int64 of shape \(40, 1\)"),
+        ("multiclass", LABELS[:, None], r"integers or words for multiclass, got int64 of shape \(40, 1\)"),
         (
             "multiclass",
             LABELS - 1,

@@ -60,9 +60,8 @@ def static(encoder, *, fusion=None, placement=2, **options):
     streams = {name: {"encoder": encoder, "width": 8, "depth": 2, **options} for name in "sqi"}
     streams["v"] = {"encoder": "mlp", "width": 8}
     fusion = {"kind": "concat", **(fusion or {})}
-    return network_of(
-        {"route": list("sqvi"), "streams": streams, "fusion": {"width": 8, "placement": placement, **fusion}}
-    )
+    shape = {} if FUSIONS[fusion["kind"]].fuses_outputs else {"width": 8, "placement": placement}
+    return network_of({"route": list("sqvi"), "streams": streams, "fusion": {**shape, **fusion}})
 
 
 def right_or_refused(network, *, masked):

@@ -34,6 +34,7 @@ TOKEN_REDUCERS = st.fixed_dictionaries(
 )
 DEPTHS = {"depth": st.integers(0, 64), "dropout": RATE}
 STREAMS = st.one_of(
+    st.fixed_dictionaries({"encoder": st.just("linear")}, optional={"statistics": st.booleans(), "dropout": RATE}),
     st.fixed_dictionaries(
         {"encoder": st.just("mlp")}, optional={**DEPTHS, "width": st.integers(1, 8192), "expansion": st.integers(1, 16)}
     ),
@@ -55,6 +56,7 @@ STREAMS = st.one_of(
 )
 PLACES = {"placement": st.integers(0, 64), "dropout": RATE}
 FUSIONS = st.one_of(
+    st.fixed_dictionaries({"kind": st.just("late")}, optional={"weights": st.sampled_from(["equal", "learned"])}),
     *[
         st.fixed_dictionaries({"kind": st.just(kind)}, optional={**PLACES, "width": st.integers(1, 8192), **extra})
         for kind, extra in {

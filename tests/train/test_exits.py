@@ -14,7 +14,7 @@ from nasfuse.nn.routing.exits import ExitCalibration
 from nasfuse.tasks import task_kind
 from nasfuse.train.exit_table import ExitTable
 from nasfuse.train.exits import _means, _path_of_least_area, fit_temperatures
-from nasfuse.train.route_controls import oracle, random_mix, static_routes
+from nasfuse.train.router_baselines import oracle, random_mix, static_routes
 
 
 def exits(*, n_samples=60, n_routes=3, seed=0, strength=2.0, cost=(100, 130, 300, 420, 600)):

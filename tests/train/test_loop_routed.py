@@ -9,7 +9,7 @@ from nasfuse.errors import InvalidInputError, NonFiniteError
 from nasfuse.nn.routing.calibration import CalibrationStatus
 from nasfuse.tasks import task_kind
 from nasfuse.train import evaluate, loop, tabulate_routes, train_network
-from nasfuse.train.route_controls import random_mix
+from nasfuse.train.router_baselines import random_mix
 
 CPU = torch.device("cpu")
 # Everything in training that draws random numbers.

@@ -10,7 +10,7 @@ from nasfuse.cost import Latency, count_parameters, expected_macs
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.nn import build_network
 from nasfuse.train import evaluate, inference, measure, predict_logits, tabulate_routes, train_network
-from nasfuse.train.route_controls import random_mix, static_routes
+from nasfuse.train.router_baselines import random_mix, static_routes
 from nasfuse.train.sweep import N_CURVE
 
 CPU = torch.device("cpu")

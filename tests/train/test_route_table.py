@@ -104,7 +104,7 @@ class TestOfANetwork:
             for split in (dataset.train, dataset.val, dataset.test):
                 table = tabulate_routes(network, split, dataset, metric="accuracy", device=CPU)
                 assert float(table.static_macs[:, number].mean()) == pytest.approx(expected, abs=0.5)
-        ends = table_of(network, dataset).sweep(3)
+        ends = table_of(network, dataset).even_curve(3)
         wanted = [expected_macs(network, dataset), expected_macs(network, dataset, route=-1)]
         assert [ends[0].macs, ends[-1].macs] == pytest.approx(wanted, abs=0.5)
 
@@ -155,7 +155,7 @@ class TestOfANetwork:
                 for name in network.stream_names
             ],
         ]
-        points = table_of(network, dataset).sweep(50)
+        points = table_of(network, dataset).even_curve(50)
         for hook in hooks:
             hook.remove()
         assert len(points) == 50
@@ -220,7 +220,7 @@ class TestThresholds:
     @given(seed=st.integers(0, 10**6), n_points=st.integers(2, 30))
     def test_a_sweep_goes_from_the_cheapest_route_to_the_costliest(self, make_table, seed, n_points):
         table = make_table(seed=seed)
-        points = table.sweep(n_points)
+        points = table.even_curve(n_points)
         assert len(points) == n_points
         n_samples = len(table.targets)
         for point, number in ((points[0], 0), (points[-1], 2)):
@@ -256,7 +256,7 @@ class TestThresholds:
         assert table.threshold_for(1e9) == 0.0
 
     def test_the_ends_of_a_trained_curve_are_static_networks(self, network, table, dataset):
-        points = table.sweep(9)
+        points = table.even_curve(9)
         for point, number in ((points[0], 0), (points[-1], len(ROUTES) - 1)):
             logits = []
             with torch.inference_mode():
@@ -376,4 +376,4 @@ class TestRecord:
 def test_one_sample_is_enough(make_table):
     table = make_table(n_samples=1, macs=[10, 20])
     assert isinstance(table.at(0.5), Routed)
-    assert len(table.sweep(5)) == 5
+    assert len(table.even_curve(5)) == 5

@@ -2,7 +2,7 @@
 
 import torch
 
-from nasfuse.cost.closed_form import sample_macs_about_mean
+from nasfuse.cost.network_macs import sample_macs_about_mean
 from nasfuse.data.dataset import Dataset, Split
 from nasfuse.domain.metric import METRICS
 from nasfuse.nn.routing.network import RoutedNetwork

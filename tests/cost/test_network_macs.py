@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from nasfuse.cost import count_network, count_parameters, expected_macs
-from nasfuse.cost.closed_form import sample_macs
+from nasfuse.cost.network_macs import sample_macs
 from nasfuse.nn import build_network
 
 

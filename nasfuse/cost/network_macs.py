@@ -1,4 +1,4 @@
-"""MACs in closed form, computed before training as expectations over true sequence lengths."""
+"""Mean MACs of networks on a data set at true sequence lengths, from the closed forms of their layers."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasfuse.data import ModalityArrays, build_dataset
-from nasfuse.data.targets import with_target_scale
+from nasfuse.data.target_scale import with_target_scale
 from nasfuse.errors import DataError
 
 Z = np.random.default_rng(0).normal(size=60)

@@ -10,7 +10,7 @@ from nasfuse.cost import expected_macs
 from nasfuse.domain.modality import Task
 from nasfuse.nn import build_network
 from nasfuse.train import evaluate, tabulate_routes
-from nasfuse.train.route_controls import clairvoyant, confidence_cascade, oracle, random_mix, static_routes
+from nasfuse.train.router_baselines import clairvoyant, confidence_cascade, oracle, random_mix, static_routes
 
 CPU = torch.device("cpu")
 
