@@ -9,10 +9,13 @@ from nasfuse.domain.modality import ModalityKind, PaddingSide
 from nasfuse.domain.task import TASKS
 from nasfuse.errors import nearest
 from nasfuse.spec.data_source import SHIPPED_SOURCES
-from nasfuse.spec.schema.model import Model
+from nasfuse.spec.schema.model import Model, matching
 
 #: Name of a modality or stream.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
+Name = Annotated[
+    str,
+    matching(r"[A-Za-z_][A-Za-z0-9_-]*", "begin with a letter or _; further characters may be digits and -, too"),
+]
 
 
 class ModalityConfig(Model):
