@@ -68,13 +68,13 @@ def divisions(table: Table, *, n_folds: int, repeats: int) -> Iterator[Dataset]:
         folds = kind(n_folds, shuffle=True, random_state=repeat)
         for train, val in folds.split(pool, table.targets[pool].numpy(), groups):
             rows = {"train": pool[train].sort().values, "val": pool[val].sort().values, "test": table.rows["test"]}
-            yield replace(table, rows=rows).cut(0)
+            yield replace(table, rows=rows).divided(0)
 
 
 def whole(table: Table) -> Dataset:
     """Returns the data set with all of train and val as training data; its validation data are the same."""
     pool = torch.cat([table.rows["train"], table.rows["val"]]).sort().values
-    return replace(table, rows={**table.rows, "train": pool, "val": pool}).cut(0)
+    return replace(table, rows={**table.rows, "train": pool, "val": pool}).divided(0)
 
 
 def features(dataset: Dataset, split: Split) -> dict[str, Array]:

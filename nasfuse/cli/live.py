@@ -71,6 +71,9 @@ class LiveDisplay:
         task = f"{dataset.task.kind}, {dataset.task.n_outputs} outputs"
         sizes = f"{len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test"
         self._console.print(Text.assemble((self._study.name, "bold"), f": {shapes}; {task}"), soft_wrap=True)
+        validation = self._study.data.validation
+        if validation is not None:
+            sizes += f" in the first of {validation.n_trainings} folds"
         self._console.print(f"{sizes}; {workers} workers", soft_wrap=True)
 
     def note(self, text: str) -> None:

@@ -71,10 +71,10 @@ def train(
             def advance(number: int, epoch: Epoch) -> None:
                 nonlocal printed
                 trained_now.add(number)
-                text = (
-                    f"seed {number + 1}/{seeds}, epoch {epoch.epoch}/{epochs}: "
-                    f"val {what.metric} {metric_text(epoch.val_metric)}"
-                )
+                figure = f"training loss {metric_text(epoch.train_loss)}"
+                if epoch.val_metric is not None:
+                    figure = f"val {what.metric} {metric_text(epoch.val_metric)}"
+                text = f"seed {number + 1}/{seeds}, epoch {epoch.epoch}/{epochs}: {figure}"
                 bars.update(task, completed=number * epochs + epoch.epoch, description=text)
                 if not err.is_terminal and time.monotonic() - printed > LINE_EVERY_S:
                     err.print(text, soft_wrap=True)
@@ -93,6 +93,9 @@ def train(
         raise typer.Exit(int(result.check.failed))
     for split in ("val", "test"):
         mean, deviation = result.spread(split)
+        if mean is None:
+            out.print("train and val were trained on together (data.validation), so there is no metric of val")
+            continue
         spread = " (1 seed)" if deviation is None else f" +- {metric_text(deviation)} (sd of {seeds} seeds)"
         out.print(Text.assemble(f"{split:>5} {what.metric} ", (metric_text(mean), "bold"), spread))
     for one in result.seeds if result.route_macs else ():

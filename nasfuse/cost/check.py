@@ -77,9 +77,9 @@ def check_macs(network: Network, dataset: Dataset) -> MacsCheck:
 
 
 def _full_sample(network: Network, dataset: Dataset) -> Batch:
-    """Returns the first validation sample with every step taken for real."""
+    """Returns the first training sample with every step taken for real."""
     lengths = {m.name: m.shape[0] for m in dataset.modalities if m.kind == "sequence"}
-    batch = dataset.val.batch(torch.arange(1), names=network.stream_names)
+    batch = dataset.train.batch(torch.arange(1), names=network.stream_names)
     inputs, masks = dict(batch.inputs), dict(batch.masks)
     for name in masks:
         values = inputs[name]

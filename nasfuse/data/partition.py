@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 from torch import Tensor
 
 from nasfuse.data.groups import choose_groups
@@ -91,6 +91,39 @@ def divide_into_splits(
     return {part: torch.from_numpy(np.sort(index)) for part, index in rows.items()}
 
 
+def divide_into_folds(
+    name: str,
+    labels: NDArray[Any],
+    task: str,
+    *,
+    rows: Rows,
+    groups: NDArray[Any] | None,
+    n_folds: int,
+    number: int,
+) -> tuple[Tensor, Tensor]:
+    """Returns the sorted rows of train and val, where val is one of `n_folds` folds of `rows`.
+
+    Folds depend on their number only, not on the seed of a search. In multiclass data, classes of one or two samples
+    stay in train in all folds, as does a group that has all samples of a class. Fold 0 warns about such classes.
+
+    Args:
+        name: Name of the data set in messages.
+        labels: (n,) or (n, k) targets.
+        task: Kind of task, which defines the classes that are stratified.
+        rows: (m,) rows to divide.
+        groups: (n,) groups, which are kept whole, or None.
+        n_folds: Number of folds of one division.
+        number: Fold `number % n_folds` of division `number // n_folds`.
+
+    Raises:
+        DataError: There are fewer samples (groups), or fewer samples in the largest class, than folds.
+    """
+    divider = _Divider(name, task_kind(task).strata(labels), groups, warns=number == 0)
+    divider.warn_of_undivided_classes(rows)
+    train, val = divider.fold(rows, n_folds, number)
+    return torch.from_numpy(np.sort(train)), torch.from_numpy(np.sort(val))
+
+
 @dataclass(frozen=True)
 class _Divider:
     """Divides samples in two.
@@ -118,6 +151,44 @@ class _Divider:
             reason = "groups are not divided" if self.groups is not None else "every class keeps samples in train"
             self._warn(f"{part} has a share of {given:.3g} instead of {share:.3g}, because {reason}")
         return kept, taken
+
+    def fold(self, rows: Rows, n_folds: int, number: int) -> tuple[Rows, Rows]:
+        """Returns the rows of all other folds, with those that are not divided, and the rows of the fold."""
+        stays = self._undivided(rows)
+        rest = rows[~stays]
+        units = rest if self.groups is None else np.unique(self.groups[rest])
+        what = "samples" if self.groups is None else "groups"
+        if len(units) < n_folds:
+            raise DataError(
+                f"{self.name}: {len(units)} {what} can be divided into at most {len(units)} folds, got "
+                f"data.validation.folds {n_folds}; lower it or add samples"
+            )
+        largest = int(np.bincount(self.classes[rest]).max())
+        if largest < n_folds:
+            raise DataError(
+                f"{self.name}: the largest class has {largest} samples outside test, fewer than data.validation.folds "
+                f"{n_folds}; lower it or add samples"
+            )
+        division, fold = divmod(number, n_folds)
+        kind = StratifiedKFold if self.groups is None else StratifiedGroupKFold
+        splitter = kind(n_folds, shuffle=True, random_state=division)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # it is spread over the folds
+            parts = list(splitter.split(rest, self.classes[rest], None if self.groups is None else self.groups[rest]))
+        kept, taken = parts[fold]
+        return np.concatenate([rest[kept], rows[stays]]), rest[taken]
+
+    def _undivided(self, rows: Rows) -> NDArray[np.bool_]:
+        """Returns the mask of the rows that stay in train in all folds."""
+        classes = self.classes[rows]
+        if len(np.unique(self.classes)) == 1:
+            return np.zeros(len(rows), bool)
+        if self.groups is None:
+            return np.asarray(np.bincount(classes)[classes] <= _RARE)
+        codes = _codes(self.groups[rows])
+        pairs = np.unique(np.stack([classes, codes]), axis=1)
+        whole = np.bincount(pairs[0])[pairs[0]] == 1  # pairs of a class and the only group in which it occurs
+        return np.isin(codes, pairs[1][whole])
 
     def warn_of_undivided_classes(self, rows: Rows) -> None:
         """Warns about the classes of `rows` that are not divided."""

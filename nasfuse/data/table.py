@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nasfuse.data.dataset import Column, Dataset, Scale, Split
 from nasfuse.data.layout import CheckedArrays
-from nasfuse.data.partition import divide_into_splits
+from nasfuse.data.partition import divide_into_folds, divide_into_splits
 from nasfuse.data.storage import Storage
 from nasfuse.data.target_scale import standardised, target_scale_of
 from nasfuse.domain.modality import Modality, Task
@@ -114,7 +114,40 @@ class Table:
             DataError: A class has no training sample, a regression target is constant in train, or a value is too far
             from the training samples.
         """
-        rows = self.rows if number == 0 else self._rows(number)
+        return self._dataset(self.rows if number == 0 else self._rows(number))
+
+    def fold(self, number: int, *, n_folds: int) -> Dataset:
+        """Returns the data set in which val is a fold of the samples outside test, and train the others.
+
+        For the arguments see `divide_into_folds`.
+
+        Raises:
+            DataError: As for `divided`, or there are too few samples for the folds.
+        """
+        train, val = divide_into_folds(
+            self.name,
+            self.targets.numpy(),
+            self.task.kind,
+            rows=self._outside_test().numpy(),
+            groups=self.groups,
+            n_folds=n_folds,
+            number=number,
+        )
+        return self._dataset({"train": train, "val": val, "test": self.rows["test"]})
+
+    def undivided(self) -> Dataset:
+        """Returns the data set in which train has all samples outside test, and val none.
+
+        Raises:
+            DataError: As for `divided`.
+        """
+        rows = self._outside_test()
+        return self._dataset({"train": rows, "val": rows[:0], "test": self.rows["test"]})
+
+    def _outside_test(self) -> Tensor:
+        return torch.cat([self.rows["train"], self.rows["val"]]).sort().values
+
+    def _dataset(self, rows: Mapping[str, Tensor]) -> Dataset:
         kind = task_kind(self.task.kind)
         kind.check_training_targets(self.name, self.targets, rows["train"])
         scales = {key: storage.scales(rows["train"].numpy()) for key, storage in self.storages.items()}

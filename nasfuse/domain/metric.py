@@ -45,6 +45,8 @@ METRICS: dict[str, Metric] = {
         Metric("balanced_accuracy", "maximize", ("multiclass",)),
         Metric("macro_f1", "maximize", ("multiclass", "multilabel")),
         Metric("micro_f1", "maximize", ("multilabel",)),
+        Metric("auc", "maximize", ("multiclass", "multilabel")),
+        Metric("log_loss", "minimize", ("multiclass", "multilabel")),
         Metric("r2", "maximize", ("regression",)),
         Metric("mae", "minimize", ("regression",), has_unit=True),
     )

@@ -12,8 +12,7 @@ import torch
 
 from nasfuse.cost import MacsCheck, check_macs
 from nasfuse.data import Dataset, Split
-from nasfuse.domain.metric import get_metric
-from nasfuse.errors import ConfigError, RunFolderError
+from nasfuse.errors import ConfigError, InvalidInputError, RunFolderError
 from nasfuse.experiment.folder_format import FORMAT_FILE, check_folder_format, write_format
 from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_settings
 from nasfuse.experiment.objective import cached_dataset, save_network, write_curve
@@ -25,6 +24,7 @@ from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train import (
     Epoch,
+    check_training,
     evaluate,
     measured_macs,
     record_equilibria,
@@ -39,19 +39,21 @@ class SeedResult:
 
     Attributes:
         seed: Seed of the training, derived from that of the command.
-        division: Index of the division into train and val; training number k has division k.
-        val: Metric on validation data at the chosen epoch.
+        division: Index of the division into train and val; training number k has division k. None if the recipe has
+            `data.validation`: all samples outside test are trained on.
+        val: Metric on validation data at the chosen epoch; None without validation data.
         test: Metric on the test split.
-        macs: Expected multiply-accumulates per sample, with the routes and solver steps of validation data.
+        macs: Expected multiply-accumulates per sample, with the routes and solver steps of validation data, or of
+            training data if there are none.
         routes: Share of test samples by route; empty for a static network.
-        converged: Share of validation samples that converged, by solve of an equilibrium; empty without one.
+        converged: Share of the same samples that converged, by solve of an equilibrium; empty without one.
         epochs: Number of epochs that ran.
         checkpoint: Path of the checkpoint.
     """
 
     seed: int
-    division: int
-    val: float
+    division: int | None
+    val: float | None
     test: float
     macs: float
     routes: dict[str, float]
@@ -81,9 +83,14 @@ class FinalResult:
     seeds: tuple[SeedResult, ...]
     check: MacsCheck
 
-    def spread(self, split: str) -> tuple[float, float | None]:
-        """Returns (mean, standard deviation) over the seeds; the deviation of one seed is None."""
+    def spread(self, split: str) -> tuple[float | None, float | None]:
+        """Returns (mean, standard deviation) over the seeds.
+
+        The deviation of one seed is None, and so are both for `val` if there are no validation data.
+        """
         values = [getattr(result, split) for result in self.seeds]
+        if None in values:
+            return None, None
         return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
     def to_plain(self) -> dict[str, Any]:
@@ -114,8 +121,9 @@ def train_recipe(
 ) -> FinalResult:
     """Trains `recipe` with `n_seeds` seeds and evaluates each network on the test split once.
 
-    Training number k uses division k into train and val, as repetitions in a search do; the test split is the same for
-    all. An interrupted training is resumed; a training that has a result is neither run nor evaluated again.
+    Training number k uses division k into train and val, as repetitions in a search do; with `data.validation`, all
+    trainings use train and val together, for all epochs. The test split is the same for all. An interrupted training
+    is resumed; a training that has a result is neither run nor evaluated again.
 
     Args:
         recipe: Recipe to train.
@@ -132,24 +140,25 @@ def train_recipe(
         DataWarning: A setting of the recipe has no effect; for a new folder only, as all warnings about data.
     """
     data = recipe.data.model_dump_json()
+    divisions = [number if recipe.data.validation is None else None for number in range(n_seeds)]
     with data_warnings_once(told=(folder / "recipe.yaml").is_file()):
-        dataset = cached_dataset(data)
-        get_metric(recipe.metric, dataset.task.kind)
+        dataset = cached_dataset(data, divisions[0])
+        check_training(recipe, dataset)
         route_macs = route_macs_of(recipe, dataset)  # fails before anything is written if the network cannot be built
         _check_folder(folder, recipe)
         warn_of_idle_settings([recipe], dataset)
     seeds = [derive_seed(seed, "final", number) for number in range(n_seeds)]
     places = [folder / f"seed{number}" for number in range(n_seeds)]
-    earlier = [_earlier_result(places[k], own, cached_dataset(data, k)) for k, own in enumerate(seeds)]
+    earlier = [_earlier_result(places[k], own, cached_dataset(data, divisions[k])) for k, own in enumerate(seeds)]
     folder.mkdir(parents=True, exist_ok=True)
     write_format(folder)
     write_text(folder / "recipe.yaml", recipe.to_yaml())  # the path of the data may have changed
     results = []
     for number, (own, place, result) in enumerate(zip(seeds, places, earlier, strict=True)):
         if result is None:
-            divided = cached_dataset(data, number)
-            advance = partial(report, number)
-            result = _train_one(recipe, divided, place, seed=own, division=number, device=device, report=advance)
+            division, advance = divisions[number], partial(report, number)
+            divided = cached_dataset(data, division)
+            result = _train_one(recipe, divided, place, seed=own, division=division, device=device, report=advance)
         results.append(result)
     macs = round(statistics.fmean(result.macs for result in results))
     most = macs if route_macs else macs_of(recipe, dataset)
@@ -173,7 +182,7 @@ def _train_one(
     place: Path,
     *,
     seed: int,
-    division: int,
+    division: int | None,
     device: torch.device,
     report: Callable[[Epoch], None],
 ) -> SeedResult:
@@ -182,6 +191,8 @@ def _train_one(
     trained = train_network(recipe, dataset, seed=seed, device=device, report=report, resume_file=resume_file)
     save_network(place / "model.pt", trained, recipe, dataset, seed=seed, division=division)
     write_curve(place / "metrics.jsonl", trained.curve)
+    if not len(dataset.val):
+        dataset = replace(dataset, val=dataset.train)  # on which MACs and solves are measured
     solves = record_equilibria(trained.network, dataset, device=device).get("solves", {})
     test, _ = evaluate(trained.network, dataset.test, metric=recipe.metric, task=dataset.task, device=device)
     macs, _ = _spent(trained.network, recipe, dataset.val, dataset, device)
@@ -286,6 +297,11 @@ def evaluate_checkpoint(
         saved = load_network(path, point=point, device=device, source=source)
     network, recipe, dataset = saved.network, saved.recipe, saved.dataset
     part = dataset.split(split)
+    if not len(part):
+        raise InvalidInputError(
+            f"the network in {path} was trained on all samples outside test (data.validation), so there are none in "
+            f"{split}; evaluate it on test"
+        )
     macs, routes = _spent(network, recipe, part, dataset, device)
     value, loss = evaluate(network, part, metric=recipe.metric, task=dataset.task, device=device)
     warning = _warning(saved.source, dataset.fingerprint, saved.trained_on)

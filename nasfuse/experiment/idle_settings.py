@@ -46,8 +46,11 @@ def data_warnings_once(*, told: bool) -> Iterator[None]:
 def _of_data(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
     if recipe.data.source in SHIPPED_SOURCES:
         for name in type(recipe.data).model_fields:
-            if name not in ("source", "task") and _is_changed(recipe.data, name):  # metrics are checked with the task
+            # metrics are checked with the task
+            if name not in ("source", "task", "validation") and _is_changed(recipe.data, name):
                 yield f"data.{name}", f"the data set {recipe.data.source} is shipped and describes itself"
+    elif recipe.data.validation is not None and _is_changed(recipe.data, "val_fraction"):
+        yield "data.val_fraction", "data.validation divides train and val into folds"
 
 
 def _of_streams(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
@@ -103,6 +106,8 @@ def _of_training(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
     )
     if recipe.network.dropout > 0 and not has_head:
         yield "network.dropout", "linear streams without another fusion than late have no head; use their own dropout"
+    if recipe.data.validation is not None and training.patience < training.epochs and _is_changed(training, "patience"):
+        yield "training.patience", "cross-validated networks are trained for all epochs, as the final training is"
     routing = training.routing
     if routing is not None and routing.budget is not None and routing.resource_weight == 0:
         yield "training.routing.budget", "training.routing.resource_weight is 0"

@@ -7,21 +7,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from nasfuse import __version__
 from nasfuse.backends.objective import Report
 from nasfuse.data import Dataset, Table, load_table
-from nasfuse.data.sources.registry import data_file
+from nasfuse.data.sources.registry import data_file, divided
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
-from nasfuse.errors import DataError
+from nasfuse.errors import CheckpointError, DataError
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.trained_data import scales_to_save
+from nasfuse.nn import Network, build_network
 from nasfuse.nn.knob import settings_of
-from nasfuse.spec.data import DataConfig
+from nasfuse.seeds import derive_seed
+from nasfuse.spec.data import DataConfig, ValidationConfig
 from nasfuse.spec.recipe import Recipe
-from nasfuse.train import Epoch, Trained, measure, save_checkpoint, train_network
+from nasfuse.train import (
+    Epoch,
+    FoldNetwork,
+    Trained,
+    load_checkpoint,
+    measure,
+    measure_folds,
+    save_checkpoint,
+    saved_epochs,
+    train_network,
+)
 
 
 @dataclass(frozen=True)
@@ -53,11 +66,53 @@ class Training:
     ) -> Measurements:
         """Returns the operating points of the trained recipe; writes `metrics.jsonl` and `model.pt`.
 
-        A training that is stopped leaves `metrics.jsonl` of its epochs, and `resume.pt` if it ran for long.
+        A training that is stopped leaves `metrics.jsonl` of its epochs, and `resume.pt` if it ran for long. With
+        `data.validation`, there is a folder `fold0`, `fold1` and so on with these files for each fold, nothing is
+        reported, and a training that was interrupted goes on with the fold that it was in.
         """
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if self.on_cuda else "cpu")
         started = time.perf_counter()
+        if recipe.data.validation is None:
+            points, details = self._train(
+                recipe,
+                seed=seed,
+                division=division,
+                folder=folder,
+                report=report,
+                weight_sources=weight_sources,
+                device=device,
+            )
+        else:
+            points, details = self._cross_validate(
+                recipe, recipe.data.validation, seed=seed, division=division, folder=folder, device=device
+            )
+        record = {
+            **details,
+            "epochs_asked": recipe.training.epochs,
+            "seed": seed,
+            "division": division,
+            "recipe_hash": recipe.hash,
+            "nasfuse": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "device": torch.cuda.get_device_name() if self.on_cuda else "cpu",
+            "threads": self.threads,
+            "wall_s": round(time.perf_counter() - started, 3),
+        }
+        return Measurements(points, record)
+
+    def _train(
+        self,
+        recipe: Recipe,
+        *,
+        seed: int,
+        division: int,
+        folder: Path,
+        report: Report,
+        weight_sources: Mapping[str, Path],
+        device: torch.device,
+    ) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
         dataset = self._load(recipe.data, division)
         folder.mkdir(parents=True, exist_ok=True)
         curve: list[Epoch] = []
@@ -65,6 +120,7 @@ class Training:
         def note(epoch: Epoch) -> None:
             curve.append(epoch)
             write_curve(folder / "metrics.jsonl", curve)
+            assert epoch.val_metric is not None, "there are validation samples"
             report(epoch.epoch, epoch.val_metric)
 
         resume_file = folder / "resume.pt"
@@ -80,24 +136,40 @@ class Training:
         points, more = measure(trained, dataset, metric=recipe.metric, device=device)
         save_network(folder / "model.pt", trained, recipe, dataset, seed=seed, division=division, points=points)
         resume_file.unlink(missing_ok=True)  # not before: a training that is killed while it is measured is resumed
-        record = {
+        return points, {
             "status": trained.status,
             "epochs": len(trained.curve),
-            "epochs_asked": recipe.training.epochs,
             "chosen_epoch": trained.chosen.epoch,
-            "seed": seed,
-            "division": division,
-            "recipe_hash": recipe.hash,
             "data_fingerprint": dataset.fingerprint,
-            "nasfuse": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "device": torch.cuda.get_device_name() if self.on_cuda else "cpu",
-            "threads": self.threads,
-            "wall_s": round(time.perf_counter() - started, 3),
             **more,
         }
-        return Measurements(points, record)
+
+    def _cross_validate(
+        self,
+        recipe: Recipe,
+        validation: ValidationConfig,
+        *,
+        seed: int,
+        division: int,
+        folder: Path,
+        device: torch.device,
+    ) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
+        """Trains one network per fold; cross-validations with different `division` have different folds."""
+        n_trainings = validation.n_trainings
+        folds = []
+        for k in range(n_trainings):
+            number = division * n_trainings + k
+            dataset = self._load(recipe.data, number)
+            place, own = folder / f"fold{k}", derive_seed(seed, "fold", k)
+            network = train_fold(recipe, dataset, place, seed=own, number=number, device=device)
+            folds.append(FoldNetwork(network, dataset))
+        points, more = measure_folds(folds, n_folds=validation.folds, metric=recipe.metric, device=device)
+        return points, {
+            "status": "complete",
+            "epochs": recipe.training.epochs,
+            "data_fingerprint": folds[0].dataset.fingerprint,
+            **more,
+        }
 
     def _load(self, config: DataConfig, division: int) -> Dataset:
         if self.data_file is not None:
@@ -111,17 +183,66 @@ class Training:
         return cached_dataset(config.model_dump_json(), division)
 
 
-def cached_dataset(config: str, division: int = 0) -> Dataset:
-    """Returns the data set of a `DataConfig` in JSON, from a cache.
+def train_fold(
+    recipe: Recipe, dataset: Dataset, place: Path, *, seed: int, number: int, device: torch.device
+) -> Network:
+    """Returns the network of `recipe` trained on `dataset`, as read from `place` if it is there.
+
+    Args:
+        recipe: Recipe of the network.
+        dataset: Data of which `val` is the fold.
+        place: Folder of `model.pt`, `metrics.jsonl` and, during the training, `resume.pt`.
+        seed: Seed of the training.
+        number: Number of the fold, see `nasfuse.data.sources.registry.divided`.
+        device: Device of the training.
+
+    Raises:
+        CheckpointError: `place` holds a damaged file, or the network of another recipe, seed or data set.
+    """
+    file = place / "model.pt"
+    if file.is_file():
+        content = load_checkpoint(file)
+        if (content["recipe_hash"], content["seed"], content["data_fingerprint"]) != (
+            recipe.hash,
+            seed,
+            dataset.fingerprint,
+        ):
+            raise CheckpointError(f"{file} holds the network of another recipe, seed or data set; remove {place}")
+        network = build_network(recipe.network, dataset.modalities, dataset.task)
+        network.load_state_dict(content["network"])
+        return network.to(device).eval()
+    place.mkdir(parents=True, exist_ok=True)
+    curve: list[Epoch] = []
+
+    def note(epoch: Epoch) -> None:
+        curve.append(epoch)
+        write_curve(place / "metrics.jsonl", curve)
+
+    resume_file = place / "resume.pt"
+    trained = train_network(recipe, dataset, seed=seed, device=device, report=note, resume_file=resume_file)
+    save_network(file, trained, recipe, dataset, seed=seed, division=number)
+    resume_file.unlink(missing_ok=True)
+    return trained.network
+
+
+def saved_progress(folder: Path) -> int:
+    """Returns the epochs that the training in the folder of a trial need not run again."""
+    running = sum(saved_epochs(file) for file in folder.rglob("resume.pt"))
+    finished = [file.with_name("metrics.jsonl") for file in folder.glob("fold*/model.pt")]
+    return running + sum(len(file.read_text(encoding="utf-8").splitlines()) for file in finished)
+
+
+def cached_dataset(config: str, division: int | None = 0) -> Dataset:
+    """Returns the data set of a `DataConfig` in JSON, from a cache. For `division` see `registry.divided`.
 
     A process reads a file again only after it has changed. All divisions into train and val share the values.
     """
     return _dataset(config, _file_state(config), division)
 
 
-@lru_cache(maxsize=16)
-def _dataset(config: str, state: tuple[int, int] | None, division: int) -> Dataset:
-    return _table(config, state).divided(division)
+@lru_cache(maxsize=64)
+def _dataset(config: str, state: tuple[int, int] | None, division: int | None) -> Dataset:
+    return divided(_table(config, state), DataConfig.model_validate_json(config), division=division)
 
 
 @lru_cache(maxsize=1)
@@ -145,7 +266,7 @@ def save_network(
     dataset: Dataset,
     *,
     seed: int,
-    division: int,
+    division: int | None,
     points: Sequence[OperatingPoint] = (),
 ) -> None:
     """Writes a trained network with its recipe, and with the scales and the fingerprint of its data.

@@ -16,7 +16,7 @@ from nasfuse.errors import RecurringFailureError
 from nasfuse.experiment.driver import Observer, SearchDriver
 from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_settings
 from nasfuse.experiment.macs_check import check_front
-from nasfuse.experiment.objective import Training, cached_dataset
+from nasfuse.experiment.objective import Training, cached_dataset, saved_progress
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.space_survey import SpaceSurvey, known_cost_of, macs_of
 from nasfuse.experiment.trial_files import TrialFiles
@@ -26,7 +26,7 @@ from nasfuse.search.space import Space
 from nasfuse.search.storage import open_storage
 from nasfuse.spec.study import ResourcesConfig, StudyConfig
 from nasfuse.tasks import task_kind
-from nasfuse.train import check_training, saved_epochs
+from nasfuse.train import check_training
 from nasfuse.train.metrics import score
 
 
@@ -91,7 +91,7 @@ def run_search(
             reference=lambda: _reference(study, survey, dataset),
             check=lambda recipe: check_training(recipe, dataset),
             fingerprint=dataset.fingerprint,
-            saved_epochs=lambda number: saved_epochs(folder.trial(number) / "resume.pt"),
+            saved_epochs=lambda number: saved_progress(folder.trial(number)),
         )
         folder.claim(study)  # after the scheduler has checked the data of the study
         if scheduler.wants_more(running=0):

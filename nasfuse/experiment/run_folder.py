@@ -43,7 +43,7 @@ class RunFolder:
         return self.root / "macs.json"
 
     def network(self, number: int) -> Path:
-        """Returns the path of the checkpoint of a trial; all complete trainings have one."""
+        """Returns the path of the checkpoint of a trial; all complete trainings have one, except cross-validations."""
         return self.trial(number) / "model.pt"
 
     def trial(self, number: int) -> Path:
@@ -159,8 +159,9 @@ class RunFolder:
         return False
 
     def drop_resume_file(self, number: int) -> None:
-        """Removes the progress file of a training that will not be resumed."""
-        (self.trial(number) / "resume.pt").unlink(missing_ok=True)
+        """Removes the progress file of a training, or of its fold, that will not be resumed."""
+        for file in self.trial(number).rglob("resume.pt"):
+            file.unlink()
 
     def drop_scratch(self) -> None:
         """Removes the files of the backend."""

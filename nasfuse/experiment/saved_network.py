@@ -30,7 +30,8 @@ class SavedNetwork:
         source: Data set or file from which `dataset` was read.
         trained_on: Fingerprint of the training data.
         settings: Settings of all knobs at the operating point.
-        val_metric: Metric on validation data at the end of the training, with the network's own settings.
+        val_metric: Metric on validation data at the end of the training, with the network's own settings; None
+            without validation data.
     """
 
     network: Network
@@ -39,7 +40,7 @@ class SavedNetwork:
     source: str
     trained_on: str
     settings: dict[str, float]
-    val_metric: float
+    val_metric: float | None
 
 
 def load_network(path: Path, *, point: int = 0, device: torch.device, source: str | None = None) -> SavedNetwork:

@@ -16,7 +16,7 @@ def scales_to_save(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def load_scaled(config: DataConfig, content: Mapping[str, Any], *, division: int) -> Dataset:
+def load_scaled(config: DataConfig, content: Mapping[str, Any], *, division: int | None) -> Dataset:
     """Returns the data set that `config` names, standardised by the scales in the `content` of a checkpoint.
 
     Raises:

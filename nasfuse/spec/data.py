@@ -39,6 +39,26 @@ class ModalityConfig(Model):
     padding: PaddingSide | None = None
 
 
+class ValidationConfig(Model):
+    """Cross-validation, in place of one validation split.
+
+    The samples outside test are divided into folds, stratified by class and with groups kept whole. A network is
+    trained for every fold, on the others. The metric is that of the predictions for all samples, pooled over the folds.
+
+    Attributes:
+        folds: Number of folds.
+        repeats: Number of divisions into folds; the metric is the mean over them.
+    """
+
+    folds: Annotated[int, Field(ge=2)] = 5
+    repeats: Annotated[int, Field(ge=1)] = 1
+
+    @property
+    def n_trainings(self) -> int:
+        """Number of networks that are trained."""
+        return self.folds * self.repeats
+
+
 class DataConfig(Model):
     """The data set of a recipe or study, and the layout of its file.
 
@@ -53,6 +73,8 @@ class DataConfig(Model):
         task: Kind of task, one of `nasfuse.domain.task.TASKS`.
         val_fraction: Share of train that is used as val if the file has no val. Groups are kept whole, so with few
             large groups the actual share may differ; a warning then reports it.
+        validation: Cross-validation on train and val together in searches, for small data sets. `train` then trains
+            on all these samples. Default: one validation split.
     """
 
     source: Annotated[str, Field(min_length=1)]
@@ -62,6 +84,7 @@ class DataConfig(Model):
     group: str | None = None
     task: str = "multiclass"
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    validation: ValidationConfig | None = None
 
     @field_validator("task")
     @classmethod

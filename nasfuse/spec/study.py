@@ -68,7 +68,8 @@ class StoppingConfig(Model):
     A training is compared with earlier ones at several epochs (rungs): after 1 / eta of its epochs, 1 / eta**2 and so
     on. It continues if it is in the first 1 / eta by non-dominated rank and then by spread, among the best of those
     with at least its cost, or expected to end on the front. Hand-made designs, repetitions and networks with a router
-    are never stopped, nor is any training if the cost of the study is not `macs`.
+    are never stopped, nor is any training if the cost of the study is not `macs`, or if networks are cross-validated
+    (`data.validation`): the metric of one fold says too little.
 
     Attributes:
         eta: Reduction factor; 1 / eta of the trainings continue from a rung.
@@ -154,7 +155,12 @@ class StudyConfig(Model):
     @field_validator("inherit")
     @classmethod
     def _is_confirmed(cls, inherit: bool, info: ValidationInfo) -> bool:
-        budget = info.data.get("budget")
+        budget, data = info.data.get("budget"), info.data.get("data")
+        if inherit and data is not None and data.validation is not None:
+            raise ValueError(
+                "is not available with data.validation, because the weights of other folds were trained on the samples "
+                "of a fold; set it to false"
+            )
         if inherit and budget is not None and budget.repeats < 2:
             raise ValueError(
                 f"needs budget.repeats of at least 2, because only trainings from scratch are on the front, "

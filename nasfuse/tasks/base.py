@@ -85,6 +85,10 @@ class TaskKind(ABC):
     def predict(self, outputs: Tensor) -> Tensor:
         """Returns predictions in the form of the targets for outputs (..., n_outputs)."""
 
+    def log_probabilities(self, outputs: Tensor) -> Tensor | None:
+        """Returns (n, n_outputs) logarithms of the probabilities of classes or labels; None if there are none."""
+        return None
+
     @abstractmethod
     def constant(self, targets: Tensor, n_outputs: int, *, metric: str) -> Tensor:
         """Returns the (n_outputs,) outputs of the best constant prediction for training targets, judged by `metric`."""

@@ -72,9 +72,13 @@ class Multiclass(TaskKind):
         """Returns the class of the largest logit."""
         return outputs.argmax(dim=-1)
 
+    def log_probabilities(self, outputs: Tensor) -> Tensor | None:
+        """Returns the log-softmax."""
+        return F.log_softmax(outputs, dim=-1)
+
     def constant(self, targets: Tensor, n_outputs: int, *, metric: str) -> Tensor:
-        """Returns logits of the most frequent class."""
-        return torch.bincount(targets, minlength=n_outputs).float()
+        """Returns the logarithms of the shares of the classes, half a sample added to each."""
+        return ((torch.bincount(targets, minlength=n_outputs) + 0.5) / (len(targets) + 0.5 * n_outputs)).log()
 
     def errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Returns 1 where the class is wrong."""

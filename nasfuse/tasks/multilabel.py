@@ -40,9 +40,13 @@ class Multilabel(TaskKind):
         """Returns 1 for positive logits."""
         return (outputs > 0).long()
 
+    def log_probabilities(self, outputs: Tensor) -> Tensor | None:
+        """Returns the log-sigmoid."""
+        return F.logsigmoid(outputs)
+
     def constant(self, targets: Tensor, n_outputs: int, *, metric: str) -> Tensor:
-        """Returns logits of the labels that at least half of the samples have."""
-        return targets.mean(dim=0) - 0.5
+        """Returns the logits of the shares of the labels, half a sample with and half without each label added."""
+        return torch.logit((targets.sum(dim=0) + 0.5) / (len(targets) + 1))
 
     def errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Returns the share of labels that are wrong."""

@@ -1,6 +1,7 @@
 """Training and measuring: one recipe, one seed."""
 
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
+from nasfuse.train.cross_validation import FoldNetwork, measure_folds
 from nasfuse.train.equilibrium import measured_macs, record_equilibria
 from nasfuse.train.evaluation import evaluate, predict_logits
 from nasfuse.train.loop import Epoch, Trained, saved_epochs, train_network
@@ -10,12 +11,14 @@ from nasfuse.train.tabulate import tabulate_routes
 
 __all__ = [
     "Epoch",
+    "FoldNetwork",
     "Trained",
     "check_network",
     "check_training",
     "evaluate",
     "load_checkpoint",
     "measure",
+    "measure_folds",
     "measured_macs",
     "predict_logits",
     "record_equilibria",

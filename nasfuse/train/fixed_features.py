@@ -62,6 +62,8 @@ def features_computed_once(network: Network, dataset: Dataset, *, device: torch.
 
 @torch.no_grad()
 def _with_features(split: Split, stems: dict[str, FixedStem], device: torch.device) -> Split:
+    if not len(split):
+        return split
     parts: dict[str, list[Tensor]] = {name: [] for name in stems}
     for rows in torch.split(torch.arange(len(split)), _ROWS):
         batch = split.batch(rows, names=tuple(stems)).to(device)

@@ -48,16 +48,17 @@ class Epoch:
         epoch: Number of the epoch, counted from 1.
         train_loss: Mean training loss over the steps.
         val_loss: Loss of the task on validation data, without label smoothing and mixup. It includes the resource loss
-            while a router is trained. For a sequential network it is the mean over the routes.
+            while a router is trained. For a sequential network it is the mean over the routes. None without
+            validation samples.
         val_metric: Value of the recipe's metric on validation data; that of the costliest route while routes are
-            trained without the router.
+            trained without the router. None without validation samples.
         wall_s: Wall-clock time since the start of the training in seconds, including earlier sessions.
     """
 
     epoch: int
     train_loss: float
-    val_loss: float
-    val_metric: float
+    val_loss: float | None
+    val_metric: float | None
     wall_s: float
 
 
@@ -66,7 +67,8 @@ class Trained:
     """A trained network, with the weights of the last epoch, or of the lowest validation loss if patience ran out.
 
     The weights of the last epoch are preferred because the learning rate has decayed to zero there, and because the
-    best of many evaluations on a small validation set is biased, most of all for unstable networks.
+    best of many evaluations on a small validation set is biased, most of all for unstable networks. Patience has no
+    effect without validation samples (`data.validation`).
 
     Attributes:
         network: Network in inference mode.
@@ -100,6 +102,7 @@ def train_network(
     Args:
         recipe: Recipe of the network and its training.
         dataset: Data set; `train` is used for training and `val` for selection, `test` is not used.
+            With `data.validation`, `val` may be empty.
         seed: Seed of everything random; the state of torch's global generators is restored at the end.
         device: Device of the training; on CUDA it uses bfloat16 autocast.
         epochs: Number of epochs, if smaller than that of the recipe; the learning rate schedule does not change.
@@ -173,6 +176,7 @@ class _Run:
     def __init__(self, recipe: Recipe, dataset: Dataset, *, seed: int, device: torch.device) -> None:
         self.identity = f"{recipe.hash} {seed} {dataset.fingerprint}"
         self.training = recipe.training
+        self.patience = recipe.training.patience if recipe.data.validation is None else recipe.training.epochs
         self.metric = recipe.metric
         self.dataset = dataset
         self.device = device
@@ -222,7 +226,7 @@ class _Run:
     def out_of_patience(self) -> bool:
         if self.best is None or self.epoch <= self.first_stage:
             return False
-        return self.epoch - self.best.epoch >= self.training.patience
+        return self.epoch - self.best.epoch >= self.patience
 
     @property
     def router_learns(self) -> bool:
@@ -258,16 +262,22 @@ class _Run:
         train_loss = float(torch.stack(losses).mean())
         if not math.isfinite(train_loss):
             raise NonFiniteError(f"the training loss became {train_loss} in epoch {self.epoch + 1}; lower training.lr")
-        metric, loss = self._validate()
-        if not (math.isfinite(metric) and math.isfinite(loss)):
+        metric, loss = self._validate() if len(self.dataset.val) else (None, None)
+        if not all(value is None or math.isfinite(value) for value in (metric, loss)):
             raise NonFiniteError(f"the validation metric became {metric} in epoch {self.epoch + 1}; lower training.lr")
         self.epoch += 1
         result = Epoch(self.epoch, train_loss, loss, metric, time.perf_counter() - self.started)
         self.curve.append(result)
-        if self.best is None or loss < self.best.val_loss:
+        if self._is_best(loss):
             self.best = result
             self.best_state = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
         return result
+
+    def _is_best(self, loss: float | None) -> bool:
+        if loss is None or self.best is None:
+            return loss is not None
+        assert self.best.val_loss is not None
+        return loss < self.best.val_loss
 
     def _one_step(self, rows: Tensor) -> Tensor:
         batch = self.dataset.train.batch(rows, names=self.names).to(self.device)
@@ -364,10 +374,9 @@ class _Run:
         return self.training.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(total - warm, 1)))
 
     def finish(self) -> Trained:
-        assert self.best is not None
         self.network.eval().requires_grad_(True)
         chosen, status = self.curve[-1], "complete"
-        if self.out_of_patience and self.epoch < self.training.epochs:
+        if self.best is not None and self.out_of_patience and self.epoch < self.training.epochs:
             self.network.load_state_dict(self.best_state)
             chosen, status = self.best, "early stop"
         if isinstance(self.network, RoutedNetwork):

@@ -34,33 +34,44 @@ def measure(
         NonFiniteError: The solver of an equilibrium diverged.
     """
     network = trained.network
-    few = dataset.val.batch(torch.arange(min(_MEMORY_ROWS, len(dataset.val))), names=network.stream_names).to(device)
-    one_sample = dataset.val.batch(torch.arange(1), names=network.stream_names).to(device)
+    assert trained.chosen.val_metric is not None, "there are validation samples"
     record: dict[str, Any] = {}
     equilibria = record_equilibria(network, dataset, device=device)
     if equilibria:
         record["equilibrium"] = {**equilibria, "backward_converged": trained.backward_converged}
-    latency = measure_latency(network, one_sample)
+    macs = measured_macs(network, dataset.val, dataset, device=device)
+    point = own_point(network, dataset, metric=trained.chosen.val_metric, macs=macs, device=device)
+    if isinstance(network, RoutedNetwork):
+        points, record["routing"] = _routed_points(network, dataset, point, metric=metric, device=device)
+        return points, record
+    swept = sweep(network, dataset, metric=metric, device=device)
+    return (point, *(swept_point(network, point, one, dataset, device=device) for one in swept)), record
+
+
+def own_point(
+    network: Network, dataset: Dataset, *, metric: float, macs: float, device: torch.device
+) -> OperatingPoint:
+    """Returns the operating point at the network's own setting, with a metric and MACs that are known already."""
+    few = dataset.val.batch(torch.arange(min(_MEMORY_ROWS, len(dataset.val))), names=network.stream_names).to(device)
+    latency = measure_latency(network, _one_sample(network, dataset, device))
     costs = measure_costs(network, few)
-    point = OperatingPoint(
-        metric=trained.chosen.val_metric,
-        macs=round(measured_macs(network, dataset.val, dataset, device=device)),
+    return OperatingPoint(
+        metric=metric,
+        macs=round(macs),
         params=round(costs.pop("params")),
         latency_s=latency.median_s,
         latency_iqr_s=latency.iqr_s,
         peak_bytes=round(costs.pop("peak_bytes")),
         costs=costs,
     )
-    if isinstance(network, RoutedNetwork):
-        points, record["routing"] = _routed_points(network, dataset, point, one_sample, metric=metric, device=device)
-        return points, record
-    swept = sweep(network, dataset, metric=metric, device=device)
-    return (point, *(_swept_point(network, point, one, one_sample=one_sample) for one in swept)), record
 
 
-def _swept_point(network: Network, point: OperatingPoint, swept: SweptPoint, *, one_sample: Batch) -> OperatingPoint:
+def swept_point(
+    network: Network, point: OperatingPoint, swept: SweptPoint, dataset: Dataset, *, device: torch.device
+) -> OperatingPoint:
+    """Returns the operating point at another setting than the network's own `point`."""
     with knobs_at(network.knobs(), swept.settings):
-        latency = measure_latency(network, one_sample)
+        latency = measure_latency(network, _one_sample(network, dataset, device))
     return replace(
         point,
         metric=swept.metric,
@@ -72,10 +83,15 @@ def _swept_point(network: Network, point: OperatingPoint, swept: SweptPoint, *, 
     )
 
 
+def _one_sample(network: Network, dataset: Dataset, device: torch.device) -> Batch:
+    return dataset.val.batch(torch.arange(1), names=network.stream_names).to(device)
+
+
 def _routed_points(
-    network: RoutedNetwork, dataset: Dataset, point: OperatingPoint, one: Batch, *, metric: str, device: torch.device
+    network: RoutedNetwork, dataset: Dataset, point: OperatingPoint, *, metric: str, device: torch.device
 ) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
     """Returns the points at the network's own setting, then those at the others, and the record of the router."""
+    one = _one_sample(network, dataset, device)
     table = tabulate_routes(network, dataset.val, dataset, metric=metric, device=device)
     main = table.at(float(network.threshold))
     mixed, _ = random_mix(table, main.macs, seed=0)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 from torch import Tensor
+from torch.nn import functional as F
 
 from nasfuse.data.dataset import Scale
 from nasfuse.domain.metric import METRICS
@@ -39,6 +40,19 @@ def _r2(truth: Values, guess: Values) -> float:
     return float(sk.r2_score(truth[:, varying], guess[:, varying]))
 
 
+def _auc(truth: Tensor, scores: Tensor) -> float:
+    """Returns the mean one-vs-rest AUC over the classes (or labels) that some samples have and others have not."""
+    has = F.one_hot(truth, scores.shape[1]) if truth.dim() == 1 else truth
+    varying = [k for k in range(scores.shape[1]) if 0 < has[:, k].sum() < len(has)]
+    if not varying:
+        raise DataError(
+            "no class or label is present in some samples of this split and absent in others, so the AUC is undefined; "
+            "add samples to the split"
+        )
+    return float(np.mean([sk.roc_auc_score(has[:, k].numpy(), scores[:, k].numpy()) for k in varying]))
+
+
+#: Metrics of predictions.
 _SCORES: dict[str, Callable[[Values, Values], float]] = {
     "accuracy": sk.accuracy_score,
     "balanced_accuracy": partial(_over_classes, sk.recall_score),
@@ -54,7 +68,10 @@ def score(name: str, logits: Tensor, targets: Tensor, *, task: str, target_scale
 
     `balanced_accuracy` and `macro_f1` are means over the classes, or labels, with a positive sample in `targets`. If a
     class without samples is predicted, the recall of the true class decreases, and the mean has no term for the other.
-    `r2` is the mean over the outputs that vary in `targets`. A metric with a unit is in the unit of the data.
+    `r2` is the mean over the outputs that vary in `targets`. A metric with a unit is in the unit of the data. `auc` is
+    the unweighted mean of the areas under the ROC curves of each class against the rest, or of each label, over those
+    that some samples have and others have not. `log_loss` is the mean cross entropy (natural logarithm), of multilabel
+    targets over samples and labels.
 
     Args:
         name: Name of the metric.
@@ -68,6 +85,12 @@ def score(name: str, logits: Tensor, targets: Tensor, *, task: str, target_scale
         DataError: The metric is undefined for `targets`, independent of the predictions.
     """
     kind = task_kind(task)
+    if name == "log_loss":
+        return float(kind.loss(logits.double(), targets.double() if targets.is_floating_point() else targets))
+    if name == "auc":
+        scores = kind.log_probabilities(logits.double())
+        assert scores is not None, "the metric applies to the task"
+        return _auc(targets, scores)
     truth, guess = targets, kind.predict(logits)
     if kind.is_standardised:
         truth, guess = truth.double(), guess.double()

@@ -13,12 +13,18 @@ from nasfuse.train.augmentation import Augmentation
 
 
 def check_training(recipe: Recipe, dataset: Dataset) -> None:
-    """Checks the metric and the augmentation of the inputs, which need no network.
+    """Checks the metric, the augmentation of the inputs, and cross-validation, which need no network.
 
     Raises:
-        InvalidInputError: The metric is not defined for the task, or the augmentation is not possible for the inputs.
+        InvalidInputError: The metric is not defined for the task, the augmentation is not possible for the inputs, or
+            a network with a router is to be cross-validated.
     """
     get_metric(recipe.metric, dataset.task.kind)
+    if recipe.data.validation is not None and recipe.network.router is not None:
+        raise InvalidInputError(
+            "network.router: a router is set on validation data, and the final training after a cross-validation "
+            "(data.validation) has none; remove one of them"
+        )
     Augmentation.from_config(recipe.training, token_ids(recipe, dataset))
 
 

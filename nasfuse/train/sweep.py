@@ -7,7 +7,7 @@ validation samples of a single training, the best of many settings is the luckie
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -127,24 +127,49 @@ def _products(kinds: Sequence[Sequence[Settings]], knobs: Sequence[Knob]) -> lis
 
 def sweep(network: Network, dataset: Dataset, *, metric: str, device: torch.device) -> list[SweptPoint]:
     """Returns a trained static network at the settings of `sweep_settings`, measured on validation data."""
+
+    def value(setting: Settings) -> float:
+        with knobs_at(network.knobs(), setting):
+            return evaluate(network, dataset.val, metric=metric, task=dataset.task, device=device)[0]
+
+    def macs(setting: Settings) -> float:
+        with knobs_at(network.knobs(), setting):
+            return measured_macs(network, dataset.val, dataset, device=device)
+
+    return sweep_with(network, dataset.modalities, metric=metric, value=value, macs=macs)
+
+
+def sweep_with(
+    network: Network,
+    modalities: Sequence[Modality],
+    *,
+    metric: str,
+    value: Callable[[Settings], float],
+    macs: Callable[[Settings], float],
+) -> list[SweptPoint]:
+    """Returns a static network at the settings of `sweep_settings`, measured by functions of the setting.
+
+    Args:
+        network: Network with the knobs.
+        modalities: Modalities of the data.
+        metric: Name of the metric.
+        value: Returns the metric at a setting; called once for each.
+        macs: Returns the mean MACs per sample at a setting.
+    """
     assert not isinstance(network, RoutedNetwork), "has a curve at each setting, see `sweep_routed`"
     values: dict[tuple[tuple[str, float], ...], float] = {}
 
-    def value(setting: Settings) -> float:
+    def known_value(setting: Settings) -> float:
         key = tuple(setting.items())
         if key not in values:
-            with knobs_at(network.knobs(), setting):
-                values[key], _ = evaluate(network, dataset.val, metric=metric, task=dataset.task, device=device)
+            values[key] = value(setting)
         return values[key]
 
     points = []
-    for setting in sweep_settings(network, dataset.modalities):
-        found = value(setting)
-        with knobs_at(network.knobs(), setting):
-            macs = measured_macs(network, dataset.val, dataset, device=device)
-        reference = _reference(network, setting)
-        holds = math.isfinite(found) and (reference is None or METRICS[metric].holds(found, value(reference)))
-        points.append(SweptPoint(setting, found, macs, holds))
+    for setting in sweep_settings(network, modalities):
+        found, reference = known_value(setting), _reference(network, setting)
+        holds = math.isfinite(found) and (reference is None or METRICS[metric].holds(found, known_value(reference)))
+        points.append(SweptPoint(setting, found, macs(setting), holds))
     return points
 
 

@@ -77,6 +77,16 @@ def test_text_and_default_folder(nasfuse, write, tmp_path):
     assert len(list((tmp_path / "runs").glob("train-*/seed0/model.pt"))) == 1
 
 
+def test_a_recipe_with_folds_is_trained_on_train_and_val(nasfuse, write, monkeypatch):
+    monkeypatch.setattr(console, "LINE_EVERY_S", 0.0)
+    folds = RECIPE.replace("source: digits", "source: digits, validation: {folds: 3}")
+    ran = nasfuse("train", write(folds), "-o", "out", "--device", "cpu")
+    assert ran.code == 0
+    assert "train and val were trained on together (data.validation)" in ran.out
+    assert "test accuracy 0." in ran.out
+    assert "epoch 1/2: training loss " in ran.err
+
+
 def test_a_setting_without_effect_is_told_once(nasfuse, write):
     recipe = write(RECIPE.replace("epochs: 2", "epochs: 1, modality_dropout: 0.2"))
     ran = nasfuse("train", recipe, "--device", "cpu")

@@ -42,6 +42,8 @@ def test_a_metric_of_another_task_gets_the_fitting_ones():
         ("mae", 0.8079, True),
         ("mae", 0.8081, False),
         ("mae", float("nan"), False),
+        ("auc", 0.7921, True),
+        ("log_loss", 0.8081, False),
     ],
 )
 def test_a_setting_holds_that_loses_at_most_a_hundredth(metric, value, holds):

@@ -48,6 +48,17 @@ def test_of_training(make_recipe, dataset, names, training, reason):
     assert found[f"training.{key}"].startswith(reason)
 
 
+def test_of_cross_validation(make_recipe, dataset):
+    recipe = make_recipe(encoders={"v": "mlp"}, fusion=None, epochs=9, patience=3)
+    assert not idle_settings(recipe, dataset)
+    found = idle_settings(changed(recipe, data={"validation": {"folds": 3}, "val_fraction": 0.3}), dataset)
+    assert found == {
+        "data.val_fraction": "data.validation divides train and val into folds",
+        "training.patience": "cross-validated networks are trained for all epochs, as the final training is",
+    }
+    assert not idle_settings(changed(recipe, data={"validation": {}}, training={"patience": 9}), dataset)
+
+
 @pytest.mark.parametrize(
     ("names", "training"),
     [

@@ -23,14 +23,16 @@ from nasfuse.errors import (
     RunFolderError,
 )
 from nasfuse.experiment import run as search
-from nasfuse.experiment.final_training import evaluate_checkpoint
+from nasfuse.experiment.final_training import evaluate_checkpoint, train_recipe
 from nasfuse.experiment.macs_check import read_checks
 from nasfuse.experiment.run import constant_metric, run_search
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.search import open_storage
+from nasfuse.search.trial import TrialView
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
+from nasfuse.train import load_checkpoint
 
 PLAIN = {
     "name": "tiny",
@@ -523,6 +525,11 @@ class TestConstantMetric:
         dataset = self.make(np.array([1, 1, 1, 0, 1, 1, 0, 0, 1, 0]), "multiclass")
         assert constant_metric(dataset, "accuracy") == 0.5
 
+    def test_the_shares_of_the_classes_for_the_log_loss(self):
+        dataset = self.make(np.array([1, 1, 1, 0, 1, 1, 0, 0, 1, 0]), "multiclass")
+        assert constant_metric(dataset, "log_loss") == pytest.approx(-(np.log(1.5 / 5) + np.log(3.5 / 5)) / 2)
+        assert constant_metric(dataset, "auc") == 0.5
+
     def test_the_median(self):
         dataset = self.make(np.array([1.0, 2.0, 2.0, 9.0, 2.0, 4.0, 0.0, 2.0, 1.0, 1.0]), "regression")
         assert constant_metric(dataset, "mae") == pytest.approx(1.0)
@@ -550,3 +557,45 @@ def test_macs_are_known_without_room_for_weights():
     state = torch.random.get_rng_state()
     assert search.macs_of(recipe, dataset) > 64 * 2 * 16 * 8192**2
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+class TestCrossValidation:
+    """A search in which every network is cross-validated."""
+
+    def test_repetitions_have_other_folds_and_the_front_can_be_trained(self, in_process, folder, tmp_path):
+        asked = study(
+            data={"source": "digits", "validation": {"folds": 2}}, budget={"trials": 12, "repeats": 2}, sampler="random"
+        )
+        progress = run_search(asked, folder, display=Display())
+        trials = [TrialView(trial) for trial in stored_trials(folder, asked)]
+        assert all(trial.is_complete for trial in trials)
+        repeated = [trial for trial in trials if trial.is_repetition]
+        assert repeated, "the last fifth of the budget"
+        for trial in trials:
+            divisions = [load_checkpoint(folder.trial(trial.number) / f"fold{k}" / "model.pt")["cut"] for k in (0, 1)]
+            assert divisions == ([2, 3] if trial.is_repetition else [0, 1])
+            assert not trial.rungs, "no training is compared by a single fold"
+        recipe = read_run(folder).recipe(progress.front[0])
+        assert recipe.data.validation == asked.data.validation
+        result = train_recipe(
+            recipe, tmp_path / "final", n_seeds=1, seed=0, device=torch.device("cpu"), report=lambda *_: None
+        )
+        assert result.spread("val") == (None, None)
+
+    def test_networks_with_a_router_are_left_out(self, in_process, folder):
+        space = {
+            **PLAIN["space"],
+            "fields": {
+                **PLAIN["space"]["fields"],
+                "network.route": {"subsets": True, "choices": ["each > all"]},
+                "network.router.kind": {"choices": ["gate"], "when": {"network.route": {"dynamic": True}}},
+            },
+            "baselines": {"one": {"network.route": "each"}, "routed": {"network.route": "each > all"}},
+        }
+        display = Display()
+        asked = study(data={"source": "digits", "validation": {"folds": 2}}, space=space, budget={"trials": 4})
+        progress = run_search(asked, folder, display=display)
+        (note,) = [event for event in display.events if event.startswith("note")]
+        assert "routed: left, routed: right (network.router: a router is set on validation data" in note
+        assert progress.front
+        assert all(folder.recipe(member.trial).network.router is None for member in progress.front)

@@ -275,6 +275,16 @@ def test_a_modality_may_be_its_kind_alone(load):
         ),
         (
             "source: digits",
+            "source: x\n  validation: {folds: 1}",
+            r"line 4: data\.validation\.folds: must be greater than or equal to 2, got 1$",
+        ),
+        (
+            "source: digits",
+            "source: x\n  validation: {fold: 5}",
+            r"line 4: data\.validation\.fold: unknown key; did you mean 'folds'\? Known: folds, repeats",
+        ),
+        (
+            "source: digits",
             "source: x\n  modalities: {a: vektor}",
             r"line 4: data\.modalities\.a\.kind: 'vektor' is not known; did you mean 'vector'\? Known: image, seq",
         ),

@@ -78,6 +78,24 @@ def test_inheriting_needs_trainings_from_scratch(write):
     assert StudyConfig.load(write(STUDY.replace("trials: 3", "trials: 3, repeats: 1"))).inherit is False
 
 
+def test_cross_validated_networks_do_not_inherit(write):
+    folds = STUDY.replace("{source: digits}", "{source: digits, validation: {folds: 5}}")
+    assert StudyConfig.load(write(folds)).data.validation.n_trainings == 5
+    (only,) = problems(write(folds + "inherit: true\n"))
+    assert only == (
+        "line 7: inherit: is not available with data.validation, because the weights of other folds were trained on "
+        "the samples of a fold; set it to false"
+    )
+
+
+def test_a_cross_validated_study_is_another_one(write):
+    hashes = [
+        StudyConfig.load(write(STUDY.replace("{source: digits}", f"{{source: digits{more}}}"))).hash
+        for more in ("", ", validation: {folds: 5}", ", validation: {folds: 5, repeats: 2}")
+    ]
+    assert len(set(hashes)) == 3
+
+
 def test_a_study_that_inherits_is_another_one(write):
     plain = StudyConfig.load(write(STUDY))
     assert StudyConfig.load(write(STUDY + "inherit: false\n")).hash == plain.hash

@@ -19,10 +19,10 @@ def perfect(task):
     """Logits that are right about the targets beside them."""
     if task == "multiclass":
         targets = torch.arange(12) % 3
-        return 9.0 * torch.nn.functional.one_hot(targets).float(), targets
+        return 99.0 * torch.nn.functional.one_hot(targets).float(), targets
     if task == "multilabel":
         targets = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-        return 9.0 * (2 * targets - 1), targets
+        return 99.0 * (2 * targets - 1), targets
     targets = torch.tensor([[1.0], [2.0], [4.0]])
     return targets.clone(), targets
 
@@ -104,6 +104,52 @@ class TestAveragesOverClasses:
     def test_f1_of_nothing_is_refused(self, name):
         with pytest.raises(DataError, match="no sample of this split has any label, so F1 is undefined; add positive"):
             score(name, torch.ones(3, 2), torch.zeros(3, 2), task="multilabel")
+
+
+class TestProbabilities:
+    """Metrics of probabilities, compared with scikit-learn's."""
+
+    def multiclass(self):
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(60, 3, generator=generator), torch.randint(3, (60,), generator=generator)
+
+    def test_auc_and_log_loss_of_classes(self):
+        logits, targets = self.multiclass()
+        probabilities = logits.double().softmax(dim=1).numpy()
+        auc, loss = (score(name, logits, targets, task="multiclass") for name in ("auc", "log_loss"))
+        assert auc == pytest.approx(sk.roc_auc_score(targets, probabilities, multi_class="ovr"))
+        assert loss == pytest.approx(sk.log_loss(targets, probabilities))
+
+    def test_two_classes_have_one_auc(self):
+        logits, targets = self.multiclass()
+        logits, targets = logits[:, :2], targets.clamp_max(1)
+        expected = sk.roc_auc_score(targets, logits[:, 1] - logits[:, 0])
+        assert score("auc", logits, targets, task="multiclass") == pytest.approx(expected)
+
+    def test_auc_and_log_loss_of_labels(self):
+        logits, _ = self.multiclass()
+        targets = (torch.rand(60, 3, generator=torch.Generator().manual_seed(1)) < 0.3).float()
+        auc, loss = (score(name, logits, targets, task="multilabel") for name in ("auc", "log_loss"))
+        assert auc == pytest.approx(sk.roc_auc_score(targets, logits))
+        columns = [sk.log_loss(targets[:, k], logits[:, k].double().sigmoid()) for k in range(3)]
+        assert loss == pytest.approx(sum(columns) / 3)
+
+    def test_a_class_that_does_not_occur_has_no_auc(self):
+        logits, targets = self.multiclass()
+        expected = score("auc", logits[:, :2], targets.clamp_max(1), task="multiclass")
+        absent = torch.cat([logits[:, :2], torch.full((60, 1), -999.0)], dim=1)
+        assert score("auc", absent, targets.clamp_max(1), task="multiclass") == pytest.approx(expected)
+
+    def test_large_logits_have_a_finite_loss(self):
+        logits, targets = torch.tensor([[0.0, 900.0], [0.0, 950.0], [0.0, 990.0]]), torch.tensor([0, 1, 1])
+        assert score("log_loss", logits, targets, task="multiclass") == pytest.approx(300)
+
+    @pytest.mark.parametrize(
+        ("task", "targets"), [("multiclass", torch.tensor([1, 1])), ("multilabel", torch.tensor([[1.0, 0], [1, 0]]))]
+    )
+    def test_the_auc_of_one_class_is_refused(self, task, targets):
+        with pytest.raises(DataError, match=r"present in some samples .* so the AUC is undefined; add samples"):
+            score("auc", torch.randn(2, 2), targets, task=task)
 
 
 class TestRegression:

@@ -23,20 +23,39 @@ class TableLoader(Protocol):
         """Returns all samples. For `scales` see `build_dataset`."""
 
 
-def load_dataset(config: DataConfig, *, division: int = 0, scales: Mapping[str, Scale] | None = None) -> Dataset:
+def load_dataset(config: DataConfig, *, division: int | None = 0, scales: Mapping[str, Scale] | None = None) -> Dataset:
     """Returns the data set of a recipe or study.
 
     Args:
         config: Description of the data set.
-        division: Number of the division into train and val. 0 is the data set's own; others serve repeated trainings.
-            Test is the same in all. See `divide_into_splits`.
+        division: Number of the division; see `divided`.
         scales: Scales of another data set (`Dataset.scales`), used instead of statistics of the training samples.
 
     Raises:
         MissingFileError: There is neither a shipped set nor a file of that name.
         DataError: The file violates the data format.
     """
-    return load_table(config, scales=scales).divided(division)
+    return divided(load_table(config, scales=scales), config, division=division)
+
+
+def divided(table: Table, config: DataConfig, *, division: int | None) -> Dataset:
+    """Returns the data set with a division into train and val. Test is the same in all.
+
+    Args:
+        table: All samples.
+        config: Description of the data set.
+        division: Number of the division. 0 is the data set's own; others serve repeated trainings, see
+            `divide_into_splits`. With `validation`, number of the fold, see `divide_into_folds`. None: train has all
+            samples outside test, and val none.
+
+    Raises:
+        DataError: The samples cannot be divided.
+    """
+    if division is None:
+        return table.undivided()
+    if config.validation is not None:
+        return table.fold(division, n_folds=config.validation.folds)
+    return table.divided(division)
 
 
 def load_table(config: DataConfig, *, scales: Mapping[str, Scale] | None = None) -> Table:

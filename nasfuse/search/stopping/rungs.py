@@ -25,10 +25,13 @@ class Rungs:
     def epochs_of(self, recipe: Recipe) -> tuple[int, ...]:
         """Returns the epochs at which a training of `recipe` is compared with others.
 
-        There are none if the study's cost is only measured at the end, or if the network has a router: in its first
-        epochs only the costliest route is evaluated, while its result is a whole curve of operating points.
+        There are none if the study's cost is only measured at the end, if the metric is pooled over folds, or if the
+        network has a router: in its first epochs only the costliest route is evaluated, while its result is a whole
+        curve of operating points.
         """
         if self._rule is None or self._cost != "macs" or recipe.network.router is not None:
+            return ()
+        if recipe.data.validation is not None:
             return ()
         return self._rule.rungs(recipe.training.epochs)
 

@@ -9,12 +9,12 @@ from nasfuse.search.trial import StoppedTraining, TrialView
 from nasfuse.spec.recipe import Recipe
 
 
-def recipe(*, router=None, epochs=27):
+def recipe(*, router=None, epochs=27, **data):
     streams = {name: {"encoder": "mlp"} for name in ("left", "right")}
     network = {"route": ["left", "right"], "streams": streams, "fusion": {"kind": "concat"}}
     if router:
         network["router"] = {"routes": ["left", "left+right"]}
-    return Recipe.parse({"data": {"source": "digits"}, "network": network, "training": {"epochs": epochs}})
+    return Recipe.parse({"data": {"source": "digits", **data}, "network": network, "training": {"epochs": epochs}})
 
 
 def trial(number, rungs=None, *, macs=100, epochs=27, **attributes):
@@ -31,6 +31,7 @@ def trial(number, rungs=None, *, macs=100, epochs=27, **attributes):
         ({}, recipe(), (3, 9)),
         ({}, recipe(epochs=2), (1,)),
         ({}, recipe(router=True), ()),
+        ({}, recipe(validation={"folds": 3}), ()),
         ({"stopping": {"eta": 4, "rungs": 1}}, recipe(), (7,)),
         ({"stopping": "off"}, recipe(), ()),
         ({"cost": "latency_s"}, recipe(), ()),
