@@ -88,7 +88,7 @@ def test_the_record_and_the_files(recipe, measured):
     for k in range(6):
         place = folder / f"fold{k}"
         assert sorted(path.name for path in place.iterdir()) == ["metrics.jsonl", "model.pt"]
-        assert load_checkpoint(place / "model.pt")["cut"] == k
+        assert load_checkpoint(place / "model.pt")["division"] == k
     found = evaluate_checkpoint(folder / "fold4" / "model.pt", split="val", device=CPU)
     assert found["value"] == found["val_metric_at_training"]
 
