@@ -1,13 +1,13 @@
-"""DEQ fusion beside its controls on one data set: the same streams, training and seeds, another way to fuse them.
+"""Comparison of DEQ fusion with other fusions on a data set, with the same streams, training and seeds.
 
     python benchmarks/equilibrium.py benchmarks/recipes/rosmap_fusion.yaml --seeds 10 --out rosmap.jsonl
 
 Heads: concat, sum, the cell of DEQ fusion as a weight-tied network of 1 and 5 steps (from the injected features, and
 of 1 step from zero as in the released code), the fixed point of that cell, and that of the coupled cell. Every head has
-the same number of settings, is trained with the first `--choose` seeds of its own for each, and takes the setting with
-the best mean on validation data. Then it is trained with `--seeds` others, and each network is tested once. A run that
-was cut off goes on: what is in the file is not trained again. `--caps` trains the fixed point at each cap instead, and
-looks at every network at every lower cap too.
+the same number of settings. Each setting is trained with `--choose` seeds, and the one with the best mean on validation
+data is chosen. It is then trained with `--seeds` other seeds, and each network is evaluated on test once. An
+interrupted run can be continued: rows in the file are not computed again. `--caps` trains the fixed point with each cap
+instead, and evaluates every network with all lower caps, too.
 """
 
 import argparse
@@ -33,7 +33,7 @@ CPU = torch.device("cpu")
 FIXED_POINT = {"kind": "equilibrium", "max_steps": 20, "tolerance": 1e-3}
 TIED = {"kind": "equilibrium", "gradient": "unroll"}
 
-#: Fusion of each head beside width and placement, and whether it has gate and Jacobian weight to choose.
+#: Fusion options of each head apart from width and placement, and whether gate and Jacobian weight are chosen.
 HEADS: dict[str, dict[str, Any]] = {
     "concat": {"kind": "concat"},
     "sum": {"kind": "sum"},
@@ -46,7 +46,7 @@ HEADS: dict[str, dict[str, Any]] = {
 
 
 def settings(head: str, rates: list[float], weights: list[float]) -> list[dict[str, Any]]:
-    """Returns the settings that a head may choose from: as many for each, learning rates and one thing more."""
+    """Returns the settings of a head, the same number for all: learning rates and values of one other option."""
     if HEADS[head]["kind"] != "equilibrium":
         return [{"lr": lr, "dropout": dropout} for lr in rates for dropout in (0.0, 0.3)]
     if "gradient" in HEADS[head]:
@@ -77,7 +77,7 @@ def recipe_of(base: Recipe, head: str, setting: dict[str, Any], **fusion: Any) -
 
 
 def train_once(recipe: Recipe, number: int, *, seed: int, test: bool) -> dict[str, Any]:
-    """Returns what one training gives: metric, MACs, seconds, how its solves ended."""
+    """Returns metric, MACs, seconds and convergence of the solves of one training."""
     dataset = load_dataset(recipe.data, division=number)
     start = time.perf_counter()
     trained = train_network(recipe, dataset, seed=derive_seed(seed, "equilibrium", number), device=CPU)
@@ -103,7 +103,7 @@ def train_once(recipe: Recipe, number: int, *, seed: int, test: bool) -> dict[st
 
 
 def train_at_caps(base: Recipe, setting: dict[str, Any], caps: list[int], number: int, *, seed: int) -> list[dict]:
-    """Returns one row per cap trained at and cap looked at."""
+    """Returns one row for each pair of a cap in training and a cap in evaluation."""
     rows = []
     for cap in caps:
         recipe = recipe_of(base, "DEQ", setting, max_steps=cap)
@@ -122,16 +122,16 @@ def train_at_caps(base: Recipe, setting: dict[str, Any], caps: list[int], number
 
 
 class Rows:
-    """The lines of a file, which are not made twice."""
+    """Rows in a file, none of which is computed twice."""
 
     def __init__(self, path: Path) -> None:
-        """Reads what is there."""
+        """Reads the rows of the file, if it exists."""
         self.path = path
         lines = path.read_text().splitlines() if path.exists() else []
         self.known = {line_key(row): row for row in map(json.loads, lines)}
 
     def get(self, key: dict[str, Any], make: Any) -> dict[str, Any]:
-        """Returns the row of `key`, made and written where it is not there."""
+        """Returns the row of `key`; computes and writes it if the file does not have it."""
         name = line_key({"key": key})
         if name not in self.known:
             row = {"key": key, **make()}
@@ -147,7 +147,7 @@ def line_key(row: dict[str, Any]) -> str:
 
 
 def interval(values: list[float]) -> str:
-    """Returns mean and half the width of its 95 % interval (Student's t)."""
+    """Returns the mean and half the width of its 95 % confidence interval (Student's t)."""
     if len(values) < 2:
         return f"{values[0]:.4f}"
     half = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
@@ -205,7 +205,7 @@ def table_cells(found: list[dict[str, Any]]) -> list[str]:
 
 
 def compare_caps(base: Recipe, rows: Rows, options: argparse.Namespace) -> None:
-    """Trains at each cap, looks at every lower one, prints the table."""
+    """Trains with each cap, evaluates with all lower caps, and prints the table."""
     setting = {"lr": options.rates[0], "gate": options.gate, "jacobian_weight": options.weights[0]}
     found = [
         rows.get(

@@ -1,9 +1,9 @@
-"""The equilibrium layer against torchdeq: forward and backward on the same cell, at the same tolerance, in one run.
+"""Time and memory of the equilibrium layer and of torchdeq, for the same cells and the same tolerance.
 
-torchdeq is given the same cells and every exact setting it has: implicit gradients with each of its solvers, on the
-joint state as DEQ fusion is released, and on its parts solved apart as nasfuse does it. Each round takes all of them in
-turn, three calls each of which the last two are timed; the ratio is of the medians. Memory is the peak of what torch
-allocates during one forward and backward pass. Needs `pip install torchdeq`.
+torchdeq uses the same cells with all of its exact settings: implicit gradients with each of its solvers, on the joint
+state as in the released code of DEQ fusion, and on parts that are solved separately as in nasfuse. Each round runs all
+of them in turn, three calls each, of which the last two are timed. Ratios are those of the medians. Memory is the peak
+allocation of torch in one forward and backward pass. Requires `pip install torchdeq`.
 
     python benchmarks/equilibrium_speed.py --threads 1 --rounds 15
 """
@@ -29,7 +29,7 @@ MAX_STEPS = 60
 
 
 def make_layer(width: int, tolerance: float) -> EquilibriumLayer:
-    """Returns the paper's cells with weights at which all solvers converge, as trained ones do."""
+    """Returns the cells of the paper with weights for which all solvers converge, as for trained weights."""
     rule = StoppingRule(tolerance, MAX_STEPS)
     layer = EquilibriumLayer(
         N_MODALITIES,
@@ -96,7 +96,7 @@ def run(network: nn.Module, project: nn.Module, inputs: Tensor, probe: Tensor) -
 
 
 def peak_bytes(call: Callable[[], None], device: torch.device) -> int:
-    """Returns the peak of what `call` allocates above what was allocated before."""
+    """Returns the peak of the memory that `call` allocates, in bytes."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

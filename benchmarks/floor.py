@@ -1,9 +1,9 @@
-"""Are networks above the classics? Recipes beside scikit-learn's models, alone, on the concatenation and averaged late.
+"""Comparison of recipes with models of scikit-learn on single modalities, on their concatenation, and averaged late.
 
-Everything is first judged by repeated cross-validation within train and val, on the same folds. The best model of
-scikit-learn by that measure and every recipe are then trained on all of train and val with each seed, and evaluated on
-test once. Models of scikit-learn read vectors and images as they are, statistics of the channels of sequences
-(what `encoder: linear` reads with `statistics: true`), and token ids as shares of words.
+All of them are first evaluated by repeated cross-validation within train and val, on the same folds. The best model of
+scikit-learn and every recipe are then trained on train and val with each seed, and evaluated on test once. The models
+of scikit-learn read vectors and images unchanged, statistics of the channels of sequences (the inputs of
+`encoder: linear` with `statistics: true`), and the frequencies of token ids.
 
     python benchmarks/floor.py rosmap --seeds 5
     python benchmarks/floor.py hapt --seeds 5 --repeats 1
@@ -68,13 +68,13 @@ def divisions(table: Table, *, n_folds: int, repeats: int) -> Iterator[Dataset]:
         folds = kind(n_folds, shuffle=True, random_state=repeat)
         for train, val in folds.split(pool, table.targets[pool].numpy(), groups):
             rows = {"train": pool[train].sort().values, "val": pool[val].sort().values, "test": table.rows["test"]}
-            yield replace(table, rows=rows).cut(0)
+            yield replace(table, rows=rows).divided(0)
 
 
 def whole(table: Table) -> Dataset:
     """Returns the data set with all of train and val as training data; its validation data are the same."""
     pool = torch.cat([table.rows["train"], table.rows["val"]]).sort().values
-    return replace(table, rows={**table.rows, "train": pool, "val": pool}).cut(0)
+    return replace(table, rows={**table.rows, "train": pool, "val": pool}).divided(0)
 
 
 def features(dataset: Dataset, split: Split) -> dict[str, Array]:

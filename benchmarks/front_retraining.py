@@ -1,8 +1,8 @@
-"""Does every point of a front come back when its recipe is exported and trained?
+"""Comparison of the points of a front with trainings of their exported recipes.
 
-For each member of a run's front: export the recipe, read the file back, train it with fresh seeds, and compare the
-recipe hash, the MACs (to the unit) and the validation metric with what the search recorded. The test metric of the
-retrained networks is printed beside them; nothing is chosen by it.
+For each member of the front of a run, the recipe is exported, read and trained with new seeds. Recipe hash, MACs (to
+the unit) and validation metric are compared with the record of the search. The test metric is printed, and not used for
+any choice.
 
     python benchmarks/front_retraining.py runs/digits --seeds 3
 """
@@ -47,7 +47,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--floor", type=float, default=0.003, help="smallest believable sd of one training")
+    parser.add_argument(
+        "--floor", type=float, default=0.003, help="smallest standard deviation that is assumed for one training"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     folder = RunFolder(options.run)

@@ -1,8 +1,7 @@
-"""How many trials per second does the full path carry, against Ray Tune's defaults?
+"""Trials per second of a search without training, compared with the defaults of Ray Tune.
 
-The trials do nothing, so all that is left is overhead: sampler, Ray Tune, storage, files of the run. Both sides
-start Ray themselves and are timed from their first trial to their last, in turn, in fresh processes, after a few
-trials that start the workers.
+The trials return at once, so that only the overhead is measured: sampler, Ray Tune, storage and files of the run. Both
+are timed from the first to the last trial, in turn and in new processes, after a few trials that start the workers.
 
     python benchmarks/overhead.py            # about three minutes on two cores
 """
@@ -22,7 +21,7 @@ WARM_UP = 6
 
 
 class Clock:
-    """Takes the time from the end of the warm-up to the last trial."""
+    """Measures the time from the end of the warm-up to the last trial."""
 
     def __init__(self, n_trials: int) -> None:
         """Expects `n_trials` after the warm-up."""
@@ -43,7 +42,7 @@ class NoWork:
     """An objective that returns at once."""
 
     def __call__(self, recipe: Any, *, seed: int, division: int, folder: Path, report: Any, weight_sources: Any) -> Any:
-        """Returns an operating point that depends on the recipe alone."""
+        """Returns an operating point that depends on the recipe only."""
         from nasfuse.domain.operating_point import Measurements, OperatingPoint
 
         metric = (int(recipe.hash, 16) % 1000) / 1000
@@ -106,7 +105,7 @@ def tune_defaults(n_trials: int) -> float:
 
 
 def measure(side: str, n_trials: int) -> float:
-    """Returns the figure of one side, from a process of its own."""
+    """Returns the trials per second of one side, measured in a new process."""
     command = [sys.executable, __file__, "--side", side, "--trials", str(n_trials)]
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
     result = subprocess.run(command, capture_output=True, text=True, env=environment)

@@ -1,10 +1,10 @@
-"""What does sparse fusion save? The published transformers beside each other, by MACs and by activation memory.
+"""MACs and activation memory of sparse fusion and of other published transformers.
 
-All systems have the published sizes (width 40, 5 heads) and the same attention kernels: first those that PyTorch's
-`scaled_dot_product_attention` (SDPA) takes, which keep no weights for backward, then `SDPBackend.MATH`, which keeps
-them. Memory is what a training pass saves for backward, per sample, every storage once, without parameters. The
-inputs are there anyway, the same for all: activations are counted without them, and what is saved in all with them.
-Ratios are to the first line.
+All systems have the published sizes (width 40, 5 heads) and the same attention kernels: first the default ones of
+`scaled_dot_product_attention` (SDPA) in PyTorch, which save no attention weights for the backward pass, then
+`SDPBackend.MATH`, which saves them. Memory is what a training pass saves for the backward pass, per sample, with each
+storage counted once and without parameters. Activations do not include the inputs, the total does. Ratios are relative
+to the first line.
 
     python -m benchmarks.published_costs
 """
@@ -49,7 +49,7 @@ BACKENDS: dict[str, Callable[[], AbstractContextManager[None]]] = {
 
 
 def measure(system: nn.Module, shape: Shape, *, n_samples: int) -> list[float]:
-    """Returns MACs, then for each backend the bytes of activations and of all that is saved, per sample."""
+    """Returns MACs, and for each backend the bytes of activations and of all saved tensors, per sample."""
     macs = sum(count_operators(system.eval(), (shape.inputs(1),)).values())
     system.train()
     inputs = shape.inputs(n_samples)
@@ -64,7 +64,9 @@ def measure(system: nn.Module, shape: Shape, *, n_samples: int) -> list[float]:
 def main() -> None:
     """Prints one line per data shape and system."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=2, help="in the batch whose memory is measured")
+    parser.add_argument(
+        "--samples", type=int, default=2, help="number of samples in the batch whose memory is measured"
+    )
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -1,8 +1,9 @@
-"""Sparse fusion transformers (Ding et al., 2021) and what they are compared with, at their published sizes.
+"""Sparse fusion transformers (Ding et al., 2021) and the systems in their comparison, in the published sizes.
 
 Every system takes a list of (b, L_m, in_m) tensors, one per modality, and returns (b, classes). `macs_by_part()` is the
-closed form of its multiply-accumulates per sample. They are built from this project's blocks after the published
-descriptions; what differs and costs nothing is GELU for ReLU, an affine norm before attention, no future mask in MulT.
+closed form of its multiply-accumulates per sample. They are built from the blocks of this project by
+the published descriptions. Differences that do not change the cost: GELU instead of ReLU, an affine norm before
+attention, and no future mask in MulT.
 """
 
 import math
@@ -33,7 +34,7 @@ class Shape:
 MOSEI = Shape((500, 500, 50), (35, 74, 300), 7)
 #: Frames, spectrogram, optical flow.
 VGG100 = Shape((38, 1200, 38), (1024, 128, 1024), 100)
-#: What SFT pools by in its published runs: one token of a short stream, one per 64 steps of a long one.
+#: Pooling factors of SFT in its published runs: one token for a short stream, one per 64 steps of a long one.
 MOSEI_KERNELS = (64, 64, 50)
 VGG100_KERNELS = (38, 64, 38)
 
@@ -128,7 +129,7 @@ def max_pool(x: Tensor, kernel: int, *, padding: int = 0) -> Tensor:
 class Sft(System):
     """Sparse fusion transformer: blocks per modality, a sparse layer, pooling, blocks on what is left of all.
 
-    A stream without its CLS is pooled by `kernels`; the sum of all CLS goes before the pooled tokens.
+    Streams are pooled by `kernels` without their CLS; the sum of all CLS precedes the pooled tokens.
     """
 
     def __init__(
@@ -183,7 +184,7 @@ class Sft(System):
 class Concat(System):
     """Blocks on the tokens of all modalities at once, read at the first CLS.
 
-    With a `kernel` everything is pooled after the first block, and the first CLS put before it again.
+    With a `kernel`, all tokens are pooled after the first block, and preceded by the first CLS.
     """
 
     def __init__(self, shape: Shape, *, kernel: int | None = None, n_layers: int = 12) -> None:

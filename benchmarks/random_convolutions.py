@@ -1,8 +1,8 @@
-"""Do random convolutions beat linear models, and what does computing their features once save?
+"""Comparison of random convolutions with linear models, and the time saved by computing their features once.
 
-Trains each recipe with several seeds and tests every network once. Beside them, linear models of scikit-learn: logistic
-regression on statistics of the windows, ridge on the random convolutions of every network, and logistic regression on
-those of the first. How strongly they are regularised is chosen on validation data.
+Each recipe is trained with several seeds, and every network is evaluated on test once. The linear models are those of
+scikit-learn: logistic regression on statistics of the windows, ridge regression on the random convolutions of every
+network, and logistic regression on those of the first one. Their regularisation is chosen on validation data.
 
     NASFUSE_DATA=... python benchmarks/random_convolutions.py --seeds 5
     NASFUSE_DATA=... python benchmarks/random_convolutions.py --seeds 3 --val    # to choose a recipe: test is not read
@@ -36,7 +36,7 @@ from nasfuse.train.metrics import score
 
 CPU = torch.device("cpu")
 RECIPES = [Path(__file__).parent / "recipes" / f"hapt_random_conv{name}.yaml" for name in ("", "_small")]
-#: Makes a linear model from the strength of its regularisation.
+#: Function from the strength of the regularisation to a linear model.
 MODELS: dict[str, Callable[[float], Any]] = {
     "ridge": lambda strength: RidgeClassifier(alpha=strength),
     "logistic regression": lambda strength: LogisticRegression(C=1 / strength, max_iter=100),

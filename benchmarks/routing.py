@@ -1,19 +1,20 @@
-"""Does a router earn its keep? Its curve beside static networks, a random mix, confidence cascades and an oracle.
+"""Comparison of a router with static networks, a random mix of routes, confidence cascades and an oracle.
 
-For each seed, everything is trained anew with the same number of epochs: the routed recipe, the static network of its
+For each seed, all networks are trained with the same number of epochs: the routed recipe, the static networks of its
 costliest route (twice, with two seeds) and of its cheapest route, and for a sequential router a network with a learned
-router between these two routes. Thresholds are set on validation data: for the cheapest route's MACs plus a share of
-what the costliest one adds (+0.10 ...), and for 53.5 % of the costliest route's MACs, the paper's headline. Everything
-is then evaluated on validation and, once, on test. All other rules are given the MACs that the router really spent on
-that split, with all that runs for its choice, so every row compares at equal cost:
+router between these two routes. Thresholds are set on validation data: for the MACs of the cheapest route plus a share
+of those that the costliest one adds (+0.10 ...), and for 53.5 % of the MACs of the costliest route, the saving that the
+paper reports. All networks are then evaluated on validation data and, once, on test. The other rules are evaluated at
+the mean MACs of the router on that split, including everything that runs for its choice, so that each row compares
+results at equal cost:
 
-- random mix: chance chooses between two routes
+- random mix: a random choice between two routes
 - cascade: the confidence of the cheapest route decides whether the costliest one runs
-- best cascade: the same with any route in its place, the one that is best on validation data
-- learned router, and the cascade of that network: both trained with two routes alone
+- best cascade: the same with the second route that is best on validation data
+- learned router, and the cascade of that network: both trained with two routes only
 
-The oracle knows the targets, the clairvoyant only what the costliest route predicts. The oracle of two seeds chooses
-between two trainings of the same static network, which differ by chance: what it gains is luck.
+The oracle knows the targets, the clairvoyant rule only the predictions of the costliest route. The oracle of two seeds
+chooses between two trainings of the same static network, whose differences are random, as a reference for the oracle.
 
     python benchmarks/routing.py benchmarks/recipes/avdigits_routed.yaml --seeds 5
     python benchmarks/routing.py benchmarks/recipes/avmnist_rc_sequential.yaml --seeds 5
@@ -42,10 +43,10 @@ from nasfuse.train.router_baselines import clairvoyant, confidence_cascade, orac
 CPU = torch.device("cpu")
 CASCADE_POINTS = 101
 
-#: Share of the full network's MACs that is left after the paper's headline saving of 46.5 %.
+#: Share of the MACs of the full network for the saving of 46.5 % in the paper.
 PAPER = 0.535
 
-#: What the router is compared with, at its cost.
+#: Rules that the router is compared with at equal cost.
 RULES = ("random mix", "cascade", "best cascade", "learned router", "two-route cascade")
 
 #: Shares over which the gain is averaged.
@@ -163,7 +164,7 @@ def static_networks(recipe: Recipe, routes: Sequence[str], dataset: Dataset, see
 
 
 def one_seed(recipe: Recipe, seed: int, shares: list[float], *, routed_only: bool) -> dict[str, Any]:
-    """Returns everything measured with one seed."""
+    """Returns all results of one seed."""
     dataset = load_dataset(recipe.data, division=seed)
     network = train_network(recipe, dataset, seed=seed, device=CPU).network
     assert isinstance(network, RoutedNetwork)
@@ -229,8 +230,10 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--shares", type=float, nargs="+", default=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
-    parser.add_argument("--output", type=Path, help="JSON file for everything measured")
-    parser.add_argument("--val-only", action="store_true", help="do not print test, while a recipe is being chosen")
+    parser.add_argument("--output", type=Path, help="JSON file for all results")
+    parser.add_argument(
+        "--val-only", action="store_true", help="do not print test results, while a recipe is being chosen"
+    )
     parser.add_argument("--routed-only", action="store_true", help="train no static networks and no learned router")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,8 +1,8 @@
-"""Does wall clock follow MACs? A routed network against the static network of its costliest route.
+"""Ratios of time and of MACs between a routed network and the static network of its costliest route.
 
-Both have the same random weights. Samples are sent down the costly route with a given share (the router runs for all of
-them, its choice is overruled), and both networks are timed in turn in one run. At batch 1 every sample is a call of its
-own; at larger batches the samples of one batch take different routes.
+Both have the same random weights. A given share of the samples takes the costly route (the router runs for all samples,
+and its choice is replaced), and both networks are timed in turn in one run. At batch size 1 every sample is one call;
+in larger batches the samples of a batch take different routes.
 
     python benchmarks/routing_latency.py --threads 1
 """

@@ -1,4 +1,4 @@
-"""Sparse fusion beside its dense controls on one data set: the same tokens, width, depth, training and seeds.
+"""Comparison of sparse fusion with dense controls on a data set, with equal tokens, width, depth, training and seeds.
 
     python benchmarks/sparse.py benchmarks/recipes/hapt_tokens.yaml --out hapt.jsonl
 
@@ -6,9 +6,9 @@ Controls: late fusion, dense concat, MBT, MulT, concat with max pooling after bl
 stride, SFT (CLS, max pooling, full attention; reduced in its first stage), all of the depth of the recipe. Two sparse
 networks are chosen among `VARIANTS` by their mean on validation data over `--choose` seeds of their own: of those that
 cost at most a sixth of the cheapest dense control, and of those that cost no more than the concat pooled at twice the
-stride, in MACs and in activation memory. Then everything is trained with `--seeds` others, and each network is tested
-once. A run that was cut off goes on: what is in the file is not trained again. `--sweep` trains one network per reducer
-instead, without and with reduction, and looks at each at other keep ratios, on validation data.
+stride, in MACs and in activation memory. Then all networks are trained with `--seeds` other seeds and evaluated on
+test once. An interrupted run can be continued: rows in the file are not computed again. `--sweep` trains one network
+per reducer instead, without and with reduction, and evaluates each at other keep ratios on validation data.
 """
 
 import argparse
@@ -32,7 +32,7 @@ CPU = torch.device("cpu")
 POOLED = "concat + pool, stride x2"
 DENSE = ("late fusion", "concat", "MBT", "MulT")
 
-#: Stride over the recipe's, window, reducer, keep ratio and readout of the sparse networks to choose from.
+#: Stride relative to that of the recipe, window, reducer, keep ratio and readout of the candidate sparse networks.
 FULL = 4096
 VARIANTS = [
     (2, FULL, "average", 1 / 8, "cls"),
@@ -78,7 +78,7 @@ def name_of(stride: int, window: int, kind: str, ratio: float, readout: str) -> 
 
 
 def controls(base: Recipe) -> dict[str, Recipe]:
-    """Returns name to recipe of everything that is no choice."""
+    """Returns name to recipe of the controls."""
     depth = max(stream.depth for stream in base.network.streams.values())
     concat = {"kind": "joint_tokens", "placement": 0}
     pool = {"kind": "max", "keep_ratio": 1 / 16, "at": 1}
@@ -103,7 +103,7 @@ def costs_of(recipe: Recipe) -> tuple[float, float]:
 
 
 def train_once(recipe: Recipe, number: int, *, seed: int, test: bool) -> dict[str, Any]:
-    """Returns what one training gives: metric, MACs, activation memory and seconds."""
+    """Returns metric, MACs, activation memory and seconds of one training."""
     dataset = load_dataset(recipe.data, division=number)
     start = time.perf_counter()
     trained = train_network(recipe, dataset, seed=derive_seed(seed, "sparse", number), device=CPU)
@@ -121,7 +121,7 @@ def train_once(recipe: Recipe, number: int, *, seed: int, test: bool) -> dict[st
 
 
 class Rows:
-    """Results that are in a file as soon as they are there."""
+    """Results, which are written to a file as soon as they are computed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -175,7 +175,7 @@ def compare(base: Recipe, rows: Rows, *, n_choose: int, n_seeds: int, seed: int)
         systems[name_of(*best)] = variant(base, *best)
     for name, recipe in sorted(systems.items(), key=lambda item: item[0] in DENSE):  # the quick ones first
         train(rows, recipe, name, "final", range(n_seeds), seed=seed)
-    # What an earlier run has chosen among fewer variants stays in the table.
+    # Networks that an earlier run has chosen among fewer variants stay in the table.
     found = {name: rows.of(name, "final") for name in dict.fromkeys(row["system"] for row in rows.rows)}
     found = {name: several for name, several in found.items() if several}
     reference = max(DENSE, key=lambda name: statistics.fmean(row["test"] for row in found[name]))
@@ -217,7 +217,7 @@ def sweep(base: Recipe, rows: Rows, *, n_seeds: int, seed: int) -> None:
 
 
 def plot(rows: Rows, path: Path) -> None:
-    """Draws the metric of every system over the MACs that its keep ratios come to, with the spread over seeds."""
+    """Draws the metric of every system against the MACs at its keep ratios, with the spread over seeds."""
     from matplotlib.figure import Figure
 
     axes = (figure := Figure(figsize=(7, 4.5), layout="constrained")).subplots()
@@ -244,7 +244,7 @@ def main() -> None:
     parser.add_argument("--choose", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sweep", action="store_true")
-    parser.add_argument("--plot", type=Path, help="picture of the sweep")
+    parser.add_argument("--plot", type=Path, help="image file for the figure of the sweep")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     base, rows = Recipe.load(arguments.recipe), Rows(arguments.out)

@@ -1,4 +1,4 @@
-"""The front of a search over sparse fusion beside that of a search over SFT's pooling stride alone, in one picture.
+"""Figure with the fronts of a search over sparse fusion and of a search over the pooling stride of SFT only.
 
 python cli.py search studies/hapt_sparse.yaml
 python cli.py search benchmarks/studies/hapt_sft_stride.yaml

@@ -1,9 +1,9 @@
-"""Whether time falls with MACs: sparse networks against dense concat at 500 tokens, and windows at 256 to 4096.
+"""Ratios of time and of MACs: sparse networks and dense concat at 500 tokens, and windows at 256 to 4096 tokens.
 
     python benchmarks/sparse_latency.py
 
-Two sequences of 500 steps, width 64, 4 stages, inference, one thread. In every round each network runs once, in an
-order that is drawn anew, so that what else the machine does meets all alike; the ratio is the median over the rounds.
+Two sequences of 500 steps, width 64, 4 stages, inference, one thread. In every round each network runs once in
+a random order, so that other load on the machine affects all of them equally. The ratio is the median over rounds.
 """
 
 import argparse

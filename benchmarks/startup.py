@@ -1,6 +1,6 @@
-"""How long does a user wait: for --help, and from typing `search` to the first trial training?
+"""Time of `--help`, and time from the command `search` to the start of the first training.
 
-The first trial trains from its end minus the wall time in its record.
+The start of the first training is its end minus the wall time in its record.
 
     python benchmarks/startup.py
 """
@@ -18,14 +18,14 @@ VERBS = ((), ("search",), ("pareto",), ("train",), ("data", "check"))
 
 
 def seconds_of(command: list[str]) -> float:
-    """Returns how long a command takes."""
+    """Returns the seconds that a command takes."""
     start = time.perf_counter()
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - start
 
 
 def until_training() -> float:
-    """Returns the seconds from the command to the first training, by the end of that training."""
+    """Returns the seconds from the command to the start of the first training."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)

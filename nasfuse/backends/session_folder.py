@@ -21,12 +21,15 @@ _LONGEST_ADDRESS = 103
 #: Held locked by the driver as long as it lives. Its name appears when it is locked already.
 _OWNER = "owner"
 
+#: The folder for Ray.
+_RAY = "r"
+
 
 @contextmanager
 def session_folder() -> Iterator[Path]:
     """Yields a new folder for Ray that no other user can enter, and removes it at the end.
 
-    Folders that killed drivers have left are removed, too.
+    Folders that killed drivers have left are emptied and removed, too.
 
     Raises:
         InvalidInputError: No folder for temporary files is writable and has a path that is short enough.
@@ -37,7 +40,7 @@ def session_folder() -> Iterator[Path]:
         with (root / "new").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             (root / "new").rename(root / _OWNER)
-            folder = root / "r"  # Ray opens the folder it is given to everybody
+            folder = root / _RAY  # Ray opens the folder it is given to everybody
             folder.mkdir()
             yield folder
     finally:
@@ -69,14 +72,25 @@ def _create() -> Path:
 
 
 def _remove_abandoned() -> None:
-    """Removes the folders of drivers of this user that no longer live, in every place where one may lie."""
+    """Removes the folders of drivers of this user that no longer live, in every place where one may lie.
+
+    Processes of Ray may outlive a killed driver by minutes, and create their folders again. A folder with their files
+    is therefore emptied first, and removed at a later start, when it has stayed empty: what is created again lies
+    below a folder that only this user can enter.
+    """
     for place in _places():
         for owner in place.glob(f"{_PREFIX}*/{_OWNER}"):
             try:
                 if owner.stat().st_uid == os.getuid() and _is_free(owner):
-                    shutil.rmtree(owner.parent, ignore_errors=True)
+                    _remove(owner.parent)
             except OSError:  # of another user, or just removed by another driver
                 continue
+
+
+def _remove(root: Path) -> None:
+    folder = root / _RAY
+    had_files = folder.is_dir() and any(folder.iterdir())
+    shutil.rmtree(folder if had_files else root, ignore_errors=True)
 
 
 def _is_free(owner: Path) -> bool:

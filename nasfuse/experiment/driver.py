@@ -75,6 +75,7 @@ class SearchDriver:
             raise
         if self._error is not None:
             raise self._error
+        self._scheduler.check_failures()  # the last trainings of the budget may have failed in the same way
 
     def next_trial(self) -> Assignment | Pause:
         """Returns the next trial to run: one whose worker died, else a new one; or the reason why there is none now.

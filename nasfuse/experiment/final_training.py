@@ -13,7 +13,8 @@ import torch
 from nasfuse.cost import MacsCheck, check_macs
 from nasfuse.data import Dataset, Split
 from nasfuse.errors import ConfigError, InvalidInputError, RunFolderError
-from nasfuse.experiment.idle_settings import warn_of_idle_settings
+from nasfuse.experiment.folder_format import FORMAT_FILE, check_folder_format, write_format
+from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_settings
 from nasfuse.experiment.objective import cached_dataset, save_network, write_curve
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.saved_network import load_network
@@ -136,18 +137,21 @@ def train_recipe(
         RunFolderError: The folder holds other files, or results of another seed; nothing is overwritten.
 
     Warns:
-        DataWarning: A setting of the recipe has no effect.
+        DataWarning: A setting of the recipe has no effect; for a new folder only, as all warnings about data.
     """
     data = recipe.data.model_dump_json()
     divisions = [number if recipe.data.validation is None else None for number in range(n_seeds)]
-    dataset = cached_dataset(data, divisions[0])
-    check_training(recipe, dataset)
-    route_macs = route_macs_of(recipe, dataset)  # fails before anything is written if the network cannot be built
-    _check_folder(folder, recipe)
-    warn_of_idle_settings([recipe], dataset)
+    with data_warnings_once(told=(folder / "recipe.yaml").is_file()):
+        dataset = cached_dataset(data, divisions[0])
+        check_training(recipe, dataset)
+        route_macs = route_macs_of(recipe, dataset)  # fails before anything is written if the network cannot be built
+        _check_folder(folder, recipe)
+        warn_of_idle_settings([recipe], dataset)
     seeds = [derive_seed(seed, "final", number) for number in range(n_seeds)]
     places = [folder / f"seed{number}" for number in range(n_seeds)]
     earlier = [_earlier_result(places[k], own, cached_dataset(data, divisions[k])) for k, own in enumerate(seeds)]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_format(folder)
     write_text(folder / "recipe.yaml", recipe.to_yaml())  # the path of the data may have changed
     results = []
     for number, (own, place, result) in enumerate(zip(seeds, places, earlier, strict=True)):
@@ -250,13 +254,14 @@ def _check_folder(folder: Path, recipe: Recipe) -> None:
     """Checks that `folder` is empty, missing, or holds trainings of `recipe`.
 
     Raises:
-        RunFolderError: The folder holds other files.
+        RunFolderError: The folder holds other files, or another version of nasfuse has written it.
     """
     held = folder / "recipe.yaml"
     if held.is_file():
+        check_folder_format(folder, advice="train the recipe again in another folder (-o)")
         if not _is_of(held, recipe):
             raise RunFolderError(f"{folder} holds the networks of another recipe; choose another folder with -o")
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and {entry.name for entry in folder.iterdir()} - {FORMAT_FILE}:
         raise RunFolderError(f"{folder} exists and holds something else; choose another folder with -o")
 
 
@@ -288,7 +293,8 @@ def evaluate_checkpoint(
         InvalidInputError: The checkpoint has no such point.
         DataError: The data violate the data contract.
     """
-    saved = load_network(path, point=point, device=device, source=source)
+    with data_warnings_once(told=source is None):  # by the training
+        saved = load_network(path, point=point, device=device, source=source)
     network, recipe, dataset = saved.network, saved.recipe, saved.dataset
     part = dataset.split(split)
     if not len(part):

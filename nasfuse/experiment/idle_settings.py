@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from nasfuse.data import Dataset
 from nasfuse.domain.modality import Modality
@@ -31,6 +32,15 @@ def warn_of_idle_settings(recipes: Iterable[Recipe], dataset: Dataset) -> None:
     for key, reason in found[0].items() if found else ():
         if all(key in other for other in found):
             warnings.warn(f"{key} has no effect: {reason}; remove it", DataWarning, stacklevel=2)
+
+
+@contextmanager
+def data_warnings_once(*, told: bool) -> Iterator[None]:
+    """Hides warnings about data and settings inside the block if an earlier command has told them (`told`)."""
+    with warnings.catch_warnings():
+        if told:
+            warnings.simplefilter("ignore", DataWarning)
+        yield
 
 
 def _of_data(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:

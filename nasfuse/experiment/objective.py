@@ -17,6 +17,7 @@ from nasfuse.data import Dataset, Table, load_table
 from nasfuse.data.sources.registry import data_file, divided
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.errors import CheckpointError, DataError
+from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.trained_data import scales_to_save
 from nasfuse.nn import Network, build_network
 from nasfuse.nn.knob import settings_of
@@ -278,7 +279,7 @@ def save_network(
         "recipe": recipe.to_plain(),
         "recipe_hash": recipe.hash,
         "seed": seed,
-        "cut": division,  # the key of stored checkpoints
+        "division": division,
         "val_metric": trained.chosen.val_metric,
         "data_fingerprint": dataset.fingerprint,
         "class_names": list(dataset.class_names),
@@ -290,5 +291,5 @@ def save_network(
 
 
 def write_curve(path: Path, curve: list[Epoch]) -> None:
-    """Writes one JSON line per epoch."""
-    path.write_text("".join(json.dumps(asdict(epoch)) + "\n" for epoch in curve), encoding="utf-8")
+    """Writes one JSON line per epoch, atomically."""
+    write_text(path, "".join(json.dumps(asdict(epoch)) + "\n" for epoch in curve))

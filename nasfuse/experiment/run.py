@@ -14,7 +14,7 @@ from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import get_metric
 from nasfuse.errors import RecurringFailureError
 from nasfuse.experiment.driver import Observer, SearchDriver
-from nasfuse.experiment.idle_settings import warn_of_idle_settings
+from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_settings
 from nasfuse.experiment.macs_check import check_front
 from nasfuse.experiment.objective import Training, cached_dataset, saved_progress
 from nasfuse.experiment.run_folder import RunFolder
@@ -69,16 +69,18 @@ def run_search(
         RecurringFailureError: One training after another failed.
 
     Warns:
-        DataWarning: A setting has no effect in all surveyed networks of the space.
+        DataWarning: A setting has no effect in all surveyed networks of the space; for a new run folder only, as all
+            warnings about data.
     """
     get_metric(study.metric, study.data.task)
-    folder.check(study)
     if open_backend is None and address is None and not folder.study_file.is_file():
         check_machine(study.resources)  # a study that is refused claims no folder
-    dataset = cached_dataset(study.data.model_dump_json())
-    space = make_space(study, dataset)
-    survey = SpaceSurvey(study, space, dataset)
-    warn_of_idle_settings(survey.recipes, dataset)
+    with data_warnings_once(told=folder.study_file.is_file()):
+        dataset = cached_dataset(study.data.model_dump_json())
+        space = make_space(study, dataset)
+        folder.check(study)  # after the problems of the study itself
+        survey = SpaceSurvey(study, space, dataset)
+        warn_of_idle_settings(survey.recipes, dataset)
     with folder.locked():
         storage = open_storage(folder.storage_url(study))  # before `claim`, so that a wrong address claims no folder
         scheduler = Scheduler(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nasfuse.errors import ConfigError, InvalidInputError, MissingFileError, RunFolderError
+from nasfuse.experiment.folder_format import FORMAT_FILE, check_folder_format, write_format
 from nasfuse.search.storage import sqlite_url
 from nasfuse.spec.data_source import located
 from nasfuse.spec.recipe import Recipe
@@ -66,10 +67,14 @@ class RunFolder:
 
         Raises:
             MissingFileError: The folder is not a run folder.
+            RunFolderError: Another version of nasfuse has written the folder.
             ConfigError: The study file is damaged.
         """
         if not self.study_file.is_file():
             raise MissingFileError(f"{self.root} is not a run folder: it has no study.yaml. Name the folder of a run.")
+        check_folder_format(
+            self.root, advice="read it with that version, or run the search again with its study.yaml and another -o"
+        )
         document = read_document(self.study_file)
         return StudyConfig.parse(located(document.values, named_in=self.study_file), document=document)
 
@@ -79,7 +84,7 @@ class RunFolder:
         Between runs of a study, only budget, resources and max_macs may change.
 
         Raises:
-            RunFolderError: The folder holds another study or other files.
+            RunFolderError: The folder holds another study or other files, or another version of nasfuse has written it.
         """
         if self.study_file.is_file():
             if not any((self.root / mark).is_file() for mark in ("lock", "study.db")):
@@ -96,7 +101,8 @@ class RunFolder:
     def _is_free(self) -> bool:
         """Returns whether the folder holds only files of a search that ended before it claimed the folder."""
         names = {entry.name for entry in self.root.iterdir()}
-        return not names or ("lock" in names and all(name.startswith(("lock", "study.db")) for name in names))
+        of_search = ("lock", "study.db", FORMAT_FILE)
+        return not names or ("lock" in names and all(name.startswith(of_search) for name in names))
 
     def claim(self, study: StudyConfig) -> None:
         """Creates the folder and writes the study file.
@@ -107,6 +113,7 @@ class RunFolder:
         self.check(study)
         self.root.mkdir(parents=True, exist_ok=True)
         (self.root / "lock").touch()
+        write_format(self.root)
         write_text(self.study_file, study.to_yaml())
 
     def _check_same(self, study: StudyConfig) -> None:

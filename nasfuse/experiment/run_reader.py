@@ -10,6 +10,7 @@ from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.search.front import Candidate, Objectives, candidates_of
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.storage import open_to_read
+from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.trial import trials_of
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
@@ -71,7 +72,7 @@ def read_run(folder: RunFolder) -> Run:
 
     Raises:
         MissingFileError: The folder is not a run folder.
-        RunFolderError: The storage is damaged, or the search has not started.
+        RunFolderError: The storage is damaged, the search has not started, or the run is of another version of nasfuse.
     """
     study = folder.read_study()
     url = folder.storage_url(study)
@@ -83,6 +84,7 @@ def read_run(folder: RunFolder) -> Run:
     except KeyError as error:
         raise RunFolderError(f"{url} holds no study {study.name!r}; run the search first") from error
     objectives = Objectives.from_study(stored)
+    StudyAttributes(stored).check_format()
     trials = trials_of(stored)
     progress = summarise(trials, objectives)
     candidates = candidates_of(trials, max_macs=objectives.max_macs)

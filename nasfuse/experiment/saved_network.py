@@ -61,13 +61,13 @@ def load_network(path: Path, *, point: int = 0, device: torch.device, source: st
         InvalidInputError: The checkpoint has no such point, or the point cannot be used with other data.
     """
     content = load_checkpoint(path)
-    if not content.keys() >= {"recipe", "network", "val_metric", "cut", "points", "data_fingerprint"}:
+    if not content.keys() >= {"recipe", "network", "val_metric", "division", "points", "data_fingerprint"}:
         raise CheckpointError(f"{path} is no trained network; name a model.pt that `train` or a search wrote")
     recipe = Recipe.parse(located(content["recipe"], named_in=path), source=str(path))
     data = recipe.data if source is None else recipe.data.at(source)
-    dataset = cached_dataset(data.model_dump_json(), content["cut"]) if data == recipe.data else None
+    dataset = cached_dataset(data.model_dump_json(), content["division"]) if data == recipe.data else None
     if dataset is None or dataset.fingerprint != content["data_fingerprint"]:  # the same data have the same scales
-        dataset = load_scaled(data, content, division=content["cut"])
+        dataset = load_scaled(data, content, division=content["division"])
     network = build_network(recipe.network, dataset.modalities, dataset.task)
     if dataset.fingerprint != content["data_fingerprint"]:
         _check_outputs(content, path, dataset, source=data.source)

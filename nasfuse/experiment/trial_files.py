@@ -1,7 +1,7 @@
 """The files of trials while a search runs."""
 
 from nasfuse.backends.outcome import Measured, Outcome
-from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.search.progress import Progress
 from nasfuse.search.scheduler import Assignment
 
@@ -15,9 +15,7 @@ class TrialFiles:
 
     def started(self, assignment: Assignment) -> None:
         """Writes the recipe of a trial into its folder."""
-        folder = self._folder.trial(assignment.number)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "recipe.yaml").write_text(assignment.recipe.to_yaml(), encoding="utf-8")
+        write_text(self._folder.trial(assignment.number) / "recipe.yaml", assignment.recipe.to_yaml())
 
     def ended(self, number: int, outcome: Outcome, *, progress: Progress, seconds: float) -> None:
         """Removes the progress file of a training that was stopped or has failed."""

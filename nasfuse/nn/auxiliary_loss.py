@@ -2,10 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
+
+from nasfuse.errors import InvalidInputError, nearest
 
 
 class HasAuxiliaryLosses(ABC):
@@ -19,14 +21,26 @@ class HasAuxiliaryLosses(ABC):
         """
 
 
-def take_losses(network: nn.Module) -> dict[str, Tensor]:
+def take_losses(network: nn.Module, *, known: Iterable[str] | None = None) -> dict[str, Tensor]:
     """Returns the auxiliary losses of the last pass of `network` in training mode by name, and forgets them.
 
     A loss that several modules have is their mean.
+
+    Args:
+        network: Network that has computed a batch in training mode.
+        known: Names of the losses that have a weight; None accepts all names.
+
+    Raises:
+        InvalidInputError: A module has a loss whose name is not known.
     """
     found: dict[str, list[Tensor]] = defaultdict(list)
-    for module in network.modules():
+    for place, module in network.named_modules():
         if isinstance(module, HasAuxiliaryLosses):
             for name, loss in module.take_losses().items():
+                if known is not None and name not in known:
+                    raise InvalidInputError(
+                        f"the module {place} ({type(module).__name__}) has the loss {name!r}, for which recipes have "
+                        f"no weight; {nearest(name, known)}; add it to TrainingConfig.loss_weights"
+                    )
                 found[name].append(loss)
     return {name: torch.stack(losses).mean() for name, losses in found.items()}

@@ -99,13 +99,13 @@ class RandomConvolutions(nn.Module):
 
     @torch.no_grad()
     def fit(self, inputs: Tensor, mask: Tensor | None) -> None:
-        """Sets biases and scales; the biases are equally spaced quantiles of the convolutions.
+        """Sets biases and scales; the biases are quantiles of the convolutions at the levels of `_levels`.
 
         Args:
             inputs: (n, T, F), (n, T) ids or (n, C, H, W); the first 256 samples give the biases.
             mask: (n, T); None if all steps are real.
         """
-        n_biases = self.biases.shape[2]
+        levels = _levels(self.n_shares).reshape(self.biases.shape)
         some = None if mask is None else mask[:_N_BIAS_SAMPLES]
         for index in range(len(self.dilations)):
             parts = []
@@ -114,8 +114,8 @@ class RandomConvolutions(nn.Module):
                 parts.append(kept.flatten(1) if real is None else kept[:, real[:, :: self.stride]])
             ordered = torch.cat(parts, dim=1).sort(dim=1).values
             if ordered.shape[1]:
-                shares = torch.arange(1, n_biases + 1, dtype=torch.float64) / (n_biases + 1)
-                self.biases[index] = ordered[:, (shares * (ordered.shape[1] - 1)).round().long()]
+                places = (levels[index] * (ordered.shape[1] - 1)).round().long()
+                self.biases[index] = ordered.gather(1, places.to(ordered.device))
         features = torch.cat([self._unscaled(*part) for part in self._parts(inputs, mask)])
         self.mean.copy_(features.mean(dim=0))
         self.std.copy_(features.std(dim=0, correction=0).clamp_min(_LEAST_STD))
@@ -245,6 +245,14 @@ def _dilations(largest: int, n: int) -> list[int]:
     """Returns at most `n` distinct dilations from 1 to `largest`, equally spaced on a logarithmic scale."""
     top = math.log2(max(largest, 1))
     return sorted({round(2 ** (top * step / max(n - 1, 1))) for step in range(n)})
+
+
+def _levels(n: int) -> Tensor:
+    """Returns `n` levels of quantiles in (0, 1), float64: the fractional parts of multiples of the golden ratio.
+
+    As in MiniRocket; consecutive levels are far apart, so the biases of a kernel differ, and so do those of kernels.
+    """
+    return torch.arange(1, n + 1, dtype=torch.float64) * ((math.sqrt(5) - 1) / 2) % 1
 
 
 def _subsets(n_channels: int, n: int) -> Tensor:

@@ -55,7 +55,7 @@ class Stage(nn.Module, ABC):
         return extent
 
     def knobs(self, stream: str) -> tuple[Knob, ...]:
-        """Returns what can be set after training on a stage of the stream called `stream`."""
+        """Returns the knobs of a stage of the stream called `stream`."""
         return ()
 
 
@@ -64,7 +64,7 @@ class Stream(nn.Module):
 
     Attributes:
         width: Features per token.
-        readout: What the output vector is made of.
+        readout: Readout, which computes the output vector from the tokens.
         out_width: Features of the output vector.
     """
 
@@ -85,7 +85,7 @@ class Stream(nn.Module):
         return replace(tokens, readout=self.readout)
 
     def knobs(self, name: str, *, n_stages: int) -> tuple[Knob, ...]:
-        """Returns what can be set after training on the first stages of this stream, which is called `name`."""
+        """Returns the knobs of the first `n_stages` stages of this stream, which is called `name`."""
         stages: list[Stage] = list(self.stages)  # type: ignore[arg-type]
         return joined(knob for stage in stages[:n_stages] for knob in stage.knobs(name))
 
@@ -232,9 +232,9 @@ class _ImageStem(Stem):
 
 
 class _ClsStem(Stem):
-    """The tokens of another stem, and a CLS token that begins as their mean plus a learned vector.
+    """The tokens of another stem, and a CLS token that is initialised as their mean plus a learned vector.
 
-    Begun so (a plain learned vector in SFT and ViT), CLS means something before the first stage, too.
+    In SFT and ViT it is initialised as a learned vector only, and carries no information before the first stage.
     """
 
     def __init__(self, stem: Stem, width: int) -> None:
@@ -272,12 +272,12 @@ class MlpStage(Stage):
         return tokens.with_values(self.block(tokens.values))
 
     def macs(self, extent: Extent) -> int:
-        """Returns those of the block."""
+        """Returns the multiply-accumulates of the block."""
         return self.block.macs(extent.n_tokens)
 
 
 class ConvolutionStage(Stage):
-    """A residual convolution, on an image where `on_grid`, then its reducer."""
+    """A residual convolution, in two dimensions if `on_grid`, followed by a reducer."""
 
     def __init__(self, width: int, *, on_grid: bool, dropout: float, reducer: Reducer | None = None) -> None:
         """Builds the block for features of `width`."""
@@ -291,19 +291,19 @@ class ConvolutionStage(Stage):
         return convolved if self.reducer is None else self.reducer(convolved, None)
 
     def macs(self, extent: Extent) -> int:
-        """Returns those of the block and of the reducer."""
+        """Returns the multiply-accumulates of block and reducer."""
         return self.block.macs(extent) + (0 if self.reducer is None else self.reducer.macs(extent))
 
     def extent(self, extent: Extent) -> Extent:
-        """Returns what the reducer leaves."""
+        """Returns the extent of the tokens after the reducer."""
         return extent if self.reducer is None else self.reducer.extent(extent)
 
 
 class TransformerStage(Stage):
-    """A transformer block with its reducer between attention and MLP.
+    """A transformer block with a reducer between attention and MLP.
 
-    There reducers know what attention has seen (EViT, ToMe), and the MLP already runs on fewer tokens.
-    MACs for n tokens of which k are left: 4 n d^2 + 2 n^2 d + 2 rho k d^2, and the reducer's.
+    At this position, reducers can use the attention weights and keys (EViT, ToMe), and the MLP runs on fewer tokens.
+    MACs for n tokens of which k are kept: 4 n d^2 + 2 n^2 d + 2 rho k d^2, plus those of the reducer.
     """
 
     def __init__(
@@ -327,23 +327,23 @@ class TransformerStage(Stage):
         return self.block.transform(mixed if self.reducer is None else self.reducer(mixed, seen))
 
     def macs(self, extent: Extent) -> int:
-        """Returns those of attention, reducer and MLP."""
+        """Returns the multiply-accumulates of attention, reducer and MLP."""
         reduced = 0 if self.reducer is None else self.reducer.macs(extent)
         attention = self.block.attention.macs(extent.n_tokens, extent.n_cls)
         return attention + reduced + self.block.mlp.macs(self.extent(extent).n_all)
 
     def knobs(self, stream: str) -> tuple[Knob, ...]:
-        """Returns the keep ratio, where there is a reducer that takes another one after training."""
+        """Returns the keep ratio if there is a reducer whose keep ratio can be changed after training."""
         reducer: Reducer | None = self.reducer
         return () if reducer is None else reducer.knobs(f"keep_ratio.{stream}")
 
     def extent(self, extent: Extent) -> Extent:
-        """Returns what the reducer leaves."""
+        """Returns the extent of the tokens after the reducer."""
         return extent if self.reducer is None else self.reducer.extent(extent)
 
 
 def mlp_stream(modality: Modality, *, depth: int, width: int, dropout: float, expansion: int) -> Stream:
-    """Returns a residual MLP on one token; token ids enter as their mean embedding."""
+    """Returns a residual MLP on one token, which is the mean embedding for token ids."""
     stem = _FlatStem(modality, width) if modality.vocabulary is None else BagStem(modality, width)
     stages = [MlpStage(width, hidden=expansion * width, dropout=dropout) for _ in range(depth)]
     return Stream(stem, stages, width=width)
@@ -386,16 +386,16 @@ def transformer_stream(
 
     Args:
         modality: A sequence or an image, whose patches are taken row by row.
-        depth: Stages.
+        depth: Number of stages.
         width: Features per token.
-        dropout: Inside every stage.
-        heads: Divides `width`.
-        mlp_ratio: Of every stage.
-        stride: Steps per token, or side of a patch.
-        window: Neighbours that attend to one another; None is all of them.
-        readout: Readouts, see `nasfuse.domain.readout`; `cls` adds a CLS token.
-        reducer: Options of `build_reducer`, and `at`, the number of the one stage that reduces (the last one where
-            there are fewer); None is every stage.
+        dropout: Dropout probability inside every stage.
+        heads: Number of attention heads, a divisor of `width`.
+        mlp_ratio: Hidden width of the MLPs divided by `width`.
+        stride: Steps per token, or side length of a patch.
+        window: Length of the windows of tokens that attend to each other; None: full attention.
+        readout: Readouts joined by `+`, see `nasfuse.domain.readout`; `cls` adds a CLS token.
+        reducer: Options of `build_reducer`, and `at`, the number of the only stage with a reducer (the last one if
+            there are fewer stages); None: all stages have one.
     """
     stem = _token_stem(modality, width, stride=stride, overlap=0)
     names = parse_readout(readout)
@@ -407,7 +407,7 @@ def transformer_stream(
     for number in range(1, depth + 1):
         reduces = at is None or number == min(at, depth)
         own = build_reducer(**options, width=width, heads=heads, n_tokens=extent.n_tokens) if reduces else None
-        # A window as long as the sequence is none.
+        # A window as long as the sequence is full attention.
         shift = 0 if window is None or number % 2 else window // 2
         windows = None if window is None or window >= extent.n_tokens else Windows(window, shift)
         stage = TransformerStage(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout, windows=windows, reducer=own)

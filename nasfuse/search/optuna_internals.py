@@ -1,7 +1,7 @@
 """Adapter for the names of Optuna that are not part of its public interface.
 
-No other module of nasfuse uses a name of Optuna that begins with an underscore. Where a new version of Optuna has moved
-one of them, this module is the only one to change.
+No other module of nasfuse uses a name of Optuna that begins with an underscore. If a new version of Optuna moves one
+of them, only this module has to change.
 """
 
 import copy
@@ -46,23 +46,23 @@ def contains(distribution: IntDistribution | FloatDistribution, value: float) ->
 
 
 def forget_cached_trials(study: Study) -> None:
-    """Makes `study` read its trials anew: samplers read them once per trial and keep them until the next `ask`."""
+    """Clears the trials that `study` keeps for samplers from one `ask` to the next, so that they are read again."""
     study._thread_local.cached_all_trials = None
 
 
 class EditableStorage(InMemoryStorage):
-    """In-memory storage in which what was suggested for a running trial can be taken back."""
+    """In-memory storage in which the parameters of a running trial can be reset."""
 
     def study_id_of_trial(self, trial_id: int) -> int:
         """Returns the identifier of the study that a trial belongs to."""
         return self._trial_id_to_study_id_and_number[trial_id][0]
 
     def reset_trial(self, trial_id: int, *, fixed: Mapping[str, Any] | None = None) -> None:
-        """Removes all parameters and attributes of a trial, as if it had just been asked for.
+        """Removes all parameters and attributes of a trial, which is then in the state in which `ask` returns it.
 
         Args:
-            trial_id: Of a trial that runs.
-            fixed: Parameter to the value that it will be given, as for an enqueued trial; None lets the sampler draw.
+            trial_id: Identifier of a running trial.
+            fixed: Parameter to the value that `suggest` returns, as for an enqueued trial; None: the sampler draws.
         """
         trial = copy.copy(self._get_trial(trial_id))
         trial.params, trial.distributions, trial.user_attrs = {}, {}, {}

@@ -112,7 +112,8 @@ class Scheduler:
             clock: Returns the time in seconds since an arbitrary moment, for budgets in minutes.
 
         Raises:
-            RunFolderError: The storage holds another study of this name, or one on other data.
+            RunFolderError: The storage holds another study of this name, or one on other data or of another version of
+                nasfuse.
         """
         self._config = study
         self._space = space
@@ -130,6 +131,7 @@ class Scheduler:
             sampler=make_sampler(study.sampler, 0),
         )
         self._attributes = StudyAttributes(self._study)
+        self._attributes.claim_format()
         self._check_same("study", study.hash, "another study of this name; rename one or use another storage")
         self._check_same(
             "data",
@@ -208,7 +210,7 @@ class Scheduler:
             Exhausted: `MAX_REJECTIONS` draws in a row were rejected.
             RecurringFailureError: The last trainings failed for a reason that is not specific to their recipes.
         """
-        self._check_failures()
+        self.check_failures()
         if self._started is None:
             self._started = self._clock()
         while self._orphans:
@@ -251,7 +253,12 @@ class Scheduler:
         self.exhausted = True
         return None
 
-    def _check_failures(self) -> None:
+    def check_failures(self) -> None:
+        """Checks that the study does not end with recurring failures; call it also when the budget is spent.
+
+        Raises:
+            RecurringFailureError: The last trainings failed for a reason that is not specific to their recipes.
+        """
         failures = recurring_failures(self.trials())
         if failures:
             number = failures[-1].number

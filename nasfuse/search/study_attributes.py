@@ -5,9 +5,13 @@ from typing import Any, cast
 
 import optuna
 
+from nasfuse.domain.file_format import FORMAT, check_format
+from nasfuse.errors import RunFolderError
+
 #: Attributes that must be equal whenever a study is continued: hash of the study file, fingerprint of the data.
 IDENTITY = ("study", "data")
 
+_FORMAT = "format"
 _REFERENCE = "reference"
 _MAX_MACS = "max_macs"
 _VISIBILITY_LAG = "lag"
@@ -21,6 +25,27 @@ class StudyAttributes:
     def __init__(self, study: optuna.Study) -> None:
         """Reads from and writes to `study`."""
         self._study = study
+
+    def check_format(self) -> None:
+        """Checks that the study has the format of this version.
+
+        Raises:
+            RunFolderError: Another version of nasfuse has written the study.
+        """
+        name = self._study.study_name
+        advice = "continue it with that version, or give the study another name or storage"
+        check_format(f"the storage of study {name}", self._get(_FORMAT), advice=advice, error=RunFolderError)
+
+    def claim_format(self) -> None:
+        """Marks a study without attributes as one of the format of this version; checks that of any other study.
+
+        Raises:
+            RunFolderError: Another version of nasfuse has written the study.
+        """
+        if self._study.user_attrs:
+            self.check_format()
+        else:
+            self._study.set_user_attr(_FORMAT, FORMAT)
 
     def identity(self, key: str) -> str | None:
         """Returns the attribute `key`, one of `IDENTITY`; None where it was not set."""

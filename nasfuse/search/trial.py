@@ -23,7 +23,7 @@ from nasfuse.spec.recipe import Recipe
 # Written when a trial is enqueued or drawn.
 _BASELINE = "baseline"
 _REPEAT_OF = "repeat_of"
-_DIVISION = "cut"  # the key of stored studies
+_DIVISION = "division"
 _SUGGESTION_S = "suggestion_s"
 _FALLBACK = "fallback"
 _SUMMARY = "summary"

@@ -1,18 +1,21 @@
 """Which data set a recipe or study uses, and how its file is read."""
 
 import os
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from nasfuse.domain.modality import ModalityKind, PaddingSide
 from nasfuse.domain.task import TASKS
 from nasfuse.errors import nearest
 from nasfuse.spec.data_source import SHIPPED_SOURCES
-from nasfuse.spec.schema.model import Model
+from nasfuse.spec.schema.model import MisfitError, Model, matching
 
 #: Name of a modality or stream.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
+Name = Annotated[
+    str,
+    matching(r"[A-Za-z_][A-Za-z0-9_-]*", "begin with a letter or _; further characters may be digits and -, too"),
+]
 
 
 class ModalityConfig(Model):
@@ -21,6 +24,8 @@ class ModalityConfig(Model):
     Attributes:
         kind: `vector`, `sequence` or `image`.
         array: Name of the array. Default: the name of the modality.
+        arrays: Names of several arrays instead, whose features are concatenated: vectors (n, F) or (n,), sequences
+            (n, T, F) or (n, T) of the same steps.
         index: Name of an integer array; sample i is then `array[index[i]]`.
         lengths: Name of an array with the true length of each sequence; later steps are padding.
         vocabulary: Number of distinct ids, for a sequence of integer token ids.
@@ -30,10 +35,19 @@ class ModalityConfig(Model):
 
     kind: ModalityKind
     array: str | None = None
+    arrays: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     index: str | None = None
     lengths: str | None = None
     vocabulary: Annotated[int, Field(ge=2)] | None = None
     padding: PaddingSide | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.arrays is not None and self.array is not None:
+            raise MisfitError("array", "is one array and arrays are several; remove one of the two")
+        if self.arrays is not None and self.vocabulary is not None:
+            raise MisfitError("arrays", "token ids have no features to concatenate; name one array")
+        return self
 
 
 class ValidationConfig(Model):

@@ -14,7 +14,7 @@ from nasfuse.domain.metric import METRICS, get_metric
 from nasfuse.errors import ConfigError, InvalidInputError, NasfuseError, Problem, nearest
 from nasfuse.spec.data import DataConfig, expand_modalities
 from nasfuse.spec.data_source import located
-from nasfuse.spec.schema.model import Model
+from nasfuse.spec.schema.model import Model, matching
 from nasfuse.spec.schema.yaml_file import Document, read_document, to_yaml
 from nasfuse.spec.shipped import find_shipped
 from nasfuse.spec.space import SpaceConfig
@@ -105,7 +105,13 @@ class StudyConfig(Model):
             working folder if the file exists there, else to the folder of the study file.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    name: Annotated[
+        str,
+        matching(
+            r"[A-Za-z0-9][A-Za-z0-9._-]*", "begin with a letter or digit, and consist of letters, digits, ., _ and -"
+        ),
+        Field(max_length=100),
+    ]
     data: DataConfig
     metric: Annotated[str, Field(validate_default=True)] = "accuracy"
     cost: str = "macs"

@@ -34,8 +34,9 @@ class Multiclass(TaskKind):
         if len(classes) < n_classes:
             absent = next(c for c in range(n_classes) if c not in classes)
             raise DataError(
-                f"{where} go up to {n_classes - 1} but class {absent} never occurs, so some label is "
-                "out of range; renumber the classes without gaps"
+                f"{where} go up to {n_classes - 1} but class {absent} never occurs: a label is wrong, or samples of "
+                "that class are missing; correct the labels or add samples, or, if no network was trained with these "
+                "class numbers, renumber the classes without gaps"
             )
         return torch.from_numpy(targets.astype(np.int64)), n_classes
 

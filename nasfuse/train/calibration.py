@@ -1,4 +1,4 @@
-"""Calibrating a router on validation data: a scale and an offset per route, and what its threshold means."""
+"""Calibration of a router on validation data: a scale and an offset per route, and prices of cost by threshold."""
 
 import numpy as np
 import torch
@@ -11,35 +11,36 @@ from nasfuse.nn.routing.calibration import THRESHOLDS, Calibration, CalibrationS
 
 Values = NDArray[np.float64]
 
-#: Least scale of a route's logits, in units of one over their standard deviation.
+#: Smallest scale of a route's logits, in units of the inverse of their standard deviation.
 _LEAST_SCALE = 0.01
 
-#: Weight of the squared scales: makes the fit unique where logits of several routes are collinear.
+#: Weight of the squared scales, which makes the fit unique if logits of several routes are collinear.
 _RIDGE = 1e-6
 
-#: Least mean relative cost, and least distance from 1, that threshold 0.5 stands for.
+#: Smallest mean relative cost at threshold 0.5; the largest is 1 minus this value.
 _LEAST_NEEDED = 0.1
 
-#: Standard deviation, over the largest absolute logit, below which the logits of a route are taken for a constant.
+#: Standard deviation relative to the largest absolute logit below which the logits of a route count as constant.
 _CONSTANT = 1e-9
 
 
 def fit_calibration(gate: Tensor, best: Tensor, relative_costs: Tensor) -> Calibration:
     """Returns the calibration of a router for the samples of a split.
 
-    Probabilities: vector scaling (Guo et al., 2017, section 4.2), fitted by maximum likelihood to the best route of
-    each sample. For two routes it is the method of Platt (1999) with a scale for each logit. What differs: targets are
-    smoothed as in Platt's paper, (N_k + 1) / (N_k + n_routes) for the best route k and 1 / (N_k + n_routes) for the
-    others, where N_k samples have k as their best, so the fit is finite where the gate separates the samples or one
-    route is the best for all; logits are standardised first, so no scale or offset of a route's logits changes the
-    result; scales have a lower bound, so a route never becomes less likely by a higher logit.
+    Probabilities are calibrated by vector scaling (Guo et al., 2017, section 4.2), fitted by maximum likelihood to the
+    best route of each sample. For two routes this is the method of Platt (1999) with a scale for each logit. It differs
+    from the published method in three points. Targets are smoothed as in Platt's paper: (N_k + 1) / (N_k + n_routes)
+    for the best route k and 1 / (N_k + n_routes) for the others, where N_k is the number of samples whose best route is
+    k, so the fit is finite even if the gate separates the samples or one route is the best for all. Logits are
+    standardised first, so the result does not depend on scale and offset of the logits. Scales have a positive lower
+    bound, so a higher logit never makes a route less likely.
 
-    Prices: see `threshold_prices` and `needed_cost`.
+    For the prices see `threshold_prices` and `needed_cost`.
 
     Args:
-        gate: (n, n_routes) logits.
-        best: (n,) number of each sample's best route.
-        relative_costs: (n_routes,) from 0 to 1.
+        gate: Logits of the router, shape (n, n_routes).
+        best: Number of the best route of each sample, shape (n,).
+        relative_costs: Costs of the routes on a scale from 0 to 1, shape (n_routes,).
     """
     scale, offset, is_bounded = _fit_probabilities(gate.double().numpy(), best.numpy())
     costs = relative_costs.double().numpy()
@@ -51,7 +52,7 @@ def fit_calibration(gate: Tensor, best: Tensor, relative_costs: Tensor) -> Calib
 
 
 def _fit_probabilities(gate: Values, best: NDArray[np.int64]) -> tuple[Values, Values, bool]:
-    """Returns (scale, offset, whether a scale is at its lower bound) for logits as they are."""
+    """Returns (scale, offset, whether a scale is at its lower bound) for logits that are not standardised."""
     mean, spread = gate.mean(axis=0), gate.std(axis=0)
     varies = spread > _CONSTANT * np.abs(gate).max(axis=0)
     spread = np.where(varies, spread, 1.0)
@@ -63,7 +64,7 @@ def _fit_probabilities(gate: Values, best: NDArray[np.int64]) -> tuple[Values, V
 
 
 def _smoothed(best: NDArray[np.int64], n_routes: int) -> Values:
-    """Returns (n, n_routes) targets, each row a distribution without zeros."""
+    """Returns smoothed targets, shape (n, n_routes); each row is a distribution without zeros."""
     counts = np.bincount(best, minlength=n_routes)[best][:, None]
     targets: Values = (np.eye(n_routes)[best] * counts + 1) / (counts + n_routes)
     return targets
@@ -89,14 +90,14 @@ def _greatest_likelihood(standard: Values, targets: Values) -> tuple[Values, Val
 
 
 def needed_cost(costs: Values, best: NDArray[np.int64]) -> float:
-    """Returns the mean relative cost of the best routes, which threshold 0.5 stands for.
+    """Returns the mean relative cost of the best routes, which is the mean relative cost at threshold 0.5.
 
-    At least 0.1 and at most 0.9, unless one route is the best for every sample: of few samples that need the costly
-    route not even the share is known well, and neither half of the thresholds may stand for next to nothing.
+    It is limited to the range from 0.1 to 0.9, unless one route is the best for every sample, because the share of
+    rare samples is not known well, and so that both halves of the thresholds cover a part of the costs.
 
     Args:
-        costs: (n_routes,) relative costs from 0 to 1.
-        best: (n,) number of each sample's best route.
+        costs: Relative costs of the routes from 0 to 1, shape (n_routes,).
+        best: Number of the best route of each sample, shape (n,).
     """
     needed = float(costs[best].mean())
     if len(np.unique(best)) == 1:
@@ -105,7 +106,7 @@ def needed_cost(costs: Values, best: NDArray[np.int64]) -> float:
 
 
 def wanted_costs(needed: float) -> Values:
-    """Returns the mean relative cost that each of `THRESHOLDS` stands for: 1 at 0, `needed` at 0.5, 0 at 1, linear."""
+    """Returns the mean relative cost at each of `THRESHOLDS`: 1 at 0, `needed` at 0.5, 0 at 1, linear in between."""
     costs: Values = np.interp(THRESHOLDS.numpy(), [0.0, 0.5, 1.0], [1.0, needed, 0.0])
     return costs
 
@@ -113,15 +114,14 @@ def wanted_costs(needed: float) -> Values:
 def threshold_prices(logits: Values, costs: Values, *, needed: float) -> Values:
     """Returns the price of cost at each of `THRESHOLDS`, such that thresholds are shares of cost on these samples.
 
-    The price of a threshold is the one whose mean relative cost is nearest to what the threshold stands for, see
-    `wanted_costs`. Between two routes the mean relative cost
-    is the share of samples that take the costly one. Where all routes cost the same, prices are the log odds of the
-    thresholds.
+    The price at a threshold is the one whose mean relative cost is nearest to that of `wanted_costs`. For two routes
+    the mean relative cost is the share of samples that take the costly one. If all routes have the same cost, prices
+    are the log odds of the thresholds.
 
     Args:
-        logits: (n, n_routes), calibrated.
-        costs: (n_routes,) relative costs from 0 to 1.
-        needed: Mean relative cost of the samples' best routes.
+        logits: Calibrated logits, shape (n, n_routes).
+        costs: Relative costs of the routes from 0 to 1, shape (n_routes,).
+        needed: Mean relative cost at threshold 0.5, see `needed_cost`.
     """
     if costs.max() == costs.min():
         return Calibration.identity(len(costs)).prices.numpy()
@@ -137,14 +137,14 @@ def threshold_prices(logits: Values, costs: Values, *, needed: float) -> Values:
 
 
 def _nearest(falling: Values, wanted: Values) -> NDArray[np.int64]:
-    """Returns the positions in `falling` of what is nearest to each of `wanted`; of equally near ones the last."""
+    """Returns the position in `falling` of the value nearest to each of `wanted`; the last of equally near ones."""
     after = np.searchsorted(-falling, -wanted).clip(1, len(falling) - 1)
     before_is_nearer = np.abs(falling[after - 1] - wanted) < np.abs(falling[after] - wanted) - 1e-12
     return np.where(before_is_nearer, after - 1, after)
 
 
 def _switches(logits: Values, costs: Values) -> tuple[Values, Values]:
-    """Returns the prices at which some sample changes to a cheaper route, in order, and how much cheaper it is."""
+    """Returns the increasing prices at which a sample changes to a cheaper route, and the relative cost it saves."""
     rows = np.arange(len(logits))
     current = np.where(costs == costs.max(), logits, -np.inf).argmax(axis=1)
     prices, drops = [], []

@@ -9,10 +9,8 @@ from typing import Any
 
 import torch
 
+from nasfuse.domain.file_format import FORMAT, check_format
 from nasfuse.errors import CheckpointError, MissingFileError
-
-#: Version of the format. Since 2, checkpoints hold the scales and the fingerprint of the data, which evaluation needs.
-_FORMAT = 2
 
 #: Errors raised when a damaged file is read, by the archive and by the pickle in it.
 _UNREADABLE = (
@@ -33,7 +31,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
-            torch.save({"format": _FORMAT, **content}, file)
+            torch.save({"format": FORMAT, **content}, file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -59,10 +57,6 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except _UNREADABLE as error:
         raise CheckpointError(f"{path} is not a readable checkpoint; train the recipe again") from error
     if not isinstance(content, dict) or "format" not in content:
-        raise CheckpointError(f"{path} is not a nasfuse checkpoint of format {_FORMAT}; train the recipe again")
-    if content["format"] != _FORMAT:
-        raise CheckpointError(
-            f"{path} is a checkpoint of format {content['format']}, of another version of nasfuse; this one reads "
-            f"format {_FORMAT}, so train the recipe again"
-        )
+        raise CheckpointError(f"{path} is not a nasfuse checkpoint; train the recipe again")
+    check_format(path, content["format"], advice="train the recipe again", error=CheckpointError)
     return content

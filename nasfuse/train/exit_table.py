@@ -1,4 +1,4 @@
-"""The table of a network whose samples run route after route until one is sure enough."""
+"""Route table of a sequential network, which runs routes in turn until one is confident enough."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,16 +13,16 @@ from nasfuse.train.route_table import Routed, RouteTable
 
 @dataclass(frozen=True, kw_only=True)
 class ExitTable(RouteTable):
-    """Routes of one sequential network on one split.
+    """Routes of a sequential network on a split.
 
     Attributes:
-        calibration: Of the exits.
+        calibration: Calibration of the exits.
     """
 
     calibration: ExitCalibration
 
     def chosen(self, threshold: float) -> Tensor:
-        """Returns the (n,) route at which each sample stops."""
+        """Returns the number of the route at which each sample stops, shape (n,)."""
         confidences = self.calibration.confidences(self.outputs, task_kind(self.task.kind))
         return first_sure(confidences, self.calibration.levels_at(threshold))
 
@@ -37,7 +37,7 @@ class ExitTable(RouteTable):
         return replace(self, **self._of_rows(rows))
 
     def calibrated(self) -> "ExitTable":
-        """Returns the table with temperatures and levels that are chosen on its samples, see `nasfuse.train.exits`."""
+        """Returns the table with temperatures and levels fitted to its samples, see `nasfuse.train.exits`."""
         kind = task_kind(self.task.kind)
         temperatures = fit_temperatures(self.outputs, self.targets, kind)
         confidences = replace(self.calibration, temperatures=temperatures).confidences(self.outputs, kind)
@@ -47,7 +47,7 @@ class ExitTable(RouteTable):
         return replace(self, calibration=ExitCalibration(temperatures, levels))
 
     def record(self, routed: Routed) -> dict[str, Any]:
-        """Returns what the exits do at a setting: `usage_record`, and `levels` and `temperatures` by route."""
+        """Returns the statistics of `usage_record`, and the `levels` and `temperatures` of the exits by route."""
         exits = {
             "levels": self.calibration.levels_at(routed.threshold),
             "temperatures": self.calibration.temperatures,

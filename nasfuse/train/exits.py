@@ -1,4 +1,4 @@
-"""Choosing the exits of a sequential network on validation data: temperatures, and levels that belong together."""
+"""Calibration of the exits of a sequential network on validation data: temperatures and confidence levels."""
 
 import math
 from collections.abc import Sequence
@@ -15,23 +15,25 @@ from nasfuse.train.calibration import needed_cost, wanted_costs
 
 Values = NDArray[np.float64]
 
-#: Settings of all exits together that are compared, at most.
+#: Maximum number of combinations of levels that are compared.
 _N_SETTINGS = 16_000
 
-#: Levels of an exit that are compared, at most and at least.
+#: Maximum and minimum number of levels per exit.
 _MOST_LEVELS, _LEAST_LEVELS = 65, 3
 
-#: Range of the temperatures.
+#: Largest temperature; the smallest is its inverse.
 _HOTTEST = 20.0
 
 
 def fit_temperatures(outputs: Tensor, targets: Tensor, task: TaskKind) -> Tensor:
-    """Returns the (n_routes - 1,) temperatures with the least loss of each route but the last (Guo et al., 2017).
+    """Returns the temperatures that minimise the loss of each route but the last, shape (n_routes - 1,).
+
+    This is temperature scaling (Guo et al., 2017).
 
     Args:
-        outputs: (n, n_routes, n_outputs).
-        targets: Of the samples.
-        task: Has the loss.
+        outputs: Outputs of the routes, shape (n, n_routes, n_outputs).
+        targets: Targets of the samples, shape (n,) or (n, k).
+        task: Kind of task, which defines the loss.
     """
 
     def best(logits: Tensor) -> float:
@@ -47,22 +49,23 @@ def fit_temperatures(outputs: Tensor, targets: Tensor, task: TaskKind) -> Tensor
 
 
 def fit_levels(confidences: Values, errors: Values, macs: Values, *, best: NDArray[np.int64]) -> Tensor:
-    """Returns the (101, n_routes - 1) levels of the exits at each of `THRESHOLDS`, see `ExitCalibration`.
+    """Returns the levels of the exits at each of `THRESHOLDS`, shape (101, n_routes - 1), see `ExitCalibration`.
 
-    Levels are compared on a grid of quantiles of the confidences. A curve is a path through the grid from "no sample
-    stops early" to "every sample stops at once" along which no level ever rises; the one chosen has the least area
-    under error against cost, and of its settings only the non-dominated ones are kept. That levels fall together is
-    what the best rule does: the value of going on falls with the price of cost at every exit. Because of it no sample
-    costs more at a higher threshold, on any data.
+    Levels are quantiles of the confidences. The function searches the paths from "no sample stops early" to "every
+    sample stops at the first exit" along which no level increases, and chooses the path with the smallest area under
+    the curve of error against cost. Of the settings on this path, the non-dominated ones are kept. Decreasing levels
+    agree with the optimal rule, for which the value of continuing decreases at every exit as the price of cost
+    increases. They also guarantee that no sample costs more at a higher threshold, on any data.
 
-    Thresholds are shares of cost as for a learned router, see `wanted_costs`; between two settings levels are linear in
-    the mean cost.
+    Thresholds are shares of cost as for a learned router, see `wanted_costs`. Between two settings, levels are linear
+    in the mean cost.
 
     Args:
-        confidences: (n, n_routes - 1).
-        errors: (n, n_routes).
-        macs: (n, n_routes) of samples that stop at each route, never falling from route to route.
-        best: (n,) number of the best route of each sample.
+        confidences: Confidences at the exits, shape (n, n_routes - 1).
+        errors: Errors of the routes, shape (n, n_routes).
+        macs: Multiply-accumulates of a sample that stops at each route, shape (n, n_routes), which do not decrease from
+            route to route.
+        best: Number of the best route of each sample, shape (n,).
     """
     n_exits = confidences.shape[1]
     n_levels = min(max(int(_N_SETTINGS ** (1 / n_exits)), _LEAST_LEVELS), _MOST_LEVELS)
@@ -80,14 +83,14 @@ def fit_levels(confidences: Values, errors: Values, macs: Values, *, best: NDArr
 
 
 def _relative(costs: Values, macs: Values) -> Values:
-    """Returns costs from 0, where every sample stops at the first exit, to 1, where all run to the end."""
+    """Returns costs on a scale from 0 (all samples stop at the first exit) to 1 (all samples run to the end)."""
     first, last = macs[:, 0].mean(), macs[:, -1].mean()
     relative: Values = (costs - first) / max(last - first, 1e-9)
     return relative
 
 
 def _grid(confidences: Values, n_levels: int) -> Values:
-    """Returns rising levels: below all confidences, between some of them, above all of them."""
+    """Returns increasing levels: one below all confidences, some between them, and one above all of them."""
     known = np.unique(confidences)
     middles = (known[1:] + known[:-1]) / 2
     quantiles = np.quantile(confidences, np.linspace(0, 1, n_levels)[1:-1])
@@ -97,28 +100,28 @@ def _grid(confidences: Values, n_levels: int) -> Values:
 
 
 def _means(values: Values, reached: Sequence[NDArray[np.int64]], n_levels: Sequence[int]) -> Values:
-    """Returns the mean of `values` at every setting, of shape `n_levels`.
+    """Returns the mean of `values` at every combination of levels, shape `n_levels`.
 
     Args:
-        values: (n, n_routes) of the samples that stop at each route.
-        reached: For each exit, the (n,) number of the highest level that a sample reaches.
-        n_levels: Of each exit.
+        values: Value of a sample that stops at each route, shape (n, n_routes).
+        reached: For each exit, the number of the highest level that a sample reaches, shape (n,).
+        n_levels: Number of levels of each exit.
     """
     total = np.zeros(n_levels)
     for route in range(len(n_levels) + 1):
         here = np.zeros(n_levels[: route + 1])
         np.add.at(here, tuple(reached[: route + 1]), values[:, route])
-        for axis in range(route):  # exits that are passed: their level is above the one reached
+        for axis in range(route):  # exits that are passed have a level above the one reached
             passed = np.cumsum(here, axis=axis).take(range(n_levels[axis] - 1), axis)
             here = np.concatenate([np.zeros_like(here.take([0], axis)), passed], axis)
-        if route < len(n_levels):  # the exit where they stop: its level is at most the one reached
+        if route < len(n_levels):  # the exit where samples stop has at most the level reached
             here = np.flip(np.cumsum(np.flip(here, route), axis=route), route)
         total += here.reshape(*here.shape, *[1] * (len(n_levels) - here.ndim))
     return total / len(values)
 
 
 def _path_of_least_area(error: Values, cost: Values) -> tuple[NDArray[np.int64], ...]:
-    """Returns the numbers of the levels, for each exit, along the path from the cheapest setting to the costliest."""
+    """Returns the numbers of the levels of each exit along the path from the cheapest setting to the costliest."""
     shape = error.shape
     area = np.full(shape, np.inf)
     area.flat[0] = 0.0

@@ -1,4 +1,4 @@
-"""The table of a network with a router."""
+"""Route table of a network with a learned router."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -13,18 +13,18 @@ from nasfuse.nn.routing.gate import choose
 from nasfuse.train.calibration import fit_calibration
 from nasfuse.train.route_table import Routed, RouteTable, entropy
 
-#: Nats that a sample must tell about its route, on average, for the router not to be called static.
+#: Mutual information of sample and route, in nats, below which the router is recorded as static.
 _LEAST_INFORMATION = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateTable(RouteTable):
-    """Routes and router of one network on one split.
+    """Routes and router of a network on a split.
 
     Attributes:
-        gate: (n, n_routes) logits of the router, not calibrated.
-        relative_costs: (n_routes,) from 0 to 1.
-        calibration: Of the router; without one, logits and thresholds are as they are.
+        gate: Uncalibrated logits of the router, shape (n, n_routes).
+        relative_costs: Costs of the routes on a scale from 0 to 1, shape (n_routes,).
+        calibration: Calibration of the router; the identity if it is not calibrated.
     """
 
     gate: Tensor
@@ -32,12 +32,12 @@ class GateTable(RouteTable):
     calibration: Calibration = field(default_factory=lambda: Calibration.identity(1))
 
     def chosen(self, threshold: float) -> Tensor:
-        """Returns the (n,) route of each sample."""
+        """Returns the number of the route of each sample, shape (n,)."""
         logits, price = self.calibration.apply(self.gate), self.calibration.price_at(threshold)
         return choose(logits, self.relative_costs, price=price)
 
     def only_route(self, threshold: float) -> int | None:
-        """Returns the first or last route where the price is infinite, see `RouteTable`."""
+        """Returns the first or last route if the price is infinite, see `RouteTable`."""
         price = self.calibration.price_at(threshold)
         if not math.isinf(price):
             return None
@@ -45,7 +45,7 @@ class GateTable(RouteTable):
 
     @property
     def is_finite(self) -> bool:
-        """Whether all numbers of the table are."""
+        """Whether all numbers of the table are finite."""
         return bool(torch.isfinite(self.outputs).all() and torch.isfinite(self.gate).all())
 
     def rows(self, rows: Tensor) -> "GateTable":
@@ -57,12 +57,12 @@ class GateTable(RouteTable):
         return replace(self, calibration=fit_calibration(self.gate, self.best_routes(), self.relative_costs))
 
     def record(self, routed: Routed) -> dict[str, Any]:
-        """Returns how the router behaves at a setting, for the trial's record: collapse must be visible.
+        """Returns statistics of the router at a threshold for the record of a trial, in which a collapse is visible.
 
-        Beside `usage_record`: `decisiveness` (mean entropy of a sample's uncalibrated gate, 0 is sure), `information`
-        (entropy of the mean gate minus that: what a sample tells about its route; with too little of it the router is
-        static), `calibrated` (mean calibrated probability that a route is the best) and `calibration`, how the fit of
-        that to `best` ended.
+        In addition to those of `usage_record`: `decisiveness`, the mean entropy of the uncalibrated gate of a sample (0
+        is certain); `information`, the entropy of the mean gate minus `decisiveness`, the mutual information of sample
+        and route (the router is recorded as static if it is too small); `calibrated`, the mean calibrated
+        probability that a route is the best; and `calibration`, the status of the calibration.
         """
         gate = F.softmax(self.gate.double(), dim=1)
         mean_entropy = float(entropy(gate).mean())

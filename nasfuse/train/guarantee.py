@@ -1,4 +1,4 @@
-"""Thresholds that are tested to lose little, with a confidence (Learn then Test, Angelopoulos et al., 2021)."""
+"""Thresholds with a statistical guarantee on the increase of the error (Learn then Test, Angelopoulos et al., 2021)."""
 
 import math
 from dataclasses import replace
@@ -16,17 +16,18 @@ Table = TypeVar("Table", bound=RouteTable)
 
 
 def with_guarantee(table: Table, guarantee: GuaranteeConfig, *, seed: int) -> tuple[Table, float]:
-    """Returns the table of validation data with its calibration, and the threshold that keeps the guarantee.
+    """Returns the calibrated table of validation data and the cheapest threshold that satisfies the guarantee.
 
-    Half of the samples calibrate, the other half test the thresholds in the order of their cost, the costliest first,
-    until one fails; the last before it is taken, or 0, the costliest route for all, which loses nothing. The chance
-    that its loss on new samples exceeds the limit is at most 1 - confidence (fixed-sequence testing, section 2.3 of
-    the paper, with the p-values of `p_value`). Samples count as independent, also where they come in groups.
+    One half of the samples is used for the calibration, the other half to test thresholds in decreasing order of their
+    cost until one fails. The last threshold that passed is returned; without one it is 0, the costliest route for all
+    samples, which has no loss. The probability that its loss on new samples exceeds the limit is at most
+    1 - confidence (fixed-sequence testing, section 2.3 of the paper, with the p-values of `p_value`). Samples are
+    assumed to be independent, also if they have groups.
 
     Args:
-        table: Of validation data.
+        table: Table of validation data.
         guarantee: Limit and confidence.
-        seed: Decides the halves.
+        seed: Seed of the division into halves.
     """
     order = torch.randperm(len(table.targets), generator=torch.Generator().manual_seed(seed))
     calibrating, testing = order[: len(order) // 2], order[len(order) // 2 :]
@@ -41,10 +42,10 @@ def with_guarantee(table: Table, guarantee: GuaranteeConfig, *, seed: int) -> tu
 
 
 def losses(table: RouteTable, threshold: float) -> Tensor:
-    """Returns (n,): by how much the error of each sample's route exceeds that of the costliest one, 0 to 1.
+    """Returns the excess error of the chosen route over that of the costliest route, from 0 to 1, shape (n,).
 
-    Samples on which it is below that of the costliest route count as 0, so the mean is an upper bound of the change
-    of the share of errors.
+    Samples whose chosen route has the smaller error count as 0, so the mean is an upper bound of the increase of the
+    mean error.
     """
     errors = table.errors()
     own = errors.gather(1, table.chosen(threshold)[:, None])[:, 0]
@@ -52,9 +53,10 @@ def losses(table: RouteTable, threshold: float) -> Tensor:
 
 
 def p_value(values: Tensor, *, limit: float) -> float:
-    """Returns an upper bound of the chance of so low a mean if the true mean were above `limit`.
+    """Returns the p-value of the hypothesis that the true mean is above `limit`.
 
-    Exact for values of 0 and 1 (binomial); otherwise that of Hoeffding and Bentkus (section 2.1 of the paper).
+    It is exact for values of 0 and 1 (binomial), and the bound of Hoeffding and Bentkus otherwise (section 2.1 of the
+    paper).
     """
     n, mean = len(values), float(values.double().mean())
     if bool(((values == 0) | (values == 1)).all()):
@@ -64,5 +66,5 @@ def p_value(values: Tensor, *, limit: float) -> float:
 
 
 def _divergence(mean: float, limit: float) -> float:
-    """Returns the Kullback-Leibler divergence of two coins."""
+    """Returns the Kullback-Leibler divergence of two Bernoulli distributions."""
     return sum(one * math.log(one / other) for one, other in ((mean, limit), (1 - mean, 1 - limit)) if one > 0)

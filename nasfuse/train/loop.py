@@ -1,4 +1,4 @@
-"""The training loop: one recipe, one seed, selection on validation data, resumable at any epoch."""
+"""Training of a recipe with one seed and selection on validation data; it can be resumed after any epoch."""
 
 import math
 import time
@@ -42,16 +42,17 @@ _SAVE_EVERY_S = 10.0
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of `metrics.jsonl`.
+    """Results of an epoch; a line of `metrics.jsonl`.
 
     Attributes:
-        epoch: From 1.
-        train_loss: Mean over the steps.
-        val_loss: Of the task, without smoothing or mixup; the resource term is counted in where a router chooses. Of a
-            sequential network, the mean over its routes. None without validation samples.
-        val_metric: The recipe's metric; of the costliest route while routes are trained without the router. None
-            without validation samples.
-        wall_s: Since the training began, earlier sessions counted in.
+        epoch: Number of the epoch, counted from 1.
+        train_loss: Mean training loss over the steps.
+        val_loss: Loss of the task on validation data, without label smoothing and mixup. It includes the resource loss
+            while a router is trained. For a sequential network it is the mean over the routes. None without
+            validation samples.
+        val_metric: Value of the recipe's metric on validation data; that of the costliest route while routes are
+            trained without the router. None without validation samples.
+        wall_s: Wall-clock time since the start of the training in seconds, including earlier sessions.
     """
 
     epoch: int
@@ -63,18 +64,19 @@ class Epoch:
 
 @dataclass
 class Trained:
-    """A trained network: of the last epoch, or of the lowest validation loss where patience ran out.
+    """A trained network, with the weights of the last epoch, or of the lowest validation loss if patience ran out.
 
-    The last epoch, because the learning rate has come down to zero there, and because the best of many
-    looks at a small validation set flatters every network, the unstable ones most. Patience has no effect with
-    cross-validation (`data.validation`): the final training has no validation samples, and so ends at the last epoch.
+    The weights of the last epoch are preferred because the learning rate has decayed to zero there, and because the
+    best of many evaluations on a small validation set is biased, most of all for unstable networks. Patience has no
+    effect without validation samples (`data.validation`).
 
     Attributes:
-        network: In inference mode.
-        chosen: The epoch its weights are from.
+        network: Network in inference mode.
+        chosen: Epoch of the weights.
         curve: All epochs.
-        status: `complete`, or `early stop` where patience ran out.
-        backward_converged: Share of the backward systems of equilibria solved in the last epoch; None without any.
+        status: `complete`, or `early stop` if patience ran out.
+        backward_converged: Share of the backward systems of equilibria that converged in the last epoch; None if there
+            are none.
     """
 
     network: Network
@@ -98,17 +100,17 @@ def train_network(
     """Returns the network of `recipe`, trained with `seed`.
 
     Args:
-        recipe: What to build and how to train it.
-        dataset: Trained on `train`, selected on `val`, which may be empty with `data.validation`; `test` is not
-            touched.
-        seed: Everything random derives from it; torch's global generator is left as it was.
-        device: CUDA trains in bfloat16 autocast.
-        epochs: Fewer epochs than the recipe says; the learning rate schedule keeps the recipe's length.
-        report: Called after every epoch; where a training is resumed, first with those that it has behind it.
-        resume_file: Progress is kept there (at most every 10 s) and taken up from there if it exists. The caller
-            removes it when the result is saved.
-        weight_sources: Checkpoint whose weights a stream starts from, by stream; the others start at random, as do all
-            where left out. Not read where a training is resumed.
+        recipe: Recipe of the network and its training.
+        dataset: Data set; `train` is used for training and `val` for selection, `test` is not used.
+            With `data.validation`, `val` may be empty.
+        seed: Seed of everything random; the state of torch's global generators is restored at the end.
+        device: Device of the training; on CUDA it uses bfloat16 autocast.
+        epochs: Number of epochs, if smaller than that of the recipe; the learning rate schedule does not change.
+        report: Called after every epoch; when a training is resumed, first with all earlier epochs.
+        resume_file: File to which progress is written (at most every 10 s). If it exists, the training is resumed from
+            it. The caller removes it after the result is saved.
+        weight_sources: Stream to the checkpoint with its initial weights; other streams, and all if None, are
+            initialised at random. Not used when a training is resumed.
 
     Raises:
         InheritanceError: A checkpoint of `weight_sources` cannot be read, or its stream has other shapes.
@@ -145,7 +147,7 @@ def train_network(
 
 
 def saved_epochs(resume_file: Path) -> int:
-    """Returns the epochs that a training need not run again; 0 where there is no progress that can be read."""
+    """Returns the number of epochs in a resume file; 0 if there is none that can be read."""
     try:
         return len(load_checkpoint(resume_file)["curve"])
     except (MissingFileError, CheckpointError):
@@ -156,12 +158,12 @@ def _read_progress(path: Path) -> dict[str, Any]:
     try:
         return load_checkpoint(path)
     except CheckpointError as error:
-        raise CheckpointError(f"{path} cannot be resumed; remove it, and that training begins anew: {error}") from error
+        raise CheckpointError(f"{path} cannot be resumed; remove it to start that training again: {error}") from error
 
 
 @contextmanager
 def _own_generator(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeds torch inside the block and puts its global generators back afterwards."""
+    """Seeds torch inside the block and restores its global generators afterwards."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -169,7 +171,7 @@ def _own_generator(seed: int, device: torch.device) -> Iterator[None]:
 
 
 class _Run:
-    """One training in progress: everything a resumed training needs is in `state`."""
+    """A training in progress; `state` has everything that is needed to resume it."""
 
     def __init__(self, recipe: Recipe, dataset: Dataset, *, seed: int, device: torch.device) -> None:
         self.identity = f"{recipe.hash} {seed} {dataset.fingerprint}"
@@ -195,7 +197,7 @@ class _Run:
         self.trained = nn.ModuleList([self.network, self.stream_loss])
         self.optimizer = _optimizer(self.trained, recipe.training.lr, recipe.training.weight_decay)
         every = torch.arange(len(dataset.train))
-        self.rows = (every, every)  # of the first stage and of the second, which is the only one without a router
+        self.rows = (every, every)  # those of the first and of the second stage; there is no first one without a router
         self.class_weights: Tensor | None = None
         if recipe.training.class_weights == "balanced":
             weights = task_kind(self.task.kind).balanced_weights(dataset.train.targets, self.task.n_outputs)
@@ -236,7 +238,7 @@ class _Run:
 
     @contextmanager
     def fixed_features_computed_once(self) -> Iterator[None]:
-        """Trains on precomputed features where every epoch sees the same inputs and none costs MACs of its own."""
+        """Trains on precomputed features of fixed layers in the block, unless inputs change or there are routes."""
         plain = self.dataset
         if self.routing is not None or self.augmentation.changes_inputs:
             yield
@@ -247,7 +249,7 @@ class _Run:
 
     def one_epoch(self) -> Epoch:
         if self.routing is not None and self.epoch == self.first_stage:
-            self.best = None  # epochs with and without the router do not compare
+            self.best = None  # losses of epochs with and without the router are not comparable
         self._set_modes()
         self.equilibrium.start_epoch()
         rows_of_stage = self.rows[self.epoch >= self.first_stage]
@@ -287,8 +289,9 @@ class _Run:
         with self.equilibrium.listening(), self.manifold_mixup.mixing(mixed_loss, mixed.targets) as step_loss:
             loss = self._loss(mixed, lambda logits: step_loss(logits, mixed.targets))
         loss = loss + self.equilibrium.value()
-        for name, auxiliary in take_losses(self.network).items():
-            loss = loss + self.training.loss_weights[name] * auxiliary
+        weights = self.training.loss_weights
+        for name, auxiliary in take_losses(self.network, known=weights).items():
+            loss = loss + weights[name] * auxiliary
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.equilibrium.note_backward()
@@ -316,13 +319,13 @@ class _Run:
         return self.routing.second_stage(routes, loss, progress=steps[0] / max(steps[1] - 1, 1))
 
     def _set_modes(self) -> None:
-        """Puts the network into training mode; frozen parts stay in inference mode and get no gradient."""
+        """Sets the network to training mode; frozen parts stay in inference mode and have no gradient."""
         self.network.train()
         if isinstance(self.network, RoutedNetwork) and self.routing is not None:
             self.network.parts().requires_grad_(not self.frozen).train(not self.frozen)
 
     def _validate(self) -> tuple[float, float]:
-        """Returns metric and loss on validation data, in the mode that is deployed."""
+        """Returns metric and loss on validation data in inference mode."""
         if not isinstance(self.network, RoutedNetwork):
             return evaluate(self.network, self.dataset.val, metric=self.metric, task=self.task, device=self.device)
         table = self._table()
@@ -346,7 +349,7 @@ class _Run:
         return tabulate_routes(self.network, self.dataset.val, self.dataset, metric=self.metric, device=self.device)
 
     def _set_up(self, table: RouteTable) -> tuple[RouteTable, float]:
-        """Returns the calibrated table of validation data, and the threshold that the recipe asks for on it."""
+        """Returns the calibrated table of validation data, and the threshold of the recipe for it."""
         assert self.router is not None, "there are routes"
         if self.router.macs is None and isinstance(self.router.threshold, GuaranteeConfig):
             return with_guarantee(table, self.router.threshold, seed=self.guarantee_seed)
@@ -355,7 +358,7 @@ class _Run:
         return calibrated, self.router.initial_threshold if macs is None else calibrated.threshold_for(macs)
 
     def _steps_of_stage(self) -> tuple[int, int]:
-        """Returns how many steps of the running stage are done, and how many it has."""
+        """Returns the number of finished steps of the current stage, and the number of all its steps."""
         per_epoch = [math.ceil(len(rows) / self.training.batch_size) for rows in self.rows]
         first = self.first_stage * per_epoch[0]
         if self.step < first:
@@ -363,7 +366,7 @@ class _Run:
         return self.step - first, (self.training.epochs - self.first_stage) * per_epoch[1]
 
     def _learning_rate(self) -> float:
-        """Returns the rate of this step: linear warm-up, then cosine to zero at the last step of each stage."""
+        """Returns the learning rate of the step: linear warm-up, then a cosine to zero at the last step of a stage."""
         step, total = self._steps_of_stage()
         warm = self.training.warmup * total
         if step < warm:
@@ -416,7 +419,7 @@ class _Run:
 
 
 def _optimizer(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """Returns AdamW that decays matrices and kernels, not biases, norms, positions and learned tokens."""
+    """Returns AdamW with weight decay for matrices and kernels only, not for biases, norms, positions and tokens."""
     decayed = [p for name, p in network.named_parameters() if p.dim() >= 2 and name.endswith(".weight")]
     chosen = {id(p) for p in decayed}
     kept = [p for p in network.parameters() if id(p) not in chosen]

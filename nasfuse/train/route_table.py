@@ -1,4 +1,4 @@
-"""What a trained router can do: one pass over a split, then every threshold for the price of a lookup."""
+"""Table of all routes of a network on a split, from which metric and cost at every threshold are computed."""
 
 import math
 from abc import ABC, abstractmethod
@@ -23,14 +23,15 @@ STATIC_FROM = 0.99
 
 @dataclass(frozen=True)
 class Routed:
-    """What one setting of the threshold gives on a split.
+    """Results of a network with routes on a split, at one threshold.
 
     Attributes:
-        threshold: The setting.
-        metric: Of the chosen outputs.
-        macs: Mean per sample, the router's included where it runs.
+        threshold: The threshold.
+        metric: Value of the metric for the outputs of the chosen routes.
+        macs: Mean multiply-accumulates per sample, including those of the router where it runs.
         usage: Share of the samples on each route, cheapest first.
-        static: Number of the route that every sample takes as a static network; None where samples decide.
+        static: Number of the route if all samples take the same one as a static network; None if routes differ by
+            sample.
     """
 
     threshold: float
@@ -42,19 +43,19 @@ class Routed:
 
 @dataclass(frozen=True, kw_only=True)
 class RouteTable(ABC):
-    """All routes of one network on one split, computed once, and how the network chooses between them.
+    """Outputs and costs of all routes of a network on a split, and the rule by which the network chooses a route.
 
     Attributes:
-        names: Of the routes, cheapest first.
-        outputs: (n, n_routes, n_outputs).
-        macs: (n, n_routes) of each sample on each route, with all that runs for the choice; equilibria with the mean
-            steps of the split, see `sample_macs_about_mean`.
-        static_macs: (n, n_routes) of the routes as static networks.
-        targets: Of the split; standardised ones of a regression, as its outputs are.
+        names: Names of the routes, cheapest first.
+        outputs: Outputs of every route, shape (n, n_routes, n_outputs).
+        macs: Multiply-accumulates of each sample on each route, shape (n, n_routes), including everything that runs to
+            make the choice. Equilibria count with the mean steps of the split, see `sample_macs_about_mean`.
+        static_macs: Multiply-accumulates of the routes as static networks, shape (n, n_routes).
+        targets: Targets of the split, shape (n,) or (n, k); standardised for a regression, as its outputs.
         metric: Name of the metric.
-        task: What is predicted.
-        target_scale: By which the targets of a regression are standardised.
-        calibration: What a threshold means.
+        task: Kind of task and number of outputs.
+        target_scale: Scale of the standardised targets of a regression; None for other tasks.
+        calibration: Calibration that determines the choice at a threshold.
     """
 
     names: tuple[str, ...]
@@ -73,11 +74,11 @@ class RouteTable(ABC):
 
     @abstractmethod
     def only_route(self, threshold: float) -> int | None:
-        """Returns the route that every sample takes as a static network at `threshold`; None where samples decide."""
+        """Returns the route that all samples take as a static network; None if routes differ by sample."""
 
     @property
     def is_finite(self) -> bool:
-        """Whether all numbers of the table are."""
+        """Whether all numbers of the table are finite."""
         return bool(torch.isfinite(self.outputs).all())
 
     def at(self, threshold: float) -> Routed:
@@ -97,10 +98,11 @@ class RouteTable(ABC):
         return float(table.gather(1, chosen[:, None]).double().mean())
 
     def threshold_for(self, macs: float) -> float:
-        """Returns the threshold that spends as much as possible without exceeding `macs` per sample.
+        """Returns the threshold with the largest mean cost of at most `macs` per sample.
 
-        Half way between the two settings at which a sample changes its route, so that rounding changes none.
-        1, the cheapest route for all, where nothing is cheap enough; 0 and 1 wherever the router does not run.
+        The threshold is halfway between two thresholds at which a sample changes its route, so that rounding does not
+        change any route. It is 1 (the cheapest route for all samples) if no threshold is cheap enough, and exactly 0 or
+        1 wherever the router does not run.
         """
         if float(self.static_macs.double().mean(dim=0)[-1]) <= macs:
             return 0.0
@@ -110,14 +112,14 @@ class RouteTable(ABC):
         cost = self._cost(enough)
         further = self._first(lambda other: other < cost)
         between = (enough + (REACH if further is None else further)) / 2
-        # At their true lengths routes may stand in another order, and cost may rise on the way.
+        # At the true lengths of samples, another route may be the cheapest, and the cost may rise with the threshold.
         log_odds = between if self._cost(between) <= macs else enough
         threshold = 1 / (1 + math.exp(-log_odds))
         static = self.at(threshold).static
         return threshold if static is None else float(static == 0)
 
     def _first(self, holds: Any) -> float | None:
-        """Returns the smallest log odds of a threshold at which `holds(cost)`; cost never rises with them."""
+        """Returns the smallest log odds of a threshold at which `holds(cost)`; the cost does not increase with them."""
         low, high = -REACH, REACH
         if holds(self._cost(low)):
             return low
@@ -133,7 +135,7 @@ class RouteTable(ABC):
         return self._expected(self.chosen(threshold), self.only_route(threshold))
 
     def even_curve(self, n_points: int) -> list[Routed]:
-        """Returns points spread evenly in cost, from the cheapest route for all to the costliest for all."""
+        """Returns points at even distances in cost, from the cheapest route for all samples to the costliest one."""
         return self.curve([step / (n_points - 1) for step in range(n_points)])
 
     def curve(self, shares: Sequence[float]) -> list[Routed]:
@@ -144,13 +146,13 @@ class RouteTable(ABC):
         return [self.at({0.0: 1.0, 1.0: 0.0, **inner}[share]) for share in shares]
 
     def errors(self) -> Tensor:
-        """Returns (n, n_routes): how wrong each route is, the `errors` of the kind of task."""
+        """Returns the error of each route on each sample, shape (n, n_routes), by the `errors` of the kind of task."""
         return task_kind(self.task.kind).errors(self.outputs, self.targets)
 
     def best_routes(self) -> Tensor:
-        """Returns the (n,) cheapest route of those that are least wrong: what an oracle would take.
+        """Returns the choice of an oracle, shape (n,): the cheapest of the routes with the smallest error for a sample.
 
-        Routes whose errors differ by no more than the kind of task calls `equally_wrong` are equally wrong.
+        Errors are equal if they differ by at most the `equally_wrong` of the kind of task.
         """
         errors = self.errors()
         largest = errors.amin(dim=1, keepdim=True) + task_kind(self.task.kind).equally_wrong
@@ -167,18 +169,18 @@ class RouteTable(ABC):
 
     @abstractmethod
     def calibrated(self) -> Self:
-        """Returns the table with the calibration that suits its samples best."""
+        """Returns the table with a calibration that is fitted to its samples."""
 
     @abstractmethod
     def record(self, routed: Routed) -> dict[str, Any]:
-        """Returns what the choice does at a setting, for the trial's record: collapse must be visible."""
+        """Returns statistics of the choice at a threshold for the record of a trial, in which a collapse is visible."""
 
     def usage_record(self, routed: Routed, *, is_static: bool = False) -> dict[str, Any]:
-        """Returns what is recorded of every choice.
+        """Returns the statistics that all kinds of choice have.
 
-        `usage` by route, `entropy` of the usage in nats, `effective_routes` (its exponential), `static_as`, the route
-        that a collapsed choice amounts to (if nearly all samples take it, or `is_static`), `threshold`, and `best`, the
-        share of the samples for which each route is the best.
+        `usage`: share of the samples by route. `entropy`: entropy of the usage in nats. `effective_routes`: exponential
+        of the entropy. `static_as`: the route that nearly all samples take (or the most frequent one, if `is_static`),
+        None otherwise. `threshold`: the threshold. `best`: share of the samples for which each route is the best.
         """
         usage = torch.tensor(routed.usage, dtype=torch.float64)
         shared = float(entropy(usage))

@@ -1,4 +1,4 @@
-"""Training routes and a router: the mean loss of routes, then straight-through gates and a loss that knows costs."""
+"""Losses of networks with routes: mean loss of the routes, then task loss and resource loss of a gate."""
 
 from collections.abc import Callable, Mapping
 
@@ -10,26 +10,26 @@ from nasfuse.nn.routing.gate import straight_through, temperature_at
 from nasfuse.nn.routing.network import AllRoutes
 from nasfuse.spec.routing import RoutingConfig
 
-#: From logits (b, n_outputs) to the mean loss of the batch at hand.
+#: Function from logits (b, n_outputs) of a batch to its mean loss.
 LossOfLogits = Callable[[Tensor], Tensor]
 
 
 def resource_loss(weights: Tensor, costs: Tensor, *, budget: float | None = None) -> Tensor:
-    """Returns the expected cost sum_k mean_batch(w_k) C_k of a gate (DynMM, Eq. 1), or what exceeds a budget.
+    """Returns the expected cost sum_k mean_batch(w_k) C_k of a gate (DynMM, Eq. 1), or its excess over a budget.
 
-    Unlike in the released code the cost vector is named and normalised, so the term lies between 0 and 1.
+    Unlike in the released code, costs are relative to those of the costliest route, so the term is between 0 and 1.
 
     Args:
-        weights: (b, n_routes) of the gate.
-        costs: (n_routes,) MACs over those of the costliest route.
-        budget: Share of the costliest route's MACs that is free: max(0, cost - budget).
+        weights: Weights of the gate, shape (b, n_routes).
+        costs: MACs of the routes divided by those of the costliest one, shape (n_routes,).
+        budget: Cost up to which the term is 0, in the unit of `costs`: max(0, cost - budget); None is no budget.
     """
     cost = (weights.mean(dim=0) * costs).sum()
     return cost if budget is None else torch.relu(cost - budget)
 
 
 def hold_out(split: Split, share: float, *, seed: int) -> tuple[Tensor, Tensor]:
-    """Returns the rows of `split` that are kept and those held out, drawn by group where there are groups."""
+    """Returns the rows of `split` that are kept and those that are held out; groups are not divided."""
     groups = torch.arange(len(split)) if split.groups is None else split.groups
     if len(torch.unique(groups)) < 2:  # one group cannot be divided
         groups = torch.arange(len(split))
@@ -42,29 +42,34 @@ def hold_out(split: Split, share: float, *, seed: int) -> tuple[Tensor, Tensor]:
 def mean_route_loss(outputs: Tensor, loss: LossOfLogits) -> Tensor:
     """Returns the mean loss of the routes.
 
-    It is what a uniformly random route per sample gives on average, without its noise.
+    It is the expected loss of a uniformly random route per sample, without its variance.
 
     Args:
-        outputs: (b, n_routes, n_outputs).
-        loss: Of the logits of one route.
+        outputs: Outputs of the routes, shape (b, n_routes, n_outputs).
+        loss: Function from the logits of one route to their loss.
     """
     losses = [loss(outputs[:, number].float()) for number in range(outputs.shape[1])]
     return torch.stack(losses).mean()
 
 
 class RoutingLoss:
-    """The loss of a network with a router in the second stage of its training, after that of `mean_route_loss`.
+    """Loss of a network with a router in the second stage of its training, which follows that of `mean_route_loss`.
 
-    The loss of the gate's choice plus the resource term.
+    It is the task loss of the routes that the gate chooses plus the resource loss.
     """
 
     def __init__(self, config: RoutingConfig, costs: Mapping[str, float]) -> None:
-        """Keeps the options; `costs` are MACs over those of the costliest route, by route in the network's order."""
+        """Stores the options.
+
+        Args:
+            config: Options of the training.
+            costs: Route to its MACs divided by those of the costliest one, in the order of the network.
+        """
         self.config = config
         self.costs = torch.tensor(list(costs.values()))
 
     def second_stage(self, routes: AllRoutes, loss: LossOfLogits, *, progress: float) -> Tensor:
-        """Returns task and resource loss; `progress` from 0 to 1 anneals the temperature."""
+        """Returns the sum of task and resource loss; the temperature depends on `progress`, from 0 to 1."""
         config = self.config
         assert routes.gate is not None, "there is a router"
         temperature = temperature_at(progress, start=config.temperature, end=config.final_temperature)

@@ -1,4 +1,4 @@
-"""Tabulating the routes of a network: one dense pass over a split."""
+"""Computation of route tables by one pass of all routes over a split."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ from nasfuse.train.route_table import RouteTable
 def tabulate_routes(
     network: RoutedNetwork, split: Split, dataset: Dataset, *, metric: str, device: torch.device
 ) -> RouteTable:
-    """Returns the table of a network on `split`: one dense pass over all routes."""
+    """Returns the route table of a network on `split`, from one pass of all routes over all samples."""
 
     def everything(batch: Batch) -> tuple[AllRoutes, Tensor]:
         with listening(equilibrium_layers(network)) as solves:
@@ -54,7 +54,7 @@ def tabulate_routes(
 
 
 def _saved_by_route(network: RoutedNetwork, solves: Sequence[Solved], n_samples: int) -> Tensor:
-    """Returns (n_samples, n_routes): how far the equilibria of each route stay below their caps, in MACs."""
+    """Returns the MACs that equilibria save below their step limits on each route, shape (n_samples, n_routes)."""
     layers = [equilibrium_layers(branch) for branch in network.branches]
     by_route = [[solved for solved in solves if solved.layer in own] for own in layers]
     return torch.stack([saved_macs(own, n_samples) for own in by_route], dim=1)

@@ -97,3 +97,17 @@ def test_the_folder_of_a_killed_driver_is_removed_and_that_of_a_living_one_is_no
     assert folder.is_dir()
     with session_folder():
         assert not folder.parent.exists()
+
+
+def test_a_folder_that_ray_processes_of_a_killed_driver_create_again_stays_private_until_it_stays_empty(place):
+    root = place(20) / "nf-killed12"
+    root.mkdir(mode=0o700)
+    (root / "owner").touch()
+    logs = root / "r" / "session_1" / "logs"
+    for _ in range(2):  # an agent writes its log again after the folder was emptied
+        logs.mkdir(parents=True)
+        with session_folder():
+            assert list(root.iterdir()) == [root / "owner"]
+            assert stat.S_IMODE(root.stat().st_mode) == 0o700
+    with session_folder():
+        assert not root.exists()

@@ -215,6 +215,19 @@ class TestAnExistingRun:
         checks = json.loads(same_study.macs_file.read_text())
         assert {one["macs_status"] for one in checks.values()} == {"differ"}
 
+    def test_problems_of_the_study_come_before_differences_to_the_run(self, refuses, same_study, write):
+        write(same_study.read_study().to_yaml().replace("training.epochs: 2", "training.epoch: 2"))
+        sentence = refuses("search", "study.yaml", "-o", "run")
+        assert "training.epoch" in sentence
+        assert "holds another study" not in sentence
+
+    def test_warnings_about_settings_are_not_repeated(self, nasfuse, make_run, write, tmp_path):
+        space = {"fields": {"network.streams.*.width": {"choices": [8, 16]}}}
+        fixed = {"network.streams.*.encoder": "mlp", "network.route": "left", "training.mixup_at": "manifold"}
+        folder = make_run(tmp_path / "run", [(0.5, 100)], budget={"trials": 1}, space={**space, "fixed": fixed})
+        write(folder.read_study().to_yaml())
+        assert "training.mixup_at has no effect" not in nasfuse("search", "study.yaml", "-o", "run").err
+
     def test_another_study(self, refuses, same_study, write):
         write(same_study.read_study().to_yaml().replace("seed: 0", "seed: 4"))
         assert "run holds another study: seed differs." in refuses("search", "study.yaml", "-o", "run")

@@ -232,7 +232,9 @@ def test_a_modality_that_breaks_the_contract(arrays, match):
         (
             "multiclass",
             LABELS * 2,
-            "go up to 2 but class 1 never occurs, so some label is out of range; renumber the classes without gaps",
+            "go up to 2 but class 1 never occurs: a label is wrong, or samples of that class are missing; correct the "
+            "labels or add samples, or, if no network was trained with these class numbers, renumber the classes "
+            "without gaps",
         ),
         ("multiclass", np.array(3), "the labels hold one class only, got 3 everywhere"),
         ("multilabel", LABELS, r"must be \(n, k\) zeros and ones for multilabel, got shape \(40,\)"),

@@ -88,7 +88,7 @@ def test_the_record_and_the_files(recipe, measured):
     for k in range(6):
         place = folder / f"fold{k}"
         assert sorted(path.name for path in place.iterdir()) == ["metrics.jsonl", "model.pt"]
-        assert load_checkpoint(place / "model.pt")["cut"] == k
+        assert load_checkpoint(place / "model.pt")["division"] == k
     found = evaluate_checkpoint(folder / "fold4" / "model.pt", split="val", device=CPU)
     assert found["value"] == found["val_metric_at_training"]
 
@@ -97,7 +97,7 @@ def test_it_depends_on_its_seed_and_division_alone(recipe, measured, tmp_path):
     again = search(recipe, tmp_path / "again")
     assert again.points[0].metric == measured[0].points[0].metric
     other = search(recipe, tmp_path / "other", division=1)
-    assert load_checkpoint(tmp_path / "other" / "fold0" / "model.pt")["cut"] == 6
+    assert load_checkpoint(tmp_path / "other" / "fold0" / "model.pt")["division"] == 6
     assert other.record["data_fingerprint"] != again.record["data_fingerprint"]
 
 

@@ -250,6 +250,17 @@ class TestEnds:
         assert 5 <= len(states) <= 7
         assert set(states) == {TrialState.FAIL}
 
+    @pytest.mark.parametrize("n_trials", [5, 6])
+    def test_recurring_failures_at_the_end_of_the_budget_end_the_search_in_the_same_way(self, n_trials):
+        def train(assignment):
+            good = n_trials > 5 and assignment.number == 0
+            return training_of(assignment) if good else SimulatedTraining([], Failed("ValueError: no luck"))
+
+        scheduler = open_scheduler(budget={"trials": n_trials})
+        with pytest.raises(RecurringFailureError, match=r"5 trainings in a row failed, .* with: ValueError: no luck"):
+            run(scheduler, train)
+        assert not scheduler.wants_more(running=0)
+
     def test_a_measurement_that_is_not_finite_is_told_as_a_failure(self):
         def train(assignment):
             point = OperatingPoint(float("nan"), 8, 10, 1e-3, 1e-4, 100)

@@ -28,13 +28,14 @@ FUSIONS = {
         "reducer": {"kind": "merge", "keep_ratio": 0.5},
     },
 }
+ROUTERS = {"gate": {"width": 4}, "sequential": {"kind": "sequential"}}
 SETTINGS = {"threshold": 0.3, "max_steps": 4, "tolerance": 0.05, "keep_ratio": 0.2, "keep_ratio.left": 0.25}
 
 
-def recipe_of(fusion, *, routed):
+def recipe_of(fusion, *, router):
     network = {"route": ["left", "right"], "streams": {"left": REDUCED, "right": STREAM}, "fusion": FUSIONS[fusion]}
-    if routed:
-        network["router"] = {"routes": ["left", "left+right"], "width": 4}
+    if router:
+        network["router"] = {"routes": ["left", "left+right"], **ROUTERS[router]}
     plain = {"data": {"source": "digits"}, "network": network, "training": {"epochs": 2, "lr": 0.01}}
     return Recipe.parse(plain)
 
@@ -42,11 +43,11 @@ def recipe_of(fusion, *, routed):
 def cases():
     """Every knob alone and every combination of knobs that one network has."""
     for fusion, own in (("solver", ("max_steps", "tolerance")), ("joint", ("keep_ratio",))):
-        for routed in (False, True):
-            names = ["keep_ratio.left", *own, *(["threshold"] if routed else [])]
+        for router in (None, *ROUTERS):
+            names = ["keep_ratio.left", *own, *(["threshold"] if router else [])]
             for count in range(1, len(names) + 1):
                 for chosen in itertools.combinations(names, count):
-                    yield pytest.param(fusion, routed, chosen, id=f"{fusion}-{routed}-{'-'.join(chosen)}")
+                    yield pytest.param(fusion, router, chosen, id=f"{fusion}-{router}-{'-'.join(chosen)}")
 
 
 def exported(folder, recipe, settings, macs):
@@ -62,9 +63,9 @@ def folder(make_run, tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("export") / "run", [(0.5, 100), (0.6, 200), "it broke", (0.9, 1000)])
 
 
-@pytest.mark.parametrize(("fusion", "routed", "names"), cases())
-def test_a_recipe_has_every_setting_of_its_point(folder, fusion, routed, names):
-    recipe = recipe_of(fusion, routed=routed)
+@pytest.mark.parametrize(("fusion", "router", "names"), cases())
+def test_a_recipe_has_every_setting_of_its_point(folder, fusion, router, names):
+    recipe = recipe_of(fusion, router=router)
     settings = {name: SETTINGS[name] for name in names}
     found = exported(folder, recipe, settings, 1234)
     dataset = load_digits()
@@ -72,14 +73,15 @@ def test_a_recipe_has_every_setting_of_its_point(folder, fusion, routed, names):
     own = settings_of(build_network(recipe.network, dataset.modalities, dataset.task).knobs())
     settings.pop("threshold", None)  # what it spends is kept instead
     assert settings_of(network.knobs()) == {**own, **settings}
-    if routed:
+    if router:
         assert found.network.router.macs == (1234 if "threshold" in names else None)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("fusion", "routed"), [("solver", False), ("joint", False), ("solver", True), ("joint", True)])
-def test_trained_and_evaluated_it_is_the_point(folder, tmp_path, fusion, routed):
-    recipe, seed = recipe_of(fusion, routed=routed), 11
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("router", [None, *ROUTERS])
+def test_trained_and_evaluated_it_is_the_point(folder, tmp_path, fusion, router):
+    recipe, seed = recipe_of(fusion, router=router), 11
     measured = Training()(
         recipe, seed=seed, division=0, folder=tmp_path / "trial", report=lambda *_: None, weight_sources={}
     )
@@ -92,7 +94,7 @@ def test_trained_and_evaluated_it_is_the_point(folder, tmp_path, fusion, routed)
         assert judged["value"] == result.seeds[0].val
         settings = {name: value for name, value in point.settings.items() if name != "threshold"}
         assert judged["settings"].items() >= settings.items()
-        if routed and 0 < point.settings["threshold"] < 1:
+        if router and 0 < point.settings["threshold"] < 1:
             assert judged["macs"] <= point.macs
         again = Training()(
             found, seed=seed, division=0, folder=tmp_path / f"again{number}", report=lambda *_: None, weight_sources={}

@@ -572,7 +572,9 @@ class TestCrossValidation:
         repeated = [trial for trial in trials if trial.is_repetition]
         assert repeated, "the last fifth of the budget"
         for trial in trials:
-            divisions = [load_checkpoint(folder.trial(trial.number) / f"fold{k}" / "model.pt")["cut"] for k in (0, 1)]
+            divisions = [
+                load_checkpoint(folder.trial(trial.number) / f"fold{k}" / "model.pt")["division"] for k in (0, 1)
+            ]
             assert divisions == ([2, 3] if trial.is_repetition else [0, 1])
             assert not trial.rungs, "no training is compared by a single fold"
         recipe = read_run(folder).recipe(progress.front[0])

@@ -1,8 +1,10 @@
 """Auxiliary losses: a network yields those of its modules, once."""
 
+import pytest
 import torch
 from torch import nn
 
+from nasfuse.errors import InvalidInputError
 from nasfuse.nn.auxiliary_loss import HasAuxiliaryLosses, take_losses
 
 
@@ -30,3 +32,13 @@ def test_the_gradient_reaches_every_module():
     first.losses, second.losses = {"ratio": 2 * weights[0]}, {"ratio": 4 * weights[1]}
     take_losses(nn.Sequential(first, second))["ratio"].backward()
     assert [float(weight.grad) for weight in weights] == [1.0, 2.0]
+
+
+def test_a_loss_without_a_weight_is_named_with_its_module():
+    network = nn.ModuleDict({"left": Sparse(ratio=1.0), "right": nn.Sequential(Sparse(ration=3.0))})
+    message = (
+        r"^the module right\.0 \(Sparse\) has the loss 'ration', for which recipes have no weight; did you mean "
+        r"'ratio'\? Known: ratio; add it to TrainingConfig\.loss_weights$"
+    )
+    with pytest.raises(InvalidInputError, match=message):
+        take_losses(network, known={"ratio": 2.0})

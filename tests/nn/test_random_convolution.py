@@ -89,8 +89,11 @@ def test_biases_are_quantiles_and_features_are_standardised():
     module, inputs = make(n_biases=3), random_inputs(LONG, 200)
     module.fit(inputs, None)
     shares = module(inputs, None) * module.std + module.mean
-    means = shares.mean(dim=0)[: module.n_shares].unflatten(0, module.biases.shape)
-    assert torch.allclose(means, torch.tensor([0.75, 0.5, 0.25]).expand_as(means), atol=0.01)
+    below = 1 - shares.mean(dim=0)[: module.n_shares]
+    golden = (1 + math.sqrt(5)) / 2
+    levels = torch.tensor([number * golden % 1 for number in range(1, module.n_shares + 1)])
+    assert torch.allclose(below, levels, atol=0.01)
+    assert torch.allclose(levels.sort().values, torch.linspace(0, 1, module.n_shares), atol=0.05), "all levels"
     features = module(inputs, None)
     assert torch.allclose(features.mean(dim=0), torch.zeros(module.n_features), atol=1e-4)
     assert torch.allclose(features.std(dim=0, correction=0), torch.ones(module.n_features), atol=1e-3)

@@ -45,8 +45,8 @@ def test_a_candidate_off_the_front_is_not_confirmed():
 def test_its_repetitions_are_those_of_its_first_training():
     trials = study(
         ("b", 0.9, 100, HEIR),
-        ("b", 0.7, 100, {"repeat_of": 0, "cut": 0}),
-        ("b", None, 100, {"repeat_of": 0, "cut": 1}),
+        ("b", 0.7, 100, {"repeat_of": 0, "division": 0}),
+        ("b", None, 100, {"repeat_of": 0, "division": 1}),
     )
     assert repeated(trials[:2]) == (0, 1)
     assert repeated(trials) is None
@@ -54,7 +54,7 @@ def test_its_repetitions_are_those_of_its_first_training():
 
 
 def test_a_candidate_that_always_fails_from_scratch_is_given_up():
-    failed = [("b", None, 5, {"repeat_of": 1, "cut": cut}) for cut in (0, 1)]
+    failed = [("b", None, 5, {"repeat_of": 1, "division": cut}) for cut in (0, 1)]
     trials = study(("a", 0.5, 10, {}), ("b", 0.9, 5, HEIR), *failed)
     assert repeated(trials[:3]) == (1, 1)
     assert repeated(trials) == (0, 1)

@@ -71,8 +71,8 @@ def test_the_best_training_is_chosen_and_the_first_of_equal_ones():
         ({"state": TrialState.FAIL}, False),
         ({"state": TrialState.RUNNING}, False),
         ({"state": TrialState.PRUNED, "stopped": {"epoch": 1}}, False),
-        ({"cut": 1, "repeat_of": 0}, False),  # its training data are what the new one is judged by
-        ({"cut": 0, "repeat_of": 0}, True),
+        ({"division": 1, "repeat_of": 0}, False),  # its training data are what the new one is judged by
+        ({"division": 0, "repeat_of": 0}, True),
         ({"baseline": "one"}, True),
         ({"inherited": {"left": 0}}, True),
     ],

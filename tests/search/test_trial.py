@@ -145,7 +145,7 @@ def test_a_repetition_has_the_parameters_and_the_name_of_the_first(study):
     assert [view.params for view in views] == [{"x": 0.25}] * 2
     assert [view.frozen.user_attrs for view in views] == [
         {"baseline": "by hand"},
-        {"baseline": "by hand", "repeat_of": 0, "cut": 2},
+        {"baseline": "by hand", "repeat_of": 0, "division": 2},
     ]
     assert [(v.baseline, v.is_baseline, v.repeat_of, v.is_repetition, v.division) for v in views] == [
         ("by hand", True, None, False, 0),

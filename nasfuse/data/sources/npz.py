@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasfuse.data.arrays import build_table
+from nasfuse.data.concatenation import concatenated
 from nasfuse.data.dataset import Scale
 from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.table import Table
@@ -63,12 +64,19 @@ def _modality(path: Path, arrays: dict[str, NDArray[Any]], key: str, entry: Moda
     where = f"data.modalities.{key}"
     return ModalityArrays(
         kind=entry.kind,
-        values=_array(path, arrays, entry.array or key, where),
+        values=_values(path, arrays, key, entry, where),
         index=_array(path, arrays, entry.index, f"{where}.index") if entry.index else None,
         lengths=_array(path, arrays, entry.lengths, f"{where}.lengths") if entry.lengths else None,
         vocabulary=entry.vocabulary,
         padding=entry.padding,
     )
+
+
+def _values(path: Path, arrays: dict[str, NDArray[Any]], key: str, entry: ModalityConfig, where: str) -> NDArray[Any]:
+    if entry.arrays is None:
+        return _array(path, arrays, entry.array or key, where)
+    parts = {name: _array(path, arrays, name, f"{where}.arrays") for name in entry.arrays}
+    return concatenated(where, entry.kind, parts)
 
 
 def _splits(path: Path, arrays: dict[str, NDArray[Any]], name: str) -> NDArray[Any] | None:

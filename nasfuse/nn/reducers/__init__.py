@@ -1,6 +1,6 @@
-"""Reducers: what drops or merges tokens in a stage.
+"""Reducers, which select, pool or merge tokens in a stage.
 
-One interface, tokens in and fewer tokens out, with masks and sizes, so that a further kind is one more class here.
+All of them have the interface of `Reducer`; a new kind is a class with an entry in `REDUCERS`.
 """
 
 from typing import Any
@@ -34,19 +34,18 @@ def build_reducer(
     n_tokens: int = 1,
     **options: Any,
 ) -> Reducer | None:
-    """Returns the reducer called `kind`; None where everything is kept and nothing could be changed after training.
+    """Returns the reducer called `kind`; None if it would keep all tokens, during training and after it.
 
-    That is a reducer that would learn to keep everything, and pooling of windows of one token; `top_k` and `merge`
-    are also used on networks that were trained without them.
+    `top_k` and `merge` are also built for a keep ratio of 1, because it can be reduced after training.
 
     Args:
-        kind: Of `REDUCERS`.
+        kind: Key of `REDUCERS`.
         keep_ratio: See `Reducer`.
         inference_keep_ratio: See `Reducer`.
         width: Features of a token.
-        heads: Of the attention before it.
-        n_tokens: Of the longest sample.
-        options: Those of the kind itself.
+        heads: Number of heads of the attention before the reducer.
+        n_tokens: Number of tokens of the longest sample.
+        options: Further options of the kind.
     """
     reducer = REDUCERS[kind]
     if keep_ratio == 1.0 and inference_keep_ratio in (None, 1.0) and not reducer.used_untrained:

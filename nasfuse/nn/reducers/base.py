@@ -1,4 +1,4 @@
-"""What a reducer is: fewer tokens out than in, for every sample as many as its own length allows."""
+"""Base class of reducers, which reduce the number of tokens of each sample in proportion to its length."""
 
 import math
 from abc import ABC, abstractmethod
@@ -12,24 +12,24 @@ from nasfuse.nn.attention import Seen
 from nasfuse.nn.knob import Knob
 from nasfuse.nn.tokens import Extent, Tokens
 
-#: Least keep ratio that is worth trying.
+#: Smallest keep ratio that is swept.
 _LEAST_RATIO = 1 / 256
 
 
 class Reducer(nn.Module, ABC):
-    """Reduces the tokens of a stream to about `keep_ratio` of them, at least one; CLS is never touched.
+    """Reduces the tokens of a stream to a share of about `keep_ratio`, at least one; CLS tokens are not changed.
 
     Attributes:
-        keep_ratio: Share of the tokens that is left in training, in (0, 1].
-        inference_keep_ratio: The same after training; may be set at any time where the reducer has no parameters.
+        keep_ratio: Share of the tokens that is kept in training, in (0, 1].
+        inference_keep_ratio: Share that is kept in inference mode; it can be changed if the reducer has no parameters.
         width: Features of a token.
-        used_untrained: Whether it is also used, after training, on networks that were trained with all tokens.
+        used_untrained: Whether the reducer can be used after training in a network that was trained with all tokens.
     """
 
     used_untrained: ClassVar[bool] = False
 
     def __init__(self, keep_ratio: float, inference_keep_ratio: float | None = None, *, width: int) -> None:
-        """Keeps the shares; without the second one, inference is as training."""
+        """Stores the ratios; `inference_keep_ratio` is `keep_ratio` by default."""
         super().__init__()
         self.width = width
         self.keep_ratio = keep_ratio
@@ -37,30 +37,30 @@ class Reducer(nn.Module, ABC):
 
     @classmethod
     def for_stage(cls, options: Mapping[str, Any], *, width: int, heads: int, n_tokens: int) -> Self:
-        """Returns the reducer of one stage; kinds that depend on more than the width override it.
+        """Returns the reducer of a stage; kinds that depend on more than the width override this method.
 
         Args:
-            options: Keyword arguments of the constructor: keep ratios, and the kind's own options in a recipe.
+            options: Keyword arguments of the constructor: keep ratios, and the options of the kind in a recipe.
             width: Features of a token.
-            heads: Of the attention before it.
-            n_tokens: Of the longest sample.
+            heads: Number of heads of the attention before the reducer.
+            n_tokens: Number of tokens of the longest sample.
         """
         return cls(**options, width=width)
 
     @property
     def ratio(self) -> float:
-        """The share in the mode that the reducer is in."""
+        """Keep ratio in the current mode, training or inference."""
         return self.keep_ratio if self.training else self.inference_keep_ratio
 
     @property
     def has_parameters(self) -> bool:
-        """Whether it learns, for one keep ratio."""
+        """Whether the reducer has parameters, which are trained for its keep ratio."""
         return next(self.parameters(), None) is not None
 
     def knobs(self, name: str) -> tuple[Knob, ...]:
-        """Returns the keep ratio as a knob called `name`; none where the reducer has learnt for one ratio.
+        """Returns the keep ratio as a knob called `name`; none if the reducer has parameters.
 
-        Settings worth trying are twice, a half and a quarter of the ratio.
+        Its settings are twice, half and a quarter of the ratio.
         """
         if self.has_parameters:
             return ()
@@ -80,25 +80,25 @@ class Reducer(nn.Module, ABC):
         self.inference_keep_ratio = ratio
 
     def forward(self, tokens: Tokens, seen: Seen | None) -> Tokens:
-        """Returns the tokens that are left.
+        """Returns the reduced tokens.
 
         Args:
-            tokens: (b, t, d) with mask, sizes and CLS.
-            seen: What the attention right before has seen of them; None after a convolution.
+            tokens: Tokens of shape (b, t, d), with mask, sizes and CLS.
+            seen: Queries and keys of the attention before the reducer; None after a convolution.
         """
         extent = Extent(tokens.values.shape[1], tokens.grid)
         return self.reduce(tokens, seen) if self.works_on(extent, self.ratio) else tokens
 
     def extent(self, extent: Extent) -> Extent:
-        """Returns how many tokens are left of `extent` after training."""
+        """Returns the extent after the reducer in inference mode."""
         return self.left(extent, self.inference_keep_ratio) if self._works_after_training(extent) else extent
 
     def macs(self, extent: Extent) -> int:
-        """Returns the multiply-accumulates of the reduction itself, after training; 0 where nothing is dropped."""
+        """Returns the multiply-accumulates of the reducer in inference mode; 0 if it keeps all tokens."""
         return self.own_macs(extent, self.extent(extent)) if self._works_after_training(extent) else 0
 
     def works_on(self, extent: Extent, ratio: float) -> bool:
-        """Returns whether anything is done to tokens of `extent` at `ratio`."""
+        """Returns whether the reducer changes tokens of `extent` at `ratio`."""
         return self.left(extent, ratio).n_tokens < extent.n_tokens
 
     def _works_after_training(self, extent: Extent) -> bool:
@@ -110,15 +110,15 @@ class Reducer(nn.Module, ABC):
 
     @abstractmethod
     def left(self, extent: Extent, ratio: float) -> Extent:
-        """Returns how many tokens are left of `extent` at `ratio`."""
+        """Returns the extent after the reducer for tokens of `extent` at `ratio`."""
 
     def own_macs(self, extent: Extent, left: Extent) -> int:
-        """Returns the multiply-accumulates of reducing `extent` to `left`."""
+        """Returns the multiply-accumulates of the reduction from `extent` to `left`."""
         return 0
 
 
 def n_kept(n_tokens: int, ratio: float) -> int:
-    """Returns ceil(ratio n), at least 1: how many of `n_tokens` tokens a reducer keeps that selects or merges.
+    """Returns ceil(ratio n), at least 1: the number of tokens that selecting and merging reducers keep of `n_tokens`.
 
     Example:
         >>> n_kept(10, 0.3), n_kept(10, 0.01), n_kept(10, 1.0)
@@ -128,16 +128,21 @@ def n_kept(n_tokens: int, ratio: float) -> int:
 
 
 def kept_of(tokens: Tokens, ratio: float) -> Tensor:
-    """Returns (b,) how many of its real tokens each sample keeps; none of none."""
+    """Returns the number of real tokens that each sample keeps, shape (b,); 0 for a sample without real tokens."""
     lengths = tokens.lengths()
-    counts = (ratio * lengths.double() - 1e-9).ceil().clamp_min(1).long()  # as `n_kept`, digit for digit
+    counts = (ratio * lengths.double() - 1e-9).ceil().clamp_min(1).long()  # the same rounding as in `n_kept`
     return torch.where(lengths > 0, counts, 0)
 
 
 def compact(kept: Tensor, n_places: int) -> tuple[Tensor, Tensor]:
-    """Returns where the tokens are that `kept` (b, t) marks, in their order: (b, n_places) and which of them are real.
+    """Returns the positions of the tokens that are kept, in their order, and whether each position holds one.
 
-    No sample keeps more than `n_places`.
+    Args:
+        kept: Whether a token is kept, shape (b, t).
+        n_places: Number of positions, at least the largest number of kept tokens of a sample.
+
+    Returns:
+        Two tensors of shape (b, n_places).
     """
     order = torch.argsort(~kept, dim=1, stable=True)[:, :n_places]
     return order, kept.gather(1, order)

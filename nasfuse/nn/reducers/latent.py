@@ -1,4 +1,4 @@
-"""Latent queries: a few learned tokens read all others."""
+"""Reduction by cross-attention of a few learned tokens to all tokens."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -12,9 +12,9 @@ from nasfuse.nn.tokens import Extent, Tokens
 
 
 class Latents(Reducer):
-    """Learned latents attend to the tokens and take their place (Perceiver, Jaegle et al., 2021).
+    """Learned latents that attend to the tokens and replace them (Perceiver, Jaegle et al., 2021).
 
-    There are ceil(keep_ratio n) of them for the longest sample; a shorter one has its own share of them, the first.
+    The longest sample has ceil(keep_ratio n) latents; a shorter one uses the first of them, by the same formula.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class Latents(Reducer):
         return Extent(n_kept(extent.n_tokens, ratio), n_cls=extent.n_cls)
 
     def works_on(self, extent: Extent, ratio: float) -> bool:
-        """Returns true: latents read a single token, too, as they do where it is padded to several."""
+        """Returns True: latents also replace a single token, so that results do not depend on padding."""
         return True
 
     def reduce(self, tokens: Tokens, seen: Seen | None) -> Tokens:
-        """Returns the latents after they have read."""
+        """Returns the latents after the cross-attention."""
         batch, n_tokens, _ = tokens.values.shape
         n_latents = n_kept(n_tokens, self.ratio)
         queries = self.queries[:, :n_latents].expand(batch, -1, -1)
@@ -60,6 +60,6 @@ class Latents(Reducer):
         return Tokens(queries + read, mask, cls=tokens.cls)
 
     def own_macs(self, extent: Extent, left: Extent) -> int:
-        """Returns 2 n d^2 for keys and values, 2 n k d for attention and k d^2 for what comes out of k latents."""
+        """Returns 2 n d^2 for keys and values, 2 n k d for the attention and k d^2 for the output of k latents."""
         n, k, d = extent.n_tokens, left.n_tokens, self.width
         return 2 * n * d**2 + 2 * n * k * d + k * d**2

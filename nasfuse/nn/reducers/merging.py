@@ -1,4 +1,4 @@
-"""Merging: tokens that are alike become one."""
+"""Merging of similar tokens."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -15,18 +15,18 @@ from nasfuse.nn.tracing import refuse_tracing
 
 
 class Merge(Reducer):
-    """Merges the most alike tokens until ceil(keep_ratio n) are left: token merging (ToMe, Bolya et al., 2023).
+    """Merges the most similar tokens until ceil(keep_ratio n) are left: token merging (ToMe, Bolya et al., 2023).
 
-    In a round, real tokens are taken alternately into A and B, each of A is linked to the one of B whose key (the mean
-    over heads) has the highest cosine, and the highest links are merged by the mean weighted by sizes. A round leaves
-    half of the tokens at least, so a small keep ratio takes several. Sizes come along, and attention counts a token as
-    often as its size says.
+    In a round, real tokens are divided alternately into sets A and B, each token of A is linked to the token of B with
+    the most similar key (cosine similarity, mean over heads), and the tokens of the most similar links are replaced by
+    their mean, weighted by sizes. A round merges at most half of the tokens, so a small keep ratio needs several. The
+    size of a token is the number of tokens merged into it, and its weight in later attention.
     """
 
     used_untrained = True
 
     def __init__(self, keep_ratio: float, inference_keep_ratio: float | None = None, *, width: int, heads: int) -> None:
-        """Keeps the shares; `heads` are those of the attention whose keys are compared."""
+        """Stores the ratios; `heads` is the number of heads of the attention whose keys are compared."""
         super().__init__(keep_ratio, inference_keep_ratio, width=width)
         self.heads = heads
 
@@ -40,23 +40,24 @@ class Merge(Reducer):
         return Extent(n_kept(extent.n_tokens, ratio), n_cls=extent.n_cls)
 
     def reduce(self, tokens: Tokens, seen: Seen | None) -> Tokens:
-        """Returns the merged tokens, each in the place of its latest part, with sizes."""
+        """Returns the merged tokens with their sizes, each at the position of its last part."""
         assert seen is not None, "comes after attention"
         sizes, real = tokens.sizes, tokens.mask
         if sizes is None:
             sizes = tokens.values.new_ones(tokens.values.shape[:2])
         width = tokens.values.shape[2]
-        # Merging adds up: a mean is a sum over its size, and the cosine of two sums is that of their means.
+        # Sums are merged instead of means, because they only have to be added: a mean is a sum divided by its size, and
+        # the cosine similarity of sums is that of the means.
         weights = sizes[..., None]
         sums = torch.cat([tokens.values * weights, seen.match_keys() * weights, weights], dim=2)
         for n_merged, n_after in self._plan(tokens):
             sums, real = _one_round(sums, real, n_merged, n_after, width=width)
-        sizes = sums[..., -1].detach()  # counts; a mask that wants a gradient keeps attention off its fast kernel
+        sizes = sums[..., -1].detach()  # counts; an attention mask with a gradient would disable the fast kernel
         values = sums[..., :width] / sizes.clamp_min(1)[..., None]
         return Tokens(values, real, cls=tokens.cls, sizes=sizes if real is None else sizes * real)
 
     def _plan(self, tokens: Tokens) -> list[tuple[int | Tensor, int]]:
-        """Returns how many of A each round merges, one number or (b, 1) where lengths differ, and what it leaves."""
+        """Returns for each round the number of merged tokens, shape (b, 1) if lengths differ, and of positions left."""
         n_tokens = tokens.values.shape[1]
         n_left = n_kept(n_tokens, self.ratio)
         if tokens.mask is None:
@@ -76,7 +77,7 @@ class Merge(Reducer):
         return plan
 
     def own_macs(self, extent: Extent, left: Extent) -> int:
-        """Returns the products of keys of A with keys of B, over all rounds."""
+        """Returns the multiply-accumulates of the products of keys of A with keys of B over all rounds."""
         total, n_tokens = 0, extent.n_tokens
         for n_after in _rounds(n_tokens, left.n_tokens):
             total += ((n_tokens + 1) // 2) * (n_tokens // 2) * (self.width // self.heads)
@@ -85,7 +86,7 @@ class Merge(Reducer):
 
 
 def _rounds(n_tokens: int, n_left: int) -> list[int]:
-    """Returns how many tokens are left after each round.
+    """Returns the number of tokens after each round.
 
     Example:
         >>> _rounds(9, 2)
@@ -101,13 +102,14 @@ def _rounds(n_tokens: int, n_left: int) -> list[int]:
 def _one_round(
     sums: Tensor, real: Tensor | None, n_merged: int | Tensor, n_after: int, *, width: int
 ) -> tuple[Tensor, Tensor | None]:
-    """Returns (b, n_after, f) merged `sums` and which of them are real.
+    """Returns the merged `sums`, shape (b, n_after, f), and the mask of real tokens, shape (b, n_after).
 
     Args:
-        sums: (b, t, f): features of a token, keys to compare and its size, the first two times the size.
-        real: (b, t), true for the first tokens of each sample; None for all.
-        n_merged: How many of A are merged into B, at most half of the real tokens; (b, 1) where samples differ.
-        n_after: Places that are left.
+        sums: Features times size, keys times size and size of each token, shape (b, t, f).
+        real: Mask of real tokens, shape (b, t), true for the first tokens of each sample; None if all are real.
+        n_merged: Number of tokens of A that are merged into B, at most half of the real tokens; shape (b, 1) if it
+            differs by sample.
+        n_after: Number of positions after the round.
         width: Features of a token.
     """
     a, b = sums[:, ::2], sums[:, 1::2]

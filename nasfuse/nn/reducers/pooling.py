@@ -1,4 +1,4 @@
-"""Pooling: windows of neighbouring tokens become one token each."""
+"""Pooling of windows of neighbouring tokens."""
 
 import math
 from abc import abstractmethod
@@ -13,10 +13,9 @@ from nasfuse.nn.tokens import Extent, Tokens
 
 
 class _Windowed(Reducer):
-    """Makes one token of every window of round(1 / keep_ratio) neighbours.
+    """Replaces every window of round(1 / keep_ratio) neighbouring tokens by one token.
 
-    The last window may be short (nothing is dropped), padding never competes, and a window of padding
-    alone is padding.
+    The last window may be shorter. Padding is ignored, and a window that contains padding only is padding.
     """
 
     def left(self, extent: Extent, ratio: float) -> Extent:
@@ -55,16 +54,16 @@ class _Windowed(Reducer):
         return tuple(min(side, length) for length in extent.grid)
 
     def _weights(self, tokens: Tokens, seen: Seen | None) -> Tensor | None:
-        """Returns (b, t) by which the tokens of a window are weighted; None where they are alike."""
+        """Returns the weights of the tokens in their windows, shape (b, t); None for equal weights."""
         return None
 
     @abstractmethod
     def _pool(self, values: Tensor, real: Tensor | None, weights: Tensor | None) -> Tensor:
-        """Returns (b, n, d) for values (b, n, window, d), real (b, n, window) and weights (b, n, window)."""
+        """Returns pooled tokens (b, n, d) of values (b, n, window, d), real (b, n, window), weights (b, n, window)."""
 
 
 class _Pool(_Windowed):
-    """Pools windows; on a grid, of the square root of their size per side, and a grid is left."""
+    """Pools windows of a sequence; on a grid, square windows of about the same size, so that the result is a grid."""
 
     def left(self, extent: Extent, ratio: float) -> Extent:
         """Returns one token per window."""
@@ -91,16 +90,16 @@ class _Pool(_Windowed):
 
 
 def attended(seen: Seen) -> Tensor:
-    """Returns (b, t) the attention that CLS pays to each token, never quite 0 but for padding.
+    """Returns the attention weights of CLS for each token, shape (b, t), positive except for padding.
 
-    A window that CLS does not look at is then its plain mean.
+    A small constant is added, so that a window without attention is pooled by its mean.
     """
     saliency = seen.saliency() + 1e-8
     return saliency if seen.mask is None else saliency * seen.mask
 
 
 class MaxPool(_Pool):
-    """The largest value of every window, feature by feature."""
+    """Maximum of every window, by feature."""
 
     def _pool(self, values: Tensor, real: Tensor | None, weights: Tensor | None) -> Tensor:
         if real is None:
@@ -113,7 +112,7 @@ class MaxPool(_Pool):
 
 
 class AveragePool(_Pool):
-    """The mean of the real tokens of every window, by their sizes where they have any."""
+    """Mean of the real tokens of every window, weighted by their sizes if they have any."""
 
     def _weights(self, tokens: Tokens, seen: Seen | None) -> Tensor | None:
         return tokens.sizes
@@ -132,7 +131,7 @@ class AveragePool(_Pool):
 
 
 class Strided(_Windowed):
-    """The first token of every window: the control of all others. On a grid, windows are taken row by row."""
+    """First token of every window, the control for all other reducers. On a grid, windows are taken row by row."""
 
     def _pool(self, values: Tensor, real: Tensor | None, weights: Tensor | None) -> Tensor:
         first = values[:, :, 0]
@@ -140,10 +139,10 @@ class Strided(_Windowed):
 
 
 class AttentionPool(_Windowed):
-    """The mean of every window, weighted by the attention that CLS pays (the `attn` pooling of SFT, Ding et al., 2021).
+    """Mean of every window, weighted by the attention of CLS (the `attn` pooling of SFT, Ding et al., 2021).
 
-    There the weights are the mean over all queries, at the cost of every pair; here one row of attention.
-    On a grid, windows are taken row by row.
+    In SFT the weights are the mean over all queries, whose cost is that of all pairs; here they are one row of
+    attention. On a grid, windows are taken row by row.
     """
 
     def _weights(self, tokens: Tokens, seen: Seen | None) -> Tensor | None:
@@ -156,6 +155,6 @@ class AttentionPool(_Windowed):
         return (shares[:, :, None] @ values)[:, :, 0]
 
     def own_macs(self, extent: Extent, left: Extent) -> int:
-        """Returns t d for one row of attention, and t d for the weighted means, the last window full."""
+        """Returns t d for one row of attention and t d for the weighted means, with a full last window."""
         (window,) = self._windows(Extent(extent.n_tokens), self.inference_keep_ratio)
         return (extent.n_tokens + left.n_tokens * window) * self.width

@@ -1,4 +1,4 @@
-"""Selection: the tokens that matter most stay, the others go or become one."""
+"""Selection of the tokens with the highest scores; the others are replaced by their weighted mean."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from nasfuse.nn.tokens import Extent, Tokens
 
 
 def top(scores: Tensor, mask: Tensor | None, counts: Tensor) -> Tensor:
-    """Returns (b, t) bool: the `counts` (b,) real tokens of each sample with the highest `scores` (b, t)."""
+    """Returns the mask (b, t) of the `counts` (b,) real tokens of each sample with the highest `scores` (b, t)."""
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
     ranks = torch.argsort(torch.argsort(scores, dim=1, descending=True, stable=True), dim=1)
@@ -20,9 +20,9 @@ def top(scores: Tensor, mask: Tensor | None, counts: Tensor) -> Tensor:
 
 
 class _Selection(Reducer):
-    """Keeps the ceil(keep_ratio n) - 1 tokens with the highest scores, in their order, and one token for the others.
+    """Keeps the ceil(keep_ratio n) - 1 tokens with the highest scores, in their order, and the mean of the others.
 
-    That one is their weighted mean; where one token is left, it is the mean of all.
+    The mean is weighted. If only one token is left, it is the weighted mean of all tokens.
     """
 
     def left(self, extent: Extent, ratio: float) -> Extent:
@@ -30,16 +30,16 @@ class _Selection(Reducer):
         return Extent(n_kept(extent.n_tokens, ratio), n_cls=extent.n_cls)
 
     def _select(self, tokens: Tokens, values: Tensor, scores: Tensor, weights: Tensor) -> Tokens:
-        """Returns fewer tokens.
+        """Returns the selected tokens and the weighted mean of the others.
 
         Args:
-            tokens: What is reduced.
-            values: (b, t, d) of the tokens that stay.
-            scores: (b, t) by which they are chosen.
-            weights: (b, t), not negative, of the others in their mean.
+            tokens: Tokens to reduce.
+            values: Values of the tokens that are selected, shape (b, t, d).
+            scores: Scores of the tokens, shape (b, t).
+            weights: Weights of the other tokens in their mean, not negative, shape (b, t).
         """
         counts, lengths = kept_of(tokens, self.ratio), tokens.lengths()
-        fuses = counts < lengths  # not where all of a short sample's tokens stay
+        fuses = counts < lengths  # false for short samples that keep all their tokens
         kept = top(scores, tokens.mask, torch.where(fuses, counts - 1, counts))
         rest = weights.masked_fill(kept if tokens.mask is None else kept | ~tokens.mask, 0.0)
         fused = (rest / rest.sum(dim=1, keepdim=True).clamp_min(1e-12))[:, None] @ tokens.values
@@ -54,16 +54,16 @@ class _Selection(Reducer):
 
 
 class TopK(_Selection):
-    """The tokens that CLS attends to most stay; the others become one, weighted by that attention.
+    """Selects the tokens with the highest attention of CLS; the others are fused, weighted by it (EViT).
 
-    EViT (Liang et al., 2022). There the fused token comes beside those that are kept; here it counts among them, so
-    that every reducer leaves as many.
+    EViT is by Liang et al. (2022). Unlike there, the number of kept tokens includes the fused one, so that all reducers
+    keep the same number.
     """
 
     used_untrained = True
 
     def reduce(self, tokens: Tokens, seen: Seen | None) -> Tokens:
-        """Returns the attended tokens and the one that stands for the others."""
+        """Returns the tokens with the highest attention and the fused token."""
         assert seen is not None, "comes after attention"
         saliency = attended(seen)
         return self._select(tokens, tokens.values, saliency, saliency)
@@ -74,18 +74,18 @@ class TopK(_Selection):
 
 
 class GumbelTopK(_Selection, HasAuxiliaryLosses):
-    """The tokens that a small network scores highest stay, in training with Gumbel noise on the scores.
+    """Selects the tokens with the highest scores of a small network, with Gumbel noise on the scores in training.
 
-    DynamicViT (Rao et al., 2021): half of a token's projection is its own, half the mean over the sample's tokens,
-    and an MLP d -> d/2 -> d/4 -> 1 scores them. There training masks a random number of tokens, saves nothing and
-    drops the others; here exactly as many stay as after training (Gumbel top-k, Kool et al., 2019), with the
-    straight-through gradient of sigmoid(score), and the others become one token weighted by their scores, without
-    which a token that was never kept could not learn that it should be. The ratio loss holds the mean of
-    sigmoid(score) to the keep ratio.
+    The scores are those of DynamicViT (Rao et al., 2021): a token is projected to features of its own and features that
+    are averaged over the sample, and an MLP d -> d/2 -> d/4 -> 1 computes the score. In DynamicViT, training masks a
+    random number of tokens, which saves no computation, and tokens that are not selected are dropped. Here training
+    keeps as many tokens as inference (Gumbel top-k, Kool et al., 2019), with the straight-through gradient of
+    sigmoid(score), and the other tokens are fused, weighted by sigmoid(score), so that their scores have a gradient,
+    too. The ratio loss keeps the mean of sigmoid(score) near the keep ratio.
 
     Attributes:
-        ratio_loss: Mean over samples of (mean sigmoid(score) - keep_ratio)^2, of the last pass in training mode;
-            None before.
+        ratio_loss: Mean over samples of (mean sigmoid(score) - keep_ratio)^2 in the last pass in training mode; None
+            before the first one.
     """
 
     ratio_loss: Tensor | None
@@ -103,12 +103,12 @@ class GumbelTopK(_Selection, HasAuxiliaryLosses):
         self.ratio_loss = None
 
     def reduce(self, tokens: Tokens, seen: Seen | None) -> Tokens:
-        """Returns the tokens with the highest scores and the one that stands for the others."""
+        """Returns the tokens with the highest scores and the fused token."""
         projected = F.gelu(self.project(self.norm(tokens.values)))
         own, others = projected[..., : self.n_own], projected[..., self.n_own :]
         whole = Tokens(others, tokens.mask).mean()[:, None].expand_as(others)
         scores = self.score(torch.cat([own, whole], dim=2))[..., 0]
-        scores = scores if scores.dtype == torch.float64 else scores.float()  # bfloat16 would have ties
+        scores = scores if scores.dtype == torch.float64 else scores.float()  # bfloat16 has ties
         chance, values = scores.sigmoid(), tokens.values
         if self.training:
             self.ratio_loss = (Tokens(chance[..., None], tokens.mask).mean() - self.keep_ratio).square().mean()
@@ -122,7 +122,7 @@ class GumbelTopK(_Selection, HasAuxiliaryLosses):
         return {} if loss is None else {"ratio": loss}
 
     def own_macs(self, extent: Extent, left: Extent) -> int:
-        """Returns those of the scoring network, and t d for the fused token."""
+        """Returns the multiply-accumulates of the scoring network, and t d for the fused token."""
         n_half, n_quarter = _parts(self.width)
         scoring = self.width * 2 * n_half + 2 * n_half * n_half + n_half * n_quarter + n_quarter
         return extent.n_tokens * (scoring + self.width)

@@ -1,4 +1,4 @@
-"""The calibration of a router: probabilities from its logits, and the price of cost from its threshold."""
+"""Calibration of a router, which converts its logits to probabilities and its threshold to a price of cost."""
 
 import math
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-#: Log odds of the lowest and highest threshold at which a router runs; beyond, one route is always taken.
+#: Log odds of the lowest and highest threshold at which a router runs; beyond them, all samples take one route.
 REACH = 30.0
 
-#: Thresholds at which a calibration knows its prices. The ends stand for thresholds just above 0 and just below 1.
+#: Thresholds at which a calibration has prices. The ends represent thresholds just above 0 and just below 1.
 THRESHOLDS = torch.linspace(0, 1, 101, dtype=torch.float64)
 
 #: Log odds of `THRESHOLDS`; prices are interpolated between them.
@@ -19,7 +19,7 @@ _LOG_ODDS = torch.logit(THRESHOLDS).clamp(-REACH, REACH).numpy()
 
 
 class CalibrationStatus(IntEnum):
-    """How a calibration was found."""
+    """Status of the fit of a calibration."""
 
     IDENTITY = 0
     FITTED = 1
@@ -28,7 +28,7 @@ class CalibrationStatus(IntEnum):
 
     @property
     def meaning(self) -> str:
-        """Returns one sentence for a person."""
+        """Returns a description of the status."""
         return {
             CalibrationStatus.IDENTITY: "not calibrated",
             CalibrationStatus.FITTED: "fitted",
@@ -40,14 +40,14 @@ class CalibrationStatus(IntEnum):
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a threshold and the logits of a router mean.
+    """Calibration of the logits and of the threshold of a router.
 
     Attributes:
-        scale: (n_routes,) float64. softmax(scale * logits + offset) are probabilities.
-        offset: (n_routes,) float64.
-        prices: Of a unit of relative cost, at each of `THRESHOLDS`; never falling. At the first one and below every
-            sample takes the costliest route, at the last one and above the cheapest, and the router does not run.
-        status: How it was found.
+        scale: Scales of the logits, float64 of shape (n_routes,); softmax(scale * logits + offset) are probabilities.
+        offset: Offsets of the logits, float64 of shape (n_routes,).
+        prices: Price of a unit of relative cost at each of `THRESHOLDS`, not decreasing. At the first price and below,
+            all samples take the costliest route, at the last price and above the cheapest, without running the router.
+        status: Status of the fit.
     """
 
     scale: Tensor
@@ -57,15 +57,15 @@ class Calibration:
 
     @classmethod
     def identity(cls, n_routes: int) -> "Calibration":
-        """Returns the calibration of a router that has none: logits as they are, the price is the threshold's log odds.
+        """Returns the identity: logits are not changed, and the price is the log odds of the threshold.
 
-        Between two routes the threshold is then the probability from which the costly one is taken.
+        For two routes, the threshold is then the smallest probability of the costly route at which it is taken.
         """
         ones, zeros = (fill(n_routes, dtype=torch.float64) for fill in (torch.ones, torch.zeros))
         return cls(ones, zeros, torch.from_numpy(_LOG_ODDS.copy()))
 
     def apply(self, gate: Tensor) -> Tensor:
-        """Returns the calibrated logits (n, n_routes), in float64."""
+        """Returns the calibrated logits, float64 of shape (n, n_routes)."""
         return gate.double() * self.scale + self.offset
 
     def cpu(self) -> "Calibration":
@@ -78,10 +78,10 @@ class Calibration:
 
 
 def price_at(threshold: float, prices: Tensor) -> float:
-    """Returns the price at `threshold`, linear in its log odds between `THRESHOLDS`.
+    """Returns the price at `threshold`, which is linear in the log odds of the threshold between `THRESHOLDS`.
 
-    It is -inf where every sample takes the costliest route and inf where every one takes the cheapest: at thresholds 0
-    and 1, and where the price leaves the range of `prices`.
+    It is -inf if all samples take the costliest route and inf if all take the cheapest: at thresholds 0 and 1, and at
+    the ends of the range of `prices`.
     """
     if threshold <= 0 or threshold >= 1:
         return -math.inf if threshold <= 0 else math.inf

@@ -1,4 +1,4 @@
-"""Exits with a threshold each: how sure a route is of a sample, and where the sample stops."""
+"""Exits of sequential networks: confidence of a route for a sample, and the exit at which the sample stops."""
 
 import math
 from dataclasses import dataclass
@@ -12,15 +12,13 @@ from nasfuse.tasks.base import TaskKind
 
 @dataclass(frozen=True)
 class ExitCalibration:
-    """What a threshold and the outputs of the routes mean for a sample that runs one route after the other.
-
-    The last route has no exit: what comes to it stops there.
+    """Calibration of the exits of a sequential network; every route but the last has an exit.
 
     Attributes:
-        temperatures: (n_routes - 1,) float64. Outputs are divided by them before the confidence is taken.
-        levels: (101, n_routes - 1) float64: the confidence from which a sample stops at an exit, at each of
-            `THRESHOLDS`; never rising from row to row. At threshold 0 no sample stops before the last route, at 1
-            every sample stops at the first.
+        temperatures: Divisors of the outputs before the confidence is computed, float64 of shape (n_routes - 1,).
+        levels: Smallest confidence at which a sample stops at an exit, at each of `THRESHOLDS`, float64 of shape
+            (101, n_routes - 1); not increasing with the threshold. At threshold 0 no sample stops before the last
+            route, at 1 all samples stop at the first.
     """
 
     temperatures: Tensor
@@ -28,7 +26,7 @@ class ExitCalibration:
 
     @classmethod
     def identity(cls, n_routes: int) -> "ExitCalibration":
-        """Returns that of a network that has none: outputs as they are, one level of 1 minus the threshold for all."""
+        """Returns temperatures of 1, and levels of 1 minus the threshold for all exits."""
         levels = (1 - THRESHOLDS)[:, None].repeat(1, n_routes - 1)
         return cls(torch.ones(n_routes - 1, dtype=torch.float64), levels)
 
@@ -41,7 +39,7 @@ class ExitCalibration:
         return levels_at(threshold, self.levels)
 
     def confidences(self, outputs: Tensor, task: TaskKind) -> Tensor:
-        """Returns (n, n_routes - 1): how sure the routes with outputs (n, n_routes, n_outputs) are at their exits."""
+        """Returns the confidences at the exits (n, n_routes - 1) for outputs (n, n_routes, n_outputs) of the routes."""
         columns = [
             confidence(outputs[:, number], temperature, task) for number, temperature in enumerate(self.temperatures)
         ]
@@ -58,18 +56,20 @@ def levels_at(threshold: float, levels: Tensor) -> Tensor:
 
 
 def confidence(outputs: Tensor, temperature: Tensor, task: TaskKind) -> Tensor:
-    """Returns (n,) float64: how sure outputs (n, n_outputs) are after temperature scaling (Guo et al., 2017)."""
+    """Returns float64 confidences (n,) of outputs (n, n_outputs) after temperature scaling (Guo et al., 2017)."""
     sure = task.confidence(outputs.double() / temperature)
     assert sure is not None, "checked where the network is built"
     return sure
 
 
 def first_sure(confidences: Tensor, levels: Tensor) -> Tensor:
-    """Returns the (n,) number of the route at which each sample stops: the first that is sure enough, or the last.
+    """Returns the number of the route at which each sample stops, shape (n,).
+
+    It is the first one whose confidence is at least its level, or else the last route.
 
     Args:
-        confidences: (n, n_routes - 1).
-        levels: (n_routes - 1,).
+        confidences: Confidences at the exits, shape (n, n_routes - 1).
+        levels: Levels of the exits, shape (n_routes - 1,).
     """
     sure = torch.cat([confidences >= levels, torch.ones_like(confidences[:, :1], dtype=torch.bool)], dim=1)
     return sure.int().argmax(dim=1)

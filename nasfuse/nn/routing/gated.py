@@ -18,17 +18,15 @@ from nasfuse.nn.stream import Stream
 
 
 class GatedNetwork(RoutedNetwork):
-    """A routed network with a router (DynMM).
-
-    Samples are grouped by route, each group runs once, results are scattered back.
+    """A routed network with a learned router (DynMM), which computes the samples of each route as one batch.
 
     Attributes:
-        router: Its logits stand in the order of the branches.
-        threshold: See `Calibration.price_at`.
-        gate_scale: (n_routes,) What calibration multiplies the router's logits by.
-        gate_offset: (n_routes,) What it adds to them.
-        gate_prices: What a unit of relative cost is charged at each of `nasfuse.nn.routing.calibration.THRESHOLDS`.
-        gate_status: Number of a `CalibrationStatus`.
+        router: Router, with logits in the order of the branches.
+        threshold: Threshold of the router, see `Calibration.price_at`.
+        gate_scale: Calibrated scales of the logits, shape (n_routes,).
+        gate_offset: Calibrated offsets of the logits, shape (n_routes,).
+        gate_prices: Price of a unit of relative cost at each of `nasfuse.nn.routing.calibration.THRESHOLDS`.
+        gate_status: Number of the `CalibrationStatus`.
     """
 
     gate_scale: Tensor
@@ -45,14 +43,14 @@ class GatedNetwork(RoutedNetwork):
         lengths: Mapping[str, int],
         threshold: float,
     ) -> None:
-        """Joins the parts.
+        """Builds the network from its parts.
 
         Args:
-            streams: Of all routes.
-            branches: The cheapest first, the others in any order.
-            router: Reads the streams or the first branch.
-            lengths: Those of full sequences, at which the routes' costs are compared.
-            threshold: See above.
+            streams: Streams of all routes.
+            branches: Branches, the cheapest first, the others in any order.
+            router: Router that reads inputs, streams or the first branch.
+            lengths: Full lengths of the sequences, for the comparison of the costs of routes.
+            threshold: Initial threshold.
         """
         super().__init__(streams, branches, needs=router.needs, lengths=lengths, threshold=threshold)
         self.router = router
@@ -65,7 +63,7 @@ class GatedNetwork(RoutedNetwork):
         self.register_buffer("gate_status", torch.tensor(int(identity.status)))
 
     def _sort_branches(self, lengths: Mapping[str, int]) -> None:
-        """Sorts all routes but the first, which the router may read, by what they cost beside what always runs."""
+        """Sorts all routes but the first, which the router may read, by their costs."""
         first, *others = self._branches()
         with knobs_as_trained(knobs_of(self.streams, self._branches())):
             costs = dict(zip(others, self.route_macs(lengths)[1:], strict=True))
@@ -73,7 +71,7 @@ class GatedNetwork(RoutedNetwork):
 
     @property
     def calibration(self) -> Calibration:
-        """What makes probabilities of the router's logits, and a price of the threshold; a copy."""
+        """Copy of the calibration of the router."""
         return Calibration(
             self.gate_scale.clone(),
             self.gate_offset.clone(),
@@ -95,7 +93,7 @@ class GatedNetwork(RoutedNetwork):
         return cheap if number == 0 and cheap is not None else self._branches()[number](states), gate
 
     def only_route(self) -> int | None:
-        """Returns the number of the route that every sample takes at an infinite price, see `RoutedNetwork`."""
+        """Returns the number of the route that all samples take at an infinite price, see `RoutedNetwork`."""
         price = price_at(float(self.threshold), self.gate_prices)
         if not math.isinf(price):
             return None
@@ -115,7 +113,7 @@ class GatedNetwork(RoutedNetwork):
         return self._by_group(states, chosen, cheap)
 
     def all_routes(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> AllRoutes:
-        """Returns router and logits of every route for every sample; streams run once for all routes."""
+        """Returns logits of the router and outputs of all routes for all samples; streams run once for all routes."""
         states = self._states(inputs, masks)
         gate, cheap = self._gate(inputs, masks, states)
         first = [] if cheap is None else [cheap]
@@ -123,12 +121,12 @@ class GatedNetwork(RoutedNetwork):
         return AllRoutes(gate, torch.stack([*first, *rest], dim=1))
 
     def run_before(self) -> list[list[int]]:
-        """Returns the cheapest branch for all other routes where the router reads it, see `RoutedNetwork`."""
+        """Returns the cheapest branch for all other routes if the router reads it, see `RoutedNetwork`."""
         before = [0] if self.router.runs_cheap_route else []
         return [[], *([before] * (len(self.branches) - 1))]
 
     def route_macs(self, lengths: Mapping[str, int]) -> list[int]:
-        """Returns one figure per route, router and what runs for it included; `lengths` as in `static_macs`."""
+        """Returns the MACs of each route including the router and its inputs; `lengths` as in `static_macs`."""
         _, extents = streams_macs(self.streams, self.router.needs, lengths)
         own = self.router.macs(lengths, extents)
         return [
@@ -139,7 +137,7 @@ class GatedNetwork(RoutedNetwork):
     def _gate(
         self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], states: StreamStates
     ) -> tuple[Tensor, Tensor | None]:
-        """Returns the router's logits, and those of the cheapest route where the router needs it run."""
+        """Returns the logits of the router, and the outputs of the cheapest route if the router reads them."""
         if isinstance(self.router, RouteRouter):
             cheapest = self._branches()[0]
             features = cheapest.features(states)
@@ -151,7 +149,7 @@ class GatedNetwork(RoutedNetwork):
 
     def _by_group(self, states: StreamStates, chosen: Tensor, cheap: Tensor | None) -> Tensor:
         branches = self._branches()
-        if len(chosen) == 1:  # nothing to sort: at batch 1 every small operation shows
+        if len(chosen) == 1:  # avoids the sorting, which takes a notable time for one sample
             number = int(chosen)
             return cheap if number == 0 and cheap is not None else branches[number](states)
         order = torch.argsort(chosen, stable=True)

@@ -1,4 +1,4 @@
-"""Routed networks: one of several routes for every sample, the stages of the others are not computed."""
+"""Routed networks, which compute one of several routes for each sample."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ from nasfuse.nn.tracing import refuse_tracing
 
 @dataclass(frozen=True)
 class AllRoutes:
-    """What a batch gives on every route.
+    """Outputs of a batch on every route.
 
     Attributes:
-        gate: (b, n_routes) logits of the router, uncalibrated; None where nothing but the outputs decides.
-        outputs: (b, n_routes, n_outputs).
+        gate: Uncalibrated logits of the router, shape (b, n_routes); None in a network without a router.
+        outputs: Outputs of the routes, shape (b, n_routes, n_outputs).
     """
 
     gate: Tensor | None
@@ -33,13 +33,14 @@ class AllRoutes:
 class RoutedNetwork(Network):
     """Streams shared by several routes, and a branch (fusion and head) for each.
 
-    In inference and training mode alike, `forward` computes for each sample what its route needs and nothing else.
-    `all_routes` computes everything, which is what training needs.
+    `forward` computes only what the route of each sample needs, in training and in inference mode. `all_routes`
+    computes all routes for all samples, for training.
 
     Attributes:
-        branches: By cost, all that runs before the choice included; cheapest first.
-        threshold: Inference-time knob from 0 (costliest route) to 1 (cheapest).
-        relative_costs: (n_routes,) Multiply-accumulates of the routes at full lengths, from 0 (cheapest) to 1.
+        branches: Branches in the order of their costs, including everything that runs for the choice, cheapest first.
+        threshold: Knob from 0 (costliest route) to 1 (cheapest route).
+        relative_costs: Multiply-accumulates of the routes at full lengths on a scale from 0 (cheapest) to 1, shape
+            (n_routes,).
     """
 
     threshold: Tensor
@@ -54,14 +55,14 @@ class RoutedNetwork(Network):
         lengths: Mapping[str, int],
         threshold: float,
     ) -> None:
-        """Joins the parts; the subclass calls `_measure_costs` when it is complete.
+        """Builds the network from its parts; subclasses call `_measure_costs` at the end of their constructor.
 
         Args:
-            streams: Of all routes.
-            branches: The cheapest first.
-            needs: Stages by stream that run for every sample before the choice.
-            lengths: Those of full sequences, at which the routes' costs are compared.
-            threshold: See above.
+            streams: Streams of all routes.
+            branches: Branches, the cheapest first.
+            needs: Stream to the number of stages that run for all samples before the choice.
+            lengths: Full lengths of the sequences, for the comparison of the costs of routes.
+            threshold: Initial threshold.
         """
         super().__init__()
         self.streams = PerStream(streams)
@@ -77,7 +78,9 @@ class RoutedNetwork(Network):
 
     def _measure_costs(self) -> None:
         """Sets `relative_costs`."""
-        with knobs_as_trained(knobs_of(self.streams, self._branches())):  # or they would decide what is trained
+        with knobs_as_trained(
+            knobs_of(self.streams, self._branches())
+        ):  # the costs in training must not depend on settings for inference
             costs = torch.tensor(list(self.full_route_macs().values()), dtype=torch.float64)
         self.relative_costs.copy_((costs - costs.min()) / (costs.max() - costs.min()).clamp_min(1.0))
 
@@ -87,29 +90,29 @@ class RoutedNetwork(Network):
         return tuple(branch.route.name for branch in self._branches())
 
     def cost_shares(self) -> dict[str, float]:
-        """Returns route to its multiply-accumulates over those of the costliest, as trained, router included.
+        """Returns route to its multiply-accumulates, including the router, divided by those of the costliest route.
 
-        At full lengths, with every knob at its setting of training.
+        They are those of a sample of full length with the settings of training for all knobs.
         """
         with knobs_as_trained(self.knobs()):
             macs = self.full_route_macs()
         return {name: cost / max(macs.values()) for name, cost in macs.items()}
 
     def full_route_macs(self) -> dict[str, int]:
-        """Returns route to the multiply-accumulates of a full-length sample that takes it, router included."""
+        """Returns route to the multiply-accumulates of a full-length sample on it, including the router."""
         return dict(zip(self.route_names, self.route_macs(self._full_lengths), strict=True))
 
     def parts(self) -> nn.ModuleList:
-        """Returns all that is chosen between: streams and branches, not the router."""
+        """Returns streams and branches, without the router."""
         return nn.ModuleList([self.streams, self.branches])
 
     def knobs(self) -> tuple[Knob, ...]:
-        """Returns those of the streams and of all branches, and the threshold."""
+        """Returns the knobs of the streams and of all branches, and the threshold."""
         threshold = Knob("threshold", get=lambda: float(self.threshold), set=self.set_threshold)
         return (*knobs_of(self.streams, self._branches()), threshold)
 
     def set_threshold(self, threshold: float) -> None:
-        """Sets the inference-time knob."""
+        """Sets the threshold."""
         self.threshold.fill_(threshold)
 
     def forward(
@@ -119,13 +122,13 @@ class RoutedNetwork(Network):
 
         Args:
             inputs: Modality name to its batch.
-            masks: Sequence name to (b, T); absent where every step is real.
-            chosen: (b,) route of each sample, or the number of one route for all of them, in the place of the network's
-                choice; what the choice needs runs nevertheless.
+            masks: Sequence name to its mask (b, T); no entry if all steps are real.
+            chosen: Route of each sample, shape (b,), or the number of one route for all samples, instead of the choice
+                of the network. Everything that is needed for the choice runs nevertheless.
 
         Raises:
-            TracingError: The network is traced or exported while the route depends on the sample. Traces of one
-                route are right: `chosen` as a number, or a threshold of 0 or 1.
+            TracingError: The network is traced or exported, and the route depends on the sample. A single route can be
+                traced: `chosen` as a number, or a threshold of 0 or 1.
         """
         if isinstance(chosen, int):
             return self.run_route(chosen, inputs, masks)[0]
@@ -143,17 +146,17 @@ class RoutedNetwork(Network):
 
     @abstractmethod
     def calibrate(self, calibration: Any) -> None:
-        """Sets what a threshold means: a `Calibration` of a router, an `ExitCalibration` of exits."""
+        """Sets the calibration: a `Calibration` for a router, an `ExitCalibration` for exits."""
 
     @abstractmethod
     def run_route(self, number: int, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """Returns the logits of route `number`, and all else that is computed for samples that take it."""
+        """Returns the logits of route `number`, followed by all other results that samples on it need."""
 
     @abstractmethod
     def only_route(self) -> int | None:
-        """Returns the number of the route that the threshold gives to every sample; None where samples decide.
+        """Returns the number of the route if all samples take the same one at the threshold; None otherwise.
 
-        That route runs as a static network, without what the choice needs.
+        The route then runs as a static network, without the computations for the choice.
         """
 
     @abstractmethod
@@ -164,30 +167,30 @@ class RoutedNetwork(Network):
         masks: Mapping[str, Tensor],
         chosen: Tensor | None,
     ) -> Tensor:
-        """Returns logits (b, n_outputs), of `chosen` (b,) where it is given."""
+        """Returns logits (b, n_outputs), those of the routes `chosen` (b,) unless it is None."""
 
     @abstractmethod
     def all_routes(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> AllRoutes:
-        """Returns router and logits of every route for every sample; streams run once for all routes."""
+        """Returns logits of the router and outputs of all routes for all samples; streams run once for all routes."""
 
     @abstractmethod
     def run_before(self) -> list[list[int]]:
-        """Returns, for each route, the numbers of the other branches that run for samples that take it."""
+        """Returns for each route the numbers of the other branches that run for its samples."""
 
     def route_macs(self, lengths: Mapping[str, int]) -> list[int]:
-        """Returns one figure per route, all that runs for the choice included; `lengths` as in `static_macs`."""
+        """Returns the MACs of each route including those of the choice; `lengths` as in `static_macs`."""
         return [self._macs([*before, number], lengths) for number, before in enumerate(self.run_before())]
 
     def cascade_macs(self, lengths: Mapping[str, int]) -> list[int]:
-        """Returns one figure per route where the cheapest one runs for every sample first, without router."""
+        """Returns the MACs of each route after the cheapest one, which runs for all samples, without the router."""
         return [self._macs([0, number] if number else [0], lengths) for number in range(len(self.branches))]
 
     def static_macs(self, lengths: Mapping[str, int]) -> list[int]:
-        """Returns one figure per route, see `Network.static_macs`."""
+        """Returns the MACs of each route as a static network, see `Network.static_macs`."""
         return [self._macs([number], lengths) for number in range(len(self.branches))]
 
     def _macs(self, numbers: Sequence[int], lengths: Mapping[str, int], needs: Mapping[str, int] | None = None) -> int:
-        """Returns the multiply-accumulates of branches `numbers`: what several need of a stream is computed once."""
+        """Returns the multiply-accumulates of the branches `numbers`, with shared stages of streams counted once."""
         branches = [self._branches()[number] for number in numbers]
         most = dict(needs or {})
         for branch in branches:

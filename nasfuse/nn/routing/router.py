@@ -1,4 +1,4 @@
-"""Routers: from what is computed for every sample to one logit per route (DynMM's gate)."""
+"""Routers, which compute one logit per route for each sample (the gating network of DynMM)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -23,16 +23,16 @@ from nasfuse.nn.stream import (
 from nasfuse.nn.tokens import Extent, Tokens
 from nasfuse.tasks import task_kind
 
-#: Routers drop no tokens.
+#: Options of the reducers of routers, which keep all tokens.
 _KEEP = {"kind": "average", "keep_ratio": 1.0}
 
 
 class Router(nn.Module, ABC):
-    """Gives every route a logit.
+    """Base class of networks that compute a logit for every route.
 
     Attributes:
-        needs: Stream name to the stages that run for every sample before the router can decide.
-        runs_cheap_route: Whether the cheapest route runs to its end for every sample.
+        needs: Stream name to the number of stages that run for all samples before the router.
+        runs_cheap_route: Whether the cheapest route runs for all samples before the router.
     """
 
     needs: Mapping[str, int]
@@ -40,15 +40,15 @@ class Router(nn.Module, ABC):
 
     @abstractmethod
     def macs(self, lengths: Mapping[str, int], extents: Mapping[str, Extent]) -> int:
-        """Returns its own multiply-accumulates, for sequences of `lengths` and the `extents` of what it needs."""
+        """Returns the multiply-accumulates of the router for sequences of `lengths` and tokens of `extents`."""
 
 
 class InputRouter(Router):
-    """Reads the raw inputs of all streams, as in the paper; nothing upstream can be skipped then.
+    """Router on the inputs of all streams, as in the paper.
 
-    `linear` and `mlp` act on the concatenated, flattened inputs (the paper's MM-IMDB gate is an MLP of width
-    128); `conv` and `transformer` encode every modality with one small stage (its MOSEI gate is a
-    transformer) and vectors with a linear layer.
+    `linear` and `mlp` act on the concatenated, flattened inputs (the gate for MM-IMDB in the paper is an MLP of width
+    128). `conv` and `transformer` encode every sequence or image with one small stage (the gate for MOSEI in the paper
+    is a transformer), and vectors with a linear layer.
     """
 
     def __init__(self, modalities: Sequence[Modality], *, n_routes: int, form: str, width: int) -> None:
@@ -63,7 +63,7 @@ class InputRouter(Router):
         self.out_macs = 0 if form == "linear" else n_features * n_routes
 
     def forward(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
-        """Returns (b, n_routes) for a batch as a network gets it."""
+        """Returns logits (b, n_routes) for the inputs and masks of a network."""
         features = []
         for name in self.encoders:
             encoder = self.encoders[name]
@@ -78,7 +78,7 @@ class InputRouter(Router):
         return logits
 
     def macs(self, lengths: Mapping[str, int], extents: Mapping[str, Extent]) -> int:
-        """Returns those of the encoders and of the last layer."""
+        """Returns the multiply-accumulates of the encoders and of the last layer."""
         encoders = [self.encoders[name] for name in self.encoders]
         own = [
             encoder.macs(lengths.get(name, 0), n_stages=len(encoder.stages))[0]
@@ -88,10 +88,10 @@ class InputRouter(Router):
 
 
 class StreamRouter(Router):
-    """Reads the stem of one stream; the others are not even encoded for samples that do not need them."""
+    """Router on the tokens after the stem of one stream; other streams run only on routes that need them."""
 
     def __init__(self, stream: str, in_width: int, *, on_grid: bool, n_routes: int, form: str, width: int) -> None:
-        """Builds it for tokens of `in_width`, on an image where `on_grid`."""
+        """Builds the router for tokens of `in_width` features, those of an image if `on_grid`."""
         super().__init__()
         self.stream = stream
         self.needs = {stream: 0}
@@ -106,7 +106,7 @@ class StreamRouter(Router):
         self.project_macs = 0 if form == "linear" else in_width * width
 
     def forward(self, states: States) -> Tensor:
-        """Returns (b, n_routes)."""
+        """Returns logits (b, n_routes)."""
         tokens = states.at(self.stream, 0)
         if self.stage is None:
             features = self.project(tokens.mean())
@@ -117,7 +117,7 @@ class StreamRouter(Router):
         return logits
 
     def macs(self, lengths: Mapping[str, int], extents: Mapping[str, Extent]) -> int:
-        """Returns those of projection, stage and last layer."""
+        """Returns the multiply-accumulates of projection, stage and last layer."""
         extent = extents[self.stream]
         n_projected = 1 if self.stage is None else extent.n_tokens
         stage = 0 if self.stage is None else self.stage.macs(replace(extent, n_cls=0))
@@ -125,13 +125,12 @@ class StreamRouter(Router):
 
 
 class RouteRouter(Router):
-    """Reads the features of the cheapest route and how sure it is: a learned cascade.
+    """Router on the features and the confidence of the cheapest route: a learned cascade.
 
-    The last layer starts at zero, so the router starts as the plain confidence cascade: route k of 0 .. K-1 gets
-    the logit gain (u - level) k / (K - 1), u being how unsure the cheapest route is. Training changes that where
-    the features know better. Real numbers have no u; their router starts undecided.
-
-    How sure: the `confidence_features` of the kind of task.
+    The last layer is initialised with zeros, so that the router starts as a confidence cascade: the logit of route k of
+    0 .. K-1 is gain (u - level) k / (K - 1), where u is the uncertainty of the cheapest route (`doubt` of the kind of
+    task). Regressions have no u; their router starts with equal logits. The confidence is given by the
+    `confidence_features` of the kind of task.
     """
 
     runs_cheap_route = True
@@ -148,7 +147,7 @@ class RouteRouter(Router):
         form: str,
         width: int,
     ) -> None:
-        """Builds it for features of `in_width` and `n_outputs` logits of the cheapest route."""
+        """Builds the router for features of `in_width` and `n_outputs` logits of the cheapest route."""
         super().__init__()
         self.needs = dict(needs)
         self.task = task_kind(task)
@@ -165,14 +164,14 @@ class RouteRouter(Router):
         self.own_macs = n_features * width + width * n_routes if hidden else n_features * n_routes
 
     def forward(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Returns (b, n_routes) for features (b, d) and logits (b, n_outputs) of the cheapest route."""
+        """Returns logits (b, n_routes) for features (b, d) and outputs (b, n_outputs) of the cheapest route."""
         sure = self.task.confidence_features(logits)
         result: Tensor = self.layers(torch.cat([self.norm(features), sure], dim=1))
         doubt = self.task.doubt(sure)
         return result if doubt is None else result + self.gain * (doubt - self.level) * self.ranks
 
     def macs(self, lengths: Mapping[str, int], extents: Mapping[str, Extent]) -> int:
-        """Returns those of its layers."""
+        """Returns the multiply-accumulates of the layers."""
         return self.own_macs
 
 

@@ -1,4 +1,4 @@
-"""The network that decides again at every exit: a sample runs route after route until one is sure enough."""
+"""Sequential networks, in which a sample runs routes in turn until one is confident enough."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,18 +15,18 @@ from nasfuse.tasks import task_kind
 
 
 class SequentialNetwork(RoutedNetwork):
-    """A routed network whose routes extend one another and run in turn, without a router.
+    """A routed network without a router, in which each route extends the one before.
 
-    After each route but the last, the samples whose confidence reaches the level of that exit stop. The others go on as
-    a smaller batch, from the tokens that are there. The paper of this kind of network for images is that of MSDNet
-    (Huang et al., 2018); here exits differ in the streams that they read, and levels are chosen together (see
-    `nasfuse.train.exits`).
+    After each route but the last, samples stop if their confidence is at least the level of that exit. The others
+    continue as a smaller batch with the tokens that have been computed. A network of this kind for images is MSDNet
+    (Huang et al., 2018); here exits also differ in the streams that they read, and the levels of all exits are chosen
+    together (see `nasfuse.train.exits`).
 
     Attributes:
-        threshold: See `ExitCalibration.levels_at`.
-        exit_temperatures: (n_routes - 1,) What the outputs are divided by before their confidence is taken.
-        exit_levels: (101, n_routes - 1) Confidence from which a sample stops at an exit, at each of
-            `nasfuse.nn.routing.calibration.THRESHOLDS`.
+        threshold: Threshold of the exits, see `ExitCalibration.levels_at`.
+        exit_temperatures: Divisors of the outputs before the confidence is computed, shape (n_routes - 1,).
+        exit_levels: Smallest confidence at which a sample stops at an exit, at each of
+            `nasfuse.nn.routing.calibration.THRESHOLDS`, shape (101, n_routes - 1).
     """
 
     exit_temperatures: Tensor
@@ -41,14 +41,14 @@ class SequentialNetwork(RoutedNetwork):
         lengths: Mapping[str, int],
         threshold: float,
     ) -> None:
-        """Joins the parts.
+        """Builds the network from its parts.
 
         Args:
-            streams: Of all routes.
-            branches: In the order in which they run; each route has all streams of the one before.
-            task: Kind of task, which says how sure outputs are.
-            lengths: Those of full sequences, at which the routes' costs are compared.
-            threshold: See above.
+            streams: Streams of all routes.
+            branches: Branches in the order in which they run; each route has all streams of the one before.
+            task: Kind of task, which defines the confidence of outputs.
+            lengths: Full lengths of the sequences, for the comparison of the costs of routes.
+            threshold: Initial threshold.
 
         Raises:
             InvalidInputError: Outputs of this kind of task have no confidence.
@@ -67,7 +67,7 @@ class SequentialNetwork(RoutedNetwork):
 
     @property
     def calibration(self) -> ExitCalibration:
-        """What makes confidences of outputs, and levels of the threshold; a copy."""
+        """Copy of the calibration of the exits."""
         return ExitCalibration(self.exit_temperatures.clone(), self.exit_levels.clone())
 
     def calibrate(self, calibration: ExitCalibration) -> None:
@@ -97,7 +97,7 @@ class SequentialNetwork(RoutedNetwork):
         *exits, last = self._branches()
         levels = levels_at(float(self.threshold), self.exit_levels)
         outputs: Tensor | None = None
-        rows: Tensor | None = None  # of the samples that have not stopped; None is all of them
+        rows: Tensor | None = None  # samples that have not stopped; None: all samples
         for number, branch in enumerate(exits):
             logits: Tensor = branch(states)
             if chosen is None:
@@ -123,10 +123,10 @@ class SequentialNetwork(RoutedNetwork):
         return outputs
 
     def all_routes(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> AllRoutes:
-        """Returns the logits of every route for every sample; streams run once for all routes."""
+        """Returns the outputs of all routes for all samples; streams run once for all routes."""
         states = self._states(inputs, masks)
         return AllRoutes(None, torch.stack([branch(states) for branch in self._branches()], dim=1))
 
     def run_before(self) -> list[list[int]]:
-        """Returns all earlier branches for each, see `RoutedNetwork`."""
+        """Returns all earlier branches for each route, see `RoutedNetwork`."""
         return [list(range(number)) for number in range(len(self.branches))]

@@ -2,7 +2,7 @@
 
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Union
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -40,6 +40,16 @@ def children_of(annotation: Any, part: str | int) -> list[Any]:
         elif origin in (list, tuple) and isinstance(part, int):
             found.append(typing.get_args(member)[0])
     return found
+
+
+def tagged_members(types: Sequence[Any], tag: str | int) -> list[type[BaseModel]]:
+    """Returns the models with the tag `tag` in a value of one of `types`; empty unless these are a union of models.
+
+    In a location of pydantic, the tag follows the key of the union, also where an option has the name of its kind.
+    """
+    members = [member for one in types for member in members_of(one)]
+    models = [member for member in members if isinstance(member, type) and issubclass(member, BaseModel)]
+    return [member for member in models if _is_tagged(member, tag)] if len(models) > 1 else []
 
 
 def _is_tagged(model: type[BaseModel], tag: str | int) -> bool:

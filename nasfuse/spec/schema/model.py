@@ -1,12 +1,36 @@
 """Base class of the configuration objects, and the messages for validation errors."""
 
 import json
+import re
+import reprlib
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from nasfuse.errors import ConfigError, Problem, nearest
 from nasfuse.spec.schema.yaml_file import Document, KeyPath, dotted
+
+#: Kind of a validation error of pydantic to the rule that was broken, with the names of its context.
+_RULES = {
+    "bool_type": "must be true or false",
+    "dict_type": "must be a mapping (keys with values)",
+    "finite_number": "must be a finite number",
+    "float_type": "must be a number",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "int_from_float": "must be an integer",
+    "int_type": "must be an integer",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "list_type": "must be a list",
+    "model_type": "must be a mapping (keys with values)",
+    "string_too_long": "must have a length of at most {max_length}",
+    "string_too_short": "must have a length of at least {min_length}",
+    "string_type": "must be text",
+    "too_long": "must have a length of at most {max_length}",
+    "too_short": "must have a length of at least {min_length}",
+    "tuple_type": "must be a list",
+}
 
 
 class MisfitError(ValueError):
@@ -20,6 +44,22 @@ class MisfitError(ValueError):
         """Stores the dotted `key`; `what` is the message."""
         super().__init__(what)
         self.key = key
+
+
+def matching(pattern: str, rule: str) -> AfterValidator:
+    """Returns the annotation of a text that must match a regular expression.
+
+    Args:
+        pattern: Regular expression of the whole text.
+        rule: What the text must do, for the message: "must ...".
+    """
+
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise ValueError(f"must {rule}, got {_shown(text)}")
+        return text
+
+    return AfterValidator(check)
 
 
 class Model(BaseModel):
@@ -62,8 +102,11 @@ def problems_of(
 ) -> list[Problem]:
     """Returns one problem per validation error, in the order of the file."""
     problems = []
-    for detail in error.errors(include_url=False):
-        path = _user_path(detail, values)
+    details = error.errors(include_url=False)
+    for detail in details:
+        if detail["type"] == "too_short" and any(_is_inside(other, detail) for other in details):
+            continue  # pydantic does not count entries that have errors
+        path = _user_path(model, detail, values)
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, MisfitError):
             path = (*path, *cause.key.split("."))
@@ -72,11 +115,24 @@ def problems_of(
     return sorted(problems, key=lambda problem: problem.line or 0)
 
 
-def _user_path(detail: Any, values: Any) -> KeyPath:
+def _is_inside(detail: Any, outer: Any) -> bool:
+    place = outer["loc"]
+    return len(detail["loc"]) > len(place) and detail["loc"][: len(place)] == place
+
+
+def _user_path(model: type[BaseModel], detail: Any, values: Any) -> KeyPath:
     """Returns the path of an error in the user's file, without the union tags that pydantic adds to locations."""
+    from nasfuse.spec.schema.fields import children_of, tagged_members
+
     path: list[str | int] = []
     here = values
+    types: list[Any] = [model]
     for position, part in enumerate(detail["loc"]):
+        tagged = tagged_members(types, part)
+        if tagged:
+            types = tagged
+            continue
+        types = [child for one in types for child in children_of(one, part)]
         try:
             here = here[part]
         except (KeyError, IndexError, TypeError):
@@ -93,6 +149,8 @@ def _words(model: type[BaseModel], detail: Any, path: KeyPath) -> str:
     if kind == "extra_forbidden":
         known = fields_at(model, detail["loc"][:-1])
         return f"unknown key; {nearest(str(path[-1]), known)}" if known else "unknown key; remove it"
+    if kind == "missing" and isinstance(path[-1], int):
+        return "this entry of the list is missing; add it"
     if kind == "missing":
         return "this key is required; add it"
     if kind == "value_error":
@@ -103,8 +161,15 @@ def _words(model: type[BaseModel], detail: Any, path: KeyPath) -> str:
         return f"{context.get('tag', got)!r} is not known; {nearest(str(context.get('tag', got)), tags)}"
     if kind == "union_tag_not_found":
         return f"the key {context['discriminator']} is required, because it determines the other keys; add it"
-    message = detail["msg"].removeprefix("Input ").replace("should", "must", 1)
-    return f"{message}, got {got!r}"
+    rule = _RULES.get(kind, "").format_map(context) or detail["msg"].removeprefix("Input ").replace("should", "must", 1)
+    return f"{rule}, got {_shown(got)}"
+
+
+def _shown(value: Any) -> str:
+    """Returns the representation of a value, shortened if it is long."""
+    shown = reprlib.Repr()
+    shown.maxstring = shown.maxother = shown.maxlong = 80
+    return shown.repr(value)
 
 
 def fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:

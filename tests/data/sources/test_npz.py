@@ -31,7 +31,7 @@ def path(tmp_path):
 
 
 def load_npz(path, config):
-    return read_table(path, config).cut(0)
+    return read_table(path, config).divided(0)
 
 
 def config(**changes):
@@ -58,6 +58,74 @@ def test_a_file_becomes_a_data_set(path):
     batch = dataset.val.batch(torch.arange(3), names=("words", "picture"))
     assert batch.masks["words"].sum(1).tolist() == [1, 2, 3]
     assert batch.targets.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"kind": "vector", "arrays": ["x", "score"]}, "both: vector 4"),
+        ({"kind": "sequence", "arrays": ["left", "right"], "lengths": "n_steps"}, "both: sequence 5 x 3"),
+    ],
+)
+def test_features_of_several_arrays_are_concatenated(tmp_path, entry, expected):
+    rng = np.random.default_rng(1)
+    parts = {
+        "x": ARRAYS["x"],
+        "score": np.arange(N),
+        "left": rng.normal(size=(N, 5, 2)).astype(np.float16),
+        "right": rng.normal(size=(N, 5)).astype(np.float32),
+    }
+    arrays = {"y": ARRAYS["y"], "split": ARRAYS["split"], "n_steps": np.arange(N) % 5 + 1}
+    np.savez(tmp_path / "parts.npz", **arrays, **parts)
+    first, second = (parts[name] for name in entry["arrays"])
+    np.savez(tmp_path / "whole.npz", **arrays, both=np.concatenate([first, second[..., None]], axis=-1))
+    dataset = load_npz(tmp_path / "parts.npz", config(modalities={"both": entry}))
+    assert str(dataset.modalities[0]) == expected
+    single = {key: value for key, value in entry.items() if key != "arrays"}
+    assert dataset.fingerprint == load_npz(tmp_path / "whole.npz", config(modalities={"both": single})).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("entry", "match"),
+    [
+        (
+            {"kind": "image", "arrays": ["pixels", "x"]},
+            r"^data\.modalities\.m is an image, and only vectors and",
+        ),
+        (
+            {"kind": "vector", "arrays": ["x", "split"]},
+            r"^data\.modalities\.m: array split must be numbers with 1 or 2 axes to be part of a vector",
+        ),
+        (
+            {"kind": "vector", "arrays": ["x", "pixels"]},
+            r"array pixels must be numbers with 1 or 2 axes",
+        ),
+        (
+            {"kind": "sequence", "arrays": ["x", "words"]},
+            r"arrays of one sequence need the same rows and steps, got x \(40, 3\), words \(40, 5\); make them",
+        ),
+        ({"kind": "vector", "arrays": ["x", "spilt"]}, r"no array 'spilt' \(data\.modalities\.m\.arrays\); did you me"),
+    ],
+)
+def test_arrays_that_cannot_be_concatenated_are_refused(path, entry, match):
+    with pytest.raises(DataError, match=match):
+        load_npz(path, config(modalities={"m": entry}))
+
+
+@pytest.mark.parametrize(
+    ("entry", "match"),
+    [
+        (
+            {"array": "x", "arrays": ["x", "y"]},
+            r"modalities\.m\.array: is one array and arrays are several; ",
+        ),
+        ({"arrays": ["x", "y"], "vocabulary": 7}, r"modalities\.m\.arrays: token ids have no features to concatenate"),
+        ({"arrays": ["x"]}, r"modalities\.m\.arrays: .*at least 2 items"),
+    ],
+)
+def test_contradictory_arrays_are_refused(entry, match):
+    with pytest.raises(ConfigError, match=match):
+        config(modalities={"m": {"kind": "sequence"} | entry})
 
 
 def test_without_a_split_array_data_are_divided(path, tmp_path):
