@@ -79,17 +79,24 @@ def _remove_abandoned() -> None:
     below a folder that only this user can enter.
     """
     for place in _places():
-        for owner in place.glob(f"{_PREFIX}*/{_OWNER}"):
+        for root in place.glob(f"{_PREFIX}*"):
             try:
-                if owner.stat().st_uid == os.getuid() and _is_free(owner):
-                    _remove(owner.parent)
+                if root.stat().st_uid == os.getuid() and _is_abandoned(root):
+                    _remove(root)
             except OSError:  # of another user, or just removed by another driver
                 continue
 
 
+def _is_abandoned(root: Path) -> bool:
+    """Returns whether the driver of a session folder is dead; one without an owner file was created again by Ray."""
+    has_ray = (root / _RAY).is_dir()  # checked first, because a driver writes its owner file first
+    owner = root / _OWNER
+    return _is_free(owner) if owner.exists() else has_ray
+
+
 def _remove(root: Path) -> None:
     folder = root / _RAY
-    had_files = folder.is_dir() and any(folder.iterdir())
+    had_files = (root / _OWNER).exists() and folder.is_dir() and any(folder.iterdir())
     shutil.rmtree(folder if had_files else root, ignore_errors=True)
 
 

@@ -103,16 +103,23 @@ def load_network(path: Path, *, point: int = 0, device: torch.device, source: st
 
 
 def _check_outputs(content: Mapping[str, Any], path: Path, dataset: Dataset, *, source: str) -> None:
-    """Checks that other data than those of the training have as many classes, labels or numbers to predict.
+    """Checks that other data than those of the training have the same classes, labels or numbers to predict.
 
     Raises:
-        DataError: They have not; the message names classes that do not occur in them.
+        DataError: They have not; the message names the classes that differ.
     """
     heads = [weights for name, weights in content["network"].items() if name.endswith("head.out.weight")]
     n_trained, n_here = len(heads[0]), dataset.task.n_outputs
+    known, here = content.get("class_names") or (), dataset.class_names
+    if known and here and set(known) != set(here):
+        missing, unknown = sorted(set(known) - set(here)), sorted(set(here) - set(known))
+        differ = [f"no sample of {', '.join(missing)}"] * bool(missing) + [f"new {', '.join(unknown)}"] * bool(unknown)
+        raise DataError(
+            f"{source} has other classes than the network in {path} was trained for ({'; '.join(differ)}); evaluate it "
+            "on data with the same classes"
+        )
     if n_here == n_trained:
         return
-    known = content.get("class_names") or ()
     names = [f"{number} ({known[number]})" if known else str(number) for number in range(n_here, n_trained)]
     which = f" (no sample has class {', '.join(names)})" if names and dataset.val.targets.dtype == torch.int64 else ""
     raise DataError(

@@ -111,3 +111,14 @@ def test_a_folder_that_ray_processes_of_a_killed_driver_create_again_stays_priva
             assert stat.S_IMODE(root.stat().st_mode) == 0o700
     with session_folder():
         assert not root.exists()
+
+
+def test_a_folder_that_ray_has_created_again_is_removed(place):
+    root = place(20) / "nf-again123"
+    (root / "r" / "session_1" / "logs").mkdir(parents=True)
+    new = root.with_name("nf-begun123")  # a driver that is about to write its owner file
+    new.mkdir()
+    with session_folder():
+        assert not root.exists()
+        assert new.exists()
+    new.rmdir()

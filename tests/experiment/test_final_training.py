@@ -280,6 +280,13 @@ class TestBadCheckpoints:
             self.evaluate(path)
 
 
+def test_a_folder_in_which_nothing_but_the_format_was_written_is_free(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "format").write_text("3\n")
+    train(RECIPE, tmp_path / "out")
+    assert (tmp_path / "out" / "seed0" / "model.pt").is_file()
+
+
 class TestWhereTheDataAre:
     """A network is judged by the scales of its training, on the data that are asked for, and other data are told."""
 
@@ -378,6 +385,24 @@ class TestWhereTheDataAre:
             rf"b\.npz has {n_here} outputs{missing}, and the network in .*model\.pt was trained for 3; evaluate it"
         )
         with pytest.raises(DataError, match=message):
+            self.judge(result, source=str(tmp_path / "b.npz"))
+
+    @pytest.mark.parametrize(
+        ("here", "differ"),
+        [
+            ("ant cow dog", r"no sample of cat; new cow"),
+            ("ant dog", r"no sample of cat"),
+            ("ant bee cat dog", r"new bee"),
+        ],
+    )
+    def test_other_words_are_told(self, tmp_path, here, differ):
+        """Numbers of words depend on which words there are, so that the same number may be another word."""
+        rng = np.random.default_rng(0)
+        for name, words in (("a.npz", ["ant", "cat", "dog"]), ("b.npz", here.split())):
+            labels = np.array(words)[np.arange(120) % len(words)]
+            np.savez(tmp_path / name, a=rng.normal(size=(120, 3)), y=labels)
+        result, _ = train(self.recipe(str(tmp_path / "a.npz")), tmp_path / "out")
+        with pytest.raises(DataError, match=rf"has other classes than the network in .* was trained for \({differ}\)"):
             self.judge(result, source=str(tmp_path / "b.npz"))
 
     def test_other_data_are_read_once_and_need_no_scales_of_their_own(self, file, tmp_path, monkeypatch):
