@@ -135,6 +135,7 @@ class RandomConvStream(StreamConfigBase):
     """
 
     encoder: Literal["random_conv"]
+    depth: Annotated[int, Field(ge=0, le=64)] = 0
     expansion: Annotated[int, Field(ge=1, le=16)] = 2
     n_kernels: Annotated[int, Field(ge=1, le=84)] = 84
     n_dilations: Annotated[int, Field(ge=1, le=32)] = 5

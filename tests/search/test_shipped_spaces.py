@@ -89,6 +89,18 @@ def test_linear_models_run_first(name):
     assert first[2].fusion.kind == "late"
 
 
+@pytest.mark.parametrize("name", ["full", "sparse"])
+def test_random_convolutions_are_baselines(name):
+    space = shipped(name)
+    designs = {label: space.recipe(values).network for label, values in space.baselines.items()}
+    streams = [
+        set(network.streams.values()) for label, network in designs.items() if label.startswith("random convolutions")
+    ]
+    assert len(streams) == 3, "one of each stream, and one of both"
+    for stream in set().union(*streams):
+        assert (stream.encoder, stream.depth, stream.stride, stream.n_kernels) == ("random_conv", 0, 2, 84)
+
+
 @pytest.mark.parametrize("name", SPACES)
 def test_regularisation_is_drawn(name):
     drawn = {parameter.name for parameter in shipped(name).parameters}
