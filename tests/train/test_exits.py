@@ -122,6 +122,19 @@ def test_a_temperature_undoes_a_scale():
     assert found.tolist() == pytest.approx([3.0], rel=0.1)
 
 
+def test_routes_that_are_always_right_still_spend_a_budget():
+    """Other samples may need it; confidences that are all 1 could not say which samples to spend it on."""
+    table = exits(n_samples=200, strength=0.0)
+    rows = torch.arange(200)
+    margin = 3 + torch.rand(200, 3, generator=torch.Generator().manual_seed(0))
+    table.outputs[rows, :, table.targets] = table.outputs.amax(dim=2) + margin
+    table = table.calibrated()
+    cheap, full = table.at(1.0).macs, table.at(0.0).macs
+    for share in (0.3, 0.6, 0.9):
+        budget = cheap + share * (full - cheap)
+        assert table.at(table.threshold_for(budget)).macs == pytest.approx(budget, rel=0.15)
+
+
 class TestTable:
     def test_its_ends_are_static_routes(self):
         table = exits().calibrated()
