@@ -94,7 +94,9 @@ def _storage_with_lag(study: StudyConfig, *, lag: int) -> InMemoryStorage:
     storage = InMemoryStorage()
     directions = [METRICS[study.metric].direction, "minimize"]
     created = optuna.create_study(study_name=study.name, storage=storage, directions=directions)
-    StudyAttributes(created).visibility_lag = lag
+    attributes = StudyAttributes(created)
+    attributes.claim_format()
+    attributes.visibility_lag = lag
     return storage
 
 
