@@ -221,3 +221,9 @@ class TestRules:
         path = PACKAGE / file
         for one in imports_of(source, package="nasfuse"):
             assert list(broken_rules(path, layer_of(path), one)) == []
+
+
+def test_no_module_is_longer_than_450_lines():
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert lengths
+    assert {str(path): n_lines for path, n_lines in lengths.items() if n_lines > 450} == {}

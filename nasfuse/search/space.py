@@ -10,9 +10,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import BaseTrial
 
 from nasfuse.domain.modality import ENCODERS, Modality
-from nasfuse.domain.route import is_dynamic, most_stages, parse_route, routes_of, streams_of, write_route
+from nasfuse.domain.route import is_dynamic, streams_of
 from nasfuse.domain.task import TASKS
 from nasfuse.errors import ConfigError, Problem, nearest
+from nasfuse.search.dependent_values import distinct_routes, suitable_options
 from nasfuse.search.parameters import (
     ROUTE,
     Condition,
@@ -26,7 +27,6 @@ from nasfuse.search.parameters import (
 from nasfuse.search.streams import PREFIX, WILDCARD, Streams, stream_of
 from nasfuse.spec.data import DataConfig
 from nasfuse.spec.recipe import Recipe
-from nasfuse.spec.reducer import DEFAULT_KIND
 from nasfuse.spec.schema.fields import accepts, known_paths, types_at
 from nasfuse.spec.space import FieldConfig, SpaceConfig
 
@@ -125,7 +125,7 @@ class Space:
             if router["kind"] != "gate" and not any(path.startswith("training.routing.") for path in parameters):
                 tree.get("training", {}).pop("routing", None)
             router = self._without_foreign("network.router", str(router["kind"]), router, parameters)
-            network["router"] = {**router, "routes": _distinct_routes(word, network)}
+            network["router"] = {**router, "routes": distinct_routes(word, network)}
             if "training.mixup_at" not in parameters:
                 tree.get("training", {}).pop("mixup_at", None)
         else:
@@ -144,7 +144,9 @@ class Space:
         kept = {}
         for key, value in values.items():
             if isinstance(value, dict):
-                kept[key] = _suitable(value, path=f"{path}.{key}", typed=f"{path}.{tag}.{key}", parameters=parameters)
+                kept[key] = suitable_options(
+                    value, path=f"{path}.{key}", typed=f"{path}.{tag}.{key}", parameters=parameters
+                )
             elif f"{path}.{key}" in parameters or types_at(Recipe, f"{path}.{tag}.{key}"):
                 kept[key] = value
         return {key: value for key, value in kept.items() if value != {}}
@@ -401,46 +403,6 @@ class Space:
             where, f"{value!r} contradicts {path}, which is {self.constants[path]!r} in this space; change one"
         )
         return True
-
-
-def _suitable(values: Mapping[str, Any], *, path: str, typed: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the options of a reducer without fixed ones that its place or its kind does not have or accept.
-
-    Args:
-        values: Options by name; some of them may be fixed for other kinds.
-        path: Path of the reducer in a recipe.
-        typed: The same path with the kind of its stream or fusion.
-        parameters: Parameters that are drawn.
-    """
-
-    def suits(key: str, place: str) -> bool:
-        return f"{path}.{key}" in parameters or accepts(Recipe, f"{place}.{key}", values[key])
-
-    kind = values["kind"] if "kind" in values and suits("kind", typed) else DEFAULT_KIND
-    return {key: value for key, value in values.items() if suits(key, f"{typed}.{kind}")}
-
-
-def _distinct_routes(word: str, network: Mapping[str, Any]) -> list[str]:
-    """Returns the routes in `word`, without those that are equal to an earlier one because streams are shallow."""
-    fusion = network.get("fusion", {"kind": "concat"})
-    placement = _stages_of("network.fusion", fusion["kind"], fusion, "placement")
-    routes = []
-    for text in routes_of(word):
-        stages = parse_route(text)
-        for name, wanted in stages.items():
-            stream = network["streams"][name]
-            depth = _stages_of(f"{PREFIX}{name}", stream["encoder"], stream, "depth")
-            if wanted is not None and wanted >= most_stages(depth, n_streams=len(stages), placement=placement):
-                stages[name] = None
-        routes.append(write_route(stages))
-    return list(dict.fromkeys(routes))
-
-
-def _stages_of(path: str, tag: str, values: Mapping[str, Any], name: str) -> int:
-    """Returns the number of stages `name` in `values`, or that of the options of kind `tag` at `path`."""
-    (options,) = types_at(Recipe, f"{path}.{tag}")
-    field = options.model_fields.get(name)
-    return int(values.get(name, getattr(options, name) if field is None else field.default))
 
 
 def _hint(path: str) -> str:

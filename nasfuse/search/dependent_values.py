@@ -1,0 +1,52 @@
+"""Values of a recipe that depend on other values of it: options of a reducer, and routes of streams of some depth."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nasfuse.domain.route import most_stages, parse_route, routes_of, write_route
+from nasfuse.search.streams import PREFIX
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.reducer import DEFAULT_KIND
+from nasfuse.spec.schema.fields import accepts, types_at
+
+
+def suitable_options(
+    values: Mapping[str, Any], *, path: str, typed: str, parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns the options of a reducer without fixed ones that its place or its kind does not have or accept.
+
+    Args:
+        values: Options by name; some of them may be fixed for other kinds.
+        path: Path of the reducer in a recipe.
+        typed: The same path with the kind of its stream or fusion.
+        parameters: Parameters that are drawn.
+    """
+
+    def suits(key: str, place: str) -> bool:
+        return f"{path}.{key}" in parameters or accepts(Recipe, f"{place}.{key}", values[key])
+
+    kind = values["kind"] if "kind" in values and suits("kind", typed) else DEFAULT_KIND
+    return {key: value for key, value in values.items() if suits(key, f"{typed}.{kind}")}
+
+
+def distinct_routes(word: str, network: Mapping[str, Any]) -> list[str]:
+    """Returns the routes in `word`, without those that are equal to an earlier one because streams are shallow."""
+    fusion = network.get("fusion", {"kind": "concat"})
+    placement = _stages_of("network.fusion", fusion["kind"], fusion, "placement")
+    routes = []
+    for text in routes_of(word):
+        stages = parse_route(text)
+        for name, wanted in stages.items():
+            stream = network["streams"][name]
+            depth = _stages_of(f"{PREFIX}{name}", stream["encoder"], stream, "depth")
+            if wanted is not None and wanted >= most_stages(depth, n_streams=len(stages), placement=placement):
+                stages[name] = None
+        routes.append(write_route(stages))
+    return list(dict.fromkeys(routes))
+
+
+def _stages_of(path: str, tag: str, values: Mapping[str, Any], name: str) -> int:
+    """Returns the number of stages `name` in `values`, or that of the options of kind `tag` at `path`."""
+    (options,) = types_at(Recipe, f"{path}.{tag}")
+    field = options.model_fields.get(name)
+    return int(values.get(name, getattr(options, name) if field is None else field.default))
