@@ -100,7 +100,8 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
         from nasfuse.cli.pareto import print_front
 
         print_front(run, run.objectives, run.progress.front)
-        if all(candidate.baseline is not None for candidate in run.candidates):
+        nothing_suggested = run.progress.seconds_per_suggestion is None
+        if nothing_suggested and all(candidate.baseline is not None for candidate in run.candidates):
             out.print("The budget was spent on hand-made designs only; search with a larger --trials or --minutes.")
     failed = [one for one in read_checks(folder) if one.check.failed]
     for one in failed:

@@ -89,7 +89,6 @@ class Training:
             )
         record = {
             **details,
-            "epochs_asked": recipe.training.epochs,
             "seed": seed,
             "division": division,
             "recipe_hash": recipe.hash,
@@ -139,6 +138,7 @@ class Training:
         return points, {
             "status": trained.status,
             "epochs": len(trained.curve),
+            "epochs_asked": recipe.training.epochs,
             "chosen_epoch": trained.chosen.epoch,
             "data_fingerprint": dataset.fingerprint,
             **more,
@@ -166,7 +166,8 @@ class Training:
         points, more = measure_folds(folds, n_folds=validation.folds, metric=recipe.metric, device=device)
         return points, {
             "status": "complete",
-            "epochs": recipe.training.epochs,
+            "epochs": n_trainings * recipe.training.epochs,
+            "epochs_asked": n_trainings * recipe.training.epochs,
             "data_fingerprint": folds[0].dataset.fingerprint,
             **more,
         }

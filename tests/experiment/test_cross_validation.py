@@ -81,7 +81,7 @@ def test_the_metric_is_that_of_trainings_by_hand(recipe, measured):
 def test_the_record_and_the_files(recipe, measured):
     measurements, folder = measured
     record = measurements.record
-    assert (record["epochs"], record["epochs_asked"], record["status"]) == (3, 3, "complete")
+    assert (record["epochs"], record["epochs_asked"], record["status"]) == (18, 18, "complete")
     assert record["validation"]["folds"] == 3
     json.dumps(measurements.to_plain())
     assert sorted(path.name for path in folder.iterdir()) == [f"fold{k}" for k in range(6)]
