@@ -276,7 +276,7 @@ def test_a_modality_may_be_its_kind_alone(load):
         (
             "source: digits",
             "source: x\n  validation: {folds: 1}",
-            r"line 4: data\.validation\.folds: must be greater than or equal to 2, got 1$",
+            r"line 4: data\.validation\.folds: must be at least 2, got 1$",
         ),
         (
             "source: digits",
