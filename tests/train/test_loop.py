@@ -136,7 +136,9 @@ def test_a_resume_file_of_another_training_is_refused(make_recipe, make_dataset,
 
 def test_a_damaged_resume_file_is_refused(make_recipe, dataset, tmp_path):
     (tmp_path / "progress.pt").write_bytes(b"damaged")
-    with pytest.raises(CheckpointError, match=r"progress\.pt cannot be resumed; remove it to start that training again"):
+    with pytest.raises(
+        CheckpointError, match=r"progress\.pt cannot be resumed; remove it to start that training again"
+    ):
         train(make_recipe(), dataset, resume_file=tmp_path / "progress.pt")
     save_checkpoint(tmp_path / "progress.pt", {"network": {}})
     with pytest.raises(CheckpointError, match="holds the progress of another recipe"):
