@@ -12,8 +12,7 @@ of scikit-learn read vectors and images unchanged, statistics of the channels of
 import argparse
 import statistics
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,6 @@ from sklearn.base import ClassifierMixin
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -57,24 +54,6 @@ MODELS: dict[str, Callable[[int], ClassifierMixin]] = {
         StandardScaler(), MLPClassifier((64,), early_stopping=True, max_iter=200, random_state=seed)
     ),
 }
-
-
-def divisions(table: Table, *, n_folds: int, repeats: int) -> Iterator[Dataset]:
-    """Yields the data set with each fold of train and val as its validation data."""
-    pool = torch.cat([table.rows["train"], table.rows["val"]]).sort().values
-    groups = None if table.groups is None else table.groups[pool.numpy()]
-    for repeat in range(repeats):
-        kind = StratifiedKFold if groups is None else StratifiedGroupKFold
-        folds = kind(n_folds, shuffle=True, random_state=repeat)
-        for train, val in folds.split(pool, table.targets[pool].numpy(), groups):
-            rows = {"train": pool[train].sort().values, "val": pool[val].sort().values, "test": table.rows["test"]}
-            yield replace(table, rows=rows).divided(0)
-
-
-def whole(table: Table) -> Dataset:
-    """Returns the data set with all of train and val as training data; its validation data are the same."""
-    pool = torch.cat([table.rows["train"], table.rows["val"]]).sort().values
-    return replace(table, rows={**table.rows, "train": pool, "val": pool}).divided(0)
 
 
 def features(dataset: Dataset, split: Split) -> dict[str, Array]:
@@ -115,7 +94,7 @@ def judged(logits: torch.Tensor, split: Split, dataset: Dataset, metric: str) ->
     """Returns the metric, and the area under the ROC curve of two classes."""
     found = {metric: score(metric, logits, split.targets, task=dataset.task.kind)}
     if dataset.task.n_outputs == 2:
-        found["AUC"] = float(roc_auc_score(split.targets.numpy(), (logits[:, 1] - logits[:, 0]).numpy()))
+        found["AUC"] = score("auc", logits, split.targets, task=dataset.task.kind)
     return found
 
 
@@ -133,7 +112,8 @@ def joined(results: list[dict[str, float]]) -> str:
 def cross_validated(table: Table, recipes: dict[str, Recipe], options: argparse.Namespace, metric: str) -> str:
     """Prints the mean over the folds of every model and recipe; returns the best model of scikit-learn."""
     results: dict[str, list[dict[str, float]]] = {}
-    for number, dataset in enumerate(divisions(table, n_folds=options.folds, repeats=options.repeats)):
+    folds = (table.fold(number, n_folds=options.folds) for number in range(options.repeats * options.folds))
+    for number, dataset in enumerate(folds):
         for name, values in log_probabilities(dataset, dataset.val, seed=number).items():
             results.setdefault(name, []).append(judged(torch.from_numpy(values), dataset.val, dataset, metric))
         for name, recipe in recipes.items():
@@ -167,7 +147,7 @@ def main() -> None:
     best = cross_validated(table, recipes, options, metric)
     if options.val_only:
         return
-    dataset = whole(table)
+    dataset = table.undivided()
     print(f"\ntest, trained on train and val, {options.seeds} seeds, mean +- sd")
     results = []
     for seed in range(options.seeds):

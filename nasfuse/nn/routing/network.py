@@ -78,9 +78,8 @@ class RoutedNetwork(Network):
 
     def _measure_costs(self) -> None:
         """Sets `relative_costs`."""
-        with knobs_as_trained(
-            knobs_of(self.streams, self._branches())
-        ):  # the costs in training must not depend on settings for inference
+        # The costs in training must not depend on settings for inference.
+        with knobs_as_trained(knobs_of(self.streams, self._branches())):
             costs = torch.tensor(list(self.full_route_macs().values()), dtype=torch.float64)
         self.relative_costs.copy_((costs - costs.min()) / (costs.max() - costs.min()).clamp_min(1.0))
 
