@@ -33,22 +33,9 @@ from nasfuse.search.trial import TrialView
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
 from nasfuse.train import load_checkpoint
+from tests.tiny_study import TINY
 
-PLAIN = {
-    "name": "tiny",
-    "data": {"source": "digits"},
-    "space": {
-        "fields": {
-            "network.route": {"subsets": True},
-            "network.streams.*.width": {"choices": [8, 16, 32], "when": {"network.route": {"has": "*"}}},
-            "training.lr": {"float": [1e-3, 1e-1], "log": True},
-        },
-        "fixed": {"network.streams.*.encoder": "mlp", "training.epochs": 2},
-        "baselines": {"one": {"network.route": "each"}, "both": {"network.route": "all"}},
-    },
-    "budget": {"trials": 6},
-    "resources": {"workers": 1},
-}
+PLAIN = {**TINY, "budget": {"trials": 6}}
 RECORD = {"epochs": 2, "epochs_asked": 3}
 
 

@@ -27,6 +27,7 @@ from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.search import open_storage
 from nasfuse.spec.study import StudyConfig
+from tests.tiny_study import TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -37,21 +38,7 @@ RECORD = {"epochs": 2, "epochs_asked": 3}
 
 
 def study(*, budget, **changes):
-    plain = {
-        "name": "tiny",
-        "data": {"source": "digits"},
-        "space": {
-            "fields": {
-                "network.route": {"subsets": True},
-                "network.streams.*.width": {"choices": [8, 16, 32], "when": {"network.route": {"has": "*"}}},
-                "training.lr": {"float": [1e-3, 1e-1], "log": True},
-            },
-            "fixed": {"network.streams.*.encoder": "mlp", "training.epochs": 2},
-            "baselines": {"one": {"network.route": "each"}, "both": {"network.route": "all"}},
-        },
-        "resources": {"workers": 1},
-    }
-    return StudyConfig.parse({**plain, **changes, "budget": {"repeats": 1, **budget}})
+    return StudyConfig.parse({**TINY, **changes, "budget": {"repeats": 1, **budget}})
 
 
 class Display:
