@@ -4,6 +4,7 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -32,11 +33,11 @@ ROUTERS = {"gate": {"width": 4}, "sequential": {"kind": "sequential"}}
 SETTINGS = {"threshold": 0.3, "max_steps": 4, "tolerance": 0.05, "keep_ratio": 0.2, "keep_ratio.left": 0.25}
 
 
-def recipe_of(fusion, *, router):
+def recipe_of(fusion, *, router, data=None):
     network = {"route": ["left", "right"], "streams": {"left": REDUCED, "right": STREAM}, "fusion": FUSIONS[fusion]}
     if router:
         network["router"] = {"routes": ["left", "left+right"], **ROUTERS[router]}
-    plain = {"data": {"source": "digits"}, "network": network, "training": {"epochs": 2, "lr": 0.01}}
+    plain = {"data": data or {"source": "digits"}, "network": network, "training": {"epochs": 2, "lr": 0.01}}
     return Recipe.parse(plain)
 
 
@@ -63,6 +64,16 @@ def folder(make_run, tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("export") / "run", [(0.5, 100), (0.6, 200), "it broke", (0.9, 1000)])
 
 
+@pytest.fixture(scope="module")
+def few_digits(tmp_path_factory):
+    """400 of the digits in a file: a network is trained seven times for every case."""
+    file = tmp_path_factory.mktemp("data") / "few.npz"
+    split = load_digits().train
+    columns = {name: column.values[column.index[:400], 0].numpy() for name, column in split.columns.items()}
+    np.savez(file, **columns, y=split.targets[:400].numpy())
+    return {"source": str(file), "modalities": dict.fromkeys(columns, "image")}
+
+
 @pytest.mark.parametrize(("fusion", "router", "names"), cases())
 def test_a_recipe_has_every_setting_of_its_point(folder, fusion, router, names):
     recipe = recipe_of(fusion, router=router)
@@ -80,15 +91,15 @@ def test_a_recipe_has_every_setting_of_its_point(folder, fusion, router, names):
 @pytest.mark.slow
 @pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize("router", [None, *ROUTERS])
-def test_trained_and_evaluated_it_is_the_point(folder, tmp_path, fusion, router):
-    recipe, seed = recipe_of(fusion, router=router), 11
+def test_trained_and_evaluated_it_is_the_point(folder, few_digits, tmp_path, fusion, router):
+    recipe, seed = recipe_of(fusion, router=router, data=few_digits), 11
     measured = Training()(
         recipe, seed=seed, division=0, folder=tmp_path / "trial", report=lambda *_: None, weight_sources={}
     )
     # With another seed than `train` derives, the network is another one; the setting is the same.
     for number in (1, len(measured.points) // 2, len(measured.points) - 1):
         point = measured.points[number]
-        found = exported(folder, recipe, point.knobs, point.macs)
+        found = exported(folder, recipe, point.knobs, point.macs).model_copy(update={"data": recipe.data})
         result = train_recipe(found, tmp_path / f"{number}", n_seeds=1, seed=0, device=CPU, report=lambda *_: None)
         judged = evaluate_checkpoint(Path(result.seeds[0].checkpoint), split="val", device=CPU)
         assert judged["value"] == result.seeds[0].val

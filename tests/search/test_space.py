@@ -470,12 +470,12 @@ class TestShippedSpaces:
             trial = optuna.trial.FixedTrial(parameters)
             assert space.suggest(trial) == parameters, "complete, and nothing idle"
 
-    @settings(max_examples=15)
+    @settings(max_examples=5)
     @given(seed=st.integers(0, 10**6))
     def test_every_draw_is_a_recipe_and_comes_back(self, name, modalities, seed, tmp_path_factory):
         space = shipped(name, modalities)
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-        for _ in range(4):
+        for _ in range(6):
             trial = study.ask()
             recipe = space.recipe(space.suggest(trial))
             path = tmp_path_factory.getbasetemp() / "drawn.yaml"
