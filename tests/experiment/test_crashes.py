@@ -16,7 +16,7 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).parents[2]
-N_TRIALS = 10
+N_TRIALS = 7
 
 STUDY = f"""
 name: crash
@@ -28,8 +28,8 @@ space:
     training.lr: {{float: [1e-3, 1e-2], log: true}}
   fixed:
     network.streams.*.encoder: mlp
-    training.epochs: 40
-    training.patience: 40
+    training.epochs: 20
+    training.patience: 20
   baselines:
     both: {{network.route: all}}
 budget: {{trials: {N_TRIALS}}}
@@ -135,8 +135,8 @@ def check_orderly_end(folder: Path, number: signal.Signals, *, n_complete: int) 
 
 def test_a_search_that_is_interrupted_loses_and_doubles_nothing(folder: Path) -> None:
     """Three sessions of one run: ended by SIGINT, by SIGTERM, and by its budget after SIGKILL of a worker."""
-    kept = [check_orderly_end(folder, signal.SIGINT, n_complete=2)]
-    kept.append(check_orderly_end(folder, signal.SIGTERM, n_complete=len(kept[0]) + 2))
+    kept = [check_orderly_end(folder, signal.SIGINT, n_complete=1)]
+    kept.append(check_orderly_end(folder, signal.SIGTERM, n_complete=len(kept[0]) + 1))
     interrupted = running(folder)
 
     process = start(folder)

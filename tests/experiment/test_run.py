@@ -163,7 +163,7 @@ class TestWithoutRay:
                 "network.streams.*.width": 8,
                 "network.streams.*.reducer.kind": "merge",
                 "network.streams.*.reducer.keep_ratio": 0.5,
-                "training.epochs": 3,
+                "training.epochs": 2,
                 "training.lr": 0.01,
             },
             "baselines": {"routed": {"network.route": "each > all"}, "both": {"network.route": "all"}},
@@ -192,7 +192,7 @@ class TestWithoutRay:
                 recipe, seed=seed, division=division, folder=folder, report=report, weight_sources=weight_sources
             )
 
-        for n_trials in (16, 30):
+        for n_trials in (12, 20):
             before = len(inherited)
             run(folder, note, inherit=True, budget={"trials": n_trials, "repeats": 2})
             assert len(inherited) > before
