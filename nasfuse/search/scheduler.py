@@ -27,7 +27,7 @@ from nasfuse.search.stopping.rungs import Rungs
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.suggestions import Draw, Suggestions
 from nasfuse.search.swept_points import observations_of, values_of
-from nasfuse.search.trial import TrialView, TrialWriter, enqueue_baseline, trials_of
+from nasfuse.search.trial import TrialView, TrialWriter, trials_of
 from nasfuse.search.visibility import DEFAULT_VISIBILITY_LAG, split_by_visibility, visibility_lag
 from nasfuse.search.write_through import WriteThroughStorage
 from nasfuse.seeds import derive_seed
@@ -145,10 +145,6 @@ class Scheduler:
             self._attributes.reference = reference()
         self._attributes.max_macs = study.max_macs
         void_failures(self._study)
-        begun = {trial.baseline for trial in self.trials() if not trial.is_void}
-        for name, parameters in space.baselines.items():
-            if name not in begun:
-                enqueue_baseline(self._study, parameters, name=name)
         self._orphans = [trial.number for trial in self.trials() if trial.is_running]
         self._suggestions = Suggestions(self._study, self._storage, study, space, costs=self._costs)
         self._rungs = Rungs(study)
@@ -170,6 +166,11 @@ class Scheduler:
     def seconds(self) -> float:
         """Wall-clock time since the first trial was handed out, over all sessions."""
         return self._earlier_s + (self._clock() - self._started if self._started is not None else 0.0)
+
+    @property
+    def postponed(self) -> Mapping[str, int]:
+        """MACs of the hand-made designs that are too costly to be trained before the suggestions, by name."""
+        return self._suggestions.designs.postponed
 
     @property
     def objectives(self) -> Objectives:
@@ -320,14 +321,7 @@ class Scheduler:
         self._attributes.seconds = self.seconds
 
     def _observe(self, visible: list[TrialView]) -> None:
-        """Adds the operating points of trainings that have become visible, as trials of their own.
-
-        This is deferred while hand-made designs are waiting, because those have trial numbers already but are written
-        to the storage only when they start.
-        """
-        trials = self.trials()
-        if any(trial.is_waiting for trial in trials):
-            return
+        """Adds the operating points of trainings that have become visible, as trials of their own."""
         for training in visible:
             if training.is_complete and training.number not in self._observed:
                 self._observed.add(training.number)

@@ -319,6 +319,10 @@ class TrialWriter:
         self._storage = storage
         self._trial_id = trial_id
 
+    def baseline(self, name: str) -> None:
+        """Writes the name of the hand-made design whose parameters the trial has."""
+        self._write(_BASELINE, name)
+
     def recipe(self, recipe: Recipe, *, macs: int) -> None:
         """Writes what the trial's parameters describe, and the least MACs of the network."""
         self._write(_SUMMARY, recipe.summary)
