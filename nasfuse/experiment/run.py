@@ -90,6 +90,7 @@ def run_search(
             study,
             space,
             macs_of=lambda recipe: macs_of(recipe, dataset),
+            full_macs_of=lambda recipe: macs_of(recipe, dataset, route=-1),
             reference=lambda: _reference(study, survey, dataset),
             check=lambda recipe: check_training(recipe, dataset),
             fingerprint=dataset.fingerprint,

@@ -92,6 +92,7 @@ class Scheduler:
         *,
         macs_of: Callable[[Recipe], int],
         reference: Callable[[], tuple[float, float]],
+        full_macs_of: Callable[[Recipe], int] | None = None,
         check: Callable[[Recipe], None] | None = None,
         fingerprint: str = "",
         saved_epochs: Callable[[int], int] = lambda _number: 0,
@@ -105,6 +106,7 @@ class Scheduler:
             space: Search space.
             macs_of: Returns the least MACs of a recipe's network.
             reference: Returns the reference point (metric, cost); called once, when the study is created.
+            full_macs_of: Returns the MACs of the costliest route of a recipe's network; None: those of `macs_of`.
             check: Raises NasfuseError for a recipe whose training would fail before its first step; such recipes are
                 recorded as failed without a training.
             fingerprint: Fingerprint of the data.
@@ -119,6 +121,7 @@ class Scheduler:
         self._space = space
         self._saved_epochs = saved_epochs
         self._clock = clock
+        self._full_macs_of = full_macs_of or macs_of
         self._costs = ComputedCosts(space, macs_of, cost=study.cost, check=check)
         maximize = METRICS[study.metric].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
@@ -353,7 +356,8 @@ class Scheduler:
             self.fail(trial.number, f"no valid network: {error}")
             return None
         writer = TrialWriter(self._storage, trial_id_of(trial))
-        writer.recipe(recipe, macs=macs)
+        is_routed = recipe.network.router is not None
+        writer.recipe(recipe, macs=macs, full_macs=self._full_macs_of(recipe) if is_routed else None)
         limit = self._config.max_macs
         if limit is not None and macs > limit:
             trial.set_constraint("max_macs", macs - limit)

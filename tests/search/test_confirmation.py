@@ -75,14 +75,12 @@ def test_a_best_point_that_was_lucky_makes_room_for_the_next():
 
 
 def test_then_what_the_front_would_miss_most():
-    """b is hardly better than a, and d is far from both."""
+    """b is hardly better than a, a hardly cheaper than b, and d far from both."""
     rows = [("a", 0.5, 10, {}), ("b", 0.51, 20, {}), ("d", 0.8, 1000, {}), ("c", 0.95, 10_000, {})]
-    confirmed = [("c", 0.95, 10_000, {"repeat_of": 3, "division": 1})]
-    assert repeated(study(*rows, *confirmed)) == (0, 1), "it leads everything that is cheaper"
-    confirmed.append(("a", 0.5, 10, {"repeat_of": 0, "division": 1}))
-    assert repeated(study(*rows, *confirmed)) == (2, 1)
-    confirmed.append(("d", 0.8, 1000, {"repeat_of": 2, "division": 1}))
-    assert repeated(study(*rows, *confirmed)) == (1, 1)
+    order = [3, 2, 0, 1]
+    for done, first in enumerate(order):
+        confirmed = [(*rows[one][:3], {"repeat_of": one, "division": 1}) for one in order[:done]]
+        assert repeated(study(*rows, *confirmed)) == (first, 1)
 
 
 def test_nothing_that_a_constant_prediction_beats():

@@ -29,7 +29,10 @@ TIED = {"kind": "equilibrium", "max_steps": 1}
     [
         ({"reducer": {"kind": "top_k", "keep_ratio": 1.0}}, {"reducer": {"kind": "merge", "keep_ratio": 1.0}}),
         ({"reducer": {"kind": "gumbel", "keep_ratio": 1.0, "at": 1}}, {}),
-        ({"reducer": {"kind": "average", "keep_ratio": 1.0}, "encoder": "conv"}, {"encoder": "conv"}),
+        (
+            {"reducer": {"kind": "average", "keep_ratio": 1.0}, "encoder": "conv"},
+            {"reducer": {"kind": "max", "keep_ratio": 1.0}, "encoder": "conv"},
+        ),
         ({"placement": 2}, {"placement": 7}),
         ({"fusion": {**TIED, "solver": "picard"}}, {"fusion": {**TIED, "tolerance": 1e-2}}),
     ],
