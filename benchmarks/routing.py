@@ -12,12 +12,17 @@ results at equal cost:
 - cascade: the confidence of the cheapest route decides whether the costliest one runs
 - best cascade: the same with the second route that is best on validation data
 - learned router, and the cascade of that network: both trained with two routes only
+- learned gain: at every exit of a sequential network, a model of what going on gains (`learned_gain.py`), which reads
+  the outputs of the exit and statistics of the other modalities; "gain of outputs" reads the outputs only
 
 The oracle knows the targets, the clairvoyant rule only the predictions of the costliest route. The oracle of two seeds
 chooses between two trainings of the same static network, whose differences are random, as a reference for the oracle.
 
-    python benchmarks/routing.py benchmarks/recipes/avdigits_routed.yaml --seeds 5
-    python benchmarks/routing.py benchmarks/recipes/avmnist_rc_sequential.yaml --seeds 5
+    python benchmarks/routing.py                       # all figures: every recipe of `ALL` with its seeds
+    python benchmarks/routing.py benchmarks/recipes/hapt_sequential.yaml --seeds 5
+
+Results of every seed are written to a folder, and seeds that are there are not run again, so that the same command
+continues after an interruption.
 """
 
 import argparse
@@ -29,11 +34,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from learned_gain import gain_curve
 
 from nasfuse.cost import expected_macs
 from nasfuse.data import Dataset, Split, load_dataset
 from nasfuse.domain.route import parse_route
 from nasfuse.nn import RoutedNetwork
+from nasfuse.nn.routing.sequential import SequentialNetwork
 from nasfuse.spec.recipe import Recipe
 from nasfuse.tasks import task_kind
 from nasfuse.train import evaluate, predict_logits, tabulate_routes, train_network
@@ -47,7 +54,24 @@ CASCADE_POINTS = 101
 PAPER = 0.535
 
 #: Rules that the router is compared with at equal cost.
-RULES = ("random mix", "cascade", "best cascade", "learned router", "two-route cascade")
+RULES = (
+    "random mix",
+    "cascade",
+    "best cascade",
+    "learned router",
+    "two-route cascade",
+    "learned gain",
+    "gain of outputs",
+)
+
+#: Recipes of the tables in `README.md`, with their numbers of seeds.
+ALL = {
+    "avdigits_routed": 5,
+    "avmnist_rc_routed": 3,
+    "avmnist_rc_sequential": 5,
+    "avdigits_sequential": 5,
+    "hapt_sequential": 5,
+}
 
 #: Shares over which the gain is averaged.
 AVERAGED = ("+0.10", "+0.20", "+0.30", "+0.40", "+0.50")
@@ -111,6 +135,12 @@ def on_split(
     on_val = cascades(network, dataset.val, dataset, metric)
     other = None if gated is None else tabulate_routes(gated, split, dataset, metric=metric, device=CPU)
     two_route = [] if gated is None else cascades(gated, split, dataset, metric)[0]
+    gains: dict[str, Curve] = {"learned gain": [], "gain of outputs": []}
+    if isinstance(network, SequentialNetwork):
+        val = tabulate_routes(network, dataset.val, dataset, metric=metric, device=CPU)
+        for name in gains:
+            is_with = name == "learned gain"
+            gains[name] = gain_curve(table, split, on_val=val, val=dataset.val, uses_statistics=is_with)
     learned = [] if other is None else [(one.macs, one.metric) for one in other.even_curve(CASCADE_POINTS)]
     rows = []
     for share, threshold in thresholds.items():
@@ -128,6 +158,7 @@ def on_split(
                 "best cascade": value_at(own[best], routed.macs),
                 "learned router": value_at(learned, routed.macs),
                 "two-route cascade": value_at(two_route, routed.macs),
+                **{name: value_at(curve, routed.macs) for name, curve in gains.items()},
                 "usage": routed.usage,
             }
         )
@@ -224,29 +255,40 @@ def report(results: list[dict[str, Any]], split: str) -> None:
         print(f"  router minus {rule}, mean over {AVERAGED[0]} to {AVERAGED[-1]}: {spread(means, 2)} points")
 
 
+def run(path: Path, n_seeds: int, options: argparse.Namespace) -> None:
+    """Runs the seeds of a recipe that are not in its file yet, and prints its tables."""
+    recipe = Recipe.load(path)
+    print(f"\n{path.stem}: {recipe.summary}")
+    file = options.output / f"{path.stem}{'_routed_only' if options.routed_only else ''}.json"
+    results: list[dict[str, Any]] = []
+    if file.is_file():
+        stored = json.loads(file.read_text())
+        results = stored["seeds"] if stored["recipe_hash"] == recipe.hash else []
+    for seed in range(len(results), n_seeds):
+        results.append(one_seed(recipe, seed, options.shares, routed_only=options.routed_only))
+        print(f"seed {seed} done; router at 0.5: {results[-1]['routing']}", flush=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"recipe_hash": recipe.hash, "seeds": results}, indent=1))
+    for split in ("val",) if options.val_only else ("val", "test"):
+        report(results[:n_seeds], split)
+
+
 def main() -> None:
     """Trains, evaluates, prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("recipes", type=Path, nargs="*", help=f"default: {', '.join(ALL)}")
+    parser.add_argument("--seeds", type=int, help="default: as in the tables, or 3")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
-    parser.add_argument("--output", type=Path, help="JSON file for all results")
+    parser.add_argument("--output", type=Path, default=Path("runs/routing"), help="folder of the results")
     parser.add_argument(
         "--val-only", action="store_true", help="do not print test results, while a recipe is being chosen"
     )
     parser.add_argument("--routed-only", action="store_true", help="train no static networks and no learned router")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    recipe = Recipe.load(options.recipe)
-    print(recipe.summary)
-    results = []
-    for seed in range(options.seeds):
-        results.append(one_seed(recipe, seed, options.shares, routed_only=options.routed_only))
-        print(f"seed {seed} done; router at 0.5: {results[-1]['routing']}", flush=True)
-        if options.output is not None:
-            options.output.write_text(json.dumps({"recipe": recipe.to_plain(), "seeds": results}, indent=1))
-    for split in ("val",) if options.val_only else ("val", "test"):
-        report(results, split)
+    recipes = options.recipes or [Path(__file__).parent / "recipes" / f"{name}.yaml" for name in ALL]
+    for path in recipes:
+        run(path, options.seeds or ALL.get(path.stem, 3), options)
 
 
 if __name__ == "__main__":

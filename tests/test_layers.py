@@ -153,7 +153,7 @@ class TestRules:
             ("import torch as t, numpy", ["numpy", "torch"]),
             ("from nasfuse import nn", ["nasfuse.nn"]),
             ("from nasfuse.nn.fusion import Sum", ["nasfuse.nn.fusion.Sum"]),
-            ("from . import knee", ["nasfuse.pareto.knee"]),
+            ("from . import volume", ["nasfuse.pareto.volume"]),
             ("from .validation import as_costs", ["nasfuse.pareto.validation.as_costs"]),
             ("from .. import nn", ["nasfuse.nn"]),
             ("from ..nn.fusion import Sum", ["nasfuse.nn.fusion.Sum"]),

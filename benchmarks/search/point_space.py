@@ -20,6 +20,7 @@ class PointSpace:
         parameters: In an order in which each stands after those it depends on.
         constants: Empty; no condition asks for a value that is not drawn.
         baselines: Empty.
+        recommended: Empty.
     """
 
     def __init__(self, parameters: Sequence[Parameter], *, epochs: int, base: Mapping[str, Any]) -> None:
@@ -33,6 +34,7 @@ class PointSpace:
         self.parameters = tuple(parameters)
         self.constants: dict[str, Any] = {}
         self.baselines: dict[str, dict[str, Any]] = {}
+        self.recommended: list[str] = []
         network = {"route": ["point"], "streams": {"point": {"encoder": "mlp"}}}
         self._recipe = Recipe.parse({**base, "network": network, "training": {"epochs": epochs}})
         self._points: dict[str, dict[str, Any]] = {}

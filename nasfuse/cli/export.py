@@ -13,7 +13,10 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--output", help="Recipe file (YAML) to write.")],
     pick: Annotated[
         Literal["best", "knee", "cheapest"] | None,
-        typer.Option(help="Point of the front: best metric, knee, or lowest cost. Default: best."),
+        typer.Option(
+            help="Point of the front: best metric, knee (the cheapest within one standard error of the best), or "
+            "lowest cost. Default: best."
+        ),
     ] = None,
     max_macs: Annotated[
         int | None, typer.Option(min=1, help="Choose the best metric among points with at most this many MACs.")

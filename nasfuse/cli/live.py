@@ -66,7 +66,7 @@ class LiveDisplay:
         self._offset_s, self._since = seconds, time.monotonic()
         self._workers = workers
         self._progress = progress
-        self._message = "training the hand-made designs first"
+        self._message = "training some hand-made designs first"
         shapes = ", ".join(str(modality) for modality in dataset.modalities)
         task = f"{dataset.task.kind}, {dataset.task.n_outputs} outputs"
         sizes = f"{len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test"

@@ -65,9 +65,9 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
     knee = knee_of(front, objectives)
     volume = metric_text(objectives.hypervolume(run.candidates), digits=3)
     title = f"Front of {run.study.name}: {len(front)} points, hypervolume {volume}"
-    out.print(front_table(front, objectives=objectives, title=title, wide=out.width >= _WIDE, knee=knee))
+    out.print(front_table(front, objectives=objectives, title=title, wide=out.width >= _WIDE, knee=knee.candidate))
     hand_made = run.progress.best_baseline
-    out.print("* knee of the front; metric on validation data; FLOPs are 2 x MACs", style="dim")
+    out.print(f"* knee: {knee.reason}; metric on validation data; FLOPs are 2 x MACs", style="dim", soft_wrap=True)
     repeats = run.study.budget.repeats
     unconfirmed = sum(len(member.trainings) < repeats for member in front)
     if unconfirmed:

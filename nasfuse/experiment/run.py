@@ -1,6 +1,7 @@
 """A search from start to end: data, space, scheduler, workers and the files of the run."""
 
 import os
+from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from nasfuse.experiment.objective import Training, cached_dataset, saved_progres
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.space_survey import SpaceSurvey, known_cost_of, macs_of
 from nasfuse.experiment.trial_files import TrialFiles
+from nasfuse.search.hand_made_designs import LARGEST_RATIO
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.scheduler import Scheduler
 from nasfuse.search.space import Space
@@ -88,6 +90,7 @@ def run_search(
             study,
             space,
             macs_of=lambda recipe: macs_of(recipe, dataset),
+            full_macs_of=lambda recipe: macs_of(recipe, dataset, route=-1),
             reference=lambda: _reference(study, survey, dataset),
             check=lambda recipe: check_training(recipe, dataset),
             fingerprint=dataset.fingerprint,
@@ -97,6 +100,8 @@ def run_search(
         if scheduler.wants_more(running=0):
             if survey.left_out:
                 display.note(_left_out(survey))
+            if scheduler.postponed:
+                display.note(_postponed(scheduler.postponed))
             opening = open_backend or _open_ray(address)
             _run(study, folder, scheduler, dataset, display=display, objective=objective, open_backend=opening)
         progress = summarise(scheduler.trials(), scheduler.objectives)
@@ -163,6 +168,14 @@ def _run(
 def _left_out(survey: SpaceSurvey) -> str:
     groups = [f"{', '.join(names)} ({reason})" for reason, names in survey.left_out.items()]
     return f"left out, as their training would fail at its start: {'; '.join(groups)}"
+
+
+def _postponed(macs: Mapping[str, int]) -> str:
+    designs = [f"{name} ({count:,} MACs)" for name, count in macs.items()]
+    return (
+        f"not trained before the suggestions, as more than {LARGEST_RATIO:g} times as costly as the median hand-made "
+        f"design: {', '.join(designs)}"
+    )
 
 
 def _n_workers(resources: ResourcesConfig, fitting: int, display: Display) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import optuna
 
 from nasfuse.domain.knob import with_settings
+from nasfuse.domain.metric import metric_text
 from nasfuse.errors import RunFolderError
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.search.front import Candidate, Objectives, candidates_of
@@ -40,6 +41,9 @@ class Run:
     def why_empty(self) -> str:
         """Returns what a front without members lacks, to follow the name of the run."""
         above = self.progress.n_above_limit
+        if self.candidates:
+            constant = metric_text(self.objectives.reference[0])
+            return f"has no point that is better than a constant prediction ({self.objectives.metric} {constant})"
         if not above:
             return "has no finished trial yet"
         return f"has no operating point of at most max_macs {self.objectives.max_macs} in its {above} finished trials"

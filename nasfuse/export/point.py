@@ -22,7 +22,7 @@ def select_point(
 
     Args:
         run: Run to choose from.
-        rule: Member of the front: `best` metric, `knee` or `cheapest`.
+        rule: Member of the front: `best` metric, `knee` (see `knee_of`) or `cheapest`.
         trial: Number N of a trial, for its first recorded point, or `N:P` for its point P. The point need not be on the
             front.
         max_macs: Upper limit of MACs; the point with the best metric is returned.
@@ -54,7 +54,7 @@ def select_point(
             )
         return good[0]
     if rule == "knee":
-        return knee_of(front, run.objectives)
+        return knee_of(front, run.objectives).candidate
     return front[0] if rule == "cheapest" else best(front, run.objectives)
 
 

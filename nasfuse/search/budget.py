@@ -34,6 +34,20 @@ class Budget:
         by_time = seconds / self.seconds if self.seconds else 0.0
         return max(by_trials, by_time)
 
+    def allows(self, share: float, *, trainings: int, seconds: float) -> bool:
+        """Returns whether `trainings` of one kind, running after `seconds`, are within a share of the budget."""
+        by_trials = self.trials is None or trainings <= share * self.trials
+        return by_trials and (self.seconds is None or seconds < share * self.seconds)
+
     def is_for_confirming(self, *, trainings: int, seconds: float) -> bool:
         """Returns whether unconfirmed members of the front are trained again before new networks are tried."""
         return self.repeats > 1 and self.share(trainings=trainings, seconds=seconds) >= _CONFIRM_FROM
+
+    def is_for_the_best(self, *, trainings: int, seconds: float) -> bool:
+        """Returns whether what is left of the budget is needed to confirm one point.
+
+        How many trainings fit in a time is not known, so that all of the last part of a time is.
+        """
+        if self.trials is not None and self.trials - trainings < self.repeats:
+            return True
+        return self.seconds is not None and seconds >= _CONFIRM_FROM * self.seconds

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from nasfuse.errors import InvalidInputError, NasfuseError
+from nasfuse.search.effective_recipe import effective_hash
 from nasfuse.search.space import Space
 from nasfuse.spec.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class _Found:
-    """Result for one set of parameters: the hash of the recipe, and its least MACs or why it cannot be trained."""
+    """Result for one set of parameters: the effective recipe, and its least MACs or why it cannot be trained."""
 
-    recipe_hash: str
+    identity: str
     macs: int = 0
     is_random: bool = False
     problem: str | None = None
@@ -46,13 +47,15 @@ class ComputedCosts:
         self._found: dict[tuple[tuple[str, Any], ...], _Found | NasfuseError] = {}
         self._macs: dict[str, int | NasfuseError] = {}
 
-    def recipe_hash(self, parameters: Mapping[str, Any]) -> str:
-        """Returns the hash of the recipe that complete `parameters` describe, whether or not it can be trained.
+    def identity(self, parameters: Mapping[str, Any]) -> str:
+        """Returns a hash of the recipe that `parameters` describe, without settings that have no effect.
+
+        The recipe need not be one that can be trained.
 
         Raises:
             NasfuseError: The parameters describe no valid recipe.
         """
-        return self._find(parameters).recipe_hash
+        return self._find(parameters).identity
 
     def least(self, recipe: Recipe) -> int:
         """Returns the least MACs per sample that the network of `recipe` can have.
@@ -112,7 +115,7 @@ class ComputedCosts:
         try:
             macs = self.least(recipe)
         except NasfuseError as error:
-            return _Found(recipe.hash, problem=str(error))
+            return _Found(effective_hash(recipe), problem=str(error))
         fusion = recipe.network.fusion
         is_random = recipe.network.router is not None or (fusion is not None and fusion.kind == "equilibrium")
-        return _Found(recipe.hash, macs, is_random)
+        return _Found(effective_hash(recipe), macs, is_random)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from nasfuse.search.front import Objectives, candidates_of, front_of
+from nasfuse.search.front import Candidate, Objectives, best, candidates_of, front_of
 from nasfuse.search.trial import TrialView
 
 
@@ -12,10 +12,12 @@ def next_repetition(
 ) -> tuple[TrialView, int] | None:
     """Returns the training to repeat, and the index of the train/val division to use; None if all are confirmed.
 
-    The member with the fewest trainings is repeated; of several, the one with the highest cost. A recipe that was only
-    trained from inherited weights counts as having no training, and is repeated first if its result would be on the
-    front. Repetitions that are running or have failed are counted, so that a recipe that always fails is not
-    repeated forever.
+    A recipe that was only trained from inherited weights and whose result would be on the front is trained from scratch
+    first. Then the member with the best metric is repeated until it is confirmed, so that the best point of a search is
+    no lucky one. Of the others, the one with the fewest trainings is next, and of several the one without which the
+    front would lose most hypervolume: a member that is hardly better than a cheaper one, or hardly cheaper than a
+    better one, is likely to leave the front anyway. Repetitions that are running or have failed are counted, so that a
+    recipe that always fails is not repeated forever.
 
     Args:
         trials: All trials of the study, by number.
@@ -26,10 +28,31 @@ def next_repetition(
     candidates = candidates_of(trials, max_macs=objectives.max_macs, with_inherited=True)
     promising = [candidate for candidate in front_of(candidates, objectives) if not candidate.trainings]
     front = front_of([candidate for candidate in candidates if candidate.trainings], objectives)
-    members = []
-    for index, member in enumerate([*front, *promising]):
+
+    def of(member: Candidate) -> tuple[int, int]:
+        """Returns the number of trainings of a member, with those under way or failed, and its first trial."""
         repeated = trials[member.trial].repeat_of
         first = member.trial if repeated is None else repeated  # the first training may have inherited weights
-        members.append((len(member.trainings) + others[first], -index, first))
-    fewest, _, number = min(members, default=(repeats, 0, 0))
-    return (trials[number], fewest) if fewest < repeats else None
+        return len(member.trainings) + others[first], first
+
+    top = best(front, objectives) if front else None
+    order = sorted(
+        [*promising, *front],
+        key=lambda member: (
+            bool(member.trainings),
+            member is not top,
+            of(member)[0],
+            -_contribution(member, front, objectives),
+        ),
+    )
+    for member in order:
+        count, first = of(member)
+        if count < repeats:
+            return trials[first], count
+    return None
+
+
+def _contribution(member: Candidate, front: Sequence[Candidate], objectives: Objectives) -> float:
+    """Returns the hypervolume that the front loses without `member`."""
+    rest = [one for one in front if one is not member]
+    return objectives.hypervolume([*rest, member]) - objectives.hypervolume(rest)

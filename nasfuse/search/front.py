@@ -14,9 +14,13 @@ from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.errors import RunFolderError
-from nasfuse.pareto import hypervolume, knee, non_dominated
+from nasfuse.pareto import hypervolume, non_dominated
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.trial import TrialView
+
+#: Loss of the metric that a recommended point may have where trainings were not repeated, as a share of what the best
+#: point gains over a constant prediction.
+STATED_LOSS = 0.01
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,11 @@ class Objectives:
         rows = [self._row(c.measured.metric, c.measured.cost(self.cost)) for c in candidates]
         return np.array(rows, dtype=np.float64).reshape(-1, 2)
 
+    def is_useful(self, candidate: Candidate) -> bool:
+        """Returns whether the metric is better than that of the constant prediction of the reference point."""
+        sign = METRICS[self.metric].sign
+        return sign * candidate.measured.metric < sign * self.reference[0]
+
     def hypervolume(self, candidates: Sequence[Candidate]) -> float:
         """Returns the area between the front and the reference point, in metric x decades of cost."""
         if not candidates:
@@ -159,11 +168,12 @@ def _candidate(index: int, group: list[tuple[TrialView, OperatingPoint]]) -> Can
 
 
 def front_of(candidates: Sequence[Candidate], objectives: Objectives) -> list[Candidate]:
-    """Returns the non-dominated candidates, cheapest first."""
-    if not candidates:
+    """Returns the non-dominated candidates that are better than a constant prediction, cheapest first."""
+    useful = [candidate for candidate in candidates if objectives.is_useful(candidate)]
+    if not useful:
         return []
-    keep = non_dominated(objectives.costs(candidates))
-    front = [candidate for candidate, kept in zip(candidates, keep, strict=True) if kept]
+    keep = non_dominated(objectives.costs(useful))
+    front = [candidate for candidate, kept in zip(useful, keep, strict=True) if kept]
     return sorted(front, key=lambda candidate: candidate.measured.cost(objectives.cost))
 
 
@@ -173,9 +183,55 @@ def best(candidates: Sequence[Candidate], objectives: Objectives) -> Candidate:
     return candidates[int(np.lexsort((costs[:, 1], costs[:, 0]))[0])]
 
 
-def knee_of(front: Sequence[Candidate], objectives: Objectives) -> Candidate:
-    """Returns the knee of a front in metric and log cost: beyond it, more cost improves the metric least."""
-    return front[knee(objectives.costs(front))]
+@dataclass(frozen=True)
+class Knee:
+    """The member of a front that is recommended: the cheapest that is about as good as the best one.
+
+    Attributes:
+        candidate: The member.
+        loss: Largest loss of the metric against the best member that was accepted.
+        is_standard_error: Whether `loss` is the standard error of the best member; otherwise too few trainings were
+            repeated, and it is `STATED_LOSS` of what the best member gains over a constant prediction.
+    """
+
+    candidate: Candidate
+    loss: float
+    is_standard_error: bool
+
+    @property
+    def reason(self) -> str:
+        """Why this member is recommended, as a phrase."""
+        if self.is_standard_error:
+            accepted = f"one standard error ({metric_text(self.loss, digits=2)}) of the best"
+        else:
+            accepted = f"{metric_text(self.loss, digits=2)} of the best ({STATED_LOSS:.0%} of its lead over a constant)"
+        return f"the cheapest point within {accepted}"
+
+
+def knee_of(front: Sequence[Candidate], objectives: Objectives) -> Knee:
+    """Returns the cheapest member whose metric is within one standard error of the best one (Breiman et al., 1984).
+
+    The standard error of the best member is the standard deviation of trainings over the square root of the number of
+    its trainings. The standard deviation is pooled over all repeated members of the front, because that of two or three
+    trainings says little. Where no member was repeated, `STATED_LOSS` of the gain over a constant prediction is
+    accepted.
+
+    Args:
+        front: Members of a front, at least one, cheapest first.
+        objectives: Objectives of the front.
+    """
+    sign = METRICS[objectives.metric].sign
+    top = best(front, objectives)
+    repeated = [(len(one.trainings) - 1, one.metric_sd) for one in front if one.metric_sd is not None]
+    freedom = sum(count for count, _ in repeated)
+    if freedom:
+        pooled = math.sqrt(sum(count * sd**2 for count, sd in repeated) / freedom)
+        loss = pooled / math.sqrt(max(len(top.trainings), 1))
+    else:
+        loss = STATED_LOSS * abs(top.measured.metric - objectives.reference[0])
+    accepted = sign * top.measured.metric + loss
+    chosen = next(one for one in front if sign * one.measured.metric <= accepted or one is top)
+    return Knee(chosen, loss, is_standard_error=freedom > 0)
 
 
 #: Keys of the rows that `to_row` returns.

@@ -27,7 +27,7 @@ from nasfuse.search.stopping.rungs import Rungs
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.suggestions import Draw, Suggestions
 from nasfuse.search.swept_points import observations_of, values_of
-from nasfuse.search.trial import TrialView, TrialWriter, enqueue_baseline, trials_of
+from nasfuse.search.trial import TrialView, TrialWriter, trials_of
 from nasfuse.search.visibility import DEFAULT_VISIBILITY_LAG, split_by_visibility, visibility_lag
 from nasfuse.search.write_through import WriteThroughStorage
 from nasfuse.seeds import derive_seed
@@ -92,6 +92,7 @@ class Scheduler:
         *,
         macs_of: Callable[[Recipe], int],
         reference: Callable[[], tuple[float, float]],
+        full_macs_of: Callable[[Recipe], int] | None = None,
         check: Callable[[Recipe], None] | None = None,
         fingerprint: str = "",
         saved_epochs: Callable[[int], int] = lambda _number: 0,
@@ -105,6 +106,7 @@ class Scheduler:
             space: Search space.
             macs_of: Returns the least MACs of a recipe's network.
             reference: Returns the reference point (metric, cost); called once, when the study is created.
+            full_macs_of: Returns the MACs of the costliest route of a recipe's network; None: those of `macs_of`.
             check: Raises NasfuseError for a recipe whose training would fail before its first step; such recipes are
                 recorded as failed without a training.
             fingerprint: Fingerprint of the data.
@@ -119,6 +121,7 @@ class Scheduler:
         self._space = space
         self._saved_epochs = saved_epochs
         self._clock = clock
+        self._full_macs_of = full_macs_of or macs_of
         self._costs = ComputedCosts(space, macs_of, cost=study.cost, check=check)
         maximize = METRICS[study.metric].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
@@ -145,10 +148,6 @@ class Scheduler:
             self._attributes.reference = reference()
         self._attributes.max_macs = study.max_macs
         void_failures(self._study)
-        begun = {trial.baseline for trial in self.trials() if not trial.is_void}
-        for name, parameters in space.baselines.items():
-            if name not in begun:
-                enqueue_baseline(self._study, parameters, name=name)
         self._orphans = [trial.number for trial in self.trials() if trial.is_running]
         self._suggestions = Suggestions(self._study, self._storage, study, space, costs=self._costs)
         self._rungs = Rungs(study)
@@ -170,6 +169,11 @@ class Scheduler:
     def seconds(self) -> float:
         """Wall-clock time since the first trial was handed out, over all sessions."""
         return self._earlier_s + (self._clock() - self._started if self._started is not None else 0.0)
+
+    @property
+    def postponed(self) -> Mapping[str, int]:
+        """MACs of the hand-made designs that are too costly to be trained before the suggestions, by name."""
+        return self._suggestions.designs.postponed
 
     @property
     def objectives(self) -> Objectives:
@@ -320,14 +324,7 @@ class Scheduler:
         self._attributes.seconds = self.seconds
 
     def _observe(self, visible: list[TrialView]) -> None:
-        """Adds the operating points of trainings that have become visible, as trials of their own.
-
-        This is deferred while hand-made designs are waiting, because those have trial numbers already but are written
-        to the storage only when they start.
-        """
-        trials = self.trials()
-        if any(trial.is_waiting for trial in trials):
-            return
+        """Adds the operating points of trainings that have become visible, as trials of their own."""
         for training in visible:
             if training.is_complete and training.number not in self._observed:
                 self._observed.add(training.number)
@@ -359,7 +356,8 @@ class Scheduler:
             self.fail(trial.number, f"no valid network: {error}")
             return None
         writer = TrialWriter(self._storage, trial_id_of(trial))
-        writer.recipe(recipe, macs=macs)
+        is_routed = recipe.network.router is not None
+        writer.recipe(recipe, macs=macs, full_macs=self._full_macs_of(recipe) if is_routed else None)
         limit = self._config.max_macs
         if limit is not None and macs > limit:
             trial.set_constraint("max_macs", macs - limit)

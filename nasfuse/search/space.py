@@ -53,6 +53,7 @@ class Space:
         constants: Values of fields that are not drawn but that conditions may refer to.
         baselines: Complete parameters of each hand-made design, by name. Designs that contradict values fixed by the
             study, or that give the same recipe as an earlier one, are left out.
+        recommended: Names of the designs that are trained before the others, in this order.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Space:
         if cycle:
             self._complain(f"fields.{cycle[0]}.when", f"these fields depend on each other: {' -> '.join(cycle)}")
         self.baselines = {} if cycle else self._complete_baselines()
+        self.recommended = [label for name in config.recommended for label in self.baselines if _is_design(label, name)]
         if self._problems:
             raise ConfigError(source, dict.fromkeys(self._problems))
 
@@ -403,6 +405,11 @@ class Space:
             where, f"{value!r} contradicts {path}, which is {self.constants[path]!r} in this space; change one"
         )
         return True
+
+
+def _is_design(label: str, name: str) -> bool:
+    """Returns whether `label` is the baseline `name`, or that for one of the modalities."""
+    return label == name or label.startswith(f"{name}: ")
 
 
 def _hint(path: str) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -12,10 +12,13 @@ from nasfuse.search.budget import Budget
 from nasfuse.search.computed_costs import ComputedCosts
 from nasfuse.search.confirmation import next_repetition
 from nasfuse.search.front import Objectives
+from nasfuse.search.hand_made_designs import HandMadeDesigns
 from nasfuse.search.optuna_internals import forget_cached_trials, trial_id_of
 from nasfuse.search.samplers import Domain, SamplerContext, make_sampler
+from nasfuse.search.samplers.costs import Costs
+from nasfuse.search.samplers.coverage import Coverage, suggested_rows
 from nasfuse.search.space import Space
-from nasfuse.search.trial import TrialWriter, enqueue_repetition, trials_of
+from nasfuse.search.trial import TrialView, TrialWriter, enqueue_baseline, enqueue_repetition, trials_of
 from nasfuse.search.unvisited import Unvisited
 from nasfuse.search.write_through import WriteThroughStorage
 from nasfuse.seeds import derive_seed
@@ -48,27 +51,47 @@ class Suggestions:
         self._costs = costs
         self._domain = Domain(space.parameters, constants=space.constants)
         self._unvisited = Unvisited(self._domain, costs, max_macs=config.max_macs)
+        self.designs = HandMadeDesigns(
+            space, costs, self._budget, max_macs=config.max_macs, takes_offers=config.sampler == "known_cost"
+        )
 
     def draw(self, objectives: Objectives, *, seconds: float) -> Draw | None:
         """Returns the next trial and its parameters; None if every network of the space was handed out.
 
-        That is a waiting hand-made design; else, in the last part of the budget, a repetition of a member of the
-        front; else what the sampler suggests.
+        That is a hand-made design while their share of the budget lasts; else, in the last part of the budget, a
+        repetition of a member of the front; else what the sampler suggests.
 
         Args:
             objectives: Objectives of the study.
             seconds: Wall-clock time that the search has taken.
         """
         trials = trials_of(self._study)
-        trainings = sum(trial.was_handed_out for trial in trials)
-        waits = any(trial.is_waiting for trial in trials)
-        is_time = not waits and self._budget.is_for_confirming(trainings=trainings, seconds=seconds)
-        if waits or (is_time and self._enqueue_repetition(objectives)):
+        if self._is_time_to_confirm(objectives, trials, seconds=seconds) and self._enqueue_repetition(objectives):
+            return self._ask()
+        design = self.designs.first(trials, seconds=seconds)
+        if design is not None:
+            enqueue_baseline(self._study, self._space.baselines[design], name=design)
             return self._ask()
         self._unvisited.update(trials)
         if self._unvisited.is_exhausted():
             return None
-        return self._suggest(objectives, number=len(trials))
+        return self._suggest(objectives, trials)
+
+    def _is_time_to_confirm(self, objectives: Objectives, trials: Sequence[TrialView], *, seconds: float) -> bool:
+        """Returns whether a repetition comes before a suggestion.
+
+        While the known-cost sampler has not tried every family twice, only the best point is confirmed.
+        """
+        trainings = sum(trial.was_handed_out for trial in trials)
+        if not self._budget.is_for_confirming(trainings=trainings, seconds=seconds):
+            return False
+        if self._config.sampler != "known_cost" or self._budget.is_for_the_best(trainings=trainings, seconds=seconds):
+            return True
+        context = self._context(objectives)
+        costs = Costs(
+            self._domain, cost_of=context.cost_of, least_cost_of=context.least_cost_of, max_cost=context.max_cost
+        )
+        return Coverage(self._domain, costs, suggested_rows(trials, self._domain)).is_complete
 
     def repeat(self, objectives: Objectives) -> Draw | None:
         """Returns a repetition of an unconfirmed member of the front; None if all are confirmed."""
@@ -83,13 +106,14 @@ class Suggestions:
         enqueue_repetition(self._study, first, division=division)
         return True
 
-    def _suggest(self, objectives: Objectives, *, number: int) -> Draw:
+    def _suggest(self, objectives: Objectives, trials: Sequence[TrialView]) -> Draw:
         """Returns what the sampler suggests, or a random unvisited network if all its suggestions were visited.
 
         If no unvisited network is found either, a recipe is suggested again.
         """
         start = time.perf_counter()
-        context = self._context(objectives)
+        number = len(trials)
+        context = self._context(objectives, offered=self.designs.offered(trials))
         # The known-cost sampler excludes visited recipes itself; asked again, it would return the same suggestion.
         n_draws = 1 if self._config.sampler == "known_cost" else 1 + _REDRAWS
         trial: Trial | None = None
@@ -106,6 +130,9 @@ class Suggestions:
             if chosen is not None:
                 trial, parameters = self._ask_again(trial, fixed=chosen)
                 self._writer(trial).fallback("the sampler suggested what was trained before; drawn at random")
+        design = self.designs.name_of(parameters)
+        if design is not None:
+            self._writer(trial).baseline(design)
         self._writer(trial).suggestion_s(time.perf_counter() - start)
         return trial, parameters
 
@@ -123,7 +150,7 @@ class Suggestions:
         again = Trial(self._study, trial_id_of(trial))
         return again, self._space.suggest(again)
 
-    def _context(self, objectives: Objectives) -> SamplerContext:
+    def _context(self, objectives: Objectives, *, offered: Sequence[Mapping[str, Any]] = ()) -> SamplerContext:
         """Returns what the known-cost sampler is told about the study."""
         metric, cost = objectives.reference
         limit = self._config.max_macs
@@ -134,4 +161,5 @@ class Suggestions:
             max_cost=None if limit is None else math.log10(limit),
             reference=(metric, math.log10(max(cost, 1e-9))),
             is_visited=self._unvisited.is_visited,
+            offered=offered,
         )

@@ -29,6 +29,7 @@ _FALLBACK = "fallback"
 _SUMMARY = "summary"
 _RECIPE_HASH = "recipe_hash"
 _MACS = "macs"
+_FULL_MACS = "full_macs"
 _EPOCHS = "epochs"
 _INHERITED = "inherited"
 # Of a trial that is an operating point of an earlier training.
@@ -210,6 +211,17 @@ class TrialView:
         return int(self._attributes[_MACS])
 
     @property
+    def full_macs(self) -> int:
+        """MACs of the costliest route, known before training; those of the network if it has a single route."""
+        return int(self._attributes.get(_FULL_MACS, self._attributes[_MACS]))
+
+    @property
+    def full_metric(self) -> float:
+        """Metric of a complete training with the costliest of its routes; of a network with one route its metric."""
+        is_routed = _FULL_MACS in self._attributes
+        return max(self.points, key=lambda point: point.macs).metric if is_routed else self.metric
+
+    @property
     def epochs(self) -> int:
         """Epochs that the recipe asks for."""
         return int(self._attributes[_EPOCHS])
@@ -319,11 +331,23 @@ class TrialWriter:
         self._storage = storage
         self._trial_id = trial_id
 
-    def recipe(self, recipe: Recipe, *, macs: int) -> None:
-        """Writes what the trial's parameters describe, and the least MACs of the network."""
+    def baseline(self, name: str) -> None:
+        """Writes the name of the hand-made design whose parameters the trial has."""
+        self._write(_BASELINE, name)
+
+    def recipe(self, recipe: Recipe, *, macs: int, full_macs: int | None = None) -> None:
+        """Writes what the trial's parameters describe, the least MACs of the network and those of its costliest route.
+
+        Args:
+            recipe: The recipe.
+            macs: Least MACs of the network.
+            full_macs: MACs of the costliest route; None for a network with one route.
+        """
         self._write(_SUMMARY, recipe.summary)
         self._write(_RECIPE_HASH, recipe.hash)
         self._write(_MACS, macs)
+        if full_macs is not None:
+            self._write(_FULL_MACS, full_macs)
         self._write(_EPOCHS, recipe.training.epochs)
 
     def weight_sources(self, sources: Mapping[str, int]) -> None:

@@ -1,4 +1,8 @@
-"""Unvisited networks: those of a space that no trial has tried yet, so that no recipe is suggested twice."""
+"""Unvisited networks: those of a space that no trial has tried yet, so that nothing is suggested twice.
+
+Near-duplicates count as one network: recipes that are equal but for settings without effect, and for values of
+continuous parameters in the same hundredth of their range.
+"""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,13 +71,13 @@ class Unvisited:
         return self._identities[trial.number]
 
     def _identity(self, parameters: Mapping[str, Any]) -> str:
-        """Returns the hash of the recipe, or the parameters as text where they are no valid recipe."""
+        """Returns what near-duplicates share, or the parameters as text where they are no valid recipe."""
         row = self._domain.row(parameters)
-        exact = dict(parameters) if row is None else self._domain.parameters(row)  # 0.3, not 0.1 + 0.2
+        coarse = dict(parameters) if row is None else self._domain.parameters(self._domain.coarse(row))
         try:
-            return self._costs.recipe_hash(exact)
+            return self._costs.identity(coarse)
         except NasfuseError:
-            return repr(sorted(exact.items()))
+            return repr(sorted(coarse.items()))
 
     def _may_be_trained(self, parameters: Mapping[str, Any]) -> bool:
         try:

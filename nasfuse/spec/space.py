@@ -108,18 +108,27 @@ class FieldConfig(Model):
 
 
 class SpaceConfig(Model):
-    """A search space: fields with distributions, fixed fields, and hand-made designs that run first.
+    """A search space: fields with distributions, fixed fields, and hand-made designs.
 
     Attributes:
         fields: Distributions by dotted recipe path; `*` stands for every stream.
         fixed: Fixed values by dotted recipe path.
         baselines: Values of hand-made designs by name. `network.route: all` is the route of all modalities;
             `network.route: each` and `network.route: each > all` define one baseline per modality.
+        recommended: Names of the baselines that are trained before the others, in this order.
     """
 
     fields: Annotated[dict[str, FieldConfig], Field(min_length=1)]
     fixed: Annotated[dict[str, Any], Field(default_factory=dict)]
     baselines: Annotated[dict[str, dict[str, Any]], Field(default_factory=dict)]
+    recommended: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _recommends_baselines(self) -> Self:
+        for name in self.recommended:
+            if name not in self.baselines:
+                raise ValueError(f"recommended has {name!r}, which is no baseline; {nearest(name, self.baselines)}")
+        return self
 
     def to_plain(self) -> dict[str, Any]:
         """Returns the space as plain mappings in the form of a space file, without defaults."""

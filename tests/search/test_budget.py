@@ -35,3 +35,31 @@ def test_the_last_fifth_is_for_confirming(trainings, seconds, confirms):
 
 def test_nothing_is_confirmed_where_one_training_is_enough():
     assert not Budget(100, None, repeats=1).is_for_confirming(trainings=99, seconds=0.0)
+
+
+@pytest.mark.parametrize(
+    ("budget", "trainings", "seconds", "needed"),
+    [
+        (Budget(25, None, repeats=3), 22, 0.0, False),
+        (Budget(25, None, repeats=3), 23, 0.0, True),
+        (Budget(None, 60, repeats=3), 5, 47.0, False),
+        (Budget(None, 60, repeats=3), 5, 48.0, True),
+        (Budget(25, 60, repeats=3), 5, 48.0, True),
+    ],
+)
+def test_what_confirms_the_best_point_is_kept(budget, trainings, seconds, needed):
+    assert budget.is_for_the_best(trainings=trainings, seconds=seconds) == needed
+
+
+@pytest.mark.parametrize(
+    ("budget", "trainings", "seconds", "allowed"),
+    [
+        (Budget(25, None), 6, 1e9, True),
+        (Budget(25, None), 7, 0.0, False),
+        (Budget(None, 60), 99, 14.0, True),
+        (Budget(None, 60), 1, 15.0, False),
+        (Budget(25, 60), 6, 15.0, False),
+    ],
+)
+def test_a_share_of_a_budget(budget, trainings, seconds, allowed):
+    assert budget.allows(0.25, trainings=trainings, seconds=seconds) == allowed

@@ -75,14 +75,14 @@ def test_no_valid_network(costs_of):
     assert len(counted) == 1
 
 
-def test_a_recipe_that_cannot_be_trained_has_a_hash_and_no_cost(costs_of):
+def test_a_recipe_that_cannot_be_trained_has_an_identity_and_no_cost(costs_of):
     def check(recipe):
         if recipe.training.lr > 0.5:
             raise InvalidInputError("training.lr: too high")
 
     costs = costs_of(lambda _: 100, check=check)
     high = {**both(), "training.lr": 0.9}
-    assert costs.recipe_hash(high) != costs.recipe_hash(both())
+    assert costs.identity(high) != costs.identity(both())
     for figure in (costs.log_least, costs.log_cost):
         with pytest.raises(InvalidInputError, match=r"training\.lr: too high"):
             figure(high)

@@ -1,4 +1,4 @@
-"""Which recipe is trained again where some were only trained from inherited weights."""
+"""Which recipe is trained again."""
 
 import optuna
 from optuna.trial import TrialState
@@ -10,6 +10,9 @@ from nasfuse.search.trial import TrialView
 
 ACCURACY = Objectives("accuracy", "macs", (0.1, 1e6))
 HEIR = {"inherited": {"left": 0}}
+
+#: A front of three recipes.
+ROWS = [("a", 0.5, 10, {}), ("b", 0.9, 100, {}), ("c", 0.95, 1000, {})]
 
 
 def study(*rows):
@@ -58,3 +61,27 @@ def test_a_candidate_that_always_fails_from_scratch_is_given_up():
     trials = study(("a", 0.5, 10, {}), ("b", 0.9, 5, HEIR), *failed)
     assert repeated(trials[:3]) == (1, 1)
     assert repeated(trials) == (0, 1)
+
+
+def test_the_best_is_confirmed_first():
+    assert repeated(study(*ROWS), repeats=3) == (2, 1)
+    again = study(*ROWS, ("c", 0.94, 1000, {"repeat_of": 2, "division": 1}))
+    assert repeated(again, repeats=3) == (2, 2)
+
+
+def test_a_best_point_that_was_lucky_makes_room_for_the_next():
+    again = study(*ROWS, ("c", 0.7, 1000, {"repeat_of": 2, "division": 1}))
+    assert repeated(again, repeats=3) == (1, 1)
+
+
+def test_then_what_the_front_would_miss_most():
+    """b is hardly better than a, a hardly cheaper than b, and d far from both."""
+    rows = [("a", 0.5, 10, {}), ("b", 0.51, 20, {}), ("d", 0.8, 1000, {}), ("c", 0.95, 10_000, {})]
+    order = [3, 2, 0, 1]
+    for done, first in enumerate(order):
+        confirmed = [(*rows[one][:3], {"repeat_of": one, "division": 1}) for one in order[:done]]
+        assert repeated(study(*rows, *confirmed)) == (first, 1)
+
+
+def test_nothing_that_a_constant_prediction_beats():
+    assert repeated(study(("a", 0.1, 10, {}))) is None

@@ -1,6 +1,7 @@
 """Fronts and hypervolumes, by hand."""
 
 import math
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -57,7 +58,9 @@ def test_the_unit_of_an_error_changes_no_front(metrics, unit):
     objectives = Objectives("mae", "macs", (unit * 4.0, 10_000.0))
     assert [one.trial for one in front_of(scaled, objectives)] == [one.trial for one in front_of(plain, MAE)]
     assert objectives.hypervolume(scaled) == pytest.approx(unit * MAE.hypervolume(plain))
-    assert knee_of(front_of(scaled, objectives), objectives).trial == knee_of(front_of(plain, MAE), MAE).trial
+    if front_of(plain, MAE):
+        knees = knee_of(front_of(scaled, objectives), objectives), knee_of(front_of(plain, MAE), MAE)
+        assert knees[0].candidate.trial == knees[1].candidate.trial
 
 
 def test_costs_are_to_be_minimised():
@@ -101,9 +104,51 @@ def test_several_points_of_one_trial():
     assert front_of([a, b], ACCURACY) == [a, b]
 
 
-def test_the_knee_is_in_decades():
-    front = [candidate(0, 0.1, 10), candidate(1, 0.8, 100), candidate(2, 0.9, 10_000)]
-    assert knee_of(front, ACCURACY).trial == 1
+@pytest.mark.parametrize(("metric", "macs"), [(0.1, 10), (0.05, 10)])
+def test_what_a_constant_prediction_beats_is_not_on_the_front(metric, macs):
+    good = candidate(1, 0.5, 100)
+    assert front_of([candidate(0, metric, macs), good], ACCURACY) == [good]
+    assert front_of([candidate(0, metric, macs)], ACCURACY) == []
+    assert front_of([candidate(0, 4.0, macs), candidate(1, 3.9, macs)], MAE) == [candidate(1, 3.9, macs)]
+
+
+class TestKnee:
+    def repeated(self, trial, metric, macs, sd, *, n=3):
+        one = candidate(trial, metric, macs)
+        return replace(one, metric_sd=sd, trainings=tuple(range(n)))
+
+    def test_the_cheapest_within_one_standard_error_of_the_best(self):
+        front = [
+            self.repeated(0, 0.85, 10, 0.01),
+            self.repeated(1, 0.895, 100, 0.01),
+            self.repeated(2, 0.90, 1000, 0.01),
+        ]
+        knee = knee_of(front, ACCURACY)
+        assert knee.candidate is front[1]
+        assert knee.is_standard_error
+        assert knee.loss == pytest.approx(0.01 / math.sqrt(3))
+        assert knee.reason == "the cheapest point within one standard error (0.01) of the best"
+
+    def test_the_deviation_is_pooled_over_the_front(self):
+        front = [self.repeated(0, 0.5, 10, 0.03, n=3), self.repeated(1, 0.9, 100, 0.01, n=2), candidate(2, 0.91, 1000)]
+        knee = knee_of(front, ACCURACY)
+        assert knee.loss == pytest.approx(math.sqrt((2 * 0.03**2 + 0.01**2) / 3)), "of a single training"
+        assert knee.candidate is front[1]
+
+    def test_a_stated_loss_where_nothing_was_repeated(self):
+        front = [candidate(0, 0.5, 10), candidate(1, 0.893, 100), candidate(2, 0.9, 1000)]
+        knee = knee_of(front, ACCURACY)
+        assert (knee.candidate, knee.is_standard_error) == (front[1], False)
+        assert knee.loss == pytest.approx(0.01 * (0.9 - 0.1))
+        assert knee.reason == "the cheapest point within 0.01 of the best (1% of its lead over a constant)"
+
+    def test_a_metric_to_be_minimised(self):
+        front = [candidate(0, 1.5, 10), candidate(1, 1.02, 100), candidate(2, 1.0, 1000)]
+        assert knee_of(front, MAE).candidate is front[1]
+
+    def test_the_best_where_nothing_is_close(self):
+        front = [candidate(0, 0.5, 10), candidate(1, 0.9, 100)]
+        assert knee_of(front, ACCURACY).candidate is front[1]
 
 
 def test_a_row():

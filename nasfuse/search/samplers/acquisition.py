@@ -1,6 +1,7 @@
 """Acquisition: the choice of the draw with the largest expected hypervolume improvement."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from nasfuse.pareto import non_dominated
 from nasfuse.search.samplers.cost_model import CostModel
 from nasfuse.search.samplers.costs import Costs
+from nasfuse.search.samplers.coverage import Coverage
 from nasfuse.search.samplers.domain import Array, Domain
 from nasfuse.search.samplers.draws import climb
 from nasfuse.search.samplers.ehvi import (
@@ -25,6 +27,9 @@ _N_SHORTLIST = 32
 #: Largest number of observations used to fit hyperparameters.
 _MOST_FITTED = 200
 
+#: Weight of coverage in the score of a draw; log hypervolumes are far smaller.
+_PREFERENCE = 1e6
+
 #: Distance of the default reference point from the worst observation, as a share of the observed range.
 _MARGIN = 0.1
 
@@ -36,7 +41,16 @@ class Acquisition:
     an additional feature that marks them, so that it can learn how their errors are related to the others.
     """
 
-    def __init__(self, domain: Domain, costs: Costs, observations: Observations, *, reference: Array | None) -> None:
+    def __init__(
+        self,
+        domain: Domain,
+        costs: Costs,
+        observations: Observations,
+        *,
+        reference: Array | None,
+        coverage: Coverage | None = None,
+        offered: Sequence[Array] = (),
+    ) -> None:
         """Fits the models.
 
         Args:
@@ -45,10 +59,14 @@ class Acquisition:
             observations: Observations, at least one of a complete training.
             reference: Shape (2,), reference point with both objectives minimised; None takes the worst observed values
                 and a margin.
+            coverage: Draws that add more coverage are preferred, whatever the models say; None: no preference.
+            offered: Rows (p,) that are candidates beside the random draws.
         """
         self._domain = domain
         self._costs = costs
         self._observations = observations
+        self._coverage = coverage
+        self._offered = np.array(offered).reshape(-1, len(domain.columns))
         self._encoding = Encoding(domain)
         self._cost_model = CostModel(costs, observations, encode=self._encoding.features)
         full = np.column_stack([observations.errors, observations.costs])[observations.finished]
@@ -61,12 +79,19 @@ class Acquisition:
 
     def best(self, rng: np.random.Generator) -> Array | None:
         """Returns the best draw (p,) that was not tried before and is not too costly; None if there is none."""
-        ranked = climb(self._domain, self._rank, rng=rng, parents=self._rows, taken=self._observations.taken)
+        ranked = climb(
+            self._domain,
+            self._rank,
+            rng=rng,
+            parents=self._rows,
+            offered=self._offered,
+            taken=self._observations.taken,
+        )
         shortlist = self._costs.allowed(ranked, count=_N_SHORTLIST)
         shortlist = shortlist[[self._costs.excess(row) == 0 for row in shortlist]]
         if len(shortlist) == 0:
             return None
-        scores = self._score(shortlist, self._cost_model.best(shortlist))
+        scores = self._score(shortlist, self._cost_model.best(shortlist)) + self._preference(shortlist)
         return np.asarray(shortlist[int(np.argmax(scores))])
 
     def _rank(self, rows: Array) -> Array:
@@ -76,7 +101,11 @@ class Acquisition:
         """
         cost, _ = self._cost_model.predict(rows)
         scores = self._score(rows, (cost, np.zeros(len(cost))))
-        return np.where(cost <= self._costs.limit, scores, -np.inf)
+        return np.where(cost <= self._costs.limit, scores + self._preference(rows), -np.inf)
+
+    def _preference(self, rows: Array) -> Array:
+        """Returns what is added to the scores (n,) of draws (n, p) for the coverage that they add."""
+        return np.zeros(len(rows)) if self._coverage is None else _PREFERENCE * self._coverage.gains(rows)
 
     def _score(self, rows: Array, cost: tuple[Array, Array]) -> Array:
         return log_expected_hypervolume_improvement(

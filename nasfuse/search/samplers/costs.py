@@ -58,6 +58,13 @@ class Costs:
         """
         if self._is_visited is not None and self._is_visited(self._domain.parameters(row)):
             return np.inf
+        return self._excess_of_cost(row)
+
+    def can_be_trained(self, row: Array) -> bool:
+        """Returns whether a draw (p,) is a valid network within the cost limit, suggested before or not."""
+        return self._excess_of_cost(row) == 0
+
+    def _excess_of_cost(self, row: Array) -> float:
         if self._least_cost_of is None:
             return 0.0
         try:

@@ -12,6 +12,9 @@ from nasfuse.search.parameters import Condition, Parameter, middle
 
 Array = NDArray[np.float64]
 
+#: Bins of the range of a continuous parameter; values in one bin count as equal where duplicates are looked for.
+N_BINS = 100
+
 
 class Column:
     """One parameter, with the mapping between the unit interval and the values of its distribution.
@@ -69,6 +72,13 @@ class Column:
         if not isinstance(self.distribution, FloatDistribution) or self.distribution.step is None:
             return value  # already exact
         return float(self.values(self.units(np.array([value])))[0])
+
+    def coarse(self, value: float) -> float:
+        """Returns the middle of the hundredth of the range that holds `value`; of a discrete column `value` itself."""
+        if self.n_levels or math.isnan(value):
+            return value
+        unit = np.clip(self.units(np.array([value])), 0.0, 1.0 - 1e-9)
+        return float(self.values((np.floor(unit * N_BINS) + 0.5) / N_BINS)[0])
 
     def levels(self) -> list[Any]:
         """Returns all values in the form that recipes use; empty for a continuous parameter."""
@@ -145,6 +155,10 @@ class Domain:
             for column, value in zip(self.columns, row, strict=True)
             if not np.isnan(value)
         }
+
+    def coarse(self, row: Array) -> Array:
+        """Returns the row (p,) with every continuous value in the middle of its bin."""
+        return np.array([column.coarse(value) for column, value in zip(self.columns, row, strict=True)])
 
     def row(self, parameters: Mapping[str, Any]) -> Array | None:
         """Returns the row (p,) of `parameters`; None if one is missing or outside its distribution."""

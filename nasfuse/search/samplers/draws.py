@@ -22,6 +22,7 @@ def climb(
     *,
     rng: np.random.Generator,
     parents: Array,
+    offered: Array | None = None,
     taken: set[bytes],
 ) -> Array:
     """Returns draws (n, p) that are not `taken`, best first, from a local search started at random draws.
@@ -31,12 +32,15 @@ def climb(
         score: Maps rows (n, p) to scores (n,); larger is better.
         rng: Random number generator.
         parents: Rows (k, p), possibly none, whose mutants are added to the random draws.
+        offered: Rows (m, p) that are added to the random draws as they are.
         taken: Rows, as bytes, to leave out.
     """
     rows = domain.rows(rng.random((_N_DRAWS, len(domain.columns))))
     if len(parents):
         chosen = np.resize(np.arange(len(parents)), _N_MUTANTS)
         rows = np.concatenate([rows, mutate(domain, parents[chosen], rng=rng, width=0.1)])
+    if offered is not None:
+        rows = np.concatenate([rows, offered])
     rows = _fresh(rows, taken)
     scores = score(rows)
     best = np.argsort(-scores, kind="stable")[:_N_CLIMBS]

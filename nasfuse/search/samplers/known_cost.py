@@ -1,6 +1,6 @@
 """Known-cost sampler: Bayesian optimisation that models the metric, and uses exact costs instead of a model of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -13,15 +13,19 @@ from optuna.trial import FrozenTrial
 
 from nasfuse.search.optuna_internals import storage_of, trial_id_of
 from nasfuse.search.samplers.costs import CostOf, Costs, IsVisited
+from nasfuse.search.samplers.coverage import Coverage, suggested_rows
 from nasfuse.search.samplers.domain import Array, Domain
 from nasfuse.search.samplers.fallback import tpe, tpe_draws
 from nasfuse.search.samplers.training_data import Observations
-from nasfuse.search.trial import TrialWriter
+from nasfuse.search.trial import TrialWriter, trials_of
 from nasfuse.seeds import derive_seed
 
 #: Largest numbers of complete trainings and of observations; beyond, a Gaussian process is slow and TPE is used.
 MAX_FULL = 200
 MAX_OBSERVATIONS = 1000
+
+#: Random draws among which the first suggestions are chosen by their families.
+_N_OF_FAMILIES = 512
 
 #: Complete trainings required before the model is used.
 MIN_FULL = 3
@@ -30,11 +34,13 @@ MIN_FULL = 3
 class KnownCostSampler(BaseSampler):
     """Suggests by expected hypervolume improvement, with exact costs where they are known before training.
 
-    The study has two objectives: first the metric, second log10 of the cost. The first trials are points of a scrambled
-    Sobol sequence; then a Gaussian process predicts the metric. The cost of a draw is computed by `cost_of`; a second
-    Gaussian process predicts it where it can only be measured. The front to be improved consists of predictions for the
-    observed networks rather than of the observations, so that the noise of a single training does not shift it. Running
-    trials count as if they had ended as predicted.
+    The study has two objectives: first the metric, second log10 of the cost. The first trials are random draws that
+    belong to the families (kinds of encoder, reducer, fusion and router) with the fewest trials, or points of a
+    scrambled Sobol sequence once every family was tried twice; then a Gaussian process predicts the metric. While a
+    family has fewer than two trials, its predictions only decide between draws of the same coverage. The cost of a draw
+    is computed by `cost_of`; a second Gaussian process predicts it where it can only be measured. The front to be
+    improved consists of predictions for the observed networks rather than of the observations, so that the noise of a
+    single training does not shift it. Running trials count as if they had ended as predicted.
 
     A suggestion depends only on the seed, the trial's number and the content of the storage. Where the sampler cannot
     be used, TPE suggests instead, and the reason is recorded with the trial. Conditional parameters are supported:
@@ -52,6 +58,7 @@ class KnownCostSampler(BaseSampler):
         max_cost: float | None = None,
         reference: tuple[float, float] | None = None,
         is_visited: IsVisited | None = None,
+        offered: Sequence[Mapping[str, Any]] = (),
         n_startup: int = 10,
     ) -> None:
         """Sets up the sampler.
@@ -66,6 +73,7 @@ class KnownCostSampler(BaseSampler):
             max_cost: Largest cost that is suggested; None for no limit.
             reference: Reference point of the hypervolume; None takes the worst observed values and a margin.
             is_visited: Returns whether a recipe was suggested before; such recipes are avoided while others are found.
+            offered: Complete parameters that are candidates beside the random draws.
             n_startup: Trainings required before the model is used, `MIN_FULL` of them complete.
         """
         self._seed = seed
@@ -75,6 +83,7 @@ class KnownCostSampler(BaseSampler):
         self._max_cost = max_cost
         self._reference = reference
         self._is_visited = is_visited
+        self._offered = offered
         self._n_startup = n_startup
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -116,8 +125,9 @@ class KnownCostSampler(BaseSampler):
             return self._fall_back(study, trial, domain, reason="the known-cost sampler needs two objectives")
         observations = Observations.from_study(study, domain, besides=trial)
         n_full = observations.n_full
+        coverage = Coverage(domain, costs, suggested_rows(trials_of(study), domain))
         if observations.n_trainings < self._n_startup or n_full < MIN_FULL:
-            return [self._start(trial, domain)]
+            return self._start(trial, domain, coverage)
         if n_full > MAX_FULL or len(observations.rows) > MAX_OBSERVATIONS:
             reason = f"there are more than {MAX_FULL} full trainings or {MAX_OBSERVATIONS} observations"
             return self._fall_back(study, trial, domain, reason=reason)
@@ -125,18 +135,23 @@ class KnownCostSampler(BaseSampler):
         reference = None if self._reference is None else np.multiply(self._reference, signs)
         from nasfuse.search.samplers.acquisition import Acquisition  # BoTorch takes a second to load
 
-        acquisition = Acquisition(domain, costs, observations, reference=reference)
+        offered = [row for row in (domain.row(one) for one in self._offered) if row is not None]
+        acquisition = Acquisition(domain, costs, observations, reference=reference, coverage=coverage, offered=offered)
         best = acquisition.best(np.random.default_rng(derive_seed(self._seed, "candidates", trial.number)))
         return [] if best is None else [best]
 
-    def _start(self, trial: FrozenTrial, domain: Domain) -> Array:
-        """Returns the row (p,) at the trial's point of a scrambled Sobol sequence."""
+    def _start(self, trial: FrozenTrial, domain: Domain, coverage: Coverage) -> Iterator[Array]:
+        """Yields rows (p,), best first: draws of the families that lack most, or else the trial's Sobol point."""
+        if not coverage.is_complete:
+            rng = np.random.default_rng(derive_seed(self._seed, "families", trial.number))
+            rows = domain.rows(rng.random((_N_OF_FAMILIES, len(domain.columns))))
+            yield from rows[np.argsort(-coverage.gains(rows), kind="stable")]
         from scipy.stats import qmc
 
         sobol = qmc.Sobol(len(domain.columns), scramble=True, rng=derive_seed(self._seed, "start"))
         if trial.number:  # SciPy rejects a step of 0
             sobol.fast_forward(trial.number)
-        return np.asarray(domain.rows(sobol.random(1))[0])
+        yield np.asarray(domain.rows(sobol.random(1))[0])
 
     def _draws(self, trial: FrozenTrial, domain: Domain) -> Iterator[Array]:
         """Yields random rows (p,), used if no better ones are allowed."""

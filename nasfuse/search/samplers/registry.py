@@ -1,8 +1,9 @@
 """Registry of samplers by the names that study files use."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler
@@ -25,6 +26,7 @@ class SamplerContext:
     max_cost: float | None = None
     reference: tuple[float, float] | None = None
     is_visited: IsVisited | None = None
+    offered: Sequence[Mapping[str, Any]] = ()
 
 
 #: Optuna's own samplers by name, called with a seed.

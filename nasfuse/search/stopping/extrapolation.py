@@ -22,7 +22,7 @@ class Extrapolation:
     epochs improve small and large errors by about the same amount. Its slope is limited to [0, 1], since trainings that
     are behind at a rung catch up rather than fall further behind. With few complete trainings the slope is 1 (the mean
     gain); with none, no improvement is predicted. Trainings that started from inherited weights have lines of their
-    own, since they improve less.
+    own, since they improve less. A network with several routes counts with its costliest one.
     """
 
     def __init__(self, trials: Sequence[TrialView], *, sign: float) -> None:
@@ -37,7 +37,7 @@ class Extrapolation:
         for trial in trials:
             if trial.is_complete:
                 for epoch, reached in trial.rungs.items():
-                    pair = (sign * reached, sign * trial.metric)
+                    pair = (sign * reached, sign * trial.full_metric)
                     if (np.abs(pair) < LARGEST).all():
                         errors[epoch, trial.epochs, trial.is_inherited].append(pair)
         ended = [pair[1] for pairs in errors.values() for pair in pairs]

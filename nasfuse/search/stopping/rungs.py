@@ -26,12 +26,12 @@ class Rungs:
         """Returns the epochs at which a training of `recipe` is compared with others.
 
         There are none if the study's cost is only measured at the end, if the metric is pooled over folds, or if the
-        network has a router: in its first epochs only the costliest route is evaluated, while its result is a whole
-        curve of operating points.
+        network has a learned router, which is trained only after its routes. A network with a sequential router is
+        compared by its costliest route, in metric and MACs.
         """
-        if self._rule is None or self._cost != "macs" or recipe.network.router is not None:
-            return ()
-        if recipe.data.validation is not None:
+        router = recipe.network.router
+        is_learned = router is not None and router.kind != "sequential"
+        if self._rule is None or self._cost != "macs" or is_learned or recipe.data.validation is not None:
             return ()
         return self._rule.rungs(recipe.training.epochs)
 
@@ -57,7 +57,7 @@ class Rungs:
         ]
         extrapolation = Extrapolation(alike, sign=self._sign)
         end, _ = extrapolation.end(epoch=epoch, epochs=epochs, metric=metric, inherited=trial.is_inherited)
-        finished = [self._costs(other, other.metric) for other in alike if other.is_complete]
+        finished = [(self._sign * other.metric, other.log_cost) for other in alike if other.is_complete]
         return self._rule.promotes(self._costs(trial, metric), others, end=self._sign * end, finished=finished)
 
     def take(self, number: int) -> dict[int, float]:
@@ -70,7 +70,7 @@ class Rungs:
         return StoppedTraining(epoch, trial.epochs, metric, log_cost)
 
     def _costs(self, trial: TrialView, metric: float) -> tuple[float, float]:
-        return self._sign * metric, math.log10(max(trial.macs, 1))
+        return self._sign * metric, math.log10(max(trial.full_macs, 1))
 
 
 def _rule_of(config: StoppingConfig) -> StoppingRule:

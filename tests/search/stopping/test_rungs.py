@@ -4,6 +4,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.search.stopping.rungs import Rungs
 from nasfuse.search.trial import StoppedTraining, TrialView
 from nasfuse.spec.recipe import Recipe
@@ -12,8 +13,8 @@ from nasfuse.spec.recipe import Recipe
 def recipe(*, router=None, epochs=27, **data):
     streams = {name: {"encoder": "mlp"} for name in ("left", "right")}
     network = {"route": ["left", "right"], "streams": streams, "fusion": {"kind": "concat"}}
-    if router:
-        network["router"] = {"routes": ["left", "left+right"]}
+    if router is not None:
+        network["router"] = {"kind": router, "routes": ["left", "left+right"]}
     return Recipe.parse({"data": {"source": "digits", **data}, "network": network, "training": {"epochs": epochs}})
 
 
@@ -30,7 +31,8 @@ def trial(number, rungs=None, *, macs=100, epochs=27, **attributes):
     [
         ({}, recipe(), (3, 9)),
         ({}, recipe(epochs=2), (1,)),
-        ({}, recipe(router=True), ()),
+        ({}, recipe(router="gate"), ()),
+        ({}, recipe(router="sequential"), (3, 9)),
         ({}, recipe(validation={"folds": 3}), ()),
         ({"stopping": {"eta": 4, "rungs": 1}}, recipe(), (7,)),
         ({"stopping": "off"}, recipe(), ()),
@@ -88,6 +90,35 @@ def test_hand_made_designs_are_finished_and_remembered(make_study):
     rungs = Rungs(make_study())
     assert rungs.passes(trial(9, baseline="both"), GOOD, epoch=3, metric=0.1)
     assert rungs.take(9) == {3: 0.1}
+
+
+def test_a_network_with_several_routes_is_compared_by_its_costliest_one(make_study):
+    """Three networks of 100 MACs are better than it; its cheapest route of 10 MACs must not save it."""
+    rungs = Rungs(make_study())
+    assert not rungs.passes(trial(9, macs=10, full_macs=100), GOOD, epoch=3, metric=0.6)
+    assert rungs.passes(trial(9, macs=10, full_macs=99), GOOD, epoch=3, metric=0.6)
+    assert rungs.where_stopped(trial(9, macs=10, full_macs=1000), epoch=3, metric=0.2).log_cost == 3.0
+
+
+def test_a_finished_network_with_several_routes_counts_with_its_measured_cost(make_study):
+    """What it reached at 1000 MACs says nothing against a training of 100, whatever its cheapest route costs."""
+    points = [vars(OperatingPoint(metric, macs, 1, 1e-3, 0.0, 1)) for metric, macs in ((0.9, 1000), (0.95, 2000))]
+    made = optuna.create_trial(
+        values=[0.9, 3.0],
+        user_attrs={
+            "macs": 10,
+            "full_macs": 2000,
+            "epochs": 27,
+            "rungs": {"3": 0.5},
+            "points": points,
+            "recipe_hash": "x",
+        },
+    )
+    made.number = 3
+    routed = TrialView(made)
+    assert routed.full_metric == 0.95
+    rungs = Rungs(make_study())
+    assert rungs.passes(trial(9), [*GOOD, routed], epoch=3, metric=0.6), "nothing of its cost has ended"
 
 
 def test_a_metric_that_is_not_finite_is_left_to_the_end(make_study):

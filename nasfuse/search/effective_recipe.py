@@ -1,0 +1,40 @@
+"""Effective recipe: a recipe without the settings that have no effect, so that equal networks are recognised."""
+
+import hashlib
+import json
+from typing import Any
+
+from nasfuse.spec.fusion import EquilibriumFusion
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.reducer import LatentReducer
+
+#: Fields of an equilibrium that stop or steer its iteration, which has no choice with a single step.
+_OF_ITERATION = ("solver", "tolerance", "inference_tolerance")
+
+
+def effective_hash(recipe: Recipe) -> str:
+    """Returns a hash that recipes share if they differ only in settings without effect.
+
+    Recognised are the kind and stage of a reducer that keeps all tokens, a placement behind the last stage of every
+    stream, and the solver and the tolerance of an equilibrium with one step.
+    """
+    plain = recipe.to_plain()
+    for name, stream in recipe.network.streams.items():
+        reducer = getattr(stream, "reducer", None)
+        if reducer is None or isinstance(reducer, LatentReducer):
+            continue
+        if reducer.keep_ratio == 1.0 and getattr(reducer, "inference_keep_ratio", None) in (None, 1.0):
+            _drop(plain["network"]["streams"][name], "reducer")
+    fusion = recipe.network.fusion
+    if fusion is not None:
+        written = plain["network"]["fusion"]
+        if "placement" in written:
+            written["placement"] = min(written["placement"], max(recipe.network.depths.values()))
+        if isinstance(fusion, EquilibriumFusion) and fusion.max_steps == 1:
+            _drop(written, *_OF_ITERATION)
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _drop(written: dict[str, Any], *keys: str) -> None:
+    for key in keys:
+        written.pop(key, None)
