@@ -1,8 +1,9 @@
 """Comparison of random convolutions with linear models, and the time saved by computing their features once.
 
-Each recipe is trained with several seeds, and every network is evaluated on test once. The linear models are those of
-scikit-learn: logistic regression on statistics of the windows, ridge regression on the random convolutions of every
-network, and logistic regression on those of the first one. Their regularisation is chosen on validation data.
+Each recipe has `data.validation`: networks are trained on train and val together with several seeds, and evaluated on
+test once. The linear models are those of scikit-learn, trained on the same samples: logistic regression on statistics
+of the windows, and ridge regression on the random convolutions of the first network. The strength of their
+regularisation is chosen by cross-validation over the groups of the data.
 
     NASFUSE_DATA=... python benchmarks/random_convolutions.py --seeds 5
     NASFUSE_DATA=... python benchmarks/random_convolutions.py --seeds 3 --val    # to choose a recipe: test is not read
@@ -13,14 +14,13 @@ import argparse
 import statistics
 import tempfile
 import time
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.model_selection import GridSearchCV, GroupKFold
 from torch import Tensor
 
 from nasfuse.data import Dataset
@@ -32,23 +32,25 @@ from nasfuse.nn.network import Network
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train import fixed_features, train_network
+from nasfuse.train.cross_validation import pooled_score
+from nasfuse.train.evaluation import predict_logits
 from nasfuse.train.metrics import score
 
 CPU = torch.device("cpu")
 RECIPES = [Path(__file__).parent / "recipes" / f"hapt_random_conv{name}.yaml" for name in ("", "_small")]
-#: Function from the strength of the regularisation to a linear model.
-MODELS: dict[str, Callable[[float], Any]] = {
-    "ridge": lambda strength: RidgeClassifier(alpha=strength),
-    "logistic regression": lambda strength: LogisticRegression(C=1 / strength, max_iter=100),
-}
-STRENGTHS = (1.0, 10.0, 100.0)
 Parts = Mapping[str, Tensor]
+
+#: Linear models, and the strengths of their regularisation.
+MODELS: dict[str, tuple[Any, dict[str, list[float]]]] = {
+    "ridge": (RidgeClassifier(), {"alpha": [1.0, 10.0, 100.0]}),
+    "logistic regression": (LogisticRegression(max_iter=1000), {"C": [0.01, 0.1, 1.0]}),
+}
 
 
 def window_statistics(dataset: Dataset) -> Parts:
-    """Returns mean, standard deviation, minimum and maximum of every channel by split, standardised with train."""
+    """Returns mean, standard deviation, minimum and maximum of every channel, standardised with train."""
     parts = {}
-    for name in ("train", "val", "test"):
+    for name in ("train", "test"):
         split = dataset.split(name)
         batch = split.batch(torch.arange(len(split)), names=tuple(split.columns))
         columns = [x for v in batch.inputs.values() for x in (v.mean(1), v.std(1), v.amin(1), v.amax(1))]
@@ -59,9 +61,9 @@ def window_statistics(dataset: Dataset) -> Parts:
 
 @torch.no_grad()
 def random_convolutions(network: Network, dataset: Dataset) -> Parts:
-    """Returns the fixed features of all streams of `network` by split."""
+    """Returns the fixed features of all streams of `network`."""
     parts = {}
-    for name in ("train", "val", "test"):
+    for name in ("train", "test"):
         split, rows = dataset.split(name), []
         for index in torch.split(torch.arange(len(split)), 256):
             batch = split.batch(index, names=network.stream_names)
@@ -71,26 +73,34 @@ def random_convolutions(network: Network, dataset: Dataset) -> Parts:
     return parts
 
 
-def linear_model(make: Callable[[float], Any], parts: Parts, dataset: Dataset, metric: str) -> dict[str, float]:
-    """Returns val and test of the model whose regularisation is best on val."""
-    best: dict[str, float] = {}
-    for strength in STRENGTHS:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model = make(strength).fit(parts["train"].numpy(), dataset.train.targets.numpy())
-        result = {}
-        for name in ("val", "test"):
-            scores = torch.from_numpy(model.decision_function(parts[name].numpy()))
-            result[name] = score(metric, scores, dataset.split(name).targets, task="multiclass", target_scale=None)
-        if not best or result["val"] > best["val"]:
-            best = result
-    return best
+def linear_model(name: str, parts: Parts, dataset: Dataset, metric: str) -> dict[str, float]:
+    """Returns the mean macro-F1 over folds of train at the best strength, and the metric on test."""
+    assert dataset.train.groups is not None
+    model, strengths = MODELS[name]
+    search = GridSearchCV(model, strengths, scoring="f1_macro", cv=GroupKFold(5))
+    search.fit(parts["train"].numpy(), dataset.train.targets.numpy(), groups=dataset.train.groups.numpy())
+    scores = torch.from_numpy(search.decision_function(parts["test"].numpy()))
+    test = score(metric, scores, dataset.test.targets, task="multiclass", target_scale=None)
+    return {"folds": search.best_score_, "test": test}
+
+
+def cross_validated(recipe: Recipe, *, seed: int) -> float:
+    """Returns the metric of the predictions pooled over the folds of a division."""
+    validation = recipe.data.validation
+    assert validation is not None, "recipes of this benchmark are cross-validated"
+    outputs, splits = [], []
+    for number in range(seed * validation.folds, (seed + 1) * validation.folds):
+        dataset = cached_dataset(recipe.data.model_dump_json(), number)
+        network = train_network(recipe, dataset, seed=seed, device=CPU).network
+        outputs.append(predict_logits(network, dataset.val, device=CPU))
+        splits.append(dataset.val)
+    return pooled_score(recipe.metric, outputs, splits, task="multiclass")
 
 
 def line(label: str, results: list[dict[str, float]], macs: int | None = None) -> None:
-    """Prints val and test with their spread over the seeds."""
+    """Prints the metric of folds and test with its spread over the seeds."""
     cells = []
-    for name in ("val", "test"):
+    for name in ("folds", "test"):
         values = [result[name] for result in results if name in result]
         if values:
             spread = f" +- {statistics.stdev(values):.4f}" if len(values) > 1 else ""
@@ -103,39 +113,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", type=Path, nargs="*", default=RECIPES)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--val", action="store_true", help="networks on validation data alone")
+    parser.add_argument("--val", action="store_true", help="cross-validate the networks; test is not read")
     parser.add_argument("--time", action="store_true", help="time an epoch with and without features computed once")
     options = parser.parse_args()
     torch.set_num_threads(1)
     for file in options.recipes:
         recipe = Recipe.load(file)
-        dataset = cached_dataset(recipe.data.model_dump_json())
         if options.time:
-            compare_times(recipe, dataset)
+            compare_times(recipe)
         elif options.val:
-            trained = [train_network(recipe, dataset, seed=seed, device=CPU) for seed in range(options.seeds)]
-            line(file.stem, [{"val": one.chosen.val_metric} for one in trained])
+            line(file.stem, [{"folds": cross_validated(recipe, seed=seed)} for seed in range(options.seeds)])
         else:
-            test(file.stem, recipe, dataset, n_seeds=options.seeds)
+            test(file.stem, recipe, n_seeds=options.seeds)
 
 
-def test(label: str, recipe: Recipe, dataset: Dataset, *, n_seeds: int) -> None:
+def test(label: str, recipe: Recipe, *, n_seeds: int) -> None:
     """Trains and tests networks and linear models."""
+    dataset = cached_dataset(recipe.data.model_dump_json(), None)
     with tempfile.TemporaryDirectory() as folder:
         final = train_recipe(recipe, Path(folder), n_seeds=n_seeds, seed=0, device=CPU, report=lambda *_: None)
-        line(label, [{"val": one.val, "test": one.test} for one in final.seeds], final.macs)
-        networks = [load_network(Path(one.checkpoint), device=CPU).network for one in final.seeds]
-    same_features = [random_convolutions(network, dataset) for network in networks]
-    for name, parts_of in {"ridge": same_features, "logistic regression": same_features[:1]}.items():
-        results = [linear_model(MODELS[name], parts, dataset, recipe.metric) for parts in parts_of]
-        line(f"  {name} on the same features", results)
-    line("  logistic regression on window statistics",
-         [linear_model(MODELS["logistic regression"], window_statistics(dataset), dataset, recipe.metric)])  # fmt: skip
+        line(label, [{"test": one.test} for one in final.seeds], final.macs)
+        network = load_network(Path(final.seeds[0].checkpoint), device=CPU).network
+    ridge = linear_model("ridge", random_convolutions(network, dataset), dataset, recipe.metric)
+    line("  ridge on the features of the first seed", [ridge])
+    plain = linear_model("logistic regression", window_statistics(dataset), dataset, recipe.metric)
+    line("  logistic regression on window statistics", [plain])
 
 
-def compare_times(recipe: Recipe, dataset: Dataset) -> None:
+def compare_times(recipe: Recipe) -> None:
     """Prints the seconds of a training with features computed once and in every epoch, in turn."""
-    short = replace_epochs(recipe, 5)
+    short, dataset = replace_epochs(recipe, 5), cached_dataset(recipe.data.model_dump_json())
     for most_bytes in (fixed_features._MOST_BYTES, 0):
         fixed_features._MOST_BYTES = most_bytes
         started = time.process_time()

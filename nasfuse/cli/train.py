@@ -19,6 +19,9 @@ def train(
     data: Annotated[str | None, typer.Option(help="Data file to use instead of the one in the recipe.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of trainings, with different seeds.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed from which the seeds of all trainings derive.")] = 0,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Train on train and val together; there is no metric of val then.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder of the networks. Default: runs/train-<recipe hash>.")
     ] = None,
@@ -51,6 +54,8 @@ def train(
     what = Recipe.load(recipe)
     if data is not None:
         what = what.model_copy(update={"data": what.data.at(data)})
+    if refit:
+        what = what.on_train_and_val()
     folder = output or Path("runs") / f"train-{what.hash}"
     with err.status("loading ..."):
         import torch
@@ -94,7 +99,8 @@ def train(
     for split in ("val", "test"):
         mean, deviation = result.spread(split)
         if mean is None:
-            out.print("train and val were trained on together (data.validation), so there is no metric of val")
+            reason = "--refit" if refit else "data.validation"
+            out.print(f"train and val were trained on together ({reason}), so there is no metric of val")
             continue
         spread = " (1 seed)" if deviation is None else f" +- {metric_text(deviation)} (sd of {seeds} seeds)"
         out.print(Text.assemble(f"{split:>5} {what.metric} ", (metric_text(mean), "bold"), spread))

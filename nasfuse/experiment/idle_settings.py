@@ -69,14 +69,15 @@ def _of_augmentation(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, st
     training = recipe.training
     modalities = [modality for modality in dataset.modalities if modality.name in recipe.network.route]
     numbers = [modality for modality in modalities if modality.vocabulary is None]
-    if training.shift > 0 and not any(_can_be_shifted(one, dataset, training.shift) for one in numbers):
+    changed = [one for one in numbers if not isinstance(recipe.network.streams[one.name], RandomConvStream)]
+    if training.shift > 0 and not any(_can_be_shifted(one, dataset, training.shift) for one in changed):
         yield (
             "training.shift",
             f"no modality of the network is an image or a sequence without lengths that {training.shift:g} of its size "
-            "moves by a step",
+            "moves by a step, other than inputs of fixed features",
         )
-    if training.input_noise > 0 and not numbers:
-        yield "training.input_noise", "the network reads token ids alone, which get no noise"
+    if training.input_noise > 0 and not changed:
+        yield "training.input_noise", "the network reads token ids or fixed features alone, which get no noise"
     if training.modality_dropout > 0 and len(modalities) < 2:
         yield "training.modality_dropout", "the network has one stream, which is never lost"
     elif training.modality_dropout > 0 and not numbers:

@@ -34,7 +34,8 @@ class TrainingConfig(Model):
         mixup_at: Where samples are mixed: `inputs`, or `manifold` for the features at a depth that is drawn per batch
             (after the stems, after a stage of every stream, or before the head). Networks with a router do not support
             `manifold`.
-        input_noise: Standard deviation of Gaussian noise on the standardised inputs.
+        input_noise: Standard deviation of Gaussian noise on the standardised inputs. Inputs of fixed features (random
+            convolutions) get no noise and no shifts, so that their features can be computed once.
         shift: Largest random translation of images and sequences, as a share of their size, rounded to whole steps.
         modality_dropout: Probability that a training sample of a fused network loses one modality. Token ids are never
             dropped, because no id represents missing data.

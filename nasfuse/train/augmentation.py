@@ -13,9 +13,24 @@ class Augmentation:
     """Augmentation of training batches. Random numbers come from torch's current generator."""
 
     def __init__(
-        self, *, shift: float, input_noise: float, modality_dropout: float, mixup: float, ids: frozenset[str]
+        self,
+        *,
+        shift: float,
+        input_noise: float,
+        modality_dropout: float,
+        mixup: float,
+        ids: frozenset[str] = frozenset(),
+        fixed: frozenset[str] = frozenset(),
     ) -> None:
-        """Stores the strengths (see `TrainingConfig`), and the names `ids` of sequences of token ids.
+        """Builds an augmentation of the given strengths (see `TrainingConfig`).
+
+        Args:
+            shift: Largest translation.
+            input_noise: Standard deviation of the noise.
+            modality_dropout: Probability that a sample loses a modality.
+            mixup: Alpha of the mixup of inputs.
+            ids: Names of sequences of token ids, which get no noise, no shifts and no mixup.
+            fixed: Names of inputs of fixed features, which get no noise and no shifts.
 
         Raises:
             InvalidInputError: Inputs are mixed and there are token ids, which cannot be averaged.
@@ -30,9 +45,12 @@ class Augmentation:
         self.modality_dropout = modality_dropout
         self.mixup = mixup
         self.ids = ids
+        self.fixed = fixed
 
     @classmethod
-    def from_config(cls, training: TrainingConfig, ids: frozenset[str]) -> "Augmentation":
+    def from_config(
+        cls, training: TrainingConfig, *, ids: frozenset[str], fixed: frozenset[str] = frozenset()
+    ) -> "Augmentation":
         """Returns the augmentation of inputs that `training` configures, without manifold mixup."""
         return cls(
             shift=training.shift,
@@ -40,18 +58,20 @@ class Augmentation:
             modality_dropout=training.modality_dropout,
             mixup=training.mixup if training.mixup_at == "inputs" else 0.0,
             ids=ids,
+            fixed=fixed,
         )
 
     @property
-    def changes_inputs(self) -> bool:
-        """Returns whether training inputs differ from those of the data."""
-        return max(self.shift, self.input_noise, self.modality_dropout, self.mixup) > 0
+    def changes_fixed(self) -> bool:
+        """Whether inputs of fixed features differ from those of the data."""
+        return max(self.modality_dropout, self.mixup) > 0
 
     def apply(self, batch: Batch) -> Batch:
         """Returns the batch with shifts, noise and modality dropout; dropped inputs are 0, their mean."""
         inputs = dict(batch.inputs)
-        for name in (name for name in batch.inputs if name not in self.ids):
-            values = inputs[name]
+        for name, values in batch.inputs.items():
+            if name in self.ids or name in self.fixed:
+                continue
             if self.shift > 0 and name not in batch.masks:
                 values = _shifted(values, self.shift)
             if self.input_noise > 0:

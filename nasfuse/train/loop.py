@@ -15,6 +15,7 @@ from nasfuse.data.dataset import Batch, Dataset
 from nasfuse.errors import CheckpointError, MissingFileError, NonFiniteError
 from nasfuse.nn.auxiliary_loss import take_losses
 from nasfuse.nn.build import build_network
+from nasfuse.nn.fixed_stem import fixed_stems
 from nasfuse.nn.knob import knobs_as_trained
 from nasfuse.nn.network import Network
 from nasfuse.nn.routing.network import RoutedNetwork
@@ -191,7 +192,9 @@ class _Run:
         self.names = self.network.stream_names
         check_training(recipe, dataset)
         check_network(recipe, self.network, dataset)
-        self.augmentation = Augmentation.from_config(recipe.training, token_ids(recipe, dataset))
+        self.augmentation = Augmentation.from_config(
+            recipe.training, ids=token_ids(recipe, dataset), fixed=frozenset(fixed_stems(self.network))
+        )
         self.manifold_mixup = ManifoldMixup.from_config(recipe.training, self.network)
         self.batches = torch.Generator().manual_seed(derive_seed(seed, "batches"))
         self.trained = nn.ModuleList([self.network, self.stream_loss])
@@ -238,9 +241,9 @@ class _Run:
 
     @contextmanager
     def fixed_features_computed_once(self) -> Iterator[None]:
-        """Trains on precomputed features of fixed layers in the block, unless inputs change or there are routes."""
+        """Trains on precomputed fixed features in the block, unless their inputs change or there are routes."""
         plain = self.dataset
-        if self.routing is not None or self.augmentation.changes_inputs:
+        if self.routing is not None or self.augmentation.changes_fixed:
             yield
             return
         with features_computed_once(self.network, plain, device=self.device) as self.dataset:

@@ -23,9 +23,9 @@ def check_training(recipe: Recipe, dataset: Dataset) -> None:
     if recipe.data.validation is not None and recipe.network.router is not None:
         raise InvalidInputError(
             "network.router: a router is set on validation data, and the final training after a cross-validation "
-            "(data.validation) has none; remove one of them"
+            "(data.validation, or train --refit) has none; remove one of them"
         )
-    Augmentation.from_config(recipe.training, token_ids(recipe, dataset))
+    Augmentation.from_config(recipe.training, ids=token_ids(recipe, dataset))
 
 
 def check_network(recipe: Recipe, network: Network, dataset: Dataset) -> None:

@@ -87,6 +87,15 @@ def test_a_recipe_with_folds_is_trained_on_train_and_val(nasfuse, write, monkeyp
     assert "epoch 1/2: training loss " in ran.err
 
 
+def test_refit_trains_on_train_and_val(nasfuse, write):
+    ran = nasfuse("train", write(), "--refit", "-o", "out", "--device", "cpu", "--json")
+    assert ran.json["val"] == {"mean": None, "sd": None}
+    folds = RECIPE.replace("source: digits", "source: digits, validation: {folds: 5}")
+    same = nasfuse("train", write(folds), "--refit", "-o", "out", "--device", "cpu")
+    assert "1 of 1 networks were in out and have not been trained again" in same.sentence
+    assert "train and val were trained on together (--refit), so there is no metric of val" in same.out
+
+
 def test_a_setting_without_effect_is_told_once(nasfuse, write):
     recipe = write(RECIPE.replace("epochs: 2", "epochs: 1, modality_dropout: 0.2"))
     ran = nasfuse("train", recipe, "--device", "cpu")

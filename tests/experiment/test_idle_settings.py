@@ -32,7 +32,7 @@ def changed(recipe, **blocks):
         ("s", {"shift": 0.2}, "no modality of the network is an image or a sequence without lengths"),
         ("q", {"shift": 0.2}, "no modality of the network is an image or a sequence without lengths"),
         ("i", {"shift": 0.05}, "no modality of the network is an image or a sequence without lengths that 0.05 of its"),
-        ("q", {"input_noise": 0.1}, "the network reads token ids alone, which get no noise"),
+        ("q", {"input_noise": 0.1}, "the network reads token ids or fixed features alone, which get no noise"),
         ("v", {"modality_dropout": 0.1}, "the network has one stream, which is never lost"),
         ("vs", {"mixup_at": "manifold"}, "training.mixup is 0, so nothing is mixed"),
         ("vq", {"ratio_weight": 1.0}, "no stream has a gumbel reducer"),

@@ -29,6 +29,13 @@ def test_switched_off_it_changes_nothing(make_batch):
     assert augmentation().mix(batch, loss) == (batch, loss)
 
 
+def test_inputs_of_fixed_features_get_no_noise_and_no_shifts(make_batch):
+    batch = make_batch(["v", "s"])
+    changed = augmentation(shift=0.3, input_noise=1.0, fixed=frozenset({"s"})).apply(batch).inputs
+    assert torch.equal(changed["s"], batch.inputs["s"])
+    assert not torch.equal(changed["v"], batch.inputs["v"])
+
+
 def test_the_batch_given_is_left_alone(make_batch):
     batch = make_batch(["v", "s", "i"], n_samples=8)
     copies = {name: values.clone() for name, values in batch.inputs.items()}
@@ -108,9 +115,9 @@ def test_mixup_mixes_inputs_and_loss_with_one_weight(make_batch):
 
 def test_inputs_are_mixed_only_where_the_recipe_says(make_batch):
     batch, loss = make_batch(["v", "q"]), object()
-    manifold = Augmentation.from_config(TrainingConfig(mixup=0.4, mixup_at="manifold"), frozenset("q"))
+    manifold = Augmentation.from_config(TrainingConfig(mixup=0.4, mixup_at="manifold"), ids=frozenset("q"))
     assert manifold.mix(batch, loss) == (batch, loss)
-    inputs = Augmentation.from_config(TrainingConfig(mixup=0.4), frozenset())
+    inputs = Augmentation.from_config(TrainingConfig(mixup=0.4), ids=frozenset())
     assert inputs.mixup == 0.4
 
 

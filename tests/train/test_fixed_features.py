@@ -64,10 +64,10 @@ def test_inputs_are_read_where_features_are_too_large(network, dataset, monkeypa
 
 @pytest.mark.parametrize(
     ("training", "computed_once"),
-    [({}, True), ({"mixup": 0.2, "mixup_at": "manifold"}, True), ({"input_noise": 0.1}, False), ({"mixup": 0.2}, False),
-     ({"shift": 0.2}, False), ({"modality_dropout": 0.2}, False)],
+    [({}, True), ({"mixup": 0.2, "mixup_at": "manifold"}, True), ({"input_noise": 0.1}, True), ({"mixup": 0.2}, False),
+     ({"shift": 0.2}, True), ({"modality_dropout": 0.2}, False)],
 )  # fmt: skip
-def test_features_are_computed_once_where_no_input_changes(make_recipe, dataset, monkeypatch, training, computed_once):
+def test_when_features_are_computed_once(make_recipe, dataset, monkeypatch, training, computed_once):
     calls = []
     monkeypatch.setattr(
         loop, "features_computed_once", lambda *a, **b: calls.append(1) or features_computed_once(*a, **b)
