@@ -32,6 +32,7 @@ class Candidate:
         baseline: Name of the hand-made design; None for a suggestion.
         trainings: Numbers of all trials with this recipe that were trained from scratch.
         metric_sd: Standard deviation of the metric over the trainings; None for a single one.
+        members: Networks of an ensemble, of which `trial` and `point` are those of the first; empty for one network.
     """
 
     trial: int
@@ -41,10 +42,16 @@ class Candidate:
     baseline: str | None = None
     trainings: tuple[int, ...] = ()
     metric_sd: float | None = None
+    members: "tuple[Candidate, ...]" = ()
 
     @property
     def label(self) -> str:
-        """Identifier that `nasfuse export --trial` takes: `trial`, or `trial:point` for other points than the first."""
+        """Identifier that `nasfuse export --trial` takes.
+
+        `trial`, or `trial:point` for other points than the first; of an ensemble, those of its members: `12+7:3`.
+        """
+        if self.members:
+            return "+".join(member.label for member in self.members)
         return f"{self.trial}:{self.point}" if self.point else str(self.trial)
 
     @property

@@ -1,0 +1,192 @@
+"""Ensembles of a search: chosen at its end from members of the front, by their predictions on validation data."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nasfuse.data import Dataset, Split
+from nasfuse.errors import RunFolderError
+from nasfuse.experiment.objective import cached_dataset
+from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.nn import build_network
+from nasfuse.nn.knob import set_knobs
+from nasfuse.search.ensembles import ensemble_candidate
+from nasfuse.search.front import Candidate, Objectives, front_of
+from nasfuse.search.trial import TrialView
+from nasfuse.seeds import derive_seed
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.study import StudyConfig
+from nasfuse.tasks import task_kind
+from nasfuse.train import load_checkpoint, predict_logits
+from nasfuse.train.cross_validation import pooled
+from nasfuse.train.ensemble_selection import EnsembleSelection, Predictions
+
+#: Folds of the validation samples of one division.
+_N_FOLDS = 5
+
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A point of the front, with its trainings by division."""
+
+    candidate: Candidate
+    recipe: Recipe
+    trials: Mapping[int, TrialView]
+
+    @property
+    def n_divisions(self) -> int:
+        """Number of divisions from the first on for which there is a training."""
+        return next(number for number in range(len(self.trials) + 1) if number not in self.trials)
+
+
+def choose_ensembles(
+    folder: RunFolder, study: StudyConfig, trials: Sequence[TrialView], front: Sequence[Candidate]
+) -> list[Candidate]:
+    """Returns ensembles of members of `front`, at most `study.ensembles` networks each, by their predictions.
+
+    For every member, networks that cost less are added to it one by one, see `EnsembleSelection`. Members are static
+    networks; those with fewer trainings than others are left out, because all must have predicted the same samples.
+
+    Args:
+        folder: Folder of the run, with the networks.
+        study: Its configuration.
+        trials: All its trials.
+        front: Members of its front, cheapest first.
+    """
+    members = _on_the_same_divisions(_static_members(folder, trials, front))
+    if len(members) < 2:
+        return []
+    n_divisions = min(member.n_divisions for member in members)
+    datasets = _Divisions(study)
+    predictions = [one for number in range(n_divisions) for one in datasets.predictions(folder, members, number)]
+    selection = EnsembleSelection(predictions, metric=study.metric, task=study.data.task)
+    found = []
+    for first in range(1, len(members)):
+        for chosen in selection.select(first, range(first), most=study.ensembles):
+            found.append(ensemble_candidate([members[k].candidate for k in chosen.members], chosen.metrics))
+    return found
+
+
+def _static_members(folder: RunFolder, trials: Sequence[TrialView], front: Sequence[Candidate]) -> list[_Member]:
+    found = []
+    for candidate in front:
+        own = {trials[number].division: trials[number] for number in candidate.trainings}
+        networks = [*folder.trial(candidate.trial).glob("**/model.pt")]
+        if not networks:
+            continue
+        recipe = folder.recipe(candidate.trial)
+        if recipe.network.router is None:
+            found.append(_Member(candidate, recipe, own))
+    return found
+
+
+def _on_the_same_divisions(members: Sequence[_Member]) -> list[_Member]:
+    """Returns the members with the second largest number of divisions or more."""
+    if len(members) < 2:
+        return []
+    least = sorted((member.n_divisions for member in members), reverse=True)[1]
+    return [member for member in members if member.n_divisions >= max(least, 1)]
+
+
+class _Divisions:
+    """Predictions on the validation samples of a division, or of all folds of a cross-validation."""
+
+    def __init__(self, study: StudyConfig) -> None:
+        self._data = study.data
+        self._seed = derive_seed(study.seed, "ensembles")
+
+    def predictions(self, folder: RunFolder, members: Sequence[_Member], division: int) -> list[Predictions]:
+        """Returns the predictions of one training of each member; several if the cross-validation is repeated."""
+        validation = self._data.validation
+        places = [folder.trial(member.trials[division].number) for member in members]
+        if validation is None:
+            dataset = self._dataset(division)
+            outputs = torch.stack([_outputs(m, place, dataset) for m, place in zip(members, places, strict=True)])
+            folds = _folds(dataset.val, self._data.task, seed=self._seed)
+            return [Predictions(outputs, dataset.val.targets, folds, dataset.target_scale)]
+        found = []
+        for repeat in range(validation.repeats):
+            numbers = range(repeat * validation.folds, (repeat + 1) * validation.folds)
+            datasets = [self._dataset(division * validation.n_trainings + number) for number in numbers]
+            splits = [dataset.val for dataset in datasets]
+            rows = []
+            for member, place in zip(members, places, strict=True):
+                parts = zip(numbers, datasets, strict=True)
+                rows.append([_outputs(member, place / f"fold{number}", dataset) for number, dataset in parts])
+            targets = pooled(rows[0], splits)[1]
+            folds = torch.cat([torch.full((len(split),), fold) for fold, split in enumerate(splits)])
+            outputs = torch.stack([pooled(row, splits)[0] for row in rows])
+            found.append(Predictions(outputs, targets, folds, splits[0].target_scale))
+        return found
+
+    def _dataset(self, division: int) -> Dataset:
+        return cached_dataset(self._data.model_dump_json(), division)
+
+
+def _outputs(member: _Member, place: Path, dataset: Dataset) -> Tensor:
+    """Returns the (n, n_outputs) outputs of a trained network at the setting of the member on its validation data."""
+    network = build_network(member.recipe.network, dataset.modalities, dataset.task)
+    network.load_state_dict(load_checkpoint(place / "model.pt")["network"])
+    set_knobs(network.knobs(), member.candidate.measured.settings)
+    return predict_logits(network, dataset.val, device=_CPU)
+
+
+def _folds(split: Split, task: str, *, seed: int) -> Tensor:
+    """Returns the (n,) folds of validation samples, stratified by class; those of a group are in the same fold."""
+    rng = np.random.default_rng(seed)
+    if split.groups is not None:
+        units = split.groups.unique(return_inverse=True)[1]
+        shuffled = torch.from_numpy(rng.permutation(int(units.max()) + 1))
+        return shuffled[units] % _N_FOLDS
+    order = rng.permutation(len(split))
+    order = order[np.argsort(task_kind(task).strata(split.targets.numpy())[order], kind="stable")]
+    folds = torch.empty(len(split), dtype=torch.int64)
+    folds[torch.from_numpy(order)] = torch.arange(len(split)) % _N_FOLDS
+    return folds
+
+
+def write_ensembles(
+    folder: RunFolder, ensembles: Sequence[Candidate], candidates: Sequence[Candidate], objectives: Objectives
+) -> None:
+    """Writes the ensembles that are on the front beside `candidates` to the folder of the run."""
+    front = front_of([*candidates, *ensembles], objectives)
+    content = [
+        {"members": [member.label for member in one.members], "metrics": one.metrics} for one in front if one.members
+    ]
+    write_text(folder.ensembles_file, json.dumps(content, indent=2))
+
+
+def read_ensembles(folder: RunFolder, candidates: Sequence[Candidate], *, max_macs: int | None) -> list[Candidate]:
+    """Returns the ensembles that `write_ensembles` wrote; none before the end of a search.
+
+    Args:
+        folder: Folder of the run.
+        candidates: Operating points of single networks.
+        max_macs: Largest number of MACs of an ensemble; None for no limit.
+
+    Raises:
+        RunFolderError: The file is damaged.
+    """
+    if not folder.ensembles_file.is_file():
+        return []
+    known = {candidate.label: candidate for candidate in candidates}
+    try:
+        content = json.loads(folder.ensembles_file.read_text(encoding="utf-8"))
+        named = [(list(one["members"]), [float(value) for value in one["metrics"]]) for one in content]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(
+            f"{folder.ensembles_file} is damaged; remove it, and the search command writes it again"
+        ) from error
+    found = [
+        ensemble_candidate([known[label] for label in labels], metrics)
+        for labels, metrics in named
+        if known.keys() >= set(labels)
+    ]
+    return [one for one in found if one.measured.is_within(max_macs)]
