@@ -15,8 +15,8 @@ from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.nn import build_network
 from nasfuse.nn.knob import set_knobs
-from nasfuse.search.ensembles import ensemble_candidate
-from nasfuse.search.front import Candidate, Objectives, front_of
+from nasfuse.search.ensembles import Ensemble
+from nasfuse.search.front import Candidate, Objectives, candidates_of, front_of
 from nasfuse.search.trial import TrialView
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
@@ -46,9 +46,33 @@ class _Member:
         return next(number for number in range(len(self.trials) + 1) if number not in self.trials)
 
 
+def update_ensembles(
+    folder: RunFolder, study: StudyConfig, trials: Sequence[TrialView], objectives: Objectives
+) -> list[Candidate]:
+    """Chooses ensembles and writes those that are on the front, for `read_ensembles`; returns the front with them.
+
+    For the arguments see `choose_ensembles`.
+    """
+    candidates = candidates_of(trials, max_macs=objectives.max_macs)
+    front = front_of(candidates, objectives)
+    found = choose_ensembles(folder, study, trials, front) if study.ensembles > 1 else []
+    if not found:
+        folder.ensembles_file.unlink(missing_ok=True)
+        return front
+    by_label = {one.candidate().label: one for one in found if one.candidate().measured.is_within(objectives.max_macs)}
+    front = front_of([*candidates, *(one.candidate() for one in by_label.values())], objectives)
+    content = [
+        {"members": [member.label for member in one.members], "metrics": by_label[one.label].metrics}
+        for one in front
+        if one.members
+    ]
+    write_text(folder.ensembles_file, json.dumps(content, indent=2))
+    return front
+
+
 def choose_ensembles(
     folder: RunFolder, study: StudyConfig, trials: Sequence[TrialView], front: Sequence[Candidate]
-) -> list[Candidate]:
+) -> list[Ensemble]:
     """Returns ensembles of members of `front`, at most `study.ensembles` networks each, by their predictions.
 
     For every member, networks that cost less are added to it one by one, see `EnsembleSelection`. Members are static
@@ -70,7 +94,7 @@ def choose_ensembles(
     found = []
     for first in range(1, len(members)):
         for chosen in selection.select(first, range(first), most=study.ensembles):
-            found.append(ensemble_candidate([members[k].candidate for k in chosen.members], chosen.metrics))
+            found.append(Ensemble(tuple(members[k].candidate for k in chosen.members), chosen.metrics))
     return found
 
 
@@ -78,8 +102,7 @@ def _static_members(folder: RunFolder, trials: Sequence[TrialView], front: Seque
     found = []
     for candidate in front:
         own = {trials[number].division: trials[number] for number in candidate.trainings}
-        networks = [*folder.trial(candidate.trial).glob("**/model.pt")]
-        if not networks:
+        if not all(any(folder.trial(trial.number).glob("**/model.pt")) for trial in own.values()):
             continue
         recipe = folder.recipe(candidate.trial)
         if recipe.network.router is None:
@@ -142,7 +165,7 @@ def _folds(split: Split, task: str, *, seed: int) -> Tensor:
     """Returns the (n,) folds of validation samples, stratified by class; those of a group are in the same fold."""
     rng = np.random.default_rng(seed)
     if split.groups is not None:
-        units = split.groups.unique(return_inverse=True)[1]
+        units = torch.unique(split.groups, return_inverse=True)[1]
         shuffled = torch.from_numpy(rng.permutation(int(units.max()) + 1))
         return shuffled[units] % _N_FOLDS
     order = rng.permutation(len(split))
@@ -152,19 +175,8 @@ def _folds(split: Split, task: str, *, seed: int) -> Tensor:
     return folds
 
 
-def write_ensembles(
-    folder: RunFolder, ensembles: Sequence[Candidate], candidates: Sequence[Candidate], objectives: Objectives
-) -> None:
-    """Writes the ensembles that are on the front beside `candidates` to the folder of the run."""
-    front = front_of([*candidates, *ensembles], objectives)
-    content = [
-        {"members": [member.label for member in one.members], "metrics": one.metrics} for one in front if one.members
-    ]
-    write_text(folder.ensembles_file, json.dumps(content, indent=2))
-
-
 def read_ensembles(folder: RunFolder, candidates: Sequence[Candidate], *, max_macs: int | None) -> list[Candidate]:
-    """Returns the ensembles that `write_ensembles` wrote; none before the end of a search.
+    """Returns the ensembles that `update_ensembles` wrote; none before the end of a search.
 
     Args:
         folder: Folder of the run.
@@ -179,13 +191,13 @@ def read_ensembles(folder: RunFolder, candidates: Sequence[Candidate], *, max_ma
     known = {candidate.label: candidate for candidate in candidates}
     try:
         content = json.loads(folder.ensembles_file.read_text(encoding="utf-8"))
-        named = [(list(one["members"]), [float(value) for value in one["metrics"]]) for one in content]
+        named = [(list(one["members"]), tuple(float(value) for value in one["metrics"])) for one in content]
     except (ValueError, KeyError, TypeError) as error:
         raise RunFolderError(
             f"{folder.ensembles_file} is damaged; remove it, and the search command writes it again"
         ) from error
     found = [
-        ensemble_candidate([known[label] for label in labels], metrics)
+        Ensemble(tuple(known[label] for label in labels), metrics).candidate()
         for labels, metrics in named
         if known.keys() >= set(labels)
     ]

@@ -189,6 +189,7 @@ def knee_of(front: Sequence[Candidate], objectives: Objectives) -> Candidate:
 COLUMNS = (
     "trial",
     "point",
+    "members",
     "metric",
     "metric_sd",
     "trainings",
@@ -200,7 +201,10 @@ COLUMNS = (
 
 
 def to_row(candidate: Candidate) -> dict[str, Any]:
-    """Returns the candidate as a flat row for tables and CSV files; None for a cost that was not measured."""
+    """Returns the candidate as a flat row for tables and CSV files; None for what does not apply or was not measured.
+
+    An ensemble has the labels of its `members`; `trial` and `point` are those of the first.
+    """
     measured = candidate.measured
     values = {
         **vars(measured),
@@ -208,5 +212,6 @@ def to_row(candidate: Candidate) -> dict[str, Any]:
         **vars(candidate),
         "setting": measured.setting,
         "trainings": len(candidate.trainings),
+        "members": candidate.label if candidate.members else None,
     }
     return {name: values.get(name) for name in COLUMNS}
