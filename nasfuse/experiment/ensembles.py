@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,12 +20,11 @@ from nasfuse.search.trial import TrialView
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
-from nasfuse.tasks import task_kind
 from nasfuse.train import load_checkpoint, predict_logits
 from nasfuse.train.cross_validation import pooled
 from nasfuse.train.ensemble_selection import EnsembleSelection, Predictions
 
-#: Folds of the validation samples of one division.
+#: Folds of the validation samples, for the metric of an ensemble.
 _N_FOLDS = 5
 
 _CPU = torch.device("cpu")
@@ -132,7 +130,7 @@ class _Divisions:
         if validation is None:
             dataset = self._dataset(division)
             outputs = torch.stack([_outputs(m, place, dataset) for m, place in zip(members, places, strict=True)])
-            folds = _folds(dataset.val, self._data.task, seed=self._seed)
+            folds = _folds(dataset.val, seed=self._seed)
             return [Predictions(outputs, dataset.val.targets, folds, dataset.target_scale)]
         found = []
         for repeat in range(validation.repeats):
@@ -144,7 +142,7 @@ class _Divisions:
                 parts = zip(numbers, datasets, strict=True)
                 rows.append([_outputs(member, place / f"fold{number}", dataset) for number, dataset in parts])
             targets = pooled(rows[0], splits)[1]
-            folds = torch.cat([torch.full((len(split),), fold) for fold, split in enumerate(splits)])
+            folds = torch.cat([_folds(split, seed=self._seed) for split in splits])
             outputs = torch.stack([pooled(row, splits)[0] for row in rows])
             found.append(Predictions(outputs, targets, folds, splits[0].target_scale))
         return found
@@ -161,18 +159,14 @@ def _outputs(member: _Member, place: Path, dataset: Dataset) -> Tensor:
     return predict_logits(network, dataset.val, device=_CPU)
 
 
-def _folds(split: Split, task: str, *, seed: int) -> Tensor:
-    """Returns the (n,) folds of validation samples, stratified by class; those of a group are in the same fold."""
-    rng = np.random.default_rng(seed)
+def _folds(split: Split, *, seed: int) -> Tensor:
+    """Returns the (n,) folds of samples: the same for a sample, or for all of a group, in every division."""
     if split.groups is not None:
-        units = torch.unique(split.groups, return_inverse=True)[1]
-        shuffled = torch.from_numpy(rng.permutation(int(units.max()) + 1))
-        return shuffled[units] % _N_FOLDS
-    order = rng.permutation(len(split))
-    order = order[np.argsort(task_kind(task).strata(split.targets.numpy())[order], kind="stable")]
-    folds = torch.empty(len(split), dtype=torch.int64)
-    folds[torch.from_numpy(order)] = torch.arange(len(split)) % _N_FOLDS
-    return folds
+        keys = split.groups[:, None]
+    else:  # the rows of its inputs
+        every = torch.arange(len(split))
+        keys = torch.stack([every if one.index is None else one.index for one in split.columns.values()], dim=1)
+    return torch.tensor([derive_seed(seed, f"fold of {key}") % _N_FOLDS for key in keys.tolist()])
 
 
 def read_ensembles(folder: RunFolder, candidates: Sequence[Candidate], *, max_macs: int | None) -> list[Candidate]:
