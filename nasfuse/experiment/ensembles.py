@@ -1,6 +1,7 @@
 """Ensembles of a search: chosen at its end from members of the front, by their predictions on validation data."""
 
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,7 @@ def choose_ensembles(
     """Returns ensembles of members of `front`, at most `study.ensembles` networks each, by their predictions.
 
     For every member, networks that cost less are added to it one by one, see `EnsembleSelection`. Members are static
-    networks; those with fewer trainings than others are left out, because all must have predicted the same samples.
+    networks. All must have predicted the same samples, so those with fewer trainings than the median are left out.
 
     Args:
         folder: Folder of the run, with the networks.
@@ -109,10 +110,10 @@ def _static_members(folder: RunFolder, trials: Sequence[TrialView], front: Seque
 
 
 def _on_the_same_divisions(members: Sequence[_Member]) -> list[_Member]:
-    """Returns the members with the second largest number of divisions or more."""
-    if len(members) < 2:
+    """Returns the members with at least the median number of divisions, half of all or more."""
+    if not members:
         return []
-    least = sorted((member.n_divisions for member in members), reverse=True)[1]
+    least = statistics.median_low(member.n_divisions for member in members)
     return [member for member in members if member.n_divisions >= max(least, 1)]
 
 
