@@ -77,7 +77,7 @@ def check(
 
 def _described(path: Path) -> Any:
     """Returns the data block of a study or recipe."""
-    from nasfuse.spec.recipe import Recipe
+    from nasfuse.spec.ensemble import load_recipe
     from nasfuse.spec.schema.yaml_file import read_document
     from nasfuse.spec.shipped import find_shipped
     from nasfuse.spec.study import StudyConfig
@@ -85,7 +85,7 @@ def _described(path: Path) -> Any:
     path = find_shipped(path, folder="studies")
     if "space" in read_document(path).values:
         return StudyConfig.load(path).data
-    return Recipe.load(path).data
+    return load_recipe(path).data
 
 
 def _document(dataset: "Dataset") -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from nasfuse.cost import MacsCheck, check_macs
 from nasfuse.data import Dataset, Split
 from nasfuse.errors import ConfigError, InvalidInputError, RunFolderError
+from nasfuse.experiment.ensemble_training import train_ensemble
 from nasfuse.experiment.folder_format import FORMAT_FILE, check_folder_format, write_format
 from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_settings
 from nasfuse.experiment.objective import cached_dataset, save_network, write_curve
@@ -21,7 +22,7 @@ from nasfuse.experiment.saved_network import load_network
 from nasfuse.experiment.space_survey import macs_of, route_macs_of
 from nasfuse.nn import Network, RoutedNetwork
 from nasfuse.seeds import derive_seed
-from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.ensemble import AnyRecipe, EnsembleRecipe, load_recipe
 from nasfuse.train import (
     Epoch,
     check_training,
@@ -67,7 +68,7 @@ class FinalResult:
     """Results of a recipe trained with one or more seeds.
 
     Attributes:
-        recipe: Recipe of the trainings.
+        recipe: Recipe of the trainings, of a network or of an ensemble.
         macs: Expected multiply-accumulates per sample, averaged over the seeds.
         most_macs: Multiply-accumulates per sample if all solvers reach their caps; `macs` without an equilibrium.
         route_macs: Multiply-accumulates of a full-length sample by route; empty for a static network.
@@ -76,7 +77,7 @@ class FinalResult:
             the first network if there is none.
     """
 
-    recipe: Recipe
+    recipe: AnyRecipe
     macs: int
     most_macs: int
     route_macs: dict[str, int]
@@ -111,7 +112,7 @@ class FinalResult:
 
 
 def train_recipe(
-    recipe: Recipe,
+    recipe: AnyRecipe,
     folder: Path,
     *,
     n_seeds: int,
@@ -126,8 +127,9 @@ def train_recipe(
     is resumed; a training that has a result is neither run nor evaluated again.
 
     Args:
-        recipe: Recipe to train.
-        folder: Output folder for `recipe.yaml`, `macs.json` and a folder per seed with `model.pt` and `metrics.jsonl`.
+        recipe: Recipe to train. With each seed, the members of an ensemble are trained one after the other.
+        folder: Output folder for `recipe.yaml`, `macs.json` and a folder per seed with `model.pt` and `metrics.jsonl`;
+            of an ensemble also with a folder per member.
         n_seeds: Number of trainings.
         seed: Seed from which those of the trainings are derived.
         device: Device of the trainings.
@@ -143,10 +145,11 @@ def train_recipe(
     divisions = [number if recipe.data.validation is None else None for number in range(n_seeds)]
     with data_warnings_once(told=(folder / "recipe.yaml").is_file()):
         dataset = cached_dataset(data, divisions[0])
-        check_training(recipe, dataset)
+        for member in recipe.members:
+            check_training(member, dataset)
         route_macs = route_macs_of(recipe, dataset)  # fails before anything is written if the network cannot be built
         _check_folder(folder, recipe)
-        warn_of_idle_settings([recipe], dataset)
+        warn_of_idle_settings(recipe.members, dataset)
     seeds = [derive_seed(seed, "final", number) for number in range(n_seeds)]
     places = [folder / f"seed{number}" for number in range(n_seeds)]
     earlier = [_earlier_result(places[k], own, cached_dataset(data, divisions[k])) for k, own in enumerate(seeds)]
@@ -177,7 +180,7 @@ def _check(results: Sequence[SeedResult], source: str, device: torch.device) -> 
 
 
 def _train_one(
-    recipe: Recipe,
+    recipe: AnyRecipe,
     dataset: Dataset,
     place: Path,
     *,
@@ -188,7 +191,10 @@ def _train_one(
 ) -> SeedResult:
     place.mkdir(exist_ok=True)
     resume_file = place / "resume.pt"
-    trained = train_network(recipe, dataset, seed=seed, device=device, report=report, resume_file=resume_file)
+    if isinstance(recipe, EnsembleRecipe):
+        trained = train_ensemble(recipe, dataset, place, seed=seed, division=division, device=device, report=report)
+    else:
+        trained = train_network(recipe, dataset, seed=seed, device=device, report=report, resume_file=resume_file)
     save_network(place / "model.pt", trained, recipe, dataset, seed=seed, division=division)
     write_curve(place / "metrics.jsonl", trained.curve)
     if not len(dataset.val):
@@ -213,14 +219,16 @@ def _train_one(
     return result
 
 
-def _is_tied(recipe: Recipe) -> bool:
-    """Returns whether the cell is a weight-tied network, which has no solver."""
-    fusion = recipe.network.fusion
-    return fusion is not None and fusion.kind == "equilibrium" and fusion.gradient == "unroll"
+def _is_tied(recipe: AnyRecipe) -> bool:
+    """Returns whether a cell is a weight-tied network, which has no solver."""
+    fusions = [member.network.fusion for member in recipe.members]
+    return any(
+        fusion is not None and fusion.kind == "equilibrium" and fusion.gradient == "unroll" for fusion in fusions
+    )
 
 
 def _spent(
-    network: Network, recipe: Recipe, part: Split, dataset: Dataset, device: torch.device
+    network: Network, recipe: AnyRecipe, part: Split, dataset: Dataset, device: torch.device
 ) -> tuple[float, dict[str, float]]:
     """Returns the expected MACs, and the share of each route if there is a router."""
     if not isinstance(network, RoutedNetwork):
@@ -250,7 +258,7 @@ def _earlier_result(place: Path, seed: int, dataset: Dataset) -> SeedResult | No
     return replace(result, checkpoint=str(place / "model.pt"))
 
 
-def _check_folder(folder: Path, recipe: Recipe) -> None:
+def _check_folder(folder: Path, recipe: AnyRecipe) -> None:
     """Checks that `folder` is empty, missing, or holds trainings of `recipe`.
 
     Raises:
@@ -265,9 +273,9 @@ def _check_folder(folder: Path, recipe: Recipe) -> None:
         raise RunFolderError(f"{folder} exists and holds something else; choose another folder with -o")
 
 
-def _is_of(held: Path, recipe: Recipe) -> bool:
+def _is_of(held: Path, recipe: AnyRecipe) -> bool:
     try:
-        return Recipe.load(held).hash == recipe.hash
+        return load_recipe(held).hash == recipe.hash
     except ConfigError:
         return False
 

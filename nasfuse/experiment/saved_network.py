@@ -14,7 +14,7 @@ from nasfuse.experiment.trained_data import load_scaled
 from nasfuse.nn import Network, RoutedNetwork, build_network
 from nasfuse.nn.knob import set_knobs
 from nasfuse.spec.data_source import located
-from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.ensemble import AnyRecipe, parse_recipe
 from nasfuse.train import load_checkpoint
 from nasfuse.train.sweep import set_network
 
@@ -35,7 +35,7 @@ class SavedNetwork:
     """
 
     network: Network
-    recipe: Recipe
+    recipe: AnyRecipe
     dataset: Dataset
     source: str
     trained_on: str
@@ -63,7 +63,7 @@ def load_network(path: Path, *, point: int = 0, device: torch.device, source: st
     content = load_checkpoint(path)
     if not content.keys() >= {"recipe", "network", "val_metric", "division", "points", "data_fingerprint"}:
         raise CheckpointError(f"{path} is no trained network; name a model.pt that `train` or a search wrote")
-    recipe = Recipe.parse(located(content["recipe"], named_in=path), source=str(path))
+    recipe = parse_recipe(located(content["recipe"], named_in=path), source=str(path))
     data = recipe.data if source is None else recipe.data.at(source)
     dataset = cached_dataset(data.model_dump_json(), content["division"]) if data == recipe.data else None
     if dataset is None or dataset.fingerprint != content["data_fingerprint"]:  # the same data have the same scales
