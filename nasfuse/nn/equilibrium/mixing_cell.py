@@ -144,7 +144,7 @@ class MixingMap(Cell):
     def _tokens(self, z: Tensor) -> list[Tensor]:
         """Returns the tokens (k, n_all, d) of every stream of the states z (k, D)."""
         parts = torch.split(z, [line.n_all * self.width for line in self.lines], dim=1)
-        return [part.reshape(len(z), line.n_all, self.width) for part, line in zip(parts, self.lines, strict=True)]
+        return [part.reshape(-1, line.n_all, self.width) for part, line in zip(parts, self.lines, strict=True)]
 
     def _split(
         self, rows: Tensor | None, inputs: Sequence[Tensor]
@@ -170,8 +170,8 @@ def _near(tokens: Tensor, line: Line, taps: Tensor) -> Tensor:
     if line.n_tokens <= 1:
         return tokens * middle
     height, wide = line.grid or (line.n_tokens, 1)
-    grid = tokens[:, line.n_cls :].reshape(len(tokens), height, wide, -1).permute(0, 3, 1, 2)
+    grid = tokens[:, line.n_cls :].reshape(-1, height, wide, len(taps)).permute(0, 3, 1, 2)
     kernel, padding = (taps, (1, 1)) if line.grid else (taps[..., 1:2], (1, 0))
     found = F.conv2d(grid, kernel, padding=padding, groups=len(taps))
-    around = found.permute(0, 2, 3, 1).reshape(len(tokens), line.n_tokens, -1)
+    around = found.permute(0, 2, 3, 1).reshape(-1, line.n_tokens, len(taps))
     return torch.cat([tokens[:, :1] * middle, around], dim=1) if line.n_cls else around
