@@ -121,14 +121,22 @@ def _of_equilibrium(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str
     fusion = recipe.network.fusion
     if not isinstance(fusion, EquilibriumFusion):
         return
-    if fusion.gradient != "phantom" and _is_changed(fusion, "gradient_steps"):
+    if fusion.gradient not in ("phantom", "random_steps") and _is_changed(fusion, "gradient_steps"):
         yield "network.fusion.gradient_steps", f"gradient: {fusion.gradient} takes none"
+    if fusion.cell == "mixing":
+        for name in ("level", "gate", "coupled"):
+            if _is_changed(fusion, name):
+                yield f"network.fusion.{name}", "cell: mixing has none"
     if fusion.gradient == "unroll":
         for name in ("solver", "damping", "tolerance"):
             if _is_changed(fusion, name):
                 yield f"network.fusion.{name}", "gradient: unroll takes plain steps and looks for no fixed point"
     elif fusion.solver == "broyden" and _is_changed(fusion, "damping"):
         yield "network.fusion.damping", "solver: broyden has none"
+    if not fusion.tied:
+        for name in ("start", "spectral_bound"):
+            if _is_changed(fusion, name):
+                yield f"network.fusion.{name}", "tied: false starts at the inputs and bounds no weights"
 
 
 def _is_changed(config: Model, name: str) -> bool:

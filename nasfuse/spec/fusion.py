@@ -128,21 +128,28 @@ class LowRankFusion(_VectorFusion):
 
 
 class EquilibriumFusion(_VectorFusion):
-    """Fixed point of a shared cell: DEQ fusion (Ni et al., 2023).
+    """Fixed point of a shared cell: DEQ fusion (Ni et al., 2023), or a cell over the tokens of all streams.
 
     Attributes:
+        cell: `gated` is the cell of the paper, on vectors; `mixing` is one block over the tokens of all streams, which
+            keep their tokens: convolutions along each stream, and modulation by the means of all streams.
+        tied: Whether all steps have the same weights. False is a network of `max_steps` mixing cells, which needs
+            `gradient: unroll` (the control).
         level: `features` fuses one vector per stream; `tokens` fuses token by token and pools afterwards.
         coupled: Whether the modalities' blocks read the fused state; in the paper they do not.
         gate: Gate of the fusion block: `linear` as in the paper, `sigmoid` or `tanh`.
-        start: Initial states: the injected `inputs`, or `zero` as in the released code.
+        start: Initial states: the injected `inputs`, or `zero` as in the released code. With `random`, half of the
+            training samples start at Gaussian noise, and all others at the inputs.
         solver: Solver of the fixed point.
         damping: Weight of f(z) in a step of `anderson` or `picard`.
         max_steps: Maximum number of evaluations of the cell.
         tolerance: Relative residual |f(z) - z| / |f(z)| at which a sample has converged.
         gradient: `implicit` solves the linear backward system of the fixed point; `phantom` differentiates
             `gradient_steps` steps from the fixed point; `unroll` applies the cell `max_steps` times as a weight-tied
-            network, without solving for a fixed point (the control).
-        gradient_steps: Number of steps of `phantom`; 1 is Jacobian-free backpropagation.
+            network, without solving for a fixed point (the control); `random_steps` makes between 1 and `max_steps`
+            plain steps, a random number for each training sample, and differentiates the last `gradient_steps`.
+        gradient_steps: Number of differentiated steps of `phantom` (1 is Jacobian-free backpropagation) and
+            `random_steps`.
         backward_max_steps: Maximum number of products with the transposed Jacobian in a backward system of `implicit`.
         backward_tolerance: Residual |J^T g + v - g| relative to the incoming gradient |v| at which the backward system
             of a sample has converged.
@@ -153,15 +160,18 @@ class EquilibriumFusion(_VectorFusion):
 
     kind: Literal["equilibrium"]
     width: Annotated[int, Field(ge=4, le=8192)] = 32
+    # Left out at their defaults, so that older recipes keep their hashes.
+    cell: Annotated[Literal["gated", "mixing"], Field(exclude_if=lambda value: value == "gated")] = "gated"
+    tied: Annotated[bool, Field(exclude_if=lambda value: value)] = True
     level: Literal["features", "tokens"] = "features"
     coupled: bool = False
     gate: Literal["linear", "sigmoid", "tanh"] = "linear"
-    start: Literal["inputs", "zero"] = "inputs"
+    start: Literal["inputs", "zero", "random"] = "inputs"
     solver: Literal["anderson", "picard", "broyden"] = "anderson"
     damping: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_steps: Annotated[int, Field(ge=1, le=1000)] = 16
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-3
-    gradient: Literal["implicit", "phantom", "unroll"] = "implicit"
+    gradient: Literal["implicit", "phantom", "unroll", "random_steps"] = "implicit"
     gradient_steps: Annotated[int, Field(ge=1, le=100)] = 5
     backward_max_steps: Annotated[int, Field(ge=1, le=1000)] = 32
     backward_tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-3
@@ -171,14 +181,18 @@ class EquilibriumFusion(_VectorFusion):
 
     @property
     def reads_tokens(self) -> bool:
-        """Returns whether `level` is `tokens`."""
-        return self.level == "tokens"
+        """Returns whether `level` is `tokens` or the cell mixes tokens."""
+        return self.level == "tokens" or self.cell == "mixing"
 
     @property
     def summary(self) -> str:
         """Returns a short description for tables."""
-        how = f"{self.max_steps} tied steps" if self.gradient == "unroll" else f"at most {self.max_steps} steps"
+        how = f"at most {self.max_steps} steps"
+        if self.gradient == "unroll":
+            how = f"{self.max_steps} {'tied' if self.tied else 'untied'} steps"
         cell = f"{self.gate} gate{', coupled' if self.coupled else ''}{', tokens' if self.level == 'tokens' else ''}"
+        if self.cell == "mixing":
+            cell = "mixing cell"
         later = {"steps": self.inference_max_steps, "tolerance": self.inference_tolerance}
         changed = ", ".join(f"{name} {value:g}" for name, value in later.items() if value is not None)
         return f"{super().summary}, {cell}, {how}{f' ({changed} after training)' if changed else ''}"
@@ -191,7 +205,19 @@ class EquilibriumFusion(_VectorFusion):
         return self
 
     @model_validator(mode="after")
+    def _untied_steps_are_unrolled(self) -> Self:
+        if not self.tied and (self.cell != "mixing" or self.gradient != "unroll"):
+            raise MisfitError(
+                "tied",
+                f"false needs cell: mixing and gradient: unroll, got {self.cell} and {self.gradient}; change them or "
+                "remove it",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _no_deeper_than_trained(self) -> Self:
+        if self.gradient == "random_steps":
+            return self  # is trained at all depths, and may converge later on larger inputs
         if self.inference_max_steps is not None and self.inference_max_steps > self.max_steps:
             raise MisfitError(
                 "inference_max_steps", f"{self.inference_max_steps} is above max_steps {self.max_steps}; lower it"

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -14,6 +14,7 @@ from nasfuse.cost.network_macs import expected_macs
 from nasfuse.data.dataset import Batch, Dataset, Split
 from nasfuse.errors import NonFiniteError
 from nasfuse.nn.equilibrium import (
+    Picard,
     Solved,
     Status,
     equilibrium_layers,
@@ -129,12 +130,27 @@ def record_equilibria(network: Network, dataset: Dataset, *, device: torch.devic
     by_name: dict[str, list[_Ends]] = defaultdict(list)
     for one in chain.from_iterable(run_split(network, dataset.val, ends, device=device)):
         by_name[one.name].append(one)
-    per_step = sum(layer.macs_per_step() for layer in equilibrium_layers(network))
     return {
         "solves": {name: _summary(name, parts) for name, parts in by_name.items()},
         "worst_macs": expected_macs(network, dataset, route=-1),
-        "macs_per_step": per_step,
+        "macs_per_step": _macs_per_step(network, dataset),
     }
+
+
+def _macs_per_step(network: Network, dataset: Dataset) -> int:
+    """Returns the mean multiply-accumulates of one step of all solves, without those of the solvers."""
+    layers = equilibrium_layers(network)
+    before = [(layer.solver, layer.inference_rule) for layer in layers]
+    macs = []
+    try:
+        for n_steps in (1, 2):
+            for layer in layers:
+                layer.solver, layer.inference_rule = Picard(), replace(layer.inference_rule, max_steps=n_steps)
+            macs.append(expected_macs(network, dataset, route=-1))
+    finally:
+        for layer, (solver, rule) in zip(layers, before, strict=True):
+            layer.solver, layer.inference_rule = solver, rule
+    return macs[1] - macs[0]
 
 
 def _summary(name: str, parts: Sequence[_Ends]) -> dict[str, float]:

@@ -20,6 +20,8 @@ from nasfuse.testing.fusion import WIDTHS
 OPTIONS = {
     "equilibrium": {"gradient": "unroll", "max_steps": 3},
     "equilibrium on tokens": {"gradient": "unroll", "max_steps": 3, "level": "tokens"},
+    "equilibrium of a mixing cell": {"gradient": "unroll", "max_steps": 3, "cell": "mixing"},
+    "equilibrium of untied mixing cells": {"gradient": "unroll", "max_steps": 2, "cell": "mixing", "tied": False},
     "late with learned weights": {"weights": "learned"},
 }
 

@@ -109,7 +109,9 @@ def test_a_trace_of_a_static_network_is_right_or_raises(encoder, options, masked
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("kind", FUSIONS)
 def test_a_trace_of_every_fusion_is_right_or_raises(kind, masked):
-    levels = [{"gradient": "unroll", "max_steps": 3, "level": level} for level in ("features", "tokens")]
+    unrolled = {"gradient": "unroll", "max_steps": 3}
+    levels = [{**unrolled, "level": level} for level in ("features", "tokens")]
+    levels += [{**unrolled, "cell": "mixing", "tied": tied} for tied in (True, False)]
     for options in levels if kind == "equilibrium" else [{}]:
         network = static("transformer", fusion={"kind": kind, **options}, placement=1)
         assert right_or_refused(network, masked=masked) >= 4
@@ -138,10 +140,10 @@ class TestRefused:
         with pytest.raises(TracingError, match="the route of a sample depends on its values"):
             how(flat, make_tensors(3, 12, masked=False))
 
-    @pytest.mark.parametrize("gradient", ["implicit", "phantom"])
-    @pytest.mark.parametrize("level", ["features", "tokens"])
-    def test_fixed_points(self, how, gradient, level):
-        network = static("mlp", fusion={"kind": "equilibrium", "gradient": gradient, "level": level})
+    @pytest.mark.parametrize("gradient", ["implicit", "phantom", "random_steps"])
+    @pytest.mark.parametrize("cell", [{"level": "features"}, {"level": "tokens"}, {"cell": "mixing"}])
+    def test_fixed_points(self, how, gradient, cell):
+        network = static("mlp", fusion={"kind": "equilibrium", "gradient": gradient, **cell})
         with pytest.raises(TracingError, match=r"the steps of a fixed point depend on the values.*gradient: unroll"):
             how(Flat(network), make_tensors(3, 12, masked=False))
 

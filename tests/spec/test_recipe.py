@@ -71,7 +71,9 @@ FUSIONS = st.one_of(
                 "gate": st.sampled_from(["linear", "sigmoid", "tanh"]),
                 "max_steps": st.integers(40, 1000),
                 "tolerance": st.floats(0, 1, exclude_min=True, exclude_max=True),
-                "gradient": st.sampled_from(["implicit", "phantom"]),
+                "cell": st.sampled_from(["gated", "mixing"]),
+                "start": st.sampled_from(["inputs", "zero", "random"]),
+                "gradient": st.sampled_from(["implicit", "phantom", "random_steps"]),
                 "inference_max_steps": st.integers(1, 16),  # at most the default of max_steps
                 "spectral_bound": st.floats(0, 1e300, exclude_min=True),
             },
@@ -327,6 +329,16 @@ def test_a_modality_may_be_its_kind_alone(load):
         ),
         (
             "{kind: concat}",
+            "{kind: equilibrium, tied: false, cell: mixing}",
+            r"line 9: network\.fusion\.tied: false needs cell: mixing and gradient: unroll, got mixing and implicit; change",
+        ),
+        (
+            "{kind: concat}",
+            "{kind: equilibrium, tied: false, gradient: unroll}",
+            r"line 9: network\.fusion\.tied: false needs cell: mixing and gradient: unroll, got gated and unroll; change",
+        ),
+        (
+            "{kind: concat}",
             "{kind: concat}\ntraining: {equilibrium: {jacobian_weight: 1}}",
             r"training\.equilibrium: it needs network\.fusion\.kind: equilibrium; remove one or add the other$",
         ),
@@ -461,3 +473,16 @@ def test_how_an_equilibrium_is_trained_is_enumerated():
     assert changed.summary.endswith("linear gate, coupled, at most 16 steps (steps 4 after training)")
     plain["network"]["fusion"] = {"kind": "equilibrium", "gradient": "unroll", "max_steps": 5, "level": "tokens"}
     assert Recipe.parse(plain).summary.endswith("linear gate, tokens, 5 tied steps")
+    mixing = {"kind": "equilibrium", "cell": "mixing", "gradient": "random_steps", "max_steps": 8}
+    plain["network"]["fusion"] = {**mixing, "inference_max_steps": 12}
+    assert Recipe.parse(plain).summary.endswith("mixing cell, at most 8 steps (steps 12 after training)")
+    plain["network"]["fusion"] = {**mixing, "gradient": "unroll", "tied": False}
+    assert Recipe.parse(plain).summary.endswith("mixing cell, 8 untied steps")
+
+
+def test_an_equilibrium_without_later_fields_has_the_hash_of_before():
+    network = {"route": ["a", "b"], "streams": {"a": {"encoder": "mlp"}, "b": {"encoder": "mlp"}}}
+    plain = {"data": {"source": "digits"}, "network": {**network, "fusion": {"kind": "equilibrium"}}}
+    assert not {"cell", "tied"} & Recipe.parse(plain).to_plain()["network"]["fusion"].keys()
+    plain["network"]["fusion"] = {"kind": "equilibrium", "cell": "mixing"}
+    assert Recipe.parse(Recipe.parse(plain).to_plain()).network.fusion.cell == "mixing"

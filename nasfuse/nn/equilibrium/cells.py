@@ -29,21 +29,33 @@ def n_groups(width: int) -> int:
     return next((groups for groups in (4, 2) if width % groups == 0 and width // groups >= _LEAST_IN_GROUP), 1)
 
 
-class Cell(nn.Module, ABC):
-    """A map from a state to the next state; the output of the layer is its fixed point.
+class Cell(ABC):
+    """A map from a state to the next state; the output of a layer is its fixed point.
+
+    Attributes:
+        n_states: Number of states of a sample. The states of a batch are concatenated: the first states of all samples,
+            then their second states, and so on.
+    """
+
+    n_states: int = 1
+
+    @abstractmethod
+    def step(self, z: Tensor, rows: Tensor | None, *inputs: Tensor) -> Tensor:
+        """Returns f(z) (k, width) for the states `rows` (k,), which are ascending; None stands for all states."""
+
+
+class FeatureCell(nn.Module, Cell):
+    """A cell of DEQ fusion, on one vector of features per modality.
 
     Attributes:
         width: Number of features of a state.
         macs_per_step: Multiply-accumulates of `step` for one state.
         macs_once: Multiply-accumulates of `inputs` per state, computed once per solve.
-        n_states: Number of states of a sample. The states of a batch are concatenated: the first states of all samples,
-            then their second states, and so on.
     """
 
     width: int
     macs_per_step: int
     macs_once: int
-    n_states: int = 1
 
     @abstractmethod
     def inputs(self, features: Sequence[Tensor], fused: Tensor) -> tuple[Tensor, ...]:
@@ -54,12 +66,8 @@ class Cell(nn.Module, ABC):
             fused: Injected features x_f of the fusion, (b, d).
         """
 
-    @abstractmethod
-    def step(self, z: Tensor, rows: Tensor | None, *inputs: Tensor) -> Tensor:
-        """Returns f(z) (k, width) for the states `rows` (k,), which are ascending; None stands for all states."""
 
-
-class ModalityCell(Cell):
+class ModalityCell(FeatureCell):
     """z_i -> GN(ReLU(u + z_i)), u = GN(B_i h + b_i + x_i), h = ReLU(GN(A_i z_i + a_i)). 2 d^2 per step.
 
     The states of all modalities are concatenated to one batch. Each modality has its own parameters, and its states
@@ -96,7 +104,7 @@ class ModalityCell(Cell):
         return torch.cat(new)
 
 
-class FuseCell(Cell):
+class FuseCell(FeatureCell):
     """z_f -> GN(ReLU(F m + e + x_f)), m = sum_i z_f * gate(W (z_i + z_f) + c). 2 d^2 per step.
 
     The gate is linear as in the paper, which makes the map quadratic, or squashed. A linear gate needs one product with
@@ -132,7 +140,7 @@ class FuseCell(Cell):
         return _combine(z * gates, _at(fused, rows), weights)
 
 
-class CoupledCell(Cell):
+class CoupledCell(FeatureCell):
     """One state [z_1 .. z_N, z_f]: the block of a modality also depends on the fused state, by A (z_i + z_f) for A z_i.
 
     Differs from the paper, in which the states of the modalities are independent. The fusion block uses the z_i that

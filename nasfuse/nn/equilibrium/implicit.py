@@ -1,4 +1,4 @@
-"""Gradients of a fixed point: implicit (exact), phantom, or unrolled through every step."""
+"""Gradients of a fixed point: implicit (exact), phantom, or through the last or all steps of plain iteration."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from nasfuse.nn.equilibrium.stopping import Solution, Status, StoppingRule, norm
 #: `inputs`, the features of the whole batch and the parameters.
 Function = Callable[..., Tensor]
 
-Kind = Literal["implicit", "phantom", "unroll"]
+Kind = Literal["implicit", "phantom", "unroll", "random_steps"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,10 @@ class Gradient:
         kind: `implicit` solves this system until |J^T g + v - g| is at most `tolerance` |v| for each sample. `phantom`
             differentiates `n_steps` steps from the solution (Geng et al., 2021); one step is Jacobian-free
             backpropagation. `unroll` differentiates every step of plain iteration; its memory grows with their number.
-        n_steps: Number of steps of `phantom`.
+            `random_steps` makes a random number of plain steps for each sample, uniform between 1 and the cap, and
+            differentiates the last `n_steps` of them (progressive training, Bansal et al., 2022, in which the number is
+            that of the batch). The loss of a batch is thus one of several depths.
+        n_steps: Number of differentiated steps of `phantom` and `random_steps`.
         tolerance: Largest residual of the backward system of `implicit`, relative to the incoming gradient.
         max_steps: Largest number of products with J^T in one backward system of `implicit`.
     """
@@ -72,7 +75,8 @@ def fixed_point(
         inputs: Parameters and injected features.
         solver: Solver of the forward pass.
         rule: Stopping rule of the forward pass.
-        gradient: How the gradient is computed. `unroll` makes exactly `rule.max_steps` plain steps without a solver.
+        gradient: How the gradient is computed. `unroll` makes exactly `rule.max_steps` plain steps without a solver,
+            `random_steps` up to as many.
         on_backward: Called with the result of the backward solver of `implicit`.
     """
     tracked = torch.is_grad_enabled() and any(one.requires_grad for one in inputs)
@@ -82,6 +86,8 @@ def fixed_point(
 
     if gradient.kind == "unroll":
         return _unroll(bound, start, rule)
+    if gradient.kind == "random_steps":
+        return _random_steps(bound, start, rule, n_differentiated=gradient.n_steps)
     found = solve(bound, start, solver=solver, rule=rule)
     if not tracked:
         return found.z, found
@@ -101,9 +107,34 @@ def _unroll(bound: Map, start: Tensor, rule: StoppingRule) -> tuple[Tensor, Solu
         with torch.no_grad():
             trace.append(relative_residual(before, z))
     n_steps = torch.full((len(z),), rule.max_steps, device=z.device)
-    status = torch.where(trace[-1] < rule.tolerance, int(Status.CONVERGED), int(Status.OUT_OF_STEPS))
-    status = torch.where(torch.isfinite(trace[-1]), status, int(Status.DIVERGED))
-    return z, Solution(z.detach(), n_steps, trace[-1], status, torch.stack(trace))
+    return z, _plain_solution(z, n_steps, torch.stack(trace), rule)
+
+
+def _random_steps(bound: Map, start: Tensor, rule: StoppingRule, *, n_differentiated: int) -> tuple[Tensor, Solution]:
+    """Returns the iterates after a random number of plain steps for each sample, and the same with their residuals.
+
+    All samples make their last step together; a sample with fewer steps joins the batch later.
+    """
+    n_steps = torch.randint(1, rule.max_steps + 1, (len(start),), device=start.device)
+    z = start
+    trace = torch.full((rule.max_steps, len(start)), torch.nan, dtype=norms(start[:0]).dtype, device=start.device)
+    for left in range(int(n_steps.max()), 0, -1):
+        rows = (n_steps >= left).nonzero()[:, 0]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and left <= n_differentiated):
+            before = z[rows]
+            after = bound(before, rows if len(rows) < len(z) else None)
+            z = z.index_put((rows,), after)
+        with torch.no_grad():
+            trace[n_steps[rows] - left, rows] = relative_residual(before, after)
+    return z, _plain_solution(z, n_steps, trace, rule)
+
+
+def _plain_solution(z: Tensor, n_steps: Tensor, trace: Tensor, rule: StoppingRule) -> Solution:
+    """Returns the result of plain iteration with the residuals `trace` (steps, b)."""
+    residual = trace.gather(0, n_steps[None] - 1)[0]
+    status = torch.where(residual < rule.tolerance, int(Status.CONVERGED), int(Status.OUT_OF_STEPS))
+    status = torch.where(torch.isfinite(residual), status, int(Status.DIVERGED))
+    return Solution(z.detach(), n_steps, residual, status, trace)
 
 
 class _Implicit(torch.autograd.Function):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from nasfuse.nn.equilibrium.layer import Solved
+from nasfuse.nn.equilibrium.fixed_point_layer import Solved
 
 
 def jacobian_penalty(solved: Solved) -> Tensor:

@@ -1,56 +1,20 @@
-"""Layer of deep equilibrium fusion, from features to the fused fixed point, with access to its solves."""
+"""Layer of deep equilibrium fusion, from one vector of features per modality to the fused fixed point."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from nasfuse.errors import InvalidInputError, NonFiniteError
-from nasfuse.nn.equilibrium.cells import Cell, CoupledCell, FuseCell, Gate, ModalityCell, bound_spectra
-from nasfuse.nn.equilibrium.implicit import Gradient, fixed_point
+from nasfuse.nn.equilibrium.cells import CoupledCell, FeatureCell, FuseCell, Gate, ModalityCell, bound_spectra
+from nasfuse.nn.equilibrium.fixed_point_layer import FixedPointLayer, Start, full_precision
+from nasfuse.nn.equilibrium.implicit import Gradient
 from nasfuse.nn.equilibrium.solvers import Solver, solver_macs
-from nasfuse.nn.equilibrium.stopping import Solution, StoppingRule
-from nasfuse.nn.knob import Knob
-from nasfuse.nn.tracing import is_tracing, refuse_tracing
-
-#: Caps (largest numbers of steps) to try after training, as shares of the cap in training.
-_CAPS = (0.75, 0.5, 0.25)
-
-#: Tolerances to try after training, as multiples of the tolerance in training.
-_TOLERANCES = (10.0, 100.0)
-
-#: Largest useful tolerance.
-_LOOSEST = 0.5
+from nasfuse.nn.equilibrium.stopping import StoppingRule
+from nasfuse.nn.tracing import is_tracing
 
 
-@dataclass(frozen=True)
-class Solved:
-    """A solve: its result, and the map with its arguments, from which the Jacobian can be computed.
-
-    Attributes:
-        layer: Layer of the solve.
-        number: Index of the solve in the call of the layer: 0 for the modalities and 1 for the fusion, or 0 for a joint
-            solve.
-        name: `modalities` (one state for each) or `fused`, or `joint` for both at once.
-        cell: Cell with the map `cell.step`.
-        inputs: Arguments of `cell.step` other than the state.
-        solution: Result of the forward pass.
-        backward: Results of the backward passes so far; empty if the gradient is not implicit.
-    """
-
-    layer: "EquilibriumLayer"
-    number: int
-    name: str
-    cell: Cell
-    inputs: tuple[Tensor, ...]
-    solution: Solution
-    backward: list[Solution] = field(default_factory=list)
-
-
-class EquilibriumLayer(nn.Module):
+class EquilibriumLayer(FixedPointLayer):
     """Fuses N features of one width into the fixed point of a cell (DEQ fusion, Ni et al., 2023).
 
     The states start at the injected features, z_i = x_i and z_f = x_f = sum_i w_i x_i + w_0, or at zero as in the
@@ -59,11 +23,6 @@ class EquilibriumLayer(nn.Module):
     Attributes:
         width: Number of features of each input and of the output.
         n_modalities: Number of inputs, N.
-        solver: Solver of all fixed points.
-        gradient: How gradients are computed; `unroll` makes the layer a weight-tied network of `rule.max_steps` steps.
-        rule: Stopping rule in training mode.
-        inference_rule: Stopping rule in evaluation mode; may be changed after training.
-        listener: Called with every solve; see `listening`.
     """
 
     def __init__(
@@ -73,7 +32,7 @@ class EquilibriumLayer(nn.Module):
         *,
         coupled: bool,
         gate: Gate,
-        start: Literal["inputs", "zero"],
+        start: Start,
         solver: Solver,
         gradient: Gradient,
         rule: StoppingRule,
@@ -84,16 +43,15 @@ class EquilibriumLayer(nn.Module):
         Raises:
             InvalidInputError: There are no modalities, or the width is not positive.
         """
-        super().__init__()
+        super().__init__(start=start, solver=solver, gradient=gradient, rule=rule)
         if n_modalities < 1 or width < 2:
             raise InvalidInputError(
                 f"equilibrium fusion needs at least one modality and a width of at least 2, got {n_modalities} and "
                 f"{width}; give it features (a single one is a constant after the cells' norms)"
             )
-        self.width, self.n_modalities, self.coupled, self.start = width, n_modalities, coupled, start
-        self.solver, self.gradient, self.rule, self.inference_rule = solver, gradient, rule, rule
+        self.width, self.n_modalities, self.coupled = width, n_modalities, coupled
         self.weights, self.offset = nn.Parameter(torch.ones(n_modalities)), nn.Parameter(torch.zeros(()))
-        cells: list[Cell]
+        cells: list[FeatureCell]
         if coupled:
             cells = [CoupledCell(n_modalities, width, gate=gate)]
             self._names = ["joint"]
@@ -103,7 +61,6 @@ class EquilibriumLayer(nn.Module):
         self.cells = nn.ModuleList(cells)
         if spectral_bound is not None:
             bound_spectra(self.cells, spectral_bound)
-        self.listener: Callable[[Solved], None] | None = None
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Returns the fused (b, width), in float32 or better, for N features (b, width).
@@ -115,7 +72,7 @@ class EquilibriumLayer(nn.Module):
         """
         self._check(features)
         self.check_tracing()
-        with _full_precision(features[0].device.type):
+        with full_precision(features[0].device.type):
             xs = [x.to(torch.promote_types(x.dtype, torch.float32)) for x in features]
             fused = sum((weight * x for weight, x in zip(self.weights, xs, strict=True)), start=self.offset)
             assert isinstance(fused, Tensor)
@@ -128,33 +85,13 @@ class EquilibriumLayer(nn.Module):
             found = self._solve(0, xs, fused, start=torch.cat(xs)).reshape(self.n_modalities, *fused.shape)
             return self._solve(1, list(found), fused, start=fused)
 
-    def check_tracing(self) -> None:
-        """Raises TracingError if the layer is traced or exported and its number of steps is not fixed."""
-        if self.gradient.kind != "unroll":
-            refuse_tracing(
-                "the steps of a fixed point depend on the values of the sample",
-                "train with gradient: unroll, whose steps are fixed, or run the network as it is",
-            )
-
     def _solve(self, number: int, features: Sequence[Tensor], fused: Tensor, *, start: Tensor) -> Tensor:
         cell = self._cells()[number]
-        inputs = cell.inputs(features, fused)
-        backward: list[Solution] = []
-        first = torch.zeros_like(start) if self.start == "zero" else start
-        if self.gradient.kind != "unroll":
-            first = first.detach()
-        z, solution = fixed_point(
-            cell.step,
-            first,
-            inputs,
-            solver=self.solver,
-            rule=self.rule if self.training else self.inference_rule,
-            gradient=self.gradient,
-            on_backward=backward.append if self.listener is not None else None,
-        )
-        if self.listener is not None:
-            self.listener(Solved(self, number, self._names[number], cell, inputs, solution, backward))
-        return z
+
+        def costs() -> Tensor:
+            return torch.tensor([self.solve_macs(number, self.inference_rule.max_steps)])
+
+        return self.solve(number, self._names[number], cell, cell.inputs(features, fused), start=start, costs=costs)
 
     def _check(self, features: Sequence[Tensor]) -> None:
         if len(features) != self.n_modalities:
@@ -179,39 +116,6 @@ class EquilibriumLayer(nn.Module):
                 )
         raise NonFiniteError("the weights of the injected features are not finite; lower training.lr")
 
-    def knobs(self) -> tuple[Knob, ...]:
-        """Returns the cap and the tolerance of the solver in evaluation mode; a weight-tied network has no knobs.
-
-        Values to try are 3/4, 1/2 and 1/4 of the cap, and 10 and 100 times the tolerance.
-        """
-        rule = self.inference_rule
-        if self.gradient.kind == "unroll":
-            return ()
-        caps = {max(round(share * rule.max_steps), 1) for share in _CAPS} - {rule.max_steps}
-        tolerances = [factor * rule.tolerance for factor in _TOLERANCES if rule.max_steps > 1]
-        return (
-            Knob(
-                "max_steps",
-                get=lambda: self.inference_rule.max_steps,
-                set=lambda value: self._change_rule(max_steps=int(value)),
-                trained=self.rule.max_steps,
-                cheaper=tuple(sorted(caps, reverse=True)),
-                must_hold=True,
-            ),
-            Knob(
-                "tolerance",
-                get=lambda: self.inference_rule.tolerance,
-                set=lambda value: self._change_rule(tolerance=value),
-                trained=self.rule.tolerance,
-                cheaper=tuple(value for value in tolerances if value <= _LOOSEST),
-                must_hold=True,
-                in_static_macs=False,
-            ),
-        )
-
-    def _change_rule(self, **changes: Any) -> None:
-        self.inference_rule = replace(self.inference_rule, **changes)
-
     def macs(self) -> int:
         """Returns the multiply-accumulates of a sample all of whose solves reach the cap of evaluation mode."""
         most = self.inference_rule.max_steps
@@ -230,42 +134,5 @@ class EquilibriumLayer(nn.Module):
         """Returns the multiply-accumulates of one step of each solve, without those of the solver."""
         return sum(cell.n_states * cell.macs_per_step for cell in self._cells())
 
-    def _cells(self) -> list[Cell]:
+    def _cells(self) -> list[FeatureCell]:
         return list(self.cells)  # type: ignore[arg-type]
-
-
-def _full_precision(device: str) -> AbstractContextManager[object]:
-    """Switches autocast off, because residuals in bfloat16 do not fall below about 1e-3."""
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
-
-
-def equilibrium_layers(network: nn.Module) -> list[EquilibriumLayer]:
-    """Returns the equilibrium layers of `network`."""
-    return [module for module in network.modules() if isinstance(module, EquilibriumLayer)]
-
-
-@contextmanager
-def listening(layers: Sequence[EquilibriumLayer]) -> Iterator[list[Solved]]:
-    """Yields a list to which every solve of `layers` inside the block is appended."""
-    heard: list[Solved] = []
-    for layer in layers:
-        layer.listener = heard.append
-    try:
-        yield heard
-    finally:
-        for layer in layers:
-            layer.listener = None
-
-
-def saved_macs(solves: Sequence[Solved], n_samples: int) -> Tensor:
-    """Returns the (n_samples,) multiply-accumulates that samples saved by converging before the cap.
-
-    If samples have several tokens, every sample gets the mean of the batch.
-    """
-    total = torch.zeros(n_samples, dtype=torch.float64)
-    for solved in solves:
-        by_steps = torch.tensor(solved.layer.solve_macs(solved.number, solved.layer.inference_rule.max_steps))
-        saved = (by_steps[-1] - by_steps[solved.solution.n_steps.cpu()]).double()
-        whole = len(saved) == solved.cell.n_states * n_samples
-        total += saved.reshape(-1, n_samples).sum(dim=0) if whole else saved.sum() / n_samples
-    return total

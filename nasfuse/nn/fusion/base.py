@@ -57,8 +57,12 @@ class VectorFusion(Fusion):
 
     def macs(self, extents: Mapping[str, Extent]) -> int:
         """Returns the multiply-accumulates of merging and of the joint stages."""
+        return self.merge_macs() + self.joint_macs()
+
+    def joint_macs(self) -> int:
+        """Returns the multiply-accumulates of the joint stages."""
         blocks: list[ResidualMlp] = list(self.joint)  # type: ignore[arg-type]
-        return self.merge_macs() + sum(block.macs(1) for block in blocks)
+        return sum(block.macs(1) for block in blocks)
 
     @abstractmethod
     def merge(self, features: Mapping[str, Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Equilibrium fusion: the fixed point of a cell on pooled features or on tokens."""
+"""Equilibrium fusion: the fixed point of a cell on pooled features, on aligned tokens, or on all tokens."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -7,7 +7,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasfuse.nn.equilibrium import Anderson, Broyden, EquilibriumLayer, Gradient, Picard, Solver, StoppingRule
+from nasfuse.nn.equilibrium import (
+    Anderson,
+    Broyden,
+    EquilibriumLayer,
+    Gradient,
+    MixingLayer,
+    MixingStack,
+    Picard,
+    Solver,
+    StoppingRule,
+)
 from nasfuse.nn.fusion.base import Projections, VectorFusion
 from nasfuse.nn.knob import Knob
 from nasfuse.nn.tokens import Extent, Tokens
@@ -21,7 +31,13 @@ class Equilibrium(VectorFusion):
     streams of a sample are averaged to the number of tokens of its shortest stream (means over equal shares, weighted
     by the sizes of merged tokens), a fixed point is solved for each token, and the fused tokens are averaged by size.
     CLS tokens are fused as one additional token with the same weight.
+
+    With the cell `mixing` the streams keep their tokens, and one fixed point is solved for all of them; see
+    `nasfuse.nn.equilibrium.MixingCell`.
     """
+
+    layer: EquilibriumLayer | MixingLayer | MixingStack
+    cell: Literal["gated", "mixing"]
 
     def __init__(
         self,
@@ -34,7 +50,7 @@ class Equilibrium(VectorFusion):
         level: Literal["features", "tokens"],
         solver: Literal["anderson", "picard", "broyden"],
         damping: float,
-        gradient: Literal["implicit", "phantom", "unroll"],
+        gradient: Literal["implicit", "phantom", "unroll", "random_steps"],
         gradient_steps: int,
         max_steps: int,
         tolerance: float,
@@ -42,27 +58,51 @@ class Equilibrium(VectorFusion):
         backward_tolerance: float,
         inference_max_steps: int | None,
         inference_tolerance: float | None,
-        **cell: Any,
+        start: Literal["inputs", "zero", "random"],
+        spectral_bound: float | None,
+        cell: Literal["gated", "mixing"] = "gated",
+        tied: bool = True,
+        **gated: Any,
     ) -> None:
-        """Builds the operator for streams of `widths`; `cell` holds the options of the cells."""
+        """Builds the operator for streams of `widths`; `gated` holds the options of DEQ fusion's cell.
+
+        `tied` is False for a mixing cell with weights of its own in each of `max_steps` steps.
+        """
         super().__init__(width=width, n_joint=n_joint, expansion=expansion, dropout=dropout)
         self.level = level
         self.project = Projections(widths, width)
-        rule = StoppingRule(tolerance, max_steps)
-        self.layer = EquilibriumLayer(
-            len(widths),
-            width,
-            solver=_solver(solver, damping),
-            gradient=Gradient(gradient, gradient_steps, tolerance=backward_tolerance, max_steps=backward_max_steps),
-            rule=rule,
-            **cell,
-        )
+        self.cell = cell
+        if not tied:
+            self.layer = MixingStack(len(widths), width, n_cells=max_steps)
+            return
+        options: dict[str, Any] = {
+            "start": start,
+            "solver": _solver(solver, damping),
+            "gradient": Gradient(gradient, gradient_steps, tolerance=backward_tolerance, max_steps=backward_max_steps),
+            "rule": StoppingRule(tolerance, max_steps),
+            "spectral_bound": spectral_bound,
+        }
+        if cell == "mixing":
+            self.layer = MixingLayer(len(widths), width, **options)
+        else:
+            self.layer = EquilibriumLayer(len(widths), width, **gated, **options)
         self.layer.inference_rule = StoppingRule(inference_tolerance or tolerance, inference_max_steps or max_steps)
 
     def forward(self, states: Mapping[str, Tokens]) -> Tensor:
         """Returns the fused (b, out_width) for the tokens of each stream."""
-        if self.level == "features":
+        if self.cell == "gated" and self.level == "features":
             return super().forward(states)
+        fused = self._mixed(states) if self.cell == "mixing" else self._aligned(states)
+        for block in self.joint:
+            fused = block(fused)
+        return fused
+
+    def _mixed(self, states: Mapping[str, Tokens]) -> Tensor:
+        fused: Tensor = self.layer({name: states[name].each(self.project[name]) for name in self.project.names})
+        return fused
+
+    def _aligned(self, states: Mapping[str, Tokens]) -> Tensor:
+        assert isinstance(self.layer, EquilibriumLayer)
         self.layer.check_tracing()
         aligned, mask, sizes = _align(states)
         rows = mask.flatten()
@@ -71,10 +111,7 @@ class Equilibrium(VectorFusion):
         if is_tracing() or len(features[0]):
             found = self.layer(features)
             fused = fused.to(found.dtype).index_put((rows.nonzero()[:, 0],), found)
-        pooled = Tokens(fused.reshape(*mask.shape, self.out_width), mask, sizes=sizes).mean()
-        for block in self.joint:
-            pooled = block(pooled)
-        return pooled
+        return Tokens(fused.reshape(*mask.shape, self.out_width), mask, sizes=sizes).mean()
 
     def merge(self, features: Mapping[str, Tensor]) -> Tensor:
         """Returns (b, width) for one (b, d_m) per stream."""
@@ -83,19 +120,23 @@ class Equilibrium(VectorFusion):
 
     def merge_macs(self) -> int:
         """Returns the largest multiply-accumulates of the projections and of the layer, for one token per stream."""
+        assert isinstance(self.layer, EquilibriumLayer)
         return sum(self.project.macs_per_token.values()) + self.layer.macs()
 
     def knobs(self) -> tuple[Knob, ...]:
-        """Returns the knobs of the equilibrium layer."""
-        return self.layer.knobs()
+        """Returns the knobs of the solver."""
+        return () if isinstance(self.layer, MixingStack) else self.layer.knobs()
 
     def macs(self, extents: Mapping[str, Extent]) -> int:
         """Returns the multiply-accumulates if every solve takes `max_steps`."""
+        if not isinstance(self.layer, EquilibriumLayer):
+            projected = sum(self.project.macs_per_token[name] * extent.n_all for name, extent in extents.items())
+            return projected + self.layer.macs([extents[name] for name in self.project.names]) + self.joint_macs()
         n_places = 1
         if self.level == "tokens":
             n_places = min(extent.n_tokens for extent in extents.values())
             n_places += max(extent.n_cls for extent in extents.values())
-        return super().macs(extents) + (n_places - 1) * self.merge_macs()
+        return n_places * self.merge_macs() + self.joint_macs()
 
 
 def _solver(name: str, damping: float) -> Solver:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nasfuse.nn.equilibrium import Anderson, Broyden, Gradient, Picard, StoppingRule, fixed_point
+from nasfuse.nn.equilibrium import Anderson, Broyden, Gradient, Picard, Status, StoppingRule, fixed_point
 
 SOLVERS = [Picard(), Anderson(), Broyden()]
 TIGHT = StoppingRule(1e-14, 400, patience=400)
@@ -137,7 +137,7 @@ def test_a_map_that_does_not_read_its_state(kind):
 
 @pytest.mark.parametrize("options", [{"kind": "jfb"}, {"kind": "phantom", "n_steps": 0}, {"max_steps": 0}])
 def test_impossible_gradients(options):
-    with pytest.raises(ValueError, match="a gradient is one of implicit, phantom, unroll, with n_steps and max_steps"):
+    with pytest.raises(ValueError, match="a gradient is one of implicit, phantom, unroll, random_steps, with n_steps"):
         Gradient(**options)
 
 
@@ -145,3 +145,40 @@ def test_impossible_gradients(options):
 def test_an_impossible_tolerance(tolerance):
     with pytest.raises(ValueError, match="tolerance of a gradient must be above 0 and below 1, got"):
         Gradient(tolerance=tolerance)
+
+
+class TestRandomSteps:
+    """f(z) = z / 2 + c from 0: after n steps z = 2 c (1 - 2^-n), and the last k of them have dz/dc = 2 (1 - 2^-k)."""
+
+    def run(self, n_samples, *, cap=6, n_differentiated=3):
+        c = torch.ones(n_samples, 2, dtype=torch.float64, requires_grad=True)
+        z, found = fixed_point(
+            lambda z, rows, c: z / 2 + (c if rows is None else c[rows]),
+            torch.zeros(n_samples, 2, dtype=torch.float64),
+            (c,),
+            solver=Picard(),
+            rule=StoppingRule(1e-1, cap),
+            gradient=Gradient("random_steps", n_differentiated),
+        )
+        (gradient,) = torch.autograd.grad(z.sum(), c)
+        return z.detach(), found, gradient
+
+    def test_every_number_of_steps_is_as_likely(self):
+        _, found, _ = self.run(6000)
+        counts = torch.bincount(found.n_steps, minlength=7)
+        assert counts[0] == 0
+        assert bool((counts[1:] - 1000).abs().max() < 150), "five standard deviations"
+
+    def test_a_sample_makes_its_own_steps_and_differentiates_the_last(self):
+        z, found, gradient = self.run(50)
+        n_steps = found.n_steps.double()[:, None].expand(-1, 2)
+        assert torch.allclose(z, 2 * (1 - 0.5**n_steps))
+        assert torch.allclose(gradient, 2 * (1 - 0.5 ** n_steps.clamp_max(3)))
+        assert torch.equal(found.z, z)
+
+    def test_residuals_are_those_of_the_last_step(self):
+        _, found, _ = self.run(50)
+        step = 0.5 ** (found.n_steps.double() - 1)
+        assert torch.allclose(found.residual, step / (2 - step))
+        assert torch.equal(found.status == Status.CONVERGED, found.residual < 0.1)
+        assert torch.equal(torch.isfinite(found.trace).sum(dim=0), found.n_steps)
