@@ -198,11 +198,12 @@ def task():
 def make_run():
     """Run folders of a small study of the digits, without training: what trials measured is told."""
     from nasfuse.data.sources.digits import load_digits
+    from nasfuse.domain.metric import METRICS
     from nasfuse.domain.operating_point import Measurements, OperatingPoint
     from nasfuse.experiment.run import make_space
     from nasfuse.experiment.run_folder import RunFolder, write_text
     from nasfuse.search import Scheduler, open_storage
-    from nasfuse.spec.study import StudyConfig
+    from nasfuse.spec.study import BudgetConfig, StudyConfig
 
     dataset = load_digits()
     plain = {
@@ -228,12 +229,13 @@ def make_run():
         folder = RunFolder(root)
         folder.claim(study)
         storage = open_storage(folder.storage_url(study))
+        roomy = study.model_copy(update={"budget": BudgetConfig(trials=100, repeats=budget["repeats"])})
         scheduler = Scheduler(
             storage,
-            study,
+            roomy,  # all hand-made designs come first, however small the budget of the folder
             make_space(study, dataset),
             macs_of=lambda recipe: 1,
-            reference=lambda: (0.1, 1e6),
+            reference=lambda: (0.1 if METRICS[study.metric].direction == "maximize" else 4.0, 1e6),
             fingerprint=dataset.fingerprint,
         )
         for result in results:

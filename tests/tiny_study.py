@@ -12,6 +12,7 @@ TINY: dict[str, Any] = {
             "training.lr": {"float": [1e-3, 1e-1], "log": True},
         },
         "fixed": {"network.streams.*.encoder": "mlp", "training.epochs": 2},
+        "recommended": ["both"],
         "baselines": {"one": {"network.route": "each"}, "both": {"network.route": "all"}},
     },
     "resources": {"workers": 1},

@@ -209,9 +209,9 @@ class Knee:
     def reason(self) -> str:
         """Why this member is recommended, as a phrase."""
         if self.is_standard_error:
-            accepted = f"one standard error ({metric_text(self.loss, digits=2)}) of the best"
+            accepted = f"one standard error ({self.loss:.2g}) of the best"
         else:
-            accepted = f"{metric_text(self.loss, digits=2)} of the best ({STATED_LOSS:.0%} of its lead over a constant)"
+            accepted = f"{self.loss:.2g} of the best ({STATED_LOSS:.0%} of its lead over a constant)"
         return f"the cheapest point within {accepted}"
 
 

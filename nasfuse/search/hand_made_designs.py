@@ -50,7 +50,7 @@ class HandMadeDesigns:
         self._allowed = {name: one for name, one in macs.items() if max_macs is None or one <= max_macs}
         self.postponed = {name: one for name, one in self._allowed.items() if one > limit}
         recommended = [name for name in space.recommended if name in self._allowed]
-        others = sorted(self._allowed.keys() - self.postponed.keys(), key=lambda name: (macs[name], name))
+        others = sorted((name for name in self._allowed if name not in self.postponed), key=lambda name: macs[name])
         self._order = list(dict.fromkeys([*recommended, *others]))
         for name in recommended:
             self.postponed.pop(name, None)

@@ -11,7 +11,7 @@ from nasfuse.spec.recipe import Recipe
     [
         ([], 4),
         (["--pick", "best"], 4),
-        (["--pick", "knee"], 2),
+        (["--pick", "knee"], 4),
         (["--pick", "cheapest"], 0),
         (["--max-macs", 5000], 2),
         (["--min-metric", 0.6], 2),

@@ -20,7 +20,7 @@ def run(make_run, tmp_path):
         ({}, 4, 0),
         ({"rule": "best"}, 4, 0),
         ({"rule": "cheapest"}, 0, 0),
-        ({"rule": "knee"}, 2, 0),
+        ({"rule": "knee"}, 4, 0),
         ({"trial": "1"}, 1, 0),
         ({"trial": "5"}, 5, 0),
         ({"trial": "5:1"}, 5, 1),

@@ -127,7 +127,7 @@ class TestKnee:
         assert knee.candidate is front[1]
         assert knee.is_standard_error
         assert knee.loss == pytest.approx(0.01 / math.sqrt(3))
-        assert knee.reason == "the cheapest point within one standard error (0.01) of the best"
+        assert knee.reason == "the cheapest point within one standard error (0.0058) of the best"
 
     def test_the_deviation_is_pooled_over_the_front(self):
         front = [self.repeated(0, 0.5, 10, 0.03, n=3), self.repeated(1, 0.9, 100, 0.01, n=2), candidate(2, 0.91, 1000)]
@@ -140,7 +140,7 @@ class TestKnee:
         knee = knee_of(front, ACCURACY)
         assert (knee.candidate, knee.is_standard_error) == (front[1], False)
         assert knee.loss == pytest.approx(0.01 * (0.9 - 0.1))
-        assert knee.reason == "the cheapest point within 0.01 of the best (1% of its lead over a constant)"
+        assert knee.reason == "the cheapest point within 0.008 of the best (1% of its lead over a constant)"
 
     def test_a_metric_to_be_minimised(self):
         front = [candidate(0, 1.5, 10), candidate(1, 1.02, 100), candidate(2, 1.0, 1000)]
