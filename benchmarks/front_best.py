@@ -36,12 +36,10 @@ def best(run: Run, suits: Callable[[Candidate], bool]) -> Candidate:
     return max(confirmed or found, key=lambda one: one.measured.metric)
 
 
-def show(label: str, recipe: Recipe, *, n_seeds: int, val: str) -> None:
+def show(label: str, recipe: Recipe, folder: Path, *, n_seeds: int, val: str) -> None:
     """Trains a recipe on train and val, and prints its MACs and its metric on test."""
-    with tempfile.TemporaryDirectory() as folder:
-        final = train_recipe(
-            recipe.on_train_and_val(), Path(folder), n_seeds=n_seeds, seed=0, device=CPU, report=lambda *_: None
-        )
+    whole = recipe.on_train_and_val()
+    final = train_recipe(whole, folder / whole.hash, n_seeds=n_seeds, seed=0, device=CPU, report=lambda *_: None)
     mean, deviation = final.spread("test")
     spread = "" if deviation is None else f" +- {deviation:.4f}"
     print(f"{label:<32} {final.macs:>10,}  val {val:<18} test {mean:.4f}{spread}  {recipe.summary}", flush=True)
@@ -52,6 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("-o", "--out", type=Path, help="folder of the networks, to continue an interrupted run")
     options = parser.parse_args()
     torch.set_num_threads(1)
     run = read_run(RunFolder(options.run))
@@ -59,10 +58,11 @@ def main() -> None:
         "best": best(run, lambda one: True),
         "best of transformers": best(run, lambda one: only_transformers(run, one)),
     }
-    for label, point in points.items():
-        deviation = "" if point.metric_sd is None else f" +- {point.metric_sd:.4f}"
-        val = f"{point.measured.metric:.4f}{deviation} ({len(point.trainings)})"
-        show(label, run.recipe(point), n_seeds=options.seeds, val=val)
+    with tempfile.TemporaryDirectory() as scratch:
+        for label, point in points.items():
+            deviation = "" if point.metric_sd is None else f" +- {point.metric_sd:.4f}"
+            val = f"{point.measured.metric:.4f}{deviation} ({len(point.trainings)})"
+            show(label, run.recipe(point), options.out or Path(scratch), n_seeds=options.seeds, val=val)
 
 
 if __name__ == "__main__":
