@@ -113,6 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", type=Path, nargs="*", default=RECIPES)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("-o", "--out", type=Path, help="folder of the networks, to continue an interrupted run")
     parser.add_argument("--val", action="store_true", help="cross-validate the networks; test is not read")
     parser.add_argument("--time", action="store_true", help="time an epoch with and without features computed once")
     options = parser.parse_args()
@@ -124,14 +125,15 @@ def main() -> None:
         elif options.val:
             line(file.stem, [{"folds": cross_validated(recipe, seed=seed)} for seed in range(options.seeds)])
         else:
-            test(file.stem, recipe, n_seeds=options.seeds)
+            test(file.stem, recipe, n_seeds=options.seeds, out=options.out)
 
 
-def test(label: str, recipe: Recipe, *, n_seeds: int) -> None:
+def test(label: str, recipe: Recipe, *, n_seeds: int, out: Path | None) -> None:
     """Trains and tests networks and linear models."""
     dataset = cached_dataset(recipe.data.model_dump_json(), None)
-    with tempfile.TemporaryDirectory() as folder:
-        final = train_recipe(recipe, Path(folder), n_seeds=n_seeds, seed=0, device=CPU, report=lambda *_: None)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = (out or Path(scratch)) / label
+        final = train_recipe(recipe, folder, n_seeds=n_seeds, seed=0, device=CPU, report=lambda *_: None)
         line(label, [{"test": one.test} for one in final.seeds], final.macs)
         network = load_network(Path(final.seeds[0].checkpoint), device=CPU).network
     ridge = linear_model("ridge", random_convolutions(network, dataset), dataset, recipe.metric)
