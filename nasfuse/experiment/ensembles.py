@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -93,7 +94,8 @@ def choose_ensembles(
     found = []
     for first in range(1, len(members)):
         for chosen in selection.select(first, range(first), most=study.ensembles):
-            found.append(Ensemble(tuple(members[k].candidate for k in chosen.members), chosen.metrics))
+            by_division = np.reshape(chosen.metrics, (n_divisions, -1)).mean(axis=1)  # over repeats of folds
+            found.append(Ensemble(tuple(members[k].candidate for k in chosen.members), tuple(by_division.tolist())))
     return found
 
 
