@@ -117,7 +117,7 @@ def tried(network: Network, split: Split, lengths: Tensor) -> dict[str, Any]:
 
 
 def train_once(head: str, seed: int, mazes: dict[int, tuple[Path, Tensor]], options: argparse.Namespace) -> dict:
-    """Returns what a training of `head` gives: accuracies at both sizes (of an equilibrium at several caps) and costs."""
+    """Returns what a training of `head` gives: accuracies by size (of an equilibrium also by cap) and costs."""
     recipe = recipe_of(head, mazes[11][0], options)
     dataset = load_dataset(recipe.data)
     start = time.process_time()
