@@ -76,8 +76,8 @@ def as_classes(where: str, targets: Array, *, names: tuple[str, ...] = ()) -> tu
         targets = np.where(targets, "True", "False")
     elif targets.dtype.kind in "iu":
         occurring = np.unique(targets)
-        is_pair = occurring.tolist() == [-1, 1]
-        if not names and (occurring[0] == 0 or (occurring[0] < 0 and not is_pair)):
+        is_code = occurring[0] > 0 or occurring.tolist() == [-1, 1]
+        if not names and (len(occurring) == 1 or not is_code):
             return targets, ()
         if not names:
             return np.searchsorted(occurring, targets), tuple(str(one) for one in occurring.tolist())

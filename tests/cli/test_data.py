@@ -118,7 +118,7 @@ def test_refusals(refuses, tmp_path, source, message):
         ("{sensor: vector}", {}, "has no array 'sensor' (data.modalities.sensor); did you mean 'sensors'?"),
         ("{sensors: vector}", {"target": "labels"}, "has no array 'labels' (data.target)"),
         ("{sensors: image}", {}, "sensors"),
-        ("{sensors: sound}", {}, "'sound' is not known; Known: image, sequence, vector"),
+        ("{sensors: sound}", {}, "'sound' is not known; Known: array_files, audio_files, image, image_files, sequence, table"),
     ],
 )
 def test_descriptions_that_do_not_fit(refuses, tmp_path, file, modalities, data, message):
@@ -140,8 +140,8 @@ def test_check_lists_the_warnings(nasfuse, tmp_path):
     source = study(tmp_path, rare_and_padded(tmp_path))
     document = nasfuse("data", "check", source, "--json").json
     assert [text.split(":")[1].split(" the ")[0] for text in document["warnings"]] == [
-        " modality a is padded in front",
         " some classes have at most 2 samples each, too few to divide; all their samples stay in train",
+        " modality a is padded in front",
     ]
     ran = nasfuse("data", "check", source)
     assert (ran.code, ran.err) == (0, "")
@@ -162,7 +162,7 @@ def test_a_warning_is_one_line_on_standard_error(nasfuse, tmp_path):
     lines = [line for line in ran.err.splitlines() if not line.startswith("data: ")]  # the path names this test
     warned = [line for line in lines if "warning" in line.lower()]
     assert [line.split(":")[0] for line in warned] == ["warning"] * 2
-    assert ": class 2 (1 sample)" in warned[1]
+    assert ": class 2 (1 sample)" in warned[0]
     assert ".py" not in ran.err
 
 
