@@ -43,8 +43,8 @@ def _classes(dataset: Dataset, config: DataConfig) -> Iterator[str]:
     if counts.max() > _IMBALANCE * counts.min():
         few, many = order[0], order[-1]
         yield (
-            f"the classes have from {counts[few]} ({names[few]}) to {counts[many]} ({names[many]}) samples outside test; "
-            "accuracy hides rare classes, so consider metric: macro_f1"
+            f"the classes have from {counts[few]} ({names[few]}) to {counts[many]} ({names[many]}) samples outside "
+            "test; accuracy hides rare classes, so consider metric: macro_f1"
         )
     n_folds = config.validation.folds if config.validation is not None else 0
     small = [names[number] for number in order if counts[number] < n_folds]

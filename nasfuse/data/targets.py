@@ -37,7 +37,7 @@ def raw_targets(
         targets, found = _side_by_side(raw, columns, parts), columns
     if task_kind(config.task).takes_words:
         targets, named = as_classes(where, targets, names=class_names)
-        return targets, (found if len(named) == len(found) and found else named)
+        return targets, (found if found and targets.ndim == 1 else named)
     if targets.dtype.kind == "O":
         targets = _numbers(raw, columns[0], targets)
     return targets, tuple(found)
