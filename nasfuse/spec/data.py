@@ -50,8 +50,8 @@ class DataConfig(Model):
         split: Name of the array that assigns `train`, `val` or `test` to every sample of a file.
         group: Name of an array of group labels. Samples of one group are never divided between train and val. If the
             file's own val shares groups with train, both are divided again.
-        classes: Names of the classes in their order, for example `[low, middle, high]`, for labels that are words or whole
-            numbers. Default: alphabetical or numerical order.
+        classes: Names of the classes in their order, for example `[low, middle, high]`, for labels that are words or
+            whole numbers. Default: alphabetical or numerical order.
         task: Kind of task, one of `nasfuse.domain.task.TASKS`.
         val_fraction: Share of train that is used as val if the file has no val. Groups are kept whole, so with few
             large groups the actual share may differ; a warning then reports it.
