@@ -7,6 +7,7 @@ import typer
 from nasfuse.cli.data import data_app
 from nasfuse.cli.doctor import doctor
 from nasfuse.cli.export import export
+from nasfuse.cli.init import init
 from nasfuse.cli.pareto import pareto
 from nasfuse.cli.report import report
 from nasfuse.cli.search import search
@@ -40,6 +41,6 @@ def _options(
     pass
 
 
-for _verb in (search, status, pareto, report, export, train, evaluate, doctor):
+for _verb in (init, search, status, pareto, report, export, train, evaluate, doctor):
     app.command()(_verb)
 app.add_typer(data_app, name="data")

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from nasfuse.domain.modality import ModalityKind, PaddingSide
 from nasfuse.domain.task import TASKS
 from nasfuse.errors import nearest
 from nasfuse.spec.data_source import SHIPPED_SOURCES
+from nasfuse.spec.modality import ModalityEntry, expand_modality
 from nasfuse.spec.schema.model import MisfitError, Model, matching
 
 #: Name of a modality or stream.
@@ -16,38 +16,6 @@ Name = Annotated[
     str,
     matching(r"[A-Za-z_][A-Za-z0-9_-]*", "begin with a letter or _; further characters may be digits and -, too"),
 ]
-
-
-class ModalityConfig(Model):
-    """The arrays of one modality in an `.npz` file.
-
-    Attributes:
-        kind: `vector`, `sequence` or `image`.
-        array: Name of the array. Default: the name of the modality.
-        arrays: Names of several arrays instead, whose features are concatenated: vectors (n, F) or (n,), sequences
-            (n, T, F) or (n, T) of the same steps.
-        index: Name of an integer array; sample i is then `array[index[i]]`.
-        lengths: Name of an array with the true length of each sequence; later steps are padding.
-        vocabulary: Number of distinct ids, for a sequence of integer token ids.
-        padding: Side of the padding in a sequence with `lengths`: `left` is before the data, `right` after it.
-            Default: detected from the data.
-    """
-
-    kind: ModalityKind
-    array: str | None = None
-    arrays: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
-    index: str | None = None
-    lengths: str | None = None
-    vocabulary: Annotated[int, Field(ge=2)] | None = None
-    padding: PaddingSide | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if self.arrays is not None and self.array is not None:
-            raise MisfitError("array", "is one array and arrays are several; remove one of the two")
-        if self.arrays is not None and self.vocabulary is not None:
-            raise MisfitError("arrays", "token ids have no features to concatenate; name one array")
-        return self
 
 
 class ValidationConfig(Model):
@@ -77,10 +45,13 @@ class DataConfig(Model):
         source: A shipped data set (`nasfuse data list`) or the path of an `.npz` file: from the working folder, beside
             the recipe or study file, or in the data folder.
         modalities: Modalities of a file by name. Shipped data sets define their own.
-        target: Name of the label array of a file.
+        target: Name of the label array or column of a file, or of several columns: labels (multilabel), numbers
+            (regression), or the classes of one-hot rows (multiclass).
         split: Name of the array that assigns `train`, `val` or `test` to every sample of a file.
         group: Name of an array of group labels. Samples of one group are never divided between train and val. If the
             file's own val shares groups with train, both are divided again.
+        classes: Names of the classes in their order, for example `[low, middle, high]`, for labels that are words or
+            whole numbers. Default: alphabetical or numerical order.
         task: Kind of task, one of `nasfuse.domain.task.TASKS`.
         val_fraction: Share of train that is used as val if the file has no val. Groups are kept whole, so with few
             large groups the actual share may differ; a warning then reports it.
@@ -89,10 +60,11 @@ class DataConfig(Model):
     """
 
     source: Annotated[str, Field(min_length=1)]
-    modalities: dict[Name, ModalityConfig] = Field(default={})
-    target: str = "y"
+    modalities: dict[Name, ModalityEntry] = Field(default={})
+    target: str | Annotated[tuple[str, ...], Field(min_length=2)] = "y"
     split: str = "split"
     group: str | None = None
+    classes: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     task: str = "multiclass"
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15
     validation: ValidationConfig | None = None
@@ -104,9 +76,24 @@ class DataConfig(Model):
             raise ValueError(f"{task!r} is not known; {nearest(task, TASKS)}")
         return task
 
+    @field_validator("classes")
+    @classmethod
+    def _are_distinct(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        twice = next((name for name in classes or () if (classes or ()).count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"must be different names, got {twice!r} twice; remove one")
+        return classes
+
+    @model_validator(mode="after")
+    def _classes_need_their_task(self) -> Self:
+        if self.classes is not None and self.task != "multiclass":
+            raise MisfitError("classes", f"a {self.task} has no classes that exclude one another; remove it")
+        return self
+
     def at(self, source: str) -> "DataConfig":
         """Returns a copy with another `source`; a path relative to the working folder becomes absolute."""
-        return self.model_copy(update={"source": os.path.abspath(source) if os.path.isfile(source) else source})
+        is_path = source not in SHIPPED_SOURCES and os.path.exists(source)
+        return self.model_copy(update={"source": os.path.abspath(source) if is_path else source})
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -119,11 +106,11 @@ class DataConfig(Model):
 
 
 def expand_modalities(values: Any) -> Any:
-    """Returns `values` with the shorthand `name: kind` in `data.modalities` expanded to `name: {kind: kind}`."""
+    """Returns `values` with the shorthands in `data.modalities` written out, see `expand_modality`."""
     if not isinstance(values, dict) or not isinstance(values.get("data"), dict):
         return values
     modalities = values["data"].get("modalities")
     if not isinstance(modalities, dict):
         return values
-    full = {name: {"kind": entry} if isinstance(entry, str) else entry for name, entry in modalities.items()}
+    full = {name: expand_modality(entry) for name, entry in modalities.items()}
     return {**values, "data": {**values["data"], "modalities": full}}
