@@ -38,7 +38,7 @@ def best(run: Run, suits: Callable[[Candidate], bool]) -> Candidate:
 
 def show(label: str, recipe: Recipe, folder: Path, *, n_seeds: int, val: str) -> None:
     """Trains a recipe on train and val, and prints its MACs and its metric on test."""
-    whole = recipe.on_train_and_val()
+    whole = recipe.model_copy(update={"data": recipe.data.on_train_and_val()})
     final = train_recipe(whole, folder / whole.hash, n_seeds=n_seeds, seed=0, device=CPU, report=lambda *_: None)
     mean, deviation = final.spread("test")
     spread = "" if deviation is None else f" +- {deviation:.4f}"

@@ -55,7 +55,7 @@ def train(
     if data is not None:
         what = what.model_copy(update={"data": what.data.at(data)})
     if refit:
-        what = what.on_train_and_val()
+        what = what.model_copy(update={"data": what.data.on_train_and_val()})
     folder = output or Path("runs") / f"train-{what.hash}"
     with err.status("loading ..."):
         import torch

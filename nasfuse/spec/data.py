@@ -95,6 +95,10 @@ class DataConfig(Model):
         is_path = source not in SHIPPED_SOURCES and os.path.exists(source)
         return self.model_copy(update={"source": os.path.abspath(source) if is_path else source})
 
+    def on_train_and_val(self) -> "DataConfig":
+        """Returns the block with which a final training uses train and val together (`validation`)."""
+        return self if self.validation is not None else self.model_copy(update={"validation": ValidationConfig()})
+
     @property
     def identity(self) -> dict[str, Any]:
         """Returns the fields that identify the data: all but the path of a file, which may be moved.

@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from nasfuse.domain.task import TASKS
 from nasfuse.errors import InvalidInputError
-from nasfuse.spec.data import DataConfig, ValidationConfig, expand_modalities
+from nasfuse.spec.data import DataConfig, expand_modalities
 from nasfuse.spec.data_source import located
 from nasfuse.spec.fusion import LateFusion
 from nasfuse.spec.network import NetworkConfig
@@ -141,13 +141,6 @@ class Recipe(Model):
         streams = " + ".join(f"{name} {network.streams[name].summary}" for name in network.route)
         fused = f"{streams} | {network.fusion.summary}" if network.fusion else streams
         return f"{fused} | {network.router.summary}" if network.router else fused
-
-    def on_train_and_val(self) -> "Recipe":
-        """Returns the recipe whose final training uses train and val together (`data.validation`)."""
-        if self.data.validation is not None:
-            return self
-        data = self.data.model_copy(update={"validation": ValidationConfig()})
-        return self.model_copy(update={"data": data})
 
     @classmethod
     def load(cls, path: str | Path) -> "Recipe":

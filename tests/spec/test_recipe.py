@@ -330,12 +330,12 @@ def test_a_modality_may_be_its_kind_alone(load):
         (
             "{kind: concat}",
             "{kind: equilibrium, tied: false, cell: mixing}",
-            r"line 9: network\.fusion\.tied: false needs cell: mixing and gradient: unroll, got mixing and implicit; change",
+            r"network\.fusion\.tied: false needs cell: mixing and gradient: unroll, got mixing and implicit; change",
         ),
         (
             "{kind: concat}",
             "{kind: equilibrium, tied: false, gradient: unroll}",
-            r"line 9: network\.fusion\.tied: false needs cell: mixing and gradient: unroll, got gated and unroll; change",
+            r"network\.fusion\.tied: false needs cell: mixing and gradient: unroll, got gated and unroll; change",
         ),
         (
             "{kind: concat}",
