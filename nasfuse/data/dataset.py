@@ -134,6 +134,7 @@ class Dataset:
         fingerprint: Hash of the content (12 hexadecimal digits), recorded with every trial.
         class_names: Names of the outputs, if known.
         scales: Scales of the numbers in the file by modality, float64; token ids have none.
+        content_fingerprint: Hash of the samples without their division into splits (12 hexadecimal digits).
     """
 
     name: str
@@ -145,6 +146,7 @@ class Dataset:
     fingerprint: str
     class_names: tuple[str, ...] = field(default=())
     scales: Mapping[str, Scale] = field(default_factory=dict)
+    content_fingerprint: str = ""
 
     def split(self, name: str) -> Split:
         """Returns the split called `train`, `val` or `test`."""

@@ -173,6 +173,7 @@ class Table:
             fingerprint=digest.hexdigest()[:12],
             class_names=self.class_names,
             scales={key: scale[1] for key, scale in scales.items() if scale is not None},
+            content_fingerprint=self.content.hexdigest()[:12],
         )
 
     def _rows(self, number: int) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from nasfuse.data.sources.digits import load_digits
+from nasfuse.domain.file_format import FORMAT
 from nasfuse.domain.modality import Modality, Task
 from nasfuse.errors import CheckpointError, DataError, InvalidInputError, MissingFileError, RunFolderError
 from nasfuse.experiment.final_training import evaluate_checkpoint, train_recipe
@@ -282,7 +283,7 @@ class TestBadCheckpoints:
 
 def test_a_folder_in_which_nothing_but_the_format_was_written_is_free(tmp_path):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "format").write_text("3\n")
+    (tmp_path / "out" / "format").write_text(f"{FORMAT}\n")
     train(RECIPE, tmp_path / "out")
     assert (tmp_path / "out" / "seed0" / "model.pt").is_file()
 
