@@ -26,7 +26,7 @@ from torch import Tensor
 from nasfuse.data import Dataset
 from nasfuse.experiment.final_training import train_recipe
 from nasfuse.experiment.objective import cached_dataset
-from nasfuse.experiment.saved_network import load_network
+from nasfuse.prediction import read_network
 from nasfuse.nn.fixed_stem import fixed_stems
 from nasfuse.nn.network import Network
 from nasfuse.seeds import derive_seed
@@ -124,7 +124,7 @@ def test(label: str, recipe: Recipe, dataset: Dataset, *, n_seeds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         final = train_recipe(recipe, Path(folder), n_seeds=n_seeds, seed=0, device=CPU, report=lambda *_: None)
         line(label, [{"val": one.val, "test": one.test} for one in final.seeds], final.macs)
-        networks = [load_network(Path(one.checkpoint), device=CPU).network for one in final.seeds]
+        networks = [read_network(Path(one.checkpoint), device=CPU).network for one in final.seeds]
     same_features = [random_convolutions(network, dataset) for network in networks]
     for name, parts_of in {"ridge": same_features, "logistic regression": same_features[:1]}.items():
         results = [linear_model(MODELS[name], parts, dataset, recipe.metric) for parts in parts_of]

@@ -178,8 +178,9 @@ def sweep_routed(
 ) -> list[SweptPoint]:
     """Returns points of a routed network's curve at one of `n_settings` settings beside its own.
 
-    The router is calibrated anew there, as it is where a recipe has the setting, and keeps this calibration for
-    `set_network`; the whole curve is one pass over all routes. At most four points, evenly in cost, with the static ends if there are three or more.
+    The router is calibrated anew there, as it is where a recipe has the setting, and keeps the calibration for
+    `set_network`; the whole curve is one pass over all routes. At most four points, evenly in cost, with the static
+    ends if there are three or more.
     """
     network.keep_calibration(network.calibration)  # of the network's own setting
     table = _table_at(network, setting, dataset, metric=metric, device=device)

@@ -180,8 +180,8 @@ class RoutedNetwork(Network):
         if settings not in self._kept:
             shown = ", ".join(f"{name} {value:.6g}" for name, value in sorted(settings))
             raise InvalidInputError(
-                f"the router has no calibration at {shown or 'these settings'}; choose one of the operating points that "
-                "were measured after the training"
+                f"the router has no calibration at {shown or 'these settings'}; choose an operating point that was "
+                "measured after the training"
             )
         self.calibrate(self._kept[settings])
 
