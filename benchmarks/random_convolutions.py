@@ -26,9 +26,9 @@ from torch import Tensor
 from nasfuse.data import Dataset
 from nasfuse.experiment.final_training import train_recipe
 from nasfuse.experiment.objective import cached_dataset
-from nasfuse.prediction import read_network
 from nasfuse.nn.fixed_stem import fixed_stems
 from nasfuse.nn.network import Network
+from nasfuse.prediction import read_network
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train import fixed_features, train_network

@@ -23,6 +23,10 @@ class MissingFileError(NasfuseError, FileNotFoundError):
     """A file or folder from the user does not exist."""
 
 
+class MissingPackageError(NasfuseError, ImportError):
+    """A package that only some data need is not installed."""
+
+
 class DataError(NasfuseError, ValueError):
     """A data set violates the data format (`docs/data.md`)."""
 

@@ -6,12 +6,14 @@ import typer
 
 from nasfuse.cli.data import data_app
 from nasfuse.cli.doctor import doctor
+from nasfuse.cli.evaluate import evaluate
 from nasfuse.cli.export import export
 from nasfuse.cli.pareto import pareto
+from nasfuse.cli.predict import predict
 from nasfuse.cli.report import report
 from nasfuse.cli.search import search
 from nasfuse.cli.status import status
-from nasfuse.cli.train import evaluate, train
+from nasfuse.cli.train import train
 
 app = typer.Typer(
     name="nasfuse",
@@ -40,6 +42,6 @@ def _options(
     pass
 
 
-for _verb in (search, status, pareto, report, export, train, evaluate, doctor):
+for _verb in (search, status, pareto, report, export, train, evaluate, predict, doctor):
     app.command()(_verb)
 app.add_typer(data_app, name="data")

@@ -1,15 +1,18 @@
 """Construction of data sets from plain arrays: validation, division into splits, and standardisation."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nasfuse.data.class_labels import number_words
+from nasfuse.data.columns.base import Rows
 from nasfuse.data.dataset import Dataset, Scale
 from nasfuse.data.layout import ModalityArrays, check_modality
+from nasfuse.data.partition import divide_into_splits
+from nasfuse.data.preprocessing import Preprocessing
 from nasfuse.data.table import Table
+from nasfuse.data.targets import as_classes
 from nasfuse.domain.modality import Task
 from nasfuse.errors import DataError
 from nasfuse.tasks import task_kind
@@ -35,13 +38,13 @@ def build_dataset(
     Args:
         name: Name in reports and messages.
         modalities: One or more modalities by name.
-        targets: (n,) class numbers from 0 or words, (n, k) zeros and ones, or (n,) or (n, k) real numbers.
+        targets: (n,) classes (see `as_classes`), (n, k) zeros and ones, or (n,) or (n, k) real numbers.
         task: Kind of task, one of `nasfuse.domain.task.TASKS`.
         splits: (n,) strings `train`, `val` and `test`. None: 80/10/10, stratified by class.
         groups: (n,) group of each sample. Groups are kept whole.
         val_fraction: Share of train that becomes val if `splits` has no val.
         division: Number of the division into train and val; see `divide_into_splits`.
-        class_names: Names of the classes, if known; where `targets` are words, these are the names.
+        class_names: Names of the classes, if known; where `targets` are words or numbers from 1, these are the names.
         scales: Scales by modality, as in `Dataset.scales`, used for standardisation instead of statistics of the
             training samples.
 
@@ -79,12 +82,62 @@ def build_table(
     Raises:
         DataError: An array violates the data format; the message names it.
     """
+    return fitted_table(
+        name,
+        lambda rows: (modalities, Preprocessing.plain(modalities)),
+        targets=targets,
+        task=task,
+        splits=splits,
+        groups=groups,
+        val_fraction=val_fraction,
+        class_names=class_names,
+        scales=scales,
+    )
+
+
+def fitted_table(
+    name: str,
+    encode: Callable[[Rows], tuple[Mapping[str, ModalityArrays], Preprocessing]],
+    *,
+    targets: Array,
+    task: str,
+    splits: Array | None = None,
+    groups: Array | None = None,
+    val_fraction: float = 0.15,
+    keeps_val: bool = True,
+    class_names: tuple[str, ...] = (),
+    scales: Mapping[str, Scale] | None = None,
+) -> Table:
+    """Returns all samples of a data set whose modalities depend on which samples are for training.
+
+    For the other arguments see `build_dataset`.
+
+    Args:
+        name: Name in reports and messages.
+        encode: Returns the modalities of all samples and their preprocessing, fitted on the rows that it gets.
+        targets: See `build_dataset`.
+        task: See `build_dataset`.
+        splits: See `build_dataset`.
+        groups: See `build_dataset`.
+        val_fraction: See `build_dataset`.
+        keeps_val: Whether the `val` of `splits` is the same in all trainings, so that `encode` does not get its rows.
+        class_names: See `build_dataset`.
+        scales: See `build_dataset`.
+
+    Raises:
+        DataError: An array violates the data format; the message names it.
+    """
+    targets = np.atleast_1d(np.asarray(targets))
+    if task_kind(task).takes_words:
+        targets, found = as_classes(f"{name}: the labels", targets)
+        class_names = found or class_names
+    labels, the_task = _targets(name, targets, task)
+    rows = divide_into_splits(name, labels.numpy(), task, splits=splits, groups=groups, val_fraction=val_fraction)
+    is_fixed = keeps_val and splits is not None and groups is None and bool((splits == "val").any())
+    parts = ("train",) if is_fixed else ("train", "val")
+    modalities, preprocessing = encode(np.sort(np.concatenate([rows[part].numpy() for part in parts])))
     if not modalities:
         raise DataError(f"{name} names no modality; list at least one under data.modalities")
-    targets = np.atleast_1d(np.asarray(targets))
-    if targets.dtype.kind == "U" and targets.ndim == 1 and task_kind(task).takes_words:
-        targets, class_names = number_words(f"{name}: the labels", targets)
-    labels, the_task = _targets(name, targets, task)
     checked = {
         key: check_modality(f"{name}: modality {key}", key, arrays, n_samples=len(labels))
         for key, arrays in modalities.items()
@@ -98,8 +151,10 @@ def build_table(
         splits=splits,
         groups=groups,
         val_fraction=val_fraction,
+        rows=rows,
         class_names=class_names,
         scales=scales,
+        preprocessing=preprocessing,
     )
 
 

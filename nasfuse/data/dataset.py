@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from nasfuse.data.preprocessing import Preprocessing
 from nasfuse.domain.modality import Modality, Task
 
 
@@ -134,6 +135,7 @@ class Dataset:
         fingerprint: Hash of the content (12 hexadecimal digits), recorded with every trial.
         class_names: Names of the outputs, if known.
         scales: Scales of the numbers in the file by modality, float64; token ids have none.
+        preprocessing: How raw columns become the modalities, fitted on the training samples.
         content_fingerprint: Hash of the samples without their division into splits (12 hexadecimal digits).
     """
 
@@ -146,6 +148,7 @@ class Dataset:
     fingerprint: str
     class_names: tuple[str, ...] = field(default=())
     scales: Mapping[str, Scale] = field(default_factory=dict)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
     content_fingerprint: str = ""
 
     def split(self, name: str) -> Split:

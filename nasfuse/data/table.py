@@ -14,6 +14,7 @@ from nasfuse.data.dataset import Column, Dataset, Scale, Split
 from nasfuse.data.fingerprint import add_array, content_digest, shown
 from nasfuse.data.layout import CheckedArrays
 from nasfuse.data.partition import divide_into_folds, divide_into_splits
+from nasfuse.data.preprocessing import Preprocessing
 from nasfuse.data.storage import Storage
 from nasfuse.data.target_scale import standardised, target_scale_of
 from nasfuse.domain.modality import Modality, Task
@@ -36,6 +37,7 @@ class Table:
         val_fraction: Share of train that becomes val if `splits` has no val.
         rows: Samples of train, val and test in division 0.
         class_names: Names of the outputs, if known.
+        preprocessing: How raw columns became the modalities.
         content: Hash of everything but the division.
     """
 
@@ -49,6 +51,7 @@ class Table:
     val_fraction: float
     rows: dict[str, Tensor]
     class_names: tuple[str, ...]
+    preprocessing: Preprocessing
     content: "hashlib._Hash"
 
     @classmethod
@@ -63,17 +66,16 @@ class Table:
         splits: NDArray[Any] | None,
         groups: NDArray[Any] | None,
         val_fraction: float,
+        rows: dict[str, Tensor],
         class_names: tuple[str, ...],
         scales: Mapping[str, Scale] | None,
+        preprocessing: Preprocessing,
     ) -> "Table":
-        """Returns the table of validated arrays. For the other arguments see `build_dataset`.
+        """Returns the table of validated arrays. For the arguments see the attributes and `build_dataset`.
 
         Raises:
-            DataError: It cannot be divided, or `scales` lacks a modality.
+            DataError: `scales` lacks a modality.
         """
-        rows = divide_into_splits(
-            name, targets.numpy(), task.kind, splits=splits, groups=groups, val_fraction=val_fraction
-        )
         content = content_digest(checked, targets.numpy())
         scaled_by = np.sort(np.concatenate([rows["train"].numpy(), rows["val"].numpy()]))
         storages = {}
@@ -97,6 +99,7 @@ class Table:
             val_fraction=val_fraction,
             rows=rows,
             class_names=class_names,
+            preprocessing=preprocessing,
             content=content,
         )
 
@@ -169,6 +172,7 @@ class Table:
             class_names=self.class_names,
             scales={key: scale[1] for key, scale in scales.items() if scale is not None},
             content_fingerprint=shown(self.content),
+            preprocessing=self.preprocessing,
         )
 
     def _rows(self, number: int) -> dict[str, Tensor]:

@@ -195,9 +195,7 @@ def _train_one(
     test, _ = evaluate(trained.network, dataset.test, metric=recipe.metric, task=dataset.task, device=device)
     macs, _ = spent_macs(trained.network, recipe, dataset.val, dataset, device)
     _, routes = spent_macs(trained.network, recipe, dataset.test, dataset, device)
-    save_network(
-        place / "model.pt", trained, recipe, described, seed=seed, division=division, test_metric=test
-    )
+    save_network(place / "model.pt", trained, recipe, described, seed=seed, division=division, test_metric=test)
     result = SeedResult(
         seed=seed,
         division=division,

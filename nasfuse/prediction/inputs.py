@@ -77,9 +77,7 @@ def prepare(
         checked[key], here = check_modality(where, key, own, n_samples=len(rows))
         _check_shape(where, here, modality, has_lengths=own.lengths is not None)
         is_ids = modality.vocabulary is not None
-        storage = Storage.of(
-            where, checked[key], scaled_by=np.arange(len(rows)), is_ids=is_ids, given=scales.get(key)
-        )
+        storage = Storage.of(where, checked[key], scaled_by=np.arange(len(rows)), is_ids=is_ids, given=scales.get(key))
         both = storage.scales(np.arange(len(rows)))
         columns[key] = storage.column(torch.arange(len(rows)), None if both is None else both[0])
     return Inputs(columns, checked, rows, n_rows, dict(sorted(found.items())))

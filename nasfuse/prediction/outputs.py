@@ -1,7 +1,6 @@
 """Outputs of a network for new samples, with the route and the solver steps of each."""
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from nasfuse.data import Split
 from nasfuse.nn import Network, RoutedNetwork
-from nasfuse.nn.equilibrium import Solved, equilibrium_layers, listening
+from nasfuse.nn.equilibrium import EquilibriumLayer, Solved, equilibrium_layers, listening
 from nasfuse.nn.routing.network import listening_to_routes
 
 #: Samples that a network computes at once.
@@ -48,13 +47,9 @@ def outputs_of(
     with torch.no_grad():
         for rows in torch.split(torch.arange(len(split)), BATCH_ROWS):
             batch = split.batch(rows, names=network.stream_names).to(device)
-            is_routed = isinstance(network, RoutedNetwork)
-            with (
-                listening(_solvers(network)) as solves,
-                listening_to_routes(network) if isinstance(network, RoutedNetwork) else nullcontext([]) as routes,
-            ):
+            with listening(_solvers(network)) as solves, listening_to_routes(network) as routes:
                 values = network(batch.inputs, batch.masks).float().cpu()
-            taken = routes[0].cpu() if is_routed else None
+            taken = routes[0].cpu() if routes else None
             parts.append(Outputs(values, taken, _steps(network, solves, taken, n_samples=len(rows))))
             if advance is not None:
                 advance(len(rows))
@@ -70,7 +65,7 @@ def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
     return torch.cat(known) if len(known) == len(parts) else None
 
 
-def _solvers(module: nn.Module) -> list:
+def _solvers(module: nn.Module) -> list[EquilibriumLayer]:
     """Returns the equilibrium layers whose numbers of steps depend on the sample."""
     return [layer for layer in equilibrium_layers(module) if layer.gradient.kind != "unroll"]
 

@@ -22,8 +22,8 @@ class Predictions:
     """Predictions for all rows of new data, in their order. Rows without a prediction are NaN, None or -1.
 
     Attributes:
-        kind: Kind of task.
-        output_names: Names of the classes, labels or numbers.
+        output_names: Names of the classes, labels or numbers; their numbers if they have none.
+        has_names: Whether the classes have names.
         values: (n,) numbers of classes, (n, k) zeros and ones, or (n, k) numbers in the unit of the data; float64.
         probabilities: (n, k) probabilities of classes or labels, float64; None for a regression.
         routes: (n,) names of the routes, None in rows without a prediction; None for a static network.
@@ -31,8 +31,8 @@ class Predictions:
         problems: Why a row has no prediction, by row.
     """
 
-    kind: str
     output_names: tuple[str, ...]
+    has_names: bool
     values: Array
     probabilities: Array | None
     routes: Array | None
@@ -45,13 +45,19 @@ class Predictions:
 
     @property
     def named(self) -> Array:
-        """Predictions as the targets were given: (n,) names of classes, else `values`, (n,) if there is one output."""
-        if self.kind == "multiclass":
-            names = np.array([*self.output_names, None], dtype=object)
-            return np.asarray(names[np.where(np.isnan(self.values), len(names) - 1, self.values).astype(np.int64)])
-        if self.kind == "regression" and self.values.shape[1] == 1:
-            return np.asarray(self.values[:, 0])
-        return self.values
+        """Predictions in the form of the targets: names or numbers of classes (n,), else `values`.
+
+        A single number is (n,), not (n, 1).
+        """
+        if self.values.ndim == 2:
+            return self.values[:, 0] if self.probabilities is None and self.values.shape[1] == 1 else self.values
+        if not self.has_names and not self.problems:
+            return self.values.astype(np.int64)
+        names = self.output_names if self.has_names else range(len(self.output_names))
+        if not self.problems:
+            return np.array(names)[self.values.astype(np.int64)]
+        numbers = np.where(np.isnan(self.values), len(names), self.values).astype(np.int64)
+        return np.array([*names, None], dtype=object)[numbers]
 
     def columns(self) -> dict[str, Array]:
         """Returns the columns of a table with one row for each row of the data.
@@ -66,7 +72,8 @@ class Predictions:
         else:
             columns.update({f"prediction_{name}": named[:, k] for k, name in enumerate(self.output_names)})
         if self.probabilities is not None:
-            columns.update({f"probability_{name}": self.probabilities[:, k] for k, name in enumerate(self.output_names)})
+            by_name = zip(self.output_names, self.probabilities.T, strict=True)
+            columns.update({f"probability_{name}": values for name, values in by_name})
         return {**columns, **self._details()}
 
     def arrays(self) -> dict[str, Array]:
@@ -125,8 +132,8 @@ def predictions_of(
         names = np.array(saved.route_names, dtype=object)
         routes = _spread(names[outputs.routes.numpy()], rows, n_rows, empty=None)
     return Predictions(
-        kind=saved.task.kind,
         output_names=saved.output_names,
+        has_names=bool(saved.class_names),
         values=_spread(predicted.numpy(), rows, n_rows, empty=np.nan),
         probabilities=None if logs is None else _spread(logs.exp().numpy(), rows, n_rows, empty=np.nan),
         routes=routes,

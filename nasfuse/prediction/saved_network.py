@@ -8,6 +8,7 @@ import torch
 
 from nasfuse import __version__
 from nasfuse.data import Dataset, Scale
+from nasfuse.data.preprocessing import Preprocessing
 from nasfuse.domain.modality import Modality, Task
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.errors import CheckpointError, InvalidInputError
@@ -36,6 +37,7 @@ class SavedNetwork:
         class_names: Names of classes or labels; empty if they have only numbers.
         scales: Scales of the numbers of each modality, float64; token ids have none.
         target_scale: Scale of regression targets; None for other tasks.
+        preprocessing: How raw columns become the modalities.
         settings: Settings of all knobs at each operating point; the first point is the network's own.
         point: Index of the operating point at which `network` is.
         data_fingerprint: Fingerprint of the training data with their division.
@@ -55,6 +57,7 @@ class SavedNetwork:
     class_names: tuple[str, ...]
     scales: Mapping[str, Scale]
     target_scale: Scale | None
+    preprocessing: Preprocessing
     settings: tuple[dict[str, float], ...]
     point: int
     data_fingerprint: str
@@ -115,6 +118,7 @@ def save_network(
         "class_names": list(dataset.class_names),
         "scales": {name: vars(scale) for name, scale in dataset.scales.items()},
         "target_scale": None if scale is None else vars(scale),
+        "preprocessing": dataset.preprocessing.state(),
         "data_fingerprint": dataset.fingerprint,
         "content_fingerprint": dataset.content_fingerprint,
         "val_metric": trained.chosen.val_metric,
@@ -176,6 +180,7 @@ def read_network(path: Path, *, point: int = 0, device: torch.device) -> SavedNe
         class_names=tuple(content["class_names"]),
         scales={name: Scale(**scale) for name, scale in content["scales"].items()},
         target_scale=None if content["target_scale"] is None else Scale(**content["target_scale"]),
+        preprocessing=Preprocessing.from_state(content["preprocessing"]),
         settings=settings,
         point=point,
         data_fingerprint=content["data_fingerprint"],
@@ -184,4 +189,3 @@ def read_network(path: Path, *, point: int = 0, device: torch.device) -> SavedNe
         test_metric=content["test_metric"],
         version=content["nasfuse"],
     )
-

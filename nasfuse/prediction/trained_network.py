@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nasfuse.domain.modality import Modality, Task
 from nasfuse.errors import DataError, InvalidInputError
-from nasfuse.prediction.new_data import NewData, new_data
+from nasfuse.prediction.new_data import inputs_of, new_data
 from nasfuse.prediction.outputs import outputs_of
 from nasfuse.prediction.predictions import Predictions, predictions_of
 from nasfuse.prediction.saved_network import SavedNetwork, read_network
@@ -27,8 +27,9 @@ _MOST_LISTED = 10
 class TrainedNetwork(nn.Module):
     """A trained network with the preprocessing and the names of its training data.
 
-    All methods take new data without targets: a mapping of names to arrays as in the data file of the training, a pandas
-    table with the same columns, or the path of a file. Rows are those of the data, in their order.
+    All methods take new data without targets: a mapping from names to arrays as in the data file of the training, a
+    pandas table with the same columns, a sequence of mappings (one per sample), or the path of a file or folder. Rows
+    are those of the data, in their order.
 
     Attributes:
         network: The network itself, which takes standardised batches.
@@ -58,7 +59,7 @@ class TrainedNetwork(nn.Module):
         Raises:
             DataError: The data lack an input or have another form than in the training, or a row cannot be used.
         """
-        inputs = self._read(data).inputs()
+        inputs = inputs_of(self._saved, new_data(data))
         _check_rows(inputs.problems)
         return outputs_of(self.network, inputs.split(), device=self._device()).values
 
@@ -102,30 +103,22 @@ class TrainedNetwork(nn.Module):
 
         Args:
             data: New data.
-            started: Called with the number of rows; returns a function that is called with the number of rows after
-                each step.
+            started: Called with the number of rows that can be used when they have been read; returns a function that
+                is called with the number of rows of each batch after it.
 
         Raises:
             DataError: See `predict_table`.
         """
-        read = self._read(data)
-        advance = None if started is None else started(read.n_rows)
-        inputs = read.inputs()
+        inputs = inputs_of(self._saved, new_data(data))
+        advance = None if started is None else started(len(inputs.rows))
         outputs = outputs_of(self.network, inputs.split(), device=self._device(), advance=advance)
-        return predictions_of(
-            self._saved, outputs, rows=inputs.rows, n_rows=inputs.n_rows, problems=inputs.problems
-        )
-
-    def _read(self, data: Any) -> NewData:
-        return new_data(self._saved, data)
+        return predictions_of(self._saved, outputs, rows=inputs.rows, n_rows=inputs.n_rows, problems=inputs.problems)
 
     def _device(self) -> torch.device:
         return next(self.network.parameters()).device
 
 
-def load_network(
-    path: str | os.PathLike[str], *, point: int = 0, device: str | torch.device = "cpu"
-) -> TrainedNetwork:
+def load_network(path: str | os.PathLike[str], *, point: int = 0, device: str | torch.device = "cpu") -> TrainedNetwork:
     """Returns a trained network, which needs neither the training data nor the folder it was trained in.
 
     Args:
@@ -151,6 +144,6 @@ def _check_rows(problems: dict[int, str]) -> None:
     listed = [f"row {row}, {reason}" for row, reason in list(problems.items())[:_MOST_LISTED]]
     more = f" and {len(problems) - len(listed)} more" if len(problems) > len(listed) else ""
     raise DataError(
-        f"{len(problems)} rows cannot be used: {'; '.join(listed)}{more}; correct or remove them, or use predict_table, "
-        "which leaves them empty"
+        f"{len(problems)} rows cannot be used: {'; '.join(listed)}{more}; correct or remove them, or use "
+        "predict_table, which leaves them empty"
     )

@@ -14,9 +14,7 @@ Array = NDArray[Any]
 _MOST_DEVIATIONS = 1e30
 
 
-def unusable_rows(
-    arrays: ModalityArrays, modality: Modality, scale: Scale | None, *, n_rows: int
-) -> dict[int, str]:
+def unusable_rows(arrays: ModalityArrays, modality: Modality, scale: Scale | None, *, n_rows: int) -> dict[int, str]:
     """Returns the rows that cannot be used, counted from 0, with the reason of each.
 
     These are rows with values that are NaN, infinite, too large for the arithmetic of a network, or ids outside the
@@ -84,9 +82,9 @@ def _in_use(
 ) -> NDArray[np.bool_]:
     """Returns the (n,) samples with a bad value in a step that is not padding."""
     if lengths is None:
-        stored = bad.reshape(len(bad), -1).any(axis=1)
+        stored = np.asarray(bad.reshape(len(bad), -1).any(axis=1))
         return stored if index is None else stored[index]
-    steps = bad.reshape(*bad.shape[:2], -1).any(axis=2)
+    steps = np.asarray(bad.reshape(*bad.shape[:2], -1).any(axis=2))
     if not steps.any():
         return np.zeros(len(lengths), bool)
     steps = steps if index is None else steps[index]

@@ -1,53 +1,21 @@
 """Which data set a recipe or study uses, and how its file is read."""
 
 import os
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from nasfuse.domain.modality import ModalityKind, PaddingSide
 from nasfuse.domain.task import TASKS
 from nasfuse.errors import nearest
 from nasfuse.spec.data_source import SHIPPED_SOURCES
-from nasfuse.spec.schema.model import MisfitError, Model, matching
+from nasfuse.spec.modality import ModalityEntry, expand_modality
+from nasfuse.spec.schema.model import Model, matching
 
 #: Name of a modality or stream.
 Name = Annotated[
     str,
     matching(r"[A-Za-z_][A-Za-z0-9_-]*", "begin with a letter or _; further characters may be digits and -, too"),
 ]
-
-
-class ModalityConfig(Model):
-    """The arrays of one modality in an `.npz` file.
-
-    Attributes:
-        kind: `vector`, `sequence` or `image`.
-        array: Name of the array. Default: the name of the modality.
-        arrays: Names of several arrays instead, whose features are concatenated: vectors (n, F) or (n,), sequences
-            (n, T, F) or (n, T) of the same steps.
-        index: Name of an integer array; sample i is then `array[index[i]]`.
-        lengths: Name of an array with the true length of each sequence; later steps are padding.
-        vocabulary: Number of distinct ids, for a sequence of integer token ids.
-        padding: Side of the padding in a sequence with `lengths`: `left` is before the data, `right` after it.
-            Default: detected from the data.
-    """
-
-    kind: ModalityKind
-    array: str | None = None
-    arrays: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
-    index: str | None = None
-    lengths: str | None = None
-    vocabulary: Annotated[int, Field(ge=2)] | None = None
-    padding: PaddingSide | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if self.arrays is not None and self.array is not None:
-            raise MisfitError("array", "is one array and arrays are several; remove one of the two")
-        if self.arrays is not None and self.vocabulary is not None:
-            raise MisfitError("arrays", "token ids have no features to concatenate; name one array")
-        return self
 
 
 class ValidationConfig(Model):
@@ -77,7 +45,8 @@ class DataConfig(Model):
         source: A shipped data set (`nasfuse data list`) or the path of an `.npz` file: from the working folder, beside
             the recipe or study file, or in the data folder.
         modalities: Modalities of a file by name. Shipped data sets define their own.
-        target: Name of the label array of a file.
+        target: Name of the label array or column of a file, or of several columns: labels (multilabel), numbers
+            (regression), or the classes of one-hot rows (multiclass).
         split: Name of the array that assigns `train`, `val` or `test` to every sample of a file.
         group: Name of an array of group labels. Samples of one group are never divided between train and val. If the
             file's own val shares groups with train, both are divided again.
@@ -89,8 +58,8 @@ class DataConfig(Model):
     """
 
     source: Annotated[str, Field(min_length=1)]
-    modalities: dict[Name, ModalityConfig] = Field(default={})
-    target: str = "y"
+    modalities: dict[Name, ModalityEntry] = Field(default={})
+    target: str | Annotated[tuple[str, ...], Field(min_length=2)] = "y"
     split: str = "split"
     group: str | None = None
     task: str = "multiclass"
@@ -119,11 +88,11 @@ class DataConfig(Model):
 
 
 def expand_modalities(values: Any) -> Any:
-    """Returns `values` with the shorthand `name: kind` in `data.modalities` expanded to `name: {kind: kind}`."""
+    """Returns `values` with the shorthands in `data.modalities` written out, see `expand_modality`."""
     if not isinstance(values, dict) or not isinstance(values.get("data"), dict):
         return values
     modalities = values["data"].get("modalities")
     if not isinstance(modalities, dict):
         return values
-    full = {name: {"kind": entry} if isinstance(entry, str) else entry for name, entry in modalities.items()}
+    full = {name: expand_modality(entry) for name, entry in modalities.items()}
     return {**values, "data": {**values["data"], "modalities": full}}

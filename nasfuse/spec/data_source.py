@@ -1,6 +1,7 @@
-"""Resolution of data sources: the name of a shipped data set, or the path of a file."""
+"""Resolution of data sources: the name of a shipped data set, the path of a file or folder, or a function."""
 
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,20 +13,32 @@ from nasfuse.errors import DataWarning
 SHIPPED_SOURCES = {"digits": "nasfuse.data.sources.digits:digits_table"}
 
 
+def is_function(source: str) -> bool:
+    """Returns whether a source is `module:function` or `file.py:function`.
+
+    >>> is_function("my.data:load"), is_function("here/mine.py:load"), is_function("mine.csv")
+    (True, True, False)
+    """
+    return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*|.+\.py:[A-Za-z_]\w*", source) is not None
+
+
 def locate(source: str, *, named_in: Path) -> str:
-    """Returns `source` as an absolute path if its file is found, else unchanged.
+    """Returns `source` as an absolute path if its file or folder is found, else unchanged.
 
     The file is looked up from the working folder and then in the folder of `named_in`. For an absolute path that does
     not exist, the longest suffix of the path that exists below a parent folder of `named_in` is used, so that a project
     that was moved as a whole is still found. Names of files in the data folder are not changed.
 
     Args:
-        source: Name of a shipped data set, or a path.
+        source: Name of a shipped data set, a path, or a function.
         named_in: Study, recipe or checkpoint that contains `source`.
     """
     if source in SHIPPED_SOURCES:
         return source
-    found = next((place for place in _places(Path(source), named_in) if os.path.isfile(place)), None)
+    if is_function(source):
+        place, _, function = source.rpartition(":")
+        return f"{locate(place, named_in=named_in)}:{function}" if place.endswith(".py") else source
+    found = next((place for place in _places(Path(source), named_in) if os.path.exists(place)), None)
     if found is None:
         return source
     if os.path.isabs(source) and os.path.abspath(found) != os.path.abspath(source):

@@ -1,48 +1,24 @@
-"""Data sets in `.npz` files: one array per modality, labels and splits (`docs/data.md`)."""
+"""`.npz` files: one array per modality, labels and splits (`docs/data.md`)."""
 
-import shlex
 import zipfile
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nasfuse.data.arrays import build_table
-from nasfuse.data.concatenation import concatenated
-from nasfuse.data.dataset import Scale
-from nasfuse.data.layout import ModalityArrays
-from nasfuse.data.table import Table
-from nasfuse.errors import DataError, nearest
-from nasfuse.spec.data import DataConfig, ModalityConfig
+from nasfuse.data.raw_table import RawTable
+from nasfuse.errors import DataError
 
 
-def read_table(path: Path, config: DataConfig, *, scales: Mapping[str, Scale] | None = None) -> Table:
-    """Returns all samples of an `.npz` file, read without pickle. For `scales` see `build_dataset`.
+def read_npz(path: Path) -> RawTable:
+    """Returns the arrays of the `.npz` file at `path`, read without pickle.
 
     Raises:
-        DataError: The file is damaged, lacks an array that `config` names, or violates the data format.
+        DataError: The file is not an `.npz` file, or needs pickle.
     """
-    name = path.stem
-    arrays = read_arrays(path)
-    if not config.modalities:
-        raise DataError(
-            f"{path.name} needs data.modalities (name: vector, sequence or image); "
-            f"`nasfuse data check {shlex.quote(str(path))}` suggests them. Arrays: {', '.join(arrays)}"
-        )
-    modalities = {key: _modality(path, arrays, key, entry) for key, entry in config.modalities.items()}
-    return build_table(
-        name,
-        modalities,
-        targets=_array(path, arrays, config.target, "data.target"),
-        task=config.task,
-        splits=_splits(path, arrays, config.split),
-        groups=_array(path, arrays, config.group, "data.group") if config.group else None,
-        val_fraction=config.val_fraction,
-        scales=scales,
-    )
+    return RawTable(path.stem, path.name, read_arrays(path), None, path.parent)
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -58,38 +34,6 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             return {key: np.asarray(archive[key]) for key in archive.files}
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise DataError(f"{path} is not an .npz file of plain arrays: {error}; write it with numpy.savez") from error
-
-
-def _modality(path: Path, arrays: dict[str, NDArray[Any]], key: str, entry: ModalityConfig) -> ModalityArrays:
-    where = f"data.modalities.{key}"
-    return ModalityArrays(
-        kind=entry.kind,
-        values=_values(path, arrays, key, entry, where),
-        index=_array(path, arrays, entry.index, f"{where}.index") if entry.index else None,
-        lengths=_array(path, arrays, entry.lengths, f"{where}.lengths") if entry.lengths else None,
-        vocabulary=entry.vocabulary,
-        padding=entry.padding,
-    )
-
-
-def _values(path: Path, arrays: dict[str, NDArray[Any]], key: str, entry: ModalityConfig, where: str) -> NDArray[Any]:
-    if entry.arrays is None:
-        return _array(path, arrays, entry.array or key, where)
-    parts = {name: _array(path, arrays, name, f"{where}.arrays") for name in entry.arrays}
-    return concatenated(where, entry.kind, parts)
-
-
-def _splits(path: Path, arrays: dict[str, NDArray[Any]], name: str) -> NDArray[Any] | None:
-    """Returns the split array; None if the default array does not exist."""
-    if name == DataConfig.model_fields["split"].default and name not in arrays:
-        return None
-    return _array(path, arrays, name, "data.split")
-
-
-def _array(path: Path, arrays: dict[str, NDArray[Any]], name: str, where: str) -> NDArray[Any]:
-    if name not in arrays:
-        raise DataError(f"{path.name} has no array {name!r} ({where}); {nearest(name, arrays)}")
-    return arrays[name]
 
 
 def suggest_data(arrays: dict[str, NDArray[Any]], *, target: str = "y", split: str = "split") -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Lookup of data sets: shipped ones by name, files by path."""
+"""Lookup of data: shipped sets by name, files and folders by path, functions by module."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Protocol
@@ -9,11 +9,32 @@ from typing import Protocol
 from platformdirs import user_cache_path
 
 from nasfuse.data.dataset import Dataset, Scale
-from nasfuse.data.sources.npz import read_table
+from nasfuse.data.description import described_table
+from nasfuse.data.preprocessing import Preprocessing
+from nasfuse.data.raw_table import RawTable
+from nasfuse.data.sources.folder import read_folder
+from nasfuse.data.sources.frame import read_feather, read_json_lines, read_parquet
+from nasfuse.data.sources.function import raw_of_function
+from nasfuse.data.sources.hdf5 import read_hdf5
+from nasfuse.data.sources.npz import read_npz
+from nasfuse.data.sources.separated import read_csv, read_tsv
 from nasfuse.data.table import Table
-from nasfuse.errors import MissingFileError, nearest
+from nasfuse.errors import DataError, MissingFileError, nearest
 from nasfuse.spec.data import DataConfig
-from nasfuse.spec.data_source import SHIPPED_SOURCES
+from nasfuse.spec.data_source import SHIPPED_SOURCES, is_function
+
+#: Functions that read a file, by the ending of its name.
+READERS: dict[str, Callable[[Path], RawTable]] = {
+    ".npz": read_npz,
+    ".csv": read_csv,
+    ".tsv": read_tsv,
+    ".parquet": read_parquet,
+    ".feather": read_feather,
+    ".arrow": read_feather,
+    ".jsonl": read_json_lines,
+    ".h5": read_hdf5,
+    ".hdf5": read_hdf5,
+}
 
 
 class TableLoader(Protocol):
@@ -23,19 +44,29 @@ class TableLoader(Protocol):
         """Returns all samples. For `scales` see `build_dataset`."""
 
 
-def load_dataset(config: DataConfig, *, division: int | None = 0, scales: Mapping[str, Scale] | None = None) -> Dataset:
+def load_dataset(
+    config: DataConfig,
+    *,
+    division: int | None = 0,
+    scales: Mapping[str, Scale] | None = None,
+    preprocessing: Preprocessing | None = None,
+    class_names: tuple[str, ...] = (),
+) -> Dataset:
     """Returns the data set of a recipe or study.
 
     Args:
         config: Description of the data set.
         division: Number of the division; see `divided`.
         scales: Scales of another data set (`Dataset.scales`), used instead of statistics of the training samples.
+        preprocessing: Preprocessing of another data set; see `described_table`.
+        class_names: Names of the classes of another data set; see `described_table`.
 
     Raises:
         MissingFileError: There is neither a shipped set nor a file of that name.
         DataError: The file violates the data format.
     """
-    return divided(load_table(config, scales=scales), config, division=division)
+    table = load_table(config, scales=scales, preprocessing=preprocessing, class_names=class_names)
+    return divided(table, config, division=division)
 
 
 def divided(table: Table, config: DataConfig, *, division: int | None) -> Dataset:
@@ -58,8 +89,14 @@ def divided(table: Table, config: DataConfig, *, division: int | None) -> Datase
     return table.divided(division)
 
 
-def load_table(config: DataConfig, *, scales: Mapping[str, Scale] | None = None) -> Table:
-    """Returns all samples of a data set, before the division into splits. For `scales` see `build_dataset`.
+def load_table(
+    config: DataConfig,
+    *,
+    scales: Mapping[str, Scale] | None = None,
+    preprocessing: Preprocessing | None = None,
+    class_names: tuple[str, ...] = (),
+) -> Table:
+    """Returns all samples of a data set, before the division into splits. For the arguments see `load_dataset`.
 
     Raises:
         MissingFileError: There is neither a shipped set nor a file of that name.
@@ -68,18 +105,45 @@ def load_table(config: DataConfig, *, scales: Mapping[str, Scale] | None = None)
     if config.source in SHIPPED_SOURCES:
         load: TableLoader = resolve_name(SHIPPED_SOURCES[config.source])
         return load(scales=scales)
-    return read_table(find_file(config.source), config, scales=scales)
+    raw = load_raw(config.source)
+    return described_table(raw, config, scales=scales, preprocessing=preprocessing, class_names=class_names)
+
+
+def load_raw(source: str) -> RawTable:
+    """Returns the columns or arrays of a file, a folder or a function. Neither targets nor splits are required.
+
+    Args:
+        source: Path of a file or folder, looked up as given and then in `data_folder()`, or `module:function` or
+            `file.py:function`.
+
+    Raises:
+        MissingFileError: There is no such file or folder.
+        DataError: The file is damaged or of an unknown kind.
+    """
+    if is_function(source):
+        return raw_of_function(source)
+    path = find_file(source)
+    if path.is_dir():
+        return read_folder(path)
+    if path.suffix.lower() not in READERS:
+        raise DataError(
+            f"{path} is of no known kind of file; {nearest(path.suffix.lower(), READERS)}, or a folder of images "
+            "or .npy files"
+        )
+    return READERS[path.suffix.lower()](path)
 
 
 def data_file(config: DataConfig) -> Path | None:
-    """Returns the absolute path of the data file of a recipe or study; None for a shipped set.
+    """Returns the absolute path of the data of a recipe or study; None for a shipped set and for a function.
 
     The path is valid in processes with another working folder or another `$NASFUSE_DATA`.
 
     Raises:
         MissingFileError: There is neither a shipped set nor a file of that name.
     """
-    return None if config.source in SHIPPED_SOURCES else find_file(config.source).absolute()
+    if config.source in SHIPPED_SOURCES or is_function(config.source):
+        return None
+    return find_file(config.source).absolute()
 
 
 def data_folder() -> Path:
@@ -92,14 +156,14 @@ def data_folder() -> Path:
 
 
 def find_file(source: str) -> Path:
-    """Returns the path of `source`, looked up as given and then in `data_folder()`.
+    """Returns the path of the file or folder `source`, looked up as given and then in `data_folder()`.
 
     Raises:
-        MissingFileError: There is no such file; the message lists the paths that were tried.
+        MissingFileError: There is neither; the message lists the paths that were tried.
     """
     places = [Path(source), data_folder() / source]
     for place in places:
-        if place.is_file():
+        if place.exists():
             return place
     tried = " or ".join(str(place) for place in places)
     raise MissingFileError(

@@ -260,9 +260,15 @@ class RoutedNetwork(Network):
 
 
 @contextmanager
-def listening_to_routes(network: RoutedNetwork) -> Iterator[list[Tensor]]:
-    """Yields a list to which the (b,) routes of the samples of every batch inside the block are appended."""
+def listening_to_routes(network: Network) -> Iterator[list[Tensor]]:
+    """Yields a list to which the (b,) routes of the samples of every batch inside the block are appended.
+
+    It stays empty if the network has no routes.
+    """
     heard: list[Tensor] = []
+    if not isinstance(network, RoutedNetwork):
+        yield heard
+        return
     network.listener = heard.append
     try:
         yield heard

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from nasfuse.data.sources.npz import read_arrays, read_table, suggest_data
+from nasfuse.data.description import described_table
+from nasfuse.data.sources.npz import read_arrays, read_npz, suggest_data
 from nasfuse.errors import ConfigError, DataError
 from nasfuse.spec.data import DataConfig
 
@@ -31,7 +32,7 @@ def path(tmp_path):
 
 
 def load_npz(path, config):
-    return read_table(path, config).divided(0)
+    return described_table(read_npz(path), config).divided(0)
 
 
 def config(**changes):

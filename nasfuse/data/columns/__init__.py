@@ -1,0 +1,23 @@
+"""How raw columns become modalities: one module per kind, fitted on training samples."""
+
+from nasfuse.data.columns.array_files import ArrayFiles
+from nasfuse.data.columns.arrays import PlainArrays
+from nasfuse.data.columns.audio_files import AudioFiles
+from nasfuse.data.columns.base import Problem, Reading, Transform
+from nasfuse.data.columns.image_files import ImageFiles
+from nasfuse.data.columns.table import TableColumns
+from nasfuse.data.columns.text import TextColumn
+
+#: Transforms by `kind` of a modality in recipes.
+TRANSFORMS: dict[str, type[Transform]] = {
+    "vector": PlainArrays,
+    "sequence": PlainArrays,
+    "image": PlainArrays,
+    "table": TableColumns,
+    "text": TextColumn,
+    "image_files": ImageFiles,
+    "audio_files": AudioFiles,
+    "array_files": ArrayFiles,
+}
+
+__all__ = ["TRANSFORMS", "Problem", "Reading", "Transform"]

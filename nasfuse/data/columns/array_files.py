@@ -1,0 +1,70 @@
+"""Arrays in the `.npy` files that a column of paths names."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from torch import Tensor
+
+from nasfuse.data.columns.arrays import fit_cells, stack_cells
+from nasfuse.data.columns.base import Problem, Reading, Rows, Transform, column_of
+from nasfuse.data.columns.files import read_files
+from nasfuse.data.layout import ModalityArrays
+from nasfuse.data.raw_table import Array, RawTable
+from nasfuse.errors import DataError
+from nasfuse.spec.modality import ArrayFilesConfig
+
+
+@dataclass(frozen=True)
+class ArrayFiles(Transform):
+    """Arrays from files.
+
+    Attributes:
+        name: Name of the modality.
+        config: Description of the modality.
+        fill: Mean array of the training samples (mean step of sequences), which stands for a missing one.
+        n_steps: Steps of the longest sequence in the training samples; None if the arrays are no sequences.
+    """
+
+    name: str
+    config: ArrayFilesConfig
+    fill: Tensor
+    n_steps: int | None
+
+    @classmethod
+    def fit(cls, name: str, config: ArrayFilesConfig, raw: RawTable, rows: Rows) -> Self:
+        """Returns the transform with the shape of the arrays in the training samples."""
+        column, where = column_of(name, config.column)
+        is_sequence = config.contents == "sequence"
+        found = [one for one in _read(raw, column, where, rows) if isinstance(one, np.ndarray)]
+        found = [one for one in found if one.dtype.kind in "biuf" and one.ndim > is_sequence]
+        if not found:
+            raise DataError(
+                f"{raw.place(column)} names no .npy file of a {config.contents} that can be read; correct it"
+            )
+        _, n_steps, fill = fit_cells(found, is_sequence=is_sequence)
+        return cls(name, config, fill, n_steps)
+
+    def read(self, raw: RawTable) -> Reading:
+        """Returns the arrays of all files; those of sequences are padded on the right."""
+        column, where = column_of(self.name, self.config.column)
+        cells = _read(raw, column, where, None)
+        values, lengths, problems = stack_cells(raw, column, cells, fill=self.fill, n_steps=self.n_steps)
+        arrays = ModalityArrays(
+            self.config.contents, values, lengths=lengths, padding=None if lengths is None else "right"
+        )
+        return Reading(arrays, problems)
+
+    def state(self) -> dict[str, Any]:
+        """Returns the description, the mean array and the number of steps."""
+        return {"name": self.name, "config": self.config.to_plain(), "fill": self.fill, "n_steps": self.n_steps}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """Returns the transform of a `state`."""
+        config = ArrayFilesConfig.parse(state["config"])
+        return cls(state["name"], config, state["fill"], state["n_steps"])
+
+
+def _read(raw: RawTable, column: str, where: str, rows: Rows | None) -> list[Array | Problem | None]:
+    return read_files(raw, column, where, load=lambda path: np.asarray(np.load(path, allow_pickle=False)), rows=rows)

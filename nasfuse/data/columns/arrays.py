@@ -1,0 +1,184 @@
+"""Vectors, sequences and images whose arrays are used as they are, and lists of numbers in the cells of a table."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nasfuse.data.columns.base import Problem, Reading, Rows, Transform, column_of, warn_of_missing
+from nasfuse.data.concatenation import concatenated
+from nasfuse.data.layout import ModalityArrays
+from nasfuse.data.raw_table import Array, RawTable
+from nasfuse.errors import DataError
+from nasfuse.spec.modality import ModalityConfig
+
+#: Number types that float32 represents exactly.
+_SINGLE = ("float32", "float16", "uint8", "int8", "int16", "uint16", "bool")
+
+
+@dataclass(frozen=True)
+class PlainArrays(Transform):
+    """Arrays that are used as they are.
+
+    Attributes:
+        name: Name of the modality.
+        config: Description of the modality.
+        shape: Shape of the arrays in the cells of a column, without the steps of a sequence; None for a plain array.
+        n_steps: Steps of the longest sequence in the training samples, after which lists in cells are cut.
+        fill: Mean of the lists in cells over the training samples, of `shape`, which stands for a missing one.
+    """
+
+    name: str
+    config: ModalityConfig
+    shape: tuple[int, ...] | None = None
+    n_steps: int | None = None
+    fill: Tensor | None = None
+
+    @classmethod
+    def fit(cls, name: str, config: ModalityConfig, raw: RawTable, rows: Rows) -> Self:
+        """Returns the transform; only lists in cells have something to fit, their shape."""
+        column, where = column_of(name, config.array)
+        if config.arrays is not None or raw.column(column, where).dtype.kind != "O":
+            return cls(name, config)
+        values = raw.column(column, where)[rows]
+        cells = [np.asarray(value) for value in values if value is not None]
+        if not cells or any(cell.dtype.kind not in "biuf" or cell.ndim == 0 for cell in cells):
+            raise DataError(
+                f"{raw.place(column)} holds no lists of numbers, so it is no {config.kind}; use kind: text or table, "
+                "or remove it"
+            )
+        is_sequence = config.kind == "sequence"
+        shape, n_steps, fill = fit_cells(cells, is_sequence=is_sequence)
+        return cls(name, config, shape, n_steps, fill)
+
+    def read(self, raw: RawTable) -> Reading:
+        """Returns the arrays, with those of `index` and `lengths`."""
+        where, config = f"data.modalities.{self.name}", self.config
+        index = raw.column(config.index, f"{where}.index") if config.index else None
+        lengths = raw.column(config.lengths, f"{where}.lengths") if config.lengths else None
+        problems: tuple[Problem, ...] = ()
+        if config.arrays is not None:
+            parts = {part: raw.column(part, f"{where}.arrays") for part in config.arrays}
+            values = concatenated(where, config.kind, parts)
+        else:
+            column, where = column_of(self.name, config.array)
+            values = raw.column(column, where)
+            if self.shape is not None or values.dtype.kind == "O":
+                values, n_steps, problems = self._cells(raw, column, values)
+                lengths = n_steps if lengths is None and self.n_steps is not None else lengths
+            elif config.kind == "vector" and values.ndim == 1 and raw.n_rows is not None:
+                values = values[:, None]
+        padding = config.padding or ("right" if self.n_steps is not None else None)
+        return Reading(ModalityArrays(config.kind, values, index, lengths, config.vocabulary, padding), problems)
+
+    def _cells(self, raw: RawTable, column: str, values: Array) -> tuple[Array, Array | None, tuple[Problem, ...]]:
+        """Returns the arrays in the cells of a column as one array, the steps of each, and the unusable cells."""
+        if self.shape is None or self.fill is None:
+            raise DataError(f"{raw.place(column)} must hold numbers, as in the training data; correct it")
+        is_ids = self.config.vocabulary is not None
+        return stack_cells(raw, column, list(values), fill=self.fill, n_steps=self.n_steps, is_ids=is_ids)
+
+    def state(self) -> dict[str, Any]:
+        """Returns the description and the fitted shape."""
+        return {
+            "name": self.name,
+            "config": self.config.to_plain(),
+            "shape": None if self.shape is None else list(self.shape),
+            "n_steps": self.n_steps,
+            "fill": self.fill,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """Returns the transform of a `state`."""
+        shape = state.get("shape")
+        config = ModalityConfig.parse(state["config"])
+        shape = None if shape is None else tuple(shape)
+        return cls(state["name"], config, shape, state.get("n_steps"), state.get("fill"))
+
+
+def fit_cells(cells: Sequence[Array], *, is_sequence: bool) -> tuple[tuple[int, ...], int | None, Tensor]:
+    """Returns the shape of arrays, the steps of the longest sequence, and the mean array.
+
+    Args:
+        cells: Arrays of the training samples, at least one.
+        is_sequence: Whether the first axis of an array has the steps of a sequence.
+
+    Returns:
+        The most frequent shape, without steps; the number of steps, None if the arrays are no sequences; and the mean
+        over arrays (and steps) of that shape, float64.
+    """
+    usable = [cell for cell in cells if cell.size and np.isfinite(cell).all()] or list(cells)
+    shape = Counter(cell.shape[is_sequence:] for cell in usable).most_common(1)[0][0]
+    usable = [cell.astype(np.float64) for cell in usable if cell.shape[is_sequence:] == shape]
+    total = np.asarray(sum(cell.sum(axis=0) if is_sequence else cell for cell in usable), np.float64)
+    count = sum(len(cell) for cell in usable) if is_sequence else len(usable)
+    n_steps = max(len(cell) for cell in usable) if is_sequence else None
+    return shape, n_steps, torch.from_numpy(np.asarray(total / max(count, 1), np.float64))
+
+
+def stack_cells(
+    raw: RawTable,
+    column: str,
+    cells: Sequence[Any],
+    *,
+    fill: Tensor,
+    n_steps: int | None,
+    is_ids: bool = False,
+) -> tuple[Array, Array | None, tuple[Problem, ...]]:
+    """Returns the arrays of all rows as one array.
+
+    Args:
+        raw: Table of the column, for messages.
+        column: Name of the column.
+        cells: (n,) arrays or lists; None for a missing one, or a `Problem`.
+        fill: Array for rows that are missing or have a problem; for sequences, its one step. All arrays have its shape.
+        n_steps: Steps of a sequence after which arrays are cut and up to which they are padded; None: no sequence.
+        is_ids: Whether the arrays are token ids.
+
+    Returns:
+        (n, *shape) or (n, n_steps, *shape); the (n,) steps of each sequence, None without `n_steps`; and the problems
+        of cells with another shape.
+    """
+    shape, single = tuple(fill.shape), all(getattr(cell, "dtype", None) in _SINGLE for cell in cells)
+    dtype = np.int64 if is_ids else np.float32 if single else np.float64
+    values = np.zeros((len(cells), *shape) if n_steps is None else (len(cells), max(n_steps, 1), *shape), dtype)
+    lengths, problems, absent = np.zeros(len(cells), np.int64), [], []
+    for row, cell in enumerate(cells):
+        found = _cell(raw, column, row, cell, shape=shape, has_steps=n_steps is not None)
+        if found is None:
+            absent.append(row)
+        if isinstance(found, Problem):
+            problems.append(found)
+        if found is None or isinstance(found, Problem):
+            found = fill.numpy() if n_steps is None else fill.numpy()[None]
+        if n_steps is None:
+            values[row] = found
+        else:
+            lengths[row] = min(len(found), n_steps)
+            values[row, : lengths[row]] = found[:n_steps]
+    warn_of_missing(raw, column, absent, instead="the mean of the training samples")
+    return values, None if n_steps is None else lengths, tuple(problems)
+
+
+def _cell(
+    raw: RawTable, column: str, row: int, cell: Any, *, shape: tuple[int, ...], has_steps: bool
+) -> Array | Problem | None:
+    if cell is None or isinstance(cell, Problem):
+        return cell
+    found, place = np.asarray(cell), raw.place(column, row)
+    if found.size == 0 and has_steps:
+        return np.zeros((0, *shape))
+    if found.dtype.kind not in "biuf" or found.ndim != len(shape) + has_steps or found.shape[has_steps:] != shape:
+        expected = ", ".join([*["steps"] * has_steps, *map(str, shape)])
+        message = (
+            f"{place} must hold numbers of shape ({expected}), got {found.dtype} of shape {found.shape}; correct it"
+        )
+        return Problem(row, column, message)
+    if found.dtype.kind == "f" and not np.isfinite(found).all():
+        return Problem(row, column, f"{place} holds NaN or infinite values; correct them or remove the row")
+    return found

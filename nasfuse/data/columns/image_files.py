@@ -1,0 +1,81 @@
+"""Images of one size from the files that a column of paths names."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from nasfuse.data.columns.base import Problem, Reading, Rows, Transform, column_of, warn_of_missing
+from nasfuse.data.columns.files import read_files
+from nasfuse.data.layout import ModalityArrays
+from nasfuse.data.raw_table import RawTable
+from nasfuse.errors import DataError
+from nasfuse.spec.modality import ImageFilesConfig
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ImageFiles(Transform):
+    """Images from files, resized to `size` x `size` without regard to their proportions.
+
+    Attributes:
+        name: Name of the modality.
+        config: Description of the modality.
+        fill: (C,) uint8 mean colour of the training samples, which stands for a missing image.
+    """
+
+    name: str
+    config: ImageFilesConfig
+    fill: Tensor
+
+    @classmethod
+    def fit(cls, name: str, config: ImageFilesConfig, raw: RawTable, rows: Rows) -> Self:
+        """Returns the transform with the mean colour of the training samples."""
+        column, where = column_of(name, config.column)
+        found = _read(raw, column, where, config, rows)
+        images = [one for one in found if isinstance(one, np.ndarray)]
+        if not images:
+            problem = next((f": {one.message}" for one in found if isinstance(one, Problem)), "")
+            raise DataError(f"{raw.place(column)} names no image that can be read{problem or '; name another column'}")
+        mean = np.mean([image.mean(axis=(0, 1)) for image in images], axis=0)
+        return cls(name, config, torch.from_numpy(mean.round().astype(np.uint8)))
+
+    def read(self, raw: RawTable) -> Reading:
+        """Returns (n, size, size, C) uint8."""
+        column, where = column_of(self.name, self.config.column)
+        found = _read(raw, column, where, self.config, None)
+        images = np.empty((len(found), self.config.size, self.config.size, self.config.channels), np.uint8)
+        for row, one in enumerate(found):
+            images[row] = one if isinstance(one, np.ndarray) else self.fill.numpy()
+        absent = [row for row, one in enumerate(found) if one is None]
+        warn_of_missing(raw, column, absent, instead="the mean colour of the training samples")
+        problems = tuple(one for one in found if isinstance(one, Problem))
+        return Reading(ModalityArrays("image", images), problems)
+
+    def state(self) -> dict[str, Any]:
+        """Returns the description and the mean colour."""
+        return {"name": self.name, "config": self.config.to_plain(), "fill": self.fill}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """Returns the transform of a `state`."""
+        return cls(state["name"], ImageFilesConfig.parse(state["config"]), state["fill"])
+
+
+def _read(
+    raw: RawTable, column: str, where: str, config: ImageFilesConfig, rows: Rows | None
+) -> list[Pixels | Problem | None]:
+    def load(path: Path) -> Pixels:
+        with Image.open(io.BytesIO(path.read_bytes())) as image:
+            pixels = image.convert("RGB" if config.channels == 3 else "L")
+            resized = pixels.resize((config.size, config.size), Image.Resampling.BILINEAR)
+        return np.asarray(resized, np.uint8).reshape(config.size, config.size, config.channels)
+
+    return read_files(raw, column, where, load=load, rows=rows)

@@ -1,0 +1,98 @@
+"""A vector of features from columns of numbers, categories and dates."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from nasfuse.data.columns.base import Problem, Reading, Rows, Transform
+from nasfuse.data.columns.category import Category
+from nasfuse.data.columns.date import Date, parsed_dates
+from nasfuse.data.columns.feature import Feature
+from nasfuse.data.columns.number import Number, parsed_numbers
+from nasfuse.data.layout import ModalityArrays
+from nasfuse.data.raw_table import Array, RawTable, missing
+from nasfuse.errors import DataError
+from nasfuse.spec.modality import ColumnType, TableConfig
+
+#: Classes of features by type of column.
+FEATURES: dict[str, type[Feature]] = {"number": Number, "category": Category, "date": Date}
+
+
+@dataclass(frozen=True)
+class TableColumns(Transform):
+    """Features of several columns, concatenated in the order of the configuration.
+
+    Attributes:
+        name: Name of the modality.
+        features: Fitted features by column.
+    """
+
+    name: str
+    features: dict[str, Feature]
+
+    @classmethod
+    def fit(cls, name: str, config: TableConfig, raw: RawTable, rows: Rows) -> Self:
+        """Returns the transform with the medians, categories and types of the training samples."""
+        features: dict[str, Feature] = {}
+        for column, given in config.columns.items():
+            values = _column(raw, column, name)[rows]
+            kind = guess_type(values) if given == "auto" else given
+            features[column] = FEATURES[kind].fit(values, config)
+        return cls(name, features)
+
+    def read(self, raw: RawTable) -> Reading:
+        """Returns (n, F) float64."""
+        blocks, problems = [], []
+        for column, feature in self.features.items():
+            block, wrong = feature.encode(_column(raw, column, self.name))
+            blocks.append(block)
+            problems += [Problem(row, column, f"{raw.place(column, row)}: {text}") for row, text in wrong]
+        ordered = tuple(sorted(problems, key=lambda problem: problem.row))
+        return Reading(ModalityArrays("vector", np.concatenate(blocks, axis=1)), ordered)
+
+    def state(self) -> dict[str, Any]:
+        """Returns the fitted features."""
+        kinds = {feature: kind for kind, feature in FEATURES.items()}
+        features = [
+            {"column": column, "type": kinds[type(one)], **one.state()} for column, one in self.features.items()
+        ]
+        return {"name": self.name, "features": features}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """Returns the transform of a `state`."""
+        features = {one["column"]: FEATURES[one["type"]].from_state(one) for one in state["features"]}
+        return cls(state["name"], features)
+
+
+def guess_type(values: Array) -> ColumnType:
+    """Returns the type of a column: `number`, `date` or `category`.
+
+    Text is a number or a date if all its values that are not missing can be read as one.
+
+    >>> guess_type(np.array(["3", "4.5", None], dtype=object)), guess_type(np.array([True, False]))
+    ('number', 'number')
+    >>> guess_type(np.array(["2024-01-31", "2024-02-01"], dtype=object)), guess_type(np.array(["a", "b"], dtype=object))
+    ('date', 'category')
+    """
+    if values.dtype.kind in "biuf":
+        return "number"
+    if values.dtype.kind == "M":
+        return "date"
+    given = values[~missing(values)]
+    if len(given) and not np.isnan(parsed_numbers(given)).any():
+        return "number"
+    if len(given) and not np.isnat(parsed_dates(given)).any():
+        return "date"
+    return "category"
+
+
+def _column(raw: RawTable, column: str, modality: str) -> Array:
+    values = raw.column(column, f"data.modalities.{modality}.columns")
+    if values.ndim != 1 or any(isinstance(value, np.ndarray | list) for value in values[:100]):
+        raise DataError(
+            f"{raw.place(column)} has an array in every row, which is no part of a table; make it a modality of its "
+            "own with kind: vector, sequence or image"
+        )
+    return values

@@ -1,0 +1,89 @@
+"""Raw data as a `DataConfig` describes them: targets, splits, groups and modalities."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasfuse.data.arrays import fitted_table
+from nasfuse.data.columns.base import Rows
+from nasfuse.data.dataset import Scale
+from nasfuse.data.layout import ModalityArrays
+from nasfuse.data.preprocessing import Preprocessing
+from nasfuse.data.raw_table import RawTable, missing, texts
+from nasfuse.data.table import Table
+from nasfuse.data.targets import raw_targets
+from nasfuse.errors import DataError
+from nasfuse.spec.data import DataConfig
+
+
+def described_table(
+    raw: RawTable,
+    config: DataConfig,
+    *,
+    scales: Mapping[str, Scale] | None = None,
+    preprocessing: Preprocessing | None = None,
+    class_names: tuple[str, ...] = (),
+) -> Table:
+    """Returns all samples of raw data.
+
+    Args:
+        raw: Columns or arrays, with targets.
+        config: Description of the data. The vocabularies, medians and other statistics of its modalities are fitted on
+            the training samples, or, where repeated trainings have other divisions of train and val, on both.
+        scales: See `build_dataset`.
+        preprocessing: Fitted preprocessing of other data, for example of a checkpoint, instead.
+        class_names: Names of the classes of other data, for example of a checkpoint, in the order of their numbers.
+            Default: those of all samples of `raw`.
+
+    Raises:
+        DataError: A column or array does not exist, or violates the data format.
+    """
+    if not config.modalities and preprocessing is None:
+        raise DataError(
+            f"{raw.origin} needs data.modalities (name: vector, sequence or image); "
+            f"`nasfuse data check {shlex.quote(str(raw.folder / raw.origin))}` suggests them. "
+            f"{raw.noun.capitalize()}s: {', '.join(raw.columns)}"
+        )
+    targets, names = raw_targets(raw, config, class_names=class_names)
+
+    def encode(rows: Rows) -> tuple[dict[str, ModalityArrays], Preprocessing]:
+        fitted = Preprocessing.fit(config.modalities, raw, rows) if preprocessing is None else preprocessing
+        return fitted.arrays(raw), fitted
+
+    return fitted_table(
+        raw.name,
+        encode,
+        targets=targets,
+        task=config.task,
+        splits=splits_of(raw, config),
+        groups=_groups(raw, config),
+        val_fraction=config.val_fraction,
+        keeps_val=config.validation is None,
+        class_names=names,
+        scales=scales,
+    )
+
+
+def splits_of(raw: RawTable, config: DataConfig) -> NDArray[Any] | None:
+    """Returns the split of each row; None if the default column does not exist."""
+    name = config.split
+    if name == DataConfig.model_fields["split"].default and name not in raw.columns:
+        return None
+    values = raw.column(name, "data.split")
+    return np.array(texts(values)) if values.dtype.kind == "O" else values
+
+
+def _groups(raw: RawTable, config: DataConfig) -> NDArray[Any] | None:
+    if config.group is None:
+        return None
+    values = raw.column(config.group, "data.group")
+    if values.dtype.kind != "O":
+        return values
+    absent = missing(values)
+    if absent.any():
+        place = raw.place(config.group, int(absent.argmax()))
+        raise DataError(f"{place}: the group is missing; name the group of every row")
+    return np.array(texts(values))

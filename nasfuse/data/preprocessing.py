@@ -1,0 +1,88 @@
+"""The fitted preprocessing of a data set: how the raw columns of any rows become the arrays of its modalities."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nasfuse.data.columns import TRANSFORMS, Problem, Transform
+from nasfuse.data.columns.base import Rows
+from nasfuse.data.layout import ModalityArrays
+from nasfuse.data.raw_table import RawTable
+from nasfuse.errors import DataError
+from nasfuse.spec.modality import ModalityConfig, ModalityEntry
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Fitted transforms by modality, in the order of the data set.
+
+    The result is what `nasfuse.data.layout.check_modality` takes; numbers are standardised afterwards, by the scales
+    of the data set.
+
+    Attributes:
+        transforms: Transform of each modality.
+    """
+
+    transforms: Mapping[str, Transform] = field(default_factory=dict)
+
+    @classmethod
+    def fit(cls, modalities: Mapping[str, ModalityEntry], raw: RawTable, rows: Rows) -> "Preprocessing":
+        """Returns the preprocessing of `data.modalities`, fitted on the training samples `rows` (k,).
+
+        Raises:
+            DataError: A column does not exist, or does not fit its description.
+        """
+        return cls({name: TRANSFORMS[entry.kind].fit(name, entry, raw, rows) for name, entry in modalities.items()})
+
+    @classmethod
+    def plain(cls, modalities: Mapping[str, ModalityArrays]) -> "Preprocessing":
+        """Returns the preprocessing of data that were given as arrays: every modality is an array of its name."""
+        entries = {
+            name: ModalityConfig(kind=arrays.kind, vocabulary=arrays.vocabulary) for name, arrays in modalities.items()
+        }
+        return cls(
+            {name: TRANSFORMS[entry.kind].from_state(_plain_state(name, entry)) for name, entry in entries.items()}
+        )
+
+    def read(self, raw: RawTable) -> tuple[dict[str, ModalityArrays], tuple[Problem, ...]]:
+        """Returns the arrays of all modalities for all rows of `raw`, and the values that cannot be used.
+
+        A row with a problem has the values of a missing one in the modality of the problem, so that the other rows can
+        be used all the same.
+
+        Raises:
+            DataError: A column is absent or has another type than in the training data.
+        """
+        readings = {name: transform.read(raw) for name, transform in self.transforms.items()}
+        problems = [problem for reading in readings.values() for problem in reading.problems]
+        arrays = {name: reading.arrays for name, reading in readings.items()}
+        return arrays, tuple(sorted(problems, key=lambda problem: problem.row))
+
+    def arrays(self, raw: RawTable) -> dict[str, ModalityArrays]:
+        """Returns the arrays of all modalities for all rows of `raw`.
+
+        Raises:
+            DataError: A column is absent or has another type than in the training data, or a value cannot be used.
+        """
+        arrays, problems = self.read(raw)
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            raise DataError(f"{problems[0].message}{more}")
+        return arrays
+
+    def state(self) -> dict[str, Any]:
+        """Returns the preprocessing as plain values and tensors, which torch loads with `weights_only=True`."""
+        kinds = {transform: kind for kind, transform in TRANSFORMS.items()}
+        return {
+            name: {"transform": kinds[type(transform)], **transform.state()}
+            for name, transform in self.transforms.items()
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> "Preprocessing":
+        """Returns the preprocessing of a `state`."""
+        return cls({name: TRANSFORMS[own["transform"]].from_state(own) for name, own in state.items()})
+
+
+def _plain_state(name: str, entry: ModalityConfig) -> dict[str, Any]:
+    return {"name": name, "config": entry.to_plain()}

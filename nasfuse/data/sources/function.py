@@ -1,0 +1,111 @@
+"""Data from Python: a function that is named in a study, and objects that are handed to nasfuse."""
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nasfuse.data.raw_table import Array, RawTable
+from nasfuse.data.sources.frame import objects, raw_of_frame
+from nasfuse.errors import DataError, MissingFileError
+
+
+def as_raw(data: Any, *, name: str = "data", folder: Path | None = None) -> RawTable:
+    """Returns data from Python as raw data.
+
+    Args:
+        data: A pandas `DataFrame`; a mapping from names to arrays or lists; a sequence of mappings from names to
+            values, one per sample, such as a map-style `torch.utils.data.Dataset` of dictionaries; or a `RawTable`.
+        name: Name in reports and messages.
+        folder: Folder to which paths in columns are relative. Default: the working folder.
+
+    Raises:
+        DataError: `data` is something else.
+    """
+    folder = Path() if folder is None else folder
+    if isinstance(data, RawTable):
+        return data
+    if isinstance(data, pd.DataFrame):
+        return raw_of_frame(data, name=name, origin=name, folder=folder)
+    if isinstance(data, Mapping) and data:
+        return RawTable(name, name, {str(key): _array(values) for key, values in data.items()}, None, folder)
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, str | np.ndarray):
+        rows = [data[index] for index in range(len(data))]
+        if rows and all(isinstance(row, Mapping) for row in rows):
+            values = {str(key): [_plain(row.get(key)) for row in rows] for key in rows[0]}
+            columns = {key: _array(cells) for key, cells in values.items()}
+            return RawTable(name, name, columns, len(rows), folder)
+    raise DataError(
+        f"{name} must be a pandas DataFrame, a mapping from names to arrays, or a sequence of mappings (one per "
+        f"sample), got {type(data).__name__}; convert it"
+    )
+
+
+def _plain(value: Any) -> Any:
+    return value.numpy() if hasattr(value, "numpy") and hasattr(value, "detach") else value
+
+
+def _array(values: Any) -> Array:
+    values = _plain(values)
+    if isinstance(values, pd.Series):
+        values = values.to_numpy()
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        return values
+    cells = np.empty(len(values), dtype=object)
+    for row, value in enumerate(values):
+        cells[row] = value
+    found = objects(cells)
+    present = [value for value in found if value is not None] if found.dtype == object else []
+    if present and all(isinstance(value, bool | int | float | np.number | np.bool_) for value in present):
+        whole = len(present) == len(found)
+        return np.array(found.tolist()) if whole else np.array([np.nan if x is None else x for x in found], np.float64)
+    return found
+
+
+def raw_of_function(source: str) -> RawTable:
+    """Returns what a function without arguments returns, see `as_raw`.
+
+    Args:
+        source: `module:function` of an importable module, or `file.py:function`.
+
+    Raises:
+        MissingFileError: There is no such file.
+        DataError: The module or the function does not exist, or the function fails or returns something else.
+    """
+    place, _, function = source.rpartition(":")
+    name = Path(place).stem
+    if place.endswith(".py"):
+        path = Path(place)
+        if not path.is_file():
+            raise MissingFileError(f"no file {place} with the function {function}; correct data.source")
+        folder = path.parent
+    else:
+        folder = Path()
+    try:
+        load = _function(place, function)
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise DataError(f"data.source {source}: {error}; name a function of an importable module or file") from error
+    try:
+        data = load()
+    except Exception as error:  # any error of the user's function
+        raise DataError(
+            f"data.source {source} failed: {type(error).__name__}: {error}; correct the function"
+        ) from error
+    return as_raw(data, name=name, folder=folder)
+
+
+def _function(place: str, function: str) -> Any:
+    if not place.endswith(".py"):
+        return resolve_name(f"{place}:{function}")
+    name = f"nasfuse_source_{Path(place).stem}"
+    spec = importlib.util.spec_from_file_location(name, place)
+    assert spec is not None and spec.loader is not None, "the file exists and ends with .py"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return getattr(module, function)

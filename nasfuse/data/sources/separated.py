@@ -1,0 +1,44 @@
+"""Text files with separated values: `.csv` and `.tsv`."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from nasfuse.data.raw_table import RawTable
+from nasfuse.data.sources.frame import raw_of_frame
+from nasfuse.errors import DataError
+
+
+def read_csv(path: Path) -> RawTable:
+    """Returns the table of a `.csv` file in UTF-8, separated by commas, or semicolons if its first line has no comma.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            header = file.readline()
+    except UnicodeDecodeError:
+        header = ""
+    return _read(path, ";" if ";" in header and "," not in header else ",")
+
+
+def read_tsv(path: Path) -> RawTable:
+    """Returns the table of a `.tsv` file in UTF-8, separated by tabulators.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    return _read(path, "\t")
+
+
+def _read(path: Path, separator: str) -> RawTable:
+    try:
+        # without the check of all rows at once, a column with a few words among numbers has mixed types by chunk
+        frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False, index_col=False)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+    except (ValueError, OSError) as error:  # pandas' ParserError and EmptyDataError are ValueErrors
+        reason = str(error).replace("Error tokenizing data. C error: ", "").strip()
+        raise DataError(f"{path} is no table that can be read: {reason}; correct the file") from error
+    return raw_of_frame(frame, name=path.stem, origin=path.name, folder=path.parent)

@@ -1,0 +1,156 @@
+"""How the modalities of a data set are made from the arrays or columns of its source."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from nasfuse.domain.modality import ModalityKind, PaddingSide
+from nasfuse.spec.schema.model import MisfitError, Model
+
+#: How a column of a table becomes features. `auto` is decided from the training samples.
+ColumnType = Literal["auto", "number", "category", "date"]
+
+
+class ModalityConfig(Model):
+    """A modality whose arrays are used as they are.
+
+    Attributes:
+        kind: `vector`, `sequence` or `image`.
+        array: Name of the array or column. Default: the name of the modality.
+        arrays: Names of several arrays instead, whose features are concatenated: vectors (n, F) or (n,), sequences
+            (n, T, F) or (n, T) of the same steps.
+        index: Name of an integer array; sample i is then `array[index[i]]`.
+        lengths: Name of an array with the true length of each sequence; later steps are padding. Lists of different
+            lengths in a column need none.
+        vocabulary: Number of distinct ids, for a sequence of integer token ids.
+        padding: Side of the padding in a sequence with `lengths`: `left` is before the data, `right` after it.
+            Default: detected from the data.
+    """
+
+    kind: ModalityKind
+    array: str | None = None
+    arrays: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+    index: str | None = None
+    lengths: str | None = None
+    vocabulary: Annotated[int, Field(ge=2)] | None = None
+    padding: PaddingSide | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.arrays is not None and self.array is not None:
+            raise MisfitError("array", "is one array and arrays are several; remove one of the two")
+        if self.arrays is not None and self.vocabulary is not None:
+            raise MisfitError("arrays", "token ids have no features to concatenate; name one array")
+        return self
+
+
+class TableConfig(Model):
+    """A vector made from columns of numbers, categories and dates.
+
+    Attributes:
+        kind: `table`.
+        columns: Type of each column: `number`, `category`, `date`, or `auto`.
+        min_count: Training samples that a category needs for a feature of its own; rarer ones share one.
+        max_categories: Largest number of categories of a column with a feature of their own; the most frequent ones.
+    """
+
+    kind: Literal["table"]
+    columns: Annotated[dict[str, ColumnType], Field(min_length=1)]
+    min_count: Annotated[int, Field(ge=1)] = 2
+    max_categories: Annotated[int, Field(ge=1)] = 100
+
+
+class TextConfig(Model):
+    """A sequence of the words in a column of text.
+
+    Attributes:
+        kind: `text`.
+        column: Name of the column. Default: the name of the modality.
+        vocabulary: Largest number of words with an id of their own: the most frequent ones of the training samples. If
+            there are more, the others share 256 ids, assigned by a hash.
+        min_count: Occurrences in the training samples that a word needs for an id of its own.
+        length: Number of words after which texts are cut.
+    """
+
+    kind: Literal["text"]
+    column: str | None = None
+    vocabulary: Annotated[int, Field(ge=1)] = 5000
+    min_count: Annotated[int, Field(ge=1)] = 2
+    length: Annotated[int, Field(ge=1)] = 64
+
+
+class ImageFilesConfig(Model):
+    """Images of one size, read from the files in a column of paths.
+
+    Attributes:
+        kind: `image_files`.
+        column: Name of the column. Default: the name of the modality.
+        size: Height and width in pixels to which images are resized.
+        channels: 3 for colours, 1 for grey values.
+    """
+
+    kind: Literal["image_files"]
+    column: str | None = None
+    size: Annotated[int, Field(ge=1)] = 32
+    channels: Literal[1, 3] = 3
+
+
+class AudioFilesConfig(Model):
+    """Sequences of log-mel frames, computed from the recordings (WAV, FLAC, OGG) in a column of paths.
+
+    Attributes:
+        kind: `audio_files`.
+        column: Name of the column. Default: the name of the modality.
+        rate_hz: Sampling rate to which recordings are converted.
+        n_mels: Number of mel bands.
+        window_ms: Length of the window of a frame in milliseconds.
+        hop_ms: Distance between frames in milliseconds.
+        max_s: Length in seconds after which recordings are cut.
+    """
+
+    kind: Literal["audio_files"]
+    column: str | None = None
+    rate_hz: Annotated[int, Field(ge=1000)] = 16000
+    n_mels: Annotated[int, Field(ge=2)] = 40
+    window_ms: Annotated[float, Field(gt=0)] = 25.0
+    hop_ms: Annotated[float, Field(gt=0)] = 20.0
+    max_s: Annotated[float, Field(gt=0)] = 4.0
+
+
+class ArrayFilesConfig(Model):
+    """Arrays read from the `.npy` files in a column of paths.
+
+    Attributes:
+        kind: `array_files`.
+        column: Name of the column. Default: the name of the modality.
+        contents: Kind of the arrays: `vector` (F,), `sequence` (T, F) with any number of steps, or `image` (H, W),
+            (H, W, C) or (C, H, W).
+    """
+
+    kind: Literal["array_files"]
+    column: str | None = None
+    contents: ModalityKind
+
+
+#: Description of a modality; `kind` selects the class.
+ModalityEntry = Annotated[
+    ModalityConfig | TableConfig | TextConfig | ImageFilesConfig | AudioFilesConfig | ArrayFilesConfig,
+    Field(discriminator="kind"),
+]
+
+
+def expand_modality(entry: Any) -> Any:
+    """Returns an entry of `data.modalities` with its shorthands written out.
+
+    `kind` becomes `{kind: kind}`, and a list of columns a mapping to the type `auto`.
+
+    >>> expand_modality("image")
+    {'kind': 'image'}
+    >>> expand_modality({"kind": "table", "columns": ["price"]})
+    {'kind': 'table', 'columns': {'price': 'auto'}}
+    """
+    if isinstance(entry, str):
+        return {"kind": entry}
+    if isinstance(entry, dict) and isinstance(entry.get("columns"), list):
+        return {**entry, "columns": {str(name): "auto" for name in entry["columns"]}}
+    return entry
