@@ -6,9 +6,11 @@ from typing import Any
 from nasfuse.data.preprocessing import Preprocessing
 from nasfuse.data.raw_table import RawTable
 from nasfuse.data.sources.function import as_raw
-from nasfuse.data.sources.registry import load_raw
+from nasfuse.data.sources.registry import data_folder, load_raw
+from nasfuse.errors import MissingFileError
 from nasfuse.prediction.inputs import Inputs, prepare
 from nasfuse.prediction.saved_network import SavedNetwork
+from nasfuse.spec.data_source import is_function
 
 
 def new_data(data: Any) -> RawTable:
@@ -22,7 +24,17 @@ def new_data(data: Any) -> RawTable:
         MissingFileError: There is no such file.
         DataError: The file is damaged, or the object is none of these.
     """
-    return load_raw(os.fspath(data)) if isinstance(data, str | os.PathLike) else as_raw(data, name="the data")
+    if not isinstance(data, str | os.PathLike):
+        return as_raw(data, name="the data")
+    source = os.fspath(data)
+    try:
+        return load_raw(source)
+    except MissingFileError as error:
+        if is_function(source):
+            raise
+        raise MissingFileError(
+            f"there is no file or folder {source}, and none of this name in {data_folder()}; correct the path"
+        ) from error
 
 
 def inputs_of(saved: SavedNetwork, raw: RawTable, *, names: tuple[str, ...] | None = None) -> Inputs:

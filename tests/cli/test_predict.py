@@ -158,7 +158,8 @@ class TestRefused:
         assert message in refuses("predict", model, halves(), "-o", name)
 
     def test_data_that_are_not_there(self, refuses, model):
-        assert "no data set 'new.npz'" in refuses("predict", model, "new.npz", "-o", "o.csv", "--device", "cpu")
+        sentence = refuses("predict", model, "new.npz", "-o", "o.csv", "--device", "cpu")
+        assert "there is no file or folder new.npz, and none of this name in" in sentence
 
     def test_an_array_that_is_not_there(self, refuses, model, tmp_path):
         np.savez(tmp_path / "new.npz", lefft=np.zeros((2, 8, 4)))
