@@ -43,14 +43,13 @@ def test_the_five_most_probable_classes():
 
 
 class TestQuadraticKappa:
-    @pytest.mark.parametrize(("guess", "expected"), [([0, 1, 3, 3], 0.84), ([0, 2, 2, 3], 0.92)])
-    def test_distances_are_those_of_the_numbers(self, guess, expected):
+    @pytest.mark.parametrize("guess", [[0, 1, 3, 3], [0, 2, 2, 3], [3, 2, 1, 0]])
+    def test_distances_are_those_of_the_numbers(self, guess):
         logits, targets = torch.nn.functional.one_hot(torch.tensor(guess), 4).float(), torch.tensor([0, 1, 2, 3])
         squared = ((torch.tensor(guess) - targets).double() ** 2).mean()
         by_chance = ((torch.tensor(guess)[:, None] - targets).double() ** 2).mean()
         found = score("quadratic_kappa", logits, targets, task="multiclass")
         assert found == pytest.approx(float(1 - squared / by_chance))
-        assert found == pytest.approx(expected, abs=0.06)
 
     def test_classes_that_do_not_occur_keep_their_distance(self):
         targets, rows = torch.tensor([0, 0, 3, 3]), torch.eye(4)
