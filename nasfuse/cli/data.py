@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from nasfuse.data import Dataset
+    from nasfuse.spec.data import DataConfig
 
 data_app = typer.Typer(help="List data sets and check them.", no_args_is_help=True)
 
@@ -16,15 +16,15 @@ data_app = typer.Typer(help="List data sets and check them.", no_args_is_help=Tr
 def list_sets(
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
-    """List the shipped data sets and the .npz files in the data folder."""
+    """List the shipped data sets and the data files in the data folder."""
     from rich.text import Text
 
     from nasfuse.cli.console import out, print_json
-    from nasfuse.data.sources.registry import data_folder
+    from nasfuse.data.sources.registry import READERS, data_folder
     from nasfuse.spec.data_source import SHIPPED_SOURCES
 
     folder = data_folder()
-    files = sorted(str(path) for path in folder.glob("*.npz"))
+    files = sorted(str(path) for path in folder.glob("*") if path.suffix.lower() in READERS)
     if as_json:
         print_json({"shipped": sorted(SHIPPED_SOURCES), "folder": str(folder), "files": files})
         return
@@ -33,117 +33,184 @@ def list_sets(
     for file in files:
         out.print(file, soft_wrap=True)
     if not files:
-        hint = f"no .npz files in {folder} (set NASFUSE_DATA to the folder of your data)"
+        hint = f"no data files in {folder} (set NASFUSE_DATA to the folder of your data)"
         out.print(hint, style="dim", soft_wrap=True)
 
 
 @data_app.command("check")
 def check(
     source: Annotated[
-        str, typer.Argument(help="Name of a shipped data set, a study or recipe file (YAML), or an .npz file.")
+        str,
+        typer.Argument(
+            help="Name of a shipped data set, a study or recipe file (YAML), or data: a table, arrays, a folder or "
+            "file.py:function."
+        ),
     ],
+    target: Annotated[
+        str | None, typer.Option("--target", help="Target of data without a study. Default: target, label, class or y.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Check a data set and print its shapes, sizes and warnings.
+    """Check a data set: shapes, classes, missing values, duplicates, leaks, and what plain models score.
 
-    For an .npz file, list its arrays, suggest the data block of a study file, and check the file with it.
+    For data without a study, list the arrays or columns, suggest the data block of a study, and check the data with it.
     """
-    from rich.text import Text
-
-    from nasfuse.cli.console import out, print_json
-    from nasfuse.data.sources.registry import load_dataset
-    from nasfuse.errors import DataWarning
+    from nasfuse.cli.console import err, explain, print_json
+    from nasfuse.errors import DataError
     from nasfuse.spec.data import DataConfig
     from nasfuse.spec.data_source import SHIPPED_SOURCES
 
-    if source.endswith(".npz"):
-        _suggest(source, as_json=as_json)
-        return
-    config = DataConfig(source=source) if source in SHIPPED_SOURCES else _described(Path(source))
-    with warnings.catch_warnings(record=True) as noted:
-        warnings.filterwarnings("always", category=DataWarning)
-        dataset = load_dataset(config)
-    document = _document(dataset)
-    document["warnings"] = [str(one.message) for one in noted if issubclass(one.category, DataWarning)]
+    is_study = source.endswith((".yaml", ".yml")) or not _is_data(source)
+    document: dict[str, Any] = {}
+    if source in SHIPPED_SOURCES:
+        config, metric = DataConfig(source=source), None
+    elif is_study:
+        config, metric = _described(Path(source))
+    else:
+        document, found = _suggest(source, target=target, as_json=as_json)
+        if found is None:
+            if as_json:
+                print_json(document)
+            return
+        config, metric = found, None
+    try:
+        with err.status(f"checking {source} ..."):
+            document = {**_document(config, metric=metric), **document}
+    except DataError as error:
+        if "arrays" not in document:
+            raise
+        document["problem"] = str(error)
     if as_json:
         print_json(document)
-        return
-    for name, value in document.items():
-        for index, line in enumerate(value if isinstance(value, list) else [value]):
-            label = name if index == 0 else ""
-            out.print(Text.assemble((f"{label:>12}", "dim"), f"  {line}"), soft_wrap=True)
-    out.print("in order")
+    else:
+        _print(document)
+    if document.get("problem"):
+        if not as_json:
+            explain(f"{document['problem']} (with the suggested data block)")
+        raise typer.Exit(DataError.exit_code)
 
 
-def _described(path: Path) -> Any:
-    """Returns the data block of a study or recipe."""
+def _is_data(source: str) -> bool:
+    """Returns whether `source` names data, and no study or recipe."""
+    from nasfuse.data.sources.registry import READERS, find_file
+    from nasfuse.errors import MissingFileError
+    from nasfuse.spec.data_source import is_function
+
+    if is_function(source) or Path(source).suffix.lower() in READERS:
+        return True
+    try:
+        return find_file(source).exists()
+    except MissingFileError:
+        return False
+
+
+def _described(path: Path) -> tuple["DataConfig", str]:
+    """Returns the data block and the metric of a study or recipe."""
     from nasfuse.spec.recipe import Recipe
     from nasfuse.spec.schema.yaml_file import read_document
     from nasfuse.spec.shipped import find_shipped
     from nasfuse.spec.study import StudyConfig
 
     path = find_shipped(path, folder="studies")
-    if "space" in read_document(path).values:
-        return StudyConfig.load(path).data
-    return Recipe.load(path).data
+    described = StudyConfig.load(path) if "space" in read_document(path).values else Recipe.load(path)
+    return described.data, described.metric
 
 
-def _document(dataset: "Dataset") -> dict[str, Any]:
+def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
+    """Returns what is known about a data set, and its problems."""
+    from nasfuse.data import load_dataset
+    from nasfuse.data.audit import audit
+    from nasfuse.data.sources.registry import load_raw
+    from nasfuse.domain.metric import METRICS
+    from nasfuse.errors import DataWarning
+    from nasfuse.experiment.plain_models import plain_scores
+    from nasfuse.spec.data_source import SHIPPED_SOURCES
     from nasfuse.tasks import task_kind
 
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.filterwarnings("always", category=DataWarning)
+        dataset = load_dataset(config)
+    task = dataset.task
     parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+    raw = None if config.source in SHIPPED_SOURCES else load_raw(config.source)
+    metric = metric or next(name for name, one in METRICS.items() if task.kind in one.tasks)
     document: dict[str, Any] = {
         "data": dataset.name,
         "modalities": [str(modality) for modality in dataset.modalities],
-        "task": f"{dataset.task.kind}, {dataset.task.n_outputs} outputs",
+        "task": f"{task.kind}, {task.n_outputs} outputs",
         "samples": ", ".join(f"{len(part)} {name}" for name, part in parts.items()),
         "fingerprint": dataset.fingerprint,
+        **task_kind(task.kind).describe(dataset.train.targets, task.n_outputs),
     }
-    return {**document, **task_kind(dataset.task.kind).describe(dataset.train.targets, dataset.task.n_outputs)}
+    if dataset.class_names:
+        document["class names"] = ", ".join(dataset.class_names)
+    if dataset.train.groups is not None:
+        document["groups"] = f"{len(set(dataset.train.groups.tolist()))} in train"
+    scores = plain_scores(dataset, metric=metric)
+    return {
+        **document,
+        "warnings": list(dict.fromkeys(str(one.message) for one in noted if issubclass(one.category, DataWarning))),
+        "findings": audit(dataset, raw=raw, config=config),
+        "metric": metric,
+        "scores": {name: round(value, 6) for name, value in scores.items()},
+    }
 
 
-def _suggest(source: str, *, as_json: bool) -> None:
-    from nasfuse.cli.console import explain, out, print_json
-    from nasfuse.data.sources.npz import read_arrays, suggest_data
-    from nasfuse.data.sources.registry import find_file
+def _print(document: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    from nasfuse.cli.console import out
+    from nasfuse.domain.metric import metric_text
+
+    if "samples" not in document:  # the data could not be loaded
+        return
+    for name, value in document.items():
+        if name in ("arrays", "problem", "metric", "scores") or isinstance(value, dict):
+            continue
+        for index, line in enumerate(value if isinstance(value, list) else [value]):
+            label = name if index == 0 else ""
+            out.print(Text.assemble((f"{label:>12}", "dim"), f"  {line}"), soft_wrap=True)
+    scores = document["scores"]
+    text = f"constant prediction {metric_text(scores['constant'])}, linear model {metric_text(scores['linear'])}"
+    out.print(Text.assemble((f"{document['metric']:>12}", "dim"), f"  {text} (validation)"), soft_wrap=True)
+    out.print("in order" if not document["findings"] + document["warnings"] else "usable; see the lines above")
+
+
+def _suggest(source: str, *, target: str | None, as_json: bool) -> tuple[dict[str, Any], "DataConfig | None"]:
+    """Lists arrays or columns and prints a suggested data block; None instead of it if there is no target."""
+    from nasfuse.cli.console import out
+    from nasfuse.data.draft import draft_data, find_target
+    from nasfuse.data.sources.registry import load_raw
     from nasfuse.errors import DataError
+    from nasfuse.spec.data import DataConfig, expand_modalities
     from nasfuse.spec.schema.yaml_file import to_yaml
 
-    path = find_file(source)
-    arrays = read_arrays(path)
-    if not arrays:
-        raise DataError(f"{path} holds no arrays; save one per modality and the labels as y")
-    block = {"data": {"source": source, **suggest_data(arrays)}}
-    problem = _problem_of(block["data"]) if block["data"]["modalities"] else None
-    if as_json:
-        shapes = {name: {"dtype": str(values.dtype), "shape": values.shape} for name, values in arrays.items()}
-        print_json({"arrays": shapes, **block, "problem": problem})
-        raise typer.Exit(2 if problem else 0)
-    for name, values in arrays.items():
-        out.print(f"{name:>16}  {values.dtype} {' x '.join(map(str, values.shape))}", soft_wrap=True)
-    out.print("\nSuggested data block; correct the kinds and copy it into the study file:\n")
-    print(to_yaml(block), end="")
-    other = [name for name in arrays if name not in (*block["data"]["modalities"], "y", "split")]
-    if other:
-        out.print(
-            f"\nNot recognised as modalities: {', '.join(other)} (docs/data.md describes the supported arrays).",
-            soft_wrap=True,
-        )
-    if "y" not in arrays:
-        out.print("\nThere is no array y with the labels; name them with data.target.")
-    if problem:
-        explain(f"{problem} (with the suggested data block)")
-        raise typer.Exit(2)
-
-
-def _problem_of(block: dict[str, Any]) -> str | None:
-    """Returns why the data cannot be used as a data block describes them; None if they can."""
-    from nasfuse.data.sources.registry import load_dataset
-    from nasfuse.errors import NasfuseError
-    from nasfuse.spec.data import DataConfig, expand_modalities
-
+    raw = load_raw(source)
+    if not raw.columns:
+        raise DataError(f"{raw.folder / raw.origin} holds no arrays; save one per modality and the labels as y")
+    shapes = {name: {"dtype": str(values.dtype), "shape": values.shape} for name, values in raw.columns.items()}
+    if not as_json:
+        for name, values in raw.columns.items():
+            what = "text or lists" if values.dtype.kind == "O" else str(values.dtype)
+            out.print(f"{name:>16}  {what} {' x '.join(map(str, values.shape))}", soft_wrap=True)
     try:
-        load_dataset(DataConfig.parse(expand_modalities({"data": block})["data"]))
-    except NasfuseError as error:
-        return str(error)
-    return None
+        target = find_target(raw) if target is None else target
+    except DataError as error:
+        if not as_json:
+            out.print(f"\n{error}", soft_wrap=True)
+        return {"arrays": shapes, "data": {"source": source, "modalities": {}}, "problem": None}, None
+    draft = draft_data(raw, target=target)
+    block: dict[str, Any] = {"source": source, "modalities": draft.modalities}
+    for key, value in (("target", draft.target), ("task", draft.task), ("split", draft.split), ("group", draft.group)):
+        if value is not None and value != DataConfig.model_fields[key].default:
+            block[key] = value
+    if not as_json:
+        out.print(
+            "\nSuggested data block; correct the kinds and copy it into the study file (or run `nasfuse init`):\n"
+        )
+        print(to_yaml({"data": block}), end="")
+        for name, reason in draft.left_out.items():
+            out.print(f"left out: {name}: {reason}", soft_wrap=True)
+        out.print()
+    document = {"arrays": shapes, "data": block, "problem": None}
+    return document, DataConfig.parse(expand_modalities({"data": block})["data"])

@@ -82,6 +82,10 @@ def build_table(
     Raises:
         DataError: An array violates the data format; the message names it.
     """
+    targets = np.atleast_1d(np.asarray(targets))
+    if task_kind(task).takes_words:
+        targets, found = as_classes(f"{name}: the labels", targets)
+        class_names = found or class_names
     return fitted_table(
         name,
         lambda rows: (modalities, Preprocessing.plain(modalities)),
@@ -115,7 +119,7 @@ def fitted_table(
     Args:
         name: Name in reports and messages.
         encode: Returns the modalities of all samples and their preprocessing, fitted on the rows that it gets.
-        targets: See `build_dataset`.
+        targets: (n,) class numbers from 0, (n, k) zeros and ones, or (n,) or (n, k) real numbers.
         task: See `build_dataset`.
         splits: See `build_dataset`.
         groups: See `build_dataset`.
@@ -127,10 +131,6 @@ def fitted_table(
     Raises:
         DataError: An array violates the data format; the message names it.
     """
-    targets = np.atleast_1d(np.asarray(targets))
-    if task_kind(task).takes_words:
-        targets, found = as_classes(f"{name}: the labels", targets)
-        class_names = found or class_names
     labels, the_task = _targets(name, targets, task)
     rows = divide_into_splits(name, labels.numpy(), task, splits=splits, groups=groups, val_fraction=val_fraction)
     is_fixed = keeps_val and splits is not None and groups is None and bool((splits == "val").any())

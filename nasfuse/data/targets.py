@@ -37,7 +37,7 @@ def raw_targets(
         targets, found = _side_by_side(raw, columns, parts), columns
     if task_kind(config.task).takes_words:
         targets, named = as_classes(where, targets, names=class_names)
-        return targets, (found if len(named) == len(found) and found else named)
+        return targets, (found if found and targets.ndim == 1 else named)
     if targets.dtype.kind == "O":
         targets = _numbers(raw, columns[0], targets)
     return targets, tuple(found)
@@ -76,8 +76,8 @@ def as_classes(where: str, targets: Array, *, names: tuple[str, ...] = ()) -> tu
         targets = np.where(targets, "True", "False")
     elif targets.dtype.kind in "iu":
         occurring = np.unique(targets)
-        is_pair = occurring.tolist() == [-1, 1]
-        if not names and (occurring[0] == 0 or (occurring[0] < 0 and not is_pair)):
+        is_code = occurring[0] > 0 or occurring.tolist() == [-1, 1]
+        if not names and (len(occurring) == 1 or not is_code):
             return targets, ()
         if not names:
             return np.searchsorted(occurring, targets), tuple(str(one) for one in occurring.tolist())

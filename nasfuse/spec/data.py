@@ -75,7 +75,8 @@ class DataConfig(Model):
 
     def at(self, source: str) -> "DataConfig":
         """Returns a copy with another `source`; a path relative to the working folder becomes absolute."""
-        return self.model_copy(update={"source": os.path.abspath(source) if os.path.isfile(source) else source})
+        is_path = source not in SHIPPED_SOURCES and os.path.exists(source)
+        return self.model_copy(update={"source": os.path.abspath(source) if is_path else source})
 
     @property
     def identity(self) -> dict[str, Any]:

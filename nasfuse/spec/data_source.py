@@ -33,7 +33,7 @@ def locate(source: str, *, named_in: Path) -> str:
         source: Name of a shipped data set, a path, or a function.
         named_in: Study, recipe or checkpoint that contains `source`.
     """
-    if source in SHIPPED_SOURCES:
+    if source in SHIPPED_SOURCES or not source:
         return source
     if is_function(source):
         place, _, function = source.rpartition(":")

@@ -30,7 +30,7 @@ def test_list(nasfuse, tmp_path, monkeypatch, file):
         "folder": str(tmp_path / "no-data"),
         "files": [],
     }
-    assert "no .npz files in" in nasfuse("data", "list").out
+    assert "no data files in" in nasfuse("data", "list").out
     monkeypatch.setenv("NASFUSE_DATA", str(tmp_path))
     assert nasfuse("data", "list", "--json").json["files"] == [str(tmp_path / "mine.npz")]
     assert "digits  shipped" in nasfuse("data", "list").out
@@ -89,10 +89,10 @@ def test_a_file_that_cannot_be_used_is_told(nasfuse, tmp_path, changes, message)
 def test_files_without_arrays_or_labels(nasfuse, refuses, tmp_path):
     np.savez(tmp_path / "empty.npz")
     assert "empty.npz holds no arrays; save one per modality" in refuses("data", "check", "empty.npz")
-    np.savez(tmp_path / "x.npz", sensors=np.zeros((6, 2)), labels=np.arange(6))
+    np.savez(tmp_path / "x.npz", sensors=np.zeros((6, 2)), marks=np.arange(6))
     ran = nasfuse("data", "check", "x.npz")
     assert ran.code == 0
-    assert "There is no array y with the labels; name them with data.target." in ran.out
+    assert "x.npz has no array called target, label, class, y or labels; name the target with --target." in ran.out
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,11 @@ def test_refusals(refuses, tmp_path, source, message):
         ("{sensor: vector}", {}, "has no array 'sensor' (data.modalities.sensor); did you mean 'sensors'?"),
         ("{sensors: vector}", {"target": "labels"}, "has no array 'labels' (data.target)"),
         ("{sensors: image}", {}, "sensors"),
-        ("{sensors: sound}", {}, "'sound' is not known; Known: image, sequence, vector"),
+        (
+            "{sensors: sound}",
+            {},
+            "'sound' is not known; Known: array_files, audio_files, image, image_files, sequence, table",
+        ),
     ],
 )
 def test_descriptions_that_do_not_fit(refuses, tmp_path, file, modalities, data, message):
@@ -140,12 +144,12 @@ def test_check_lists_the_warnings(nasfuse, tmp_path):
     source = study(tmp_path, rare_and_padded(tmp_path))
     document = nasfuse("data", "check", source, "--json").json
     assert [text.split(":")[1].split(" the ")[0] for text in document["warnings"]] == [
-        " modality a is padded in front",
         " some classes have at most 2 samples each, too few to divide; all their samples stay in train",
+        " modality a is padded in front",
     ]
     ran = nasfuse("data", "check", source)
     assert (ran.code, ran.err) == (0, "")
-    assert "    warnings  mine: modality a is padded in front" in ran.out
+    assert "    warnings  mine: some classes have at most 2 samples each" in ran.out
     assert all(text in ran.out for text in document["warnings"])
     assert nasfuse("data", "check", "digits", "--json").json["warnings"] == []
 
@@ -162,7 +166,7 @@ def test_a_warning_is_one_line_on_standard_error(nasfuse, tmp_path):
     lines = [line for line in ran.err.splitlines() if not line.startswith("data: ")]  # the path names this test
     warned = [line for line in lines if "warning" in line.lower()]
     assert [line.split(":")[0] for line in warned] == ["warning"] * 2
-    assert ": class 2 (1 sample)" in warned[1]
+    assert ": class 2 (1 sample)" in warned[0]
     assert ".py" not in ran.err
 
 

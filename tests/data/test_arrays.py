@@ -219,10 +219,10 @@ def test_a_modality_that_breaks_the_contract(arrays, match):
         ("multiclass", np.zeros(0, int), "^toy: the labels are empty; there is nothing to learn from"),
         (
             "multiclass",
-            LABELS * 1.0,
+            LABELS * 0.5,
             r"the labels must be \(n,\) integers or words for multiclass, got float64 of shape \(40,\)",
         ),
-        ("multiclass", LABELS[:, None], r"integers or words for multiclass, got int64 of shape \(40, 1\)"),
+        ("multiclass", np.ones((40, 2), int), r"integers or words for multiclass, got int64 of shape \(40, 2\)"),
         (
             "multiclass",
             LABELS - 1,

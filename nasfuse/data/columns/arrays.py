@@ -16,6 +16,8 @@ from nasfuse.data.raw_table import Array, RawTable
 from nasfuse.errors import DataError
 from nasfuse.spec.modality import ModalityConfig
 
+#: Axes of an array with one feature that is not an axis of its own, by kind of modality.
+_N_AXES = {"vector": 1, "sequence": 2}
 #: Number types that float32 represents exactly.
 _SINGLE = ("float32", "float16", "uint8", "int8", "int16", "uint16", "bool")
 
@@ -42,9 +44,12 @@ class PlainArrays(Transform):
     def fit(cls, name: str, config: ModalityConfig, raw: RawTable, rows: Rows) -> Self:
         """Returns the transform; only lists in cells have something to fit, their shape."""
         column, where = column_of(name, config.array)
-        if config.arrays is not None or raw.column(column, where).dtype.kind != "O":
+        if config.arrays is not None:
             return cls(name, config)
-        values = raw.column(column, where)[rows]
+        values = raw.column(column, where)
+        if values.dtype.kind != "O" and (raw.n_rows is None or values.ndim == 1):
+            return cls(name, config)
+        values = values[rows]
         cells = [np.asarray(value) for value in values if value is not None]
         if not cells or any(cell.dtype.kind not in "biuf" or cell.ndim == 0 for cell in cells):
             raise DataError(
@@ -67,13 +72,18 @@ class PlainArrays(Transform):
         else:
             column, where = column_of(self.name, config.array)
             values = raw.column(column, where)
-            if self.shape is not None or values.dtype.kind == "O":
+            if values.dtype.kind == "O" or self._differs(values):
                 values, n_steps, problems = self._cells(raw, column, values)
                 lengths = n_steps if lengths is None and self.n_steps is not None else lengths
-            elif config.kind == "vector" and values.ndim == 1 and raw.n_rows is not None:
-                values = values[:, None]
-        padding = config.padding or ("right" if self.n_steps is not None else None)
+            elif raw.n_rows is not None and config.vocabulary is None and values.ndim == _N_AXES.get(config.kind):
+                values = values[..., None]  # one feature
+        padding = config.padding or ("right" if lengths is not None and self.n_steps is not None else None)
         return Reading(ModalityArrays(config.kind, values, index, lengths, config.vocabulary, padding), problems)
+
+    def _differs(self, values: Array) -> bool:
+        """Returns whether the lists in the cells of a column have other lengths than all those of the training."""
+        steps = () if self.n_steps is None else (self.n_steps,)
+        return self.shape is not None and values.shape[1:] != (*steps, *self.shape)
 
     def _cells(self, raw: RawTable, column: str, values: Array) -> tuple[Array, Array | None, tuple[Problem, ...]]:
         """Returns the arrays in the cells of a column as one array, the steps of each, and the unusable cells."""
@@ -141,8 +151,8 @@ def stack_cells(
         is_ids: Whether the arrays are token ids.
 
     Returns:
-        (n, *shape) or (n, n_steps, *shape); the (n,) steps of each sequence, None without `n_steps`; and the problems
-        of cells with another shape.
+        (n, *shape) or (n, n_steps, *shape), where one number per step is one feature; the (n,) steps of each
+        sequence, None without `n_steps`; and the problems of cells with another shape.
     """
     shape, single = tuple(fill.shape), all(getattr(cell, "dtype", None) in _SINGLE for cell in cells)
     dtype = np.int64 if is_ids else np.float32 if single else np.float64
@@ -161,6 +171,8 @@ def stack_cells(
         else:
             lengths[row] = min(len(found), n_steps)
             values[row, : lengths[row]] = found[:n_steps]
+    if n_steps is not None and not shape and not is_ids:
+        values = values[..., None]
     warn_of_missing(raw, column, absent, instead="the mean of the training samples")
     return values, None if n_steps is None else lengths, tuple(problems)
 

@@ -5,8 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from nasfuse.data.columns.base import Problem, Rows
-from nasfuse.data.raw_table import RawTable, texts
+from nasfuse.data.raw_table import RawTable, missing, texts
 from nasfuse.errors import DataError
 
 T = TypeVar("T")
@@ -33,6 +35,8 @@ def read_files(
         DataError: There is no such column, or it holds no text.
     """
     values = raw.column(column, where)
+    if missing(values).all():
+        values = np.full(len(values), None)
     if values.ndim != 1 or values.dtype.kind not in "OU":
         raise DataError(f"{raw.place(column)} must hold paths of files, got {values.dtype}; name another column")
     named = texts(values)
@@ -44,9 +48,11 @@ def read_files(
 
 
 def _attempt(load: Callable[[Path], T], path: Path) -> T | Exception:
+    if not path.is_file():
+        return FileNotFoundError(str(path))
     try:
         return load(path)
-    except (OSError, ValueError, EOFError, SyntaxError, RuntimeError, MemoryError) as error:  # of any decoder
+    except Exception as error:  # decoders raise errors of many kinds for damaged files
         return error
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from nasfuse.data.columns.base import Problem, Reading, Rows, Transform, column_of, warn_of_missing
@@ -19,6 +19,9 @@ from nasfuse.errors import DataError
 from nasfuse.spec.modality import ImageFilesConfig
 
 Pixels = NDArray[np.uint8]
+
+#: Number of training samples from which the mean colour is computed, at least.
+_N_SAMPLED = 200
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,9 @@ class ImageFiles(Transform):
 
     @classmethod
     def fit(cls, name: str, config: ImageFilesConfig, raw: RawTable, rows: Rows) -> Self:
-        """Returns the transform with the mean colour of the training samples."""
+        """Returns the transform with the mean colour of evenly spaced training samples."""
         column, where = column_of(name, config.column)
-        found = _read(raw, column, where, config, rows)
+        found = _read(raw, column, where, config, rows[:: max(len(rows) // _N_SAMPLED, 1)])
         images = [one for one in found if isinstance(one, np.ndarray)]
         if not images:
             problem = next((f": {one.message}" for one in found if isinstance(one, Problem)), "")
@@ -74,7 +77,7 @@ def _read(
 ) -> list[Pixels | Problem | None]:
     def load(path: Path) -> Pixels:
         with Image.open(io.BytesIO(path.read_bytes())) as image:
-            pixels = image.convert("RGB" if config.channels == 3 else "L")
+            pixels = ImageOps.exif_transpose(image).convert("RGB" if config.channels == 3 else "L")
             resized = pixels.resize((config.size, config.size), Image.Resampling.BILINEAR)
         return np.asarray(resized, np.uint8).reshape(config.size, config.size, config.channels)
 

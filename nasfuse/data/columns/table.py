@@ -18,6 +18,9 @@ from nasfuse.spec.modality import ColumnType, TableConfig
 #: Classes of features by type of column.
 FEATURES: dict[str, type[Feature]] = {"number": Number, "category": Category, "date": Date}
 
+#: Values that are read before all of them are.
+_FIRST = 100
+
 
 @dataclass(frozen=True)
 class TableColumns(Transform):
@@ -81,11 +84,11 @@ def guess_type(values: Array) -> ColumnType:
     if values.dtype.kind == "M":
         return "date"
     given = values[~missing(values)]
-    if len(given) and not np.isnan(parsed_numbers(given)).any():
-        return "number"
-    if len(given) and not np.isnat(parsed_dates(given)).any():
-        return "date"
-    return "category"
+    for part in (given[:_FIRST], given):  # a few values tell most texts, and parsing all of them is slow
+        numbers = not np.isnan(parsed_numbers(part)).any()
+        if not len(part) or not (numbers or not np.isnat(parsed_dates(part)).any()):
+            return "category"
+    return "number" if numbers else "date"
 
 
 def _column(raw: RawTable, column: str, modality: str) -> Array:

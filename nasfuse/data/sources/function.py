@@ -33,7 +33,9 @@ def as_raw(data: Any, *, name: str = "data", folder: Path | None = None) -> RawT
     if isinstance(data, pd.DataFrame):
         return raw_of_frame(data, name=name, origin=name, folder=folder)
     if isinstance(data, Mapping) and data:
-        return RawTable(name, name, {str(key): _array(values) for key, values in data.items()}, None, folder)
+        columns = {str(key): _array(values) for key, values in data.items()}
+        sizes = {len(values) for values in columns.values()}
+        return RawTable(name, name, columns, sizes.pop() if len(sizes) == 1 else None, folder)
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, str | np.ndarray):
         rows = [data[index] for index in range(len(data))]
         if rows and all(isinstance(row, Mapping) for row in rows):

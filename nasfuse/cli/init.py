@@ -1,0 +1,64 @@
+"""`nasfuse init`: a first study for a data set."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def init(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A table (.csv, .tsv, .parquet, .feather, .jsonl), arrays (.npz, .h5), a folder of images by class "
+            "or of .npy files, or file.py:function."
+        ),
+    ],
+    target: Annotated[
+        str | None, typer.Option("--target", help="Column of the target. Default: target, label, class or y.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Study file. Default: NAME.yaml.")] = None,
+    overwrite: Annotated[bool, typer.Option("--force", help="Overwrite the study file.")] = False,
+) -> None:
+    """Look at a data set and write a commented study that searches networks for it."""
+    from nasfuse.cli.console import command_line, err, explain, out
+    from nasfuse.data.draft import draft_data
+    from nasfuse.data.sources.registry import load_dataset, load_raw
+    from nasfuse.errors import DataError, InvalidInputError, NasfuseError
+    from nasfuse.experiment.study_draft import study_text
+    from nasfuse.spec.data_source import SHIPPED_SOURCES
+    from nasfuse.spec.study import StudyConfig
+
+    if data in SHIPPED_SOURCES:
+        raise InvalidInputError(f"{data} is a shipped data set with a study of its own: nasfuse search {data}")
+    with err.status(f"looking at {data} ..."):
+        raw = load_raw(data)
+        draft = draft_data(raw, target=target)
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", raw.name).strip("._-") or "study"
+        file = Path(f"{name}.yaml") if output is None else output
+        if file.exists() and not overwrite:
+            raise InvalidInputError(f"{file} exists; name another file with -o, or overwrite it with --force")
+        file.write_text(study_text(raw, draft, name=name, source=_source(data, file)), encoding="utf-8")
+        problem = None
+        try:
+            load_dataset(StudyConfig.load(file).data)
+        except DataError as error:
+            problem = error
+        except NasfuseError:
+            file.unlink()
+            raise
+    print(file.read_text(encoding="utf-8"), end="")
+    out.print(f"\nWritten to {file}. Read it, then run: {command_line('search', file)}", soft_wrap=True)
+    if problem is not None:
+        explain(f"the data cannot be used with {file} yet: {problem}")
+        raise typer.Exit(problem.exit_code)
+
+
+def _source(data: str, study: Path) -> str:
+    """Returns `data` as the study file is to name it: relative to the working folder only if both lie there."""
+    place, colon, function = data.rpartition(":") if data.endswith(".py") or ".py:" in data else (data, "", "")
+    path = Path(place)
+    if not path.exists() or study.parent == Path():
+        return data
+    return f"{path.absolute()}{colon}{function}"

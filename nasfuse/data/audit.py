@@ -1,0 +1,149 @@
+"""What a person should know about a data set before networks are searched for it."""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nasfuse.data.dataset import Dataset, Split
+from nasfuse.data.raw_table import Array, RawTable, missing, texts
+from nasfuse.spec.data import DataConfig
+
+#: Most names in one line.
+_MOST_NAMED = 8
+#: Ratio of the largest to the smallest class that is reported.
+_IMBALANCE = 4.0
+#: Absolute correlation with a regression target above which a column is reported.
+_ALIKE = 0.9999
+
+
+def audit(dataset: Dataset, *, raw: RawTable | None, config: DataConfig) -> list[str]:
+    """Returns one sentence for each finding: classes, groups, missing values, constants, duplicates and leaks.
+
+    Args:
+        dataset: Data set with a division into train and val.
+        raw: Columns from which it was made; None for a shipped set.
+        config: Description of the data.
+    """
+    findings = [*_classes(dataset, config), *_duplicates(dataset), *_constants(dataset)]
+    if raw is not None:
+        findings += [*_missing(raw, config), *_leaks(raw, config)]
+    return findings
+
+
+def _classes(dataset: Dataset, config: DataConfig) -> Iterator[str]:
+    targets = torch.cat([dataset.train.targets, dataset.val.targets])
+    if targets.dtype != torch.int64:
+        return
+    counts = targets.bincount(minlength=dataset.task.n_outputs)
+    names = dataset.class_names or tuple(str(number) for number in range(dataset.task.n_outputs))
+    order = counts.argsort().tolist()
+    if counts.max() > _IMBALANCE * counts.min():
+        few, many = order[0], order[-1]
+        yield (
+            f"the classes have from {counts[few]} ({names[few]}) to {counts[many]} ({names[many]}) samples outside "
+            "test; accuracy hides rare classes, so consider metric: macro_f1"
+        )
+    n_folds = config.validation.folds if config.validation is not None else 0
+    small = [names[number] for number in order if counts[number] < n_folds]
+    if small:
+        yield f"{len(small)} classes have fewer samples than the {n_folds} folds: {_listed(small)}"
+    absent = sorted(set(dataset.train.targets.tolist()) - set(dataset.test.targets.tolist()))
+    if absent:
+        yield f"{len(absent)} classes have no sample in test: {_listed([names[number] for number in absent])}"
+
+
+def _duplicates(dataset: Dataset) -> Iterator[str]:
+    """Finds samples that are equal in all modalities and are in two splits."""
+    digests = {part: _digests(dataset, dataset.split(part)) for part in ("train", "val", "test")}
+    for part, others in (("test", ("train", "val")), ("val", ("train",))):
+        known = set().union(*(digests[other] for other in others))
+        n_equal = sum(digest in known for digest in digests[part])
+        if n_equal:
+            yield (
+                f"{n_equal} of {len(digests[part])} samples of {part} are equal to samples of {' or '.join(others)} in "
+                "all modalities, so that memorising them is rewarded; remove them, or name a group"
+            )
+
+
+def _digests(dataset: Dataset, split: Split) -> list[bytes]:
+    names = tuple(modality.name for modality in dataset.modalities)
+    found: list[bytes] = []
+    for rows in torch.split(torch.arange(len(split)), 512):
+        batch = split.batch(rows, names=names)
+        pieces = [values.flatten(1).numpy() for values in batch.inputs.values()]
+        trimmed = [np.ascontiguousarray(piece) for piece in pieces]
+        for row in range(len(rows)):
+            digest = hashlib.blake2b(digest_size=16)
+            for piece in trimmed:
+                digest.update(np.trim_zeros(piece[row], "b").tobytes())  # batches differ in their padding
+            found.append(digest.digest())
+    return found
+
+
+def _constants(dataset: Dataset) -> Iterator[str]:
+    for name, scale in dataset.scales.items():
+        constant = ~torch.isfinite(scale.std).reshape(-1)
+        if constant.any():
+            yield f"modality {name}: {int(constant.sum())} of {len(constant)} features are constant in train"
+
+
+def _used(raw: RawTable, config: DataConfig) -> list[str]:
+    """Returns the columns from which modalities are made."""
+    used: list[str] = []
+    for name, entry in config.modalities.items():
+        if entry.kind == "table":
+            used += entry.columns
+        elif entry.kind in ("vector", "sequence", "image"):
+            used += getattr(entry, "arrays", None) or [getattr(entry, "array", None) or name]
+        else:
+            used.append(getattr(entry, "column", None) or name)
+    return [name for name in used if name in raw.columns]
+
+
+def _missing(raw: RawTable, config: DataConfig) -> Iterator[str]:
+    for name in _used(raw, config):
+        absent = missing(raw.columns[name])
+        if absent.any():
+            share = 100 * absent.mean()
+            yield f"{raw.noun} {name}: {int(absent.sum())} values are missing ({share:.3g} %)"
+
+
+def _leaks(raw: RawTable, config: DataConfig) -> Iterator[str]:
+    """Finds columns from which the target follows, or that are the target in other words."""
+    if not isinstance(config.target, str):
+        return
+    target = raw.columns[config.target]
+    for name in _used(raw, config):
+        values = raw.columns[name]
+        if name == config.target:
+            yield f"{raw.noun} {name} is the target and is part of a modality; remove it there"
+        elif values.ndim == 1 and target.ndim == 1 and len(values) == len(target) and _tells(values, target):
+            yield (
+                f"{raw.noun} {name} has a value of its own for every value of {config.target}, so it may be the target "
+                "in other words; remove it if it is not known when a prediction is needed"
+            )
+
+
+def _tells(values: Array, target: Array) -> bool:
+    if any(isinstance(value, np.ndarray) for value in values[:100]):
+        return False
+    if target.dtype.kind == "f" and values.dtype.kind in "iuf":
+        usable = np.isfinite(values) & np.isfinite(target)
+        if usable.sum() < 3 or values[usable].std() == 0 or target[usable].std() == 0:
+            return False
+        return bool(abs(np.corrcoef(values[usable], target[usable])[0, 1]) > _ALIKE)
+    codes, others = _codes(values), _codes(target)
+    n_pairs = len(np.unique(np.stack([codes, others]), axis=1).T)
+    return 1 < n_pairs == len(np.unique(codes)) == len(np.unique(others)) < len(values)
+
+
+def _codes(values: Array) -> NDArray[np.int64]:
+    return np.unique(np.array(texts(values)), return_inverse=True)[1].reshape(-1)
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"{', '.join(names[:_MOST_NAMED])}{more}"

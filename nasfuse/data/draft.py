@@ -1,0 +1,250 @@
+"""A first description of raw data: which column is the target, what the others are, and which are left out."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nasfuse.data.columns.table import guess_type
+from nasfuse.data.raw_table import Array, RawTable, missing, texts
+from nasfuse.data.sources.folder import IMAGE_ENDINGS
+from nasfuse.data.sources.npz import suggest_data
+from nasfuse.errors import DataError
+
+#: Names of columns that are taken for the target, in order of preference.
+TARGETS = ("target", "label", "class", "y", "labels")
+#: Names of columns that are taken for groups if their values repeat.
+GROUPS = ("group", "patient", "patient_id", "subject", "subject_id", "person_id", "speaker", "speaker_id", "user_id")
+#: Endings of recordings.
+AUDIO_ENDINGS = (".wav", ".flac", ".ogg")
+
+#: Values from which a type is guessed.
+_LOOK_AT = 2000
+#: Mean number of words of a text, and of distinct values per row; below, text is a category.
+_TEXT_WORDS, _TEXT_SHARE = 3.0, 0.5
+#: Distinct values of a whole number up to which it is a class.
+_MOST_CLASSES, _SHARE_OF_CLASSES = 20, 0.02
+
+
+@dataclass(frozen=True)
+class DataDraft:
+    """A first description of raw data.
+
+    Attributes:
+        modalities: `data.modalities` as plain values.
+        target: Column of the target.
+        task: Kind of task.
+        split: Column of the splits; None if there is none.
+        group: Column of the groups; None if there is none.
+        notes: Why a column is what it is, by column.
+        left_out: Why a column is not used, by column.
+    """
+
+    modalities: dict[str, Any]
+    target: str
+    task: str
+    split: str | None
+    group: str | None
+    notes: dict[str, str]
+    left_out: dict[str, str]
+
+
+def draft_data(raw: RawTable, *, target: str | None = None) -> DataDraft:
+    """Returns a first description of raw data.
+
+    Args:
+        raw: Columns or arrays.
+        target: Column of the target. Default: a column called target, label, class, y or labels.
+
+    Raises:
+        DataError: There is no such column, or no column that a network could read.
+    """
+    target = find_target(raw) if target is None else target
+    values = raw.column(target, "--target")
+    split = next((name for name in raw.columns if name.lower() == "split" and _is_split(raw.columns[name])), None)
+    notes = {target: "the target"}
+    task, notes[target] = guess_task(values)
+    if raw.n_rows is None:
+        modalities, left_out = _from_arrays(raw, target, split)
+        group = None
+    else:
+        group = next((name for name in raw.columns if name.lower() in GROUPS and _repeats(raw.columns[name])), None)
+        roles = (target, split, group)
+        modalities, left_out = _from_columns(raw, [name for name in raw.columns if name not in roles], notes)
+    if not modalities:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise DataError(f"{raw.origin} has no {raw.noun} from which {target} could be predicted ({reasons or 'empty'})")
+    return DataDraft(modalities, target, task, split, group, notes, left_out)
+
+
+def find_target(raw: RawTable) -> str:
+    """Returns the column that is called like a target.
+
+    Raises:
+        DataError: There is none.
+    """
+    by_name = {name.lower(): name for name in reversed(list(raw.columns))}
+    found = next((by_name[name] for name in TARGETS if name in by_name), None)
+    if found is None:
+        raise DataError(
+            f"{raw.origin} has no {raw.noun} called {', '.join(TARGETS[:-1])} or {TARGETS[-1]}; name the target with "
+            f"--target. {raw.noun.capitalize()}s: {', '.join(raw.columns)}"
+        )
+    return found
+
+
+def guess_task(targets: Array) -> tuple[str, str]:
+    """Returns the kind of task of raw targets, and why.
+
+    >>> guess_task(np.array(["cat", "dog"])), guess_task(np.array([0.5, 1.5]))
+    (('multiclass', '2 classes'), ('regression', 'real numbers'))
+    """
+    values = targets if targets.dtype.kind != "O" else np.array(texts(targets))
+    if values.ndim == 2 and values.shape[1] > 1 and values.dtype.kind in "biuf":
+        if not np.isin(values, (0, 1)).all():
+            return "regression", f"{values.shape[1]} real numbers"
+        is_one_hot = bool((values.sum(axis=1) == 1).all())
+        kind = ("multiclass", "one-hot rows of {} classes") if is_one_hot else ("multilabel", "{} labels")
+        return kind[0], kind[1].format(values.shape[1])
+    n_distinct = len(np.unique(values))
+    if values.dtype.kind not in "iuf":
+        return "multiclass", f"{n_distinct} classes"
+    given = values[~missing(values)]
+    if (given != np.round(given)).any():
+        return "regression", "real numbers"
+    if n_distinct <= max(_MOST_CLASSES, min(_SHARE_OF_CLASSES * len(values), 1000)):
+        return "multiclass", f"{n_distinct} classes"
+    return "regression", f"whole numbers with {n_distinct} different values"
+
+
+def _from_arrays(raw: RawTable, target: str, split: str | None) -> tuple[dict[str, Any], dict[str, str]]:
+    suggestion = suggest_data(dict(raw.columns), target=target, split=split or "split")
+    modalities: dict[str, Any] = suggestion["modalities"]
+    used = {target, split, *modalities}
+    used |= {entry["lengths"] for entry in modalities.values() if isinstance(entry, dict) and "lengths" in entry}
+    left = {name: values for name, values in raw.columns.items() if name not in used}
+    reasons = {name: f"{values.dtype} of shape {values.shape}, no modality by itself" for name, values in left.items()}
+    return modalities, reasons
+
+
+def _from_columns(raw: RawTable, names: list[str], notes: dict[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Returns the modalities of `names` and the columns that are left out; adds to `notes`."""
+    table: dict[str, str] = {}
+    own: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
+    for name in names:
+        values = raw.columns[name]
+        reason = _useless(name, values)
+        if reason is not None:
+            left_out[name] = reason
+            continue
+        kind, note = guess_kind(raw, name)
+        notes[name] = note
+        if kind in ("number", "category", "date"):
+            table[name] = kind
+        elif kind == "none":
+            left_out[name] = note
+        else:
+            own[_modality_name(name, own)] = _entry(raw, name, kind)
+    modalities: dict[str, Any] = {}
+    if table:
+        modalities[_modality_name("table", own)] = {"kind": "table", "columns": table}
+    return {**modalities, **own}, left_out
+
+
+def guess_kind(raw: RawTable, name: str) -> tuple[str, str]:
+    """Returns what a column of a table is, and why: a type of column, a kind of modality, or `none`."""
+    values = raw.columns[name]
+    if values.ndim > 1:
+        kind = {2: "vector", 3: "sequence", 4: "image"}.get(values.ndim, "none")
+        return kind, f"arrays of {' x '.join(map(str, values.shape[1:]))}"
+    n_missing = int(missing(values).sum())
+    gaps = f", {n_missing} missing" if n_missing else ""
+    if values.dtype.kind != "O":
+        return guess_type(values), f"{'dates' if values.dtype.kind == 'M' else 'numbers'}{gaps}"
+    given = [value for value in values if value is not None][:_LOOK_AT]
+    if any(isinstance(value, np.ndarray) for value in given):
+        return "sequence", f"lists of different lengths{gaps}"
+    named = [text for text in texts(values) if text]
+    endings = {Path(text).suffix.lower() for text in named[:_LOOK_AT]}
+    for kind, known in (("image_files", IMAGE_ENDINGS), ("audio_files", AUDIO_ENDINGS), ("array_files", (".npy",))):
+        if endings <= set(known):
+            return kind, f"paths of {', '.join(sorted(endings))} files{gaps}"
+    kind = guess_type(np.array([*given, None], dtype=object)[:-1])
+    if kind != "category":
+        return kind, f"{kind}s as text{gaps}"
+    n_distinct = len(set(named))
+    n_words = float(np.mean([len(text.split()) for text in named[:_LOOK_AT]]))
+    if n_words >= _TEXT_WORDS and n_distinct > _TEXT_SHARE * len(named):
+        return "text", f"{n_words:.0f} words on average{gaps}"
+    if n_distinct > _TEXT_SHARE * len(named):
+        return "none", f"{n_distinct} different values in {len(named)} rows, so it identifies rows"
+    return "category", f"{n_distinct} categories{gaps}"
+
+
+def _useless(name: str, values: Array) -> str | None:
+    """Returns why a column cannot help; None if it may."""
+    absent = missing(values)
+    if absent.all():
+        return "all values are missing"
+    if values.ndim > 1:
+        return "it is constant" if (values == values[:1]).all() else None
+    is_text = values.dtype.kind == "O" and not any(isinstance(value, np.ndarray) for value in values)
+    if not is_text and values.dtype.kind == "O":
+        return None
+    distinct = np.unique(np.array(texts(values))[~absent] if is_text else values[~absent])
+    if len(distinct) == 1 and not absent.any():
+        return f"it is constant ({distinct[0]})"
+    if (
+        re.fullmatch(r"(?i)(.*[_ ])?(id|idx|index|uuid|guid|key)|unnamed: \d+", name)
+        and len(distinct) > len(values) / 2
+    ):
+        return "its name and its values identify rows"
+    if values.dtype.kind in "iu" and len(distinct) == len(values) and distinct[-1] - distinct[0] == len(values) - 1:
+        return "it numbers the rows"
+    return None
+
+
+def _entry(raw: RawTable, name: str, kind: str) -> dict[str, Any]:
+    values = raw.columns[name]
+    column = "array" if kind in ("vector", "sequence", "image") else "column"
+    entry: dict[str, Any] = {"kind": kind, column: name}
+    if kind == "array_files":
+        entry["contents"] = _contents(raw, name)
+    cells = [value for value in values if isinstance(value, np.ndarray)] if values.dtype.kind == "O" else []
+    if kind == "sequence" and cells and all(cell.ndim == 1 and cell.dtype.kind in "iu" for cell in cells if cell.size):
+        entry["vocabulary"] = max(int(max(cell.max() for cell in cells if cell.size)) + 1, 2)
+    return entry
+
+
+def _contents(raw: RawTable, name: str) -> str:
+    """Returns the kind of the arrays in the files of a column, from the first one that can be read."""
+    for path in [text for text in texts(raw.columns[name]) if text][:20]:
+        try:
+            found = np.load(raw.folder / path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            continue
+        return {1: "vector", 2: "sequence"}.get(found.ndim, "image")
+    return "vector"
+
+
+def _modality_name(column: str, taken: Mapping[str, Any]) -> str:
+    """Returns a name of a modality for a column, see `nasfuse.spec.data.Name`."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", column).strip("_") or "column"
+    name = name if re.match(r"[A-Za-z_]", name) else f"_{name}"
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _is_split(values: Array) -> bool:
+    return values.ndim == 1 and values.dtype.kind in "OU" and set(texts(values)) <= {"train", "val", "test"}
+
+
+def _repeats(values: Array) -> bool:
+    if values.ndim != 1 or missing(values).any():
+        return False
+    return 1 < len(np.unique(texts(values))) <= len(values) / 2

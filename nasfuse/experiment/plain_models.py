@@ -1,0 +1,114 @@
+"""What a constant prediction and a linear model score on the validation samples of a data set."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+from torch.nn import functional as F
+
+from nasfuse.data import Dataset, Split
+from nasfuse.nn.linear_stream import statistics_of
+from nasfuse.tasks import task_kind
+from nasfuse.train.metrics import score
+
+Floats = NDArray[np.float64]
+
+#: Inverse strengths of the regularisation of logistic regression, of which one is chosen on a part of train.
+_INVERSE_STRENGTHS = (0.001, 0.01, 0.1, 1.0)
+#: Strengths of the regularisation of ridge regression, of which one is chosen by leave-one-out errors.
+_STRENGTHS = np.logspace(0, 5, 11)
+#: Largest number of training samples and of pixels along a side of an image that linear models see.
+_MOST_SAMPLES, _MOST_PIXELS = 5000, 16
+#: Share of train by which the regularisation is chosen.
+_HELD_OUT = 0.2
+
+
+def plain_scores(dataset: Dataset, *, metric: str) -> dict[str, float]:
+    """Returns the validation metrics of `constant`, the best constant prediction, and of `linear`, a linear model.
+
+    The linear model is a logistic regression (one per label of multilabel targets) or a ridge regression on the
+    standardised values of all modalities side by side: vectors unchanged, images of at most 16 x 16 pixels, statistics
+    of the channels of sequences, and frequencies of token ids. At most 5,000 training samples are used.
+
+    Args:
+        dataset: Data with validation samples.
+        metric: Metric, a key of `nasfuse.domain.metric.METRICS`.
+    """
+    kind, task = task_kind(dataset.task.kind), dataset.task
+    constant = kind.constant(dataset.train.targets, task.n_outputs, metric=metric)
+    outputs = {"constant": constant.expand(len(dataset.val), -1).float(), "linear": _linear_outputs(dataset)}
+    return {
+        name: score(metric, own, dataset.val.targets, task=task.kind, target_scale=dataset.target_scale)
+        for name, own in outputs.items()
+    }
+
+
+def _linear_outputs(dataset: Dataset) -> Tensor:
+    """Returns (n, n_outputs) logits or standardised numbers for the validation samples."""
+    chosen = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(0))[:_MOST_SAMPLES]
+    scaler = StandardScaler()
+    inputs = scaler.fit_transform(_features(dataset, dataset.train, chosen))
+    others = scaler.transform(_features(dataset, dataset.val, torch.arange(len(dataset.val))))
+    targets = dataset.train.targets[chosen].numpy()
+    if task_kind(dataset.task.kind).is_standardised:
+        found = RidgeCV(_STRENGTHS).fit(inputs, targets).predict(others).reshape(len(others), -1)
+    elif targets.ndim == 1:
+        found = _logits(inputs, targets, others, n_classes=dataset.task.n_outputs)
+    else:
+        columns = [_logits(inputs, column, others, n_classes=2) for column in targets.T.astype(np.int64)]
+        found = np.stack([column[:, 1] - column[:, 0] for column in columns], axis=1)
+    return torch.from_numpy(np.asarray(found, np.float32))
+
+
+def _logits(inputs: Floats, targets: Any, others: Floats, *, n_classes: int) -> Floats:
+    """Returns (n, n_classes) log-probabilities of logistic regression; classes without samples have the lowest."""
+    logits = np.full((len(others), n_classes), -30.0)
+    classes = np.unique(targets)
+    if len(classes) == 1:
+        logits[:, classes[0]] = 0.0
+        return logits
+    n_held = max(int(_HELD_OUT * len(inputs)), 1)
+    kept, held = slice(n_held, None), slice(0, n_held)
+    best = max(_INVERSE_STRENGTHS, key=lambda c: _accuracy(inputs[kept], targets[kept], inputs[held], targets[held], c))
+    logits[:, classes] = np.maximum(_fitted(inputs, targets, best).predict_log_proba(others), -30.0)
+    return logits
+
+
+def _accuracy(inputs: Floats, targets: Any, others: Floats, truth: Any, strength: float) -> float:
+    if len(np.unique(targets)) == 1:
+        return 0.0
+    return float(_fitted(inputs, targets, strength).score(others, truth))
+
+
+def _fitted(inputs: Floats, targets: Any, strength: float) -> Any:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=ConvergenceWarning)  # close enough for a comparison
+        return LogisticRegression(C=strength, max_iter=200).fit(inputs, targets)
+
+
+def _features(dataset: Dataset, split: Split, rows: Tensor) -> Floats:
+    """Returns (n, f) features of the samples `rows`."""
+    names = tuple(modality.name for modality in dataset.modalities)
+    blocks = []
+    for part in torch.split(rows, 512):
+        batch, own = split.batch(part, names=names), []
+        for modality in dataset.modalities:
+            values, mask = batch.inputs[modality.name], batch.masks.get(modality.name)
+            if modality.vocabulary is not None:
+                words = F.one_hot(values, modality.vocabulary).float()
+                values = (words if mask is None else words * mask[..., None]).sum(dim=1)
+            elif modality.kind == "sequence":
+                values = statistics_of(values, mask)
+            elif modality.kind == "image" and max(values.shape[2:]) > _MOST_PIXELS:
+                values = F.adaptive_avg_pool2d(
+                    values, (min(values.shape[2], _MOST_PIXELS), min(values.shape[3], _MOST_PIXELS))
+                )
+            own.append(values.flatten(1))
+        blocks.append(torch.cat(own, dim=1))
+    return torch.cat(blocks).double().numpy()

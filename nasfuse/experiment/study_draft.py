@@ -1,0 +1,106 @@
+"""A commented study for data that nobody has described yet."""
+
+from typing import Any
+
+import numpy as np
+import yaml
+
+from nasfuse.data.draft import DataDraft
+from nasfuse.data.raw_table import RawTable
+from nasfuse.data.targets import as_classes
+
+#: Rows below which networks are cross-validated.
+_SMALL = 1000
+#: Ratio of the largest to the smallest class above which accuracy says little.
+_IMBALANCE = 4.0
+#: Minutes of a search.
+_MINUTES = 10
+
+
+def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> str:
+    """Returns a study file with comments that say what was assumed, what was left out, and why.
+
+    Args:
+        raw: The data.
+        draft: Their description.
+        name: Name of the study.
+        source: `data.source`.
+    """
+    n_rows = len(raw.columns[draft.target])
+    metric, why = _metric(raw, draft)
+    lines = [
+        f"# A first study for {raw.origin}: {n_rows} rows, {len(raw.columns)} {raw.noun}s. Every line can be changed.",
+        "# The fields are explained in docs/spaces.md, kinds of modalities in docs/data.md.",
+        f"name: {name}",
+        "data:",
+        f"  source: {_value(source)}",
+        "  modalities:",
+    ]
+    for modality, entry in draft.modalities.items():
+        lines += _modality_lines(modality, entry, draft.notes)
+    lines.append(f"  target: {_value(draft.target)}{_comment(draft.notes.get(draft.target))}")
+    lines.append(f"  task: {draft.task}")
+    if draft.split is not None:
+        lines.append(f"  split: {_value(draft.split)}")
+    else:
+        lines.append("  # no column split with train, val and test: rows are divided 80/10/10")
+    if draft.group is not None:
+        lines.append(f"  group: {_value(draft.group)}  # rows of one group are never divided between splits")
+    if n_rows < _SMALL and draft.split is None:
+        lines.append(f"  validation: {{folds: 5}}  # cross-validation, because there are fewer than {_SMALL:,} rows")
+    if draft.left_out:
+        lines.append("  # left out:")
+        lines += [f"  #   {column}: {reason}" for column, reason in draft.left_out.items()]
+    lines += [
+        f"metric: {metric}  # {why}",
+        "space: full  # all encoders and fusions",
+        f"budget: {{minutes: {_MINUTES}}}  # more minutes find better networks",
+        "seed: 0",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _modality_lines(name: str, entry: Any, notes: dict[str, str]) -> list[str]:
+    if isinstance(entry, str):
+        return [f"    {_value(name)}: {entry}"]
+    columns = entry.get("columns")
+    if columns is None:
+        column = entry.get("column", entry.get("array", name))
+        plain = {key: value for key, value in entry.items() if (key, value) not in (("column", name), ("array", name))}
+        text = _value(plain) if len(plain) > 1 else plain["kind"]
+        return [f"    {_value(name)}: {text}{_comment(notes.get(column))}"]
+    lines = [f"    {_value(name)}:", f"      kind: {entry['kind']}", "      columns:  # number, category or date"]
+    return [*lines, *(f"        {_value(one)}: {kind}{_comment(notes.get(one))}" for one, kind in columns.items())]
+
+
+def _metric(raw: RawTable, draft: DataDraft) -> tuple[str, str]:
+    if draft.task == "regression":
+        return "r2", "share of the variance that is explained; mae is an error in the unit of the target"
+    if draft.task == "multilabel":
+        return "macro_f1", "mean over the labels"
+    targets, _ = as_classes("the target", _plain(raw, draft.target))
+    counts = np.unique(targets, return_counts=True)[1]
+    if counts.max() > _IMBALANCE * counts.min():
+        return (
+            "macro_f1",
+            f"the classes have from {counts.min()} to {counts.max()} samples; accuracy would hide rare ones",
+        )
+    return "accuracy", f"the classes have from {counts.min()} to {counts.max()} samples"
+
+
+def _plain(raw: RawTable, column: str) -> Any:
+    values = raw.columns[column]
+    return np.array([str(value) for value in values]) if values.dtype.kind == "O" else values
+
+
+def _comment(note: str | None) -> str:
+    return f"  # {note}" if note else ""
+
+
+def _value(value: Any) -> str:
+    """Returns a value as YAML on one line."""
+    return (
+        yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
+        .split("\n...")[0]
+        .strip()
+    )

@@ -1,0 +1,182 @@
+"""What holds for every transform of columns: fitted on training rows, the same after a round trip, other rows."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+from nasfuse.data.columns import TRANSFORMS
+from nasfuse.data.layout import check_modality
+from nasfuse.data.preprocessing import Preprocessing
+from nasfuse.data.sources.frame import raw_of_frame
+from nasfuse.errors import DataError, DataWarning
+from nasfuse.spec.data import DataConfig, expand_modalities
+
+N = 24
+TRAIN = np.arange(16)
+
+
+def modalities(**entries):
+    return DataConfig.parse(expand_modalities({"data": {"source": "x", "modalities": entries}})["data"]).modalities
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    rng = np.random.default_rng(0)
+    for row in range(N):
+        pixels = rng.integers(0, 256, (5 + row % 3, 7, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{row}.png")
+        soundfile.write(folder / f"{row}.wav", rng.normal(size=1000 + 100 * row) / 10, 8000)
+        np.save(folder / f"{row}.npy", rng.normal(size=(row % 4 + 1, 2)).astype(np.float32))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def raw(folder):
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame(
+        {
+            "price": np.where(np.arange(N) % 5 == 0, np.nan, rng.normal(size=N)),
+            "shop": [["north", "south", None][row % 3] for row in range(N)],
+            "day": [f"2026-01-{row + 1:02d}" for row in range(N)],
+            "title": ["a red hat", "blue shoes, a pair", "hat"] * (N // 3),
+            "photo": [f"{row}.png" for row in range(N)],
+            "sound": [f"{row}.wav" for row in range(N)],
+            "track": [f"{row}.npy" for row in range(N)],
+            "spectrum": [list(rng.normal(size=6)) for _ in range(N)],
+            "steps": [list(range(row % 4)) for row in range(N)],
+            "frames": [rng.normal(size=(row % 3 + 1, 2)) for row in range(N)],
+        }
+    )
+    return raw_of_frame(frame, name="shop", origin="shop.csv", folder=folder)
+
+
+ENTRIES = {
+    "vector": {"kind": "vector", "array": "spectrum"},
+    "number as vector": {"kind": "vector", "arrays": ["price", "price"]},
+    "sequence": {"kind": "sequence", "array": "frames"},
+    "one feature": {"kind": "sequence", "array": "steps"},
+    "ids": {"kind": "sequence", "array": "steps", "vocabulary": 4},
+    "table": {"kind": "table", "columns": ["price", "shop", "day"]},
+    "text": {"kind": "text", "column": "title"},
+    "image_files": {"kind": "image_files", "column": "photo", "size": 4},
+    "grey": {"kind": "image_files", "column": "photo", "size": 3, "channels": 1},
+    "audio_files": {"kind": "audio_files", "column": "sound", "rate_hz": 8000, "n_mels": 5},
+    "array_files": {"kind": "array_files", "column": "track", "contents": "sequence"},
+}
+SHAPES = {
+    "vector": (6,),
+    "sequence": (3, 2),
+    "one feature": (3, 1),
+    "ids": (3,),
+    "table": (10,),
+    "text": (5,),
+    "image_files": (3, 4, 4),
+    "grey": (1, 3, 3),
+    "audio_files": (15, 5),
+    "array_files": (4, 2),
+}
+
+
+def fit(raw, name):
+    return Preprocessing.fit(modalities(m=ENTRIES[name]), raw, TRAIN)
+
+
+def rows_of(raw, rows):
+    return type(raw)(
+        raw.name, raw.origin, {key: values[rows] for key, values in raw.columns.items()}, len(rows), raw.folder
+    )
+
+
+def equal(first, second):
+    pairs = [(getattr(first, part), getattr(second, part)) for part in ("values", "lengths")]
+    return all((a is None and b is None) or np.array_equal(a, b) for a, b in pairs)
+
+
+def test_every_kind_is_tested():
+    assert {entry["kind"] for entry in ENTRIES.values()} >= TRANSFORMS.keys() - {"image"}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+class TestAll:
+    def test_the_arrays_are_those_of_a_modality(self, raw, name):
+        checked, modality = check_modality("m", "m", fit(raw, name).arrays(raw)["m"], n_samples=N)
+        assert modality.shape == SHAPES[name]
+        assert len(checked.values) == N
+
+    def test_it_is_the_same_after_a_round_trip(self, raw, name):
+        fitted, file = fit(raw, name), io.BytesIO()
+        torch.save(fitted.state(), file)
+        file.seek(0)
+        restored = Preprocessing.from_state(torch.load(file, weights_only=True))
+        assert equal(restored.arrays(raw)["m"], fitted.arrays(raw)["m"])
+
+    def test_a_row_does_not_depend_on_the_others(self, raw, name):
+        fitted = fit(raw, name)
+        all_rows, few = fitted.arrays(raw)["m"], fitted.arrays(rows_of(raw, np.array([20, 3])))["m"]
+        assert np.array_equal(few.values, all_rows.values[[20, 3]])
+
+    def test_rows_outside_train_have_no_influence(self, raw, name):
+        fitted = fit(rows_of(raw, TRAIN), name)
+        assert equal(fitted.arrays(raw)["m"], fit(raw, name).arrays(raw)["m"])
+
+    def test_an_absent_column_is_named(self, raw, name):
+        fitted = fit(raw, name)
+        other = type(raw)(raw.name, "new.csv", {"colour": raw.columns["shop"]}, N, raw.folder)
+        with pytest.raises(DataError, match=r"new\.csv has no column '\w+' \(data\.modalities\.m.*\); Known: colour"):
+            fitted.arrays(other)
+
+
+@pytest.mark.parametrize("name", ["image_files", "audio_files", "array_files", "vector", "sequence"])
+def test_a_missing_value_is_the_mean_of_training_samples(raw, name):
+    column = ENTRIES[name].get("column") or ENTRIES[name]["array"]
+    values = np.empty(2, dtype=object)
+    values[:] = [raw.columns[column][0], None]
+    fitted = fit(raw, name)
+    new = type(raw)("new", "new.csv", {column: values}, 2, raw.folder)
+    with pytest.warns(DataWarning, match=rf"column {column} of new\.csv: 1 value is missing, in row 1; the mean"):
+        found = fitted.arrays(new)["m"]
+    assert np.array_equal(found.values[0], fitted.arrays(raw)["m"].values[0])
+    fill = np.asarray(fitted.transforms["m"].fill)
+    single = found.values[1] if found.lengths is None else found.values[1, 0]
+    assert np.allclose(single, np.broadcast_to(fill, single.shape))
+
+
+@pytest.mark.parametrize("name", ["image_files", "audio_files", "array_files"])
+@pytest.mark.parametrize(
+    ("path", "match"),
+    [
+        ("absent.bin", r"^column \w+ of new\.csv, row 1: there is no file .*absent\.bin; correct the path$"),
+        ("damaged.bin", r"^column \w+ of new\.csv, row 1: .*damaged\.bin cannot be read: .+; replace the file$"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_row(raw, folder, name, path, match):
+    (folder / "damaged.bin").write_bytes((folder / "0.png").read_bytes()[:60])
+    column = ENTRIES[name]["column"]
+    values = np.array([raw.columns[column][0], path], dtype=object)
+    fitted = fit(raw, name)
+    new = type(raw)("new", "new.csv", {column: values}, 2, raw.folder)
+    with pytest.raises(DataError, match=match):
+        fitted.arrays(new)
+    arrays, problems = fitted.read(new)
+    assert [(problem.row, problem.column) for problem in problems] == [(1, column)]
+    assert np.array_equal(arrays["m"].values[0], fitted.arrays(raw)["m"].values[0])
+
+
+def test_several_problems_are_counted(raw):
+    fitted = Preprocessing.fit(modalities(m=ENTRIES["table"], photo=ENTRIES["image_files"]), raw, TRAIN)
+    columns = {
+        "price": np.array([1.0, np.inf, 2.0]),
+        "shop": np.array(["north"] * 3, dtype=object),
+        "day": np.array(["2026-01-01", "2026-01-02", "soon"], dtype=object),
+        "photo": np.array(["none.png", "1.png", "2.png"], dtype=object),
+    }
+    new = type(raw)("new", "new.csv", columns, 3, raw.folder)
+    assert [problem.row for problem in fitted.read(new)[1]] == [0, 1, 2]
+    with pytest.raises(DataError, match=r"row 0: there is no file .*none\.png; correct the path \(and 2 more\)$"):
+        fitted.arrays(new)

@@ -1,0 +1,150 @@
+"""What columns are taken for."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from nasfuse.data.draft import draft_data, guess_kind, guess_task
+from nasfuse.data.raw_table import RawTable
+from nasfuse.data.sources.function import as_raw
+from nasfuse.errors import DataError
+from nasfuse.spec.data import DataConfig
+
+N = 40
+
+
+def draft(target=None, **columns):
+    return draft_data(as_raw(pd.DataFrame({"y": ["a", "b"] * (N // 2), **columns})), target=target)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.arange(N) * 0.5, "number"),
+        (["1", "2"] * (N // 2), "number"),
+        ([True, None] * (N // 2), "number"),
+        (["red", "blue"] * (N // 2), "category"),
+        (["2026-01-01", "2026-02-01"] * (N // 2), "date"),
+        (pd.date_range("2026-01-01", periods=N), "date"),
+        ([f"a chair of kind {row}" for row in range(N)], "text"),
+        ([f"p/{row}.JPG" for row in range(N)], "image_files"),
+        ([f"{row}.flac" for row in range(N)], "audio_files"),
+        ([f"{row}.npy" for row in range(N)], "array_files"),
+        ([[1.0, 2.0]] * N, "vector"),
+        ([np.zeros((row % 3 + 1, 2)) for row in range(N)], "sequence"),
+        ([np.zeros((2, 2, 3))] * N, "image"),
+        ([f"A{row}" for row in range(N)], "none"),
+    ],
+)
+def test_kinds(values, expected):
+    assert guess_kind(as_raw(pd.DataFrame({"x": values})), "x")[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "reason"),
+    [
+        ("currency", ["EUR"] * N, r"it is constant \(EUR\)"),
+        ("empty", [None] * N, "all values are missing"),
+        ("product_id", np.random.default_rng(0).permutation(10**6)[:N], "its name and its values identify rows"),
+        ("row", np.arange(N) + 7, "it numbers the rows"),
+        ("Unnamed: 0", np.arange(N), "its name and its values identify rows"),
+        ("code", [f"A{row}" for row in range(N)], "40 different values in 40 rows, so it identifies rows"),
+        ("blank", np.zeros((N, 3)).tolist(), "it is constant"),
+    ],
+)
+def test_what_is_left_out(name, values, reason):
+    found = draft(price=np.random.default_rng(1).normal(size=N), **{name: values})
+    assert list(found.modalities) == ["table"]
+    assert found.left_out.keys() == {name}
+    assert re.fullmatch(reason, found.left_out[name])
+
+
+def test_columns_of_numbers_and_categories_are_one_table():
+    found = draft(
+        price=np.arange(N) * 0.3, shop=["n", "s"] * (N // 2), **{"two words": [f"a b {row}" for row in range(N)]}
+    )
+    assert found.modalities == {
+        "table": {"kind": "table", "columns": {"price": "number", "shop": "category"}},
+        "two_words": {"kind": "text", "column": "two words"},
+    }
+    DataConfig.parse({"source": "x", "modalities": found.modalities})
+
+
+def test_ids_in_lists_and_kinds_of_files(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((5, 2)))
+    columns = {
+        "words": as_raw({"x": [[1, 2], [3], [0, 4, 1]]}).columns["x"],
+        "track": np.array(["gone.npy", "a.npy", "a.npy"], dtype=object),
+        "y": np.array(["a", "b", "a"], dtype=object),
+    }
+    found = draft_data(RawTable("t", "t.csv", columns, 3, tmp_path))
+    assert found.modalities == {
+        "words": {"kind": "sequence", "array": "words", "vocabulary": 5},
+        "track": {"kind": "array_files", "column": "track", "contents": "sequence"},
+    }
+
+
+def test_splits_and_groups():
+    rows = {"split": ["train"] * 30 + ["test"] * 10, "patient_id": [f"p{row // 4}" for row in range(N)]}
+    found = draft(price=np.arange(N) * 0.3, **rows)
+    assert (found.split, found.group) == ("split", "patient_id")
+    assert found.left_out == {}
+
+
+@pytest.mark.parametrize(
+    ("targets", "task"),
+    [
+        (np.array(["a", "b"]), "multiclass"),
+        (np.array([True, False]), "multiclass"),
+        (np.arange(20.0), "multiclass"),
+        (np.arange(50), "regression"),
+        (np.arange(5000) % 60, "multiclass"),
+        (np.array([0.5, np.nan]), "regression"),
+        (np.eye(3), "multiclass"),
+        (np.ones((2, 3)), "multilabel"),
+        (np.array([[0.5, 1.0]]), "regression"),
+    ],
+)
+def test_tasks(targets, task):
+    assert guess_task(targets)[0] == task
+
+
+def test_the_target_is_found_by_name():
+    frame = pd.DataFrame({"Label": ["a", "b"] * 20, "y": np.arange(40) * 0.5})
+    assert draft_data(as_raw(frame)).target == "Label"
+    assert draft_data(as_raw(frame), target="y").task == "regression"
+    with pytest.raises(
+        DataError, match=r"^data has no column called target, label, class, y or labels; name the target "
+    ):
+        draft_data(as_raw(frame.rename(columns={"Label": "kind", "y": "price"})))
+    with pytest.raises(DataError, match=r"^data has no column 'lable' \(--target\); did you mean 'Label'"):
+        draft_data(as_raw(frame), target="lable")
+
+
+def test_nothing_to_predict_from():
+    with pytest.raises(
+        DataError, match=r"has no column from which y could be predicted \(currency: it is constant \(EUR\)\)"
+    ):
+        draft(currency=["EUR"] * N)
+
+
+def test_arrays_of_a_file():
+    arrays = {"x": np.random.default_rng(0).normal(size=(N, 3)), "y": np.arange(N) % 2, "who": np.arange(7)}
+    found = draft_data(RawTable("t", "t.npz", arrays, None))
+    assert (found.modalities, found.task) == ({"x": "vector"}, "multiclass")
+    assert found.left_out == {"who": "int64 of shape (7,), no modality by itself"}
+
+
+def test_images_in_folders(tmp_path):
+    from nasfuse.data.sources.folder import read_folder
+
+    for kind in ("cat", "dog"):
+        (tmp_path / kind).mkdir()
+        for row in range(3):
+            Image.new("RGB", (3, 3)).save(tmp_path / kind / f"{row}.png")
+    found = draft_data(read_folder(tmp_path))
+    assert found.modalities == {"image": {"kind": "image_files", "column": "image"}}
+    assert found.target == "y"
