@@ -83,8 +83,8 @@ class TestFiles:
             ran = nasfuse("predict", model, halves(left=images), "-o", name, "--device", "cpu")
             assert ran.code == 0
             assert ran.sentence == (
-                "warning: 2 of 12 rows have no prediction: rows 2, 5 (counted from 0; row 2, left: it has values that "
-                "are NaN, infinite or too large); see the column problem"
+                "warning: no prediction for 2 of 12 rows, counted from 0: 2, 5; the first one because of left: it has "
+                "values that are NaN, infinite or too large; see the column problem"
             )
             assert f"wrote the predictions for 10 rows to {name}" in ran.out
         for table in (pd.read_csv(tmp_path / "out.csv"), pd.read_parquet(tmp_path / "out.parquet")):
@@ -133,17 +133,32 @@ class TestSearches:
             expected = network.predict_proba({"left": images[:, :, :4], "right": images[:, :, 4:]})
             np.testing.assert_array_equal(np.load(tmp_path / "out.npz")["probabilities"], expected)
 
+    def test_a_cross_validated_point(self, nasfuse, make_run, halves, tmp_path):
+        """Its networks are averaged, each with the preprocessing and the scales of its own training data."""
+        folder = RunFolder(make_run(tmp_path / "run", [(0.5, 100), None]).root)
+        folds = Recipe.parse({**RECIPE, "data": {"source": "digits", "validation": {"folds": 3}}})
+        train(folds, folder.trial(0))
+        ran = nasfuse("predict", folder.root, halves(), "-o", "out.csv", "--device", "cpu")
+        assert ran.code == 0, ran.err
+        assert ": the mean of the 3 networks of its cross-validation" in ran.out
+        networks = [package.load_network(file) for file in folder.networks(0)]
+        assert len(networks) == 3
+        mean = np.mean([network.predict_proba(tmp_path / "new.npz") for network in networks], axis=0)
+        table = pd.read_csv(tmp_path / "out.csv", dtype={"prediction": str})
+        np.testing.assert_allclose(table.iloc[:, 1:].to_numpy(), mean, rtol=1e-12)
+        assert table["prediction"].tolist() == [str(k) for k in mean.argmax(axis=1)]
+
     def test_a_network_that_was_not_kept(self, refuses, run, halves):
         RunFolder(run).network(1).unlink()
         sentence = refuses("predict", run, halves(), "-o", "out.csv", "--device", "cpu")
-        assert "run keeps no network of trial 1, for example because it was cross-validated; export its" in sentence
+        assert "run has no network of trial 1 any more; export its recipe and train it, and name the" in sentence
 
-    def test_options_for_something_else(self, refuses, run, model, halves):
+    def test_options_for_something_else(self, nasfuse, refuses, run, model, halves):
         sentence = refuses("predict", model, halves(), "-o", "out.csv", "--pick", "best")
         assert "--pick chooses from the folder of a search" in sentence
-        assert "--point is for the network of one trial" in refuses(
-            "predict", run, halves(), "-o", "out.csv", "--point", 1
-        )
+        ran = nasfuse("predict", run, halves(), "-o", "out.csv", "--point", 1)
+        assert ran.code == 2
+        assert "--point is for the network of one trial" in ran.sentence
 
 
 class TestRefused:
