@@ -94,8 +94,8 @@ def _choose(run_folder: Path, pick: str | None) -> tuple[list[Path], int, dict[s
     files = run.folder.networks(chosen.trial)
     if not files:
         raise InvalidInputError(
-            f"{run_folder} has no network of trial {chosen.label} any more; export its recipe and train it, and name the "
-            "model.pt of that training"
+            f"{run_folder} has no network of trial {chosen.label} any more; export its recipe and train it, and name "
+            "the model.pt of that training"
         )
     figures = f"{run.objectives.metric} {metric_text(chosen.measured.metric)}, {chosen.measured.macs:,} MACs"
     is_mean = len(files) > 1

@@ -151,7 +151,7 @@ class TestSearches:
     def test_a_network_that_was_not_kept(self, refuses, run, halves):
         RunFolder(run).network(1).unlink()
         sentence = refuses("predict", run, halves(), "-o", "out.csv", "--device", "cpu")
-        assert "run has no network of trial 1 any more; export its recipe and train it, and name the" in sentence
+        assert "run has no network of trial 1 any more; export its recipe and train it, and name" in sentence
 
     def test_options_for_something_else(self, nasfuse, refuses, run, model, halves):
         sentence = refuses("predict", model, halves(), "-o", "out.csv", "--pick", "best")
