@@ -8,11 +8,14 @@ import pytest
 import typer.main
 
 from nasfuse.cli.app import app
+from nasfuse.data.columns import TRANSFORMS
+from nasfuse.data.sources.registry import READERS
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import METRICS
 from nasfuse.domain.modality import ENCODERS
 from nasfuse.nn.fusion import FUSIONS
 from nasfuse.nn.reducers import REDUCERS
+from nasfuse.spec.modality import ArrayFilesConfig, AudioFilesConfig, ImageFilesConfig, TableConfig, TextConfig
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.schema.fields import known_paths
 from nasfuse.spec.shipped import shipped_files
@@ -211,6 +214,20 @@ class TestReadme:
 
 
 class TestOtherLists:
+    def test_kinds_of_modalities_and_their_options(self):
+        table = text_of("docs/data.md").split("| kind | becomes |")[1].split("\n\n")[0]
+        cells = [line.split("|")[1:4] for line in table.splitlines() if line.startswith("| `")]
+        assert {word for cell in cells for word in words_in(cell[0])} == set(TRANSFORMS)
+        for config in (TableConfig, TextConfig, ImageFilesConfig, AudioFilesConfig, ArrayFilesConfig):
+            (kind,) = typing.get_args(config.model_fields["kind"].annotation)
+            (options,) = (cell[2] for cell in cells if kind in words_in(cell[0]))
+            assert config.model_fields.keys() - {"kind"} <= set(words_in(options))
+
+    def test_endings_of_files(self):
+        table = text_of("docs/data.md").split("| `data.source` |")[1].split("\n\n")[0]
+        first = re.findall(r"^\| (.*?) \|", table, flags=re.MULTILINE)
+        assert {word for cell in first for word in words_in(cell) if word[0] == "."} == {*READERS, ".npy"}
+
     def test_reducers_in_their_table(self):
         table = text_of("docs/sparse.md").split("| kind | ")[1].split("\n\n")[0]
         first = re.findall(r"^\| (`.*?) \|", table, flags=re.MULTILINE)

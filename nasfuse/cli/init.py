@@ -39,6 +39,7 @@ def init(
         file = Path(f"{name}.yaml") if output is None else output
         if file.exists() and not overwrite:
             raise InvalidInputError(f"{file} exists; name another file with -o, or overwrite it with --force")
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(study_text(raw, draft, name=name, source=_source(data, file)), encoding="utf-8")
         problem = None
         try:

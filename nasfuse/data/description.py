@@ -24,8 +24,6 @@ def described_table(
     config: DataConfig,
     *,
     scales: Mapping[str, Scale] | None = None,
-    preprocessing: Preprocessing | None = None,
-    class_names: tuple[str, ...] = (),
 ) -> Table:
     """Returns all samples of raw data.
 
@@ -34,23 +32,20 @@ def described_table(
         config: Description of the data. The vocabularies, medians and other statistics of its modalities are fitted on
             the training samples, or, where repeated trainings have other divisions of train and val, on both.
         scales: See `build_dataset`.
-        preprocessing: Fitted preprocessing of other data, for example of a checkpoint, instead.
-        class_names: Names of the classes of other data, for example of a checkpoint, in the order of their numbers.
-            Default: those of all samples of `raw`.
 
     Raises:
         DataError: A column or array does not exist, or violates the data format.
     """
-    if not config.modalities and preprocessing is None:
+    if not config.modalities:
         raise DataError(
-            f"{raw.origin} needs data.modalities (name: vector, sequence or image); "
+            f"{raw.origin} needs data.modalities (name: vector, sequence or image; or table, text and others); "
             f"`nasfuse data check {shlex.quote(str(raw.folder / raw.origin))}` suggests them. "
             f"{raw.noun.capitalize()}s: {', '.join(raw.columns)}"
         )
-    targets, names = raw_targets(raw, config, class_names=class_names)
+    targets, names = raw_targets(raw, config)
 
     def encode(rows: Rows) -> tuple[dict[str, ModalityArrays], Preprocessing]:
-        fitted = Preprocessing.fit(config.modalities, raw, rows) if preprocessing is None else preprocessing
+        fitted = Preprocessing.fit(config.modalities, raw, rows)
         return fitted.arrays(raw), fitted
 
     return fitted_table(

@@ -22,7 +22,8 @@ def raw_targets(
     Args:
         raw: Data with the columns of `config.target`.
         config: Description of the data.
-        class_names: Names that classes have already, in the order of their numbers. Default: those in the data.
+        class_names: Names that classes have already, in the order of their numbers. Default: `config.classes`, or those
+            in the data.
 
     Raises:
         DataError: A column does not exist, a value is missing, or a class is none of `class_names`.
@@ -36,7 +37,7 @@ def raw_targets(
     else:
         targets, found = _side_by_side(raw, columns, parts), columns
     if task_kind(config.task).takes_words:
-        targets, named = as_classes(where, targets, names=class_names)
+        targets, named = as_classes(where, targets, names=class_names or config.classes or ())
         return targets, (found if found and targets.ndim == 1 else named)
     if targets.dtype.kind == "O":
         targets = _numbers(raw, columns[0], targets)

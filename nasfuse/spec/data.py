@@ -1,15 +1,15 @@
 """Which data set a recipe or study uses, and how its file is read."""
 
 import os
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from nasfuse.domain.task import TASKS
 from nasfuse.errors import nearest
 from nasfuse.spec.data_source import SHIPPED_SOURCES
 from nasfuse.spec.modality import ModalityEntry, expand_modality
-from nasfuse.spec.schema.model import Model, matching
+from nasfuse.spec.schema.model import MisfitError, Model, matching
 
 #: Name of a modality or stream.
 Name = Annotated[
@@ -50,6 +50,8 @@ class DataConfig(Model):
         split: Name of the array that assigns `train`, `val` or `test` to every sample of a file.
         group: Name of an array of group labels. Samples of one group are never divided between train and val. If the
             file's own val shares groups with train, both are divided again.
+        classes: Names of the classes in their order, for example `[low, middle, high]`, for labels that are words or
+            whole numbers. Default: alphabetical or numerical order.
         task: Kind of task, one of `nasfuse.domain.task.TASKS`.
         val_fraction: Share of train that is used as val if the file has no val. Groups are kept whole, so with few
             large groups the actual share may differ; a warning then reports it.
@@ -62,6 +64,7 @@ class DataConfig(Model):
     target: str | Annotated[tuple[str, ...], Field(min_length=2)] = "y"
     split: str = "split"
     group: str | None = None
+    classes: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     task: str = "multiclass"
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15
     validation: ValidationConfig | None = None
@@ -72,6 +75,20 @@ class DataConfig(Model):
         if task not in TASKS:
             raise ValueError(f"{task!r} is not known; {nearest(task, TASKS)}")
         return task
+
+    @field_validator("classes")
+    @classmethod
+    def _are_distinct(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        twice = next((name for name in classes or () if (classes or ()).count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"must be different names, got {twice!r} twice; remove one")
+        return classes
+
+    @model_validator(mode="after")
+    def _classes_need_their_task(self) -> Self:
+        if self.classes is not None and self.task != "multiclass":
+            raise MisfitError("classes", f"a {self.task} has no classes that exclude one another; remove it")
+        return self
 
     def at(self, source: str) -> "DataConfig":
         """Returns a copy with another `source`; a path relative to the working folder becomes absolute."""

@@ -76,18 +76,6 @@ def test_words_of_val_are_known_where_val_changes():
     assert "unheard" in described(data).preprocessing.transforms["title"].words
 
 
-def test_given_preprocessing_and_class_names():
-    first = described(frame())
-    other = frame(shop=["east"] * N, y=["no", "yes"] * (N // 2))
-    config = DataConfig.parse({"source": "other.csv"})
-    second = described_table(
-        as_raw(other, name="other.csv"), config, preprocessing=first.preprocessing, class_names=("yes", "no")
-    )
-    assert second.modalities == first.modalities
-    assert second.class_names == ("yes", "no")
-    assert second.targets.tolist() == [1, 0] * (N // 2)
-
-
 def test_groups_and_splits_as_words():
     data = frame(patient=[f"p{row // 6}" for row in range(N)], split=["train"] * 48 + ["test"] * 12)
     dataset = described(data, group="patient").divided(0)

@@ -5,7 +5,7 @@ import pytest
 
 from nasfuse.data.raw_table import RawTable
 from nasfuse.data.targets import as_classes, raw_targets
-from nasfuse.errors import DataError
+from nasfuse.errors import ConfigError, DataError
 from nasfuse.spec.data import DataConfig
 
 
@@ -62,6 +62,27 @@ def test_given_names_set_the_numbers():
     assert targets({"y": np.array([3, 2])}, names=("1", "2", "3"))[0].tolist() == [2, 1]
     with pytest.raises(DataError, match=r"^t\.csv: the labels must be one of c, b, got 'x' in row 1; correct it$"):
         targets({"y": objects("b", "x")}, names=("c", "b"))
+
+
+def test_classes_may_have_an_order_of_their_own():
+    raw = RawTable("t", "t.csv", {"y": objects("low", "high", "middle")}, 3)
+    config = DataConfig.parse({"source": "t.csv", "classes": ["low", "middle", "high"]})
+    assert raw_targets(raw, config)[0].tolist() == [0, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"classes": ["a", "b", "a"]}, r"classes: must be different names, got 'a' twice; remove one"),
+        (
+            {"classes": ["a", "b"], "task": "regression"},
+            r"classes: a regression has no classes that exclude one another",
+        ),
+    ],
+)
+def test_bad_orders(changes, match):
+    with pytest.raises(ConfigError, match=match):
+        DataConfig.parse({"source": "t.csv", **changes})
 
 
 @pytest.mark.parametrize(

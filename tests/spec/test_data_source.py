@@ -52,6 +52,14 @@ def test_a_source_that_is_not_found_keeps_its_name(project, source):
     assert locate(source, named_in=project / "studies" / "s.yaml") == source
 
 
+def test_folders_and_functions_of_files_become_absolute(project):
+    (project / "data" / "mine.py").write_text("")
+    study = project / "studies" / "s.yaml"
+    assert locate("../data", named_in=study) == str(project / "data")
+    assert locate("../data/mine.py:load", named_in=study) == f"{project / 'data' / 'mine.py'}:load"
+    assert locate("package.module:load", named_in=study) == "package.module:load"
+
+
 def test_a_shipped_set_is_no_file(project, monkeypatch):
     monkeypatch.chdir(project)
     (project / "digits").write_bytes(b"")

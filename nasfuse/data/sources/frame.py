@@ -68,12 +68,13 @@ def objects(values: Array) -> Array:
 
 
 def _nested(value: Any) -> Array:
-    """Returns a list, or an array of arrays, as an array of numbers if its parts have one shape."""
+    """Returns a list, or an array of arrays (of any depth), as an array of numbers if its parts have one shape."""
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return value
     try:
-        found = np.array(value.tolist() if isinstance(value, np.ndarray) and value.dtype == object else value)
+        return np.array([_nested(part) if isinstance(part, list | tuple | np.ndarray) else part for part in value])
     except ValueError:  # parts of different shapes
         return np.array([None])
-    return found
 
 
 def read_parquet(path: Path) -> RawTable:

@@ -10,7 +10,6 @@ from platformdirs import user_cache_path
 
 from nasfuse.data.dataset import Dataset, Scale
 from nasfuse.data.description import described_table
-from nasfuse.data.preprocessing import Preprocessing
 from nasfuse.data.raw_table import RawTable
 from nasfuse.data.sources.folder import read_folder
 from nasfuse.data.sources.frame import read_feather, read_json_lines, read_parquet
@@ -44,29 +43,19 @@ class TableLoader(Protocol):
         """Returns all samples. For `scales` see `build_dataset`."""
 
 
-def load_dataset(
-    config: DataConfig,
-    *,
-    division: int | None = 0,
-    scales: Mapping[str, Scale] | None = None,
-    preprocessing: Preprocessing | None = None,
-    class_names: tuple[str, ...] = (),
-) -> Dataset:
+def load_dataset(config: DataConfig, *, division: int | None = 0, scales: Mapping[str, Scale] | None = None) -> Dataset:
     """Returns the data set of a recipe or study.
 
     Args:
         config: Description of the data set.
         division: Number of the division; see `divided`.
         scales: Scales of another data set (`Dataset.scales`), used instead of statistics of the training samples.
-        preprocessing: Preprocessing of another data set; see `described_table`.
-        class_names: Names of the classes of another data set; see `described_table`.
 
     Raises:
         MissingFileError: There is neither a shipped set nor a file of that name.
         DataError: The file violates the data format.
     """
-    table = load_table(config, scales=scales, preprocessing=preprocessing, class_names=class_names)
-    return divided(table, config, division=division)
+    return divided(load_table(config, scales=scales), config, division=division)
 
 
 def divided(table: Table, config: DataConfig, *, division: int | None) -> Dataset:
@@ -89,14 +78,8 @@ def divided(table: Table, config: DataConfig, *, division: int | None) -> Datase
     return table.divided(division)
 
 
-def load_table(
-    config: DataConfig,
-    *,
-    scales: Mapping[str, Scale] | None = None,
-    preprocessing: Preprocessing | None = None,
-    class_names: tuple[str, ...] = (),
-) -> Table:
-    """Returns all samples of a data set, before the division into splits. For the arguments see `load_dataset`.
+def load_table(config: DataConfig, *, scales: Mapping[str, Scale] | None = None) -> Table:
+    """Returns all samples of a data set, before the division into splits. For `scales` see `build_dataset`.
 
     Raises:
         MissingFileError: There is neither a shipped set nor a file of that name.
@@ -105,8 +88,7 @@ def load_table(
     if config.source in SHIPPED_SOURCES:
         load: TableLoader = resolve_name(SHIPPED_SOURCES[config.source])
         return load(scales=scales)
-    raw = load_raw(config.source)
-    return described_table(raw, config, scales=scales, preprocessing=preprocessing, class_names=class_names)
+    return described_table(load_raw(config.source), config, scales=scales)
 
 
 def load_raw(source: str) -> RawTable:

@@ -19,7 +19,9 @@ FRAME = pd.DataFrame(
         "größe": ["klein", None, "groß, breit"],
     }
 )
-LISTS = FRAME.assign(values=[[1.0, 2.0]] * 3, steps=[[1], [], [1, 2]])
+LISTS = FRAME.assign(
+    values=[[1.0, 2.0]] * 3, steps=[[1], [], [1, 2]], pixels=[[[[1, 2, 3]], [[4, 5, 6]]]] * 3, odd=[[[1], [1, 2]]] * 3
+)
 
 WRITERS = {
     ".csv": lambda frame, path: frame.to_csv(path, index=False),
@@ -73,6 +75,8 @@ def test_lists_in_cells(tmp_path, ending):
     columns = load_raw(str(tmp_path / f"mine{ending}")).columns
     assert columns["values"].tolist() == [[1.0, 2.0]] * 3
     assert [cell.tolist() for cell in columns["steps"]] == [[1], [], [1, 2]]
+    assert columns["pixels"].shape == (3, 2, 1, 3)
+    assert [cell.tolist() for cell in columns["odd"]] == [[None]] * 3
 
 
 @pytest.mark.parametrize(

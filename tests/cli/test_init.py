@@ -1,0 +1,94 @@
+"""`nasfuse init`, and the way from a table to a search."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+
+def products(folder, n_rows=500):
+    """A table with numbers, gaps, categories, dates, texts, photos, an identifier and a constant."""
+    rng = np.random.default_rng(0)
+    (folder / "photos").mkdir()
+    words = [["red", "soft"], ["blue", "hard"], ["green", "wet"]]
+    rows = []
+    for row, kind in enumerate(rng.integers(0, 3, n_rows)):
+        pixels = rng.integers(0, 100, (4, 5, 3)).astype(np.uint8)
+        pixels[..., kind] += 100
+        Image.fromarray(pixels).save(folder / "photos" / f"{row}.png")
+        rows.append(
+            {
+                "product_id": f"P{row:05d}",
+                "price": None if row % 9 == 0 else 10 + 5 * kind + rng.normal(),
+                "shop": str(rng.choice(["north", "south", "west"])),
+                "since": f"2025-{row % 12 + 1:02d}-03",
+                "title": f"a {rng.choice(words[kind])} chair number {row % 300}",
+                "photo": f"photos/{row}.png",
+                "currency": "EUR",
+                "label": ["warm", "cold", "fresh"][kind],
+            }
+        )
+    frame = pd.DataFrame(rows)
+    frame.to_csv(folder / "products.csv", index=False)
+    return frame
+
+
+def test_a_study_is_written_and_checked(nasfuse, tmp_path):
+    products(tmp_path, 60)
+    ran = nasfuse("init", "products.csv")
+    assert ran.code == 0
+    text = (tmp_path / "products.yaml").read_text(encoding="utf-8")
+    assert text in ran.out
+    assert "        shop: category  # 3 categories\n" in text
+    assert "    photo: image_files  # paths of .png files\n" in text
+    assert "  #   currency: it is constant (EUR)\n" in text
+    assert "Written to products.yaml. Read it, then run: " in ran.out
+    document = nasfuse("data", "check", "products.yaml", "--json").json
+    assert document["modalities"][-1] == "photo: image 3 x 32 x 32"
+    assert document["class names"] == "cold, fresh, warm"
+    assert document["scores"]["linear"] > 0.8
+
+
+@pytest.mark.slow
+def test_from_a_table_to_a_search(nasfuse, tmp_path):
+    products(tmp_path)
+    assert nasfuse("init", "products.csv", "-o", "mine.yaml").code == 0
+    text = (tmp_path / "mine.yaml").read_text(encoding="utf-8").replace("  validation: {folds: 5}", "  #")
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    ran = nasfuse("search", "mine.yaml", "--trials", "1", "--workers", "1", "-o", "run")
+    assert ran.code == 0
+    assert "Front of products" in ran.out
+
+
+def test_data_in_another_folder(nasfuse, tmp_path):
+    (tmp_path / "data").mkdir()
+    products(tmp_path / "data", 60)
+    assert nasfuse("init", "data/products.csv", "-o", "studies/mine.yaml").code == 0
+    assert nasfuse("data", "check", "studies/mine.yaml", "--json").json["data"] == "products"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("absent.csv",), "no data set 'absent.csv'"),
+        (("digits",), "digits is a shipped data set with a study of its own"),
+        (("products.csv", "--target", "lable"), "products.csv has no column 'lable' (--target); did you mean 'label'?"),
+        (
+            ("products.csv", "-o", "taken.yaml"),
+            "taken.yaml exists; name another file with -o, or overwrite it with --force",
+        ),
+    ],
+)
+def test_refusals(refuses, tmp_path, arguments, message):
+    products(tmp_path, 12)
+    (tmp_path / "taken.yaml").write_text("")
+    assert message in refuses("init", *arguments)
+
+
+def test_a_missing_photo_is_told_with_its_row(nasfuse, tmp_path):
+    products(tmp_path, 60)
+    (tmp_path / "photos" / "7.png").unlink()
+    ran = nasfuse("init", "products.csv")
+    assert ran.code == 2
+    assert "column photo of products.csv, row 7: there is no file " in ran.sentence
+    assert (tmp_path / "products.yaml").is_file()

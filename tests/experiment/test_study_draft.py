@@ -1,0 +1,58 @@
+"""Commented studies for data that nobody has described."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from nasfuse.data.draft import draft_data
+from nasfuse.data.sources.function import as_raw
+from nasfuse.experiment.study_draft import study_text
+from nasfuse.spec.study import StudyConfig
+
+N = 60
+
+
+def text(n_rows=N, **columns):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"price: €": rng.normal(size=n_rows), "shop": ["n", "s"] * (n_rows // 2), "id": np.arange(n_rows), **columns}
+    )
+    raw = as_raw(frame if "y" in frame else frame.assign(y=["yes", "no"] * (n_rows // 2)), name="mine.csv")
+    return study_text(raw, draft_data(raw), name="mine", source="mine.csv")
+
+
+def test_the_study_is_valid_and_says_what_was_assumed(tmp_path):
+    (tmp_path / "mine.yaml").write_text(text(), encoding="utf-8")
+    study = StudyConfig.load(tmp_path / "mine.yaml")
+    assert study.data.modalities["table"].columns == {"price: €": "number", "shop": "category"}
+    assert study.metric == "accuracy"
+    assert study.data.validation.folds == 5
+    found = text()
+    assert "  # left out:\n  #   id: its name and its values identify rows\n" in found
+    assert "  # no column split with train, val and test: rows are divided 80/10/10\n" in found
+    assert "        shop: category  # 2 categories\n" in found
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"y": ["a"] * 50 + ["b"] * 10}, "metric: macro_f1  # the classes have from 10 to 50 samples"),
+        ({"y": np.random.default_rng(0).normal(size=N)}, "metric: r2  # share of the variance"),
+        ({"title": [f"a text of {row} words" for row in range(N)]}, "    title: text  # 5 words on average\n"),
+        (
+            {"two words": [f"a b {row}" for row in range(N)]},
+            "    two_words: {kind: text, column: two words}  # 3 words",
+        ),
+        ({"split": ["train"] * 40 + ["test"] * 20}, "  split: split\n"),
+        ({"patient": [f"p{row // 4}" for row in range(N)]}, "  group: patient  # rows of one group are never divided"),
+    ],
+)
+def test_lines(columns, expected):
+    found = text(**columns)
+    assert expected in found
+    assert StudyConfig.parse({**yaml.safe_load(found), "space": {"fields": {"training.lr": {"choices": [0.01, 0.02]}}}})
+
+
+def test_large_data_are_not_cross_validated():
+    assert "validation" not in text(1200)
