@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from nasfuse.prediction.outputs import Outputs
@@ -122,23 +123,29 @@ def predictions_of(
         problems: Why the other rows have none.
     """
     kind = task_kind(saved.task.kind)
-    values = outputs.values.double()
+    is_finite = torch.isfinite(outputs.values).all(dim=1)
+    rows = np.asarray(rows)
+    problems = dict(problems)
+    problems.update(dict.fromkeys(rows[~is_finite.numpy()].tolist(), "the outputs of the network are not finite"))
+    values, rows = outputs.values[is_finite].double(), rows[is_finite.numpy()]
     logs = kind.log_probabilities(values)
     predicted = kind.predict(values).double()
     if saved.target_scale is not None:
         predicted = predicted * saved.target_scale.std + saved.target_scale.mean
-    routes = None
+    routes = n_steps = None
     if outputs.routes is not None:
         names = np.array(saved.route_names, dtype=object)
-        routes = _spread(names[outputs.routes.numpy()], rows, n_rows, empty=None)
+        routes = _spread(names[outputs.routes[is_finite].numpy()], rows, n_rows, empty=None)
+    if outputs.n_steps is not None:
+        n_steps = _spread(outputs.n_steps[is_finite].numpy(), rows, n_rows, empty=-1)
     return Predictions(
         output_names=saved.output_names,
         has_names=bool(saved.class_names),
         values=_spread(predicted.numpy(), rows, n_rows, empty=np.nan),
         probabilities=None if logs is None else _spread(logs.exp().numpy(), rows, n_rows, empty=np.nan),
         routes=routes,
-        n_steps=None if outputs.n_steps is None else _spread(outputs.n_steps.numpy(), rows, n_rows, empty=-1),
-        problems=dict(problems),
+        n_steps=n_steps,
+        problems=dict(sorted(problems.items())),
     )
 
 

@@ -91,12 +91,16 @@ class TrainedNetwork(nn.Module):
     def predict_table(self, data: Any) -> "pandas.DataFrame":
         """Returns a table with the prediction, probabilities, route and solver steps of each row.
 
-        Rows that cannot be used are empty, and the column `problem` has the reason; see `Predictions.columns`.
+        Rows that cannot be used are empty, and the column `problem` has the reason; see `Predictions.columns`. The
+        index is that of a pandas table, else the number of the row.
 
         Raises:
             DataError: The data lack an input or have another form than in the training, or no row can be used.
         """
-        return self.predictions(data).frame()
+        import pandas
+
+        frame = self.predictions(data).frame()
+        return frame.set_index(data.index) if isinstance(data, pandas.DataFrame) else frame
 
     def predictions(self, data: Any, *, started: Callable[[int], Callable[[int], None]] | None = None) -> Predictions:
         """Returns the predictions for all rows; rows that cannot be used are empty.

@@ -100,7 +100,9 @@ def test_a_data_frame(shop, monkeypatch):
     monkeypatch.chdir(folder)  # to which the paths are relative
     table = products(folder, 9, seed=3)
     table.index = range(100, 109)
-    assert (nasfuse.load_network(path).predict(table) == table["kind"]).mean() > 0.8
+    network = nasfuse.load_network(path)
+    assert (network.predict(table) == table["kind"]).mean() > 0.8
+    assert network.predict_table(table).index.tolist() == table.index.tolist()
 
 
 def test_a_column_that_is_not_there(shop):

@@ -71,6 +71,15 @@ class TestClasses:
         with pytest.raises(DataError, match=r"^59 rows cannot be used: row 0, .* and 49 more; correct"):
             network.predict(many)
 
+    def test_outputs_that_are_not_finite(self, static):
+        network = nasfuse.load_network(static[0])
+        with torch.no_grad():
+            next(network.network.branch.head.parameters()).fill_(torch.nan)
+        table = network.predict_table(with_nan(3))
+        assert table["prediction"].isna().all()
+        assert (table["problem"].drop(3) == "the outputs of the network are not finite").all()
+        assert table.loc[3, "problem"].startswith("v: ")
+
     def test_numbers_of_classes(self, trained):
         arrays = arrays_of() | {"y": np.arange(60) % 2}
         path, _, _ = trained({"route": ["v"], "streams": {"v": stream("mlp")}}, arrays)
