@@ -21,7 +21,7 @@ from nasfuse.experiment.ensembles import choose_ensembles
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
-from nasfuse.experiment.saved_network import load_network
+from nasfuse.prediction import read_network
 from nasfuse.search.front import Candidate, candidates_of, front_of
 from nasfuse.search.storage import open_to_read
 from nasfuse.search.trial import TrialView, trials_of
@@ -56,8 +56,9 @@ class OnTest:
 
     def _outputs(self, number: int, point: int) -> Tensor:
         if (number, point) not in self._known:
-            saved = load_network(self.folder.network(number), point=point, device=CPU)
-            self._known[number, point] = predict_logits(saved.network, saved.dataset.test, device=CPU)
+            network = read_network(self.folder.network(number), point=point, device=CPU).network
+            test = cached_dataset(self.study.data.model_dump_json(), self.trials[number].division).test
+            self._known[number, point] = predict_logits(network, test, device=CPU)
         return self._known[number, point]
 
 

@@ -26,9 +26,9 @@ from torch import Tensor
 from nasfuse.data import Dataset
 from nasfuse.experiment.final_training import train_recipe
 from nasfuse.experiment.objective import cached_dataset
-from nasfuse.experiment.saved_network import load_network
 from nasfuse.nn.fixed_stem import fixed_stems
 from nasfuse.nn.network import Network
+from nasfuse.prediction import read_network
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train import fixed_features, train_network
@@ -135,7 +135,7 @@ def test(label: str, recipe: Recipe, *, n_seeds: int, out: Path | None) -> None:
         folder = (out or Path(scratch)) / label
         final = train_recipe(recipe, folder, n_seeds=n_seeds, seed=0, device=CPU, report=lambda *_: None)
         line(label, [{"test": one.test} for one in final.seeds], final.macs)
-        network = load_network(Path(final.seeds[0].checkpoint), device=CPU).network
+        network = read_network(Path(final.seeds[0].checkpoint), device=CPU).network
     ridge = linear_model("ridge", random_convolutions(network, dataset), dataset, recipe.metric)
     line("  ridge on the features of the first seed", [ridge])
     plain = linear_model("logistic regression", window_statistics(dataset), dataset, recipe.metric)

@@ -6,13 +6,15 @@ import typer
 
 from nasfuse.cli.data import data_app
 from nasfuse.cli.doctor import doctor
+from nasfuse.cli.evaluate import evaluate
 from nasfuse.cli.export import export
 from nasfuse.cli.init import init
 from nasfuse.cli.pareto import pareto
+from nasfuse.cli.predict import predict
 from nasfuse.cli.report import report
 from nasfuse.cli.search import search
 from nasfuse.cli.status import status
-from nasfuse.cli.train import evaluate, train
+from nasfuse.cli.train import train
 
 app = typer.Typer(
     name="nasfuse",
@@ -41,6 +43,6 @@ def _options(
     pass
 
 
-for _verb in (init, search, status, pareto, report, export, train, evaluate, doctor):
+for _verb in (init, search, status, pareto, report, export, train, evaluate, predict, doctor):
     app.command()(_verb)
 app.add_typer(data_app, name="data")

@@ -1,17 +1,14 @@
-"""`nasfuse train` and `nasfuse evaluate`: training of recipes and evaluation of saved networks."""
+"""`nasfuse train`: training of recipes."""
 
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from nasfuse.cli.device import Device, device_of
 from nasfuse.domain.metric import metric_text
-
-Device = Annotated[
-    str, typer.Option(help="Device: cpu, cuda, cuda:1, ...; auto uses a GPU if there is one.", show_default=True)
-]
 
 
 def train(
@@ -63,7 +60,7 @@ def train(
         from nasfuse.experiment.final_training import train_recipe
         from nasfuse.train import Epoch
     torch.set_num_threads(threads)
-    where = _device(device)
+    where = device_of(device)
     err.print(what.summary, soft_wrap=True)
     err.print(f"data: {what.data.source}", soft_wrap=True)
     epochs = sum(member.training.epochs for member in what.members)
@@ -114,58 +111,3 @@ def train(
     most = f" (at most {result.most_macs:,})" if result.most_macs > result.macs else ""
     out.print(f"{result.macs:,} MACs{most}, recipe {what.hash}; networks in {folder}", soft_wrap=True)
     raise typer.Exit(int(result.check.failed))
-
-
-def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="Saved network (model.pt) of `nasfuse train` or a search.")],
-    data: Annotated[
-        str | None, typer.Option(help="Data file with the same modalities, to use instead of the training data.")
-    ] = None,
-    split: Annotated[Literal["val", "test"], typer.Option(help="Split of the data to evaluate on.")] = "test",
-    point: Annotated[
-        int, typer.Option(min=0, help="Operating point P of a trial shown as N:P; 0 is the setting of its recipe.")
-    ] = 0,
-    device: Device = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
-) -> None:
-    """Evaluate a saved network on the val or test split of its data.
-
-    Inputs are standardised with the statistics of the training data. A warning is printed if the data differ from the
-    training data.
-    """
-    from rich.text import Text
-
-    from nasfuse.cli.console import out, print_json, warn
-    from nasfuse.experiment.final_training import evaluate_checkpoint
-
-    result = evaluate_checkpoint(checkpoint, split=split, device=_device(device), source=data, point=point)
-    if "warning" in result:
-        warn(result["warning"])
-    if as_json:
-        print_json(result)
-        return
-    value = (metric_text(result["value"]), "bold")
-    out.print(Text.assemble(f"{result['split']} {result['metric']} ", value, f" on {result['samples']} samples"))
-    if "settings" in result:
-        out.print(", ".join(f"{name} {value:.6g}" for name, value in result["settings"].items()))
-    for name, share in result.get("routes", {}).items():
-        out.print(f"{share:>6.1%} take {name}", soft_wrap=True)
-    out.print(f"{result['macs']:,} MACs, recipe {result['recipe_hash']}: {result['summary']}", soft_wrap=True)
-
-
-def _device(name: str) -> "torch.device":  # type: ignore[name-defined]  # noqa: F821 - torch is imported late
-    import torch
-
-    from nasfuse.errors import InvalidInputError
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(name)
-    except RuntimeError as error:
-        raise InvalidInputError(f"--device {name}: there is no such device; use cpu, cuda or auto") from error
-    if chosen.type not in ("cpu", "cuda"):
-        raise InvalidInputError(f"--device {name}: only cpu and cuda are supported; use one of them or auto")
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise InvalidInputError(f"--device {name}: torch sees {torch.cuda.device_count()} GPUs here; use cpu or auto")
-    return chosen

@@ -71,8 +71,10 @@ def check_modality(where: str, name: str, arrays: ModalityArrays, *, n_samples: 
     values = _in_layout(where, arrays.kind, values, arrays.vocabulary)
     lengths = _lengths(where, arrays, n_samples, longest=values.shape[1])
     rows, row_lengths = rows_in_use(index, lengths, np.arange(n_samples), n_rows=len(values))
+    side: PaddingSide = "right"
     if lengths is not None and row_lengths is not None:
-        if _side(where, arrays, values, index, lengths, row_lengths) == "left":
+        side = _side(where, arrays, values, index, lengths, row_lengths)
+        if side == "left":
             values = move_to_front(values, row_lengths)
         values = clear_padding(values, row_lengths)
     elif len(rows) < len(values):
@@ -80,7 +82,7 @@ def check_modality(where: str, name: str, arrays: ModalityArrays, *, n_samples: 
     if arrays.vocabulary is not None:
         values = _ids(where, values, arrays.vocabulary)
     _finite(where, values)
-    modality = Modality(name, arrays.kind, tuple(values.shape[1:]), arrays.vocabulary)
+    modality = Modality(name, arrays.kind, tuple(values.shape[1:]), arrays.vocabulary, side)
     return CheckedArrays(values, index, lengths), modality
 
 

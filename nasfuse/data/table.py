@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasfuse.data.dataset import Column, Dataset, Scale, Split
+from nasfuse.data.fingerprint import add_array, content_digest, shown
 from nasfuse.data.layout import CheckedArrays
 from nasfuse.data.partition import divide_into_folds, divide_into_splits
 from nasfuse.data.preprocessing import Preprocessing
@@ -75,13 +76,7 @@ class Table:
         Raises:
             DataError: `scales` lacks a modality.
         """
-        content = hashlib.sha256()
-        for key, arrays in checked.items():
-            for part in ("values", "index", "lengths"):
-                array = getattr(arrays, part)
-                if array is not None:
-                    _digest(content, f"{key}.{part}", array)
-        _digest(content, "labels", targets.numpy())
+        content = content_digest(checked, targets.numpy())
         scaled_by = np.sort(np.concatenate([rows["train"].numpy(), rows["val"].numpy()]))
         storages = {}
         for modality in modalities:
@@ -158,7 +153,7 @@ class Table:
         targets = self.targets if target_scale is None else standardised(self.targets, target_scale)
         digest = self.content.copy()
         for part, index in rows.items():
-            _digest(digest, part, index.numpy())
+            add_array(digest, part, index.numpy())
         codes = None if self.groups is None else torch.from_numpy(np.unique(self.groups, return_inverse=True)[1])
         parts = {
             part: Split(
@@ -173,9 +168,10 @@ class Table:
             train=parts["train"],
             val=parts["val"],
             test=parts["test"],
-            fingerprint=digest.hexdigest()[:12],
+            fingerprint=shown(digest),
             class_names=self.class_names,
             scales={key: scale[1] for key, scale in scales.items() if scale is not None},
+            content_fingerprint=shown(self.content),
             preprocessing=self.preprocessing,
         )
 
@@ -204,8 +200,3 @@ def _given(name: str, modality: str, scales: Mapping[str, Scale] | None) -> Scal
     if modality not in scales:
         raise DataError(f"{name}: the given scales lack modality {modality!r}; {nearest(modality, scales)}")
     return scales[modality]
-
-
-def _digest(digest: "hashlib._Hash", name: str, array: NDArray[Any]) -> None:
-    digest.update(f"{name} torch.{array.dtype} {array.shape}".encode())  # "torch." as in fingerprints already recorded
-    digest.update(np.ascontiguousarray(array).data)

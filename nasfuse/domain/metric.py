@@ -44,11 +44,18 @@ METRICS: dict[str, Metric] = {
         Metric("accuracy", "maximize", ("multiclass",)),
         Metric("balanced_accuracy", "maximize", ("multiclass",)),
         Metric("macro_f1", "maximize", ("multiclass", "multilabel")),
+        Metric("weighted_f1", "maximize", ("multiclass", "multilabel")),
         Metric("micro_f1", "maximize", ("multilabel",)),
+        Metric("top5_accuracy", "maximize", ("multiclass",)),
+        Metric("quadratic_kappa", "maximize", ("multiclass",)),
         Metric("auc", "maximize", ("multiclass", "multilabel")),
+        Metric("auprc", "maximize", ("multiclass", "multilabel")),
         Metric("log_loss", "minimize", ("multiclass", "multilabel")),
         Metric("r2", "maximize", ("regression",)),
         Metric("mae", "minimize", ("regression",), has_unit=True),
+        Metric("rmse", "minimize", ("regression",), has_unit=True),
+        Metric("pearson", "maximize", ("regression",)),
+        Metric("spearman", "maximize", ("regression",)),
     )
 }
 

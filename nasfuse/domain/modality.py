@@ -26,12 +26,14 @@ class Modality:
         shape: Shape of a sample: (F,) for a vector; (T, F) for a sequence, where T is the largest length; (T,) for a
             sequence of token ids; (C, H, W) for an image.
         vocabulary: Number of distinct ids of a sequence of token ids; None for other modalities.
+        padding: Side on which sequences with lengths are padded in the data.
     """
 
     name: str
     kind: ModalityKind
     shape: tuple[int, ...]
     vocabulary: int | None = None
+    padding: PaddingSide = "right"
 
     def __str__(self) -> str:
         """Returns name, kind and shape in the notation of `docs/data.md`."""

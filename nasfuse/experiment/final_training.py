@@ -11,25 +11,23 @@ from typing import Any
 import torch
 
 from nasfuse.cost import MacsCheck, check_macs
-from nasfuse.data import Dataset, Split
-from nasfuse.errors import ConfigError, InvalidInputError, RunFolderError
+from nasfuse.data import Dataset
+from nasfuse.errors import ConfigError, RunFolderError
+from nasfuse.experiment.checkpoint_evaluation import spent_macs
 from nasfuse.experiment.ensemble_training import train_ensemble
 from nasfuse.experiment.folder_format import FORMAT_FILE, check_folder_format, write_format
 from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_settings
-from nasfuse.experiment.objective import cached_dataset, save_network, write_curve
+from nasfuse.experiment.objective import cached_dataset, write_curve
 from nasfuse.experiment.run_folder import write_text
-from nasfuse.experiment.saved_network import load_network
 from nasfuse.experiment.space_survey import macs_of, route_macs_of
-from nasfuse.nn import Network, RoutedNetwork
+from nasfuse.prediction import read_network, save_network
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.ensemble import AnyRecipe, EnsembleRecipe, load_recipe
 from nasfuse.train import (
     Epoch,
     check_training,
     evaluate,
-    measured_macs,
     record_equilibria,
-    tabulate_routes,
     train_network,
 )
 
@@ -165,17 +163,17 @@ def train_recipe(
         results.append(result)
     macs = round(statistics.fmean(result.macs for result in results))
     most = macs if route_macs else macs_of(recipe, dataset)
-    final = FinalResult(recipe, macs, most, route_macs, tuple(results), _check(results, recipe.data.source, device))
+    sets = [cached_dataset(data, division) for division in divisions]
+    final = FinalResult(recipe, macs, most, route_macs, tuple(results), _check(results, sets, device))
     write_text(folder / "macs.json", json.dumps(final.check.to_plain(), indent=2))
     return final
 
 
-def _check(results: Sequence[SeedResult], source: str, device: torch.device) -> MacsCheck:
+def _check(results: Sequence[SeedResult], datasets: Sequence[Dataset], device: torch.device) -> MacsCheck:
     """Returns the first failed check, or the first check if none failed."""
     checks = []
-    for result in results:
-        saved = load_network(Path(result.checkpoint), device=device, source=source)
-        checks.append(check_macs(saved.network, saved.dataset))
+    for result, dataset in zip(results, datasets, strict=True):
+        checks.append(check_macs(read_network(Path(result.checkpoint), device=device).network, dataset))
     return next((check for check in checks if check.failed), checks[0])
 
 
@@ -195,14 +193,15 @@ def _train_one(
         trained = train_ensemble(recipe, dataset, place, seed=seed, division=division, device=device, report=report)
     else:
         trained = train_network(recipe, dataset, seed=seed, device=device, report=report, resume_file=resume_file)
-    save_network(place / "model.pt", trained, recipe, dataset, seed=seed, division=division)
     write_curve(place / "metrics.jsonl", trained.curve)
+    described = dataset
     if not len(dataset.val):
         dataset = replace(dataset, val=dataset.train)  # on which MACs and solves are measured
     solves = record_equilibria(trained.network, dataset, device=device).get("solves", {})
     test, _ = evaluate(trained.network, dataset.test, metric=recipe.metric, task=dataset.task, device=device)
-    macs, _ = _spent(trained.network, recipe, dataset.val, dataset, device)
-    _, routes = _spent(trained.network, recipe, dataset.test, dataset, device)
+    macs, _ = spent_macs(trained.network, recipe, dataset.val, dataset, device)
+    _, routes = spent_macs(trained.network, recipe, dataset.test, dataset, device)
+    save_network(place / "model.pt", trained, recipe, described, seed=seed, division=division, test_metric=test)
     result = SeedResult(
         seed=seed,
         division=division,
@@ -225,17 +224,6 @@ def _is_tied(recipe: AnyRecipe) -> bool:
     return any(
         fusion is not None and fusion.kind == "equilibrium" and fusion.gradient == "unroll" for fusion in fusions
     )
-
-
-def _spent(
-    network: Network, recipe: AnyRecipe, part: Split, dataset: Dataset, device: torch.device
-) -> tuple[float, dict[str, float]]:
-    """Returns the expected MACs, and the share of each route if there is a router."""
-    if not isinstance(network, RoutedNetwork):
-        return measured_macs(network, part, dataset, device=device), {}
-    table = tabulate_routes(network, part, dataset, metric=recipe.metric, device=device)
-    routed = table.at(float(network.threshold))
-    return routed.macs, dict(zip(network.route_names, routed.usage, strict=True))
 
 
 def _earlier_result(place: Path, seed: int, dataset: Dataset) -> SeedResult | None:
@@ -278,66 +266,3 @@ def _is_of(held: Path, recipe: AnyRecipe) -> bool:
         return load_recipe(held).hash == recipe.hash
     except ConfigError:
         return False
-
-
-def evaluate_checkpoint(
-    path: Path, *, split: str, device: torch.device, source: str | None = None, point: int = 0
-) -> dict[str, Any]:
-    """Returns metric, loss and MACs of a saved network on one split of its data.
-
-    Inputs and targets are standardised by the scales in the checkpoint. The loss of a regression is that of
-    standardised numbers. There is a `warning` if the data differ from those that the network was trained with.
-
-    Args:
-        path: Path of the checkpoint.
-        split: `train`, `val` or `test`.
-        device: Device of the evaluation.
-        source: Data set or file that replaces the one in the checkpoint, with the same modalities.
-        point: Index of the operating point; 0 is the network's own setting.
-
-    Raises:
-        MissingFileError: The checkpoint or the data do not exist.
-        CheckpointError: The checkpoint is damaged, or its weights do not match its recipe.
-        InvalidInputError: The checkpoint has no such point.
-        DataError: The data violate the data contract.
-    """
-    with data_warnings_once(told=source is None):  # by the training
-        saved = load_network(path, point=point, device=device, source=source)
-    network, recipe, dataset = saved.network, saved.recipe, saved.dataset
-    part = dataset.split(split)
-    if not len(part):
-        raise InvalidInputError(
-            f"the network in {path} was trained on all samples outside test (data.validation), so there are none in "
-            f"{split}; evaluate it on test"
-        )
-    macs, routes = _spent(network, recipe, part, dataset, device)
-    value, loss = evaluate(network, part, metric=recipe.metric, task=dataset.task, device=device)
-    warning = _warning(saved.source, dataset.fingerprint, saved.trained_on)
-    return {
-        "checkpoint": str(path),
-        "data": saved.source,
-        "data_fingerprint": dataset.fingerprint,
-        "trained_on_fingerprint": saved.trained_on,
-        **({"warning": warning} if warning else {}),
-        "split": split,
-        "samples": len(part),
-        "metric": recipe.metric,
-        "value": value,
-        "loss": loss,
-        "macs": round(macs),
-        **({"routes": routes} if routes else {}),
-        **({"settings": saved.settings} if saved.settings else {}),
-        "recipe_hash": recipe.hash,
-        "summary": recipe.summary,
-        "val_metric_at_training": saved.val_metric,
-    }
-
-
-def _warning(source: str, fingerprint: str, trained_on: str) -> str | None:
-    """Returns a warning if the evaluation data differ from the training data of the network."""
-    if fingerprint == trained_on:
-        return None
-    return (
-        f"these are other data than the network was trained with: {source} has the fingerprint {fingerprint}, that of "
-        f"the training is {trained_on}; samples of this split may have been trained on, so the result may be too good"
-    )

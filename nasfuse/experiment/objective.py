@@ -3,7 +3,7 @@
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,21 +18,16 @@ from nasfuse.data.sources.registry import data_file, divided
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.errors import CheckpointError, DataError
 from nasfuse.experiment.run_folder import write_text
-from nasfuse.experiment.trained_data import scales_to_save
-from nasfuse.nn import Network, build_network
-from nasfuse.nn.knob import settings_of
+from nasfuse.nn import Network
+from nasfuse.prediction import read_network, save_network
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.data import DataConfig, ValidationConfig
-from nasfuse.spec.ensemble import AnyRecipe
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train import (
     Epoch,
     FoldNetwork,
-    Trained,
-    load_checkpoint,
     measure,
     measure_folds,
-    save_checkpoint,
     saved_epochs,
     train_network,
 )
@@ -211,16 +206,10 @@ def train_once(
     """
     file = place / "model.pt"
     if file.is_file():
-        content = load_checkpoint(file)
-        if (content["recipe_hash"], content["seed"], content["data_fingerprint"]) != (
-            recipe.hash,
-            seed,
-            dataset.fingerprint,
-        ):
+        saved = read_network(file, device=device)
+        if (saved.recipe.hash, saved.seed, saved.data_fingerprint) != (recipe.hash, seed, dataset.fingerprint):
             raise CheckpointError(f"{file} holds the network of another recipe, seed or data set; remove {place}")
-        network = build_network(recipe.network, dataset.modalities, dataset.task)
-        network.load_state_dict(content["network"])
-        return network.to(device).eval()
+        return saved.network
     place.mkdir(parents=True, exist_ok=True)
     curve: list[Epoch] = []
 
@@ -269,37 +258,6 @@ def _file_state(config: str) -> tuple[int, int] | None:
         return None
     stat = file.stat()
     return stat.st_mtime_ns, stat.st_size
-
-
-def save_network(
-    path: Path,
-    trained: Trained,
-    recipe: AnyRecipe,
-    dataset: Dataset,
-    *,
-    seed: int,
-    division: int | None,
-    points: Sequence[OperatingPoint] = (),
-) -> None:
-    """Writes a trained network with its recipe, and with the scales and the fingerprint of its data.
-
-    The checkpoint also has the settings of all knobs at each of `points`, of which the first is the network's own.
-    A network that is loaded gets the settings of the checkpoint, which take precedence over the recipe.
-    """
-    own = settings_of(trained.network.knobs())
-    content = {
-        "recipe": recipe.to_plain(),
-        "recipe_hash": recipe.hash,
-        "seed": seed,
-        "division": division,
-        "val_metric": trained.chosen.val_metric,
-        "data_fingerprint": dataset.fingerprint,
-        "class_names": list(dataset.class_names),
-        "points": [own, *({**own, **point.settings} for point in points[1:])],
-        **scales_to_save(dataset),
-        "network": {key: value.cpu() for key, value in trained.network.state_dict().items()},
-    }
-    save_checkpoint(path, content)
 
 
 def write_curve(path: Path, curve: list[Epoch]) -> None:

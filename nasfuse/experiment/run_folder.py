@@ -51,6 +51,13 @@ class RunFolder:
         """Returns the path of the checkpoint of a trial; all complete trainings have one, except cross-validations."""
         return self.trial(number) / "model.pt"
 
+    def networks(self, number: int) -> list[Path]:
+        """Returns the checkpoints of a trial that exist: its network, or those of the folds of a cross-validation."""
+        if self.network(number).is_file():
+            return [self.network(number)]
+        folds = self.trial(number).glob("fold*/model.pt")
+        return sorted(folds, key=lambda path: int(path.parent.name.removeprefix("fold")))
+
     def trial(self, number: int) -> Path:
         """Returns the path of the folder of a trial."""
         return self.root / "trials" / str(number)

@@ -42,8 +42,8 @@ class Regression(TaskKind):
         return outputs.mean(dim=0)
 
     def constant(self, targets: Tensor, n_outputs: int, *, metric: str) -> Tensor:
-        """Returns the mean for r2, else the median (interpolated)."""
-        if metric == "r2":
+        """Returns the mean for metrics of squared errors, else the median (interpolated)."""
+        if metric in ("r2", "rmse"):
             return targets.mean(dim=0)
         return torch.from_numpy(np.median(targets.numpy(), axis=0))
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import pearsonr, spearmanr
 from sklearn import metrics as sk
 from torch import Tensor
 from torch.nn import functional as F
@@ -26,22 +28,44 @@ def _over_classes(average: Averaged, truth: Values, guess: Values) -> float:
     return average(truth, guess, labels=occurring, average="macro", zero_division=0.0)
 
 
-def _micro_f1(truth: Values, guess: Values) -> float:
-    if not truth.any():
+def _over_samples(average: str, truth: Values, guess: Values) -> float:
+    """Returns F1 with the average `micro` or `weighted`, to which absent classes contribute nothing."""
+    if truth.ndim == 2 and not truth.any():
         raise DataError("no sample of this split has any label, so F1 is undefined; add positive samples to the split")
-    return float(sk.f1_score(truth, guess, average="micro", zero_division=0.0))
+    return float(sk.f1_score(truth, guess, average=average, zero_division=0.0))
 
 
-def _r2(truth: Values, guess: Values) -> float:
-    """Returns the mean r2 of the outputs that vary in `truth`; r2 of a constant output is undefined."""
-    varying = truth.min(axis=0) < truth.max(axis=0)
-    if not varying.any():
-        raise DataError("the target is the same in all samples of this split, so r2 is undefined; use mae")
-    return float(sk.r2_score(truth[:, varying], guess[:, varying]))
+def _over_numbers(name: str, of_one: Averaged, truth: Values, guess: Values) -> float:
+    """Returns the mean over the outputs that vary in `truth`; `of_one` is undefined for a constant output."""
+    varying = np.flatnonzero(truth.min(axis=0) < truth.max(axis=0))
+    if not len(varying):
+        raise DataError(f"the target is the same in all samples of this split, so {name} is undefined; use mae")
+    return float(np.mean([of_one(truth[:, k], guess[:, k]) for k in varying]))
 
 
-def _auc(truth: Tensor, scores: Tensor) -> float:
-    """Returns the mean one-vs-rest AUC over the classes (or labels) that some samples have and others have not."""
+def _correlation(of_two: Callable[..., Any], truth: Values, guess: Values) -> float:
+    """Returns the correlation, 0 for a constant prediction."""
+    return float(of_two(truth, guess).statistic) if guess.min() < guess.max() else 0.0
+
+
+def _top5(truth: Tensor, scores: Tensor) -> float:
+    n_classes = scores.shape[1]
+    if n_classes <= 5:
+        raise DataError(f"the data have {n_classes} classes, so top5_accuracy is always 1; use accuracy")
+    return float(sk.top_k_accuracy_score(truth.numpy(), scores.numpy(), k=5, labels=np.arange(n_classes)))
+
+
+def _quadratic_kappa(truth: Tensor, scores: Tensor) -> float:
+    """Returns Cohen's kappa with quadratic weights; the order of the classes is that of their numbers."""
+    if truth.min() == truth.max():
+        raise DataError("all samples of this split have one class, so quadratic_kappa is undefined; use accuracy")
+    labels = np.arange(scores.shape[1])  # all, so that distances do not depend on which classes occur
+    guess = scores.argmax(dim=1).numpy()
+    return float(sk.cohen_kappa_score(truth.numpy(), guess, labels=labels, weights="quadratic"))
+
+
+def _over_varying(of_one: Averaged, truth: Tensor, scores: Tensor) -> float:
+    """Returns the mean one-vs-rest area over the classes (or labels) that some samples have and others have not."""
     has = F.one_hot(truth, scores.shape[1]) if truth.dim() == 1 else truth
     varying = [k for k in range(scores.shape[1]) if 0 < has[:, k].sum() < len(has)]
     if not varying:
@@ -49,7 +73,7 @@ def _auc(truth: Tensor, scores: Tensor) -> float:
             "no class or label is present in some samples of this split and absent in others, so the AUC is undefined; "
             "add samples to the split"
         )
-    return float(np.mean([sk.roc_auc_score(has[:, k].numpy(), scores[:, k].numpy()) for k in varying]))
+    return float(np.mean([of_one(has[:, k].numpy(), scores[:, k].numpy()) for k in varying]))
 
 
 #: Metrics of predictions.
@@ -57,9 +81,21 @@ _SCORES: dict[str, Callable[[Values, Values], float]] = {
     "accuracy": sk.accuracy_score,
     "balanced_accuracy": partial(_over_classes, sk.recall_score),
     "macro_f1": partial(_over_classes, sk.f1_score),
-    "micro_f1": _micro_f1,
-    "r2": _r2,
+    "weighted_f1": partial(_over_samples, "weighted"),
+    "micro_f1": partial(_over_samples, "micro"),
+    "r2": partial(_over_numbers, "r2", sk.r2_score),
     "mae": sk.mean_absolute_error,
+    "rmse": sk.root_mean_squared_error,
+    "pearson": partial(_over_numbers, "pearson", partial(_correlation, pearsonr)),
+    "spearman": partial(_over_numbers, "spearman", partial(_correlation, spearmanr)),
+}
+
+#: Metrics of logarithms of probabilities.
+_PROBABILITY_SCORES: dict[str, Callable[[Tensor, Tensor], float]] = {
+    "auc": partial(_over_varying, sk.roc_auc_score),
+    "auprc": partial(_over_varying, sk.average_precision_score),
+    "top5_accuracy": _top5,
+    "quadratic_kappa": _quadratic_kappa,
 }
 
 
@@ -68,10 +104,12 @@ def score(name: str, logits: Tensor, targets: Tensor, *, task: str, target_scale
 
     `balanced_accuracy` and `macro_f1` are means over the classes, or labels, with a positive sample in `targets`. If a
     class without samples is predicted, the recall of the true class decreases, and the mean has no term for the other.
-    `r2` is the mean over the outputs that vary in `targets`. A metric with a unit is in the unit of the data. `auc` is
-    the unweighted mean of the areas under the ROC curves of each class against the rest, or of each label, over those
-    that some samples have and others have not. `log_loss` is the mean cross entropy (natural logarithm), of multilabel
-    targets over samples and labels.
+    `weighted_f1` weights classes or labels by their samples. `r2`, `pearson` and `spearman` are means over the outputs
+    that vary in `targets`; correlations of a constant prediction are 0. A metric with a unit is in the unit of the
+    data. `auc` and `auprc` are the unweighted means of the areas under the ROC curves and of the average precisions of
+    each class against the rest, or of each label, over those that some samples have and others have not.
+    `quadratic_kappa` is Cohen's kappa of ordered classes with squared distances of their numbers. `log_loss` is the
+    mean cross entropy (natural logarithm), of multilabel targets over samples and labels.
 
     Args:
         name: Name of the metric.
@@ -87,10 +125,10 @@ def score(name: str, logits: Tensor, targets: Tensor, *, task: str, target_scale
     kind = task_kind(task)
     if name == "log_loss":
         return float(kind.loss(logits.double(), targets.double() if targets.is_floating_point() else targets))
-    if name == "auc":
+    if name in _PROBABILITY_SCORES:
         scores = kind.log_probabilities(logits.double())
         assert scores is not None, "the metric applies to the task"
-        return _auc(targets, scores)
+        return _PROBABILITY_SCORES[name](targets, scores)
     truth, guess = targets, kind.predict(logits)
     if kind.is_standardised:
         truth, guess = truth.double(), guess.double()

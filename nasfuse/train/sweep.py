@@ -178,10 +178,14 @@ def sweep_routed(
 ) -> list[SweptPoint]:
     """Returns points of a routed network's curve at one of `n_settings` settings beside its own.
 
-    The router is calibrated anew there, as it is where a recipe has the setting; the whole curve is one pass over all
-    routes. At most four points, evenly in cost, with the static ends if there are three or more.
+    The router is calibrated anew there, as it is where a recipe has the setting, and keeps the calibration for
+    `set_network`; the whole curve is one pass over all routes. At most four points, evenly in cost, with the static
+    ends if there are three or more.
     """
+    network.keep_calibration(network.calibration)  # of the network's own setting
     table = _table_at(network, setting, dataset, metric=metric, device=device)
+    with knobs_at(network.knobs(), setting):
+        network.keep_calibration(table.calibration)
     reference = _reference(network, setting)
     before = None if reference is None else _table_at(network, reference, dataset, metric=metric, device=device)
     n_points = min(max(_N_OTHER // n_settings, 1), _N_EACH)
@@ -212,19 +216,16 @@ def _reference(network: Network, setting: Settings) -> Settings | None:
     return None if kept == setting else kept
 
 
-def set_network(
-    network: Network, settings: Mapping[str, float], dataset: Dataset, *, metric: str, device: torch.device
-) -> None:
-    """Gives a trained network a setting as the sweep does.
+def set_network(network: Network, settings: Mapping[str, float]) -> None:
+    """Gives a trained network a setting at which it was swept.
 
-    Where other knobs than the threshold change, a router is calibrated anew on validation data.
+    Where other knobs than the threshold change, a router gets the calibration that the sweep has fitted there.
 
     Raises:
-        InvalidInputError: The network has no such knob.
+        InvalidInputError: The network has no such knob, or the sweep has not calibrated the router there.
     """
     before = settings_of(network.knobs())
     set_knobs(network.knobs(), settings)
     changed = {name for name, value in settings.items() if value != before[name]}
     if isinstance(network, RoutedNetwork) and changed - {"threshold"}:
-        table = tabulate_routes(network, dataset.val, dataset, metric=metric, device=device)
-        network.calibrate(table.calibrated().calibration)
+        network.recall_calibration()

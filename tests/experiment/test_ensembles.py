@@ -9,14 +9,15 @@ import pytest
 import torch
 
 from nasfuse.errors import RunFolderError
+from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 from nasfuse.experiment.ensembles import choose_ensembles, update_ensembles
-from nasfuse.experiment.final_training import evaluate_checkpoint, train_recipe
+from nasfuse.experiment.final_training import train_recipe
 from nasfuse.experiment.macs_check import check_front, read_checks
 from nasfuse.experiment.objective import Training, cached_dataset
 from nasfuse.experiment.run import make_space
 from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.experiment.run_reader import read_run
-from nasfuse.experiment.saved_network import load_network
+from nasfuse.prediction import read_network
 from nasfuse.search import Scheduler, open_storage
 from nasfuse.search.front import candidates_of, front_of
 from nasfuse.spec.ensemble import load_recipe
@@ -131,10 +132,10 @@ def test_members_are_those_that_a_search_by_hand_finds(searched):
     metrics = []
     for division in sorted(divisions):
         numbers = [next(n for n in one.trainings if trials[n].division == division) for one in front]
-        saved = [load_network(folder.network(number), device=CPU) for number in numbers]
-        outputs = torch.stack([predict_logits(one.network, one.dataset.val, device=CPU) for one in saved])
-        targets = saved[0].dataset.val.targets
-        metrics.append(score("accuracy", task_kind("multiclass").average(outputs), targets, task="multiclass"))
+        saved = [read_network(folder.network(number), device=CPU) for number in numbers]
+        val = cached_dataset(saved[0].recipe.data.model_dump_json(), division).val
+        outputs = torch.stack([predict_logits(one.network, val, device=CPU) for one in saved])
+        metrics.append(score("accuracy", task_kind("multiclass").average(outputs), val.targets, task="multiclass"))
     # There is no choice between two networks, so cross-validation changes nothing.
     assert pair.metrics == pytest.approx(metrics)
 
@@ -154,13 +155,13 @@ def test_an_exported_ensemble_is_trained_and_evaluated(run, ensemble, tmp_path):
     assert not result.check.failed
     for one in result.seeds:
         place = Path(one.checkpoint).parent
-        members = [load_network(place / f"member{k}" / "model.pt", device=CPU) for k in range(len(recipe.members))]
+        members = [read_network(place / f"member{k}" / "model.pt", device=CPU) for k in range(len(recipe.members))]
         for split, value in (("val", one.val), ("test", one.test)):
             judged = evaluate_checkpoint(Path(one.checkpoint), split=split, device=CPU)
             assert judged["value"] == value
             assert judged["macs"] == result.macs
             assert judged["summary"] == recipe.summary
-            part = members[0].dataset.split(split)
+            part = cached_dataset(recipe.data.model_dump_json(), one.division).split(split)
             outputs = torch.stack([predict_logits(member.network, part, device=CPU) for member in members])
             average = task_kind("multiclass").average(outputs)
             assert score("accuracy", average, part.targets, task="multiclass") == value

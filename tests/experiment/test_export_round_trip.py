@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from nasfuse.data.sources.digits import load_digits
-from nasfuse.experiment.final_training import evaluate_checkpoint, train_recipe
+from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
+from nasfuse.experiment.final_training import train_recipe
 from nasfuse.experiment.objective import Training
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.nn import build_network

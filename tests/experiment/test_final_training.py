@@ -8,16 +8,17 @@ import pytest
 import torch
 
 from nasfuse.data.sources.digits import load_digits
+from nasfuse.domain.file_format import FORMAT
 from nasfuse.domain.modality import Modality, Task
 from nasfuse.errors import CheckpointError, DataError, InvalidInputError, MissingFileError, RunFolderError
-from nasfuse.experiment.final_training import evaluate_checkpoint, train_recipe
+from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
+from nasfuse.experiment.final_training import train_recipe
 from nasfuse.experiment.space_survey import macs_of, route_macs_of
-from nasfuse.experiment.trained_data import load_scaled
 from nasfuse.nn import build_network
 from nasfuse.nn.routing.calibration import CalibrationStatus
+from nasfuse.prediction import load_network
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train import load_checkpoint, save_checkpoint
-from nasfuse.train.evaluation import predict_logits
 
 CPU = torch.device("cpu")
 PLAIN = {
@@ -198,21 +199,12 @@ class TestRouted:
             assert judged["routes"][route] == 1.0
             assert judged["macs"] == macs_of(ROUTED, load_digits(), route=0 if threshold else 1)
 
-    @pytest.mark.parametrize("swept", [False, True])
-    def test_swept_points_belong_to_the_data_of_the_training(self, routed, tmp_path, swept):
-        """The router is calibrated anew at them, on validation data that other data have not."""
+    def test_points_can_be_set_on_other_data(self, routed, tmp_path):
         content = load_checkpoint(Path(routed.seeds[0].checkpoint))
-        own = content["points"][0]
-        points = [own, {**own, "keep_ratio.left": 0.5} if swept else {**own, "threshold": 0.9}]
-        save_checkpoint(tmp_path / "model.pt", {**content, "points": points, "data_fingerprint": "0123456789ab"})
-        if not swept:
-            assert evaluate_checkpoint(tmp_path / "model.pt", split="val", device=CPU, point=1)["warning"]
-            return
-        message = (
-            "point 1 of .* has a router that is calibrated on the validation data of its training, and digits holds"
-        )
-        with pytest.raises(InvalidInputError, match=message):
-            evaluate_checkpoint(tmp_path / "model.pt", split="val", device=CPU, point=1)
+        points = [content["points"][0], {**content["points"][0], "threshold": 0.9}]
+        other = {"points": points, "data_fingerprint": "0123456789ab", "content_fingerprint": "ba9876543210"}
+        save_checkpoint(tmp_path / "model.pt", {**content, **other})
+        assert evaluate_checkpoint(tmp_path / "model.pt", split="val", device=CPU, point=1)["warning"]
 
     def test_a_finished_result_is_read_back(self, routed):
         folder = Path(routed.seeds[0].checkpoint).parent.parent
@@ -264,9 +256,7 @@ class TestBadCheckpoints:
             {**PLAIN, "network": {"route": ["left"], "streams": {"left": {"encoder": "mlp", "width": 9}}}}
         )
         path = self.change(trained, tmp_path / "model.pt", recipe=wider.to_plain())
-        with pytest.raises(
-            CheckpointError, match="fit neither its recipe nor the data at digits; train the recipe again"
-        ):
+        with pytest.raises(CheckpointError, match=r"the weights in .* do not fit its recipe; train the recipe again"):
             self.evaluate(path)
 
     def test_a_recipe_that_is_none(self, trained, tmp_path):
@@ -282,7 +272,7 @@ class TestBadCheckpoints:
 
 def test_a_folder_in_which_nothing_but_the_format_was_written_is_free(tmp_path):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "format").write_text("3\n")
+    (tmp_path / "out" / "format").write_text(f"{FORMAT}\n")
     train(RECIPE, tmp_path / "out")
     assert (tmp_path / "out" / "seed0" / "model.pt").is_file()
 
@@ -311,7 +301,7 @@ class TestWhereTheDataAre:
         return Recipe.parse({**PLAIN, "data": data, "network": network, **changes})
 
     def judge(self, result, **options):
-        return evaluate_checkpoint(Path(result.seeds[0].checkpoint), split="test", device=CPU, **options)
+        return evaluate_checkpoint(Path(result.seeds[0].checkpoint), device=CPU, **options)
 
     def test_the_same_data(self, file, tmp_path):
         result, _ = train(self.recipe(file("a.npz")), tmp_path / "out")
@@ -362,10 +352,8 @@ class TestWhereTheDataAre:
         own = content["scales"]["a"]
         with torch.inference_mode():
             logits = network.eval()({"a": ((5 * inputs - own["mean"]) / own["std"]).float()}, {})
-        dataset = load_scaled(recipe.data, content, division=0)
-        found = predict_logits(network, dataset.test, device=CPU)
-        differences = (found[:, None] - logits).abs().amax(dim=2).amin(dim=1)
-        assert float(differences.max()) < 1e-4, "each is that of one of the samples"
+        found = load_network(result.seeds[0].checkpoint)(source)
+        assert float((found - logits).abs().max()) < 1e-4
 
     def test_a_network_of_a_regression_keeps_its_unit(self, file, tmp_path):
         """Targets far from those of the training are judged as far from them."""
@@ -375,39 +363,56 @@ class TestWhereTheDataAre:
         np.savez(tmp_path / "b.npz", a=arrays["a"], y=arrays["y"] + 1e6)
         assert self.judge(result, source=str(tmp_path / "b.npz"))["value"] == pytest.approx(1e6, rel=1e-3)
 
-    @pytest.mark.parametrize(("n_here", "missing"), [(2, r" \(no sample has class 2\)"), (4, "")])
-    def test_other_classes_are_told(self, tmp_path, n_here, missing):
+    @pytest.mark.parametrize("names", [None, ["ant", "cat", "dog"]])
+    def test_a_class_may_be_absent(self, tmp_path, names):
+        """Classes have the numbers of the training, and metrics are those of the samples alone."""
         rng = np.random.default_rng(0)
-        for name, n_classes in (("a.npz", 3), ("b.npz", n_here)):
-            np.savez(tmp_path / name, a=rng.normal(size=(120, 3)), y=np.arange(120) % n_classes)
+        values, classes = rng.normal(size=(120, 3)), np.arange(120) % 3
+        labels = classes if names is None else np.array(names)[classes]
+        np.savez(tmp_path / "a.npz", a=values, y=labels)
         result, _ = train(self.recipe(str(tmp_path / "a.npz")), tmp_path / "out")
-        message = (
-            rf"b\.npz has {n_here} outputs{missing}, and the network in .*model\.pt was trained for 3; evaluate it"
-        )
+        whole = self.judge(result, source=str(tmp_path / "a.npz"), split="test")
+        assert "warning" not in whole
+        predicted = load_network(result.seeds[0].checkpoint).predict({"a": values})
+        kept = classes != 1
+        np.savez(tmp_path / "b.npz", a=values[kept], y=labels[kept])
+        judged = self.judge(result, source=str(tmp_path / "b.npz"))
+        assert (judged["split"], judged["samples"]) == ("all", 80)
+        assert judged["value"] == np.mean(predicted[kept] == labels[kept])
+        assert [one["samples"] for one in judged["by_class"]] == [40, 0, 40]
+        assert judged["by_class"][1]["recall"] is None
+
+    @pytest.mark.parametrize(
+        ("labels", "message"),
+        [
+            (["ant", "cow"], r"b\.npz: the labels must be one of ant, cat, dog, got 'cow' in row 1; correct it"),
+            ([0, 1], r"the labels must be one of ant, cat, dog, got '0' in row 0"),
+        ],
+    )
+    def test_other_classes_are_told(self, tmp_path, labels, message):
+        values = np.random.default_rng(0).normal(size=(120, 3))
+        np.savez(tmp_path / "a.npz", a=values, y=np.array(["ant", "cat", "dog"])[np.arange(120) % 3])
+        np.savez(tmp_path / "b.npz", a=values[:2], y=np.array(labels))
+        result, _ = train(self.recipe(str(tmp_path / "a.npz")), tmp_path / "out")
         with pytest.raises(DataError, match=message):
             self.judge(result, source=str(tmp_path / "b.npz"))
 
-    @pytest.mark.parametrize(
-        ("here", "differ"),
-        [
-            ("ant cow dog", r"no sample of cat; new cow"),
-            ("ant dog", r"no sample of cat"),
-            ("ant bee cat dog", r"new bee"),
-        ],
-    )
-    def test_other_words_are_told(self, tmp_path, here, differ):
-        """Numbers of words depend on which words there are, so that the same number may be another word."""
-        rng = np.random.default_rng(0)
-        for name, words in (("a.npz", ["ant", "cat", "dog"]), ("b.npz", here.split())):
-            labels = np.array(words)[np.arange(120) % len(words)]
-            np.savez(tmp_path / name, a=rng.normal(size=(120, 3)), y=labels)
-        result, _ = train(self.recipe(str(tmp_path / "a.npz")), tmp_path / "out")
-        with pytest.raises(DataError, match=rf"has other classes than the network in .* was trained for \({differ}\)"):
-            self.judge(result, source=str(tmp_path / "b.npz"))
+    def test_splits_of_other_data(self, file, tmp_path):
+        result, _ = train(self.recipe(file("a.npz")), tmp_path / "out")
+        arrays = dict(np.load(file("b.npz", seed=1)))
+        with pytest.raises(InvalidInputError, match=r"b\.npz has no splits, so it has no val; leave out --split"):
+            self.judge(result, source=str(tmp_path / "b.npz"), split="val")
+        np.savez(tmp_path / "b.npz", **arrays, split=np.array(["train", "test"])[np.arange(80) % 2])
+        judged = self.judge(result, source=str(tmp_path / "b.npz"))
+        assert (judged["split"], judged["samples"]) == ("test", 40)
+        with pytest.raises(InvalidInputError, match=r"has no samples in val, only in test, train; choose another"):
+            self.judge(result, source=str(tmp_path / "b.npz"), split="val")
 
     def test_other_data_are_read_once_and_need_no_scales_of_their_own(self, file, tmp_path, monkeypatch):
         result, _ = train(self.recipe(file("a.npz")), tmp_path / "out")
-        monkeypatch.setattr("nasfuse.experiment.saved_network.cached_dataset", lambda *_: pytest.fail("read twice"))
+        monkeypatch.setattr(
+            "nasfuse.experiment.checkpoint_evaluation.cached_dataset", lambda *_: pytest.fail("read twice")
+        )
         self.judge(result, source=file("b.npz", seed=1))
 
     def test_networks_are_kept_with_data_that_were_moved(self, file, tmp_path):

@@ -23,7 +23,8 @@ from nasfuse.errors import (
     RunFolderError,
 )
 from nasfuse.experiment import run as search
-from nasfuse.experiment.final_training import evaluate_checkpoint, train_recipe
+from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
+from nasfuse.experiment.final_training import train_recipe
 from nasfuse.experiment.macs_check import read_checks
 from nasfuse.experiment.run import constant_metric, run_search
 from nasfuse.experiment.run_folder import RunFolder

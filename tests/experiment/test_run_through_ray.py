@@ -20,7 +20,7 @@ from nasfuse.backends.outcome import Stopped
 from nasfuse.backends.ray_session import ray, ray_session
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.errors import InvalidInputError
-from nasfuse.experiment.final_training import evaluate_checkpoint
+from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 from nasfuse.experiment.macs_check import read_checks
 from nasfuse.experiment.run import run_search
 from nasfuse.experiment.run_folder import RunFolder

@@ -114,7 +114,7 @@ def test_its_points_are_a_curve(trained, settled):
     assert list(record["routing"]["levels"]) == ["v", "v+s:1"]
     assert list(record["routing"]["route_macs"].values()) == trained.network.route_macs({"s": 11})
     for point in points[1:]:
-        set_network(trained.network, point.settings, settled, metric="accuracy", device=CPU)
+        set_network(trained.network, point.settings)
         value, _ = evaluate(trained.network, settled.val, metric="accuracy", task=settled.task, device=CPU)
         assert value == point.metric
     trained.network.set_threshold(0.5)

@@ -18,7 +18,7 @@ PAIRS = [(metric.name, task) for metric in METRICS.values() for task in metric.t
 def perfect(task):
     """Logits that are right about the targets beside them."""
     if task == "multiclass":
-        targets = torch.arange(12) % 3
+        targets = torch.arange(14) % 7
         return 99.0 * torch.nn.functional.one_hot(targets).float(), targets
     if task == "multilabel":
         targets = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
@@ -33,6 +33,45 @@ def test_perfect_beats_wrong_in_the_declared_direction(name, task):
     best, wrong = (score(name, x, targets, task=task) for x in (logits, -logits))
     assert METRICS[name].sign * best < METRICS[name].sign * wrong
     assert best == pytest.approx(0.0 if METRICS[name].direction == "minimize" else 1.0)
+
+
+def test_the_five_most_probable_classes():
+    logits, targets = torch.arange(6.0).flip(0).repeat(2, 1), torch.tensor([4, 5])
+    assert score("top5_accuracy", logits, targets, task="multiclass") == 0.5
+    with pytest.raises(DataError, match="the data have 5 classes, so top5_accuracy is always 1; use accuracy"):
+        score("top5_accuracy", logits[:, :5], targets - 1, task="multiclass")
+
+
+class TestQuadraticKappa:
+    @pytest.mark.parametrize("guess", [[0, 1, 3, 3], [0, 2, 2, 3], [3, 2, 1, 0]])
+    def test_distances_are_those_of_the_numbers(self, guess):
+        logits, targets = torch.nn.functional.one_hot(torch.tensor(guess), 4).float(), torch.tensor([0, 1, 2, 3])
+        squared = ((torch.tensor(guess) - targets).double() ** 2).mean()
+        by_chance = ((torch.tensor(guess)[:, None] - targets).double() ** 2).mean()
+        found = score("quadratic_kappa", logits, targets, task="multiclass")
+        assert found == pytest.approx(float(1 - squared / by_chance))
+
+    def test_classes_that_do_not_occur_keep_their_distance(self):
+        targets, rows = torch.tensor([0, 0, 3, 3]), torch.eye(4)
+        near, far = (
+            score("quadratic_kappa", rows[guess], targets, task="multiclass") for guess in ([1, 0, 3, 3], [3, 0, 3, 3])
+        )
+        assert near > far
+        with pytest.raises(DataError, match="have one class, so quadratic_kappa is undefined; use accuracy"):
+            score("quadratic_kappa", torch.eye(4)[:2], torch.tensor([1, 1]), task="multiclass")
+
+
+def test_weighted_f1_follows_the_samples():
+    logits, targets = torch.tensor([[1.0, 0.0]] * 3 + [[0.0, 1.0]]), torch.tensor([0, 0, 1, 1])
+    found = score("weighted_f1", logits, targets, task="multiclass")
+    assert found == pytest.approx(sk.f1_score([0, 0, 1, 1], [0, 0, 0, 1], average="weighted"))
+
+
+def test_average_precision_of_classes():
+    logits, targets = torch.randn(30, 3), torch.arange(30) % 3
+    scores = logits.log_softmax(dim=1)
+    expected = [sk.average_precision_score(targets == k, scores[:, k]) for k in range(3)]
+    assert score("auprc", logits, targets, task="multiclass") == pytest.approx(sum(expected) / 3)
 
 
 def test_accuracy_and_its_balanced_form():
@@ -167,6 +206,18 @@ class TestRegression:
         assert plain == scaled
         own = [x.double() * self.SCALE.std + self.SCALE.mean for x in (truth, guess)]
         assert plain == pytest.approx(sk.r2_score(*own))
+
+    def test_root_mean_squared_error(self):
+        truth, guess = torch.zeros(2, 2), torch.tensor([[1.0, 0.0], [7.0, 0.0]])
+        assert score("rmse", guess, truth, task="regression", target_scale=self.SCALE) == pytest.approx(25)
+
+    def test_correlations(self):
+        truth, guess = torch.tensor([[1.0], [2.0], [3.0], [4.0]]), torch.tensor([[0.0], [1.0], [8.0], [90.0]])
+        assert score("spearman", guess, truth, task="regression") == pytest.approx(1)
+        expected = torch.corrcoef(torch.cat([truth, guess], dim=1).T)[0, 1]
+        assert score("pearson", guess, truth, task="regression") == pytest.approx(float(expected))
+        for name in ("pearson", "spearman"):
+            assert score(name, torch.ones(4, 1), truth, task="regression") == 0.0
 
     def test_an_output_that_does_not_vary_has_no_r2(self):
         truth = torch.tensor([[1.0, 7.0], [2.0, 7.0], [4.0, 7.0]])

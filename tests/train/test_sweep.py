@@ -172,10 +172,10 @@ class TestRouted:
         before = {knob.name: knob.get() for knob in network.knobs()}
         kept = {key: value.clone() for key, value in state.items()}
         for point in points:
-            set_network(network, point.settings, dataset, metric="accuracy", device=CPU)
+            set_network(network, {**before, **point.settings})
             value, _ = evaluate(network, dataset.val, metric="accuracy", task=dataset.task, device=CPU)
             assert value == point.metric, point.setting
-            set_network(network, before, dataset, metric="accuracy", device=CPU)
+            set_network(network, before)
             network.load_state_dict(kept)
 
     def test_measuring_leaves_the_network_as_it_was(self, trained, dataset):

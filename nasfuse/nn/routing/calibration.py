@@ -1,6 +1,7 @@
 """Calibration of a router, which converts its logits to probabilities and its threshold to a price of cost."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -67,6 +68,16 @@ class Calibration:
     def apply(self, gate: Tensor) -> Tensor:
         """Returns the calibrated logits, float64 of shape (n, n_routes)."""
         return gate.double() * self.scale + self.offset
+
+    def state(self) -> dict[str, Tensor]:
+        """Returns the calibration as tensors on the CPU."""
+        own = self.cpu()
+        return {**vars(own), "status": torch.tensor(int(self.status))}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> "Calibration":
+        """Returns the calibration of a `state`."""
+        return cls(state["scale"], state["offset"], state["prices"], CalibrationStatus(int(state["status"])))
 
     def cpu(self) -> "Calibration":
         """Returns the calibration with its tensors on the CPU."""

@@ -1,6 +1,7 @@
 """Exits of sequential networks: confidence of a route for a sample, and the exit at which the sample stops."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +30,15 @@ class ExitCalibration:
         """Returns temperatures of 1, and levels of 1 minus the threshold for all exits."""
         levels = (1 - THRESHOLDS)[:, None].repeat(1, n_routes - 1)
         return cls(torch.ones(n_routes - 1, dtype=torch.float64), levels)
+
+    def state(self) -> dict[str, Tensor]:
+        """Returns the calibration as tensors on the CPU."""
+        return dict(vars(self.cpu()))
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> "ExitCalibration":
+        """Returns the calibration of a `state`."""
+        return cls(state["temperatures"], state["levels"])
 
     def cpu(self) -> "ExitCalibration":
         """Returns the calibration with its tensors on the CPU."""

@@ -29,6 +29,7 @@ class GatedNetwork(RoutedNetwork):
         gate_status: Number of the `CalibrationStatus`.
     """
 
+    calibration_type = Calibration
     gate_scale: Tensor
     gate_offset: Tensor
     gate_prices: Tensor
@@ -110,6 +111,8 @@ class GatedNetwork(RoutedNetwork):
         if chosen is None:
             calibrated = gate.double() * self.gate_scale + self.gate_offset
             chosen = choose(calibrated, self.relative_costs, price=price_at(float(self.threshold), self.gate_prices))
+        if self.listener is not None:
+            self.listener(chosen)
         return self._by_group(states, chosen, cheap)
 
     def all_routes(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> AllRoutes:

@@ -1,17 +1,21 @@
 """Routed networks, which compute one of several routes for each sample."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from nasfuse.errors import InvalidInputError
 from nasfuse.nn.branch import Branch
-from nasfuse.nn.knob import Knob, knobs_as_trained
-from nasfuse.nn.network import StreamNetwork, knobs_of, streams_macs
+from nasfuse.nn.knob import Knob, knobs_as_trained, settings_of
+from nasfuse.nn.network import Network, StreamNetwork, knobs_of, streams_macs
 from nasfuse.nn.per_stream import PerStream
+from nasfuse.nn.routing.calibration import Calibration
+from nasfuse.nn.routing.exits import ExitCalibration
 from nasfuse.nn.states import StreamStates
 from nasfuse.nn.stream import Stream
 from nasfuse.nn.tracing import refuse_tracing
@@ -36,13 +40,19 @@ class RoutedNetwork(StreamNetwork):
     `forward` computes only what the route of each sample needs, in training and in inference mode. `all_routes`
     computes all routes for all samples, for training.
 
+    A calibration belongs to the values of the knobs other than the threshold. Calibrations at several values are kept,
+    so that these can be set again without data.
+
     Attributes:
         branches: Branches in the order of their costs, including everything that runs for the choice, cheapest first.
         threshold: Knob from 0 (costliest route) to 1 (cheapest route).
         relative_costs: Multiply-accumulates of the routes at full lengths on a scale from 0 (cheapest) to 1, shape
             (n_routes,).
+        listener: Called with the (b,) numbers of the routes of a batch; see `listening_to_routes`.
+        calibration_type: Class of the calibrations.
     """
 
+    calibration_type: ClassVar[type[Calibration] | type[ExitCalibration]]
     threshold: Tensor
     relative_costs: Tensor
 
@@ -73,6 +83,8 @@ class RoutedNetwork(StreamNetwork):
                 stops[name].add(n_stages)
         self._stops = {name: frozenset(counts) for name, counts in stops.items()}
         self._full_lengths = dict(lengths)
+        self._kept: dict[frozenset[tuple[str, float]], Calibration | ExitCalibration] = {}
+        self.listener: Callable[[Tensor], None] | None = None
         self.register_buffer("relative_costs", torch.zeros(len(branches), dtype=torch.float64))
         self.register_buffer("threshold", torch.tensor(threshold, dtype=torch.float64))
 
@@ -135,6 +147,8 @@ class RoutedNetwork(StreamNetwork):
         only = None if torch.compiler.is_exporting() else self.only_route()  # which cannot read the threshold
         if chosen is None and only is not None:
             logits: Tensor = self._branches()[only](states)
+            if self.listener is not None:
+                self.listener(torch.full((len(logits),), only))
             return logits
         refuse_tracing(
             "the route of a sample depends on its values",
@@ -143,9 +157,47 @@ class RoutedNetwork(StreamNetwork):
         )
         return self._choose_and_run(states, inputs, masks, chosen)
 
+    @property
+    @abstractmethod
+    def calibration(self) -> Calibration | ExitCalibration:
+        """Copy of the calibration."""
+
     @abstractmethod
     def calibrate(self, calibration: Any) -> None:
         """Sets the calibration: a `Calibration` for a router, an `ExitCalibration` for exits."""
+
+    def keep_calibration(self, calibration: Calibration | ExitCalibration) -> None:
+        """Keeps a calibration for the present values of the knobs other than the threshold."""
+        self._kept[self._other_settings()] = calibration.cpu()
+
+    def recall_calibration(self) -> None:
+        """Sets the calibration that was kept for the present values of the knobs other than the threshold.
+
+        Raises:
+            InvalidInputError: None was kept for these values.
+        """
+        settings = self._other_settings()
+        if settings not in self._kept:
+            shown = ", ".join(f"{name} {value:.6g}" for name, value in sorted(settings))
+            raise InvalidInputError(
+                f"the router has no calibration at {shown or 'these settings'}; choose an operating point that was "
+                "measured after the training"
+            )
+        self.calibrate(self._kept[settings])
+
+    def kept_calibrations(self) -> list[dict[str, Any]]:
+        """Returns the kept calibrations as plain values and tensors, for `load_calibrations`."""
+        return [{"settings": dict(settings), "calibration": one.state()} for settings, one in self._kept.items()]
+
+    def load_calibrations(self, kept: Sequence[Mapping[str, Any]]) -> None:
+        """Replaces the kept calibrations by those of `kept_calibrations`."""
+        self._kept = {
+            frozenset(one["settings"].items()): self.calibration_type.from_state(one["calibration"]) for one in kept
+        }
+
+    def _other_settings(self) -> frozenset[tuple[str, float]]:
+        settings = settings_of(self.knobs())
+        return frozenset((name, value) for name, value in settings.items() if name != "threshold")
 
     @abstractmethod
     def run_route(self, number: int, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
@@ -205,3 +257,20 @@ class RoutedNetwork(StreamNetwork):
 
     def _states(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> StreamStates:
         return StreamStates(self.streams, inputs, masks, stops=self._stops)
+
+
+@contextmanager
+def listening_to_routes(network: Network) -> Iterator[list[Tensor]]:
+    """Yields a list to which the (b,) routes of the samples of every batch inside the block are appended.
+
+    It stays empty if the network has no routes.
+    """
+    heard: list[Tensor] = []
+    if not isinstance(network, RoutedNetwork):
+        yield heard
+        return
+    network.listener = heard.append
+    try:
+        yield heard
+    finally:
+        network.listener = None

@@ -29,6 +29,7 @@ class SequentialNetwork(RoutedNetwork):
             `nasfuse.nn.routing.calibration.THRESHOLDS`, shape (101, n_routes - 1).
     """
 
+    calibration_type = ExitCalibration
     exit_temperatures: Tensor
     exit_levels: Tensor
 
@@ -94,10 +95,18 @@ class SequentialNetwork(RoutedNetwork):
         masks: Mapping[str, Tensor],
         chosen: Tensor | None,
     ) -> Tensor:
+        outputs, routes = self._run_exits(states, chosen)
+        if self.listener is not None:
+            self.listener(routes)
+        return outputs
+
+    def _run_exits(self, states: StreamStates, chosen: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Returns logits (b, n_outputs), and the route at which each sample stopped (b,)."""
         *exits, last = self._branches()
         levels = levels_at(float(self.threshold), self.exit_levels)
         outputs: Tensor | None = None
         rows: Tensor | None = None  # samples that have not stopped; None: all samples
+        routes: Tensor | None = None
         for number, branch in enumerate(exits):
             logits: Tensor = branch(states)
             if chosen is None:
@@ -108,19 +117,21 @@ class SequentialNetwork(RoutedNetwork):
                 continue
             if rows is None:
                 if bool(stops.all()):
-                    return logits
+                    return logits, torch.full((len(logits),), number)
                 outputs, rows = torch.empty_like(logits), torch.arange(len(logits), device=logits.device)
-            assert outputs is not None
+                routes = torch.full_like(rows, len(exits))
+            assert outputs is not None and routes is not None
             outputs[rows[stops]] = logits[stops]
+            routes[rows[stops]] = number
             rows = rows[~stops]
             if not len(rows):
-                return outputs
+                return outputs, routes
             states = states.rows((~stops).nonzero()[:, 0])
         logits = last(states)
-        if rows is None or outputs is None:
-            return logits
+        if rows is None or outputs is None or routes is None:
+            return logits, torch.full((len(logits),), len(exits))
         outputs[rows] = logits
-        return outputs
+        return outputs, routes
 
     def all_routes(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> AllRoutes:
         """Returns the outputs of all routes for all samples; streams run once for all routes."""

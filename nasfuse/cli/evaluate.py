@@ -1,0 +1,79 @@
+"""`nasfuse evaluate`: evaluation of saved networks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from nasfuse.cli.device import Device, device_of
+from nasfuse.domain.metric import metric_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+#: Largest number of classes of which figures are printed; `--json` has all.
+_MOST_SHOWN = 30
+
+
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="Saved network (model.pt) of `nasfuse train` or a search.")],
+    data: Annotated[
+        str | None, typer.Option(help="Data with the same modalities, to use instead of the training data.")
+    ] = None,
+    split: Annotated[
+        Literal["val", "test"] | None,
+        typer.Option(help="Split of the data to evaluate on. Default: test, or all of other data without splits."),
+    ] = None,
+    point: Annotated[
+        int, typer.Option(min=0, help="Operating point P of a trial shown as N:P; 0 is the setting of its recipe.")
+    ] = 0,
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Evaluate a saved network on the val or test split of its data, or on other data.
+
+    Inputs are standardised with the statistics of the training data, and classes are those of the training. A warning
+    is printed if the data differ from the training data.
+    """
+    from rich.text import Text
+
+    from nasfuse.cli.console import out, print_json, warn
+    from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
+
+    result = evaluate_checkpoint(checkpoint, split=split, device=device_of(device), source=data, point=point)
+    if "warning" in result:
+        warn(result["warning"])
+    if "unusable_rows" in result:
+        row, reason = next(iter(result["unusable_rows"].items()))
+        warn(f"{len(result['unusable_rows'])} rows cannot be used and are left out; row {row}, {reason}")
+    if as_json:
+        print_json(result)
+        return
+    value = (metric_text(result["value"]), "bold")
+    out.print(Text.assemble(f"{result['split']} {result['metric']} ", value, f" on {result['samples']} samples"))
+    if "settings" in result:
+        out.print(", ".join(f"{name} {value:.6g}" for name, value in result["settings"].items()))
+    for name, share in result.get("routes", {}).items():
+        out.print(f"{share:>6.1%} take {name}", soft_wrap=True)
+    if 1 < len(result["by_class"]) <= _MOST_SHOWN:
+        out.print(_table(result["by_class"]))
+    out.print(f"{result['macs']:,} MACs, recipe {result['recipe_hash']}: {result['summary']}", soft_wrap=True)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> "Table":
+    """Returns the figures of the classes as a table; undefined ones are a dash."""
+    from rich.table import Table
+
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for key in rows[0]:
+        table.add_column("" if key == "name" else key, justify="left" if key == "name" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(_written(value) for value in row.values()))
+    return table
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return "-"
+    return metric_text(value) if isinstance(value, float) else str(value)

@@ -1,0 +1,177 @@
+"""Evaluation of saved networks on a split of their training data, or on other data."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nasfuse.data import Dataset, Split, load_dataset
+from nasfuse.errors import DataError, InvalidInputError
+from nasfuse.experiment.idle_settings import data_warnings_once
+from nasfuse.experiment.objective import cached_dataset
+from nasfuse.nn import Network, RoutedNetwork
+from nasfuse.prediction import SavedNetwork, read_network
+from nasfuse.prediction.labelled_data import labelled_data
+from nasfuse.spec.data import DataConfig
+from nasfuse.spec.data_source import SHIPPED_SOURCES, locate
+from nasfuse.spec.ensemble import AnyRecipe
+from nasfuse.tasks import task_kind
+from nasfuse.train import measured_macs, predict_logits, tabulate_routes
+from nasfuse.train.class_figures import class_figures
+from nasfuse.train.metrics import score
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """Samples on which a network is evaluated.
+
+    Attributes:
+        split: Name of the split in results; `all` for data without splits.
+        part: The samples.
+        dataset: Data set of the samples, with the lengths over which MACs are averaged.
+        source: Data set or file that was read.
+        fingerprint: Fingerprint of all its samples.
+        problems: Rows that cannot be used.
+    """
+
+    split: str
+    part: Split
+    dataset: Dataset
+    source: str
+    fingerprint: str
+    problems: dict[int, str]
+
+
+def evaluate_checkpoint(
+    path: Path, *, split: str | None = None, device: torch.device, source: str | None = None, point: int = 0
+) -> dict[str, Any]:
+    """Returns metric, loss, MACs and figures by class of a saved network.
+
+    Inputs and targets are standardised by the scales in the checkpoint, and classes are those of the training, of which
+    the data need not have all. The loss of a regression is that of standardised numbers. There is a `warning` if the
+    data differ from those that the network was trained with.
+
+    Args:
+        path: Path of the checkpoint.
+        split: `train`, `val` or `test`. Default: `test`, or all samples of other data without splits.
+        device: Device of the evaluation.
+        source: Data that replace those in the checkpoint, with the same modalities.
+        point: Index of the operating point; 0 is the network's own setting.
+
+    Raises:
+        MissingFileError: The checkpoint or the data do not exist.
+        CheckpointError: The checkpoint is damaged, or its weights do not match its recipe.
+        InvalidInputError: The checkpoint has no such point, or the data no such split.
+        DataError: The data violate the data format, or have classes that the network does not know.
+    """
+    saved = read_network(path, point=point, device=device)
+    network, recipe = saved.network, saved.recipe
+    data = recipe.data.at(source) if source is not None else _located(recipe.data, path)
+    with data_warnings_once(told=source is None):  # by the training
+        samples = _samples(saved, data, split, is_other=source is not None)
+    part, dataset = samples.part, samples.dataset
+    if not len(part):
+        raise InvalidInputError(
+            f"the network in {path} was trained on all samples outside test (data.validation), so there are none in "
+            f"{split}; evaluate it on test"
+        )
+    macs, routes = spent_macs(network, recipe, part, dataset, device)
+    logits = predict_logits(network, part, device=device)
+    value, loss = _figures(recipe, logits, part)
+    warning = _warning(samples, saved)
+    settings = saved.settings[point]
+    unusable = {str(row): reason for row, reason in samples.problems.items()}
+    return {
+        "checkpoint": str(path),
+        "data": samples.source,
+        "data_fingerprint": samples.fingerprint,
+        "trained_on_fingerprint": saved.content_fingerprint,
+        **({"warning": warning} if warning else {}),
+        "split": samples.split,
+        "samples": len(part),
+        **({"unusable_rows": unusable} if unusable else {}),
+        "metric": recipe.metric,
+        "value": value,
+        "loss": loss,
+        "by_class": class_figures(
+            logits, part.targets, names=saved.output_names, task=saved.task.kind, target_scale=part.target_scale
+        ),
+        "macs": round(macs),
+        **({"routes": routes} if routes else {}),
+        **({"settings": settings} if settings else {}),
+        "recipe_hash": recipe.hash,
+        "summary": recipe.summary,
+        "val_metric_at_training": saved.val_metric,
+        "test_metric_at_training": saved.test_metric,
+    }
+
+
+def _located(data: DataConfig, path: Path) -> DataConfig:
+    return data.model_copy(update={"source": locate(data.source, named_in=path)})
+
+
+def _samples(saved: SavedNetwork, data: DataConfig, split: str | None, *, is_other: bool) -> _Samples:
+    """Returns the samples of `split`: of the training data as they were divided, or of other data."""
+    if data.source in SHIPPED_SOURCES:
+        dataset = cached_dataset(data.model_dump_json(), saved.division)
+        if dataset.fingerprint != saved.data_fingerprint:
+            dataset = load_dataset(data, division=saved.division, scales=saved.scales)
+        return _of_training(dataset, data, split)
+    if not is_other:
+        with suppress(DataError):  # the file has changed
+            dataset = cached_dataset(data.model_dump_json(), saved.division)
+            if dataset.fingerprint == saved.data_fingerprint:
+                return _of_training(dataset, data, split)
+    other = labelled_data(saved, data)
+    if other.content_fingerprint == saved.content_fingerprint:
+        return _of_training(cached_dataset(data.model_dump_json(), saved.division), data, split)
+    name, part = other.part(split)
+    dataset = Dataset(
+        name=data.source,
+        modalities=saved.modalities,
+        task=saved.task,
+        train=part,
+        val=part,
+        test=part,
+        fingerprint=other.content_fingerprint,
+    )
+    return _Samples(name, part, dataset, data.source, other.content_fingerprint, other.problems)
+
+
+def _of_training(dataset: Dataset, data: DataConfig, split: str | None) -> _Samples:
+    name = split or "test"
+    return _Samples(name, dataset.split(name), dataset, data.source, dataset.content_fingerprint, {})
+
+
+def _figures(recipe: AnyRecipe, logits: Tensor, part: Split) -> tuple[float, float]:
+    """Returns the metric and the loss; NaN if an output is not finite."""
+    if not torch.isfinite(logits).all():
+        return float("nan"), float("nan")
+    task = recipe.data.task
+    value = score(recipe.metric, logits, part.targets, task=task, target_scale=part.target_scale)
+    return value, float(task_kind(task).loss(logits, part.targets))
+
+
+def spent_macs(
+    network: Network, recipe: AnyRecipe, part: Split, dataset: Dataset, device: torch.device
+) -> tuple[float, dict[str, float]]:
+    """Returns the expected MACs per sample of `part`, and the share of each route if there is a router."""
+    if not isinstance(network, RoutedNetwork):
+        return measured_macs(network, part, dataset, device=device), {}
+    table = tabulate_routes(network, part, dataset, metric=recipe.metric, device=device)
+    routed = table.at(float(network.threshold))
+    return routed.macs, dict(zip(network.route_names, routed.usage, strict=True))
+
+
+def _warning(samples: _Samples, saved: SavedNetwork) -> str | None:
+    """Returns a warning if the evaluation data differ from the training data of the network."""
+    if samples.fingerprint == saved.content_fingerprint:
+        return None
+    return (
+        f"these are other data than the network was trained with: {samples.source} has the fingerprint "
+        f"{samples.fingerprint}, that of the training is {saved.content_fingerprint}; samples of this split may have "
+        "been trained on, so the result may be too good"
+    )

@@ -1,0 +1,131 @@
+"""Inputs of a network from the arrays of new data: checked, and standardised as in the training."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nasfuse.data import Column, ModalityArrays, Scale, Split
+from nasfuse.data.layout import CheckedArrays, check_modality
+from nasfuse.data.storage import Storage
+from nasfuse.domain.modality import Modality
+from nasfuse.errors import DataError
+from nasfuse.prediction.unusable_rows import unusable_rows
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Standardised samples of new data.
+
+    Attributes:
+        columns: Columns of the `rows`, by modality.
+        checked: Checked arrays of the `rows`, by modality.
+        rows: (k,) rows of the data that can be used, counted from 0.
+        n_rows: Number of all rows.
+        problems: Why the other rows cannot be used, by row.
+    """
+
+    columns: dict[str, Column]
+    checked: dict[str, CheckedArrays]
+    rows: Rows
+    n_rows: int
+    problems: dict[int, str]
+
+    def split(self) -> Split:
+        """Returns the samples as a split, whose targets are zeros."""
+        return Split(self.columns, torch.zeros(len(self.rows)))
+
+
+def prepare(
+    name: str,
+    arrays: Mapping[str, ModalityArrays],
+    *,
+    modalities: Mapping[str, Modality],
+    scales: Mapping[str, Scale],
+    problems: Mapping[int, str] | None = None,
+) -> Inputs:
+    """Returns the inputs of a network from the arrays of new data.
+
+    Args:
+        name: Name of the data in messages.
+        arrays: Arrays of the new data by modality.
+        modalities: The same modalities as in the training.
+        scales: Scales of the training.
+        problems: Rows that are known to be unusable, with the reason of each.
+
+    Raises:
+        DataError: The arrays do not have the form of the training data, have different numbers of rows, or no row can
+            be used.
+    """
+    n_rows = _n_rows(name, arrays)
+    found = dict(problems or {})
+    for key, modality in modalities.items():
+        for row, reason in unusable_rows(arrays[key], modality, scales.get(key), n_rows=n_rows).items():
+            found.setdefault(row, f"{key}: {reason}")
+    rows = np.setdiff1d(np.arange(n_rows), np.fromiter(found, np.int64, len(found)))
+    if n_rows and not len(rows):
+        row, reason = min(found.items())
+        raise DataError(f"{name} has no row that can be used; row {row}, {reason}")
+    columns, checked = {}, {}
+    for key, modality in modalities.items():
+        where = f"{name}: modality {key}"
+        own = _of_rows(where, arrays[key], modality, rows)
+        checked[key], here = check_modality(where, key, own, n_samples=len(rows))
+        _check_shape(where, here, modality, has_lengths=own.lengths is not None)
+        is_ids = modality.vocabulary is not None
+        storage = Storage.of(where, checked[key], scaled_by=np.arange(len(rows)), is_ids=is_ids, given=scales.get(key))
+        both = storage.scales(np.arange(len(rows)))
+        columns[key] = storage.column(torch.arange(len(rows)), None if both is None else both[0])
+    return Inputs(columns, checked, rows, n_rows, dict(sorted(found.items())))
+
+
+def _n_rows(name: str, arrays: Mapping[str, ModalityArrays]) -> int:
+    """Returns the number of rows, equal in all modalities."""
+    counts = {key: len(np.atleast_1d(one.values if one.index is None else one.index)) for key, one in arrays.items()}
+    if len(set(counts.values())) > 1:
+        shown = ", ".join(f"{key} {count}" for key, count in counts.items())
+        raise DataError(f"{name} has different numbers of rows in its modalities ({shown}); align them")
+    n_rows = next(iter(counts.values()))
+    if n_rows == 0:
+        raise DataError(f"{name} has no rows; give at least one")
+    return n_rows
+
+
+def _of_rows(where: str, arrays: ModalityArrays, modality: Modality, rows: Rows) -> ModalityArrays:
+    """Returns the arrays of `rows`, with the vocabulary and the side of the padding of the training."""
+    values = np.asarray(arrays.values)
+    index = None if arrays.index is None else np.asarray(arrays.index)[rows]
+    lengths = None if arrays.lengths is None else np.asarray(arrays.lengths)[rows]
+    if index is None and len(rows) < len(values):
+        values = values[rows]
+    if lengths is not None and modality.kind == "sequence" and values.ndim > 1:
+        most = modality.shape[0]  # no length is above it
+        values = values[:, -most:] if modality.padding == "left" else values[:, :most]
+    return replace(
+        arrays,
+        kind=modality.kind,
+        values=values,
+        index=index,
+        lengths=lengths,
+        vocabulary=modality.vocabulary,
+        padding=None if lengths is None else modality.padding,
+    )
+
+
+def _check_shape(where: str, here: Modality, trained: Modality, *, has_lengths: bool) -> None:
+    """Checks the shape of a sample; sequences with lengths may have fewer steps.
+
+    Raises:
+        DataError: It is not that of the training.
+    """
+    if here.shape == trained.shape or (has_lengths and here.shape[1:] == trained.shape[1:]):
+        return
+    shown = [" x ".join(str(size) for size in shape) for shape in (here.shape, trained.shape)]
+    raise DataError(
+        f"{where} has samples of shape {shown[0]}, and the network was trained with {shown[1]}; give it data of the "
+        "same form"
+    )

@@ -1,0 +1,199 @@
+"""`nasfuse predict`."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+import nasfuse as package
+from nasfuse.experiment.objective import Training
+from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.spec.recipe import Recipe
+
+RECIPE = {
+    "data": {"source": "digits"},
+    "network": {"route": ["left"], "streams": {"left": {"encoder": "mlp", "depth": 1, "width": 8}}},
+    "training": {"epochs": 2, "lr": 0.01},
+}
+
+
+def train(recipe, folder):
+    Training()(recipe, seed=0, division=0, folder=folder, report=lambda *_: None, weight_sources={})
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    train(Recipe.parse(RECIPE), folder)
+    return folder / "model.pt"
+
+
+@pytest.fixture
+def halves(tmp_path):
+    """A file with the left halves of twelve digits."""
+
+    def write(name="new.npz", **more):
+        images = load_digits().images[:12].astype(np.uint8)
+        np.savez(tmp_path / name, **{"left": images[:, :, :4], **more})
+        return name
+
+    return write
+
+
+@pytest.fixture
+def expected(model):
+    network = package.load_network(model)
+    return network.predict_proba({"left": load_digits().images[:12, :, :4].astype(np.uint8)})
+
+
+class TestFiles:
+    def test_csv(self, nasfuse, model, halves, expected, tmp_path):
+        ran = nasfuse("predict", model, halves(), "-o", "out.csv", "--device", "cpu")
+        assert (ran.code, ran.err) == (0, "")
+        assert ran.out == "wrote the predictions for 12 rows to out.csv\n"
+        table = pd.read_csv(tmp_path / "out.csv", dtype={"prediction": str})
+        assert list(table) == ["prediction", *(f"probability_{digit}" for digit in range(10))]
+        np.testing.assert_allclose(table.iloc[:, 1:].to_numpy(), expected, rtol=1e-12)
+        assert table["prediction"].tolist() == [str(k) for k in expected.argmax(axis=1)]
+
+    def test_parquet(self, nasfuse, model, halves, expected, tmp_path):
+        assert nasfuse("predict", model, halves(), "-o", "out.parquet", "--device", "cpu").code == 0
+        table = pd.read_parquet(tmp_path / "out.parquet")
+        np.testing.assert_array_equal(table.iloc[:, 1:].to_numpy(), expected)
+
+    def test_npz(self, nasfuse, model, halves, expected, tmp_path):
+        assert nasfuse("predict", model, halves(), "-o", "out.npz", "--device", "cpu").code == 0
+        arrays = np.load(tmp_path / "out.npz", allow_pickle=False)
+        assert set(arrays) == {"prediction", "probabilities", "names"}
+        np.testing.assert_array_equal(arrays["probabilities"], expected)
+        assert arrays["names"].tolist() == [str(digit) for digit in range(10)]
+        assert arrays["prediction"].tolist() == [str(k) for k in expected.argmax(axis=1)]
+
+    def test_rows_that_cannot_be_used(self, nasfuse, model, halves, tmp_path):
+        images = load_digits().images[:12, :, :4].copy()
+        images[[2, 5]] = np.nan
+        for name in ("out.csv", "out.parquet", "out.npz"):
+            ran = nasfuse("predict", model, halves(left=images), "-o", name, "--device", "cpu")
+            assert ran.code == 0
+            assert ran.sentence == (
+                "warning: no prediction for 2 of 12 rows, counted from 0: 2, 5; the first one because of left: it has "
+                "values that are NaN, infinite or too large; see the column problem"
+            )
+            assert f"wrote the predictions for 10 rows to {name}" in ran.out
+        for table in (pd.read_csv(tmp_path / "out.csv"), pd.read_parquet(tmp_path / "out.parquet")):
+            assert table["prediction"].isna().tolist() == [row in (2, 5) for row in range(12)]
+            assert table["problem"].notna().tolist() == [row in (2, 5) for row in range(12)]
+        arrays = np.load(tmp_path / "out.npz", allow_pickle=False)
+        assert (arrays["prediction"] == "").tolist() == [row in (2, 5) for row in range(12)]
+
+
+class TestAnotherFolder:
+    def test_the_file_alone_gives_the_same_numbers(self, model, halves, expected, tmp_path):
+        """In another process, with another working folder and without the training data."""
+        place = tmp_path / "elsewhere"
+        place.mkdir()
+        shutil.copy(model, place / "network.pt")
+        halves()
+        root = str(Path(package.__file__).parents[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "nasfuse", "predict", "network.pt", "../new.npz", "-o", "o.npz", "--device", "cpu"],
+            cwd=place,
+            env={**os.environ, "PYTHONPATH": root, "NASFUSE_DATA": str(place), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        np.testing.assert_array_equal(np.load(place / "o.npz")["probabilities"], expected)
+
+
+class TestSearches:
+    @pytest.fixture(scope="class")
+    def searched(self, make_run, tmp_path_factory):
+        """A run of two trials with networks."""
+        folder = make_run(tmp_path_factory.mktemp("searched") / "run", [(0.5, 100), (0.9, 1000), None])
+        for number in (0, 1):
+            train(folder.recipe(number), folder.trial(number))
+        return folder.root
+
+    @pytest.fixture
+    def run(self, searched, tmp_path):
+        return shutil.copytree(searched, tmp_path / "run")
+
+    def test_a_point_of_the_front(self, nasfuse, run, tmp_path):
+        images = load_digits().images[:5].astype(np.uint8)
+        np.savez(tmp_path / "new.npz", left=images[:, :, :4], right=images[:, :, 4:])
+        for options, number in (((), 1), (("--pick", "cheapest"), 0)):
+            ran = nasfuse("predict", run, "new.npz", "-o", "out.npz", "--device", "cpu", *options)
+            assert ran.code == 0, ran.err
+            assert f"trial {number} (accuracy 0." in ran.out
+            network = package.load_network(RunFolder(run).network(number))
+            expected = network.predict_proba({"left": images[:, :, :4], "right": images[:, :, 4:]})
+            np.testing.assert_array_equal(np.load(tmp_path / "out.npz")["probabilities"], expected)
+
+    def test_a_cross_validated_point(self, nasfuse, run, halves, tmp_path):
+        """Its networks are averaged, each with the preprocessing and the scales of its own training data."""
+        folder = RunFolder(run)
+        folder.network(0).unlink()
+        folds = Recipe.parse({**RECIPE, "data": {"source": "digits", "validation": {"folds": 3}}})
+        train(folds, folder.trial(0))
+        ran = nasfuse("predict", run, halves(), "-o", "out.csv", "--pick", "cheapest", "--device", "cpu")
+        assert ran.code == 0, ran.err
+        assert ": the mean of the 3 networks of its cross-validation" in ran.out
+        networks = [package.load_network(file) for file in folder.networks(0)]
+        assert len(networks) == 3
+        mean = np.mean([network.predict_proba(tmp_path / "new.npz") for network in networks], axis=0)
+        table = pd.read_csv(tmp_path / "out.csv", dtype={"prediction": str})
+        np.testing.assert_allclose(table.iloc[:, 1:].to_numpy(), mean, rtol=1e-12)
+        assert table["prediction"].tolist() == [str(k) for k in mean.argmax(axis=1)]
+
+    def test_a_network_that_was_not_kept(self, refuses, run, halves):
+        RunFolder(run).network(1).unlink()
+        sentence = refuses("predict", run, halves(), "-o", "out.csv", "--device", "cpu")
+        assert "run has no network of trial 1 any more; export its recipe and train it, and name" in sentence
+
+    def test_options_for_something_else(self, nasfuse, refuses, run, model, halves):
+        sentence = refuses("predict", model, halves(), "-o", "out.csv", "--pick", "best")
+        assert "--pick chooses from the folder of a search" in sentence
+        ran = nasfuse("predict", run, halves(), "-o", "out.csv", "--point", 1)
+        assert ran.code == 2
+        assert "--point is for the network of one trial" in ran.sentence
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("out.txt", "-o out.txt: the suffix must be one of .csv, .parquet, .npz"),
+            ("a/out.csv", "there is no folder a"),
+        ],
+    )
+    def test_output(self, refuses, model, halves, name, message):
+        assert message in refuses("predict", model, halves(), "-o", name)
+
+    def test_data_that_are_not_there(self, refuses, model):
+        sentence = refuses("predict", model, "new.npz", "-o", "o.csv", "--device", "cpu")
+        assert "there is no file or folder new.npz, and none of this name in" in sentence
+
+    def test_an_array_that_is_not_there(self, refuses, model, tmp_path):
+        np.savez(tmp_path / "new.npz", lefft=np.zeros((2, 8, 4)))
+        sentence = refuses("predict", model, "new.npz", "-o", "o.csv", "--device", "cpu")
+        assert sentence.endswith(
+            "new.npz has no array 'left' (data.modalities.left); did you mean 'lefft'? Known: lefft"
+        )
+
+    def test_a_point_that_is_not_there(self, refuses, model, halves):
+        sentence = refuses("predict", model, halves(), "-o", "o.csv", "--point", 7, "--device", "cpu")
+        assert "has the operating points 0 to 0, got 7; name one of them" in sentence
+
+    def test_a_file_that_is_no_network(self, refuses, halves, tmp_path):
+        torch.save({"format": 3}, tmp_path / "model.pt")
+        sentence = refuses("predict", "model.pt", halves(), "-o", "o.csv", "--device", "cpu")
+        assert "model.pt was written by an earlier version of nasfuse (its format is 3" in sentence
