@@ -84,6 +84,8 @@ def _is_suggestion(trial: TrialView) -> bool:
 
 def _possible(families: Families, domain: Domain, costs: Costs) -> NDArray[np.bool_]:
     """Returns of which families a network can be trained within the limit on MACs, as far as random draws tell."""
+    if not families.names:
+        return np.zeros(0, dtype=np.bool_)
     rows = domain.rows(np.random.default_rng(_SEED).random((_N_DRAWS, len(domain.columns))))
     return np.array(
         [any(costs.can_be_trained(row) for row in rows[members][:_N_CHECKED]) for members in families.of(rows).T],

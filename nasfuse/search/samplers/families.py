@@ -17,8 +17,8 @@ LEAST_TRIALS = 2
 LEAST_TRIALS_OF_MANY = 3
 MANY_PARAMETERS = 2
 
-#: Last parts of the paths whose values are families.
-_KINDS = ("encoder", "kind")
+#: Ends of the paths whose values are families.
+_KINDS = (".encoder", ".kind")
 
 _STATIC = "static networks"
 
@@ -67,7 +67,7 @@ class Families:
                 static = tuple(float(i) for i, word in enumerate(choices) if not is_dynamic(str(word)))
                 if 0 < len(static) < len(choices):
                     found.setdefault(("network.router.kind", _STATIC), []).append(_Membership(position, static))
-            elif column.name.rsplit(".", 1)[-1] in _KINDS:
+            elif column.name.endswith(_KINDS):
                 path = without_stream(column.name)
                 unless = _of_all_tokens(column.name, domain, index)
                 for level, choice in enumerate(choices):
