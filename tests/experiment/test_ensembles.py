@@ -205,7 +205,7 @@ def test_a_damaged_file_is_named(run, monkeypatch, tmp_path):
 
 def test_of_a_cross_validation(data_file, tmp_path):
     folder, study, scheduler = search(
-        tmp_path / "cv", data_file, validation={"folds": 2, "repeats": 2}, n_trials=5, ensembles=2
+        tmp_path / "cv", data_file, validation={"folds": 2, "repeats": 2}, n_trials=4, ensembles=2
     )
     trials = scheduler.trials()
     front = front_of(candidates_of(trials), scheduler.objectives)
