@@ -16,12 +16,13 @@ from nasfuse.experiment.objective import Training, cached_dataset
 from nasfuse.experiment.run import make_space
 from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.experiment.run_reader import read_run
-from nasfuse.experiment.saved_network import load_network
+from nasfuse.nn import build_network
 from nasfuse.search import Scheduler, open_storage
 from nasfuse.search.front import candidates_of, front_of
 from nasfuse.spec.ensemble import load_recipe
 from nasfuse.spec.study import StudyConfig
 from nasfuse.tasks import task_kind
+from nasfuse.train import load_checkpoint
 from nasfuse.train.evaluation import predict_logits
 from nasfuse.train.metrics import score
 
@@ -83,6 +84,17 @@ def search(root, data_file, *, validation=None, n_trials=8, **changes):
     return folder, study, scheduler
 
 
+def network_in(file, recipe, dataset):
+    network = build_network(recipe.network, dataset.modalities, dataset.task)
+    network.load_state_dict(load_checkpoint(file)["network"])
+    return network
+
+
+def accuracy_of_average(networks, part):
+    outputs = torch.stack([predict_logits(network, part, device=CPU) for network in networks])
+    return score("accuracy", task_kind("multiclass").average(outputs), part.targets, task="multiclass")
+
+
 @pytest.fixture(scope="module")
 def searched(data_file, tmp_path_factory):
     return search(tmp_path_factory.mktemp("run") / "toy", data_file, ensembles=3)
@@ -131,10 +143,9 @@ def test_members_are_those_that_a_search_by_hand_finds(searched):
     metrics = []
     for division in sorted(divisions):
         numbers = [next(n for n in one.trainings if trials[n].division == division) for one in front]
-        saved = [load_network(folder.network(number), device=CPU) for number in numbers]
-        outputs = torch.stack([predict_logits(one.network, one.dataset.val, device=CPU) for one in saved])
-        targets = saved[0].dataset.val.targets
-        metrics.append(score("accuracy", task_kind("multiclass").average(outputs), targets, task="multiclass"))
+        dataset = cached_dataset(study.data.model_dump_json(), division)
+        networks = [network_in(folder.network(number), folder.recipe(number), dataset) for number in numbers]
+        metrics.append(accuracy_of_average(networks, dataset.val))
     # There is no choice between two networks, so cross-validation changes nothing.
     assert pair.metrics == pytest.approx(metrics)
 
@@ -154,16 +165,16 @@ def test_an_exported_ensemble_is_trained_and_evaluated(run, ensemble, tmp_path):
     assert not result.check.failed
     for one in result.seeds:
         place = Path(one.checkpoint).parent
-        members = [load_network(place / f"member{k}" / "model.pt", device=CPU) for k in range(len(recipe.members))]
+        dataset = cached_dataset(recipe.data.model_dump_json(), one.division)
+        members = [
+            network_in(place / f"member{k}" / "model.pt", member, dataset) for k, member in enumerate(recipe.members)
+        ]
         for split, value in (("val", one.val), ("test", one.test)):
             judged = evaluate_checkpoint(Path(one.checkpoint), split=split, device=CPU)
             assert judged["value"] == value
             assert judged["macs"] == result.macs
             assert judged["summary"] == recipe.summary
-            part = members[0].dataset.split(split)
-            outputs = torch.stack([predict_logits(member.network, part, device=CPU) for member in members])
-            average = task_kind("multiclass").average(outputs)
-            assert score("accuracy", average, part.targets, task="multiclass") == value
+            assert accuracy_of_average(members, dataset.split(split)) == value
     assert len({one.test for one in result.seeds} | {one.seed for one in result.seeds}) > 2
     again = train_recipe(recipe, folder, **options, report=lambda *_: pytest.fail("trained again"))
     assert again.seeds == result.seeds
