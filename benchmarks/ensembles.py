@@ -17,20 +17,20 @@ import optuna
 import torch
 from torch import Tensor
 
+from nasfuse.data import Dataset
 from nasfuse.experiment.ensembles import choose_ensembles
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
-from nasfuse.prediction import read_network
+from nasfuse.nn import build_network
+from nasfuse.nn.knob import set_knobs
 from nasfuse.search.front import Candidate, candidates_of, front_of
 from nasfuse.search.storage import open_to_read
 from nasfuse.search.trial import TrialView, trials_of
 from nasfuse.spec.study import StudyConfig
 from nasfuse.tasks import task_kind
-from nasfuse.train import predict_logits
+from nasfuse.train import load_checkpoint, predict_logits
 from nasfuse.train.metrics import score
-
-CPU = torch.device("cpu")
 
 
 class OnTest:
@@ -47,19 +47,20 @@ class OnTest:
         trainings = [{self.trials[number].division: number for number in member.trainings} for member in members]
         task, found = self.study.data.task, []
         for division in sorted(set.intersection(*(set(one) for one in trainings))):
+            dataset = cached_dataset(self.study.data.model_dump_json(), division)
             pairs = zip(trainings, members, strict=True)
-            outputs = torch.stack([self._outputs(one[division], member.point) for one, member in pairs])
-            test = cached_dataset(self.study.data.model_dump_json(), division).test
-            together, scale = task_kind(task).average(outputs), test.target_scale
-            found.append(score(self.study.metric, together, test.targets, task=task, target_scale=scale))
+            outputs = torch.stack([self._outputs(one[division], member, dataset) for one, member in pairs])
+            together, test = task_kind(task).average(outputs), dataset.test
+            found.append(score(self.study.metric, together, test.targets, task=task, target_scale=test.target_scale))
         return found
 
-    def _outputs(self, number: int, point: int) -> Tensor:
-        if (number, point) not in self._known:
-            network = read_network(self.folder.network(number), point=point, device=CPU).network
-            test = cached_dataset(self.study.data.model_dump_json(), self.trials[number].division).test
-            self._known[number, point] = predict_logits(network, test, device=CPU)
-        return self._known[number, point]
+    def _outputs(self, number: int, member: Candidate, dataset: Dataset) -> Tensor:
+        if (number, member.point) not in self._known:
+            network = build_network(self.folder.recipe(number).network, dataset.modalities, dataset.task)
+            network.load_state_dict(load_checkpoint(self.folder.network(number))["network"])
+            set_knobs(network.knobs(), self.trials[number].points[member.point].settings)
+            self._known[number, member.point] = predict_logits(network, dataset.test, device=torch.device("cpu"))
+        return self._known[number, member.point]
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from nasfuse.search.ensembles import Ensemble
 from nasfuse.search.front import Candidate, Objectives, candidates_of, front_of
 from nasfuse.search.trial import TrialView
 from nasfuse.seeds import derive_seed
+from nasfuse.spec.data import DataConfig
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
 from nasfuse.train import load_checkpoint, predict_logits
@@ -34,7 +35,7 @@ _CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class _Member:
-    """A point of the front, with its trainings by division."""
+    """A point of the front, with its recipe and its trainings by division."""
 
     candidate: Candidate
     recipe: Recipe
@@ -88,8 +89,7 @@ def choose_ensembles(
     if len(members) < 2:
         return []
     n_divisions = min(member.n_divisions for member in members)
-    datasets = _Divisions(study)
-    predictions = [one for number in range(n_divisions) for one in datasets.predictions(folder, members, number)]
+    predictions = [one for number in range(n_divisions) for one in _predictions(folder, study, members, number)]
     selection = EnsembleSelection(predictions, metric=study.metric, task=study.data.task)
     found = []
     for first in range(1, len(members)):
@@ -119,39 +119,40 @@ def _on_the_same_divisions(members: Sequence[_Member]) -> list[_Member]:
     return [member for member in members if member.n_divisions >= max(least, 1)]
 
 
-class _Divisions:
-    """Predictions on the validation samples of a division, or of all folds of a cross-validation."""
+def _predictions(
+    folder: RunFolder, study: StudyConfig, members: Sequence[_Member], division: int
+) -> Iterator[Predictions]:
+    """Yields the predictions of one training of each member; several if a cross-validation is repeated."""
+    seed = derive_seed(study.seed, "ensembles")
+    places = [folder.trial(member.trials[division].number) for member in members]
+    for parts in _validation_parts(study.data, division):
+        splits = [dataset.val for dataset in parts.values()]
+        outputs = [
+            [_outputs(member, place / name, dataset) for name, dataset in parts.items()]
+            for member, place in zip(members, places, strict=True)
+        ]
+        yield Predictions(
+            outputs=torch.stack([pooled(of_member, splits)[0] for of_member in outputs]),
+            targets=pooled(outputs[0], splits)[1],
+            folds=torch.cat([_folds(split, seed=seed) for split in splits]),
+            target_scale=splits[0].target_scale,
+        )
 
-    def __init__(self, study: StudyConfig) -> None:
-        self._data = study.data
-        self._seed = derive_seed(study.seed, "ensembles")
 
-    def predictions(self, folder: RunFolder, members: Sequence[_Member], division: int) -> list[Predictions]:
-        """Returns the predictions of one training of each member; several if the cross-validation is repeated."""
-        validation = self._data.validation
-        places = [folder.trial(member.trials[division].number) for member in members]
-        if validation is None:
-            dataset = self._dataset(division)
-            outputs = torch.stack([_outputs(m, place, dataset) for m, place in zip(members, places, strict=True)])
-            folds = _folds(dataset.val, seed=self._seed)
-            return [Predictions(outputs, dataset.val.targets, folds, dataset.target_scale)]
-        found = []
-        for repeat in range(validation.repeats):
-            numbers = range(repeat * validation.folds, (repeat + 1) * validation.folds)
-            datasets = [self._dataset(division * validation.n_trainings + number) for number in numbers]
-            splits = [dataset.val for dataset in datasets]
-            rows = []
-            for member, place in zip(members, places, strict=True):
-                parts = zip(numbers, datasets, strict=True)
-                rows.append([_outputs(member, place / f"fold{number}", dataset) for number, dataset in parts])
-            targets = pooled(rows[0], splits)[1]
-            folds = torch.cat([_folds(split, seed=self._seed) for split in splits])
-            outputs = torch.stack([pooled(row, splits)[0] for row in rows])
-            found.append(Predictions(outputs, targets, folds, splits[0].target_scale))
-        return found
+def _validation_parts(data: DataConfig, division: int) -> Iterator[dict[str, Dataset]]:
+    """Yields the data sets whose validation samples are judged together, by the folder of their network in a trial.
 
-    def _dataset(self, division: int) -> Dataset:
-        return cached_dataset(self._data.model_dump_json(), division)
+    It is one data set, with the network in the folder of the trial itself, or for each repeat of a cross-validation
+    those of its folds.
+    """
+    config = data.model_dump_json()
+    if data.validation is None:
+        yield {"": cached_dataset(config, division)}
+        return
+    first, n_folds = division * data.validation.n_trainings, data.validation.folds
+    for repeat in range(data.validation.repeats):
+        numbers = range(repeat * n_folds, (repeat + 1) * n_folds)
+        yield {f"fold{number}": cached_dataset(config, first + number) for number in numbers}
 
 
 def _outputs(member: _Member, place: Path, dataset: Dataset) -> Tensor:

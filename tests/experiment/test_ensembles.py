@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from nasfuse.errors import RunFolderError
-from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 from nasfuse.experiment.ensembles import choose_ensembles, update_ensembles
 from nasfuse.experiment.final_training import train_recipe
 from nasfuse.experiment.macs_check import check_front, read_checks
@@ -17,12 +16,13 @@ from nasfuse.experiment.objective import Training, cached_dataset
 from nasfuse.experiment.run import make_space
 from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.experiment.run_reader import read_run
-from nasfuse.prediction import read_network
+from nasfuse.nn import build_network
 from nasfuse.search import Scheduler, open_storage
 from nasfuse.search.front import candidates_of, front_of
 from nasfuse.spec.ensemble import load_recipe
 from nasfuse.spec.study import StudyConfig
 from nasfuse.tasks import task_kind
+from nasfuse.train import load_checkpoint
 from nasfuse.train.evaluation import predict_logits
 from nasfuse.train.metrics import score
 
@@ -84,6 +84,17 @@ def search(root, data_file, *, validation=None, n_trials=8, **changes):
     return folder, study, scheduler
 
 
+def network_in(file, recipe, dataset):
+    network = build_network(recipe.network, dataset.modalities, dataset.task)
+    network.load_state_dict(load_checkpoint(file)["network"])
+    return network
+
+
+def accuracy_of_average(networks, part):
+    outputs = torch.stack([predict_logits(network, part, device=CPU) for network in networks])
+    return score("accuracy", task_kind("multiclass").average(outputs), part.targets, task="multiclass")
+
+
 @pytest.fixture(scope="module")
 def searched(data_file, tmp_path_factory):
     return search(tmp_path_factory.mktemp("run") / "toy", data_file, ensembles=3)
@@ -132,15 +143,14 @@ def test_members_are_those_that_a_search_by_hand_finds(searched):
     metrics = []
     for division in sorted(divisions):
         numbers = [next(n for n in one.trainings if trials[n].division == division) for one in front]
-        saved = [read_network(folder.network(number), device=CPU) for number in numbers]
-        val = cached_dataset(saved[0].recipe.data.model_dump_json(), division).val
-        outputs = torch.stack([predict_logits(one.network, val, device=CPU) for one in saved])
-        metrics.append(score("accuracy", task_kind("multiclass").average(outputs), val.targets, task="multiclass"))
+        dataset = cached_dataset(study.data.model_dump_json(), division)
+        networks = [network_in(folder.network(number), folder.recipe(number), dataset) for number in numbers]
+        metrics.append(accuracy_of_average(networks, dataset.val))
     # There is no choice between two networks, so cross-validation changes nothing.
     assert pair.metrics == pytest.approx(metrics)
 
 
-def test_an_exported_ensemble_is_trained_and_evaluated(run, ensemble, tmp_path):
+def test_an_exported_ensemble_is_trained_and_saved(run, ensemble, tmp_path):
     recipe = run.recipe(ensemble)
     write_text(tmp_path / "r.yaml", recipe.to_yaml())
     assert load_recipe(tmp_path / "r.yaml") == recipe
@@ -155,16 +165,14 @@ def test_an_exported_ensemble_is_trained_and_evaluated(run, ensemble, tmp_path):
     assert not result.check.failed
     for one in result.seeds:
         place = Path(one.checkpoint).parent
-        members = [read_network(place / f"member{k}" / "model.pt", device=CPU) for k in range(len(recipe.members))]
+        dataset = cached_dataset(recipe.data.model_dump_json(), one.division)
+        members = [
+            network_in(place / f"member{k}" / "model.pt", member, dataset) for k, member in enumerate(recipe.members)
+        ]
         for split, value in (("val", one.val), ("test", one.test)):
-            judged = evaluate_checkpoint(Path(one.checkpoint), split=split, device=CPU)
-            assert judged["value"] == value
-            assert judged["macs"] == result.macs
-            assert judged["summary"] == recipe.summary
-            part = cached_dataset(recipe.data.model_dump_json(), one.division).split(split)
-            outputs = torch.stack([predict_logits(member.network, part, device=CPU) for member in members])
-            average = task_kind("multiclass").average(outputs)
-            assert score("accuracy", average, part.targets, task="multiclass") == value
+            together = network_in(Path(one.checkpoint), recipe, dataset)
+            assert accuracy_of_average([together], dataset.split(split)) == value
+            assert accuracy_of_average(members, dataset.split(split)) == value
     assert len({one.test for one in result.seeds} | {one.seed for one in result.seeds}) > 2
     again = train_recipe(recipe, folder, **options, report=lambda *_: pytest.fail("trained again"))
     assert again.seeds == result.seeds
@@ -206,7 +214,7 @@ def test_a_damaged_file_is_named(run, monkeypatch, tmp_path):
 
 def test_of_a_cross_validation(data_file, tmp_path):
     folder, study, scheduler = search(
-        tmp_path / "cv", data_file, validation={"folds": 2, "repeats": 2}, n_trials=5, ensembles=2
+        tmp_path / "cv", data_file, validation={"folds": 2, "repeats": 2}, n_trials=4, ensembles=2
     )
     trials = scheduler.trials()
     front = front_of(candidates_of(trials), scheduler.objectives)
