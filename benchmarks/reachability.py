@@ -1,6 +1,6 @@
 """Does iteration pay where information has to travel? Reachability in mazes, with equal MACs and equal parameters.
 
-Two modalities: a maze as an image, and two marks as coordinates; are they connected? Networks are trained on mazes of
+Two modalities: a maze, and an image of two marks; are they connected? Networks are trained on mazes of
 11 x 11 places and tried on others of this size, by length of the path, and of 17 x 17 places. Compared are the fixed
 point of a mixing cell, trained with a random number of steps from a random start, the same cell as a weight-tied
 network of 1, 4 and 16 steps, and networks of 4 and 16 cells without shared weights, as wide (equal MACs) and as narrow
@@ -60,13 +60,13 @@ def recipe_of(head: str, source: Path, options: argparse.Namespace) -> Recipe:
     width = round(options.width * share)
     streams = {
         "map": {"encoder": "conv", "depth": 0, "width": width, "stride": options.stride},
-        "marks": {"encoder": "mlp", "depth": 0, "width": width},
+        "marks": {"encoder": "conv", "depth": 0, "width": width, "stride": options.stride},
     }
     mixing = {"kind": "equilibrium", "cell": "mixing", "width": width, "placement": 0, "max_steps": 16, **fusion}
     training = {"epochs": options.epochs, "patience": options.epochs, "batch_size": 32, "lr": options.lr}
     return Recipe.parse(
         {
-            "data": {"source": str(source), "modalities": {"map": "image", "marks": "vector"}},
+            "data": {"source": str(source), "modalities": {"map": "image", "marks": "image"}},
             "network": {"route": ["map", "marks"], "streams": streams, "fusion": mixing},
             "training": {**training, "equilibrium": {"jacobian_weight": 0.0}},
         }
@@ -77,7 +77,10 @@ def write_mazes(folder: Path, n_train: int, n_test: int) -> dict[int, tuple[Path
     """Writes mazes of 11 x 11 and 17 x 17 places; returns file and lengths of the paths of test by size."""
     found = {}
     for size, n_rooms, sizes in ((11, 5, (n_train, 1000, n_test)), (17, 8, (20, 20, n_test))):
-        parts = [draw_samples(n, n_rooms, seed=derive_seed(size, "mazes", n)) for n in sizes]
+        parts = [
+            draw_samples(n, n_rooms, seed=derive_seed(size, name, n), favour_short=name != "test")
+            for name, n in zip(("train", "val", "test"), sizes, strict=True)
+        ]
         split = np.repeat(["train", "val", "test"], sizes)
         arrays = {name: np.concatenate([part[name] for part in parts]) for name in ("map", "marks", "y")}
         path = folder / f"mazes{size}_{n_train}.npz"
@@ -173,12 +176,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the mazes and the results")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS))
-    parser.add_argument("--train", type=int, default=40_000, help="number of training samples")
+    parser.add_argument("--train", type=int, default=24_000, help="number of training samples")
     parser.add_argument("--test", type=int, default=2000)
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--width", type=int, default=24)
     parser.add_argument("--stride", type=int, default=2, help="2: one token per room")
-    parser.add_argument("--lr", type=float, default=4e-3)
+    parser.add_argument("--lr", type=float, default=5e-3)
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
