@@ -133,7 +133,10 @@ class MixingMap(Cell):
     def step(self, z: Tensor, rows: Tensor | None, *inputs: Tensor) -> Tensor:
         """Returns f(z) (k, D) for the states `rows` (k,); `inputs` are those of `of` and the weights of a cell."""
         injected, parts, weights = self._split(rows, inputs)
-        streams = self._tokens(z)
+        streams = [
+            tokens * part[1][..., None] if line.masked else tokens  # a random start has noise in padding
+            for tokens, line, part in zip(self._tokens(z), self.lines, parts, strict=True)
+        ]
         seen = self._seen(streams, parts)
         on_grid: dict[tuple[int, int], Tensor] = {}
         for z_m, line in zip(streams, self.lines, strict=True):

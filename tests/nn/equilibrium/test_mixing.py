@@ -212,6 +212,16 @@ def test_half_of_the_training_samples_start_at_noise():
     assert 0.4 < at_inputs < 0.6
 
 
+def test_padding_of_a_start_is_not_read():
+    layer, states = make_layer(scale=1.0), make_states(4)
+    mapping, tensors = MixingMap.of(states)
+    z = torch.randn_like(tensors[0])
+    other = z.clone()
+    other[:, 13 * WIDTH : 17 * WIDTH].view(4, 4, WIDTH)[~states["sequence"].mask] += 1
+    one, two = (mapping.step(state, None, *tensors, *layer.cell.weights()) for state in (z, other))
+    assert torch.equal(one, two)
+
+
 def test_a_stack_of_one_cell_is_one_step():
     layer, stack = make_layer(kind="unroll", rule=StoppingRule(1e-3, 1)), MixingStack(3, WIDTH, n_cells=1).double()
     stack.cells[0].load_state_dict(layer.cell.state_dict())
