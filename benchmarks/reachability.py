@@ -7,6 +7,7 @@ network of 1, 4 and 16 steps, and networks of 4 and 16 cells without shared weig
 that they have the parameters of one cell.
 
     python benchmarks/reachability.py --out reachability --seeds 5
+    python benchmarks/reachability.py --out reachability --memory    # what a training step keeps, by number of steps
 
 An interrupted run can be continued: trainings in the file are not repeated.
 """
@@ -24,6 +25,7 @@ import torch
 from mazes import draw_samples
 from torch import Tensor
 
+from nasfuse.cost import activation_bytes
 from nasfuse.data import Dataset, Split, load_dataset
 from nasfuse.nn import build_network
 from nasfuse.nn.equilibrium import equilibrium_layers, listening
@@ -150,6 +152,21 @@ def train_once(head: str, seed: int, mazes: dict[int, tuple[Path, Tensor]], opti
     return row
 
 
+def memory(mazes: dict[int, tuple[Path, Tensor]], options: argparse.Namespace) -> None:
+    """Prints the activation memory of a training step per sample, by gradient and number of steps."""
+    base = recipe_of("equilibrium", mazes[11][0], options)
+    dataset = load_dataset(base.data)
+    batch = dataset.train.batch(torch.arange(64), names=("map", "marks"))
+    print("gradient | steps | KiB per sample")
+    for gradient in ("unroll", "random_steps", "implicit"):
+        for n_steps in (4, 16, 64):
+            plain = base.to_plain()
+            plain["network"]["fusion"] |= {"gradient": gradient, "max_steps": n_steps, "start": "inputs"}
+            torch.manual_seed(0)
+            network = build_network(Recipe.parse(plain).network, dataset.modalities, dataset.task)
+            print(f"{gradient} | {n_steps} | {activation_bytes(network, batch) / 1024:.0f}", flush=True)
+
+
 def cell_of(values: list[float]) -> str:
     """Returns mean and standard deviation."""
     spread = f" +- {statistics.stdev(values):.3f}" if len(values) > 1 else ""
@@ -174,6 +191,7 @@ def main() -> None:
     """Reads the options, trains what is missing and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the mazes and the results")
+    parser.add_argument("--memory", action="store_true", help="print the memory of training steps instead")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS))
     parser.add_argument("--train", type=int, default=24_000, help="number of training samples")
@@ -186,6 +204,9 @@ def main() -> None:
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     mazes = write_mazes(options.out, options.train, options.test)
+    if options.memory:
+        memory(mazes, options)
+        return
     setting = {key: getattr(options, key) for key in ("train", "test", "epochs", "width", "stride", "lr")}
     path = options.out / "rows.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
