@@ -3,9 +3,10 @@
     python benchmarks/equilibrium.py benchmarks/recipes/rosmap_fusion.yaml --seeds 10 --out rosmap.jsonl
 
 Heads: concat, sum, the cell of DEQ fusion as a weight-tied network of 1 and 5 steps (from the injected features, and
-of 1 step from zero as in the released code), the fixed point of that cell, and that of the coupled cell. Every head has
-the same number of settings. Each setting is trained with `--choose` seeds, and the one with the best mean on validation
-data is chosen. It is then trained with `--seeds` other seeds, and each network is evaluated on test once. An
+of 1 step from zero as in the released code), the fixed point of that cell, and that of the coupled cell; the mixing
+cell as a weight-tied network of 1 and 4 steps, with weights of its own in each of 4 steps, and its fixed point. Every
+head has the same number of settings. Each setting is trained with `--choose` seeds, and the one with the best mean on
+validation data is chosen. It is then trained with `--seeds` other seeds, and each network is evaluated on test once. An
 interrupted run can be continued: rows in the file are not computed again. `--caps` trains the fixed point with each cap
 instead, and evaluates every network with all lower caps, too.
 """
@@ -32,6 +33,7 @@ CPU = torch.device("cpu")
 
 FIXED_POINT = {"kind": "equilibrium", "max_steps": 20, "tolerance": 1e-3}
 TIED = {"kind": "equilibrium", "gradient": "unroll"}
+MIXING = {"kind": "equilibrium", "cell": "mixing"}
 
 #: Fusion options of each head apart from width and placement, and whether gate and Jacobian weight are chosen.
 HEADS: dict[str, dict[str, Any]] = {
@@ -42,12 +44,23 @@ HEADS: dict[str, dict[str, Any]] = {
     "tied K=5": {**TIED, "max_steps": 5},
     "DEQ": FIXED_POINT,
     "DEQ, coupled": {**FIXED_POINT, "coupled": True},
+    "mixing K=1": {**MIXING, "gradient": "unroll", "max_steps": 1},
+    "mixing K=4": {**MIXING, "gradient": "unroll", "max_steps": 4},
+    "mixing, untied 4": {**MIXING, "gradient": "unroll", "max_steps": 4, "tied": False},
+    "mixing, fixed point": {
+        **MIXING,
+        "gradient": "random_steps",
+        "start": "random",
+        "solver": "picard",
+        "max_steps": 8,
+        "tolerance": 1e-2,
+    },
 }
 
 
 def settings(head: str, rates: list[float], weights: list[float]) -> list[dict[str, Any]]:
     """Returns the settings of a head, the same number for all: learning rates and values of one other option."""
-    if HEADS[head]["kind"] != "equilibrium":
+    if HEADS[head]["kind"] != "equilibrium" or "cell" in HEADS[head]:
         return [{"lr": lr, "dropout": dropout} for lr in rates for dropout in (0.0, 0.3)]
     if "gradient" in HEADS[head]:
         return [{"lr": lr, "gate": gate} for lr in rates for gate in ("linear", "sigmoid")]
@@ -72,6 +85,8 @@ def recipe_of(base: Recipe, head: str, setting: dict[str, Any], **fusion: Any) -
         plain["network"]["dropout"] = setting["dropout"]
     if "jacobian_weight" in setting:
         plain["training"]["equilibrium"] = {"jacobian_weight": setting["jacobian_weight"]}
+    if "cell" in HEADS[head]:
+        plain["training"]["equilibrium"] = {"jacobian_weight": 0.0}
     plain["training"]["lr"] = setting["lr"]
     return Recipe.parse(plain)
 

@@ -10,10 +10,6 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Room = tuple[int, int]
 
-#: Codes of a coordinate x: sine and cosine of 2 pi k x / PERIOD. Products of the codes of two coordinates add up to a
-#: sharp peak at equal ones.
-PERIOD, FREQUENCIES = 17, (1, 3)
-
 
 @dataclass(frozen=True)
 class Maze:
@@ -69,17 +65,17 @@ def draw_maze(n_rooms: int, n_cuts: int, rng: np.random.Generator) -> Maze:
     return Maze(is_open, doors)
 
 
-def draw_samples(n_samples: int, n_rooms: int, *, seed: int) -> dict[str, Array]:
+def draw_samples(n_samples: int, n_rooms: int, *, seed: int, favour_short: bool = False) -> dict[str, Array]:
     """Returns mazes with two marked rooms, half of which are connected.
 
     For every connected pair of rooms there is one in another maze that is not connected and as far apart in rows plus
-    columns, so that neither the marks nor the maze alone tell the label. Lengths of paths are drawn evenly from those
-    of a maze, and 1 to 8 passages are missing.
+    columns, so that neither the marks nor the maze alone tell the label. Lengths of paths are drawn from those of a
+    maze, evenly or with probabilities in proportion to 1 / length (`favour_short`), and 1 to 8 passages are missing.
 
     Returns:
-        `map` (n, 9, s, s): whether a place is open, and the codes of its row and its column; `marks` (n, 16): the codes
-        of the rows and columns of both marks; rows and columns are counted from a random origin. `y` (n,): 1 if the
-        marks are connected. `length` (n,): length of the path, for unconnected marks that of their partner.
+        `map` (n, s, s): 1 for open places; `marks` (n, s, s): 1 at the place of one mark, -1 at that of the other; `y`
+        (n,): 1 if the marks are connected; `length` (n,): length of the path, for unconnected marks that of their
+        partner.
     """
     rng = np.random.default_rng(seed)
     waiting: dict[tuple[int, int], list[tuple[Maze, Room, Room, int]]] = defaultdict(list)
@@ -91,7 +87,8 @@ def draw_samples(n_samples: int, n_rooms: int, *, seed: int) -> dict[str, Array]
         reached = maze.distances(first)
         reached_lengths = sorted(set(reached.values()) - {0})
         if label and reached_lengths:
-            length = int(rng.choice(reached_lengths))
+            weights = 1 / np.array(reached_lengths, dtype=float) ** int(favour_short)
+            length = int(rng.choice(reached_lengths, p=weights / weights.sum()))
             ends = [room for room, steps in reached.items() if steps == length]
         else:
             label, length = 0, 0
@@ -102,26 +99,18 @@ def draw_samples(n_samples: int, n_rooms: int, *, seed: int) -> dict[str, Array]
         if waiting[apart, 0] and waiting[apart, 1]:
             no, yes = waiting[apart, 0].pop(), waiting[apart, 1].pop()
             pairs += [(*yes, 1), (*no[:3], yes[3], 0)]
-    return _encoded(pairs[:n_samples], rng)
+    return _drawn(pairs[:n_samples])
 
 
-def _encoded(pairs: list[tuple[Maze, Room, Room, int, int]], rng: np.random.Generator) -> dict[str, Array]:
-    n_samples, size = len(pairs), len(pairs[0][0].open)
-    origin = rng.integers(PERIOD, size=(n_samples, 2))
-    is_open = np.stack([maze.open for maze, *_ in pairs])[:, None]
-    places = _codes(np.arange(size) + origin[:, :, None]).transpose(1, 0, 3, 2)  # axis, sample, code, place
-    rows = np.broadcast_to(places[0][:, :, :, None], (*places[0].shape, size))
-    columns = np.broadcast_to(places[1][:, :, None, :], (*places[1].shape[:2], size, size))
-    rooms = np.array([(first, second) for _, first, second, _, _ in pairs])
+def _drawn(pairs: list[tuple[Maze, Room, Room, int, int]]) -> dict[str, Array]:
+    size = len(pairs[0][0].open)
+    marks = np.zeros((len(pairs), size, size), dtype=np.float32)
+    for number, (_, first, second, _, _) in enumerate(pairs):
+        marks[number, 2 * first[0] + 1, 2 * first[1] + 1] = 1
+        marks[number, 2 * second[0] + 1, 2 * second[1] + 1] = -1
     return {
-        "map": np.concatenate([is_open, rows, columns], axis=1).astype(np.float32),
-        "marks": _codes(2 * rooms + 1 + origin[:, None]).reshape(n_samples, -1).astype(np.float32),
+        "map": np.stack([maze.open for maze, *_ in pairs]).astype(np.float32),
+        "marks": marks,
         "y": np.array([label for *_, label in pairs]),
         "length": np.array([length for *_, length, _ in pairs]),
     }
-
-
-def _codes(coordinates: Array) -> Array:
-    """Returns (..., 4) codes of coordinates (...)."""
-    angles = 2 * np.pi * coordinates[..., None] * np.array(FREQUENCIES) / PERIOD
-    return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)

@@ -1,12 +1,13 @@
 """Does iteration pay where information has to travel? Reachability in mazes, with equal MACs and equal parameters.
 
-Two modalities: a maze as an image, and two marks as coordinates; are they connected? Networks are trained on mazes of
+Two modalities: a maze, and an image of two marks; are they connected? Networks are trained on mazes of
 11 x 11 places and tried on others of this size, by length of the path, and of 17 x 17 places. Compared are the fixed
 point of a mixing cell, trained with a random number of steps from a random start, the same cell as a weight-tied
 network of 1, 4 and 16 steps, and networks of 4 and 16 cells without shared weights, as wide (equal MACs) and as narrow
 that they have the parameters of one cell.
 
     python benchmarks/reachability.py --out reachability --seeds 5
+    python benchmarks/reachability.py --out reachability --memory    # what a training step keeps, by number of steps
 
 An interrupted run can be continued: trainings in the file are not repeated.
 """
@@ -24,6 +25,7 @@ import torch
 from mazes import draw_samples
 from torch import Tensor
 
+from nasfuse.cost import activation_bytes
 from nasfuse.data import Dataset, Split, load_dataset
 from nasfuse.nn import build_network
 from nasfuse.nn.equilibrium import equilibrium_layers, listening
@@ -60,13 +62,13 @@ def recipe_of(head: str, source: Path, options: argparse.Namespace) -> Recipe:
     width = round(options.width * share)
     streams = {
         "map": {"encoder": "conv", "depth": 0, "width": width, "stride": options.stride},
-        "marks": {"encoder": "mlp", "depth": 0, "width": width},
+        "marks": {"encoder": "conv", "depth": 0, "width": width, "stride": options.stride},
     }
     mixing = {"kind": "equilibrium", "cell": "mixing", "width": width, "placement": 0, "max_steps": 16, **fusion}
     training = {"epochs": options.epochs, "patience": options.epochs, "batch_size": 32, "lr": options.lr}
     return Recipe.parse(
         {
-            "data": {"source": str(source), "modalities": {"map": "image", "marks": "vector"}},
+            "data": {"source": str(source), "modalities": {"map": "image", "marks": "image"}},
             "network": {"route": ["map", "marks"], "streams": streams, "fusion": mixing},
             "training": {**training, "equilibrium": {"jacobian_weight": 0.0}},
         }
@@ -77,7 +79,10 @@ def write_mazes(folder: Path, n_train: int, n_test: int) -> dict[int, tuple[Path
     """Writes mazes of 11 x 11 and 17 x 17 places; returns file and lengths of the paths of test by size."""
     found = {}
     for size, n_rooms, sizes in ((11, 5, (n_train, 1000, n_test)), (17, 8, (20, 20, n_test))):
-        parts = [draw_samples(n, n_rooms, seed=derive_seed(size, "mazes", n)) for n in sizes]
+        parts = [
+            draw_samples(n, n_rooms, seed=derive_seed(size, name, n), favour_short=name != "test")
+            for name, n in zip(("train", "val", "test"), sizes, strict=True)
+        ]
         split = np.repeat(["train", "val", "test"], sizes)
         arrays = {name: np.concatenate([part[name] for part in parts]) for name in ("map", "marks", "y")}
         path = folder / f"mazes{size}_{n_train}.npz"
@@ -147,6 +152,21 @@ def train_once(head: str, seed: int, mazes: dict[int, tuple[Path, Tensor]], opti
     return row
 
 
+def memory(mazes: dict[int, tuple[Path, Tensor]], options: argparse.Namespace) -> None:
+    """Prints the activation memory of a training step per sample, by gradient and number of steps."""
+    base = recipe_of("equilibrium", mazes[11][0], options)
+    dataset = load_dataset(base.data)
+    batch = dataset.train.batch(torch.arange(64), names=("map", "marks"))
+    print("gradient | steps | KiB per sample")
+    for gradient in ("unroll", "random_steps", "implicit"):
+        for n_steps in (4, 16, 64):
+            plain = base.to_plain()
+            plain["network"]["fusion"] |= {"gradient": gradient, "max_steps": n_steps, "start": "inputs"}
+            torch.manual_seed(0)
+            network = build_network(Recipe.parse(plain).network, dataset.modalities, dataset.task)
+            print(f"{gradient} | {n_steps} | {activation_bytes(network, batch) / 1024:.0f}", flush=True)
+
+
 def cell_of(values: list[float]) -> str:
     """Returns mean and standard deviation."""
     spread = f" +- {statistics.stdev(values):.3f}" if len(values) > 1 else ""
@@ -171,18 +191,22 @@ def main() -> None:
     """Reads the options, trains what is missing and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the mazes and the results")
+    parser.add_argument("--memory", action="store_true", help="print the memory of training steps instead")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS))
-    parser.add_argument("--train", type=int, default=40_000, help="number of training samples")
+    parser.add_argument("--train", type=int, default=24_000, help="number of training samples")
     parser.add_argument("--test", type=int, default=2000)
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--width", type=int, default=24)
     parser.add_argument("--stride", type=int, default=2, help="2: one token per room")
-    parser.add_argument("--lr", type=float, default=4e-3)
+    parser.add_argument("--lr", type=float, default=5e-3)
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     mazes = write_mazes(options.out, options.train, options.test)
+    if options.memory:
+        memory(mazes, options)
+        return
     setting = {key: getattr(options, key) for key in ("train", "test", "epochs", "width", "stride", "lr")}
     path = options.out / "rows.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

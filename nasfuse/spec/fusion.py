@@ -131,7 +131,7 @@ class EquilibriumFusion(_VectorFusion):
     """Fixed point of a shared cell: DEQ fusion (Ni et al., 2023), or a cell over the tokens of all streams.
 
     Attributes:
-        cell: `gated` is the cell of the paper, on vectors; `mixing` is one block over the tokens of all streams, which
+        cell: `deq` is the cell of the paper, on vectors; `mixing` is one block over the tokens of all streams, which
             keep their tokens: convolutions along each stream, and modulation by the means of all streams.
         tied: Whether all steps have the same weights. False is a network of `max_steps` mixing cells, which needs
             `gradient: unroll` (the control).
@@ -161,7 +161,7 @@ class EquilibriumFusion(_VectorFusion):
     kind: Literal["equilibrium"]
     width: Annotated[int, Field(ge=4, le=8192)] = 32
     # Left out at their defaults, so that older recipes keep their hashes.
-    cell: Annotated[Literal["gated", "mixing"], Field(exclude_if=lambda value: value == "gated")] = "gated"
+    cell: Annotated[Literal["deq", "mixing"], Field(exclude_if=lambda value: value == "deq")] = "deq"
     tied: Annotated[bool, Field(exclude_if=lambda value: value)] = True
     level: Literal["features", "tokens"] = "features"
     coupled: bool = False

@@ -71,7 +71,7 @@ FUSIONS = st.one_of(
                 "gate": st.sampled_from(["linear", "sigmoid", "tanh"]),
                 "max_steps": st.integers(40, 1000),
                 "tolerance": st.floats(0, 1, exclude_min=True, exclude_max=True),
-                "cell": st.sampled_from(["gated", "mixing"]),
+                "cell": st.sampled_from(["deq", "mixing"]),
                 "start": st.sampled_from(["inputs", "zero", "random"]),
                 "gradient": st.sampled_from(["implicit", "phantom", "random_steps"]),
                 "inference_max_steps": st.integers(1, 16),  # at most the default of max_steps
@@ -288,7 +288,7 @@ def test_a_modality_may_be_its_kind_alone(load):
         (
             "source: digits",
             "source: x\n  modalities: {a: vektor}",
-            r"line 4: data\.modalities\.a\.kind: 'vektor' is not known; did you mean 'vector'\? Known: array_f",
+            r"line 4: data\.modalities\.a\.kind: 'vektor' is not known; did you mean 'vector'\? Known: image, seq",
         ),
         (
             "source: digits",
@@ -330,12 +330,12 @@ def test_a_modality_may_be_its_kind_alone(load):
         (
             "{kind: concat}",
             "{kind: equilibrium, tied: false, cell: mixing}",
-            r"network\.fusion\.tied: false needs cell: mixing and gradient: unroll, got mixing and implicit; change",
+            r"line 9: network\.fusion\.tied: false needs cell: mixing and gradient: unroll, got mixing and implicit",
         ),
         (
             "{kind: concat}",
             "{kind: equilibrium, tied: false, gradient: unroll}",
-            r"network\.fusion\.tied: false needs cell: mixing and gradient: unroll, got gated and unroll; change",
+            r"line 9: network\.fusion\.tied: false needs cell: mixing and gradient: unroll, got deq and unroll",
         ),
         (
             "{kind: concat}",

@@ -38,14 +38,15 @@ class MixingCell(nn.Module):
 
     For every token z of stream m, with its injected features x:
 
-        z' = LN(x + z + C_m h),  h = GELU((1 + g_m) * (A_m z + B_m near_m(z)) + b_m),  [g_m, b_m] = G_m [s_1 .. s_M]
+        z' = LN(x + z + C_m h),  h = GELU((1 + g_m) * (A_m z + B_m near_m) + b_m),  [g_m, b_m] = G_m [s_1 .. s_M]
 
-    where near_m is a depthwise convolution of 3 x 3 taps on a grid and of 3 taps along a sequence, and s_j is the mean
-    token of stream j, weighted by sizes. Streams thus modulate each other's features (FiLM, Perez et al., 2018), and
-    within a stream information travels one token per step. A single token and CLS have no neighbours. No weight depends
-    on the number of tokens, so a trained cell runs on grids of another size, and its cost is linear in the tokens.
+    where near_m is a depthwise convolution of 3 x 3 taps on a grid and of 3 taps along a sequence. On a grid it reads
+    the sum of all streams with this grid. s_j are the mean, weighted by sizes, and the maximum of the tokens of stream
+    j. Streams thus modulate each other's features (FiLM, Perez et al., 2018), and within a stream information travels
+    one token per step. A single token and CLS have no neighbours. No weight depends on the number of tokens, so a
+    trained cell runs on grids of another size, and its cost is linear in the tokens.
 
-    MACs per step: sum_m (3 n_m d^2 + taps_m n_m d + 2 M d^2).
+    MACs per step: sum_m (3 n_m d^2 + taps_m n_m d + 4 M d^2).
     """
 
     def __init__(self, n_streams: int, width: int) -> None:
@@ -61,9 +62,9 @@ class MixingCell(nn.Module):
 
     def step_macs(self, extents: Sequence[Extent]) -> int:
         """Returns the multiply-accumulates of a step for a sample with these tokens in each stream."""
-        total = 2 * self.n_streams**2 * self.width**2
+        total = 4 * self.n_streams**2 * self.width**2
         for extent in extents:
-            taps = 0 if extent.n_tokens <= 1 else 9 if extent.grid else 3
+            taps = 9 if extent.grid else 3 if extent.n_tokens > 1 else 0
             total += 3 * extent.n_all * self.width**2 + taps * extent.n_tokens * self.width
         return total
 
@@ -76,7 +77,7 @@ class _StreamBlock(nn.Module):
         self.own, self.near = nn.Linear(width, width), nn.Linear(width, width, bias=False)
         # A sequence has the middle column of the taps, a single token the middle one.
         self.taps = nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False)
-        self.modulation = nn.Linear(n_streams * width, 2 * width)
+        self.modulation = nn.Linear(2 * n_streams * width, 2 * width)
         self.out, self.norm = nn.Linear(width, width), nn.LayerNorm(width)
 
     def weights(self) -> tuple[Tensor, ...]:
@@ -118,22 +119,36 @@ class MixingMap(Cell):
         width = values[0].shape[2]
         return MixingMap(lines, width), (torch.cat([one.flatten(1) for one in values], dim=1), *rest)
 
-    def output(self, z: Tensor, *inputs: Tensor) -> Tensor:
-        """Returns the (b, d) sum over streams of the mean tokens of states z (b, D); for `inputs` see `step`."""
-        _, parts, _ = self._split(None, inputs)
-        return torch.stack([_mean(own, part[0]) for own, part in zip(self._tokens(z), parts, strict=True)]).sum(dim=0)
+    def summaries(self, z: Tensor, rows: Tensor | None, *inputs: Tensor) -> Tensor:
+        """Returns the (k, 2 M d) means and maxima of the tokens of every stream of states z (k, D); see `step`."""
+        _, parts, _ = self._split(rows, inputs)
+        return self._seen(self._tokens(z), parts)
+
+    def _seen(self, streams: Sequence[Tensor], parts: Sequence[tuple[Tensor, ...]]) -> Tensor:
+        found = []
+        for tokens, line, part in zip(streams, self.lines, parts, strict=True):
+            found += [(tokens * part[0][..., None]).sum(dim=1), _maximum(tokens, part[1] if line.masked else None)]
+        return torch.cat(found, dim=1)
 
     def step(self, z: Tensor, rows: Tensor | None, *inputs: Tensor) -> Tensor:
         """Returns f(z) (k, D) for the states `rows` (k,); `inputs` are those of `of` and the weights of a cell."""
         injected, parts, weights = self._split(rows, inputs)
-        streams = self._tokens(z)
-        seen = torch.cat([_mean(z_m, part[0]) for z_m, part in zip(streams, parts, strict=True)], dim=1)
+        streams = [
+            tokens * part[1][..., None] if line.masked else tokens  # a random start has noise in padding
+            for tokens, line, part in zip(self._tokens(z), self.lines, parts, strict=True)
+        ]
+        seen = self._seen(streams, parts)
+        on_grid: dict[tuple[int, int], Tensor] = {}
+        for z_m, line in zip(streams, self.lines, strict=True):
+            if line.grid is not None:
+                own_part = z_m[:, line.n_cls :]
+                on_grid[line.grid] = on_grid[line.grid] + own_part if line.grid in on_grid else own_part
         new = []
         for number, (z_m, x, line, part) in enumerate(zip(streams, injected, self.lines, parts, strict=True)):
             own, own_bias, near, taps, g, g_bias, out, out_bias, scale, shift = weights[
                 _N_WEIGHTS * number : _N_WEIGHTS * (number + 1)
             ]
-            around = _near(z_m, line, taps)
+            around = _near(z_m, z_m[:, line.n_cls :] if line.grid is None else on_grid[line.grid], line, taps)
             factor, offset = F.linear(seen, g, g_bias)[:, None].chunk(2, dim=2)
             mixed = F.linear(z_m, own, own_bias) + F.linear(around, near)
             hidden = F.gelu(torch.addcmul(offset + mixed, mixed, factor))
@@ -159,19 +174,29 @@ class MixingMap(Cell):
         return self._tokens(fixed[0]), parts, inputs[start:]
 
 
-def _mean(tokens: Tensor, weights: Tensor) -> Tensor:
-    """Returns the (k, d) mean of tokens (k, n, d) by weights (k, n)."""
-    return (tokens * weights[..., None]).sum(dim=1)
+def _maximum(tokens: Tensor, mask: Tensor | None) -> Tensor:
+    """Returns the (k, d) maxima of tokens (k, n, d) where mask (k, n) is 1; 0 for samples without such tokens."""
+    if mask is None:
+        return tokens.amax(dim=1)
+    found = tokens.masked_fill(mask[..., None] == 0, -torch.inf).amax(dim=1)
+    return torch.where(mask.any(dim=1, keepdim=True), found, 0.0)
 
 
-def _near(tokens: Tensor, line: Line, taps: Tensor) -> Tensor:
-    """Returns the (k, n, d) depthwise convolutions of tokens (k, n, d) with taps (d, 1, 3, 3); padding has to be 0."""
+def _near(tokens: Tensor, read: Tensor, line: Line, taps: Tensor) -> Tensor:
+    """Returns the (k, n_all, d) depthwise convolutions of the tokens around each place.
+
+    Args:
+        tokens: Tokens of the stream with CLS, (k, n_all, d), of which CLS and a single token see themselves alone.
+        read: Tokens on the same places without CLS, (k, n, d), in which padding is 0.
+        line: Layout of the stream.
+        taps: Depthwise kernels, (d, 1, 3, 3).
+    """
     middle = taps[:, 0, 1, 1]
-    if line.n_tokens <= 1:
+    if line.n_tokens <= 1 and line.grid is None:
         return tokens * middle
     height, wide = line.grid or (line.n_tokens, 1)
-    grid = tokens[:, line.n_cls :].reshape(-1, height, wide, len(taps)).permute(0, 3, 1, 2)
     kernel, padding = (taps, (1, 1)) if line.grid else (taps[..., 1:2], (1, 0))
-    found = F.conv2d(grid, kernel, padding=padding, groups=len(taps))
+    places = read.reshape(-1, height, wide, len(taps)).permute(0, 3, 1, 2)
+    found = F.conv2d(places, kernel, padding=padding, groups=len(taps))
     around = found.permute(0, 2, 3, 1).reshape(-1, line.n_tokens, len(taps))
     return torch.cat([tokens[:, :1] * middle, around], dim=1) if line.n_cls else around

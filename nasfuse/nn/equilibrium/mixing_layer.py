@@ -21,7 +21,7 @@ class MixingLayer(FixedPointLayer):
     """Fuses the tokens of all streams into the fixed point of a mixing cell.
 
     The state of a sample are the tokens of all its streams; it starts at the injected tokens, at zero or, in half of
-    the samples of a training step, at noise. The output is the sum of the mean tokens of the streams.
+    the samples of a training step, at noise. The output is linear in the means and maxima of the tokens of all streams.
 
     Attributes:
         width: Number of features of a token and of the output.
@@ -41,7 +41,7 @@ class MixingLayer(FixedPointLayer):
         """Builds the cell for `n_streams` streams of tokens of `width`."""
         super().__init__(start=start, solver=solver, gradient=gradient, rule=rule)
         self.width = width
-        self.cell = MixingCell(n_streams, width)
+        self.cell, self.read = MixingCell(n_streams, width), nn.Linear(2 * n_streams * width, width)
         if spectral_bound is not None:
             bound_spectra(self.cell, spectral_bound)
 
@@ -70,7 +70,8 @@ class MixingLayer(FixedPointLayer):
             z = tensors[0]
             if len(z):
                 z = self.solve(0, "mixed", mapping, inputs, start=z, costs=costs)
-            return mapping.output(z, *inputs)
+            fused: Tensor = self.read(mapping.summaries(z, None, *inputs))
+            return fused
 
     def macs(self, extents: Sequence[Extent]) -> int:
         """Returns the multiply-accumulates of a sample with these tokens that reaches the cap of evaluation mode."""
@@ -83,7 +84,7 @@ class MixingLayer(FixedPointLayer):
         overhead = [0] * (most + 1)
         if self.gradient.kind != "unroll":
             overhead = solver_macs(self.solver, width=width, max_steps=most)
-        return [steps * per_step + added for steps, added in enumerate(overhead)]
+        return [steps * per_step + added + _macs_of(self.read) for steps, added in enumerate(overhead)]
 
 
 class MixingStack(nn.Module):
@@ -98,6 +99,7 @@ class MixingStack(nn.Module):
         super().__init__()
         self.width = width
         self.cells = nn.ModuleList(MixingCell(n_streams, width) for _ in range(n_cells))
+        self.read = nn.Linear(2 * n_streams * width, width)
 
     def forward(self, states: Mapping[str, Tokens]) -> Tensor:
         """Returns the fused (b, width), in float32 or better, for tokens of `width` of every stream.
@@ -110,14 +112,19 @@ class MixingStack(nn.Module):
             z = tensors[0]
             for cell in self._cells():
                 z = mapping.step(z, None, *tensors, *cell.weights())
-            return mapping.output(z, *tensors)
+            fused: Tensor = self.read(mapping.summaries(z, None, *tensors))
+            return fused
 
     def macs(self, extents: Sequence[Extent]) -> int:
         """Returns the multiply-accumulates of a sample with these tokens."""
-        return sum(cell.step_macs(extents) for cell in self._cells())
+        return sum(cell.step_macs(extents) for cell in self._cells()) + _macs_of(self.read)
 
     def _cells(self) -> list[MixingCell]:
         return list(self.cells)  # type: ignore[arg-type]
+
+
+def _macs_of(layer: nn.Linear) -> int:
+    return layer.in_features * layer.out_features
 
 
 def _device(states: Mapping[str, Tokens]) -> str:

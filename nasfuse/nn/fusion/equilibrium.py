@@ -37,7 +37,7 @@ class Equilibrium(VectorFusion):
     """
 
     layer: EquilibriumLayer | MixingLayer | MixingStack
-    cell: Literal["gated", "mixing"]
+    cell: Literal["deq", "mixing"]
 
     def __init__(
         self,
@@ -60,11 +60,11 @@ class Equilibrium(VectorFusion):
         inference_tolerance: float | None,
         start: Literal["inputs", "zero", "random"],
         spectral_bound: float | None,
-        cell: Literal["gated", "mixing"] = "gated",
+        cell: Literal["deq", "mixing"] = "deq",
         tied: bool = True,
-        **gated: Any,
+        **deq: Any,
     ) -> None:
-        """Builds the operator for streams of `widths`; `gated` holds the options of DEQ fusion's cell.
+        """Builds the operator for streams of `widths`; `deq` holds the options of DEQ fusion's cell.
 
         `tied` is False for a mixing cell with weights of its own in each of `max_steps` steps.
         """
@@ -85,12 +85,12 @@ class Equilibrium(VectorFusion):
         if cell == "mixing":
             self.layer = MixingLayer(len(widths), width, **options)
         else:
-            self.layer = EquilibriumLayer(len(widths), width, **gated, **options)
+            self.layer = EquilibriumLayer(len(widths), width, **deq, **options)
         self.layer.inference_rule = StoppingRule(inference_tolerance or tolerance, inference_max_steps or max_steps)
 
     def forward(self, states: Mapping[str, Tokens]) -> Tensor:
         """Returns the fused (b, out_width) for the tokens of each stream."""
-        if self.cell == "gated" and self.level == "features":
+        if self.cell == "deq" and self.level == "features":
             return super().forward(states)
         fused = self._mixed(states) if self.cell == "mixing" else self._aligned(states)
         for block in self.joint:

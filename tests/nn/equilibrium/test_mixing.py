@@ -71,7 +71,7 @@ def test_a_step_is_that_of_a_loop_over_tokens():
     found = mapping.step(z, None, *tensors, *layer.cell.weights())
     parts = dict(zip(states, torch.split(z, [12 * WIDTH, 4 * WIDTH, WIDTH], dim=1), strict=True))
     parts = {name: part.view(2, -1, WIDTH) for name, part in parts.items()}
-    seen = torch.cat([part.mean(dim=1) for part in parts.values()], dim=1)
+    seen = torch.cat([one for part in parts.values() for one in (part.mean(dim=1), part.amax(dim=1))], dim=1)
     new = []
     for block, (name, part) in zip(layer.cell.blocks, parts.items(), strict=True):
         factor, offset = block.modulation(seen).chunk(2, dim=1)
@@ -106,6 +106,24 @@ def test_information_travels_one_token_per_step():
         one, other = (
             mapping.step(z.flatten(1), None, *tensors, *layer.cell.weights()).view(1, 49, -1) for z in (one, other)
         )
+
+
+def test_streams_on_one_grid_read_each_other_at_their_places():
+    layer = make_layer(n=3, scale=1.0)
+    with torch.no_grad():
+        for block in layer.cell.blocks:
+            block.modulation.weight.zero_()
+    states = {name: Tokens(torch.zeros(1, 25, WIDTH).double(), grid=(5, 5)) for name in "ab"}
+    states["c"] = Tokens(torch.zeros(1, 25, WIDTH).double())
+    mapping, tensors = MixingMap.of(states)
+    z = torch.randn_like(tensors[0])
+    other = z.clone()
+    other.view(1, 3, 25, WIDTH)[:, 0, 12] += 1
+    one, two = (mapping.step(state, None, *tensors, *layer.cell.weights()).view(3, 25, -1) for state in (z, other))
+    changed = (one - two).abs().amax(dim=2) > 1e-12
+    reach = torch.zeros(5, 5, dtype=torch.bool)
+    reach[1:4, 1:4] = True
+    assert torch.equal(changed, torch.stack([reach.flatten(), reach.flatten(), torch.zeros(25, dtype=torch.bool)]))
 
 
 @pytest.mark.parametrize("solver", [Picard(), Anderson()])
@@ -156,10 +174,10 @@ def test_a_sample_costs_its_real_tokens_and_its_steps():
     ):
         extents = [Extent(12, (3, 4), n_cls=1), Extent(length), Extent(1)]
         taps = 9 * 12 + (3 * length if length > 1 else 0)
-        step = (3 * (13 + length + 1) + 2 * 9) * WIDTH**2 + taps * WIDTH
+        step = (3 * (13 + length + 1) + 4 * 9) * WIDTH**2 + taps * WIDTH
         by_steps = layer.macs_by_steps(extents)
         solver = sum(layer.solver.macs(k, (14 + length) * WIDTH) for k in range(1, n_steps))
-        assert by_steps[n_steps] == n_steps * step + solver
+        assert by_steps[n_steps] == n_steps * step + solver + 2 * 3 * WIDTH**2
         assert layer.macs(extents) - saved[row] == by_steps[n_steps]
     assert saved.min() > 0
 
@@ -194,14 +212,26 @@ def test_half_of_the_training_samples_start_at_noise():
     assert 0.4 < at_inputs < 0.6
 
 
+def test_padding_of_a_start_is_not_read():
+    layer, states = make_layer(scale=1.0), make_states(4)
+    mapping, tensors = MixingMap.of(states)
+    z = torch.randn_like(tensors[0])
+    other = z.clone()
+    other[:, 13 * WIDTH : 17 * WIDTH].view(4, 4, WIDTH)[~states["sequence"].mask] += 1
+    one, two = (mapping.step(state, None, *tensors, *layer.cell.weights()) for state in (z, other))
+    assert torch.equal(one, two)
+
+
 def test_a_stack_of_one_cell_is_one_step():
     layer, stack = make_layer(kind="unroll", rule=StoppingRule(1e-3, 1)), MixingStack(3, WIDTH, n_cells=1).double()
     stack.cells[0].load_state_dict(layer.cell.state_dict())
+    stack.read.load_state_dict(layer.read.state_dict())
     states = make_states(3)
     assert torch.allclose(layer(states), stack(states), atol=1e-12)
     extents = [Extent(12, (3, 4), n_cls=1), Extent(4), Extent(1)]
     assert layer.macs(extents) == stack.macs(extents)
-    assert MixingStack(3, WIDTH, n_cells=5).macs(extents) == 5 * stack.macs(extents)
+    more = MixingStack(3, WIDTH, n_cells=5).macs(extents) - stack.macs(extents)
+    assert more == 4 * layer.cell.step_macs(extents)
 
 
 def test_the_jacobian_is_that_of_the_whole_state():
