@@ -146,7 +146,7 @@ def test_the_task_and_target_are_those_of_the_configuration(path):
     [
         (
             {"modalities": {}},
-            r"^toy\.npz needs data\.modalities \(name: kind, such as vector, image or text\); `nasfuse data check .*npz` ",
+            r"^toy\.npz needs data\.modalities \(name: kind, such as vector, image or text\); `nasfuse data check .*`",
         ),
         (
             {"modalities": {"pixel": {"kind": "image"}}},
