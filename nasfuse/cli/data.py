@@ -9,6 +9,9 @@ import typer
 if TYPE_CHECKING:
     from nasfuse.spec.data import DataConfig
 
+#: Most classes whose names and sizes are printed.
+_MOST_CLASSES = 20
+
 data_app = typer.Typer(help="List data sets and check them.", no_args_is_help=True)
 
 
@@ -142,8 +145,10 @@ def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint,
         **task_kind(task.kind).describe(dataset.train.targets, task.n_outputs),
     }
-    if dataset.class_names:
-        document["class names"] = ", ".join(dataset.class_names)
+    if dataset.class_names and dataset.train.targets.dim() == 1:
+        counts = dataset.train.targets.bincount(minlength=task.n_outputs).tolist()
+        sizes = [f"{name} {count}" for name, count in zip(dataset.class_names, counts, strict=True)][:_MOST_CLASSES]
+        document["class sizes"] = ", ".join(sizes) + ", ..." * (len(sizes) < task.n_outputs)
     if dataset.train.groups is not None:
         document["groups"] = f"{len(set(dataset.train.groups.tolist()))} in train"
     scores = plain_scores(dataset, metric=metric)
@@ -201,9 +206,10 @@ def _suggest(source: str, *, target: str | None, as_json: bool) -> tuple[dict[st
         return {"arrays": shapes, "data": {"source": source, "modalities": {}}, "problem": None}, None
     draft = draft_data(raw, target=target)
     block: dict[str, Any] = {"source": source, "modalities": draft.modalities}
-    for key, value in (("target", draft.target), ("task", draft.task), ("split", draft.split), ("group", draft.group)):
+    for key in ("target", "task", "classes", "split", "group"):
+        value = getattr(draft, key)
         if value is not None and value != DataConfig.model_fields[key].default:
-            block[key] = value
+            block[key] = list(value) if isinstance(value, tuple) else value
     if not as_json:
         out.print(
             "\nSuggested data block; correct the kinds and copy it into the study file (or run `nasfuse init`):\n"

@@ -8,16 +8,23 @@ from typing import Any
 
 import numpy as np
 
+from nasfuse.data.array_draft import draft_arrays
 from nasfuse.data.columns.table import guess_type
+from nasfuse.data.description import SPLITS
 from nasfuse.data.raw_table import Array, RawTable, missing, texts
 from nasfuse.data.sources.folder import IMAGE_ENDINGS
-from nasfuse.data.sources.npz import suggest_data
+from nasfuse.data.targets import as_classes
 from nasfuse.errors import DataError
 
 #: Names of columns that are taken for the target, in order of preference.
 TARGETS = ("target", "label", "class", "y", "labels")
 #: Names of columns that are taken for groups if their values repeat.
-GROUPS = ("group", "patient", "patient_id", "subject", "subject_id", "person_id", "speaker", "speaker_id", "user_id")
+GROUPS = (
+    "group",
+    *(f"{one}{end}" for one in ("patient", "subject", "person", "speaker", "user") for end in ("", "_id")),
+)
+#: Names of columns of identifiers; the last one is that of pandas for a column without a name.
+_IDENTIFIER = r"(?i)(.*[_ ])?(id|idx|index|uuid|guid|key)|unnamed: \d+"
 #: Endings of recordings.
 AUDIO_ENDINGS = (".wav", ".flac", ".ogg")
 
@@ -37,6 +44,7 @@ class DataDraft:
         modalities: `data.modalities` as plain values.
         target: Column of the target.
         task: Kind of task.
+        classes: `data.classes`, for whole numbers with gaps or below 0; None where the classes need no list.
         split: Column of the splits; None if there is none.
         group: Column of the groups; None if there is none.
         notes: Why a column is what it is, by column.
@@ -46,6 +54,7 @@ class DataDraft:
     modalities: dict[str, Any]
     target: str
     task: str
+    classes: tuple[str, ...] | None
     split: str | None
     group: str | None
     notes: dict[str, str]
@@ -67,17 +76,17 @@ def draft_data(raw: RawTable, *, target: str | None = None) -> DataDraft:
     split = next((name for name in raw.columns if name.lower() == "split" and _is_split(raw.columns[name])), None)
     notes = {target: "the target"}
     task, notes[target] = guess_task(values)
+    group = next((name for name in raw.columns if name.lower() in GROUPS and _is_group(raw, name, target, split)), None)
+    roles = tuple(name for name in (target, split, group) if name is not None)
     if raw.n_rows is None:
-        modalities, left_out = _from_arrays(raw, target, split)
-        group = None
+        modalities, left_out = _from_arrays(raw, target, roles)
     else:
-        group = next((name for name in raw.columns if name.lower() in GROUPS and _repeats(raw.columns[name])), None)
-        roles = (target, split, group)
         modalities, left_out = _from_columns(raw, [name for name in raw.columns if name not in roles], notes)
     if not modalities:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise DataError(f"{raw.origin} has no {raw.noun} from which {target} could be predicted ({reasons or 'empty'})")
-    return DataDraft(modalities, target, task, split, group, notes, left_out)
+    classes = _classes(values) if task == "multiclass" else None
+    return DataDraft(modalities, target, task, classes, split, group, notes, left_out)
 
 
 def find_target(raw: RawTable) -> str:
@@ -120,11 +129,20 @@ def guess_task(targets: Array) -> tuple[str, str]:
     return "regression", f"whole numbers with {n_distinct} different values"
 
 
-def _from_arrays(raw: RawTable, target: str, split: str | None) -> tuple[dict[str, Any], dict[str, str]]:
-    suggestion = suggest_data(dict(raw.columns), target=target, split=split or "split")
-    modalities: dict[str, Any] = suggestion["modalities"]
-    used = {target, split, *modalities}
-    used |= {entry["lengths"] for entry in modalities.values() if isinstance(entry, dict) and "lengths" in entry}
+def _classes(targets: Array) -> tuple[str, ...] | None:
+    """Returns the classes in their order, if they are whole numbers that are no class numbers by themselves."""
+    numbers, names = as_classes("the target", targets)
+    if names or numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        return None
+    occurring = np.unique(numbers)
+    is_numbered = occurring[0] == 0 and occurring[-1] == len(occurring) - 1
+    return None if is_numbered or len(occurring) == 1 else tuple(str(one) for one in occurring.tolist())
+
+
+def _from_arrays(raw: RawTable, target: str, roles: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, str]]:
+    modalities = draft_arrays(raw.columns, target=target, used=roles)
+    entries = [entry for entry in modalities.values() if isinstance(entry, dict)]
+    used = {*roles, *modalities, *(entry[key] for entry in entries for key in ("lengths", "index") if key in entry)}
     left = {name: values for name, values in raw.columns.items() if name not in used}
     reasons = {name: f"{values.dtype} of shape {values.shape}, no modality by itself" for name, values in left.items()}
     return modalities, reasons
@@ -163,11 +181,16 @@ def guess_kind(raw: RawTable, name: str) -> tuple[str, str]:
         return kind, f"arrays of {' x '.join(map(str, values.shape[1:]))}"
     n_missing = int(missing(values).sum())
     gaps = f", {n_missing} missing" if n_missing else ""
+    if values.dtype.kind in "iu" and re.fullmatch(_IDENTIFIER, name):
+        return "category", f"{len(np.unique(values))} numbers that name something{gaps}"
     if values.dtype.kind != "O":
         return guess_type(values), f"{'dates' if values.dtype.kind == 'M' else 'numbers'}{gaps}"
     given = [value for value in values if value is not None][:_LOOK_AT]
-    if any(isinstance(value, np.ndarray) for value in given):
+    cells = [value for value in given if isinstance(value, np.ndarray) and value.size]
+    if cells and all(cell.dtype.kind in "biuf" and cell.ndim <= 2 for cell in cells):
         return "sequence", f"lists of different lengths{gaps}"
+    if any(isinstance(value, np.ndarray) for value in given):
+        return "none", "lists that are empty, or no numbers of one shape"
     named = [text for text in texts(values) if text]
     endings = {Path(text).suffix.lower() for text in named[:_LOOK_AT]}
     for kind, known in (("image_files", IMAGE_ENDINGS), ("audio_files", AUDIO_ENDINGS), ("array_files", (".npy",))):
@@ -190,6 +213,8 @@ def _useless(name: str, values: Array) -> str | None:
     absent = missing(values)
     if absent.all():
         return "all values are missing"
+    if values.dtype.kind not in "biufOUM":
+        return f"its type {values.dtype} is not supported"
     if values.ndim > 1:
         return "it is constant" if (values == values[:1]).all() else None
     is_text = values.dtype.kind == "O" and not any(isinstance(value, np.ndarray) for value in values)
@@ -198,10 +223,7 @@ def _useless(name: str, values: Array) -> str | None:
     distinct = np.unique(np.array(texts(values))[~absent] if is_text else values[~absent])
     if len(distinct) == 1 and not absent.any():
         return f"it is constant ({distinct[0]})"
-    if (
-        re.fullmatch(r"(?i)(.*[_ ])?(id|idx|index|uuid|guid|key)|unnamed: \d+", name)
-        and len(distinct) > len(values) / 2
-    ):
+    if re.fullmatch(_IDENTIFIER, name) and len(distinct) > len(values) / 2:
         return "its name and its values identify rows"
     if values.dtype.kind in "iu" and len(distinct) == len(values) and distinct[-1] - distinct[0] == len(values) - 1:
         return "it numbers the rows"
@@ -241,10 +263,24 @@ def _modality_name(column: str, taken: Mapping[str, Any]) -> str:
 
 
 def _is_split(values: Array) -> bool:
-    return values.ndim == 1 and values.dtype.kind in "OU" and set(texts(values)) <= {"train", "val", "test"}
+    return (
+        values.ndim == 1
+        and values.dtype.kind in "OU"
+        and {SPLITS.get(text) for text in texts(values)} <= {*SPLITS.values()}
+    )
 
 
-def _repeats(values: Array) -> bool:
-    if values.ndim != 1 or missing(values).any():
+def _is_group(raw: RawTable, name: str, target: str, split: str | None) -> bool:
+    """Returns whether the values of a column repeat, and none is in test and in another split."""
+    values, targets = raw.columns[name], raw.columns[target]
+    if values.ndim != 1 or len(values) != len(targets) or missing(values).any():
         return False
-    return 1 < len(np.unique(texts(values))) <= len(values) / 2
+    codes = np.unique(np.array(texts(values)), return_inverse=True)[1]
+    if not 1 < codes.max() + 1 <= len(values) / 2:
+        return False
+    in_test = (
+        np.zeros(len(values), bool)
+        if split is None
+        else np.array([SPLITS[text] for text in texts(raw.columns[split])]) == "test"
+    )
+    return len(np.intersect1d(codes[in_test], codes[~in_test])) == 0

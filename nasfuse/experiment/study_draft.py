@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import yaml
 
+from nasfuse.data.description import SPLITS
 from nasfuse.data.draft import DataDraft
-from nasfuse.data.raw_table import RawTable
+from nasfuse.data.raw_table import RawTable, texts
 from nasfuse.data.targets import as_classes
 
 #: Rows below which networks are cross-validated.
@@ -40,17 +41,19 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
         lines += _modality_lines(modality, entry, draft.notes)
     lines.append(f"  target: {_value(draft.target)}{_comment(draft.notes.get(draft.target))}")
     lines.append(f"  task: {draft.task}")
+    if draft.classes is not None:
+        lines.append(f"  classes: {_value(list(draft.classes))}  # in this order")
     if draft.split is not None:
         lines.append(f"  split: {_value(draft.split)}")
     else:
         lines.append("  # no column split with train, val and test: rows are divided 80/10/10")
     if draft.group is not None:
         lines.append(f"  group: {_value(draft.group)}  # rows of one group are never divided between splits")
-    if n_rows < _SMALL and draft.split is None:
+    if n_rows < _SMALL and not _has_val(raw, draft):
         lines.append(f"  validation: {{folds: 5}}  # cross-validation, because there are fewer than {_SMALL:,} rows")
     if draft.left_out:
         lines.append("  # left out:")
-        lines += [f"  #   {column}: {reason}" for column, reason in draft.left_out.items()]
+        lines += [f"  #   {_value(column)}: {' '.join(reason.split())}" for column, reason in draft.left_out.items()]
     lines += [
         f"metric: {metric}  # {why}",
         "space: full  # all encoders and fusions",
@@ -71,6 +74,10 @@ def _modality_lines(name: str, entry: Any, notes: dict[str, str]) -> list[str]:
         return [f"    {_value(name)}: {text}{_comment(notes.get(column))}"]
     lines = [f"    {_value(name)}:", f"      kind: {entry['kind']}", "      columns:  # number, category or date"]
     return [*lines, *(f"        {_value(one)}: {kind}{_comment(notes.get(one))}" for one, kind in columns.items())]
+
+
+def _has_val(raw: RawTable, draft: DataDraft) -> bool:
+    return draft.split is not None and "val" in {SPLITS[text] for text in texts(raw.columns[draft.split])}
 
 
 def _metric(raw: RawTable, draft: DataDraft) -> tuple[str, str]:
@@ -99,8 +106,6 @@ def _comment(note: str | None) -> str:
 
 def _value(value: Any) -> str:
     """Returns a value as YAML on one line."""
-    return (
-        yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
-        .split("\n...")[0]
-        .strip()
-    )
+    options: dict[str, Any] = {"default_flow_style": True, "width": 10**6, "allow_unicode": True, "sort_keys": False}
+    text = str(yaml.safe_dump(value, **options)).removesuffix("...\n").strip()
+    return text if "\n" not in text else str(yaml.safe_dump(value, **options, default_style='"')).strip()

@@ -37,6 +37,10 @@ def draft(target=None, **columns):
         ([np.zeros((row % 3 + 1, 2)) for row in range(N)], "sequence"),
         ([np.zeros((2, 2, 3))] * N, "image"),
         ([f"A{row}" for row in range(N)], "none"),
+        ([[]] * N, "none"),
+        ([["a", "b"], ["c"]] * (N // 2), "none"),
+        ([np.zeros((row % 3 + 1, 2, 3)) for row in range(N)], "none"),
+        (pd.to_timedelta(np.arange(N) % 7, unit="s"), "number"),
     ],
 )
 def test_kinds(values, expected):
@@ -52,6 +56,7 @@ def test_kinds(values, expected):
         ("row", np.arange(N) + 7, "it numbers the rows"),
         ("Unnamed: 0", np.arange(N), "its name and its values identify rows"),
         ("code", [f"A{row}" for row in range(N)], "40 different values in 40 rows, so it identifies rows"),
+        ("wave", np.arange(N) * 1j, "its type complex128 is not supported"),
         ("blank", np.zeros((N, 3)).tolist(), "it is constant"),
     ],
 )
@@ -73,6 +78,19 @@ def test_columns_of_numbers_and_categories_are_one_table():
     DataConfig.parse({"source": "x", "modalities": found.modalities})
 
 
+@pytest.mark.parametrize(
+    ("targets", "classes"),
+    [([0, 2], ("0", "2")), ([-1, 0, 1, 0], ("-1", "0", "1")), ([1, 2], None), ([0, 1], None), (["a", "b"], None)],
+)
+def test_whole_numbers_that_need_a_list_of_classes(targets, classes):
+    frame = pd.DataFrame({"x": np.arange(N) * 0.3, "y": targets * (N // len(targets))})
+    assert draft_data(as_raw(frame)).classes == classes
+
+
+def test_identifiers_that_repeat_are_categories():
+    assert draft(store_id=np.arange(N) % 7).modalities["table"]["columns"] == {"store_id": "category"}
+
+
 def test_ids_in_lists_and_kinds_of_files(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((5, 2)))
     columns = {
@@ -89,6 +107,9 @@ def test_ids_in_lists_and_kinds_of_files(tmp_path):
 
 def test_splits_and_groups():
     rows = {"split": ["train"] * 30 + ["test"] * 10, "patient_id": [f"p{row // 4}" for row in range(N)]}
+    found = draft(price=np.arange(N) * 0.3, **rows)
+    assert (found.split, found.group) == ("split", None)  # some patients are in train and in test
+    rows["patient_id"] = [f"p{row // 5}" for row in range(N)]
     found = draft(price=np.arange(N) * 0.3, **rows)
     assert (found.split, found.group) == ("split", "patient_id")
     assert found.left_out == {}
