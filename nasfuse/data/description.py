@@ -38,7 +38,7 @@ def described_table(
     """
     if not config.modalities:
         raise DataError(
-            f"{raw.origin} needs data.modalities (name: vector, sequence or image; or table, text and others); "
+            f"{raw.origin} needs data.modalities (name: kind, such as vector, image or text); "
             f"`nasfuse data check {shlex.quote(str(raw.folder / raw.origin))}` suggests them. "
             f"{raw.noun.capitalize()}s: {', '.join(raw.columns)}"
         )

@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from nasfuse.data.array_draft import draft_arrays
 from nasfuse.data.columns.table import guess_type
 from nasfuse.data.raw_table import Array, RawTable, missing, texts
 from nasfuse.data.sources.folder import IMAGE_ENDINGS
-from nasfuse.data.sources.npz import suggest_data
 from nasfuse.errors import DataError
 
 #: Names of columns that are taken for the target, in order of preference.
 TARGETS = ("target", "label", "class", "y", "labels")
 #: Names of columns that are taken for groups if their values repeat.
-GROUPS = ("group", "patient", "patient_id", "subject", "subject_id", "person_id", "speaker", "speaker_id", "user_id")
+GROUPS = (
+    "group",
+    *(f"{one}{end}" for one in ("patient", "subject", "person", "speaker", "user") for end in ("", "_id")),
+)
 #: Endings of recordings.
 AUDIO_ENDINGS = (".wav", ".flac", ".ogg")
 
@@ -67,12 +70,11 @@ def draft_data(raw: RawTable, *, target: str | None = None) -> DataDraft:
     split = next((name for name in raw.columns if name.lower() == "split" and _is_split(raw.columns[name])), None)
     notes = {target: "the target"}
     task, notes[target] = guess_task(values)
+    group = next((name for name in raw.columns if name.lower() in GROUPS and _is_group(raw, name, target, split)), None)
+    roles = tuple(name for name in (target, split, group) if name is not None)
     if raw.n_rows is None:
-        modalities, left_out = _from_arrays(raw, target, split)
-        group = None
+        modalities, left_out = _from_arrays(raw, target, roles)
     else:
-        group = next((name for name in raw.columns if name.lower() in GROUPS and _repeats(raw.columns[name])), None)
-        roles = (target, split, group)
         modalities, left_out = _from_columns(raw, [name for name in raw.columns if name not in roles], notes)
     if not modalities:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
@@ -120,11 +122,10 @@ def guess_task(targets: Array) -> tuple[str, str]:
     return "regression", f"whole numbers with {n_distinct} different values"
 
 
-def _from_arrays(raw: RawTable, target: str, split: str | None) -> tuple[dict[str, Any], dict[str, str]]:
-    suggestion = suggest_data(dict(raw.columns), target=target, split=split or "split")
-    modalities: dict[str, Any] = suggestion["modalities"]
-    used = {target, split, *modalities}
-    used |= {entry["lengths"] for entry in modalities.values() if isinstance(entry, dict) and "lengths" in entry}
+def _from_arrays(raw: RawTable, target: str, roles: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, str]]:
+    modalities = draft_arrays(raw.columns, target=target, used=roles)
+    entries = [entry for entry in modalities.values() if isinstance(entry, dict)]
+    used = {*roles, *modalities, *(entry[key] for entry in entries for key in ("lengths", "index") if key in entry)}
     left = {name: values for name, values in raw.columns.items() if name not in used}
     reasons = {name: f"{values.dtype} of shape {values.shape}, no modality by itself" for name, values in left.items()}
     return modalities, reasons
@@ -244,7 +245,13 @@ def _is_split(values: Array) -> bool:
     return values.ndim == 1 and values.dtype.kind in "OU" and set(texts(values)) <= {"train", "val", "test"}
 
 
-def _repeats(values: Array) -> bool:
-    if values.ndim != 1 or missing(values).any():
+def _is_group(raw: RawTable, name: str, target: str, split: str | None) -> bool:
+    """Returns whether the values of a column repeat, and none is in test and in another split."""
+    values, targets = raw.columns[name], raw.columns[target]
+    if values.ndim != 1 or len(values) != len(targets) or missing(values).any():
         return False
-    return 1 < len(np.unique(texts(values))) <= len(values) / 2
+    codes = np.unique(np.array(texts(values)), return_inverse=True)[1]
+    if not 1 < codes.max() + 1 <= len(values) / 2:
+        return False
+    in_test = np.zeros(len(values), bool) if split is None else np.array(texts(raw.columns[split])) == "test"
+    return len(np.intersect1d(codes[in_test], codes[~in_test])) == 0

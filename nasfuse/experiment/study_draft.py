@@ -6,7 +6,7 @@ import numpy as np
 import yaml
 
 from nasfuse.data.draft import DataDraft
-from nasfuse.data.raw_table import RawTable
+from nasfuse.data.raw_table import RawTable, texts
 from nasfuse.data.targets import as_classes
 
 #: Rows below which networks are cross-validated.
@@ -46,7 +46,7 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
         lines.append("  # no column split with train, val and test: rows are divided 80/10/10")
     if draft.group is not None:
         lines.append(f"  group: {_value(draft.group)}  # rows of one group are never divided between splits")
-    if n_rows < _SMALL and draft.split is None:
+    if n_rows < _SMALL and not _has_val(raw, draft):
         lines.append(f"  validation: {{folds: 5}}  # cross-validation, because there are fewer than {_SMALL:,} rows")
     if draft.left_out:
         lines.append("  # left out:")
@@ -71,6 +71,10 @@ def _modality_lines(name: str, entry: Any, notes: dict[str, str]) -> list[str]:
         return [f"    {_value(name)}: {text}{_comment(notes.get(column))}"]
     lines = [f"    {_value(name)}:", f"      kind: {entry['kind']}", "      columns:  # number, category or date"]
     return [*lines, *(f"        {_value(one)}: {kind}{_comment(notes.get(one))}" for one, kind in columns.items())]
+
+
+def _has_val(raw: RawTable, draft: DataDraft) -> bool:
+    return draft.split is not None and "val" in texts(raw.columns[draft.split])
 
 
 def _metric(raw: RawTable, draft: DataDraft) -> tuple[str, str]:

@@ -90,6 +90,9 @@ def test_ids_in_lists_and_kinds_of_files(tmp_path):
 def test_splits_and_groups():
     rows = {"split": ["train"] * 30 + ["test"] * 10, "patient_id": [f"p{row // 4}" for row in range(N)]}
     found = draft(price=np.arange(N) * 0.3, **rows)
+    assert (found.split, found.group) == ("split", None)  # some patients are in train and in test
+    rows["patient_id"] = [f"p{row // 5}" for row in range(N)]
+    found = draft(price=np.arange(N) * 0.3, **rows)
     assert (found.split, found.group) == ("split", "patient_id")
     assert found.left_out == {}
 

@@ -14,13 +14,17 @@ from nasfuse.data.raw_table import Array, RawTable
 from nasfuse.data.sources.frame import objects, raw_of_frame
 from nasfuse.errors import DataError, MissingFileError
 
+#: Attributes of objects that numpy reads as arrays, such as images of Pillow.
+_AS_ARRAY = ("__array__", "__array_interface__")
+
 
 def as_raw(data: Any, *, name: str = "data", folder: Path | None = None) -> RawTable:
     """Returns data from Python as raw data.
 
     Args:
-        data: A pandas `DataFrame`; a mapping from names to arrays or lists; a sequence of mappings from names to
-            values, one per sample, such as a map-style `torch.utils.data.Dataset` of dictionaries; or a `RawTable`.
+        data: A pandas `DataFrame`; a mapping from names to arrays or lists; a sequence of samples, such as a map-style
+            `torch.utils.data.Dataset`; or a `RawTable`. A sample is a mapping from names to values, or a tuple of
+            inputs, called `x` (`x0`, `x1`, ... if there are several), and the target `y`.
         name: Name in reports and messages.
         folder: Folder to which paths in columns are relative. Default: the working folder.
 
@@ -37,19 +41,34 @@ def as_raw(data: Any, *, name: str = "data", folder: Path | None = None) -> RawT
         sizes = {len(values) for values in columns.values()}
         return RawTable(name, name, columns, sizes.pop() if len(sizes) == 1 else None, folder)
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, str | np.ndarray):
-        rows = [data[index] for index in range(len(data))]
+        rows = [_named(data[index]) for index in range(len(data))]
         if rows and all(isinstance(row, Mapping) for row in rows):
             values = {str(key): [_plain(row.get(key)) for row in rows] for key in rows[0]}
             columns = {key: _array(cells) for key, cells in values.items()}
             return RawTable(name, name, columns, len(rows), folder)
     raise DataError(
-        f"{name} must be a pandas DataFrame, a mapping from names to arrays, or a sequence of mappings (one per "
-        f"sample), got {type(data).__name__}; convert it"
+        f"{name} must be a pandas DataFrame, a mapping from names to arrays, or a sequence of samples (mappings, or "
+        f"tuples of inputs and target), got {type(data).__name__}; convert it"
     )
 
 
+def _named(sample: Any) -> Any:
+    """Returns a sample with the names of its parts."""
+    if not isinstance(sample, tuple) or len(sample) < 2:
+        return sample
+    *inputs, target = sample
+    names = ["x"] if len(inputs) == 1 else [f"x{number}" for number in range(len(inputs))]
+    return {**dict(zip(names, inputs, strict=True)), "y": target}
+
+
 def _plain(value: Any) -> Any:
-    return value.numpy() if hasattr(value, "numpy") and hasattr(value, "detach") else value
+    """Returns tensors, images and other objects that numpy can read as arrays."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+    if isinstance(value, np.ndarray | np.generic | pd.Series) or not any(hasattr(value, name) for name in _AS_ARRAY):
+        return value
+    found = np.asarray(value)
+    return found if found.ndim else found.item()
 
 
 def _array(values: Any) -> Array:

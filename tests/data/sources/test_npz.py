@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nasfuse.data.description import described_table
-from nasfuse.data.sources.npz import read_arrays, read_npz, suggest_data
+from nasfuse.data.sources.npz import read_arrays, read_npz
 from nasfuse.errors import ConfigError, DataError
 from nasfuse.spec.data import DataConfig
 
@@ -146,7 +146,7 @@ def test_the_task_and_target_are_those_of_the_configuration(path):
     [
         (
             {"modalities": {}},
-            r"^toy\.npz needs data\.modalities \(name: vector, sequence or image\); `nasfuse data check .*toy\.npz` ",
+            r"^toy\.npz needs data\.modalities \(name: kind, such as vector, image or text\); `nasfuse data check .*`",
         ),
         (
             {"modalities": {"pixel": {"kind": "image"}}},
@@ -211,69 +211,12 @@ def test_a_damaged_file_is_refused(path, damage):
         read_arrays(path)
 
 
-def test_suggestions():
-    arrays = ARRAYS | {
-        "steps": np.zeros((N, 9, 3)),
-        "grey": np.zeros((N, 8, 8)),
-        "rgb": np.zeros((N, 8, 8, 3)),
-        "version": np.array(3),
-        "names": np.array(["a"] * N),
-    }
-    assert suggest_data(arrays)["modalities"] == {
-        "words": {"kind": "sequence", "vocabulary": 7, "lengths": "n_words"},
-        "x": "vector",
-        "steps": "sequence",
-        "grey": "image",
-        "rgb": "image",
-    }
-
-
-def test_without_labels_nothing_is_suggested():
-    assert suggest_data({"x": np.zeros((3, 2))}) == {"modalities": {}}
-
-
-def test_ids_lengths_and_tasks_are_recognised():
-    arrays = {
-        "sig": np.zeros((4, 9, 2)),
-        "sig_length": np.array([1, 2, 3, 9]),
-        "words": np.array([[0, 5], [1, 2], [3, 4], [6, 0]]),
-        "y": np.zeros((4, 3), dtype=np.int64),
-    }
-    assert suggest_data(arrays) == {
-        "modalities": {
-            "sig": {"kind": "sequence", "lengths": "sig_length"},
-            "words": {"kind": "sequence", "vocabulary": 7},
-        },
-        "task": "multilabel",
-    }
-    assert suggest_data({"x": np.zeros((2, 2)), "y": np.zeros(2)}) == {
-        "modalities": {"x": "vector"},
-        "task": "regression",
-    }
-
-
 def test_an_archive_of_other_files_is_refused(path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.npy", b"not an array")
         archive.writestr("y.npy", b"not an array either")
     with pytest.raises(DataError, match="the labels must be"):
         load_npz(path, config())
-
-
-def test_ids_padded_with_negative_numbers_are_recognised_where_there_are_lengths():
-    arrays = {
-        "words": np.array([[0, 5], [1, -1], [3, 4]]),
-        "words_len": np.array([2, 1, 2]),
-        "other": np.array([[0, 5], [1, -1], [3, 4]]),
-        "steps": np.zeros((3, 4, 4)),
-        "steps_len": np.array([2, 1, 2]),
-        "y": np.arange(3),
-    }
-    assert suggest_data(arrays)["modalities"] == {
-        "words": {"kind": "sequence", "vocabulary": 6, "lengths": "words_len"},
-        "other": "vector",
-        "steps": {"kind": "sequence", "lengths": "steps_len"},
-    }
 
 
 def test_the_side_of_the_padding_is_that_of_the_configuration(path):

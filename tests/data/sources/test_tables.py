@@ -151,6 +151,14 @@ class TestObjects:
         assert raw.columns["label"].tolist() == ["a", "b", "a", "b"]
         assert raw.columns["n"].tolist() == [0, 1, 2, 3]
 
+    def test_samples_as_tuples(self):
+        from PIL import Image
+
+        raw = as_raw([(Image.new("RGB", (2, 3)), kind) for kind in (0, 1, 0)])
+        assert raw.columns["x"].shape == (3, 3, 2, 3)
+        assert raw.columns["y"].tolist() == [0, 1, 0]
+        assert as_raw([(1.0, 2.0, "a")]).columns.keys() == {"x0", "x1", "y"}
+
     @pytest.mark.parametrize("data", [3, "text", np.zeros(3), [], [1, 2]])
     def test_other_objects(self, data):
         with pytest.raises(
