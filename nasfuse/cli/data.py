@@ -9,6 +9,9 @@ import typer
 if TYPE_CHECKING:
     from nasfuse.spec.data import DataConfig
 
+#: Most classes whose names and sizes are printed.
+_MOST_CLASSES = 20
+
 data_app = typer.Typer(help="List data sets and check them.", no_args_is_help=True)
 
 
@@ -142,8 +145,10 @@ def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint,
         **task_kind(task.kind).describe(dataset.train.targets, task.n_outputs),
     }
-    if dataset.class_names:
-        document["class names"] = ", ".join(dataset.class_names)
+    if dataset.class_names and dataset.train.targets.dim() == 1:
+        counts = dataset.train.targets.bincount(minlength=task.n_outputs).tolist()
+        sizes = [f"{name} {count}" for name, count in zip(dataset.class_names, counts, strict=True)][:_MOST_CLASSES]
+        document["class sizes"] = ", ".join(sizes) + ", ..." * (len(sizes) < task.n_outputs)
     if dataset.train.groups is not None:
         document["groups"] = f"{len(set(dataset.train.groups.tolist()))} in train"
     scores = plain_scores(dataset, metric=metric)

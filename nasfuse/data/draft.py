@@ -21,6 +21,8 @@ GROUPS = (
     "group",
     *(f"{one}{end}" for one in ("patient", "subject", "person", "speaker", "user") for end in ("", "_id")),
 )
+#: Names of columns of identifiers; the last one is that of pandas for a column without a name.
+_IDENTIFIER = r"(?i)(.*[_ ])?(id|idx|index|uuid|guid|key)|unnamed: \d+"
 #: Endings of recordings.
 AUDIO_ENDINGS = (".wav", ".flac", ".ogg")
 
@@ -164,6 +166,8 @@ def guess_kind(raw: RawTable, name: str) -> tuple[str, str]:
         return kind, f"arrays of {' x '.join(map(str, values.shape[1:]))}"
     n_missing = int(missing(values).sum())
     gaps = f", {n_missing} missing" if n_missing else ""
+    if values.dtype.kind in "iu" and re.fullmatch(_IDENTIFIER, name):
+        return "category", f"{len(np.unique(values))} numbers that name something{gaps}"
     if values.dtype.kind != "O":
         return guess_type(values), f"{'dates' if values.dtype.kind == 'M' else 'numbers'}{gaps}"
     given = [value for value in values if value is not None][:_LOOK_AT]
@@ -199,10 +203,7 @@ def _useless(name: str, values: Array) -> str | None:
     distinct = np.unique(np.array(texts(values))[~absent] if is_text else values[~absent])
     if len(distinct) == 1 and not absent.any():
         return f"it is constant ({distinct[0]})"
-    if (
-        re.fullmatch(r"(?i)(.*[_ ])?(id|idx|index|uuid|guid|key)|unnamed: \d+", name)
-        and len(distinct) > len(values) / 2
-    ):
+    if re.fullmatch(_IDENTIFIER, name) and len(distinct) > len(values) / 2:
         return "its name and its values identify rows"
     if values.dtype.kind in "iu" and len(distinct) == len(values) and distinct[-1] - distinct[0] == len(values) - 1:
         return "it numbers the rows"

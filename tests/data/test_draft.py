@@ -73,6 +73,10 @@ def test_columns_of_numbers_and_categories_are_one_table():
     DataConfig.parse({"source": "x", "modalities": found.modalities})
 
 
+def test_identifiers_that_repeat_are_categories():
+    assert draft(store_id=np.arange(N) % 7).modalities["table"]["columns"] == {"store_id": "category"}
+
+
 def test_ids_in_lists_and_kinds_of_files(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((5, 2)))
     columns = {

@@ -10,7 +10,9 @@ from nasfuse.errors import DataError
 
 
 def read_csv(path: Path) -> RawTable:
-    """Returns the table of a `.csv` file in UTF-8, separated by commas, or semicolons if its first line has no comma.
+    """Returns the table of a `.csv` file in UTF-8.
+
+    It is separated by commas, or, if its first line has semicolons and no comma, by semicolons, with decimal commas.
 
     Raises:
         DataError: The file is damaged.
@@ -20,7 +22,7 @@ def read_csv(path: Path) -> RawTable:
             header = file.readline()
     except UnicodeDecodeError:
         header = ""
-    return _read(path, ";" if ";" in header and "," not in header else ",")
+    return _read(path, ";", decimal=",") if ";" in header and "," not in header else _read(path, ",")
 
 
 def read_tsv(path: Path) -> RawTable:
@@ -32,10 +34,12 @@ def read_tsv(path: Path) -> RawTable:
     return _read(path, "\t")
 
 
-def _read(path: Path, separator: str) -> RawTable:
+def _read(path: Path, separator: str, *, decimal: str = ".") -> RawTable:
     try:
         # without the check of all rows at once, a column with a few words among numbers has mixed types by chunk
-        frame = pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False, index_col=False)
+        frame = pd.read_csv(
+            path, sep=separator, decimal=decimal, encoding="utf-8-sig", low_memory=False, index_col=False
+        )
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
     except (ValueError, OSError) as error:  # pandas' ParserError and EmptyDataError are ValueErrors

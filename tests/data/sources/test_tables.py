@@ -96,8 +96,10 @@ def test_damaged_lines_are_named(tmp_path, text, match):
 
 
 def test_semicolons_and_a_byte_order_mark(tmp_path):
-    (tmp_path / "a.csv").write_bytes("\ufeffgröße;y\n1;a\n".encode())
-    assert list(load_raw(str(tmp_path / "a.csv")).columns) == ["größe", "y"]
+    (tmp_path / "a.csv").write_bytes("\ufeffgröße;y\n1,5;a\n2;b\n".encode())
+    columns = load_raw(str(tmp_path / "a.csv")).columns
+    assert list(columns) == ["größe", "y"]
+    assert columns["größe"].tolist() == [1.5, 2.0]
 
 
 def test_types_of_data_frames():
