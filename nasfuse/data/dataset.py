@@ -136,6 +136,7 @@ class Dataset:
         class_names: Names of the outputs, if known.
         scales: Scales of the numbers in the file by modality, float64; token ids have none.
         preprocessing: How raw columns become the modalities, fitted on the training samples.
+        units: Scales from the numbers in the file to those of `Column.values`, float64; token ids have none.
         content_fingerprint: Hash of the samples without their division into splits (12 hexadecimal digits).
     """
 
@@ -149,6 +150,7 @@ class Dataset:
     class_names: tuple[str, ...] = field(default=())
     scales: Mapping[str, Scale] = field(default_factory=dict)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    units: Mapping[str, Scale] = field(default_factory=dict)
     content_fingerprint: str = ""
 
     def split(self, name: str) -> Split:

@@ -147,7 +147,7 @@ class Storage:
 
 
 def _unit_of(arrays: CheckedArrays, samples: Rows) -> tuple[Floats, Floats, Floats]:
-    """Returns centre and spread, in units of the third value, the largest magnitude; each of shape (f,).
+    """Returns centre and spread, in units of the third value, about the largest magnitude; each of shape (f,).
 
     Centre and spread are medians: with the mean and standard deviation of a feature that has a few huge values, typical
     values would lose their precision in float32 or become 0.
@@ -155,7 +155,8 @@ def _unit_of(arrays: CheckedArrays, samples: Rows) -> tuple[Floats, Floats, Floa
     values = arrays.values
     rows, lengths = rows_in_use(arrays.index, arrays.lengths, samples, n_rows=len(values))
     found = moments(values, rows, lengths=lengths)
-    size = found.magnitude
+    # A power of two, so that numbers stored by the unit as a scale (`given`) are the same to the last bit.
+    size = np.ldexp(1.0, np.frexp(found.magnitude)[1] - 1)
     steps = _spacing(size, values.dtype) / size
     constant = found.high / size - found.low / size <= _ROUNDING_STEPS * steps
     centre, spread = typical(values, rows, lengths=lengths, unit=size)

@@ -171,6 +171,7 @@ class Table:
             fingerprint=shown(digest),
             class_names=self.class_names,
             scales={key: scale[1] for key, scale in scales.items() if scale is not None},
+            units={key: one.unit for key, one in self.storages.items() if one.unit is not None},
             content_fingerprint=shown(self.content),
             preprocessing=self.preprocessing,
         )

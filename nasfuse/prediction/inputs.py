@@ -12,6 +12,7 @@ from nasfuse.data.layout import CheckedArrays, check_modality
 from nasfuse.data.storage import Storage
 from nasfuse.domain.modality import Modality
 from nasfuse.errors import DataError
+from nasfuse.prediction.saved_network import SavedNetwork
 from nasfuse.prediction.unusable_rows import unusable_rows
 
 Rows = NDArray[np.int64]
@@ -41,20 +42,14 @@ class Inputs:
 
 
 def prepare(
-    name: str,
-    arrays: Mapping[str, ModalityArrays],
-    *,
-    modalities: Mapping[str, Modality],
-    scales: Mapping[str, Scale],
-    problems: Mapping[int, str] | None = None,
+    name: str, arrays: Mapping[str, ModalityArrays], *, saved: SavedNetwork, problems: Mapping[int, str]
 ) -> Inputs:
     """Returns the inputs of a network from the arrays of new data.
 
     Args:
         name: Name of the data in messages.
-        arrays: Arrays of the new data by modality.
-        modalities: The same modalities as in the training.
-        scales: Scales of the training.
+        arrays: Arrays of the new data by modality; modalities of the training.
+        saved: The network.
         problems: Rows that are known to be unusable, with the reason of each.
 
     Raises:
@@ -62,25 +57,34 @@ def prepare(
             be used.
     """
     n_rows = _n_rows(name, arrays)
-    found = dict(problems or {})
+    modalities = {modality.name: modality for modality in saved.modalities if modality.name in arrays}
+    found = dict(problems)
     for key, modality in modalities.items():
-        for row, reason in unusable_rows(arrays[key], modality, scales.get(key), n_rows=n_rows).items():
+        for row, reason in unusable_rows(arrays[key], modality, saved.scales.get(key), n_rows=n_rows).items():
             found.setdefault(row, f"{key}: {reason}")
     rows = np.setdiff1d(np.arange(n_rows), np.fromiter(found, np.int64, len(found)))
-    if n_rows and not len(rows):
+    if not len(rows):
         row, reason = min(found.items())
         raise DataError(f"{name} has no row that can be used; row {row}, {reason}")
     columns, checked = {}, {}
     for key, modality in modalities.items():
         where = f"{name}: modality {key}"
-        own = _of_rows(where, arrays[key], modality, rows)
+        own = _of_rows(arrays[key], modality, rows)
         checked[key], here = check_modality(where, key, own, n_samples=len(rows))
         _check_shape(where, here, modality, has_lengths=own.lengths is not None)
-        is_ids = modality.vocabulary is not None
-        storage = Storage.of(where, checked[key], scaled_by=np.arange(len(rows)), is_ids=is_ids, given=scales.get(key))
-        both = storage.scales(np.arange(len(rows)))
-        columns[key] = storage.column(torch.arange(len(rows)), None if both is None else both[0])
+        columns[key] = _standardised(where, checked[key], saved.units.get(key), saved.stored_scales.get(key))
     return Inputs(columns, checked, rows, n_rows, dict(sorted(found.items())))
+
+
+def _standardised(where: str, arrays: CheckedArrays, unit: Scale | None, stored_scale: Scale | None) -> Column:
+    """Returns the arrays as they are stored in a data set, to which its scale is applied in batches."""
+    n_samples = len(arrays.values if arrays.index is None else arrays.index)
+    rows = np.arange(n_samples)
+    is_raw = unit is not None and bool((unit.mean == 0).all() and (unit.std == 1).all())
+    if arrays.values.dtype == np.uint8 and not is_raw:
+        arrays = replace(arrays, values=arrays.values.astype(np.float32))  # `uint8` is stored without a unit
+    storage = Storage.of(where, arrays, scaled_by=rows, is_ids=unit is None, given=unit)
+    return storage.column(torch.from_numpy(rows), stored_scale)
 
 
 def _n_rows(name: str, arrays: Mapping[str, ModalityArrays]) -> int:
@@ -95,7 +99,7 @@ def _n_rows(name: str, arrays: Mapping[str, ModalityArrays]) -> int:
     return n_rows
 
 
-def _of_rows(where: str, arrays: ModalityArrays, modality: Modality, rows: Rows) -> ModalityArrays:
+def _of_rows(arrays: ModalityArrays, modality: Modality, rows: Rows) -> ModalityArrays:
     """Returns the arrays of `rows`, with the vocabulary and the side of the padding of the training."""
     values = np.asarray(arrays.values)
     index = None if arrays.index is None else np.asarray(arrays.index)[rows]

@@ -54,7 +54,6 @@ def inputs_of(saved: SavedNetwork, raw: RawTable, *, names: tuple[str, ...] | No
     return prepare(
         raw.origin,
         arrays,
-        modalities={modality.name: modality for modality in saved.modalities if modality.name in wanted},
-        scales=saved.scales,
+        saved=saved,
         problems={problem.row: problem.message for problem in problems},
     )

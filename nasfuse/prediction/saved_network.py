@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from nasfuse import __version__
 from nasfuse.data import Dataset, Scale
@@ -36,6 +37,9 @@ class SavedNetwork:
         task: Task of the training data.
         class_names: Names of classes or labels; empty if they have only numbers.
         scales: Scales of the numbers of each modality, float64; token ids have none.
+        units: Scales from the numbers of each modality to those that are stored in memory, float64.
+        stored_scales: Scales of the stored numbers, float32. Numbers are standardised in these two steps, so that
+            samples are the same to the last bit as in the training.
         target_scale: Scale of regression targets; None for other tasks.
         preprocessing: How raw columns become the modalities.
         settings: Settings of all knobs at each operating point; the first point is the network's own.
@@ -56,6 +60,8 @@ class SavedNetwork:
     task: Task
     class_names: tuple[str, ...]
     scales: Mapping[str, Scale]
+    units: Mapping[str, Scale]
+    stored_scales: Mapping[str, Scale]
     target_scale: Scale | None
     preprocessing: Preprocessing
     settings: tuple[dict[str, float], ...]
@@ -108,6 +114,7 @@ def save_network(
     network = trained.network
     own = settings_of(network.knobs())
     scale = dataset.target_scale
+    columns = dataset.train.columns
     content = {
         "nasfuse": __version__,
         "recipe": recipe.to_plain(),
@@ -117,6 +124,8 @@ def save_network(
         "task": asdict(dataset.task),
         "class_names": list(dataset.class_names),
         "scales": {name: vars(scale) for name, scale in dataset.scales.items()},
+        "units": {name: vars(unit) for name, unit in dataset.units.items()},
+        "stored_scales": {name: vars(one.scale) for name, one in columns.items() if one.scale is not None},
         "target_scale": None if scale is None else vars(scale),
         "preprocessing": dataset.preprocessing.state(),
         "data_fingerprint": dataset.fingerprint,
@@ -178,7 +187,9 @@ def read_network(path: Path, *, point: int = 0, device: torch.device) -> SavedNe
         modalities=modalities,
         task=task,
         class_names=tuple(content["class_names"]),
-        scales={name: Scale(**scale) for name, scale in content["scales"].items()},
+        scales=_scales(content["scales"]),
+        units=_scales(content["units"]),
+        stored_scales=_scales(content["stored_scales"]),
         target_scale=None if content["target_scale"] is None else Scale(**content["target_scale"]),
         preprocessing=Preprocessing.from_state(content["preprocessing"]),
         settings=settings,
@@ -189,3 +200,7 @@ def read_network(path: Path, *, point: int = 0, device: torch.device) -> SavedNe
         test_metric=content["test_metric"],
         version=content["nasfuse"],
     )
+
+
+def _scales(plain: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Scale]:
+    return {name: Scale(**scale) for name, scale in plain.items()}

@@ -37,7 +37,6 @@ class TestClasses:
         logits = predict_logits(network.network, dataset.test, device=CPU)
         assert names[rows].tolist() == [network.class_names[k] for k in logits.argmax(dim=1)]
         np.testing.assert_allclose(probabilities[rows], logits.double().softmax(dim=1).numpy(), atol=1e-6)
-        torch.testing.assert_close(network(unlabelled())[rows], logits, atol=1e-5, rtol=1e-5)
 
     def test_a_row_alone_has_the_same_prediction(self, static):
         network = nasfuse.load_network(static[0])
