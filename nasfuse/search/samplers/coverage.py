@@ -62,7 +62,7 @@ class Coverage:
         return np.asarray(self._families.of(rows) @ self._needs + new.sum(axis=1) / (len(self._ordered) + 1))
 
     def variants(self, units: Array, rng: np.random.Generator) -> Array:
-        """Returns rows (n, p) at a point `units` (p,) of the unit cube, with random families; those that add most first."""
+        """Returns rows (n, p) at `units` (p,) of the unit cube, with random families; the largest gain first."""
         drawn = np.tile(units, (_N_DRAWS, 1))
         columns = self._families.columns
         drawn[:, columns] = rng.random((_N_DRAWS, len(columns)))

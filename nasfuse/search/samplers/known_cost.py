@@ -138,7 +138,7 @@ class KnownCostSampler(BaseSampler):
         return [] if best is None else [best]
 
     def _start(self, trial: FrozenTrial, domain: Domain, coverage: Coverage) -> Iterator[Array]:
-        """Yields rows (p,) at the trial's point of a scrambled Sobol sequence, those of families that lack most first."""
+        """Yields rows (p,) at the trial's point of a scrambled Sobol sequence, in the families that lack most first."""
         from scipy.stats import qmc
 
         sobol = qmc.Sobol(len(domain.columns), scramble=True, rng=derive_seed(self._seed, "start"))
