@@ -61,6 +61,14 @@ class Coverage:
         new = exists & ~self._seen[self._paths, parts]
         return np.asarray(self._families.of(rows) @ self._needs + new.sum(axis=1) / (len(self._ordered) + 1))
 
+    def variants(self, units: Array, rng: np.random.Generator) -> Array:
+        """Returns rows (n, p) at `units` (p,) of the unit cube, with random families; the largest gain first."""
+        drawn = np.tile(units, (_N_DRAWS, 1))
+        columns = self._families.columns
+        drawn[:, columns] = rng.random((_N_DRAWS, len(columns)))
+        rows = self._domain.rows(drawn)
+        return rows[np.argsort(-self.gains(rows), kind="stable")]
+
     def _parts(self, rows: Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Returns in which part of its range each ordered value of `rows` is, and whether it exists, both (n, q)."""
         units = self._domain.units(rows)[:, self._ordered]

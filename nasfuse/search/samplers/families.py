@@ -79,6 +79,11 @@ class Families:
         self._least = np.array([_least_trials(path, choice, domain) for path, choice in found], dtype=np.int64)
         self._groups = np.array([groups.index(group) for group in groups], dtype=np.int64)
 
+    @property
+    def columns(self) -> list[int]:
+        """Indices of the columns of the domain whose values decide to which families a row belongs."""
+        return sorted({one.column for members in self._memberships for one in members})
+
     def of(self, rows: Array) -> NDArray[np.bool_]:
         """Returns which of `rows` (n, p) belong to which family, shape (n, number of families)."""
         columns = [np.any([one.holds(rows) for one in members], axis=0) for members in self._memberships]

@@ -24,9 +24,6 @@ from nasfuse.seeds import derive_seed
 MAX_FULL = 200
 MAX_OBSERVATIONS = 1000
 
-#: Random draws among which the first suggestions are chosen by their families.
-_N_OF_FAMILIES = 512
-
 #: Complete trainings required before the model is used.
 MIN_FULL = 3
 
@@ -34,9 +31,9 @@ MIN_FULL = 3
 class KnownCostSampler(BaseSampler):
     """Suggests by expected hypervolume improvement, with exact costs where they are known before training.
 
-    The study has two objectives: first the metric, second log10 of the cost. The first trials are random draws that
-    belong to the families (kinds of encoder, reducer, fusion and router) with the fewest trials, or points of a
-    scrambled Sobol sequence once every family was tried twice; then a Gaussian process predicts the metric. While a
+    The study has two objectives: first the metric, second log10 of the cost. The first trials are
+    points of a scrambled Sobol sequence, moved to the families (kinds of encoder, reducer, fusion and router) with the
+    fewest trials until every family was tried twice; then a Gaussian process predicts the metric. While a
     family has fewer than two trials, its predictions only decide between draws of the same coverage. The cost of a draw
     is computed by `cost_of`; a second Gaussian process predicts it where it can only be measured. The front to be
     improved consists of predictions for the observed networks rather than of the observations, so that the noise of a
@@ -141,17 +138,18 @@ class KnownCostSampler(BaseSampler):
         return [] if best is None else [best]
 
     def _start(self, trial: FrozenTrial, domain: Domain, coverage: Coverage) -> Iterator[Array]:
-        """Yields rows (p,), best first: draws of the families that lack most, or else the trial's Sobol point."""
-        if not coverage.is_complete:
-            rng = np.random.default_rng(derive_seed(self._seed, "families", trial.number))
-            rows = domain.rows(rng.random((_N_OF_FAMILIES, len(domain.columns))))
-            yield from rows[np.argsort(-coverage.gains(rows), kind="stable")]
+        """Yields rows (p,) at the trial's point of a scrambled Sobol sequence, in the families that lack most first."""
         from scipy.stats import qmc
 
         sobol = qmc.Sobol(len(domain.columns), scramble=True, rng=derive_seed(self._seed, "start"))
         if trial.number:  # SciPy rejects a step of 0
             sobol.fast_forward(trial.number)
-        yield np.asarray(domain.rows(sobol.random(1))[0])
+        units = sobol.random(1)
+        if not coverage.is_complete:
+            yield from coverage.variants(
+                units[0], np.random.default_rng(derive_seed(self._seed, "families", trial.number))
+            )
+        yield np.asarray(domain.rows(units)[0])
 
     def _draws(self, trial: FrozenTrial, domain: Domain) -> Iterator[Array]:
         """Yields random rows (p,), used if no better ones are allowed."""
