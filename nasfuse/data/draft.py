@@ -131,6 +131,8 @@ def guess_task(targets: Array) -> tuple[str, str]:
 
 def _classes(targets: Array) -> tuple[str, ...] | None:
     """Returns the classes in their order, if they are whole numbers that are no class numbers by themselves."""
+    if targets.dtype.kind not in "iuf":
+        return None
     numbers, names = as_classes("the target", targets)
     if names or numbers.ndim != 1 or numbers.dtype.kind not in "iu":
         return None
