@@ -74,8 +74,10 @@ def draft_data(raw: RawTable, *, target: str | None = None) -> DataDraft:
     target = find_target(raw) if target is None else target
     values = raw.column(target, "--target")
     split = next((name for name in raw.columns if name.lower() == "split" and _is_split(raw.columns[name])), None)
-    notes = {target: "the target"}
-    task, notes[target] = guess_task(values)
+    if values.ndim == 0 or not len(values):
+        raise DataError(f"{raw.place(target)} must hold one target per row, got shape {values.shape}; name another one")
+    task, why = guess_task(values)
+    notes = {target: why}
     group = next((name for name in raw.columns if name.lower() in GROUPS and _is_group(raw, name, target, split)), None)
     roles = tuple(name for name in (target, split, group) if name is not None)
     if raw.n_rows is None:
@@ -131,6 +133,8 @@ def guess_task(targets: Array) -> tuple[str, str]:
 
 def _classes(targets: Array) -> tuple[str, ...] | None:
     """Returns the classes in their order, if they are whole numbers that are no class numbers by themselves."""
+    if targets.dtype.kind not in "iuf":
+        return None
     numbers, names = as_classes("the target", targets)
     if names or numbers.ndim != 1 or numbers.dtype.kind not in "iu":
         return None

@@ -85,7 +85,7 @@ def _metric(raw: RawTable, draft: DataDraft) -> tuple[str, str]:
         return "r2", "share of the variance that is explained; mae is an error in the unit of the target"
     if draft.task == "multilabel":
         return "macro_f1", "mean over the labels"
-    targets, _ = as_classes("the target", _plain(raw, draft.target))
+    targets, _ = as_classes(f"{raw.origin}: the labels", _plain(raw, draft.target))
     counts = np.unique(targets, return_counts=True)[1]
     if counts.max() > _IMBALANCE * counts.min():
         return (

@@ -145,6 +145,12 @@ def test_the_target_is_found_by_name():
         draft_data(as_raw(frame), target="lable")
 
 
+@pytest.mark.parametrize("targets", [np.array(3), np.zeros((0, 2))])
+def test_a_target_without_rows(targets):
+    with pytest.raises(DataError, match=r"^array y of t\.npz must hold one target per row, got shape \((0, 2)?\)"):
+        draft_data(RawTable("t", "t.npz", {"x": np.zeros((3, 2)), "y": targets}, None))
+
+
 def test_nothing_to_predict_from():
     with pytest.raises(
         DataError, match=r"has no column from which y could be predicted \(currency: it is constant \(EUR\)\)"
