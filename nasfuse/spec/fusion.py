@@ -132,7 +132,7 @@ class EquilibriumFusion(_VectorFusion):
 
     Attributes:
         cell: `deq` is the cell of the paper, on vectors; `mixing` is one block over the tokens of all streams, which
-            keep their tokens: convolutions along each stream, and modulation by the means of all streams.
+            keep their tokens: convolutions along each stream, and modulation by summaries of all streams.
         tied: Whether all steps have the same weights. False is a network of `max_steps` mixing cells, which needs
             `gradient: unroll` (the control).
         level: `features` fuses one vector per stream; `tokens` fuses token by token and pools afterwards.

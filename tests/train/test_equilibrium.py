@@ -193,6 +193,37 @@ def test_other_ways_to_train(make, dataset, options, level):
     assert record["equilibrium"]["solves"]["fused"]["diverged"] == 0
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gradient": "random_steps", "gradient_steps": 2, "start": "random", "solver": "picard", "tolerance": 0.1},
+        {"gradient": "implicit", "tolerance": 0.1},
+    ],
+)
+def test_a_mixing_cell_is_trained_and_costs_the_steps_it_takes(make, dataset, options):
+    recipe = make(cell="mixing", term={"jacobian_weight": 0.0}, **options)
+    trained = train(recipe, dataset)
+    points, record = measure(trained, dataset, metric="accuracy", device=CPU)
+    (solve,) = record["equilibrium"]["solves"].values()
+    assert solve["diverged"] == 0
+    (layer,) = equilibrium_layers(trained.network)
+    per_step, worst = record["equilibrium"]["macs_per_step"], record["equilibrium"]["worst_macs"]
+    saved = (16 - solve["mean_steps"]) * per_step
+    if options["gradient"] == "random_steps":  # plain steps have no other costs
+        assert points[0].macs == pytest.approx(worst - saved, rel=1e-3)
+    assert points[0].macs <= worst
+    assert [point.knobs for point in points[1:4]] == [{"max_steps": 12}, {"max_steps": 8}, {"max_steps": 4}]
+    assert (layer.rule.max_steps, layer.gradient.kind) == (16, options["gradient"])
+
+
+def test_untied_mixing_cells_have_no_solves(make, dataset):
+    recipe = make(cell="mixing", gradient="unroll", tied=False, max_steps=3)
+    trained = train(recipe, dataset)
+    points, record = measure(trained, dataset, metric="accuracy", device=CPU)
+    assert "equilibrium" not in record
+    assert [point.macs for point in points] == [expected_macs(trained.network, dataset)]
+
+
 def test_a_solver_that_diverges_fails_the_trial(trained, large, monkeypatch):
     (layer,) = equilibrium_layers(trained.network)
     step = layer.cells[1].step
