@@ -18,7 +18,7 @@ from nasfuse.experiment.final_training import FinalResult, train_recipe
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.search.front import Candidate
-from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.ensemble import load_recipe
 
 
 def standard_error(sd: float | None, n: int, floor: float) -> float:
@@ -52,15 +52,14 @@ def main() -> None:
     )
     options = parser.parse_args()
     torch.set_num_threads(1)
-    folder = RunFolder(options.run)
-    run = read_run(folder)
-    print(f"{'trial':>5} {'MACs':>10} {'search (n)':>18} {'retrained val':>16} {'test':>16} {'distance':>9}  recipe")
+    run = read_run(RunFolder(options.run))
+    print(f"{'trial':>14} {'MACs':>10} {'search (n)':>18} {'retrained val':>16} {'test':>16} {'distance':>9}  recipe")
     good = True
     for candidate in run.progress.front:
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / "recipe.yaml"
-            file.write_text(folder.recipe(candidate.trial).to_yaml())
-            recipe = Recipe.load(file)
+            file.write_text(run.recipe(candidate).to_yaml())
+            recipe = load_recipe(file)
             result = train_recipe(
                 recipe,
                 Path(scratch),
@@ -69,13 +68,13 @@ def main() -> None:
                 device=torch.device("cpu"),
                 report=lambda *_: None,
             )
-        same = recipe.hash == folder.recipe(candidate.trial).hash and result.macs == candidate.measured.macs
+        same = recipe.hash == run.recipe(candidate).hash and result.macs == candidate.measured.macs
         distance, near = compare(candidate, result, floor=options.floor)
         good = good and same and near
         val, test = result.spread("val"), result.spread("test")
         searched = f"{written(candidate.measured.metric, candidate.metric_sd)} ({len(candidate.trainings)})"
         print(
-            f"{candidate.trial:>5} {result.macs:>10,} {searched:>18} {written(*val):>16} {written(*test):>16} "
+            f"{candidate.label:>14} {result.macs:>10,} {searched:>18} {written(*val):>16} {written(*test):>16} "
             f"{distance:>+9.1f}  {recipe.hash} {'same' if same else 'DIFFERENT'}",
             flush=True,
         )

@@ -109,13 +109,13 @@ def _is_data(source: str) -> bool:
 
 def _described(path: Path) -> tuple["DataConfig", str]:
     """Returns the data block and the metric of a study or recipe."""
-    from nasfuse.spec.recipe import Recipe
+    from nasfuse.spec.ensemble import load_recipe
     from nasfuse.spec.schema.yaml_file import read_document
     from nasfuse.spec.shipped import find_shipped
     from nasfuse.spec.study import StudyConfig
 
     path = find_shipped(path, folder="studies")
-    described = StudyConfig.load(path) if "space" in read_document(path).values else Recipe.load(path)
+    described = StudyConfig.load(path) if "space" in read_document(path).values else load_recipe(path)
     return described.data, described.metric
 
 

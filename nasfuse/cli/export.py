@@ -22,7 +22,10 @@ def export(
         float | None, typer.Option(help="Choose the cheapest point whose metric is at least this good.")
     ] = None,
     trial: Annotated[
-        str | None, typer.Option(help="Choose trial N, or operating point P of trial N as N:P, as in the tables.")
+        str | None,
+        typer.Option(
+            help="Choose trial N, operating point P of trial N as N:P, or an ensemble as N+N:P, as in the tables."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the exported point as JSON.")] = False,
 ) -> None:

@@ -75,6 +75,8 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
         out.print(
             f"Points of fewer than {repeats} trainings, which may be lucky: {unconfirmed} of {len(front)}{again}."
         )
+    if any(member.members for member in front):
+        out.print("Ensembles such as 3+1 average the predictions of their members; their metric is cross-validated.")
     if hand_made is not None:
         out.print(
             f"Best hand-made design: {hand_made.baseline}, "

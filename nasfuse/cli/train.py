@@ -40,12 +40,12 @@ def train(
     from nasfuse.cli.console import LINE_EVERY_S, err, explain_fault, out, print_json
     from nasfuse.cli.resumable import resumable
     from nasfuse.errors import InvalidInputError
-    from nasfuse.spec.recipe import Recipe
+    from nasfuse.spec.ensemble import load_recipe
 
     cores = os.cpu_count() or 1
     if threads > cores:
         raise InvalidInputError(f"--threads {threads}: this machine has {cores} cores; use at most {cores}")
-    what = Recipe.load(recipe)
+    what = load_recipe(recipe)
     if data is not None:
         what = what.model_copy(update={"data": what.data.at(data)})
     folder = output or Path("runs") / f"train-{what.hash}"
@@ -58,7 +58,7 @@ def train(
     where = device_of(device)
     err.print(what.summary, soft_wrap=True)
     err.print(f"data: {what.data.source}", soft_wrap=True)
-    epochs = what.training.epochs
+    epochs = sum(member.training.epochs for member in what.members)
     with resumable(f"what was trained is kept in {folder}"):
         with Progress(console=err, transient=True, disable=not err.is_terminal) as bars:
             task = bars.add_task("training", total=seeds * epochs)

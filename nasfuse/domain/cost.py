@@ -1,5 +1,6 @@
 """Costs that a study can minimise: names, units, and whether they are known before training."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 
@@ -17,6 +18,7 @@ class Cost:
             settings of knobs; None for one that `nasfuse.train.measurement` measures at every operating point.
         reference: Reference value for hypervolumes. None for a cost that is known before training; the reference is
             then the largest cost among networks drawn from the space.
+        of_ensemble: Returns the cost of an ensemble from those of its members.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Cost:
     is_count: bool = False
     measurer: str | None = None
     reference: float | None = None
+    of_ensemble: Callable[[Iterable[float]], float] = sum
 
 
 COSTS: dict[str, Cost] = {
@@ -41,6 +44,7 @@ COSTS: dict[str, Cost] = {
             "B",
             measurer="nasfuse.cost.memory:activation_bytes",
             reference=float(2**30),
+            of_ensemble=max,  # members are trained one after the other
         ),
     )
 }

@@ -17,7 +17,7 @@ from nasfuse.prediction import SavedNetwork, read_network
 from nasfuse.prediction.labelled_data import labelled_data
 from nasfuse.spec.data import DataConfig
 from nasfuse.spec.data_source import SHIPPED_SOURCES, locate
-from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.ensemble import AnyRecipe
 from nasfuse.tasks import task_kind
 from nasfuse.train import measured_macs, predict_logits, tabulate_routes
 from nasfuse.train.class_figures import class_figures
@@ -146,7 +146,7 @@ def _of_training(dataset: Dataset, data: DataConfig, split: str | None) -> _Samp
     return _Samples(name, dataset.split(name), dataset, data.source, dataset.content_fingerprint, {})
 
 
-def _figures(recipe: Recipe, logits: Tensor, part: Split) -> tuple[float, float]:
+def _figures(recipe: AnyRecipe, logits: Tensor, part: Split) -> tuple[float, float]:
     """Returns the metric and the loss; NaN if an output is not finite."""
     if not torch.isfinite(logits).all():
         return float("nan"), float("nan")
@@ -156,7 +156,7 @@ def _figures(recipe: Recipe, logits: Tensor, part: Split) -> tuple[float, float]
 
 
 def spent_macs(
-    network: Network, recipe: Recipe, part: Split, dataset: Dataset, device: torch.device
+    network: Network, recipe: AnyRecipe, part: Split, dataset: Dataset, device: torch.device
 ) -> tuple[float, dict[str, float]]:
     """Returns the expected MACs per sample of `part`, and the share of each route if there is a router."""
     if not isinstance(network, RoutedNetwork):

@@ -14,6 +14,7 @@ from nasfuse.cost import MacsCheck, check_macs
 from nasfuse.data import Dataset
 from nasfuse.errors import ConfigError, RunFolderError
 from nasfuse.experiment.checkpoint_evaluation import spent_macs
+from nasfuse.experiment.ensemble_training import train_ensemble
 from nasfuse.experiment.folder_format import FORMAT_FILE, check_folder_format, write_format
 from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_settings
 from nasfuse.experiment.objective import cached_dataset, write_curve
@@ -21,7 +22,7 @@ from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.space_survey import macs_of, route_macs_of
 from nasfuse.prediction import read_network, save_network
 from nasfuse.seeds import derive_seed
-from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.ensemble import AnyRecipe, EnsembleRecipe, load_recipe
 from nasfuse.train import (
     Epoch,
     check_training,
@@ -65,7 +66,7 @@ class FinalResult:
     """Results of a recipe trained with one or more seeds.
 
     Attributes:
-        recipe: Recipe of the trainings.
+        recipe: Recipe of the trainings, of a network or of an ensemble.
         macs: Expected multiply-accumulates per sample, averaged over the seeds.
         most_macs: Multiply-accumulates per sample if all solvers reach their caps; `macs` without an equilibrium.
         route_macs: Multiply-accumulates of a full-length sample by route; empty for a static network.
@@ -74,7 +75,7 @@ class FinalResult:
             the first network if there is none.
     """
 
-    recipe: Recipe
+    recipe: AnyRecipe
     macs: int
     most_macs: int
     route_macs: dict[str, int]
@@ -109,7 +110,7 @@ class FinalResult:
 
 
 def train_recipe(
-    recipe: Recipe,
+    recipe: AnyRecipe,
     folder: Path,
     *,
     n_seeds: int,
@@ -124,8 +125,9 @@ def train_recipe(
     is resumed; a training that has a result is neither run nor evaluated again.
 
     Args:
-        recipe: Recipe to train.
-        folder: Output folder for `recipe.yaml`, `macs.json` and a folder per seed with `model.pt` and `metrics.jsonl`.
+        recipe: Recipe to train. With each seed, the members of an ensemble are trained one after the other.
+        folder: Output folder for `recipe.yaml`, `macs.json` and a folder per seed with `model.pt` and `metrics.jsonl`;
+            of an ensemble also with a folder per member.
         n_seeds: Number of trainings.
         seed: Seed from which those of the trainings are derived.
         device: Device of the trainings.
@@ -141,10 +143,11 @@ def train_recipe(
     divisions = [number if recipe.data.validation is None else None for number in range(n_seeds)]
     with data_warnings_once(told=(folder / "recipe.yaml").is_file()):
         dataset = cached_dataset(data, divisions[0])
-        check_training(recipe, dataset)
+        for member in recipe.members:
+            check_training(member, dataset)
         route_macs = route_macs_of(recipe, dataset)  # fails before anything is written if the network cannot be built
         _check_folder(folder, recipe)
-        warn_of_idle_settings([recipe], dataset)
+        warn_of_idle_settings(recipe.members, dataset)
     seeds = [derive_seed(seed, "final", number) for number in range(n_seeds)]
     places = [folder / f"seed{number}" for number in range(n_seeds)]
     earlier = [_earlier_result(places[k], own, cached_dataset(data, divisions[k])) for k, own in enumerate(seeds)]
@@ -175,7 +178,7 @@ def _check(results: Sequence[SeedResult], datasets: Sequence[Dataset], device: t
 
 
 def _train_one(
-    recipe: Recipe,
+    recipe: AnyRecipe,
     dataset: Dataset,
     place: Path,
     *,
@@ -186,7 +189,10 @@ def _train_one(
 ) -> SeedResult:
     place.mkdir(exist_ok=True)
     resume_file = place / "resume.pt"
-    trained = train_network(recipe, dataset, seed=seed, device=device, report=report, resume_file=resume_file)
+    if isinstance(recipe, EnsembleRecipe):
+        trained = train_ensemble(recipe, dataset, place, seed=seed, division=division, device=device, report=report)
+    else:
+        trained = train_network(recipe, dataset, seed=seed, device=device, report=report, resume_file=resume_file)
     write_curve(place / "metrics.jsonl", trained.curve)
     described = dataset
     if not len(dataset.val):
@@ -212,10 +218,12 @@ def _train_one(
     return result
 
 
-def _is_tied(recipe: Recipe) -> bool:
-    """Returns whether the cell is a weight-tied network, which has no solver."""
-    fusion = recipe.network.fusion
-    return fusion is not None and fusion.kind == "equilibrium" and fusion.gradient == "unroll"
+def _is_tied(recipe: AnyRecipe) -> bool:
+    """Returns whether a cell is a weight-tied network, which has no solver."""
+    fusions = [member.network.fusion for member in recipe.members]
+    return any(
+        fusion is not None and fusion.kind == "equilibrium" and fusion.gradient == "unroll" for fusion in fusions
+    )
 
 
 def _earlier_result(place: Path, seed: int, dataset: Dataset) -> SeedResult | None:
@@ -238,7 +246,7 @@ def _earlier_result(place: Path, seed: int, dataset: Dataset) -> SeedResult | No
     return replace(result, checkpoint=str(place / "model.pt"))
 
 
-def _check_folder(folder: Path, recipe: Recipe) -> None:
+def _check_folder(folder: Path, recipe: AnyRecipe) -> None:
     """Checks that `folder` is empty, missing, or holds trainings of `recipe`.
 
     Raises:
@@ -253,8 +261,8 @@ def _check_folder(folder: Path, recipe: Recipe) -> None:
         raise RunFolderError(f"{folder} exists and holds something else; choose another folder with -o")
 
 
-def _is_of(held: Path, recipe: Recipe) -> bool:
+def _is_of(held: Path, recipe: AnyRecipe) -> bool:
     try:
-        return Recipe.load(held).hash == recipe.hash
+        return load_recipe(held).hash == recipe.hash
     except ConfigError:
         return False

@@ -8,7 +8,8 @@ from nasfuse.cost import MacsCheck, check_macs
 from nasfuse.data import Dataset
 from nasfuse.errors import MissingFileError, RunFolderError
 from nasfuse.experiment.run_folder import RunFolder, write_text
-from nasfuse.nn import build_network
+from nasfuse.nn import Network, build_network
+from nasfuse.nn.ensemble import EnsembleNetwork
 from nasfuse.nn.knob import set_knobs
 from nasfuse.search.front import Candidate
 
@@ -35,13 +36,20 @@ def check_front(folder: RunFolder, front: Sequence[Candidate], dataset: Dataset)
     content = {}
     for member in front:
         try:
-            recipe = folder.recipe(member.trial)
+            network = _network_of(folder, member, dataset)
         except MissingFileError:
             continue
-        network = build_network(recipe.network, dataset.modalities, dataset.task)
-        set_knobs(network.knobs(), member.measured.settings)
         content[member.label] = check_macs(network, dataset).to_plain()
     write_text(folder.macs_file, json.dumps(content, indent=2))
+
+
+def _network_of(folder: RunFolder, member: Candidate, dataset: Dataset) -> Network:
+    """Returns an untrained network of a member of the front, with its settings."""
+    if member.members:
+        return EnsembleNetwork([_network_of(folder, one, dataset) for one in member.members], task=dataset.task.kind)
+    network = build_network(folder.recipe(member.trial).network, dataset.modalities, dataset.task)
+    set_knobs(network.knobs(), member.measured.settings)
+    return network
 
 
 def read_checks(folder: RunFolder) -> list[FrontCheck]:

@@ -3,7 +3,7 @@
 import json
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -157,7 +157,7 @@ class Training:
             number = division * n_trainings + k
             dataset = self._load(recipe.data, number)
             place, own = folder / f"fold{k}", derive_seed(seed, "fold", k)
-            network = train_fold(recipe, dataset, place, seed=own, number=number, device=device)
+            network = train_once(recipe, dataset, place, seed=own, division=number, device=device)
             folds.append(FoldNetwork(network, dataset))
         points, more = measure_folds(folds, n_folds=validation.folds, metric=recipe.metric, device=device)
         return points, {
@@ -180,18 +180,26 @@ class Training:
         return cached_dataset(config.model_dump_json(), division)
 
 
-def train_fold(
-    recipe: Recipe, dataset: Dataset, place: Path, *, seed: int, number: int, device: torch.device
+def train_once(
+    recipe: Recipe,
+    dataset: Dataset,
+    place: Path,
+    *,
+    seed: int,
+    division: int | None,
+    device: torch.device,
+    report: Callable[[Epoch], None] | None = None,
 ) -> Network:
     """Returns the network of `recipe` trained on `dataset`, as read from `place` if it is there.
 
     Args:
         recipe: Recipe of the network.
-        dataset: Data of which `val` is the fold.
+        dataset: Data of the training, for example with a fold as `val`.
         place: Folder of `model.pt`, `metrics.jsonl` and, during the training, `resume.pt`.
         seed: Seed of the training.
-        number: Number of the fold, see `nasfuse.data.sources.registry.divided`.
+        division: Number of the division or fold, see `nasfuse.data.sources.registry.divided`.
         device: Device of the training.
+        report: Called after every epoch; not for a network that is read.
 
     Raises:
         CheckpointError: `place` holds a damaged file, or the network of another recipe, seed or data set.
@@ -208,10 +216,12 @@ def train_fold(
     def note(epoch: Epoch) -> None:
         curve.append(epoch)
         write_curve(place / "metrics.jsonl", curve)
+        if report is not None:
+            report(epoch)
 
     resume_file = place / "resume.pt"
     trained = train_network(recipe, dataset, seed=seed, device=device, report=note, resume_file=resume_file)
-    save_network(file, trained, recipe, dataset, seed=seed, division=number)
+    save_network(file, trained, recipe, dataset, seed=seed, division=division)
     resume_file.unlink(missing_ok=True)
     return trained.network
 
@@ -253,3 +263,8 @@ def _file_state(config: str) -> tuple[int, int] | None:
 def write_curve(path: Path, curve: list[Epoch]) -> None:
     """Writes one JSON line per epoch, atomically."""
     write_text(path, "".join(json.dumps(asdict(epoch)) + "\n" for epoch in curve))
+
+
+def read_curve(path: Path) -> list[Epoch]:
+    """Returns the epochs that `write_curve` wrote."""
+    return [Epoch(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]

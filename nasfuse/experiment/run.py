@@ -14,6 +14,7 @@ from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import get_metric
 from nasfuse.errors import RecurringFailureError
 from nasfuse.experiment.driver import Observer, SearchDriver
+from nasfuse.experiment.ensembles import update_ensembles
 from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_settings
 from nasfuse.experiment.macs_check import check_front
 from nasfuse.experiment.objective import Training, cached_dataset, saved_progress
@@ -99,10 +100,10 @@ def run_search(
                 display.note(_left_out(survey))
             opening = open_backend or _open_ray(address)
             _run(study, folder, scheduler, dataset, display=display, objective=objective, open_backend=opening)
-        progress = summarise(scheduler.trials(), scheduler.objectives)
         if objective is None:
-            check_front(folder, progress.front, dataset)
-        return progress
+            front = update_ensembles(folder, study, scheduler.trials(), scheduler.objectives)
+            check_front(folder, front, dataset)
+        return summarise(scheduler.trials(), scheduler.objectives)
 
 
 def check_machine(resources: ResourcesConfig) -> None:

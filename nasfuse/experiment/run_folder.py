@@ -42,6 +42,11 @@ class RunFolder:
         """Path of the file with the MACs of the front, in closed form and counted."""
         return self.root / "macs.json"
 
+    @property
+    def ensembles_file(self) -> Path:
+        """Path of the file with the ensembles on the front."""
+        return self.root / "ensembles.json"
+
     def network(self, number: int) -> Path:
         """Returns the path of the checkpoint of a trial; all complete trainings have one, except cross-validations."""
         return self.trial(number) / "model.pt"

@@ -1,17 +1,19 @@
 """Reading of a run (study, progress and front), during a search or after it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import optuna
 
 from nasfuse.domain.knob import with_settings
 from nasfuse.errors import RunFolderError
+from nasfuse.experiment.ensembles import read_ensembles
 from nasfuse.experiment.run_folder import RunFolder
-from nasfuse.search.front import Candidate, Objectives, candidates_of
+from nasfuse.search.front import Candidate, Objectives, best, candidates_of, front_of
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.storage import open_to_read
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.trial import trials_of
+from nasfuse.spec.ensemble import AnyRecipe, EnsembleRecipe, MemberConfig
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
 
@@ -24,7 +26,7 @@ class Run:
         folder: Folder of the run.
         study: Configuration of the study.
         objectives: Metric, cost and reference point.
-        candidates: All measured operating points within the study's `max_macs`.
+        candidates: All measured operating points within the study's `max_macs`, and the ensembles on the front.
         progress: Counts, front and best points.
         searching: Whether a search is writing to the folder.
     """
@@ -44,7 +46,7 @@ class Run:
             return "has no finished trial yet"
         return f"has no operating point of at most max_macs {self.objectives.max_macs} in its {above} finished trials"
 
-    def recipe(self, candidate: Candidate) -> Recipe:
+    def recipe(self, candidate: Candidate) -> AnyRecipe:
         """Returns the recipe of an operating point; a network trained with it has the cost of the point.
 
         Knob settings are written to the fields that apply after training. For a router, the same threshold has another
@@ -55,6 +57,16 @@ class Run:
             MissingFileError: The recipe file of the trial does not exist.
             InvalidInputError: A knob has no field in a recipe.
         """
+        if not candidate.members:
+            return self._recipe_of_one(candidate)
+        members = [self._recipe_of_one(member) for member in candidate.members]
+        return EnsembleRecipe(
+            metric=self.study.metric,
+            data=self.study.data,
+            ensemble=tuple(MemberConfig(network=one.network, training=one.training) for one in members),
+        )
+
+    def _recipe_of_one(self, candidate: Candidate) -> Recipe:
         settings = candidate.measured.settings
         plain = {**self.folder.recipe(candidate.trial).to_plain(), "data": self.study.data.to_plain()}
         if "threshold" in settings:
@@ -88,4 +100,13 @@ def read_run(folder: RunFolder) -> Run:
     trials = trials_of(stored)
     progress = summarise(trials, objectives)
     candidates = candidates_of(trials, max_macs=objectives.max_macs)
+    ensembles = read_ensembles(folder, candidates, max_macs=objectives.max_macs)
+    if ensembles:
+        candidates += ensembles
+        progress = replace(
+            progress,
+            front=front_of(candidates, objectives),
+            best=best(candidates, objectives),
+            hypervolume=objectives.hypervolume(candidates),
+        )
     return Run(folder, study, objectives, candidates, progress, folder.is_locked())

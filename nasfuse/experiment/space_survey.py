@@ -17,6 +17,7 @@ from nasfuse.nn.network import Network
 from nasfuse.search.space import Space
 from nasfuse.search.storage import quieten_optuna
 from nasfuse.seeds import derive_seed
+from nasfuse.spec.ensemble import AnyRecipe
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
 from nasfuse.train import check_network, check_training
@@ -106,7 +107,7 @@ def _fixed_at(problem: str, study: StudyConfig) -> str:
     return ""
 
 
-def macs_of(recipe: Recipe, dataset: Dataset, *, route: int = 0) -> int:
+def macs_of(recipe: AnyRecipe, dataset: Dataset, *, route: int = 0) -> int:
     """Returns the expected MACs of a recipe without training it or allocating its weights.
 
     For a routed network, they are those of the cheapest route, its lower limit, or of the given `route`.
@@ -115,7 +116,8 @@ def macs_of(recipe: Recipe, dataset: Dataset, *, route: int = 0) -> int:
         InvalidInputError: The network is invalid for the data, or `router.macs` is below the cheapest route.
     """
     network = _on_meta(recipe, dataset)
-    check_network(recipe, network, dataset)
+    if isinstance(recipe, Recipe):
+        check_network(recipe, network, dataset)
     return expected_macs(network, dataset, route=route)
 
 
@@ -131,13 +133,13 @@ def known_cost_of(recipe: Recipe, dataset: Dataset, cost: str) -> float:
     return measure_cost(cost, network, dataset.train.batch(torch.arange(1), names=network.stream_names))
 
 
-def route_macs_of(recipe: Recipe, dataset: Dataset) -> dict[str, int]:
+def route_macs_of(recipe: AnyRecipe, dataset: Dataset) -> dict[str, int]:
     """Returns the MACs of a full-length sample by route, including the router; empty for a static network."""
     network = _on_meta(recipe, dataset)
     return network.full_route_macs() if isinstance(network, RoutedNetwork) else {}
 
 
-def _on_meta(recipe: Recipe, dataset: Dataset) -> Network:
+def _on_meta(recipe: AnyRecipe, dataset: Dataset) -> Network:
     """Returns the network of a recipe on the meta device, with shapes only."""
     with torch.device("meta"):
         return build_network(recipe.network, dataset.modalities, dataset.task)

@@ -24,7 +24,7 @@ def select_point(
         run: Run to choose from.
         rule: Member of the front: `best` metric, `knee` or `cheapest`.
         trial: Number N of a trial, for its first recorded point, or `N:P` for its point P. The point need not be on the
-            front.
+            front. Those of several, joined by +, are an ensemble of the front.
         max_macs: Upper limit of MACs; the point with the best metric is returned.
         min_metric: Lower limit of the metric (upper limit if it is minimised); the cheapest point is returned.
 
@@ -59,11 +59,17 @@ def select_point(
 
 
 def _of_trial(run: Run, label: str) -> Candidate:
+    ensembles = {c.label: c for c in run.candidates if c.members}
+    if label in ensembles:
+        return ensembles[label]
+    if "+" in label:
+        known = f"it has {', '.join(ensembles)}" if ensembles else "it has none"
+        raise InvalidInputError(f"--trial {label}: no ensemble of the front has these members; {known}")
     match = re.fullmatch(r"(\d+)(?::(\d+))?", label)
     if match is None:
         raise InvalidInputError(f"--trial must be the number N of a trial, or N:P for its point P, got {label!r}")
     number = int(match[1])
-    points = {c.point: c for c in run.candidates if number in (c.trial, *c.trainings)}
+    points = {c.point: c for c in run.candidates if not c.members and number in (c.trial, *c.trainings)}
     point = int(match[2]) if match[2] else min(points, default=0)
     if point in points:
         return points[point]

@@ -1,17 +1,18 @@
 """Construction of a network from the configuration of a recipe."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 from nasfuse.domain.modality import ENCODERS, Modality, Task
 from nasfuse.domain.route import parse_route
 from nasfuse.errors import InvalidInputError, nearest
 from nasfuse.nn.branch import Branch, Route
+from nasfuse.nn.ensemble import EnsembleNetwork
 from nasfuse.nn.fusion import FUSIONS, Fusion
 from nasfuse.nn.head import Head, IdentityHead, LinearHead
 from nasfuse.nn.knob import knobs_as_trained
 from nasfuse.nn.linear_stream import linear_stream
-from nasfuse.nn.network import FusionNetwork, Network, knobs_of, streams_macs
+from nasfuse.nn.network import FusionNetwork, Network, StreamNetwork, knobs_of, streams_macs
 from nasfuse.nn.random_convolution import random_conv_stream
 from nasfuse.nn.routing.gated import GatedNetwork
 from nasfuse.nn.routing.router import InputRouter, Router, RouteRouter, StreamRouter
@@ -31,13 +32,25 @@ STREAMS: dict[str, Callable[..., Stream]] = {
 }
 
 
-def build_network(config: NetworkConfig, modalities: Sequence[Modality], task: Task) -> Network:
+@overload
+def build_network(config: NetworkConfig, modalities: Sequence[Modality], task: Task) -> StreamNetwork: ...
+
+
+@overload
+def build_network(
+    config: NetworkConfig | tuple[NetworkConfig, ...], modalities: Sequence[Modality], task: Task
+) -> Network: ...
+
+
+def build_network(
+    config: NetworkConfig | tuple[NetworkConfig, ...], modalities: Sequence[Modality], task: Task
+) -> Network:
     """Returns a newly initialised network: a `RoutedNetwork` if `config` has a router, else a `FusionNetwork`.
 
     Weights are drawn from torch's current generator, which the caller seeds, as `nasfuse.train` does.
 
     Args:
-        config: Configuration of the network.
+        config: Configuration of the network, or those of the members of an ensemble.
         modalities: Modalities of the data set; the network reads those on its route.
         task: Kind of task and number of outputs.
 
@@ -45,6 +58,12 @@ def build_network(config: NetworkConfig, modalities: Sequence[Modality], task: T
         InvalidInputError: The route has a stream that is not a modality of the data, an encoder does not support the
             kind of its modality, or a stride is longer than the input.
     """
+    if isinstance(config, tuple):
+        return EnsembleNetwork([_build_one(member, modalities, task) for member in config], task=task.kind)
+    return _build_one(config, modalities, task)
+
+
+def _build_one(config: NetworkConfig, modalities: Sequence[Modality], task: Task) -> StreamNetwork:
     known = {modality.name: modality for modality in modalities}
     _fit_the_data(config, known)
     streams = {name: _stream(config, known[name], depth, task) for name, depth in config.depths.items()}

@@ -4,7 +4,7 @@ from abc import abstractmethod
 
 from torch import Tensor
 
-from nasfuse.nn.network import Network
+from nasfuse.nn.network import StreamNetwork
 from nasfuse.nn.stream import Stem
 from nasfuse.nn.tokens import Tokens
 
@@ -43,7 +43,7 @@ class FixedStem(Stem):
         return self.tokens(inputs if self.takes_features else self.features(inputs, mask))
 
 
-def fixed_stems(network: Network) -> dict[str, FixedStem]:
+def fixed_stems(network: StreamNetwork) -> dict[str, FixedStem]:
     """Returns the fixed stems of `network` by stream."""
     stems = {name: network.streams[name].stem for name in network.stream_names}
     return {name: stem for name, stem in stems.items() if isinstance(stem, FixedStem)}

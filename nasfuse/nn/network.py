@@ -1,4 +1,4 @@
-"""Networks: the base class, and the static network of one route (streams, fusion and head)."""
+"""Networks: the base classes, and the static network of one route (streams, fusion and head)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,29 +14,12 @@ from nasfuse.nn.tokens import Extent
 
 
 class Network(nn.Module, ABC):
-    """Base class of networks, which map a batch to logits.
-
-    Attributes:
-        streams: Streams by name.
-    """
-
-    streams: PerStream[Stream]
+    """Base class of networks, which map a batch to logits."""
 
     @property
+    @abstractmethod
     def stream_names(self) -> tuple[str, ...]:
         """Names of the modalities that the network reads."""
-        return self.streams.names
-
-    def load_stream(self, name: str, state: Mapping[str, Tensor]) -> None:
-        """Copies the weights and buffers of stream `name` from the `state_dict` of another network.
-
-        Raises:
-            RuntimeError: The other network does not have the stream, or its modules or shapes differ.
-        """
-        stream = self.streams[name]
-        (path,) = (path for path, module in self.named_modules() if module is stream)
-        prefix = f"{path}."
-        stream.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})
 
     @abstractmethod
     def forward(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
@@ -62,6 +45,32 @@ class Network(nn.Module, ABC):
         """
 
 
+class StreamNetwork(Network):
+    """Base class of networks that are trained as a whole, with one stream per modality.
+
+    Attributes:
+        streams: Streams by name.
+    """
+
+    streams: PerStream[Stream]
+
+    @property
+    def stream_names(self) -> tuple[str, ...]:
+        """Names of the modalities that the network reads."""
+        return self.streams.names
+
+    def load_stream(self, name: str, state: Mapping[str, Tensor]) -> None:
+        """Copies the weights and buffers of stream `name` from the `state_dict` of another network.
+
+        Raises:
+            RuntimeError: The other network does not have the stream, or its modules or shapes differ.
+        """
+        stream = self.streams[name]
+        (path,) = (path for path, module in self.named_modules() if module is stream)
+        prefix = f"{path}."
+        stream.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})
+
+
 def streams_macs(
     streams: PerStream[Stream] | Mapping[str, Stream], n_stages: Mapping[str, int], lengths: Mapping[str, int]
 ) -> tuple[int, dict[str, Extent]]:
@@ -82,7 +91,7 @@ def knobs_of(streams: PerStream[Stream] | Mapping[str, Stream], branches: Sequen
     return joined([*(knob for branch in branches for knob in branch.knobs()), *found])
 
 
-class FusionNetwork(Network):
+class FusionNetwork(StreamNetwork):
     """Runs every stream of its route, fuses them and predicts.
 
     Attributes:

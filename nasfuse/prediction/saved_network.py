@@ -15,7 +15,7 @@ from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.errors import CheckpointError, InvalidInputError
 from nasfuse.nn import Network, RoutedNetwork, build_network
 from nasfuse.nn.knob import set_knobs, settings_of
-from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.ensemble import AnyRecipe, parse_recipe
 from nasfuse.train import Trained, load_checkpoint, save_checkpoint
 from nasfuse.train.sweep import set_network
 
@@ -53,7 +53,7 @@ class SavedNetwork:
 
     path: Path
     network: Network
-    recipe: Recipe
+    recipe: AnyRecipe
     seed: int
     division: int | None
     modalities: tuple[Modality, ...]
@@ -91,7 +91,7 @@ class SavedNetwork:
 def save_network(
     path: Path,
     trained: Trained,
-    recipe: Recipe,
+    recipe: AnyRecipe,
     dataset: Dataset,
     *,
     seed: int,
@@ -158,7 +158,7 @@ def read_network(path: Path, *, point: int = 0, device: torch.device) -> SavedNe
     content = load_checkpoint(path)
     if not content.keys() >= _REQUIRED:
         raise CheckpointError(f"{path} is no trained network; name a model.pt that `train` or a search wrote")
-    recipe = Recipe.parse(content["recipe"], source=str(path))
+    recipe = parse_recipe(content["recipe"], source=str(path))
     modalities = tuple(
         Modality(**{**modality, "shape": tuple(modality["shape"])}) for modality in content["modalities"]
     )

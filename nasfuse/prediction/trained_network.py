@@ -15,7 +15,7 @@ from nasfuse.prediction.new_data import inputs_of, new_data
 from nasfuse.prediction.outputs import outputs_of
 from nasfuse.prediction.predictions import Predictions, predictions_of
 from nasfuse.prediction.saved_network import SavedNetwork, read_network
-from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.ensemble import AnyRecipe
 
 if TYPE_CHECKING:
     import pandas
@@ -47,7 +47,7 @@ class TrainedNetwork(nn.Module):
         super().__init__()
         self.network = saved.network
         self._saved = saved
-        self.recipe: Recipe = saved.recipe
+        self.recipe: AnyRecipe = saved.recipe
         self.class_names: tuple[str, ...] = () if saved.target_scale is not None else saved.output_names
         self.modalities: tuple[Modality, ...] = tuple(saved.inputs.values())
         self.task: Task = saved.task

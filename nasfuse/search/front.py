@@ -32,6 +32,7 @@ class Candidate:
         baseline: Name of the hand-made design; None for a suggestion.
         trainings: Numbers of all trials with this recipe that were trained from scratch.
         metric_sd: Standard deviation of the metric over the trainings; None for a single one.
+        members: Networks of an ensemble, of which `trial` and `point` are those of the first; empty for one network.
     """
 
     trial: int
@@ -41,10 +42,16 @@ class Candidate:
     baseline: str | None = None
     trainings: tuple[int, ...] = ()
     metric_sd: float | None = None
+    members: "tuple[Candidate, ...]" = ()
 
     @property
     def label(self) -> str:
-        """Identifier that `nasfuse export --trial` takes: `trial`, or `trial:point` for other points than the first."""
+        """Identifier that `nasfuse export --trial` takes.
+
+        `trial`, or `trial:point` for other points than the first; of an ensemble, those of its members: `12+7:3`.
+        """
+        if self.members:
+            return "+".join(member.label for member in self.members)
         return f"{self.trial}:{self.point}" if self.point else str(self.trial)
 
     @property
@@ -182,6 +189,7 @@ def knee_of(front: Sequence[Candidate], objectives: Objectives) -> Candidate:
 COLUMNS = (
     "trial",
     "point",
+    "members",
     "metric",
     "metric_sd",
     "trainings",
@@ -193,7 +201,10 @@ COLUMNS = (
 
 
 def to_row(candidate: Candidate) -> dict[str, Any]:
-    """Returns the candidate as a flat row for tables and CSV files; None for a cost that was not measured."""
+    """Returns the candidate as a flat row for tables and CSV files; None for what does not apply or was not measured.
+
+    An ensemble has the labels of its `members`; `trial` and `point` are those of the first.
+    """
     measured = candidate.measured
     values = {
         **vars(measured),
@@ -201,5 +212,6 @@ def to_row(candidate: Candidate) -> dict[str, Any]:
         **vars(candidate),
         "setting": measured.setting,
         "trainings": len(candidate.trainings),
+        "members": candidate.label if candidate.members else None,
     }
     return {name: values.get(name) for name in COLUMNS}

@@ -15,7 +15,7 @@ from nasfuse.spec.fusion import LateFusion
 from nasfuse.spec.network import NetworkConfig
 from nasfuse.spec.routing import SequentialRouter
 from nasfuse.spec.schema.model import MisfitError, Model
-from nasfuse.spec.schema.yaml_file import read_document, to_yaml
+from nasfuse.spec.schema.yaml_file import Document, read_document, to_yaml
 from nasfuse.spec.training import TrainingConfig
 
 #: Fields of the training that did not exist when the first trials were recorded, whose hashes are to stay.
@@ -113,6 +113,11 @@ class Recipe(Model):
         return self
 
     @property
+    def members(self) -> "tuple[Recipe, ...]":
+        """The recipe itself: the networks to train, of which an ensemble has several."""
+        return (self,)
+
+    @property
     def hash(self) -> str:
         """Returns a hash of 12 hexadecimal digits over all fields but the path of the data.
 
@@ -146,16 +151,28 @@ class Recipe(Model):
             ConfigError: With all problems of the file at once.
             InvalidInputError: The file is a study.
         """
-        document = read_document(Path(path))
-        if "space" in document.values and "network" not in document.values:
-            raise InvalidInputError(
-                f"{path} is a study, not a recipe: run `nasfuse search` with it, and then `nasfuse export` for a recipe"
-            )
+        document = read_recipe_document(path)
         return cls.parse(located(document.values, named_in=Path(path)), document=document)
 
     def to_yaml(self) -> str:
         """Returns the recipe as YAML, from which `load` restores an equal recipe."""
         return to_yaml(self.to_plain())
+
+
+def read_recipe_document(path: str | Path) -> Document:
+    """Returns the YAML file of a recipe.
+
+    Raises:
+        MissingFileError: No such file.
+        ConfigError: The file is no YAML mapping.
+        InvalidInputError: The file is a study.
+    """
+    document = read_document(Path(path))
+    if "space" in document.values and not document.values.keys() & {"network", "ensemble"}:
+        raise InvalidInputError(
+            f"{path} is a study, not a recipe: run `nasfuse search` with it, and then `nasfuse export` for a recipe"
+        )
+    return document
 
 
 def _expand_training(values: Any) -> Any:

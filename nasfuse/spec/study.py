@@ -100,6 +100,8 @@ class StudyConfig(Model):
         inherit: Whether streams of suggested networks start from the weights of equal streams of earlier trainings.
         seed: Seed from which the seeds of all suggestions and trainings derive.
         max_macs: Largest number of MACs of a network that is trained.
+        ensembles: Largest number of networks in an ensemble; 0 for no ensembles. They are chosen among static members
+            of the front at the end of a search, and join the front where they are not dominated.
         resources: Compute resources of trials.
         storage: Optuna storage URL; None: `study.db` in the run folder. A relative path of a SQLite file refers to the
             working folder if the file exists there, else to the folder of the study file.
@@ -123,6 +125,7 @@ class StudyConfig(Model):
     inherit: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
     max_macs: Annotated[int, Field(ge=1)] | None = None
+    ensembles: Annotated[int, Field(ge=0)] = 0
     resources: ResourcesConfig = ResourcesConfig()
     storage: str | None = None
 
@@ -221,9 +224,12 @@ class StudyConfig(Model):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Returns the fields that identify a study: all but budget, resources, `max_macs` and the path of the data."""
+        """Returns the fields that identify a study: all that its trials depend on but `budget`, and not `max_macs`.
+
+        The path of the data is not among them.
+        """
         plain = {**self.to_plain(), "data": self.data.identity}
-        return {key: plain[key] for key in plain if key not in ("budget", "resources", "max_macs")}
+        return {key: plain[key] for key in plain if key not in ("budget", "resources", "max_macs", "ensembles")}
 
     @property
     def hash(self) -> str:

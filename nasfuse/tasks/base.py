@@ -90,6 +90,14 @@ class TaskKind(ABC):
         return None
 
     @abstractmethod
+    def average(self, outputs: Tensor) -> Tensor:
+        """Returns the (..., n_outputs) outputs whose probabilities or numbers are the means over m networks.
+
+        Args:
+            outputs: (m, ..., n_outputs).
+        """
+
+    @abstractmethod
     def constant(self, targets: Tensor, n_outputs: int, *, metric: str) -> Tensor:
         """Returns the (n_outputs,) outputs of the best constant prediction for training targets, judged by `metric`."""
 

@@ -76,6 +76,10 @@ class Multiclass(TaskKind):
         """Returns the log-softmax."""
         return F.log_softmax(outputs, dim=-1)
 
+    def average(self, outputs: Tensor) -> Tensor:
+        """Returns the logarithms of the mean probabilities."""
+        return F.log_softmax(outputs, dim=-1).logsumexp(dim=0) - math.log(len(outputs))
+
     def constant(self, targets: Tensor, n_outputs: int, *, metric: str) -> Tensor:
         """Returns the logarithms of the shares of the classes, half a sample added to each."""
         return ((torch.bincount(targets, minlength=n_outputs) + 0.5) / (len(targets) + 0.5 * n_outputs)).log()

@@ -44,6 +44,10 @@ class Multilabel(TaskKind):
         """Returns the log-sigmoid."""
         return F.logsigmoid(outputs)
 
+    def average(self, outputs: Tensor) -> Tensor:
+        """Returns the log-odds of the mean probabilities."""
+        return F.logsigmoid(outputs).logsumexp(dim=0) - F.logsigmoid(-outputs).logsumexp(dim=0)
+
     def constant(self, targets: Tensor, n_outputs: int, *, metric: str) -> Tensor:
         """Returns the logits of the shares of the labels, half a sample with and half without each label added."""
         return torch.logit((targets.sum(dim=0) + 0.5) / (len(targets) + 1))

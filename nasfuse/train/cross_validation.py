@@ -98,11 +98,21 @@ def pooled_score(metric: str, outputs: Sequence[Tensor], splits: Sequence[Split]
     Raises:
         DataError: The metric is undefined for the targets.
     """
-    pooled = torch.cat([_in_scale_of(splits[0], one, split) for one, split in zip(outputs, splits, strict=True)])
-    targets = torch.cat([_in_scale_of(splits[0], split.targets, split) for split in splits])
-    if not torch.isfinite(pooled).all():
+    together, targets = pooled(outputs, splits)
+    if not torch.isfinite(together).all():
         return float("nan")
-    return score(metric, pooled, targets, task=task, target_scale=splits[0].target_scale)
+    return score(metric, together, targets, task=task, target_scale=splits[0].target_scale)
+
+
+def pooled(outputs: Sequence[Tensor], splits: Sequence[Split]) -> tuple[Tensor, Tensor]:
+    """Returns the outputs and the targets of several splits together; numbers are standardised as in the first split.
+
+    Args:
+        outputs: (n, n_outputs) outputs of a network for each split.
+        splits: Splits, which may standardise regression targets differently.
+    """
+    together = torch.cat([_in_scale_of(splits[0], one, split) for one, split in zip(outputs, splits, strict=True)])
+    return together, torch.cat([_in_scale_of(splits[0], split.targets, split) for split in splits])
 
 
 def _in_scale_of(first: Split, numbers: Tensor, split: Split) -> Tensor:

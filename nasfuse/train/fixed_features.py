@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nasfuse.data.dataset import Column, Dataset, Scale, Split
 from nasfuse.nn.fixed_stem import FixedStem, fixed_stems
-from nasfuse.nn.network import Network
+from nasfuse.nn.network import StreamNetwork
 
 #: Training samples that stems are fitted on, at most.
 _N_FITTED = 2048
@@ -21,7 +21,7 @@ _MOST_BYTES = 2**30
 _ROWS = 256
 
 
-def fit_stems(network: Network, train: Split, *, seed: int) -> None:
+def fit_stems(network: StreamNetwork, train: Split, *, seed: int) -> None:
     """Fits the fixed stems of `network` on training samples drawn with `seed`."""
     stems = fixed_stems(network)
     if not stems:
@@ -33,7 +33,7 @@ def fit_stems(network: Network, train: Split, *, seed: int) -> None:
 
 
 @contextmanager
-def features_computed_once(network: Network, dataset: Dataset, *, device: torch.device) -> Iterator[Dataset]:
+def features_computed_once(network: StreamNetwork, dataset: Dataset, *, device: torch.device) -> Iterator[Dataset]:
     """Yields the data set with fixed features in place of the inputs of fixed stems, which take them inside the block.
 
     Nothing may change inputs in the meantime, neither augmentation nor a test split, which has inputs still. Where

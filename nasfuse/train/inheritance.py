@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nasfuse.errors import InheritanceError, NasfuseError
-from nasfuse.nn.network import Network
+from nasfuse.nn.network import StreamNetwork
 from nasfuse.train.checkpoint import load_checkpoint
 
 
-def inherit_streams(network: Network, weight_sources: Mapping[str, Path]) -> None:
+def inherit_streams(network: StreamNetwork, weight_sources: Mapping[str, Path]) -> None:
     """Copies streams of trained networks into `network`.
 
     Args:
-        network: Network that is changed in place: all streams in `weight_sources`.
+        network: StreamNetwork that is changed in place: all streams in `weight_sources`.
         weight_sources: Checkpoint of a network with an equal stream, by stream name.
 
     Raises:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nasfuse.nn.branch import Branch
 from nasfuse.nn.fusion.late import Late
 from nasfuse.nn.head import LinearHead, StreamHeads
-from nasfuse.nn.network import Network
+from nasfuse.nn.network import StreamNetwork
 from nasfuse.nn.tokens import Tokens
 
 
@@ -22,7 +22,7 @@ class StreamLoss(nn.Module):
     fusion counts; routes of one stream have no loss beside their own.
     """
 
-    def __init__(self, network: Network, *, share: float, n_outputs: int) -> None:
+    def __init__(self, network: StreamNetwork, *, share: float, n_outputs: int) -> None:
         """Builds heads for the fusions of `network`; a `share` of 0 needs none.
 
         Weights are drawn from torch's current generator.
@@ -74,6 +74,6 @@ class StreamLoss(nn.Module):
         return keep
 
 
-def _heads(network: Network, branch: Branch, n_outputs: int) -> StreamHeads:
+def _heads(network: StreamNetwork, branch: Branch, n_outputs: int) -> StreamHeads:
     widths = {name: network.streams[name].out_width for name in branch.route.n_stages}
     return StreamHeads({name: LinearHead(width, n_outputs=n_outputs, dropout=0.0) for name, width in widths.items()})

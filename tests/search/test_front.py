@@ -112,6 +112,7 @@ def test_a_row():
     assert row == {
         "trial": 3,
         "point": 1,
+        "members": None,
         "metric": 0.5,
         "metric_sd": None,
         "trainings": 0,

@@ -143,3 +143,19 @@ class TestBalancedWeights:
         weights = task_kind("multilabel").balanced_weights(targets, 2)
         assert torch.isfinite(weights).all()
         assert torch.isfinite(task_kind("multilabel").loss(torch.zeros(2, 2), targets, class_weights=weights))
+
+
+def test_the_average_of_equal_outputs_predicts_the_same(name, checked):
+    kind, (targets, n_outputs) = task_kind(name), checked
+    outputs = torch.randn(len(targets), n_outputs, generator=torch.Generator().manual_seed(0))
+    averaged = kind.average(outputs.expand(3, -1, -1))
+    assert torch.allclose(kind.predict(averaged).double(), kind.predict(outputs).double(), atol=1e-6)
+    assert kind.loss(averaged, targets).item() == pytest.approx(kind.loss(outputs, targets).item(), rel=1e-5)
+
+
+def test_an_average_is_never_worse_than_the_mean_of_the_losses(name, checked):
+    # Losses are convex in the averaged probabilities or numbers (Jensen).
+    kind, (targets, n_outputs) = task_kind(name), checked
+    outputs = 3 * torch.randn(5, len(targets), n_outputs, generator=torch.Generator().manual_seed(1))
+    losses = [kind.loss(one, targets).item() for one in outputs]
+    assert kind.loss(kind.average(outputs), targets).item() <= sum(losses) / 5 + 1e-6

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn.branch import Branch
 from nasfuse.nn.knob import Knob, knobs_as_trained, settings_of
-from nasfuse.nn.network import Network, knobs_of, streams_macs
+from nasfuse.nn.network import Network, StreamNetwork, knobs_of, streams_macs
 from nasfuse.nn.per_stream import PerStream
 from nasfuse.nn.routing.calibration import Calibration
 from nasfuse.nn.routing.exits import ExitCalibration
@@ -34,7 +34,7 @@ class AllRoutes:
     outputs: Tensor
 
 
-class RoutedNetwork(Network):
+class RoutedNetwork(StreamNetwork):
     """Streams shared by several routes, and a branch (fusion and head) for each.
 
     `forward` computes only what the route of each sample needs, in training and in inference mode. `all_routes`

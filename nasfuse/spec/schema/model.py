@@ -37,7 +37,7 @@ class MisfitError(ValueError):
     """A value that is inconsistent with other values, reported under one key of the object.
 
     Attributes:
-        key: Dotted path, relative to the object, of the value to correct.
+        key: Dotted path, relative to the object, of the value to correct. A number is an index of a list.
     """
 
     def __init__(self, key: str, what: str) -> None:
@@ -109,7 +109,7 @@ def problems_of(
         path = _user_path(model, detail, values)
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, MisfitError):
-            path = (*path, *cause.key.split("."))
+            path = (*path, *(int(part) if part.isdecimal() else part for part in cause.key.split(".")))
         line = document.line_of(path) if document else None
         problems.append(Problem(dotted(path), _words(model, detail, path), line))
     return sorted(problems, key=lambda problem: problem.line or 0)

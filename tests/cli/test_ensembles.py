@@ -1,0 +1,53 @@
+"""Ensembles on the command line: on the front, as a recipe, in the report."""
+
+import json
+
+import pytest
+
+from nasfuse.spec.ensemble import load_recipe
+
+
+@pytest.fixture
+def run_folder(make_run, tmp_path):
+    """A run whose front has an ensemble of its two best networks."""
+    folder = make_run(tmp_path / "run", [(0.5, 100), (0.4, 200), (0.9, 1000), (0.95, 20_000)], ensembles=2)
+    folder.ensembles_file.write_text(json.dumps([{"members": ["3", "2"], "metrics": [0.96, 0.98]}]))
+    return folder.root
+
+
+def test_it_is_on_the_front(nasfuse, run_folder):
+    out = nasfuse("pareto", run_folder).out
+    assert "Front of small: 4 points" in out
+    assert "3+2" in out
+    assert "ensemble of 2: " in out
+    assert "Ensembles such as 3+1 average the predictions of their members; their metric is cross-validated." in out
+    last = nasfuse("pareto", run_folder, "--json").json["front"][-1]
+    assert (last["members"], last["macs"], last["metric"]) == ("3+2", 21_000, 0.97)
+    assert len(last["recipe"]["ensemble"]) == 2
+    assert "0.9700" in nasfuse("status", run_folder).out
+
+
+def test_it_is_exported(nasfuse, refuses, run_folder, tmp_path):
+    ran = nasfuse("export", run_folder, "-o", "r.yaml")
+    assert "trial 3+2: accuracy 0.9700 (validation), 21,000 MACs" in ran.out
+    recipe = load_recipe(tmp_path / "r.yaml")
+    assert nasfuse("export", run_folder, "--trial", "3+2", "-o", "s.yaml", "--json").json["recipe_hash"] == recipe.hash
+    assert nasfuse("export", run_folder, "--trial", "3", "-o", "s.yaml", "--json").json["members"] is None
+    message = "--trial 2+1: no ensemble of the front has these members; it has 3+2"
+    assert message in refuses("export", run_folder, "--trial", "2+1", "-o", "s.yaml")
+
+
+def test_it_is_in_the_report(nasfuse, run_folder):
+    assert nasfuse("report", run_folder).code == 0
+    assert "ensemble of 2: " in (run_folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_recipe_of_one_is_trained(nasfuse, run_folder, tmp_path):
+    nasfuse("export", run_folder, "-o", "r.yaml")
+    ran = nasfuse("train", "r.yaml", "-o", "out", "--json")
+    assert ran.code == 0
+    assert ran.json["macs_status"] == "equal"
+    judged = nasfuse("evaluate", "out/seed0/model.pt", "--json").json
+    assert judged["value"] == ran.json["test"]["mean"]
+    assert judged["macs"] == ran.json["macs"]
+    assert nasfuse("data", "check", "r.yaml").code == 0
