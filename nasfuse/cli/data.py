@@ -206,9 +206,10 @@ def _suggest(source: str, *, target: str | None, as_json: bool) -> tuple[dict[st
         return {"arrays": shapes, "data": {"source": source, "modalities": {}}, "problem": None}, None
     draft = draft_data(raw, target=target)
     block: dict[str, Any] = {"source": source, "modalities": draft.modalities}
-    for key, value in (("target", draft.target), ("task", draft.task), ("split", draft.split), ("group", draft.group)):
+    for key in ("target", "task", "classes", "split", "group"):
+        value = getattr(draft, key)
         if value is not None and value != DataConfig.model_fields[key].default:
-            block[key] = value
+            block[key] = list(value) if isinstance(value, tuple) else value
     if not as_json:
         out.print(
             "\nSuggested data block; correct the kinds and copy it into the study file (or run `nasfuse init`):\n"

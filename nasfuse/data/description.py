@@ -18,6 +18,9 @@ from nasfuse.data.targets import raw_targets
 from nasfuse.errors import DataError
 from nasfuse.spec.data import DataConfig
 
+#: Words for the splits in files, and the splits.
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}
+
 
 def described_table(
     raw: RawTable,
@@ -63,12 +66,14 @@ def described_table(
 
 
 def splits_of(raw: RawTable, config: DataConfig) -> NDArray[Any] | None:
-    """Returns the split of each row; None if the default column does not exist."""
+    """Returns the split of each row, `train`, `val` or `test`; None if the default column does not exist."""
     name = config.split
     if name == DataConfig.model_fields["split"].default and name not in raw.columns:
         return None
     values = raw.column(name, "data.split")
-    return np.array(texts(values)) if values.dtype.kind == "O" else values
+    if values.dtype.kind not in "OU" or values.ndim != 1:
+        return values
+    return np.array([SPLITS.get(text, text) for text in texts(values)])
 
 
 def _groups(raw: RawTable, config: DataConfig) -> NDArray[Any] | None:

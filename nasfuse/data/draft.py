@@ -10,8 +10,10 @@ import numpy as np
 
 from nasfuse.data.array_draft import draft_arrays
 from nasfuse.data.columns.table import guess_type
+from nasfuse.data.description import SPLITS
 from nasfuse.data.raw_table import Array, RawTable, missing, texts
 from nasfuse.data.sources.folder import IMAGE_ENDINGS
+from nasfuse.data.targets import as_classes
 from nasfuse.errors import DataError
 
 #: Names of columns that are taken for the target, in order of preference.
@@ -42,6 +44,7 @@ class DataDraft:
         modalities: `data.modalities` as plain values.
         target: Column of the target.
         task: Kind of task.
+        classes: `data.classes`, for whole numbers with gaps or below 0; None where the classes need no list.
         split: Column of the splits; None if there is none.
         group: Column of the groups; None if there is none.
         notes: Why a column is what it is, by column.
@@ -51,6 +54,7 @@ class DataDraft:
     modalities: dict[str, Any]
     target: str
     task: str
+    classes: tuple[str, ...] | None
     split: str | None
     group: str | None
     notes: dict[str, str]
@@ -70,8 +74,10 @@ def draft_data(raw: RawTable, *, target: str | None = None) -> DataDraft:
     target = find_target(raw) if target is None else target
     values = raw.column(target, "--target")
     split = next((name for name in raw.columns if name.lower() == "split" and _is_split(raw.columns[name])), None)
-    notes = {target: "the target"}
-    task, notes[target] = guess_task(values)
+    if values.ndim == 0 or not len(values):
+        raise DataError(f"{raw.place(target)} must hold one target per row, got shape {values.shape}; name another one")
+    task, why = guess_task(values)
+    notes = {target: why}
     group = next((name for name in raw.columns if name.lower() in GROUPS and _is_group(raw, name, target, split)), None)
     roles = tuple(name for name in (target, split, group) if name is not None)
     if raw.n_rows is None:
@@ -81,7 +87,8 @@ def draft_data(raw: RawTable, *, target: str | None = None) -> DataDraft:
     if not modalities:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise DataError(f"{raw.origin} has no {raw.noun} from which {target} could be predicted ({reasons or 'empty'})")
-    return DataDraft(modalities, target, task, split, group, notes, left_out)
+    classes = _classes(values) if task == "multiclass" else None
+    return DataDraft(modalities, target, task, classes, split, group, notes, left_out)
 
 
 def find_target(raw: RawTable) -> str:
@@ -122,6 +129,18 @@ def guess_task(targets: Array) -> tuple[str, str]:
     if n_distinct <= max(_MOST_CLASSES, min(_SHARE_OF_CLASSES * len(values), 1000)):
         return "multiclass", f"{n_distinct} classes"
     return "regression", f"whole numbers with {n_distinct} different values"
+
+
+def _classes(targets: Array) -> tuple[str, ...] | None:
+    """Returns the classes in their order, if they are whole numbers that are no class numbers by themselves."""
+    if targets.dtype.kind not in "iuf":
+        return None
+    numbers, names = as_classes("the target", targets)
+    if names or numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        return None
+    occurring = np.unique(numbers)
+    is_numbered = occurring[0] == 0 and occurring[-1] == len(occurring) - 1
+    return None if is_numbered or len(occurring) == 1 else tuple(str(one) for one in occurring.tolist())
 
 
 def _from_arrays(raw: RawTable, target: str, roles: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -171,8 +190,11 @@ def guess_kind(raw: RawTable, name: str) -> tuple[str, str]:
     if values.dtype.kind != "O":
         return guess_type(values), f"{'dates' if values.dtype.kind == 'M' else 'numbers'}{gaps}"
     given = [value for value in values if value is not None][:_LOOK_AT]
-    if any(isinstance(value, np.ndarray) for value in given):
+    cells = [value for value in given if isinstance(value, np.ndarray) and value.size]
+    if cells and all(cell.dtype.kind in "biuf" and cell.ndim <= 2 for cell in cells):
         return "sequence", f"lists of different lengths{gaps}"
+    if any(isinstance(value, np.ndarray) for value in given):
+        return "none", "lists that are empty, or no numbers of one shape"
     named = [text for text in texts(values) if text]
     endings = {Path(text).suffix.lower() for text in named[:_LOOK_AT]}
     for kind, known in (("image_files", IMAGE_ENDINGS), ("audio_files", AUDIO_ENDINGS), ("array_files", (".npy",))):
@@ -195,6 +217,8 @@ def _useless(name: str, values: Array) -> str | None:
     absent = missing(values)
     if absent.all():
         return "all values are missing"
+    if values.dtype.kind not in "biufOUM":
+        return f"its type {values.dtype} is not supported"
     if values.ndim > 1:
         return "it is constant" if (values == values[:1]).all() else None
     is_text = values.dtype.kind == "O" and not any(isinstance(value, np.ndarray) for value in values)
@@ -243,7 +267,11 @@ def _modality_name(column: str, taken: Mapping[str, Any]) -> str:
 
 
 def _is_split(values: Array) -> bool:
-    return values.ndim == 1 and values.dtype.kind in "OU" and set(texts(values)) <= {"train", "val", "test"}
+    return (
+        values.ndim == 1
+        and values.dtype.kind in "OU"
+        and {SPLITS.get(text) for text in texts(values)} <= {*SPLITS.values()}
+    )
 
 
 def _is_group(raw: RawTable, name: str, target: str, split: str | None) -> bool:
@@ -254,5 +282,9 @@ def _is_group(raw: RawTable, name: str, target: str, split: str | None) -> bool:
     codes = np.unique(np.array(texts(values)), return_inverse=True)[1]
     if not 1 < codes.max() + 1 <= len(values) / 2:
         return False
-    in_test = np.zeros(len(values), bool) if split is None else np.array(texts(raw.columns[split])) == "test"
+    in_test = (
+        np.zeros(len(values), bool)
+        if split is None
+        else np.array([SPLITS[text] for text in texts(raw.columns[split])]) == "test"
+    )
     return len(np.intersect1d(codes[in_test], codes[~in_test])) == 0

@@ -57,7 +57,7 @@ def as_classes(where: str, targets: Array, *, names: tuple[str, ...] = ()) -> tu
         names: Names of the classes in their order, where they are known. Default: those that occur.
 
     Raises:
-        DataError: A label is empty or has spaces at an end, or is none of `names`.
+        DataError: A label is empty or has spaces at an end, or is none of `names`, or all words are equal.
 
     Example:
         >>> as_classes("the labels", np.array([1.0, 3.0, 2.0]))
@@ -88,6 +88,8 @@ def as_classes(where: str, targets: Array, *, names: tuple[str, ...] = ()) -> tu
     if targets.dtype.kind != "U":
         return targets, ()
     numbers, found = number_words(where, targets)
+    if not names and len(found) == 1:
+        raise DataError(f"{where} hold one class only, got {found[0]!r} everywhere; there is nothing to learn")
     return (numbers, found) if not names else (_renumbered(where, numbers, found, names), names)
 
 

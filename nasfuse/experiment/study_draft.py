@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from nasfuse.data.description import SPLITS
 from nasfuse.data.draft import DataDraft
 from nasfuse.data.raw_table import RawTable, texts
 from nasfuse.data.targets import as_classes
@@ -40,6 +41,8 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
         lines += _modality_lines(modality, entry, draft.notes)
     lines.append(f"  target: {_value(draft.target)}{_comment(draft.notes.get(draft.target))}")
     lines.append(f"  task: {draft.task}")
+    if draft.classes is not None:
+        lines.append(f"  classes: {_value(list(draft.classes))}  # in this order")
     if draft.split is not None:
         lines.append(f"  split: {_value(draft.split)}")
     else:
@@ -50,7 +53,7 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
         lines.append(f"  validation: {{folds: 5}}  # cross-validation, because there are fewer than {_SMALL:,} rows")
     if draft.left_out:
         lines.append("  # left out:")
-        lines += [f"  #   {column}: {reason}" for column, reason in draft.left_out.items()]
+        lines += [f"  #   {_value(column)}: {' '.join(reason.split())}" for column, reason in draft.left_out.items()]
     lines += [
         f"metric: {metric}  # {why}",
         "space: full  # all encoders and fusions",
@@ -74,7 +77,7 @@ def _modality_lines(name: str, entry: Any, notes: dict[str, str]) -> list[str]:
 
 
 def _has_val(raw: RawTable, draft: DataDraft) -> bool:
-    return draft.split is not None and "val" in texts(raw.columns[draft.split])
+    return draft.split is not None and "val" in {SPLITS[text] for text in texts(raw.columns[draft.split])}
 
 
 def _metric(raw: RawTable, draft: DataDraft) -> tuple[str, str]:
@@ -82,7 +85,7 @@ def _metric(raw: RawTable, draft: DataDraft) -> tuple[str, str]:
         return "r2", "share of the variance that is explained; mae is an error in the unit of the target"
     if draft.task == "multilabel":
         return "macro_f1", "mean over the labels"
-    targets, _ = as_classes("the target", _plain(raw, draft.target))
+    targets, _ = as_classes(f"{raw.origin}: the labels", _plain(raw, draft.target))
     counts = np.unique(targets, return_counts=True)[1]
     if counts.max() > _IMBALANCE * counts.min():
         return (
@@ -103,8 +106,6 @@ def _comment(note: str | None) -> str:
 
 def _value(value: Any) -> str:
     """Returns a value as YAML on one line."""
-    return (
-        yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
-        .split("\n...")[0]
-        .strip()
-    )
+    options: dict[str, Any] = {"default_flow_style": True, "width": 10**6, "allow_unicode": True, "sort_keys": False}
+    text = str(yaml.safe_dump(value, **options)).removesuffix("...\n").strip()
+    return text if "\n" not in text else str(yaml.safe_dump(value, **options, default_style='"')).strip()

@@ -83,6 +83,11 @@ def test_groups_and_splits_as_words():
     assert not set(dataset.train.groups.tolist()) & set(dataset.val.groups.tolist())
 
 
+def test_other_words_for_val():
+    data = frame(split=["train"] * 40 + ["dev"] * 5 + ["validation"] * 5 + ["test"] * 10)
+    assert [len(described(data).rows[part]) for part in ("train", "val", "test")] == [40, 10, 10]
+
+
 def test_regression_of_several_columns():
     data = frame(height=np.arange(N) * 1.0, width=np.arange(N) ** 2)
     dataset = described(data, target=["height", "width"], task="regression").divided(0)

@@ -37,6 +37,10 @@ def draft(target=None, **columns):
         ([np.zeros((row % 3 + 1, 2)) for row in range(N)], "sequence"),
         ([np.zeros((2, 2, 3))] * N, "image"),
         ([f"A{row}" for row in range(N)], "none"),
+        ([[]] * N, "none"),
+        ([["a", "b"], ["c"]] * (N // 2), "none"),
+        ([np.zeros((row % 3 + 1, 2, 3)) for row in range(N)], "none"),
+        (pd.to_timedelta(np.arange(N) % 7, unit="s"), "number"),
     ],
 )
 def test_kinds(values, expected):
@@ -52,6 +56,7 @@ def test_kinds(values, expected):
         ("row", np.arange(N) + 7, "it numbers the rows"),
         ("Unnamed: 0", np.arange(N), "its name and its values identify rows"),
         ("code", [f"A{row}" for row in range(N)], "40 different values in 40 rows, so it identifies rows"),
+        ("wave", np.arange(N) * 1j, "its type complex128 is not supported"),
         ("blank", np.zeros((N, 3)).tolist(), "it is constant"),
     ],
 )
@@ -71,6 +76,15 @@ def test_columns_of_numbers_and_categories_are_one_table():
         "two_words": {"kind": "text", "column": "two words"},
     }
     DataConfig.parse({"source": "x", "modalities": found.modalities})
+
+
+@pytest.mark.parametrize(
+    ("targets", "classes"),
+    [([0, 2], ("0", "2")), ([-1, 0, 1, 0], ("-1", "0", "1")), ([1, 2], None), ([0, 1], None), (["a", "b"], None)],
+)
+def test_whole_numbers_that_need_a_list_of_classes(targets, classes):
+    frame = pd.DataFrame({"x": np.arange(N) * 0.3, "y": targets * (N // len(targets))})
+    assert draft_data(as_raw(frame)).classes == classes
 
 
 def test_identifiers_that_repeat_are_categories():
@@ -129,6 +143,12 @@ def test_the_target_is_found_by_name():
         draft_data(as_raw(frame.rename(columns={"Label": "kind", "y": "price"})))
     with pytest.raises(DataError, match=r"^data has no column 'lable' \(--target\); did you mean 'Label'"):
         draft_data(as_raw(frame), target="lable")
+
+
+@pytest.mark.parametrize("targets", [np.array(3), np.zeros((0, 2))])
+def test_a_target_without_rows(targets):
+    with pytest.raises(DataError, match=r"^array y of t\.npz must hold one target per row, got shape \((0, 2)?\)"):
+        draft_data(RawTable("t", "t.npz", {"x": np.zeros((3, 2)), "y": targets}, None))
 
 
 def test_nothing_to_predict_from():

@@ -44,7 +44,10 @@ def test_the_study_is_valid_and_says_what_was_assumed(tmp_path):
             {"two words": [f"a b {row}" for row in range(N)]},
             "    two_words: {kind: text, column: two words}  # 3 words",
         ),
-        ({"split": ["train"] * 40 + ["test"] * 20}, "  split: split\n"),
+        ({"split": ["train"] * 40 + ["test"] * 20}, "  split: split\n  validation: {folds: 5}"),
+        ({"split": ["train", "dev", "test"] * 20}, "  split: split\n  # left out:"),
+        ({"a\nb: 1": ["x", "y", "z"] * 20}, '        "a\\nb: 1": category  # 3 categories\n'),
+        ({"y": [-1, 0, 1] * 20}, "  classes: ['-1', '0', '1']  # in this order\n"),
         ({"patient": [f"p{row // 4}" for row in range(N)]}, "  group: patient  # rows of one group are never divided"),
     ],
 )

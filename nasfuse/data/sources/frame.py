@@ -35,7 +35,7 @@ def raw_of_frame(frame: pd.DataFrame, *, name: str, origin: str, folder: Path) -
 def column_values(series: "pd.Series[Any]") -> Array:
     """Returns the values of a column in the form of `RawTable.columns`.
 
-    Numbers that may be missing become floats with NaN, and categories text.
+    Numbers that may be missing become floats with NaN, durations seconds, and categories text.
     """
     dtype = series.dtype
     if isinstance(dtype, pd.DatetimeTZDtype):
@@ -47,7 +47,9 @@ def column_values(series: "pd.Series[Any]") -> Array:
             return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
         return np.asarray(series.to_numpy(dtype=np.int64))
     values = np.asarray(series.to_numpy())
-    if values.dtype.kind in "biufM":
+    if values.dtype.kind == "m":  # durations, in seconds
+        return np.asarray(series.dt.total_seconds().to_numpy())
+    if values.dtype.kind in "biufcM":
         return values
     return objects(np.asarray(series.astype(object).to_numpy()))
 
