@@ -53,14 +53,15 @@ def predict(
         )
     if pick is not None and not network.is_dir():
         raise InvalidInputError(f"--pick chooses from the folder of a search, and {network} is none; leave it out")
-    files, number, settings = _choose(network, pick) if network.is_dir() else ([network], point or 0, {})
+    chosen = _choose(network, pick) if network.is_dir() else [(network, point or 0, {})]
     from nasfuse.prediction import averaged, load_network
     from nasfuse.report.predictions import WRITERS
     from nasfuse.train.sweep import set_network
 
-    networks = [load_network(file, point=number, device=device_of(device)) for file in files]
-    for one in networks:
-        set_network(one.network, settings)
+    networks = []
+    for file, number, settings in chosen:
+        networks.append(load_network(file, point=number, device=device_of(device)))
+        set_network(networks[-1].network, settings)
     parts = _with_progress(networks, data)
     found = averaged(parts) if len(parts) > 1 else parts[0]
     WRITERS[output.suffix.lower()](output, found)
@@ -74,10 +75,11 @@ def predict(
     out.print(f"wrote the predictions for {len(found) - len(found.problems)} rows to {output}", soft_wrap=True)
 
 
-def _choose(run_folder: Path, pick: str | None) -> tuple[list[Path], int, dict[str, float]]:
-    """Returns the files of the networks of a point of a front, the index of the point in them, and further settings.
+def _choose(run_folder: Path, pick: str | None) -> list[tuple[Path, int, dict[str, float]]]:
+    """Returns the networks of a point of a front: file, index of the point in it, and further settings.
 
-    A cross-validated point has a network for each fold, whose knobs are set to those of the point.
+    An ensemble has several members, and a cross-validated point has a network for each fold, whose knobs are set to
+    those of the point.
 
     Raises:
         InvalidInputError: The folder has no such network.
@@ -91,17 +93,22 @@ def _choose(run_folder: Path, pick: str | None) -> tuple[list[Path], int, dict[s
 
     run = read_run(RunFolder(run_folder))
     chosen = select_point(run, rule=pick)
-    files = run.folder.networks(chosen.trial)
-    if not files:
-        raise InvalidInputError(
-            f"{run_folder} has no network of trial {chosen.label} any more; export its recipe and train it, and name "
-            "the model.pt of that training"
-        )
+    found: list[tuple[Path, int, dict[str, float]]] = []
+    for member in chosen.members or (chosen,):
+        files = run.folder.networks(member.trial)
+        if not files:
+            raise InvalidInputError(
+                f"{run_folder} has no network of trial {member.label} any more; export the recipe of the point and "
+                "train it, and name the model.pt of that training"
+            )
+        if len(files) == 1:
+            found.append((files[0], member.point, {}))
+        else:
+            found += [(file, 0, member.measured.settings) for file in files]
     figures = f"{run.objectives.metric} {metric_text(chosen.measured.metric)}, {chosen.measured.macs:,} MACs"
-    is_mean = len(files) > 1
-    mean = f": the mean of the {len(files)} networks of its cross-validation" if is_mean else ""
+    mean = f": the mean of {len(found)} networks" if len(found) > 1 else ""
     out.print(f"trial {chosen.label} ({figures} on validation data){mean}", soft_wrap=True)
-    return (files, 0, chosen.measured.settings) if is_mean else (files, chosen.point, {})
+    return found
 
 
 def _with_progress(networks: Sequence["TrainedNetwork"], data: str) -> list["Predictions"]:

@@ -2,8 +2,12 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
+from sklearn.datasets import load_digits
 
+from nasfuse.experiment.objective import cached_dataset
 from nasfuse.spec.ensemble import load_recipe
 
 
@@ -50,4 +54,10 @@ def test_a_recipe_of_one_is_trained(nasfuse, run_folder, tmp_path):
     judged = nasfuse("evaluate", "out/seed0/model.pt", "--json").json
     assert judged["value"] == ran.json["test"]["mean"]
     assert judged["macs"] == ran.json["macs"]
+    images = load_digits().images.astype(np.uint8)
+    np.savez("new.npz", left=images[:, :, :4], right=images[:, :, 4:])
+    assert nasfuse("predict", "out/seed0/model.pt", "new.npz", "-o", "p.csv").code == 0
+    rows = cached_dataset(load_recipe("r.yaml").data.model_dump_json()).test.columns["left"].index
+    right = pd.read_csv("p.csv")["prediction"].to_numpy() == load_digits().target
+    assert right[rows].mean() == judged["value"]
     assert nasfuse("data", "check", "r.yaml").code == 0

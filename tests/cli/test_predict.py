@@ -1,5 +1,6 @@
 """`nasfuse predict`."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -146,7 +147,7 @@ class TestSearches:
         train(folds, folder.trial(0))
         ran = nasfuse("predict", run, halves(), "-o", "out.csv", "--pick", "cheapest", "--device", "cpu")
         assert ran.code == 0, ran.err
-        assert ": the mean of the 3 networks of its cross-validation" in ran.out
+        assert ": the mean of 3 networks" in ran.out
         networks = [package.load_network(file) for file in folder.networks(0)]
         assert len(networks) == 3
         mean = np.mean([network.predict_proba(tmp_path / "new.npz") for network in networks], axis=0)
@@ -154,10 +155,22 @@ class TestSearches:
         np.testing.assert_allclose(table.iloc[:, 1:].to_numpy(), mean, rtol=1e-12)
         assert table["prediction"].tolist() == [str(k) for k in mean.argmax(axis=1)]
 
+    def test_an_ensemble(self, nasfuse, make_run, searched, halves, tmp_path):
+        folder = make_run(tmp_path / "run", [(0.5, 100), (0.9, 1000), None], ensembles=2)
+        folder.ensembles_file.write_text(json.dumps([{"members": ["1", "0"], "metrics": [0.96, 0.98]}]))
+        for number in (0, 1):
+            shutil.copy(RunFolder(searched).network(number), folder.network(number))
+        images = load_digits().images[:5].astype(np.uint8)
+        np.savez(tmp_path / "new.npz", left=images[:, :, :4], right=images[:, :, 4:])
+        ran = nasfuse("predict", folder.root, "new.npz", "-o", "out.npz", "--device", "cpu")
+        assert "trial 1+0 (accuracy 0.9700, 1,100 MACs on validation data): the mean of 2 networks" in ran.out
+        parts = [package.load_network(folder.network(k)).predict_proba(tmp_path / "new.npz") for k in (0, 1)]
+        np.testing.assert_allclose(np.load(tmp_path / "out.npz")["probabilities"], np.mean(parts, axis=0), rtol=1e-12)
+
     def test_a_network_that_was_not_kept(self, refuses, run, halves):
         RunFolder(run).network(1).unlink()
         sentence = refuses("predict", run, halves(), "-o", "out.csv", "--device", "cpu")
-        assert "run has no network of trial 1 any more; export its recipe and train it, and name" in sentence
+        assert "run has no network of trial 1 any more; export the recipe of the point and train it" in sentence
 
     def test_options_for_something_else(self, nasfuse, refuses, run, model, halves):
         sentence = refuses("predict", model, halves(), "-o", "out.csv", "--pick", "best")
