@@ -206,10 +206,14 @@ def _new_driver(scheduler: Scheduler, *, n_workers: int, files: TrialFiles, disp
 
 
 def make_space(study: StudyConfig, dataset: Dataset) -> Space:
-    """Returns the search space of a study, expanded for the modalities of its data."""
+    """Returns the search space of a study, expanded for the modalities and the number of training samples."""
     base = {"metric": study.metric, "data": study.data.to_plain()}
     return Space(
-        study.space, dataset.modalities, base=base, fixed=study.fixed, source=f"the space of study {study.name}"
+        study.space.for_samples(len(dataset.train)),
+        dataset.modalities,
+        base=base,
+        fixed=study.fixed,
+        source=f"the space of study {study.name}",
     )
 
 

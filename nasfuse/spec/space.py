@@ -50,6 +50,8 @@ class FieldConfig(Model):
             `{at_least: n}` for a number; for the route also `{has: stream}`, `{at_least: n}` (streams) and
             `{dynamic: true}` (several routes). All must hold.
         kinds: Kinds of modality that have the field, for a field of every stream (`network.streams.*`).
+        samples: Smallest and largest number of training samples of all epochs together, for choices of epochs:
+            `SpaceConfig.for_samples` leaves out choices with fewer or more of them.
     """
 
     model_config = ConfigDict(validate_by_alias=True, validate_by_name=False)
@@ -63,6 +65,7 @@ class FieldConfig(Model):
     default: Annotated[Any, AfterValidator(_default)] = None
     when: Annotated[dict[str, Any], Field(default_factory=dict)]
     kinds: tuple[ModalityKind, ...] | None = None
+    samples: tuple[int, int] | None = None
 
     @field_validator("when")
     @classmethod
@@ -91,7 +94,28 @@ class FieldConfig(Model):
             raise ValueError("choices is empty; give at least one value")
         if self.choices is not None and len(set(self.choices)) < len(self.choices):
             raise ValueError("choices has a value twice; keep one")
+        if self.samples is not None and not (
+            self.choices is not None and all(type(value) is int and value > 0 for value in self.choices)
+        ):
+            raise ValueError("samples needs choices of whole numbers above 0, the epochs; remove it, or give them")
         return self
+
+    def for_samples(self, n_samples: int) -> "FieldConfig":
+        """Returns the field for a training set of `n_samples`; see `SpaceConfig.for_samples`."""
+        if self.samples is None or self.choices is None:
+            return self
+        least, most = self.samples
+
+        def excess(epochs: int) -> float:
+            """Returns by which factor the number of samples is outside the limits; 1 within them."""
+            return max(least / (epochs * n_samples), epochs * n_samples / most, 1.0)
+
+        nearest_excess = min(excess(value) for value in self.choices)
+        kept = tuple(value for value in self.choices if excess(value) == nearest_excess)
+        wanted = self.choices[0] if self.default is None else self.default
+        return self.model_copy(
+            update={"choices": kept, "default": min(kept, key=lambda value: abs(value - wanted)), "samples": None}
+        )
 
     def _check_step(self, step: float) -> None:
         bounds = self.integers or self.floats
@@ -129,6 +153,15 @@ class SpaceConfig(Model):
             if name not in self.baselines:
                 raise ValueError(f"recommended has {name!r}, which is no baseline; {nearest(name, self.baselines)}")
         return self
+
+    def for_samples(self, n_samples: int) -> "SpaceConfig":
+        """Returns the space for a training set of `n_samples` samples.
+
+        Of a field with `samples`, the choices remain whose number of epochs times `n_samples` is within these limits, or
+        the nearest one if there is none. Its default is the remaining choice that is nearest to the default.
+        """
+        fields = {name: field.for_samples(n_samples) for name, field in self.fields.items()}
+        return self.model_copy(update={"fields": fields})
 
     def to_plain(self) -> dict[str, Any]:
         """Returns the space as plain mappings in the form of a space file, without defaults."""

@@ -39,6 +39,23 @@ def test_valid_fields(field):
 
 
 @pytest.mark.parametrize(
+    ("n_samples", "choices", "default"),
+    [
+        (30, (80,), 80),  # none is within the limits
+        (245, (40, 80), 40),
+        (1437, (10, 20, 40, 80), 20),
+        (8000, (5, 10, 20, 40), 20),
+        (34_000, (5, 10), 10),
+        (1_000_000, (5,), 5),
+    ],
+)
+def test_choices_of_epochs_for_a_number_of_samples(n_samples, choices, default):
+    field = {"choices": [5, 10, 20, 40, 80], "default": 20, "samples": [7500, 350_000]}
+    found = space(**field).for_samples(n_samples).fields["training.lr"]
+    assert (found.choices, found.default) == (choices, default)
+
+
+@pytest.mark.parametrize(
     ("field", "message"),
     [
         ({}, r"fields.training.lr: give exactly one of choices, int, float and subsets"),
@@ -56,6 +73,8 @@ def test_valid_fields(field):
         ({"choices": [None]}, r"choices\[0\]: a value must be a word"),
         ({"choices": [math.inf]}, r"choices\[0\]: a value must be a word, a finite number"),
         ({"choices": [1, 1.0]}, "choices has a value twice; keep one"),
+        ({"choices": [0.5], "samples": [1, 2]}, "samples needs choices of whole numbers above 0, the epochs"),
+        ({"int": [1, 2], "samples": [1, 2]}, "samples needs choices of whole numbers above 0, the epochs"),
         ({"choices": ["a", "a"]}, "choices has a value twice; keep one"),
         ({"float": [0, 1], "log": True}, "log needs a range of numbers above 0"),
         ({"choices": [1], "log": True}, "log needs a range of numbers above 0"),
