@@ -157,8 +157,8 @@ class SpaceConfig(Model):
     def for_samples(self, n_samples: int) -> "SpaceConfig":
         """Returns the space for a training set of `n_samples` samples.
 
-        Of a field with `samples`, the choices whose number of epochs times `n_samples` is within these limits remain, or
-        the nearest one if there is none. Its default is the remaining choice that is nearest to the default.
+        Of a field with `samples`, the choices whose epochs times `n_samples` are within these limits remain, or the
+        nearest one if there is none. Its default is the remaining choice that is nearest to the default.
         """
         fields = {name: field.for_samples(n_samples) for name, field in self.fields.items()}
         return self.model_copy(update={"fields": fields})
