@@ -416,7 +416,7 @@ class TestRefusals:
 
     def test_the_message_names_the_space_if_no_training_could_run(self, in_process, folder, tokens):
         space = {**PLAIN["space"], "fixed": {**PLAIN["space"]["fixed"], "training.mixup": 0.2}}
-        del space["baselines"]
+        del space["baselines"], space["recommended"]
         with pytest.raises(
             InvalidInputError, match=r"can be trained; the reason: space\.fixed: training\.mixup: token"
         ):
@@ -581,6 +581,7 @@ class TestCrossValidation:
                 "network.router.kind": {"choices": ["gate"], "when": {"network.route": {"dynamic": True}}},
             },
             "baselines": {"one": {"network.route": "each"}, "routed": {"network.route": "each > all"}},
+            "recommended": ["routed"],
         }
         display = Display()
         asked = study(data={"source": "digits", "validation": {"folds": 2}}, space=space, budget={"trials": 4})
