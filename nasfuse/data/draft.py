@@ -14,6 +14,7 @@ from nasfuse.data.description import SPLITS
 from nasfuse.data.raw_table import Array, RawTable, missing, texts
 from nasfuse.data.sources.folder import IMAGE_ENDINGS
 from nasfuse.data.targets import as_classes
+from nasfuse.domain.task import TASKS
 from nasfuse.errors import DataError
 
 #: Names of columns that are taken for the target, in order of preference.
@@ -87,7 +88,7 @@ def draft_data(raw: RawTable, *, target: str | None = None) -> DataDraft:
     if not modalities:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise DataError(f"{raw.origin} has no {raw.noun} from which {target} could be predicted ({reasons or 'empty'})")
-    classes = _classes(values) if task == "multiclass" else None
+    classes = _classes(values) if TASKS[task].is_exclusive else None
     return DataDraft(modalities, target, task, classes, split, group, notes, left_out)
 
 

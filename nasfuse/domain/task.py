@@ -11,18 +11,20 @@ class TaskEntry:
         name: As `data.task` has it.
         implementation: `module:class` of its `nasfuse.tasks.base.TaskKind`, imported where it is needed.
         has_classes: Whether its targets are classes or labels, which can be smoothed and weighted.
+        is_exclusive: Whether a sample has exactly one of the classes.
     """
 
     name: str
     implementation: str
     has_classes: bool
+    is_exclusive: bool
 
 
 TASKS: dict[str, TaskEntry] = {
     task.name: task
     for task in (
-        TaskEntry("multiclass", "nasfuse.tasks.multiclass:Multiclass", has_classes=True),
-        TaskEntry("multilabel", "nasfuse.tasks.multilabel:Multilabel", has_classes=True),
-        TaskEntry("regression", "nasfuse.tasks.regression:Regression", has_classes=False),
+        TaskEntry("multiclass", "nasfuse.tasks.multiclass:Multiclass", has_classes=True, is_exclusive=True),
+        TaskEntry("multilabel", "nasfuse.tasks.multilabel:Multilabel", has_classes=True, is_exclusive=False),
+        TaskEntry("regression", "nasfuse.tasks.regression:Regression", has_classes=False, is_exclusive=False),
     )
 }

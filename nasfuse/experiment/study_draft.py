@@ -9,6 +9,7 @@ from nasfuse.data.description import SPLITS
 from nasfuse.data.draft import DataDraft
 from nasfuse.data.raw_table import RawTable, texts
 from nasfuse.data.targets import as_classes
+from nasfuse.domain.task import TASKS
 
 #: Rows below which networks are cross-validated.
 _SMALL = 1000
@@ -81,9 +82,9 @@ def _has_val(raw: RawTable, draft: DataDraft) -> bool:
 
 
 def _metric(raw: RawTable, draft: DataDraft) -> tuple[str, str]:
-    if draft.task == "regression":
+    if not TASKS[draft.task].has_classes:
         return "r2", "share of the variance that is explained; mae is an error in the unit of the target"
-    if draft.task == "multilabel":
+    if not TASKS[draft.task].is_exclusive:
         return "macro_f1", "mean over the labels"
     targets, _ = as_classes(f"{raw.origin}: the labels", _plain(raw, draft.target))
     counts = np.unique(targets, return_counts=True)[1]

@@ -86,7 +86,7 @@ class DataConfig(Model):
 
     @model_validator(mode="after")
     def _classes_need_their_task(self) -> Self:
-        if self.classes is not None and self.task != "multiclass":
+        if self.classes is not None and not TASKS[self.task].is_exclusive:
             raise MisfitError("classes", f"a {self.task} has no classes that exclude one another; remove it")
         return self
 

@@ -11,7 +11,7 @@ def test_before_the_first_trial(open_scheduler):
     assert progress.states == {
         "complete": 0,
         "running": 0,
-        "waiting": 3,
+        "waiting": 0,
         "stopped": 0,
         "failed": 0,
         "over_max_macs": 0,
