@@ -219,8 +219,6 @@ def test_the_name_is_a_folder_name(write, name):
 def test_a_metric_that_cannot_judge_the_default(write):
     (only,) = problems(write(STUDY.replace("{source: digits}", "{source: a.npz, task: regression}")))
     assert only.startswith("the metric accuracy does not apply to a regression task; use r2 or mae or ")
-        only == "the metric accuracy does not apply to a regression task; use r2 or mae or rmse or pearson or spearman"
-    )
 
 
 def test_all_problems_of_both_files_at_once(write):
