@@ -108,11 +108,11 @@ def parsed_dates(values: Array, *, day_first: bool | None = None) -> Dates:
         return values
     if values.dtype.kind in "biuf":
         return np.full(len(values), np.datetime64("NaT"), "datetime64[s]")
-    given = np.array(texts(values), dtype=object)
+    codes, given = pd.factorize(np.array(texts(values), dtype=object))  # many rows have the same date
     dates = _iso_dates(given)
     others = np.flatnonzero(np.isnat(dates))
     dates[others] = _iso_dates(np.array([_as_iso(text, day_first) for text in given[others]], dtype=object))
-    return dates
+    return np.asarray(dates[codes], "datetime64[us]")
 
 
 def _iso_dates(given: Array) -> Dates:
