@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from nasfuse.data.array_draft import draft_arrays
-from nasfuse.data.columns.table import guess_type
+from nasfuse.data.columns.number import parsed_numbers
+from nasfuse.data.columns.table import are_dates, guess_type
 from nasfuse.data.description import SPLITS
 from nasfuse.data.raw_table import Array, RawTable, missing, texts
 from nasfuse.data.sources.folder import IMAGE_ENDINGS
@@ -33,6 +34,8 @@ AUDIO_ENDINGS = (".wav", ".flac", ".ogg")
 _LOOK_AT = 2000
 #: Mean number of words of a text, and of distinct values per row; below, text is a category.
 _TEXT_WORDS, _TEXT_SHARE = 3.0, 0.5
+#: Share of numbers or dates in a column of text from which the other values are taken for mistakes.
+_NEARLY_ALL = 0.9
 #: Distinct values of a whole number up to which it is a class.
 _MOST_CLASSES, _SHARE_OF_CLASSES = 20, 0.02
 
@@ -77,8 +80,13 @@ def draft_data(raw: RawTable, *, target: str | None = None) -> DataDraft:
     split = next((name for name in raw.columns if name.lower() == "split" and _is_split(raw.columns[name])), None)
     if values.ndim == 0 or not len(values):
         raise DataError(f"{raw.place(target)} must hold one target per row, got shape {values.shape}; name another one")
-    task, why = guess_task(values)
-    notes = {target: why}
+    labelled = values[~missing(values)]
+    if not len(labelled):
+        raise DataError(f"{raw.place(target)} has no value; name another one")
+    task, why = guess_task(labelled)
+    n_without = len(values) - len(labelled)
+    gaps = f"; {n_without} of {len(values)} rows have no label: remove these rows" if n_without else ""
+    notes = {target: f"{why}{gaps}"}
     group = next((name for name in raw.columns if name.lower() in GROUPS and _is_group(raw, name, target, split)), None)
     roles = tuple(name for name in (target, split, group) if name is not None)
     if raw.n_rows is None:
@@ -88,7 +96,7 @@ def draft_data(raw: RawTable, *, target: str | None = None) -> DataDraft:
     if not modalities:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise DataError(f"{raw.origin} has no {raw.noun} from which {target} could be predicted ({reasons or 'empty'})")
-    classes = _classes(values) if TASKS[task].is_exclusive else None
+    classes = _classes(labelled) if TASKS[task].is_exclusive else None
     return DataDraft(modalities, target, task, classes, split, group, notes, left_out)
 
 
@@ -204,6 +212,9 @@ def guess_kind(raw: RawTable, name: str) -> tuple[str, str]:
     kind = guess_type(np.array([*given, None], dtype=object)[:-1])
     if kind != "category":
         return kind, f"{kind}s as text{gaps}"
+    reason = _nearly_all(values)
+    if reason is not None:
+        return "none", reason
     n_distinct = len(set(named))
     n_words = float(np.mean([len(text.split()) for text in named[:_LOOK_AT]]))
     if n_words >= _TEXT_WORDS and n_distinct > _TEXT_SHARE * len(named):
@@ -211,6 +222,18 @@ def guess_kind(raw: RawTable, name: str) -> tuple[str, str]:
     if n_distinct > _TEXT_SHARE * len(named):
         return "none", f"{n_distinct} different values in {len(named)} rows, so it identifies rows"
     return "category", f"{n_distinct} categories{gaps}"
+
+
+def _nearly_all(values: Array) -> str | None:
+    """Returns which value keeps a column of text from being numbers or dates; None if there is more than a few."""
+    rows = np.flatnonzero(~missing(values))
+    given = values[rows]
+    for noun, fits in (("numbers", ~np.isnan(parsed_numbers(given))), ("dates", are_dates(given))):
+        if _NEARLY_ALL * len(rows) < fits.sum() < len(rows):
+            row = rows[np.argmin(fits)]
+            what = f"row {row} is {values[row]!r}: correct it or leave it empty"
+            return f"{fits.sum()} of {len(rows)} values are {noun}; {what}"
+    return None
 
 
 def _useless(name: str, values: Array) -> str | None:

@@ -7,7 +7,7 @@ import yaml
 
 from nasfuse.data.description import SPLITS
 from nasfuse.data.draft import DataDraft
-from nasfuse.data.raw_table import RawTable, texts
+from nasfuse.data.raw_table import RawTable, missing, texts
 from nasfuse.data.targets import as_classes
 from nasfuse.domain.task import TASKS
 
@@ -98,6 +98,7 @@ def _metric(raw: RawTable, draft: DataDraft) -> tuple[str, str]:
 
 def _plain(raw: RawTable, column: str) -> Any:
     values = raw.columns[column]
+    values = values[~missing(values)]
     return np.array([str(value) for value in values]) if values.dtype.kind == "O" else values
 
 

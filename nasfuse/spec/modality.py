@@ -52,12 +52,15 @@ class TableConfig(Model):
         columns: Type of each column: `number`, `category`, `date`, or `auto`.
         min_count: Training samples that a category needs for a feature of its own; rarer ones share one.
         max_categories: Largest number of categories of a column with a feature of their own; the most frequent ones.
+        day_first: Whether the day is before the month in dates such as 01/02/2026. Default: decided from the training
+            samples.
     """
 
     kind: Literal["table"]
     columns: Annotated[dict[str, ColumnType], Field(min_length=1)]
     min_count: Annotated[int, Field(ge=1)] = 2
     max_categories: Annotated[int, Field(ge=1)] = 100
+    day_first: bool | None = None
 
 
 class TextConfig(Model):

@@ -57,6 +57,16 @@ def test_kinds(values, expected):
         ("Unnamed: 0", np.arange(N), "its name and its values identify rows"),
         ("code", [f"A{row}" for row in range(N)], "40 different values in 40 rows, so it identifies rows"),
         ("wave", np.arange(N) * 1j, "its type complex128 is not supported"),
+        (
+            "size",
+            [f"{row}.5" if row != 7 else "unknown" for row in range(N)],
+            "39 of 40 values are numbers; row 7 is 'unknown': correct it or leave it empty",
+        ),
+        (
+            "since",
+            ["", *["31.01.2024"] * (N - 2), "soon"],
+            "38 of 39 values are dates; row 39 is 'soon': correct it or leave it empty",
+        ),
         ("blank", np.zeros((N, 3)).tolist(), "it is constant"),
     ],
 )
@@ -175,3 +185,12 @@ def test_images_in_folders(tmp_path):
     found = draft_data(read_folder(tmp_path))
     assert found.modalities == {"image": {"kind": "image_files", "column": "image"}}
     assert found.target == "y"
+
+
+@pytest.mark.parametrize(("labels", "why"), [(["a", "b"], "2 classes"), ([0.5, 1.5], "real numbers")])
+def test_rows_without_a_label_are_no_class(labels, why):
+    frame = pd.DataFrame({"x": np.arange(N) * 0.3, "y": [None, *(labels * N)[: N - 1]]})
+    found = draft_data(as_raw(frame))
+    assert found.notes["y"] == f"{why}; 1 of 40 rows have no label: remove these rows"
+    with pytest.raises(DataError, match=r"column y of .* has no value; name another one"):
+        draft_data(as_raw(frame.assign(y=None)))

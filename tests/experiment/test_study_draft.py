@@ -59,3 +59,9 @@ def test_lines(columns, expected):
 
 def test_large_data_are_not_cross_validated():
     assert "validation" not in text(1200)
+
+
+def test_the_metric_ignores_rows_without_a_label():
+    found = text(y=["a"] * 30 + ["b"] * 28 + [None, ""])
+    assert "metric: accuracy  # the classes have from 28 to 30 samples\n" in found
+    assert "# 2 classes; 2 of 60 rows have no label: remove these rows\n" in found

@@ -1,6 +1,6 @@
 """A column of dates as numbers: the days since 1970, and the positions in the year, the week and the day."""
 
-import warnings
+import re
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nasfuse.data.columns.feature import Feature, Floats, Wrong
-from nasfuse.data.raw_table import Array, missing
+from nasfuse.data.raw_table import Array, missing, texts
+from nasfuse.errors import DataError
 from nasfuse.spec.modality import TableConfig
 
 Dates = NDArray[np.datetime64]
@@ -17,6 +18,14 @@ Dates = NDArray[np.datetime64]
 _DAY_S = 86400.0
 #: Days after which the position in the year, and in the week, is the same again.
 _YEAR, _WEEK = 365.2425, 7.0
+#: Dates that are brought into the order of ISO 8601: the year last, the year first, and the month as a word.
+_YEAR_LAST = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})(?:[T, ]+(\d{1,2})(:\d{2}.*?) ?([AaPp][Mm])?)?")
+_YEAR_FIRST = re.compile(r"(\d{4})([./-])(\d{1,2})\2(\d{1,2})(.*)")
+_WORDS = (
+    re.compile(r"(?P<day>\d{1,2})[. -]+(?P<month>[A-Za-z]{3,9})[., -]+(?P<year>\d{4})(?P<time> .*)?"),
+    re.compile(r"(?P<month>[A-Za-z]{3,9})[. -]+(?P<day>\d{1,2})[, -]+(?P<year>\d{4})(?P<time> .*)?"),
+)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
 @dataclass(frozen=True)
@@ -27,26 +36,37 @@ class Date(Feature):
         median: Median day of the training samples, for missing dates.
         has_time: Whether there are features of the position in the day: where training samples have times of the day.
         has_indicator: Whether there is an indicator of missing dates: where training samples miss some.
+        day_first: Whether the day is before the month in dates such as 31.01.2026; None: there are none.
     """
 
     median: float
     has_time: bool
     has_indicator: bool
+    day_first: bool | None
 
     @classmethod
     def fit(cls, values: Array, config: TableConfig) -> Self:
-        """Returns the features of training values (k,)."""
-        days = _days(parsed_dates(values))
+        """Returns the features of training values (k,).
+
+        Raises:
+            DataError: The values do not tell days from months.
+        """
+        day_first = _day_first(values) if config.day_first is None else config.day_first
+        days = _days(parsed_dates(values, day_first=day_first))
         usable = days[~np.isnan(days)]
         median = float(np.median(usable)) if len(usable) else 0.0
-        return cls(median, bool((usable % 1.0 != 0).any()), len(usable) < len(days))
+        return cls(median, bool((usable % 1.0 != 0).any()), len(usable) < len(days), day_first)
 
     def encode(self, values: Array) -> tuple[Floats, Wrong]:
         """Returns (n, f) features, f from 5 to 8."""
-        days, absent = _days(parsed_dates(values)), missing(values)
+        days, absent = _days(parsed_dates(values, day_first=self.day_first)), missing(values)
         gone = np.isnan(days)
+        example = {None: "", True: " or 31.01.2026", False: " or 01/31/2026"}[self.day_first]
         wrong = [
-            (int(row), f"must be a date such as 2026-01-31, got {values[row]!r}; correct it, or make it a category")
+            (
+                int(row),
+                f"must be a date such as 2026-01-31{example}, got {values[row]!r}; correct it, or make it a category",
+            )
             for row in np.flatnonzero(gone & ~absent)
         ]
         days = np.where(gone, self.median, days)
@@ -59,16 +79,27 @@ class Date(Feature):
 
     def state(self) -> dict[str, Any]:
         """Returns what was fitted."""
-        return {"median": self.median, "has_time": self.has_time, "has_indicator": self.has_indicator}
+        return {
+            "median": self.median,
+            "has_time": self.has_time,
+            "has_indicator": self.has_indicator,
+            "day_first": self.day_first,
+        }
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
         """Returns the features of a `state`."""
-        return cls(state["median"], state["has_time"], state["has_indicator"])
+        return cls(state["median"], state["has_time"], state["has_indicator"], state.get("day_first"))
 
 
-def parsed_dates(values: Array) -> Dates:
+def parsed_dates(values: Array, *, day_first: bool | None = None) -> Dates:
     """Returns the values (n,) as dates; not-a-time where they are missing or no date. Times with a zone become UTC.
+
+    A value is read in the same way whatever the others are.
+
+    Args:
+        values: Dates, or texts with the year first, or with the year last.
+        day_first: Whether the day is before the month in texts with the year last; None: these are no dates.
 
     >>> parsed_dates(np.array(["2024-01-31", "?"], dtype=object)).astype("datetime64[D]")
     array(['2024-01-31',        'NaT'], dtype='datetime64[D]')
@@ -77,10 +108,57 @@ def parsed_dates(values: Array) -> Dates:
         return values
     if values.dtype.kind in "biuf":
         return np.full(len(values), np.datetime64("NaT"), "datetime64[s]")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Could not infer format", UserWarning)  # it then reads each by itself
-        found = pd.to_datetime(pd.Series(values, dtype=object), errors="coerce", utc=True)
-    return np.asarray(found.dt.tz_localize(None), "datetime64[us]")
+    codes, given = pd.factorize(np.array(texts(values), dtype=object))  # many rows have the same date
+    dates = _iso_dates(given)
+    others = np.flatnonzero(np.isnat(dates))
+    dates[others] = _iso_dates(np.array([_as_iso(text, day_first) for text in given[others]], dtype=object))
+    return np.asarray(dates[codes], "datetime64[us]")
+
+
+def _iso_dates(given: Array) -> Dates:
+    found = pd.to_datetime(pd.Series(given, dtype=object), format="ISO8601", errors="coerce", utc=True)
+    return np.array(found.dt.tz_localize(None), "datetime64[us]")
+
+
+def _as_iso(text: str, day_first: bool | None) -> str:
+    """Returns a date in the order of ISO 8601; an empty text if it is none."""
+    found = _YEAR_FIRST.fullmatch(text)
+    if found:
+        return f"{found[1]}-{found[3]:0>2}-{found[4]:0>2}{found[5]}"
+    found = next((match for match in (one.fullmatch(text) for one in _WORDS) if match), None)
+    if found and found["month"][:3].lower() in _MONTHS:
+        month_number = _MONTHS.index(found["month"][:3].lower()) + 1
+        return f"{found['year']}-{month_number:02}-{found['day']:0>2}{found['time'] or ''}"
+    found = _YEAR_LAST.fullmatch(text)
+    if not found or day_first is None:
+        return ""
+    day, month = (found[1], found[3]) if day_first else (found[3], found[1])
+    date = f"{found[4]}-{month:0>2}-{day:0>2}"
+    if found[5] is None:
+        return date
+    hour = int(found[5]) if found[7] is None else int(found[5]) % 12 + 12 * (found[7].lower() == "pm")
+    return f"{date} {hour:02}{found[6]}"
+
+
+def _day_first(values: Array) -> bool | None:
+    """Returns the order of day and month with which most texts with the year last are dates; None without any.
+
+    Raises:
+        DataError: Both orders fit as many values, and not all of these have dots.
+    """
+    if values.dtype.kind not in "OU":
+        return None
+    open_ = [text for text in texts(values) if _YEAR_LAST.fullmatch(text)]
+    if not open_:
+        return None
+    given = np.array(open_, dtype=object)
+    by_day, by_month = (int((~np.isnat(parsed_dates(given, day_first=first))).sum()) for first in (True, False))
+    if by_day == by_month and not all("." in text.split()[0] for text in open_):
+        raise DataError(
+            f"dates such as {open_[0]!r} can have the day or the month first; write them as 2026-01-31, or set "
+            "day_first: true or false beside the columns of the table"
+        )
+    return by_day >= by_month
 
 
 def _days(dates: Dates) -> Floats:

@@ -13,6 +13,11 @@ from nasfuse.errors import DataError
 
 T = TypeVar("T")
 
+
+class UnknownContentError(Exception):
+    """A file is not of its kind; the message is the kind, for example `image`."""
+
+
 #: Threads that decode files; decoders release the interpreter lock.
 _N_THREADS = 4
 
@@ -65,6 +70,8 @@ def _result(
     found = results[path]
     if isinstance(found, FileNotFoundError):
         return Problem(row, column, f"{place}: there is no file {raw.folder / path}; correct the path")
+    if isinstance(found, UnknownContentError):
+        return Problem(row, column, f"{place}: {raw.folder / path} is no {found} that can be read; replace the file")
     if isinstance(found, Exception):
         reason = str(found).splitlines()[0] if str(found) else type(found).__name__
         return Problem(row, column, f"{place}: {raw.folder / path} cannot be read: {reason}; replace the file")

@@ -8,11 +8,11 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from nasfuse.data.columns.base import Problem, Reading, Rows, Transform, column_of, warn_of_missing
-from nasfuse.data.columns.files import read_files
+from nasfuse.data.columns.files import UnknownContentError, read_files
 from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.raw_table import RawTable
 from nasfuse.errors import DataError
@@ -76,7 +76,12 @@ def _read(
     raw: RawTable, column: str, where: str, config: ImageFilesConfig, rows: Rows | None
 ) -> list[Pixels | Problem | None]:
     def load(path: Path) -> Pixels:
-        with Image.open(io.BytesIO(path.read_bytes())) as image:
+        content = io.BytesIO(path.read_bytes())
+        try:
+            opened = Image.open(content)
+        except UnidentifiedImageError:  # its message is the address of the buffer
+            raise UnknownContentError("image") from None
+        with opened as image:
             pixels = ImageOps.exif_transpose(image).convert("RGB" if config.channels == 3 else "L")
             resized = pixels.resize((config.size, config.size), Image.Resampling.BILINEAR)
         return np.asarray(resized, np.uint8).reshape(config.size, config.size, config.channels)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasfuse.data.columns.base import Problem, Reading, Rows, Transform
 from nasfuse.data.columns.category import Category
@@ -36,12 +37,19 @@ class TableColumns(Transform):
 
     @classmethod
     def fit(cls, name: str, config: TableConfig, raw: RawTable, rows: Rows) -> Self:
-        """Returns the transform with the medians, categories and types of the training samples."""
+        """Returns the transform with the medians, categories and types of the training samples.
+
+        Raises:
+            DataError: There is no such column, or its training samples do not tell how to read it.
+        """
         features: dict[str, Feature] = {}
         for column, given in config.columns.items():
             values = _column(raw, column, name)[rows]
             kind = guess_type(values) if given == "auto" else given
-            features[column] = FEATURES[kind].fit(values, config)
+            try:
+                features[column] = FEATURES[kind].fit(values, config)
+            except DataError as error:
+                raise DataError(f"{raw.place(column)}: {error}") from None
         return cls(name, features)
 
     def read(self, raw: RawTable) -> Reading:
@@ -86,9 +94,15 @@ def guess_type(values: Array) -> ColumnType:
     given = values[~missing(values)]
     for part in (given[:_FIRST], given):  # a few values tell most texts, and parsing all of them is slow
         numbers = not np.isnan(parsed_numbers(part)).any()
-        if not len(part) or not (numbers or not np.isnat(parsed_dates(part)).any()):
+        if not len(part) or not (numbers or are_dates(part).all()):
             return "category"
     return "number" if numbers else "date"
+
+
+def are_dates(values: Array) -> NDArray[np.bool_]:
+    """Returns the (n,) mask of dates, with the order of day and month that fits most values."""
+    masks = [~np.isnat(parsed_dates(values, day_first=day_first)) for day_first in (True, False)]
+    return max(masks, key=lambda mask: int(mask.sum()))
 
 
 def _column(raw: RawTable, column: str, modality: str) -> Array:

@@ -123,3 +123,37 @@ def test_a_given_type_is_used():
 def test_lists_are_no_part_of_a_table():
     with pytest.raises(DataError, match=r"^column a of t\.csv has an array in every row, which is no part of a table"):
         table(np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("training", "text", "day"),
+    [
+        (["31.01.2024", "05.02.2024"], "03.02.2024", "2024-02-03"),
+        (["01/31/2024", "02/05/2024"], "03/02/2024", "2024-03-02"),
+        (["01/02/2024", "31/01/2024"], "03/02/2024", "2024-02-03"),
+        (["01.02.2024"], "03.02.2024", "2024-02-03"),
+        (["2024/01/31"], "2024/2/3", "2024-02-03"),
+        (["31 Jan 2024"], "February 3, 2024", "2024-02-03"),
+        (["01/31/2024 2:30 PM"], "03/02/2024 12:00 AM", "2024-03-02"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_the_order_of_day_and_month_is_that_of_the_training_rows(training, text, day):
+    fitted = Date.from_state(Date.fit(objects(*training), CONFIG).state())
+    for others in ((), ("12/25/2024",), ("25.12.2024",)):
+        features, _ = fitted.encode(objects(*others, text))
+        assert features[-1, 0] == np.datetime64(day).astype(int)
+
+
+def test_dates_in_another_order_are_unusable():
+    _, wrong = Date.fit(objects("31.01.2024"), CONFIG).encode(objects("01.31.2024"))
+    assert wrong[0][1].startswith("must be a date such as 2026-01-31 or 31.01.2026, got '01.31.2024'")
+    assert len(Date.fit(objects("2024-01-31"), CONFIG).encode(objects("31.01.2024"))[1]) == 1
+
+
+def test_dates_that_fit_both_orders_need_the_option():
+    values = objects("01/02/2024", "03/04/2024")
+    with pytest.raises(DataError, match=r"column a of t.csv: dates such as '01/02/2024' can have .* day_first: true"):
+        table(values)
+    first = [table(values, day_first=first).features["a"].encode(values)[0][0, 0] for first in (True, False)]
+    assert first == [np.datetime64(day).astype(int) for day in ("2024-02-01", "2024-01-02")]
