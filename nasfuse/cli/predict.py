@@ -46,7 +46,7 @@ def predict(
     from nasfuse.cli.output_file import check_output
     from nasfuse.errors import InvalidInputError
 
-    check_output(output, "-o", suffixes=SUFFIXES)
+    check_output(output, "-o", suffixes=SUFFIXES, inputs=(network, *_files(data)))
     if point is not None and network.is_dir():
         raise InvalidInputError(
             f"--point is for the network of one trial, {network}/trials/N/model.pt; name it, or use --pick"
@@ -73,6 +73,18 @@ def predict(
             f"one because of {next(iter(found.problems.values()))}; see the column problem"
         )
     out.print(f"wrote the predictions for {len(found) - len(found.problems)} rows to {output}", soft_wrap=True)
+
+
+def _files(data: str) -> list[Path]:
+    """Returns the file or folder of data, if there is one; what is missing is reported when the data are read."""
+    from nasfuse.data.sources.registry import find_file
+    from nasfuse.errors import MissingFileError
+    from nasfuse.spec.data_source import is_function
+
+    try:
+        return [] if is_function(data) else [find_file(data)]
+    except MissingFileError:
+        return []
 
 
 def _choose(run_folder: Path, pick: str | None) -> list[tuple[Path, int, dict[str, float]]]:

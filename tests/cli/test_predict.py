@@ -191,6 +191,15 @@ class TestRefused:
     def test_output(self, refuses, model, halves, name, message):
         assert message in refuses("predict", model, halves(), "-o", name)
 
+    def test_an_output_that_is_an_input(self, refuses, model, halves, tmp_path):
+        name = halves()
+        (tmp_path / "link.npz").symlink_to(tmp_path / name)
+        for output in (name, f"./{name}", "link.npz"):
+            sentence = refuses("predict", model, name, "-o", output)
+            assert sentence.endswith("is a file that is read and would be overwritten; give another name")
+        shutil.copy(model, tmp_path / "network.csv")
+        assert "network.csv is a file that is read" in refuses("predict", "network.csv", name, "-o", "network.csv")
+
     def test_data_that_are_not_there(self, refuses, model):
         sentence = refuses("predict", model, "new.npz", "-o", "o.csv", "--device", "cpu")
         assert "there is no file or folder new.npz, and none of this name in" in sentence
