@@ -70,6 +70,14 @@ class TestClasses:
         with pytest.raises(DataError, match=r"^59 rows cannot be used: row 0, .* and 49 more; correct"):
             network.predict(many)
 
+    @pytest.mark.parametrize("value", ["red", 3.5, np.float64(3.5), np.array(3), torch.tensor(3)])
+    def test_one_sample_that_is_not_in_a_list(self, static, value):
+        network = nasfuse.load_network(static[0])
+        with pytest.raises(
+            DataError, match=r"^the data must have an array or a list for each name, and v is a single "
+        ):
+            network.predict(unlabelled() | {"v": value})
+
     def test_outputs_that_are_not_finite(self, static):
         network = nasfuse.load_network(static[0])
         with torch.no_grad():
