@@ -44,7 +44,7 @@ def predict(
     """
     from nasfuse.cli.console import out, warn
     from nasfuse.cli.output_file import check_output
-    from nasfuse.errors import InvalidInputError
+    from nasfuse.errors import InvalidInputError, counted
 
     check_output(output, "-o", suffixes=SUFFIXES, inputs=(network, *_files(data)))
     if point is not None and network.is_dir():
@@ -69,10 +69,13 @@ def predict(
         listed = ", ".join(str(row) for row in list(found.problems)[:_MOST_LISTED])
         more = f" and {len(found.problems) - _MOST_LISTED} more" if len(found.problems) > _MOST_LISTED else ""
         warn(
-            f"no prediction for {len(found.problems)} of {len(found)} rows, counted from 0: {listed}{more}; the first "
+            f"no prediction for {len(found.problems)} of {counted(len(found), 'row')}, counted from 0: {listed}{more}; the first "
             f"one because of {next(iter(found.problems.values()))}; see the column problem"
         )
-    out.print(f"wrote the predictions for {len(found) - len(found.problems)} rows to {output}", soft_wrap=True)
+    usable = len(found) - len(found.problems)
+    rows = counted(len(found), "row")
+    share = f"{usable} of {rows}" if found.problems else rows
+    out.print(f"wrote the predictions for {share} to {output}", soft_wrap=True)
 
 
 def _files(data: str) -> list[Path]:

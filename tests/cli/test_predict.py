@@ -87,7 +87,7 @@ class TestFiles:
                 "warning: no prediction for 2 of 12 rows, counted from 0: 2, 5; the first one because of left: it has "
                 "values that are NaN, infinite or too large; see the column problem"
             )
-            assert f"wrote the predictions for 10 rows to {name}" in ran.out
+            assert f"wrote the predictions for 10 of 12 rows to {name}" in ran.out
         for table in (pd.read_csv(tmp_path / "out.csv"), pd.read_parquet(tmp_path / "out.parquet")):
             assert table["prediction"].isna().tolist() == [row in (2, 5) for row in range(12)]
             assert table["problem"].notna().tolist() == [row in (2, 5) for row in range(12)]
