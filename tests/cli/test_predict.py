@@ -200,6 +200,13 @@ class TestRefused:
         shutil.copy(model, tmp_path / "network.csv")
         assert "network.csv is a file that is read" in refuses("predict", "network.csv", name, "-o", "network.csv")
 
+    def test_swapped_arguments(self, refuses, model, halves, tmp_path):
+        (tmp_path / "photos").mkdir()
+        for data in (halves(), "photos"):
+            sentence = refuses("predict", data, model, "-o", "o.csv")
+            assert "the first argument is a network file (model.pt) or the folder of a search, and " in sentence
+            assert sentence.endswith(f"{data} is data; name the network first, then the data")
+
     def test_data_that_are_not_there(self, refuses, model):
         sentence = refuses("predict", model, "new.npz", "-o", "o.csv", "--device", "cpu")
         assert "there is no file or folder new.npz, and none of this name in" in sentence
