@@ -62,7 +62,7 @@ class TestClasses:
         assert table.iloc[3, :4].isna().all()
         good = table.index != 3
         assert (table.loc[good, "prediction"] == whole.loc[good, "prediction"]).all()
-        message = "^1 rows cannot be used: row 3, v: it has values that are NaN, infinite or too large; correct or remo"
+        message = "^1 row cannot be used: row 3, v: it has values that are NaN, infinite or too large; correct or remo"
         for method in (network.predict, network.predict_proba, network):
             with pytest.raises(DataError, match=message):
                 method(with_nan(3))
