@@ -113,9 +113,17 @@ class ConfigError(NasfuseError, ValueError):
         """Stores the `problems` of `source`, a file name or a description."""
         self.source = source
         self.problems = tuple(problems)
-        count = len(self.problems)
         lines = "\n".join(f"  {problem}" for problem in self.problems)
-        super().__init__(f"{source} has {count} problem{'s' if count != 1 else ''}:\n{lines}")
+        super().__init__(f"{source} has {counted(len(self.problems), 'problem')}:\n{lines}")
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns a count with its noun, in the plural unless it is 1.
+
+    >>> counted(1, "row"), counted(2000, "row")
+    ('1 row', '2000 rows')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -20,8 +20,8 @@ def main() -> None:
 
     try:
         with warnings.catch_warnings():  # restores warnings.showwarning
-            warnings.filterwarnings("once", category=DataWarning)
-            warnings.showwarning = _show_warning
+            warnings.filterwarnings("always", category=DataWarning)
+            warnings.showwarning = _ShowWarning()
             app()
     except NasfuseError as error:
         explain(str(error))
@@ -38,19 +38,30 @@ def main() -> None:
 _show_other_warning = warnings.showwarning
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Prints warnings about data in one line without their location in the code, and other warnings as Python does."""
-    from nasfuse.cli.console import warn
-    from nasfuse.errors import DataWarning
+class _ShowWarning:
+    """Prints warnings about data in one line without their location in the code, and other warnings as Python does.
 
-    if issubclass(category, DataWarning):
-        warn(str(message))
-    else:
-        _show_other_warning(message, category, filename, lineno, file, line)
+    Each text about data is printed once. The filter "once" of Python forgets texts whenever a filter is changed, as
+    pandas and others do while data are read.
+    """
+
+    def __init__(self) -> None:
+        self._shown: set[str] = set()
+
+    def __call__(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        from nasfuse.cli.console import warn
+        from nasfuse.errors import DataWarning
+
+        if not issubclass(category, DataWarning):
+            _show_other_warning(message, category, filename, lineno, file, line)
+        elif str(message) not in self._shown:
+            self._shown.add(str(message))
+            warn(str(message))

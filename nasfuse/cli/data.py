@@ -125,7 +125,7 @@ def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
     from nasfuse.data.audit import audit
     from nasfuse.data.sources.registry import load_raw
     from nasfuse.domain.metric import METRICS
-    from nasfuse.errors import DataWarning
+    from nasfuse.errors import DataWarning, counted
     from nasfuse.experiment.plain_models import plain_scores
     from nasfuse.spec.data_source import SHIPPED_SOURCES
     from nasfuse.tasks import task_kind
@@ -140,7 +140,7 @@ def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
     document: dict[str, Any] = {
         "data": dataset.name,
         "modalities": [str(modality) for modality in dataset.modalities],
-        "task": f"{task.kind}, {task.n_outputs} outputs",
+        "task": f"{task.kind}, {counted(task.n_outputs, 'output')}",
         "samples": ", ".join(f"{len(part)} {name}" for name, part in parts.items()),
         "fingerprint": dataset.fingerprint,
         **task_kind(task.kind).describe(dataset.train.targets, task.n_outputs),

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from nasfuse.cli.console import LINE_EVERY_S
 from nasfuse.domain.metric import metric_text
+from nasfuse.errors import counted
 from nasfuse.report.units import cost_label
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class LiveDisplay:
         validation = self._study.data.validation
         if validation is not None:
             sizes += f" in the first of {validation.n_trainings} folds"
-        self._console.print(f"{sizes}; {workers} workers", soft_wrap=True)
+        self._console.print(f"{sizes}; {counted(workers, 'worker')}", soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Prints a note about the search."""
@@ -133,7 +134,7 @@ class LiveDisplay:
         if progress.best_baseline is not None:
             grid.add_row("hand-made", self._describe(progress.best_baseline))
         volume = metric_text(progress.hypervolume, digits=3)
-        grid.add_row("front", f"{len(progress.front)} points, hypervolume {volume}")
+        grid.add_row("front", f"{counted(len(progress.front), 'point')}, hypervolume {volume}")
         wait = progress.seconds_per_suggestion
         thought = f", {wait:.3f} s per suggestion" if wait is not None else ""
         grid.add_row("epochs", f"{progress.epochs_spent} spent, {progress.epochs_saved} saved{thought}")

@@ -1,18 +1,24 @@
 """Validation of output files before anything is computed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from nasfuse.errors import InvalidInputError, MissingFileError
 
 
-def check_output(path: Path | None, option: str, *, suffixes: Collection[str]) -> None:
-    """Checks that `path` is in an existing folder and has one of `suffixes`; None is accepted.
+def check_output(path: Path | None, option: str, *, suffixes: Collection[str], inputs: Iterable[Path] = ()) -> None:
+    """Checks that `path` is in an existing folder, has one of `suffixes` and is no input; None is accepted.
 
     Missing folders are not created, because a mistyped path would create them in unexpected places.
 
+    Args:
+        path: The output file.
+        option: Option that names it, for messages.
+        suffixes: Endings of the formats that can be written.
+        inputs: Files that the command reads, which it must not overwrite.
+
     Raises:
-        InvalidInputError: The path is a folder, or its suffix is not in `suffixes`.
+        InvalidInputError: The path is a folder or one of `inputs`, or its suffix is not in `suffixes`.
         MissingFileError: The folder of the file does not exist.
     """
     if path is None:
@@ -24,3 +30,5 @@ def check_output(path: Path | None, option: str, *, suffixes: Collection[str]) -
         raise InvalidInputError(f"{option} {path}: the suffix must be one of {known}; change it")
     if not path.parent.is_dir():
         raise MissingFileError(f"{option} {path}: there is no folder {path.parent}; create it first")
+    if path.exists() and any(file.exists() and path.samefile(file) for file in inputs):
+        raise InvalidInputError(f"{option} {path} is a file that is read and would be overwritten; give another name")

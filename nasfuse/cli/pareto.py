@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nasfuse.domain.metric import metric_text
+from nasfuse.errors import counted
 
 if TYPE_CHECKING:
     from nasfuse.experiment.run_reader import Run
@@ -64,7 +65,7 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
         return
     knee = knee_of(front, objectives)
     volume = metric_text(objectives.hypervolume(run.candidates), digits=3)
-    title = f"Front of {run.study.name}: {len(front)} points, hypervolume {volume}"
+    title = f"Front of {run.study.name}: {counted(len(front), 'point')}, hypervolume {volume}"
     out.print(front_table(front, objectives=objectives, title=title, wide=out.width >= _WIDE, knee=knee.candidate))
     hand_made = run.progress.best_baseline
     out.print(f"* knee: {knee.reason}; metric on validation data; FLOPs are 2 x MACs", style="dim", soft_wrap=True)

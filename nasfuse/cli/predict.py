@@ -44,15 +44,16 @@ def predict(
     """
     from nasfuse.cli.console import out, warn
     from nasfuse.cli.output_file import check_output
-    from nasfuse.errors import InvalidInputError
+    from nasfuse.errors import InvalidInputError, counted
 
-    check_output(output, "-o", suffixes=SUFFIXES)
+    check_output(output, "-o", suffixes=SUFFIXES, inputs=(network, *_files(data)))
     if point is not None and network.is_dir():
         raise InvalidInputError(
             f"--point is for the network of one trial, {network}/trials/N/model.pt; name it, or use --pick"
         )
     if pick is not None and not network.is_dir():
         raise InvalidInputError(f"--pick chooses from the folder of a search, and {network} is none; leave it out")
+    _check_order(network, data)
     chosen = _choose(network, pick) if network.is_dir() else [(network, point or 0, {})]
     from nasfuse.prediction import averaged, load_network
     from nasfuse.report.predictions import WRITERS
@@ -69,10 +70,37 @@ def predict(
         listed = ", ".join(str(row) for row in list(found.problems)[:_MOST_LISTED])
         more = f" and {len(found.problems) - _MOST_LISTED} more" if len(found.problems) > _MOST_LISTED else ""
         warn(
-            f"no prediction for {len(found.problems)} of {len(found)} rows, counted from 0: {listed}{more}; the first "
-            f"one because of {next(iter(found.problems.values()))}; see the column problem"
+            f"no prediction for {len(found.problems)} of {counted(len(found), 'row')}, counted from 0: {listed}{more}; "
+            f"the first one because of {next(iter(found.problems.values()))}; see the column problem"
         )
-    out.print(f"wrote the predictions for {len(found) - len(found.problems)} rows to {output}", soft_wrap=True)
+    usable = len(found) - len(found.problems)
+    rows = counted(len(found), "row")
+    share = f"{usable} of {rows}" if found.problems else rows
+    out.print(f"wrote the predictions for {share} to {output}", soft_wrap=True)
+
+
+def _check_order(network: Path, data: str) -> None:
+    """Checks that the two arguments are not swapped."""
+    from nasfuse.data.sources.registry import READERS
+    from nasfuse.errors import InvalidInputError
+
+    if network.suffix.lower() in READERS or (Path(data).suffix == ".pt" and network.suffix != ".pt"):
+        raise InvalidInputError(
+            f"the first argument is a network file (model.pt) or the folder of a search, and {network} is data; name "
+            "the network first, then the data"
+        )
+
+
+def _files(data: str) -> list[Path]:
+    """Returns the file or folder of data, if there is one; what is missing is reported when the data are read."""
+    from nasfuse.data.sources.registry import find_file
+    from nasfuse.errors import MissingFileError
+    from nasfuse.spec.data_source import is_function
+
+    try:
+        return [] if is_function(data) else [find_file(data)]
+    except MissingFileError:
+        return []
 
 
 def _choose(run_folder: Path, pick: str | None) -> list[tuple[Path, int, dict[str, float]]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nasfuse.domain.metric import metric_text
+from nasfuse.errors import counted
 
 if TYPE_CHECKING:
     from nasfuse.experiment.run_reader import Run
@@ -76,7 +77,7 @@ def _lines(document: dict[str, Any]) -> list[tuple[str, str]]:
         ("study", document["study"]),
         ("trials", ", ".join(f"{n} {_state(name, document)}" for name, n in document["trials"].items() if n)),
         ("epochs", f"{document['epochs']['spent']} spent, {document['epochs']['saved']} saved"),
-        ("front", f"{document['front_points']} points, hypervolume {metric_text(document['hypervolume'])}"),
+        ("front", f"{counted(document['front_points'], 'point')}, hypervolume {metric_text(document['hypervolume'])}"),
         ("best", leader),
         ("per suggestion", f"{wait:.3f} s" if wait is not None else "no suggestion yet"),
     ]

@@ -12,7 +12,7 @@ from nasfuse.data import Dataset, Scale
 from nasfuse.data.preprocessing import Preprocessing
 from nasfuse.domain.modality import Modality, Task
 from nasfuse.domain.operating_point import OperatingPoint
-from nasfuse.errors import CheckpointError, InvalidInputError
+from nasfuse.errors import CheckpointError, InvalidInputError, MissingFileError
 from nasfuse.nn import Network, RoutedNetwork, build_network
 from nasfuse.nn.knob import set_knobs, settings_of
 from nasfuse.spec.ensemble import AnyRecipe, parse_recipe
@@ -21,6 +21,9 @@ from nasfuse.train.sweep import set_network
 
 #: Keys that the file of a trained network has and the file of an unfinished training has not.
 _REQUIRED = {"recipe", "network", "points", "modalities", "content_fingerprint"}
+
+#: Where networks are in the folders of a training, of repeated trainings and of a search.
+_IN_FOLDERS = ("model.pt", "fold*/model.pt", "seed*/model.pt", "trials/*/model.pt", "trials/*/fold*/model.pt")
 
 
 @dataclass(frozen=True)
@@ -153,8 +156,9 @@ def read_network(path: Path, *, point: int = 0, device: torch.device) -> SavedNe
         MissingFileError: The file does not exist.
         CheckpointError: The file is damaged or of another version, or its weights do not match its recipe.
         ConfigError: The recipe in the file is invalid.
-        InvalidInputError: The network has no such point.
+        InvalidInputError: The path is a folder, or the network has no such point.
     """
+    _check_path(path)
     content = load_checkpoint(path)
     if not content.keys() >= _REQUIRED:
         raise CheckpointError(f"{path} is no trained network; name a model.pt that `train` or a search wrote")
@@ -200,6 +204,23 @@ def read_network(path: Path, *, point: int = 0, device: torch.device) -> SavedNe
         test_metric=content["test_metric"],
         version=content["nasfuse"],
     )
+
+
+def _check_path(path: Path) -> None:
+    """Checks that `path` is neither a folder nor the missing network of a cross-validated training."""
+    if path.is_dir():
+        found = next((file for pattern in _IN_FOLDERS for file in sorted(path.glob(pattern))), None)
+        example = f", for example {found}" if found is not None else ""
+        raise InvalidInputError(
+            f"{path} is a folder, and a network is a file; name a model.pt that `train` or a search wrote{example}"
+        )
+    folds = len(list(path.parent.glob("fold*/model.pt")))
+    if not path.exists() and folds:
+        raise MissingFileError(
+            f"there is no {path}, because this training was cross-validated and has a network for each of {folds} "
+            f"folds ({path.parent}/fold0/model.pt ...), which has only point 0; name one of them, or export the point "
+            "(`export RUN --trial N:P`) and train it, or let `predict RUN` average the folds of a point of the front"
+        )
 
 
 def _scales(plain: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Scale]:

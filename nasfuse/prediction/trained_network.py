@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nasfuse.domain.modality import Modality, Task
-from nasfuse.errors import DataError, InvalidInputError
+from nasfuse.errors import DataError, InvalidInputError, counted
 from nasfuse.prediction.new_data import inputs_of, new_data
 from nasfuse.prediction.outputs import outputs_of
 from nasfuse.prediction.predictions import Predictions, predictions_of
@@ -148,6 +148,6 @@ def _check_rows(problems: dict[int, str]) -> None:
     listed = [f"row {row}, {reason}" for row, reason in list(problems.items())[:_MOST_LISTED]]
     more = f" and {len(problems) - len(listed)} more" if len(problems) > len(listed) else ""
     raise DataError(
-        f"{len(problems)} rows cannot be used: {'; '.join(listed)}{more}; correct or remove them, or use "
+        f"{counted(len(problems), 'row')} cannot be used: {'; '.join(listed)}{more}; correct or remove them, or use "
         "predict_table, which leaves them empty"
     )

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from nasfuse import __version__
 from nasfuse import cli as cli_package
 from nasfuse.cli.app import app
 from nasfuse.cli.console import command_line
-from nasfuse.errors import NasfuseError, NonFiniteError
+from nasfuse.errors import DataWarning, NasfuseError, NonFiniteError
 
 ROOT = Path(__file__).parents[2]
 VERBS = ["init", "search", "status", "pareto", "report", "export", "train", "evaluate", "predict", "data", "doctor"]
@@ -95,6 +96,18 @@ def test_errors_are_sentences(nasfuse, failing, error, code, message):
     failing(error)
     ran = nasfuse("status", "x")
     assert (ran.code, ran.sentence) == (code, message)
+
+
+def test_each_warning_about_data_is_printed_once(nasfuse, monkeypatch):
+    def warns():
+        for text in ("a photo is missing", "a photo is missing", "a text is missing"):
+            with warnings.catch_warnings():  # as pandas does while it reads data
+                warnings.simplefilter("ignore", FutureWarning)
+            warnings.warn(text, DataWarning, stacklevel=1)
+
+    monkeypatch.setattr("nasfuse.cli.app.app", warns)
+    for _ in range(2):  # in each command
+        assert nasfuse("status", "x").err == "warning: a photo is missing\nwarning: a text is missing\n"
 
 
 def test_internal_errors_keep_their_traceback(nasfuse, failing):

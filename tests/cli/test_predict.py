@@ -87,7 +87,7 @@ class TestFiles:
                 "warning: no prediction for 2 of 12 rows, counted from 0: 2, 5; the first one because of left: it has "
                 "values that are NaN, infinite or too large; see the column problem"
             )
-            assert f"wrote the predictions for 10 rows to {name}" in ran.out
+            assert f"wrote the predictions for 10 of 12 rows to {name}" in ran.out
         for table in (pd.read_csv(tmp_path / "out.csv"), pd.read_parquet(tmp_path / "out.parquet")):
             assert table["prediction"].isna().tolist() == [row in (2, 5) for row in range(12)]
             assert table["problem"].notna().tolist() == [row in (2, 5) for row in range(12)]
@@ -190,6 +190,22 @@ class TestRefused:
     )
     def test_output(self, refuses, model, halves, name, message):
         assert message in refuses("predict", model, halves(), "-o", name)
+
+    def test_an_output_that_is_an_input(self, refuses, model, halves, tmp_path):
+        name = halves()
+        (tmp_path / "link.npz").symlink_to(tmp_path / name)
+        for output in (name, f"./{name}", "link.npz"):
+            sentence = refuses("predict", model, name, "-o", output)
+            assert sentence.endswith("is a file that is read and would be overwritten; give another name")
+        shutil.copy(model, tmp_path / "network.csv")
+        assert "network.csv is a file that is read" in refuses("predict", "network.csv", name, "-o", "network.csv")
+
+    def test_swapped_arguments(self, refuses, model, halves, tmp_path):
+        (tmp_path / "photos").mkdir()
+        for data in (halves(), "photos"):
+            sentence = refuses("predict", data, model, "-o", "o.csv")
+            assert "the first argument is a network file (model.pt) or the folder of a search, and " in sentence
+            assert sentence.endswith(f"{data} is data; name the network first, then the data")
 
     def test_data_that_are_not_there(self, refuses, model):
         sentence = refuses("predict", model, "new.npz", "-o", "o.csv", "--device", "cpu")

@@ -5,7 +5,7 @@ import torch
 
 import nasfuse
 from nasfuse.domain.modality import Modality, Task
-from nasfuse.errors import InvalidInputError
+from nasfuse.errors import InvalidInputError, MissingFileError
 from nasfuse.nn.knob import settings_of
 from nasfuse.prediction import read_network
 from nasfuse.train import evaluate
@@ -50,6 +50,26 @@ def test_a_setting_without_calibration(routed):
     network = read_network(routed[0], device=CPU).network
     with pytest.raises(InvalidInputError, match=r"no calibration at .*max_steps 7.*; choose an operating point"):
         set_network(network, {"max_steps": 7})
+
+
+@pytest.mark.parametrize("place", ["model.pt", "seed0/model.pt", "trials/12/model.pt", "trials/3/fold0/model.pt"])
+def test_a_folder(tmp_path, place):
+    with pytest.raises(InvalidInputError, match=r"is a folder, and a network is a file; .* or a search wrote$"):
+        nasfuse.load_network(tmp_path)
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).touch()
+    with pytest.raises(InvalidInputError, match=rf", for example {tmp_path / place}$"):
+        nasfuse.load_network(tmp_path)
+
+
+def test_files_that_are_not_there(tmp_path):
+    with pytest.raises(MissingFileError, match=r"no such checkpoint: .*model\.pt\. Give the path of a model\.pt"):
+        nasfuse.load_network(tmp_path / "12" / "model.pt")
+    for fold in range(5):
+        (tmp_path / "12" / f"fold{fold}").mkdir(parents=True)
+        (tmp_path / "12" / f"fold{fold}" / "model.pt").touch()
+    with pytest.raises(MissingFileError, match=r"a network for each of 5 folds \(.*12/fold0/model\.pt \.\.\.\)"):
+        nasfuse.load_network(tmp_path / "12" / "model.pt", point=3)
 
 
 def test_points_that_are_not_there(static):

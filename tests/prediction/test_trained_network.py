@@ -62,13 +62,21 @@ class TestClasses:
         assert table.iloc[3, :4].isna().all()
         good = table.index != 3
         assert (table.loc[good, "prediction"] == whole.loc[good, "prediction"]).all()
-        message = "^1 rows cannot be used: row 3, v: it has values that are NaN, infinite or too large; correct or remo"
+        message = "^1 row cannot be used: row 3, v: it has values that are NaN, infinite or too large; correct or remo"
         for method in (network.predict, network.predict_proba, network):
             with pytest.raises(DataError, match=message):
                 method(with_nan(3))
         many = unlabelled() | {"v": np.where(np.arange(60)[:, None] < 59, np.nan, 0.0).repeat(4, axis=1)}
         with pytest.raises(DataError, match=r"^59 rows cannot be used: row 0, .* and 49 more; correct"):
             network.predict(many)
+
+    @pytest.mark.parametrize("value", ["red", 3.5, np.float64(3.5), np.array(3), torch.tensor(3)])
+    def test_one_sample_that_is_not_in_a_list(self, static, value):
+        network = nasfuse.load_network(static[0])
+        with pytest.raises(
+            DataError, match=r"^the data must have an array or a list for each name, and v is a single "
+        ):
+            network.predict(unlabelled() | {"v": value})
 
     def test_outputs_that_are_not_finite(self, static):
         network = nasfuse.load_network(static[0])

@@ -29,7 +29,7 @@ def as_raw(data: Any, *, name: str = "data", folder: Path | None = None) -> RawT
         folder: Folder to which paths in columns are relative. Default: the working folder.
 
     Raises:
-        DataError: `data` is something else.
+        DataError: `data` is something else, or a mapping with a single value instead of an array or list.
     """
     folder = Path() if folder is None else folder
     if isinstance(data, RawTable):
@@ -37,6 +37,7 @@ def as_raw(data: Any, *, name: str = "data", folder: Path | None = None) -> RawT
     if isinstance(data, pd.DataFrame):
         return raw_of_frame(data, name=name, origin=name, folder=folder)
     if isinstance(data, Mapping) and data:
+        _check_columns(data, name)
         columns = {str(key): _array(values) for key, values in data.items()}
         sizes = {len(values) for values in columns.values()}
         return RawTable(name, name, columns, sizes.pop() if len(sizes) == 1 else None, folder)
@@ -50,6 +51,16 @@ def as_raw(data: Any, *, name: str = "data", folder: Path | None = None) -> RawT
         f"{name} must be a pandas DataFrame, a mapping from names to arrays, or a sequence of samples (mappings, or "
         f"tuples of inputs and target), got {type(data).__name__}; convert it"
     )
+
+
+def _check_columns(data: Mapping[Any, Any], name: str) -> None:
+    """Checks that a mapping has an array or list for each name, and not the values of one sample."""
+    for key, values in data.items():
+        if isinstance(values, str) or not hasattr(values, "__len__") or getattr(values, "ndim", 1) == 0:
+            raise DataError(
+                f"{name} must have an array or a list for each name, and {key} is a single {type(values).__name__}; "
+                "give one sample as a list with this mapping, [sample]"
+            )
 
 
 def _named(sample: Any) -> Any:
