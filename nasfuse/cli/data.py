@@ -151,13 +151,14 @@ def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
         document["class sizes"] = ", ".join(sizes) + ", ..." * (len(sizes) < task.n_outputs)
     if dataset.train.groups is not None:
         document["groups"] = f"{len(set(dataset.train.groups.tolist()))} in train"
-    scores = plain_scores(dataset, metric=metric)
+    scores = plain_scores(config, metric=metric)
     return {
         **document,
         "warnings": list(dict.fromkeys(str(one.message) for one in noted if issubclass(one.category, DataWarning))),
         "findings": audit(dataset, raw=raw, config=config),
         "metric": metric,
-        "scores": {name: round(value, 6) for name, value in scores.items()},
+        "scores": {name: round(scores.mean(name), 6) for name in ("constant", "linear")},
+        "divisions": len(scores.linear),
     }
 
 
@@ -170,14 +171,15 @@ def _print(document: dict[str, Any]) -> None:
     if "samples" not in document:  # the data could not be loaded
         return
     for name, value in document.items():
-        if name in ("arrays", "problem", "metric", "scores") or isinstance(value, dict):
+        if name in ("arrays", "problem", "metric", "scores", "divisions") or isinstance(value, dict):
             continue
         for index, line in enumerate(value if isinstance(value, list) else [value]):
             label = name if index == 0 else ""
             out.print(Text.assemble((f"{label:>12}", "dim"), f"  {line}"), soft_wrap=True)
     scores = document["scores"]
     text = f"constant prediction {metric_text(scores['constant'])}, linear model {metric_text(scores['linear'])}"
-    out.print(Text.assemble((f"{document['metric']:>12}", "dim"), f"  {text} (validation)"), soft_wrap=True)
+    where = "validation" if document["divisions"] == 1 else f"validation, mean of {document['divisions']} divisions"
+    out.print(Text.assemble((f"{document['metric']:>12}", "dim"), f"  {text} ({where})"), soft_wrap=True)
     out.print("in order" if not document["findings"] + document["warnings"] else "usable; see the lines above")
 
 

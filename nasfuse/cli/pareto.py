@@ -58,6 +58,7 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
     """Prints the front and the best hand-made design."""
     from nasfuse.cli.console import out
     from nasfuse.cli.front_table import front_table
+    from nasfuse.experiment.plain_comparison import against_linear_model
     from nasfuse.search.front import knee_of
 
     if not front:
@@ -85,6 +86,8 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
             f"{hand_made.measured.macs:,} MACs (trial {hand_made.label})",
             soft_wrap=True,
         )
+    if run.plain is not None and run.progress.best is not None:
+        out.print(against_linear_model(run.progress.best, run.plain), soft_wrap=True)
 
 
 def _how_to_confirm(run: "Run") -> str:

@@ -1,6 +1,9 @@
 """What a constant prediction and a linear model score on the validation samples of a data set."""
 
+import statistics
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,11 +16,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nasfuse.data import Dataset, Split
+from nasfuse.experiment.objective import cached_dataset
 from nasfuse.nn.linear_stream import statistics_of
+from nasfuse.spec.data import DataConfig
 from nasfuse.tasks import task_kind
-from nasfuse.train.metrics import score
+from nasfuse.train.cross_validation import pooled_score
 
 Floats = NDArray[np.float64]
+
+#: Number of divisions into train and val on which plain models are evaluated, as a search repeats its trainings.
+N_DIVISIONS = 3
 
 #: Inverse strengths of the regularisation of logistic regression, of which one is chosen on a part of train.
 _INVERSE_STRENGTHS = (0.001, 0.01, 0.1, 1.0)
@@ -29,24 +37,62 @@ _MOST_SAMPLES, _MOST_PIXELS = 5000, 16
 _HELD_OUT = 0.2
 
 
-def plain_scores(dataset: Dataset, *, metric: str) -> dict[str, float]:
-    """Returns the validation metrics of `constant`, the best constant prediction, and of `linear`, a linear model.
+@dataclass(frozen=True)
+class PlainScores:
+    """Validation metrics of models without a search, one for each division of the data into train and val.
+
+    Attributes:
+        metric: Name of the metric.
+        constant: Metrics of the best constant prediction.
+        linear: Metrics of a linear model.
+    """
+
+    metric: str
+    constant: tuple[float, ...]
+    linear: tuple[float, ...]
+
+    def mean(self, model: str) -> float:
+        """Returns the mean over the divisions of `constant` or `linear`."""
+        return statistics.fmean(getattr(self, model))
+
+
+def plain_scores(config: DataConfig, *, metric: str, n_divisions: int = N_DIVISIONS) -> PlainScores:
+    """Returns the validation metrics of the best constant prediction and of a linear model.
 
     The linear model is a logistic regression (one per label of multilabel targets) or a ridge regression on the
     standardised values of all modalities side by side: vectors unchanged, images of at most 16 x 16 pixels, statistics
     of the channels of sequences, and frequencies of token ids. At most 5,000 training samples are used.
 
     Args:
-        dataset: Data with validation samples.
+        config: Description of the data. With `validation`, predictions of the folds are pooled, as in a search.
         metric: Metric, a key of `nasfuse.domain.metric.METRICS`.
+        n_divisions: Largest number of divisions. A single one is used if the file fixes the validation samples, and the
+            `validation.repeats` divisions of a cross-validation.
     """
-    kind, task = task_kind(dataset.task.kind), dataset.task
-    constant = kind.constant(dataset.train.targets, task.n_outputs, metric=metric)
-    outputs = {"constant": constant.expand(len(dataset.val), -1).float(), "linear": _linear_outputs(dataset)}
-    return {
-        name: score(metric, own, dataset.val.targets, task=task.kind, target_scale=dataset.target_scale)
-        for name, own in outputs.items()
-    }
+    data, validation = config.model_dump_json(), config.validation
+    if validation is not None:
+        n_folds = validation.folds
+        groups = [range(start, start + n_folds) for start in range(0, validation.n_trainings, n_folds)]
+    elif cached_dataset(data, 0).fingerprint == cached_dataset(data, 1).fingerprint:
+        groups = [range(1)]
+    else:
+        groups = [range(number, number + 1) for number in range(n_divisions)]
+    scores = [pooled_scores([cached_dataset(data, number) for number in numbers], metric) for numbers in groups]
+    constant, linear = zip(*scores, strict=True)
+    return PlainScores(metric, constant, linear)
+
+
+def pooled_scores(parts: Sequence[Dataset], metric: str) -> tuple[float, float]:
+    """Returns the metrics of a constant prediction and of a linear model for the validation samples of all parts."""
+    task, splits = parts[0].task, [part.val for part in parts]
+    kind = task_kind(task.kind)
+    constants = [kind.constant(part.train.targets, task.n_outputs, metric=metric) for part in parts]
+    constant = [one.expand(len(part.val), -1).float() for one, part in zip(constants, parts, strict=True)]
+    linear = [_linear_outputs(part) for part in parts]
+    return (
+        pooled_score(metric, constant, splits, task=task.kind),
+        pooled_score(metric, linear, splits, task=task.kind),
+    )
 
 
 def _linear_outputs(dataset: Dataset) -> Tensor:

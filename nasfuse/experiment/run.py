@@ -19,6 +19,7 @@ from nasfuse.experiment.ensembles import update_ensembles
 from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_settings
 from nasfuse.experiment.macs_check import check_front
 from nasfuse.experiment.objective import Training, cached_dataset, saved_progress
+from nasfuse.experiment.plain_comparison import keep_plain_scores
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.space_survey import SpaceSurvey, known_cost_of, macs_of
 from nasfuse.experiment.trial_files import TrialFiles
@@ -108,6 +109,8 @@ def run_search(
         if objective is None:
             front = update_ensembles(folder, study, scheduler.trials(), scheduler.objectives)
             check_front(folder, front, dataset)
+            if front:
+                keep_plain_scores(folder, study)
         return summarise(scheduler.trials(), scheduler.objectives)
 
 

@@ -43,6 +43,11 @@ class RunFolder:
         return self.root / "macs.json"
 
     @property
+    def plain_models_file(self) -> Path:
+        """Path of the file with the validation metrics of models without a search."""
+        return self.root / "plain_models.json"
+
+    @property
     def ensembles_file(self) -> Path:
         """Path of the file with the ensembles on the front."""
         return self.root / "ensembles.json"

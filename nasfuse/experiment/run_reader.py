@@ -8,6 +8,8 @@ from nasfuse.domain.knob import with_settings
 from nasfuse.domain.metric import metric_text
 from nasfuse.errors import RunFolderError
 from nasfuse.experiment.ensembles import read_ensembles
+from nasfuse.experiment.plain_comparison import read_plain_scores
+from nasfuse.experiment.plain_models import PlainScores
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.search.front import Candidate, Objectives, best, candidates_of, front_of
 from nasfuse.search.progress import Progress, summarise
@@ -30,6 +32,7 @@ class Run:
         candidates: All measured operating points within the study's `max_macs`, and the ensembles on the front.
         progress: Counts, front and best points.
         searching: Whether a search is writing to the folder.
+        plain: Validation metrics of models without a search; None before the end of a search.
     """
 
     folder: RunFolder
@@ -38,6 +41,7 @@ class Run:
     candidates: list[Candidate]
     progress: Progress
     searching: bool
+    plain: PlainScores | None = None
 
     @property
     def why_empty(self) -> str:
@@ -113,4 +117,4 @@ def read_run(folder: RunFolder) -> Run:
             best=best(candidates, objectives),
             hypervolume=objectives.hypervolume(candidates),
         )
-    return Run(folder, study, objectives, candidates, progress, folder.is_locked())
+    return Run(folder, study, objectives, candidates, progress, folder.is_locked(), read_plain_scores(folder))

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import metric_text
 from nasfuse.experiment.macs_check import read_checks
+from nasfuse.experiment.plain_comparison import against_linear_model
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.run_reader import Run
 from nasfuse.report.units import cost_label, with_prefix
@@ -37,6 +38,10 @@ def write_report(path: Path, run: Run) -> None:
         chart=_chart(run),
         folder=run.folder.root,
         checks=read_checks(run.folder),
+        plain=run.plain,
+        against_linear=(
+            against_linear_model(run.progress.best, run.plain) if run.plain and run.progress.best else None
+        ),
         hand_made=sorted((c for c in run.candidates if c.baseline), key=lambda c: c.measured.macs),
     )
     write_text(path, page)

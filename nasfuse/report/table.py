@@ -33,6 +33,7 @@ def front_document(run: Run, objectives: Objectives, front: list[Candidate]) -> 
         "cost": objectives.cost,
         "reference": list(objectives.reference),
         "hypervolume": objectives.hypervolume(run.candidates),
+        "plain_models": None if run.plain is None else {name: run.plain.mean(name) for name in ("constant", "linear")},
         "front": rows,
     }
 

@@ -21,7 +21,7 @@ def run(make_run, tmp_path):
 def test_the_document(run):
     document = front_document(run, run.objectives, run.progress.front)
     assert json.loads(json.dumps(document)) == document
-    assert set(document) == {"study", "metric", "cost", "reference", "hypervolume", "front"}
+    assert set(document) == {"study", "metric", "cost", "reference", "hypervolume", "plain_models", "front"}
     assert document["metric"] == {"name": "accuracy", "direction": "maximize"}
     assert document["reference"] == [0.1, 1e6]
     assert document["hypervolume"] == pytest.approx(4 * 0.4 + 3 * 0.4)

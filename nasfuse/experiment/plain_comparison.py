@@ -1,0 +1,51 @@
+"""The models without a search that are kept with a run, and what the search gained over them."""
+
+import json
+from dataclasses import asdict
+
+from nasfuse.domain.metric import METRICS, metric_text
+from nasfuse.errors import RunFolderError
+from nasfuse.experiment.plain_models import PlainScores, plain_scores
+from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.search.front import Candidate
+from nasfuse.spec.study import StudyConfig
+
+
+def keep_plain_scores(folder: RunFolder, study: StudyConfig) -> None:
+    """Writes the validation metrics of the models without a search to `plain_models.json`, unless they are there."""
+    if not folder.plain_models_file.is_file():
+        scores = plain_scores(study.data, metric=study.metric, n_divisions=study.budget.repeats)
+        write_text(folder.plain_models_file, json.dumps(asdict(scores), indent=2))
+
+
+def read_plain_scores(folder: RunFolder) -> PlainScores | None:
+    """Returns what `keep_plain_scores` wrote; None before the end of a search.
+
+    Raises:
+        RunFolderError: The file is damaged.
+    """
+    if not folder.plain_models_file.is_file():
+        return None
+    try:
+        content = json.loads(folder.plain_models_file.read_text(encoding="utf-8"))
+        return PlainScores(content["metric"], tuple(content["constant"]), tuple(content["linear"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(
+            f"{folder.plain_models_file} is damaged; remove it, and the search command writes it again"
+        ) from error
+
+
+def against_linear_model(best: Candidate, scores: PlainScores) -> str:
+    """Returns a sentence on whether the best point of a front is better than a linear model, on validation data."""
+    metric, own, linear = scores.metric, best.measured.metric, scores.mean("linear")
+    gain = METRICS[metric].sign * (linear - own)
+    if gain > 0:
+        verdict = f"is better by {metric_text(gain)} than"
+    elif gain == 0:
+        verdict = "is level with"
+    else:
+        verdict = f"is worse by {metric_text(-gain)} than"
+    text = f"The best point ({metric} {metric_text(own)}) {verdict} a linear model ({metric_text(linear)})"
+    if gain < 0:
+        return f"{text}; search longer, or use the linear model."
+    return f"{text}."
