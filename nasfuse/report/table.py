@@ -32,7 +32,7 @@ def front_document(run: Run, objectives: Objectives, front: list[Candidate]) -> 
         "metric": {"name": metric.name, "direction": metric.direction},
         "cost": objectives.cost,
         "reference": list(objectives.reference),
-        "hypervolume": objectives.hypervolume(run.candidates),
+        "hypervolume": objectives.hypervolume(front),
         "plain_models": None if run.plain is None else {name: run.plain.mean(name) for name in ("constant", "linear")},
         "front": rows,
     }
