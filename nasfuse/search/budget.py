@@ -8,6 +8,10 @@ from nasfuse.spec.study import BudgetConfig
 #: repetitions would be spent on members that are soon dominated.
 _CONFIRM_FROM = 0.8
 
+#: Share of a budget in minutes after which families that were tried too seldom are no longer preferred. Where trainings
+#: take long, trying every family would leave no time to improve on what was found.
+_COVER_UNTIL = 0.5
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -38,6 +42,10 @@ class Budget:
         """Returns whether `trainings` of one kind, running after `seconds`, are within a share of the budget."""
         by_trials = self.trials is None or trainings <= share * self.trials
         return by_trials and (self.seconds is None or seconds < share * self.seconds)
+
+    def is_for_covering(self, *, seconds: float) -> bool:
+        """Returns whether families of networks that were tried too seldom are preferred to what the model suggests."""
+        return self.seconds is None or seconds < _COVER_UNTIL * self.seconds
 
     def is_for_confirming(self, *, trainings: int, seconds: float) -> bool:
         """Returns whether unconfirmed members of the front are trained again before new networks are tried."""

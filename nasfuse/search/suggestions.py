@@ -75,7 +75,7 @@ class Suggestions:
         self._unvisited.update(trials)
         if self._unvisited.is_exhausted():
             return None
-        return self._suggest(objectives, trials)
+        return self._suggest(objectives, trials, seconds=seconds)
 
     def _is_time_to_confirm(self, objectives: Objectives, trials: Sequence[TrialView], *, seconds: float) -> bool:
         """Returns whether a repetition comes before a suggestion.
@@ -106,14 +106,14 @@ class Suggestions:
         enqueue_repetition(self._study, first, division=division)
         return True
 
-    def _suggest(self, objectives: Objectives, trials: Sequence[TrialView]) -> Draw:
+    def _suggest(self, objectives: Objectives, trials: Sequence[TrialView], *, seconds: float) -> Draw:
         """Returns what the sampler suggests, or a random unvisited network if all its suggestions were visited.
 
         If no unvisited network is found either, a recipe is suggested again.
         """
         start = time.perf_counter()
         number = len(trials)
-        context = self._context(objectives, offered=self.designs.offered(trials))
+        context = self._context(objectives, offered=self.designs.offered(trials), seconds=seconds)
         # The known-cost sampler excludes visited recipes itself; asked again, it would return the same suggestion.
         n_draws = 1 if self._config.sampler == "known_cost" else 1 + _REDRAWS
         trial: Trial | None = None
@@ -150,8 +150,10 @@ class Suggestions:
         again = Trial(self._study, trial_id_of(trial))
         return again, self._space.suggest(again)
 
-    def _context(self, objectives: Objectives, *, offered: Sequence[Mapping[str, Any]] = ()) -> SamplerContext:
-        """Returns what the known-cost sampler is told about the study."""
+    def _context(
+        self, objectives: Objectives, *, seconds: float = 0.0, offered: Sequence[Mapping[str, Any]] = ()
+    ) -> SamplerContext:
+        """Returns what the known-cost sampler is told about the study, `seconds` after its start."""
         metric, cost = objectives.reference
         limit = self._config.max_macs
         return SamplerContext(
@@ -162,4 +164,5 @@ class Suggestions:
             reference=(metric, math.log10(max(cost, 1e-9))),
             is_visited=self._unvisited.is_visited,
             offered=offered,
+            covers=self._budget.is_for_covering(seconds=seconds),
         )

@@ -28,6 +28,12 @@ def test_minutes_are_seconds_here():
     assert Budget.from_config(BudgetConfig(trials=3)).trials == 3
 
 
+@pytest.mark.parametrize(("minutes", "seconds", "covers"), [(None, 1e9, True), (2, 59.0, True), (2, 60.0, False)])
+def test_families_are_preferred_in_the_first_half_of_a_time(minutes, seconds, covers):
+    budget = Budget.from_config(BudgetConfig(trials=10, minutes=minutes))
+    assert budget.is_for_covering(seconds=seconds) == covers
+
+
 @pytest.mark.parametrize(("trainings", "seconds", "confirms"), [(79, 47.0, False), (80, 0.0, True), (0, 48.0, True)])
 def test_the_last_fifth_is_for_confirming(trainings, seconds, confirms):
     assert Budget(100, 60, repeats=3).is_for_confirming(trainings=trainings, seconds=seconds) == confirms

@@ -56,6 +56,7 @@ class KnownCostSampler(BaseSampler):
         reference: tuple[float, float] | None = None,
         is_visited: IsVisited | None = None,
         offered: Sequence[Mapping[str, Any]] = (),
+        covers: bool = True,
         n_startup: int = 10,
     ) -> None:
         """Sets up the sampler.
@@ -71,6 +72,7 @@ class KnownCostSampler(BaseSampler):
             reference: Reference point of the hypervolume; None takes the worst observed values and a margin.
             is_visited: Returns whether a recipe was suggested before; such recipes are avoided while others are found.
             offered: Complete parameters that are candidates beside the random draws.
+            covers: Whether draws of families with too few trials are preferred once the model is used.
             n_startup: Trainings required before the model is used, `MIN_FULL` of them complete.
         """
         self._seed = seed
@@ -81,6 +83,7 @@ class KnownCostSampler(BaseSampler):
         self._reference = reference
         self._is_visited = is_visited
         self._offered = offered
+        self._covers = covers
         self._n_startup = n_startup
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -133,7 +136,14 @@ class KnownCostSampler(BaseSampler):
         from nasfuse.search.samplers.acquisition import Acquisition  # BoTorch takes a second to load
 
         offered = [row for row in (domain.row(one) for one in self._offered) if row is not None]
-        acquisition = Acquisition(domain, costs, observations, reference=reference, coverage=coverage, offered=offered)
+        acquisition = Acquisition(
+            domain,
+            costs,
+            observations,
+            reference=reference,
+            coverage=coverage if self._covers else None,
+            offered=offered,
+        )
         best = acquisition.best(np.random.default_rng(derive_seed(self._seed, "candidates", trial.number)))
         return [] if best is None else [best]
 

@@ -27,6 +27,7 @@ class SamplerContext:
     reference: tuple[float, float] | None = None
     is_visited: IsVisited | None = None
     offered: Sequence[Mapping[str, Any]] = ()
+    covers: bool = True
 
 
 #: Optuna's own samplers by name, called with a seed.

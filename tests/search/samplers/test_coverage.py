@@ -171,3 +171,15 @@ def test_the_sampler_starts_with_them():
     assert sorted(kinds[: len(KINDS)]) == sorted(KINDS)
     assert min(kinds.count(kind) for kind in KINDS) == 2
     assert "fallback" not in {key for one in study.trials for key in one.user_attrs}
+
+
+@pytest.mark.parametrize("covers", [True, False])
+def test_without_it_the_model_decides(covers):
+    study = optuna.create_study(directions=["minimize", "minimize"])
+    for _ in range(10):
+        study.sampler = KnownCostSampler(0, domain=DOMAIN, cost_of=lambda _: 1.0, n_startup=5, covers=covers)
+        asked = study.ask()
+        DOMAIN.complete(lambda one, asked=asked: one.draw(asked))
+        study.tell(asked, [0.1 if asked.params[KIND] == "sum" else 1.0, 1.0])
+    suggested = [one.params[KIND] for one in study.trials[5:]]
+    assert (suggested.count("sum") > 2) != covers
