@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from nasfuse.data.layout import CheckedArrays
 
 
-def content_digest(checked: Mapping[str, CheckedArrays], targets: NDArray[Any]) -> "hashlib._Hash":
+def content_digest(checked: Mapping[str, CheckedArrays], targets: NDArray[Any]) -> bytes:
     """Returns the hash of the samples of a data set, without their division into splits.
 
     Args:
@@ -24,7 +24,7 @@ def content_digest(checked: Mapping[str, CheckedArrays], targets: NDArray[Any]) 
             if array is not None:
                 add_array(digest, f"{key}.{part}", array)
     add_array(digest, "labels", targets)
-    return digest
+    return digest.digest()
 
 
 def add_array(digest: "hashlib._Hash", name: str, array: NDArray[Any]) -> None:
@@ -33,6 +33,6 @@ def add_array(digest: "hashlib._Hash", name: str, array: NDArray[Any]) -> None:
     digest.update(np.ascontiguousarray(array).data)
 
 
-def shown(digest: "hashlib._Hash") -> str:
+def shown(digest: bytes) -> str:
     """Returns the 12 hexadecimal digits that are recorded of a hash."""
-    return digest.hexdigest()[:12]
+    return digest.hex()[:12]

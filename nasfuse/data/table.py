@@ -52,7 +52,7 @@ class Table:
     rows: dict[str, Tensor]
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
-    content: "hashlib._Hash"
+    content: bytes
 
     @classmethod
     def of(
@@ -151,7 +151,7 @@ class Table:
         scales = {key: storage.scales(rows["train"].numpy()) for key, storage in self.storages.items()}
         target_scale = target_scale_of(self.name, self.targets, rows["train"]) if kind.is_standardised else None
         targets = self.targets if target_scale is None else standardised(self.targets, target_scale)
-        digest = self.content.copy()
+        digest = hashlib.sha256(self.content)
         for part, index in rows.items():
             add_array(digest, part, index.numpy())
         codes = None if self.groups is None else torch.from_numpy(np.unique(self.groups, return_inverse=True)[1])
@@ -168,7 +168,7 @@ class Table:
             train=parts["train"],
             val=parts["val"],
             test=parts["test"],
-            fingerprint=shown(digest),
+            fingerprint=shown(digest.digest()),
             class_names=self.class_names,
             scales={key: scale[1] for key, scale in scales.items() if scale is not None},
             units={key: one.unit for key, one in self.storages.items() if one.unit is not None},

@@ -3,7 +3,7 @@
 from nasfuse.errors import NasfuseError
 
 #: Number of the format; incremented whenever files of earlier versions can no longer be read.
-FORMAT = 4
+FORMAT = 5
 
 
 def check_format(what: object, found: object, *, advice: str, error: type[NasfuseError]) -> None:

@@ -14,9 +14,10 @@ import torch
 from nasfuse import __version__
 from nasfuse.backends.objective import Report
 from nasfuse.data import Dataset, Table, load_table
+from nasfuse.data.mapped_table import map_table
 from nasfuse.data.sources.registry import data_file, divided
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
-from nasfuse.errors import CheckpointError, DataError
+from nasfuse.errors import CheckpointError
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.nn import Network
 from nasfuse.prediction import read_network, save_network
@@ -40,15 +41,13 @@ class Training:
     Attributes:
         threads: Number of torch threads.
         on_cuda: Whether to train on the GPU of the worker.
-        data_file: Absolute path of the data, because the working folder of a worker differs; None if `data.source` is
-            the name of a data set.
-        fingerprint: Required fingerprint of the data; None accepts any.
+        shared_table: Absolute path of the folder with the data as `share_table` wrote them; None reads the data of the
+            recipe.
     """
 
     threads: int = 1
     on_cuda: bool = False
-    data_file: Path | None = None
-    fingerprint: str | None = None
+    shared_table: Path | None = None
 
     def __call__(
         self,
@@ -169,15 +168,9 @@ class Training:
         }
 
     def _load(self, config: DataConfig, division: int) -> Dataset:
-        if self.data_file is not None:
-            config = config.model_copy(update={"source": str(self.data_file)})
-        found = cached_dataset(config.model_dump_json()).fingerprint
-        if self.fingerprint is not None and found != self.fingerprint:
-            raise DataError(
-                f"{config.source} has the fingerprint {found}, and the study was started with {self.fingerprint}; "
-                "put the data of the study back"
-            )
-        return cached_dataset(config.model_dump_json(), division)
+        if self.shared_table is None:
+            return cached_dataset(config.model_dump_json(), division)
+        return _shared_dataset(self.shared_table, config.model_dump_json(), division)
 
 
 def train_once(
@@ -249,6 +242,21 @@ def _dataset(config: str, state: tuple[int, int] | None, division: int | None) -
 @lru_cache(maxsize=1)
 def _table(config: str, state: tuple[int, int] | None) -> Table:
     return load_table(DataConfig.model_validate_json(config))
+
+
+def cached_table(config: str) -> Table:
+    """Returns the table of the data sets that `cached_dataset` returns."""
+    return _table(config, _file_state(config))
+
+
+@lru_cache(maxsize=64)
+def _shared_dataset(folder: Path, config: str, division: int) -> Dataset:
+    return divided(_mapped_table(folder), DataConfig.model_validate_json(config), division=division)
+
+
+@lru_cache(maxsize=1)
+def _mapped_table(folder: Path) -> Table:
+    return map_table(folder)
 
 
 def _file_state(config: str) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ import torch
 from nasfuse.backends.base import OpenBackend, too_small
 from nasfuse.backends.objective import Objective
 from nasfuse.data import Dataset
-from nasfuse.data.sources.registry import data_file
+from nasfuse.data.mapped_table import share_table
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import get_metric
 from nasfuse.errors import RecurringFailureError
@@ -18,10 +18,11 @@ from nasfuse.experiment.driver import Observer, SearchDriver
 from nasfuse.experiment.ensembles import update_ensembles
 from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_settings
 from nasfuse.experiment.macs_check import check_front
-from nasfuse.experiment.objective import Training, cached_dataset, saved_progress
+from nasfuse.experiment.objective import Training, cached_dataset, cached_table, saved_progress
 from nasfuse.experiment.plain_comparison import keep_plain_scores
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.space_survey import SpaceSurvey, known_cost_of, macs_of
+from nasfuse.experiment.training_time import TimeLimit
 from nasfuse.experiment.trial_files import TrialFiles
 from nasfuse.search.hand_made_designs import LARGEST_RATIO
 from nasfuse.search.progress import Progress, summarise
@@ -85,6 +86,7 @@ def run_search(
         folder.check(study)  # after the problems of the study itself
         survey = SpaceSurvey(study, space, dataset)
         warn_of_idle_settings(survey.recipes, dataset)
+    time_limit = TimeLimit(study, dataset, survey.recipes)
     with folder.locked():
         storage = open_storage(folder.storage_url(study))  # before `claim`, so that a wrong address claims no folder
         scheduler = Scheduler(
@@ -95,6 +97,7 @@ def run_search(
             full_macs_of=lambda recipe: macs_of(recipe, dataset, route=-1),
             reference=lambda: _reference(study, survey, dataset),
             check=lambda recipe: check_training(recipe, dataset),
+            check_macs=time_limit.check,
             fingerprint=dataset.fingerprint,
             saved_epochs=lambda number: saved_progress(folder.trial(number)),
         )
@@ -102,6 +105,8 @@ def run_search(
         if scheduler.wants_more(running=0):
             if survey.left_out:
                 display.note(_left_out(survey))
+            if too_long := time_limit.above(survey.designs):
+                display.note(f"not trained, as each would take too much of the budget: {', '.join(too_long)}")
             if scheduler.postponed:
                 display.note(_postponed(scheduler.postponed))
             opening = open_backend or _open_ray(address)
@@ -144,9 +149,10 @@ def _run(
     default = Training(
         threads=resources.cpus_per_trial,
         on_cuda=resources.gpus_per_trial > 0,
-        data_file=data_file(study.data),
-        fingerprint=dataset.fingerprint,
+        shared_table=folder.shared_table.absolute(),
     )
+    if objective is None:
+        share_table(cached_table(study.data.model_dump_json()), folder.shared_table)
     opening = open_backend(
         objective or default, resources=resources, folder_of=folder.trial, scratch=folder.root / ".tune"
     )

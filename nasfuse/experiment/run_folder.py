@@ -43,6 +43,11 @@ class RunFolder:
         return self.root / "macs.json"
 
     @property
+    def shared_table(self) -> Path:
+        """Path of the folder with the data that the workers of a running search share."""
+        return self.root / ".data"
+
+    @property
     def plain_models_file(self) -> Path:
         """Path of the file with the validation metrics of models without a search."""
         return self.root / "plain_models.json"
@@ -181,8 +186,9 @@ class RunFolder:
             file.unlink()
 
     def drop_scratch(self) -> None:
-        """Removes the files of the backend."""
+        """Removes the files of the backend, and the data that its workers share."""
         shutil.rmtree(self.root / ".tune", ignore_errors=True)
+        shutil.rmtree(self.shared_table, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -30,6 +30,7 @@ class SpaceSurvey:
 
     Attributes:
         recipes: Recipes that can be trained.
+        designs: Those of the hand-made designs, by name.
         left_out: Names of the hand-made designs that cannot be trained, by reason.
     """
 
@@ -40,6 +41,7 @@ class SpaceSurvey:
             InvalidInputError: No recipe can be trained, or all have more MACs than `max_macs` of the study.
         """
         self.recipes: list[Recipe] = []
+        self.designs: dict[str, Recipe] = {}
         self.left_out: dict[str, list[str]] = {}
         self._space = space
         self._dataset = dataset
@@ -47,7 +49,9 @@ class SpaceSurvey:
         self._problems: Counter[str] = Counter()
         for name, parameters in space.baselines.items():
             problem = self._problem_of(parameters)
-            if problem is not None:
+            if problem is None:
+                self.designs[name] = self.recipes[-1]
+            else:
                 self.left_out.setdefault(problem, []).append(name)
         for parameters in _draws(space, seed=study.seed):
             self._problem_of(parameters)

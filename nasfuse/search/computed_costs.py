@@ -31,6 +31,7 @@ class ComputedCosts:
         *,
         cost: str,
         check: Callable[[Recipe], None] | None = None,
+        check_macs: Callable[[Recipe, int], None] | None = None,
     ) -> None:
         """Sets up the computation.
 
@@ -39,10 +40,12 @@ class ComputedCosts:
             macs_of: Returns the least MACs of a recipe's network; raises NasfuseError if it does not fit the data.
             cost: Name of the study's cost.
             check: Raises NasfuseError for a recipe whose training would fail before its first step.
+            check_macs: Raises NasfuseError for a recipe that must not be trained because of its least MACs.
         """
         self._space = space
         self._macs_of = macs_of
         self._check = check
+        self._check_macs = check_macs
         self._cost = cost
         self._found: dict[tuple[tuple[str, Any], ...], _Found | NasfuseError] = {}
         self._macs: dict[str, int | NasfuseError] = {}
@@ -74,6 +77,8 @@ class ComputedCosts:
         macs = self._macs[network]
         if isinstance(macs, NasfuseError):
             raise InvalidInputError(str(macs)) from macs
+        if self._check_macs is not None:
+            self._check_macs(recipe, macs)
         return macs
 
     def log_least(self, parameters: Mapping[str, Any]) -> float:

@@ -94,6 +94,7 @@ class Scheduler:
         reference: Callable[[], tuple[float, float]],
         full_macs_of: Callable[[Recipe], int] | None = None,
         check: Callable[[Recipe], None] | None = None,
+        check_macs: Callable[[Recipe, int], None] | None = None,
         fingerprint: str = "",
         saved_epochs: Callable[[int], int] = lambda _number: 0,
         clock: Callable[[], float] = time.monotonic,
@@ -109,6 +110,7 @@ class Scheduler:
             full_macs_of: Returns the MACs of the costliest route of a recipe's network; None: those of `macs_of`.
             check: Raises NasfuseError for a recipe whose training would fail before its first step; such recipes are
                 recorded as failed without a training.
+            check_macs: The same for a recipe that must not be trained because of the least MACs of its network.
             fingerprint: Fingerprint of the data.
             saved_epochs: Returns the number of epochs from which the training of a trial can be resumed.
             clock: Returns the time in seconds since an arbitrary moment, for budgets in minutes.
@@ -122,7 +124,7 @@ class Scheduler:
         self._saved_epochs = saved_epochs
         self._clock = clock
         self._full_macs_of = full_macs_of or macs_of
-        self._costs = ComputedCosts(space, macs_of, cost=study.cost, check=check)
+        self._costs = ComputedCosts(space, macs_of, cost=study.cost, check=check, check_macs=check_macs)
         maximize = METRICS[study.metric].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
         self._storage = WriteThroughStorage(storage, study.name)

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from nasfuse.cost import count_parameters
+from nasfuse.data import load_table
+from nasfuse.data.mapped_table import share_table
 from nasfuse.data.sources.registry import data_file
-from nasfuse.errors import DataError, NonFiniteError
+from nasfuse.errors import NonFiniteError
 from nasfuse.experiment import objective as objective_module
 from nasfuse.experiment.objective import Training, cached_dataset
 from nasfuse.experiment.space_survey import macs_of
@@ -41,8 +43,8 @@ def test_it_can_be_sent_to_workers():
     assert pickle.loads(pickle.dumps(Training(threads=2))) == Training(threads=2)
 
 
-def test_data_found_elsewhere_leaves_the_recipe_as_it_was(tmp_path, monkeypatch):
-    """A worker has another working folder and another `$NASFUSE_DATA` than the driver, which has found the file."""
+def test_a_worker_needs_only_the_shared_data(tmp_path, monkeypatch):
+    """A worker has another working folder and another `$NASFUSE_DATA` than the driver, and perhaps another file."""
     rng = np.random.default_rng(0)
     (tmp_path / "data").mkdir()
     np.savez(tmp_path / "data" / "mine.npz", a=rng.normal(size=(60, 3)), y=rng.integers(0, 2, 60))
@@ -54,11 +56,12 @@ def test_data_found_elsewhere_leaves_the_recipe_as_it_was(tmp_path, monkeypatch)
     recipe = Recipe.parse(plain)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NASFUSE_DATA", "data")
-    file = data_file(recipe.data)
-    assert file == tmp_path / "data" / "mine.npz"
+    assert data_file(recipe.data) == tmp_path / "data" / "mine.npz"
+    share_table(load_table(recipe.data), tmp_path / "shared")
+    (tmp_path / "data" / "mine.npz").unlink()
     monkeypatch.chdir("/")
     monkeypatch.delenv("NASFUSE_DATA")
-    training = Training(data_file=file)
+    training = Training(shared_table=tmp_path / "shared")
     measured = training(recipe, seed=0, division=0, folder=tmp_path / "trial", report=ignore, weight_sources={})
     assert measured.record["recipe_hash"] == recipe.hash
     assert load_checkpoint(tmp_path / "trial" / "model.pt")["recipe"] == recipe.to_plain()
@@ -162,8 +165,3 @@ def test_a_file_that_has_changed_is_read_again(tmp_path):
         found.append(cached_dataset(config))
     assert found[0].fingerprint != found[1].fingerprint
     assert cached_dataset(config) is found[1]
-
-
-def test_data_that_are_not_those_of_the_study_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"digits has the fingerprint .*, and the study was started with 0123"):
-        Training(fingerprint="0123")(RECIPE, seed=0, division=0, folder=tmp_path, report=ignore, weight_sources={})

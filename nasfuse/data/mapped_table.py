@@ -1,0 +1,59 @@
+"""A table in files that processes map into their memory, so that all trainings on a machine share one copy of it."""
+
+import pickle
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nasfuse.data.table import Table
+from nasfuse.errors import DataError
+
+_REST = "table.pkl"
+
+
+def share_table(table: Table, folder: Path) -> None:
+    """Writes a table to `folder`, and replaces its values in memory by maps of the files, also in its data sets."""
+    shutil.rmtree(folder, ignore_errors=True)  # never written in place: workers of a killed search may still map it
+    folder.mkdir(parents=True)
+    rest = {}
+    for number, (name, storage) in enumerate(table.storages.items()):
+        np.save(_values_file(folder, number), storage.values.numpy())
+        storage.values.data = _mapped(folder, number)  # in place, because data sets hold the same tensor
+        rest[name] = replace(storage, values=torch.empty(0))
+    (folder / _REST).write_bytes(pickle.dumps(replace(table, storages=rest)))
+
+
+def map_table(folder: Path) -> Table:
+    """Returns the table that `share_table` wrote; its values are maps of the files.
+
+    Raises:
+        DataError: The files cannot be read, for example on another machine that does not see the folder.
+    """
+    try:
+        rest: Table = pickle.loads((folder / _REST).read_bytes())
+        storages = {
+            name: replace(storage, values=_mapped(folder, number))
+            for number, (name, storage) in enumerate(rest.storages.items())
+        }
+    except OSError as error:
+        raise DataError(
+            f"the data of the search cannot be read from {folder}: {error.strerror}; the run folder must be on a file "
+            "system that every node can access"
+        ) from error
+    return replace(rest, storages=storages)
+
+
+def _values_file(folder: Path, number: int) -> Path:
+    return folder / f"{number}.npy"
+
+
+def _mapped(folder: Path, number: int) -> torch.Tensor:
+    file = _values_file(folder, number)
+    try:
+        # Copy-on-write, because torch has no read-only tensors; nothing is written, so that nothing is copied.
+        return torch.from_numpy(np.load(file, mmap_mode="c"))
+    except ValueError:  # an empty array cannot be mapped
+        return torch.from_numpy(np.load(file))

@@ -1,0 +1,83 @@
+"""Rough estimate of the time of trainings, to leave out those that would take most of a budget in minutes."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from nasfuse.data import Dataset
+from nasfuse.errors import InvalidInputError
+from nasfuse.experiment.space_survey import macs_of
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.study import StudyConfig
+
+#: MACs per second of a core in trainings of small networks, of which 2e9 to 1e10 were measured on two machines.
+_MACS_PER_SECOND = 4e9
+#: MACs of a training step as a multiple of those of the outputs: once forward, twice backward.
+_PASSES = 3
+#: Largest share of a budget in minutes that one training may take.
+_LARGEST_SHARE = 0.25
+
+
+class TimeLimit:
+    """Largest time of a training of a study, by the MACs of its network.
+
+    A budget in minutes allows trainings of at most a quarter of it. At least a quarter of the surveyed networks are
+    allowed, however short the budget is. There is no limit without a budget in minutes, on GPUs, whose speed is not
+    known, and for samplers of Optuna, which cannot be told.
+    """
+
+    def __init__(self, study: StudyConfig, dataset: Dataset, surveyed: Sequence[Recipe]) -> None:
+        """Sets the limit.
+
+        Args:
+            study: Study with the budget.
+            dataset: Data of the trainings.
+            surveyed: Recipes of the space.
+        """
+        self._dataset = dataset
+        self._threads = study.resources.cpus_per_trial
+        self._full_macs: dict[str, int] = {}
+        self._seconds: float | None = None
+        is_limited = study.sampler == "known_cost" and study.resources.gpus_per_trial == 0
+        if is_limited and study.budget.minutes is not None:
+            share = _LARGEST_SHARE * 60 * study.budget.minutes
+            times = sorted(self.seconds(recipe, macs_of(recipe, dataset)) for recipe in surveyed)
+            self._seconds = max(share, statistics.quantiles(times, n=4)[0] if len(times) > 1 else times[0])
+
+    def seconds(self, recipe: Recipe, macs: int) -> float:
+        """Returns the estimated seconds of a training.
+
+        Args:
+            recipe: Recipe of the training.
+            macs: MACs per sample of its network; of a routed network, those of the cheapest route are enough.
+        """
+        if recipe.network.router is not None:
+            macs = self._of_all_routes(recipe)
+        n_trainings = recipe.data.validation.n_trainings if recipe.data.validation is not None else 1
+        n_samples = len(self._dataset.train) * recipe.training.epochs * n_trainings
+        return _PASSES * macs * n_samples / (_MACS_PER_SECOND * self._threads)
+
+    def check(self, recipe: Recipe, macs: int) -> None:
+        """Checks a recipe whose network has `macs` MACs per sample.
+
+        Raises:
+            InvalidInputError: Its training would take longer than the limit.
+        """
+        if self._seconds is not None and self.seconds(recipe, macs) > self._seconds:
+            raise InvalidInputError("a training would take more than a quarter of the budget in minutes")
+
+    def above(self, recipes: Mapping[str, Recipe]) -> list[str]:
+        """Returns the names of the recipes, which can be trained, that are above the limit."""
+        if self._seconds is None:
+            return []
+        return [
+            name
+            for name, recipe in recipes.items()
+            if self.seconds(recipe, macs_of(recipe, self._dataset)) > self._seconds
+        ]
+
+    def _of_all_routes(self, recipe: Recipe) -> int:
+        """Returns the MACs of the costliest route, which a training of all routes has about."""
+        network = recipe.network.model_dump_json()
+        if network not in self._full_macs:
+            self._full_macs[network] = macs_of(recipe, self._dataset, route=-1)
+        return self._full_macs[network]

@@ -1,0 +1,80 @@
+"""Trainings that would take most of a budget in minutes."""
+
+import pytest
+
+from nasfuse.data.sources.digits import load_digits
+from nasfuse.errors import InvalidInputError
+from nasfuse.experiment.space_survey import macs_of
+from nasfuse.experiment.training_time import TimeLimit
+from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.study import StudyConfig
+from tests.tiny_study import TINY
+
+
+def recipe_of(width, *, epochs=10, validation=None, router=None):
+    plain = {
+        "data": {"source": "digits", **({} if validation is None else {"validation": validation})},
+        "network": {
+            **({"route": ["left", "right"]} if router is None else {"route": ["left", "right"], "router": router}),
+            "streams": {side: {"encoder": "mlp", "depth": 1, "width": width} for side in ("left", "right")},
+            "fusion": {"kind": "sum", "placement": 1},
+        },
+        "training": {"epochs": epochs},
+    }
+    return Recipe.parse(plain)
+
+
+SMALL, LARGE = recipe_of(8), recipe_of(512)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_digits()
+
+
+def limit_of(dataset, surveyed=(SMALL, LARGE), **changes):
+    study = StudyConfig.parse({**TINY, "budget": {"minutes": 1}, **changes})
+    return TimeLimit(study, dataset, surveyed)
+
+
+def test_the_time_is_that_of_all_samples_in_all_epochs(digits):
+    macs = macs_of(LARGE, digits)
+    assert limit_of(digits).seconds(LARGE, macs) == pytest.approx(3 * macs * 1437 * 10 / 4e9)
+    assert limit_of(digits).seconds(recipe_of(512, epochs=30), macs) == pytest.approx(3 * macs * 1437 * 30 / 4e9)
+    folds = recipe_of(512, validation={"folds": 4, "repeats": 2})
+    assert limit_of(digits).seconds(folds, macs) == pytest.approx(8 * 3 * macs * 1437 * 10 / 4e9)
+
+
+def test_all_routes_are_trained(digits):
+    routed = recipe_of(512, router={"kind": "sequential", "routes": ["left", "left+right"]})
+    assert limit_of(digits).seconds(routed, macs_of(routed, digits)) == pytest.approx(
+        limit_of(digits).seconds(LARGE, macs_of(routed, digits, route=-1))
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_refused"),
+    [
+        ({"budget": {"minutes": 0.005}}, True),
+        ({"budget": {"minutes": 100}}, False),
+        ({"budget": {"trials": 3}}, False),
+        ({"budget": {"minutes": 0.005}, "sampler": "tpe"}, False),
+        ({"budget": {"minutes": 0.005}, "resources": {"gpus_per_trial": 1}}, False),
+        ({"budget": {"minutes": 0.005}, "resources": {"cpus_per_trial": 10**9}}, False),
+    ],
+)
+def test_what_would_take_a_quarter_of_the_minutes_is_refused(digits, changes, is_refused):
+    limit, recipe = limit_of(digits, **changes), recipe_of(512, epochs=80)
+    assert limit.above({"large": recipe, "small": SMALL}) == ["large"] * is_refused
+    if is_refused:
+        with pytest.raises(InvalidInputError, match="would take more than a quarter of the budget in minutes"):
+            limit.check(recipe, macs_of(recipe, digits))
+    limit.check(SMALL, macs_of(SMALL, digits))
+
+
+def test_a_quarter_of_the_networks_is_allowed_however_short_the_budget(digits):
+    surveyed = [recipe_of(width) for width in (256, 384, 512, 640, 768)]
+    limit = limit_of(digits, surveyed, budget={"minutes": 1e-6})
+    names = {str(number): recipe for number, recipe in enumerate(surveyed)}
+    assert limit.above(names) == ["2", "3", "4"] or limit.above(names) == ["1", "2", "3", "4"]
+    limit.check(surveyed[0], macs_of(surveyed[0], digits))
