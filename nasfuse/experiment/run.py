@@ -14,6 +14,7 @@ from nasfuse.data.mapped_table import share_table
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import get_metric
 from nasfuse.errors import RecurringFailureError
+from nasfuse.experiment.affordable_designs import coarsen_designs
 from nasfuse.experiment.driver import Observer, SearchDriver
 from nasfuse.experiment.ensembles import update_ensembles
 from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_settings
@@ -87,6 +88,7 @@ def run_search(
         survey = SpaceSurvey(study, space, dataset)
         warn_of_idle_settings(survey.recipes, dataset)
     time_limit = TimeLimit(study, dataset, survey.recipes)
+    coarser = coarsen_designs(space, time_limit)
     with folder.locked():
         storage = open_storage(folder.storage_url(study))  # before `claim`, so that a wrong address claims no folder
         scheduler = Scheduler(
@@ -105,7 +107,9 @@ def run_search(
         if scheduler.wants_more(running=0):
             if survey.left_out:
                 display.note(_left_out(survey))
-            if too_long := time_limit.above(survey.designs):
+            if coarser:
+                display.note(f"made coarser, as each would take too much of the budget: {', '.join(coarser)}")
+            if too_long := [name for name in time_limit.above(survey.designs) if name not in coarser]:
                 display.note(f"not trained, as each would take too much of the budget: {', '.join(too_long)}")
             if scheduler.postponed:
                 display.note(_postponed(scheduler.postponed))

@@ -14,13 +14,13 @@ _MACS_PER_SECOND = 4e9
 #: MACs of a training step as a multiple of those of the outputs: once forward, twice backward.
 _PASSES = 3
 #: Largest share of a budget in minutes that one training may take.
-_LARGEST_SHARE = 0.25
+_LARGEST_SHARE = 1 / 3
 
 
 class TimeLimit:
     """Largest time of a training of a study, by the MACs of its network.
 
-    A budget in minutes allows trainings of at most a quarter of it. At least a quarter of the surveyed networks are
+    A budget in minutes allows trainings of at most a third of it. At least a quarter of the surveyed networks are
     allowed, however short the budget is. There is no limit without a budget in minutes, on GPUs, whose speed is not
     known, and for samplers of Optuna, which cannot be told.
     """
@@ -35,12 +35,12 @@ class TimeLimit:
         """
         self._dataset = dataset
         self._threads = study.resources.cpus_per_trial
-        self._full_macs: dict[str, int] = {}
+        self._full_macs: dict[str, int] = {}  # by network
         self._seconds: float | None = None
         is_limited = study.sampler == "known_cost" and study.resources.gpus_per_trial == 0
         if is_limited and study.budget.minutes is not None:
             share = _LARGEST_SHARE * 60 * study.budget.minutes
-            times = sorted(self.seconds(recipe, macs_of(recipe, dataset)) for recipe in surveyed)
+            times = sorted(self._seconds_of(recipe) for recipe in surveyed)
             self._seconds = max(share, statistics.quantiles(times, n=4)[0] if len(times) > 1 else times[0])
 
     def seconds(self, recipe: Recipe, macs: int) -> float:
@@ -51,7 +51,7 @@ class TimeLimit:
             macs: MACs per sample of its network; of a routed network, those of the cheapest route are enough.
         """
         if recipe.network.router is not None:
-            macs = self._of_all_routes(recipe)
+            macs = self.macs(recipe)
         n_trainings = recipe.data.validation.n_trainings if recipe.data.validation is not None else 1
         n_samples = len(self._dataset.train) * recipe.training.epochs * n_trainings
         return _PASSES * macs * n_samples / (_MACS_PER_SECOND * self._threads)
@@ -63,19 +63,18 @@ class TimeLimit:
             InvalidInputError: Its training would take longer than the limit.
         """
         if self._seconds is not None and self.seconds(recipe, macs) > self._seconds:
-            raise InvalidInputError("a training would take more than a quarter of the budget in minutes")
+            raise InvalidInputError("a training would take more than a third of the budget in minutes")
 
     def above(self, recipes: Mapping[str, Recipe]) -> list[str]:
         """Returns the names of the recipes, which can be trained, that are above the limit."""
         if self._seconds is None:
             return []
-        return [
-            name
-            for name, recipe in recipes.items()
-            if self.seconds(recipe, macs_of(recipe, self._dataset)) > self._seconds
-        ]
+        return [name for name, recipe in recipes.items() if self._seconds_of(recipe) > self._seconds]
 
-    def _of_all_routes(self, recipe: Recipe) -> int:
+    def _seconds_of(self, recipe: Recipe) -> float:
+        return self.seconds(recipe, self.macs(recipe))
+
+    def macs(self, recipe: Recipe) -> int:
         """Returns the MACs of the costliest route, which a training of all routes has about."""
         network = recipe.network.model_dump_json()
         if network not in self._full_macs:

@@ -93,6 +93,19 @@ class Space:
         if self._problems:
             raise ConfigError(source, dict.fromkeys(self._problems))
 
+    def replace_design(self, name: str, new_name: str, parameters: Mapping[str, Any]) -> None:
+        """Replaces a hand-made design by another one, or removes it if there is another design of the same recipe."""
+        is_new = dict(parameters) not in self.baselines.values()
+        replaced = {new_name: dict(parameters)} if is_new else {}
+        self.baselines = dict(
+            pair
+            for label, design in self.baselines.items()
+            for pair in (replaced.items() if label == name else [(label, design)])
+        )
+        self.recommended = [
+            new_name if label == name else label for label in self.recommended if label != name or is_new
+        ]
+
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """Returns the parameters that `trial` draws, in which only existing parameters are included."""
         values = dict(self.constants)

@@ -63,11 +63,11 @@ def test_all_routes_are_trained(digits):
         ({"budget": {"minutes": 0.005}, "resources": {"cpus_per_trial": 10**9}}, False),
     ],
 )
-def test_what_would_take_a_quarter_of_the_minutes_is_refused(digits, changes, is_refused):
+def test_what_would_take_a_third_of_the_minutes_is_refused(digits, changes, is_refused):
     limit, recipe = limit_of(digits, **changes), recipe_of(512, epochs=80)
     assert limit.above({"large": recipe, "small": SMALL}) == ["large"] * is_refused
     if is_refused:
-        with pytest.raises(InvalidInputError, match="would take more than a quarter of the budget in minutes"):
+        with pytest.raises(InvalidInputError, match="would take more than a third of the budget in minutes"):
             limit.check(recipe, macs_of(recipe, digits))
     limit.check(SMALL, macs_of(SMALL, digits))
 
