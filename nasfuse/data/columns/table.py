@@ -1,5 +1,6 @@
 """A vector of features from columns of numbers, categories and dates."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ from nasfuse.data.columns.date import Date, parsed_dates
 from nasfuse.data.columns.feature import Feature
 from nasfuse.data.columns.number import Number, parsed_numbers
 from nasfuse.data.layout import ModalityArrays
-from nasfuse.data.raw_table import Array, RawTable, missing
+from nasfuse.data.raw_table import Array, RawTable, missing, texts
 from nasfuse.errors import DataError
 from nasfuse.spec.modality import ColumnType, TableConfig
 
@@ -80,12 +81,15 @@ class TableColumns(Transform):
 def guess_type(values: Array) -> ColumnType:
     """Returns the type of a column: `number`, `date` or `category`.
 
-    Text is a number or a date if all its values that are not missing can be read as one.
+    Text is a number or a date if all its values that are not missing can be read as one. Whole numbers of which some
+    begin with 0, such as postcodes, are categories.
 
     >>> guess_type(np.array(["3", "4.5", None], dtype=object)), guess_type(np.array([True, False]))
     ('number', 'number')
     >>> guess_type(np.array(["2024-01-31", "2024-02-01"], dtype=object)), guess_type(np.array(["a", "b"], dtype=object))
     ('date', 'category')
+    >>> guess_type(np.array(["00012", "10115"], dtype=object))
+    'category'
     """
     if values.dtype.kind in "biuf":
         return "number"
@@ -96,6 +100,8 @@ def guess_type(values: Array) -> ColumnType:
         numbers = not np.isnan(parsed_numbers(part)).any()
         if not len(part) or not (numbers or are_dates(part).all()):
             return "category"
+    if numbers and any(re.fullmatch(r"0\d+", text) for text in texts(given)):
+        return "category"
     return "number" if numbers else "date"
 
 

@@ -1,12 +1,16 @@
 """Text files with separated values: `.csv` and `.tsv`."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from nasfuse.data.raw_table import RawTable
 from nasfuse.data.sources.frame import raw_of_frame
 from nasfuse.errors import DataError
+
+#: Number of rows in which whole numbers that begin with 0 are looked for.
+_LOOK_AT = 1000
 
 
 def read_csv(path: Path) -> RawTable:
@@ -35,14 +39,23 @@ def read_tsv(path: Path) -> RawTable:
 
 
 def _read(path: Path, separator: str, *, decimal: str = ".") -> RawTable:
+    options: dict[str, Any] = {"sep": separator, "decimal": decimal, "encoding": "utf-8-sig", "index_col": False}
     try:
+        header = pd.read_csv(path, header=None, nrows=1, dtype=str, **options).iloc[0].dropna()
+        repeated = header[header.duplicated()]
+        if len(repeated):
+            raise DataError(f"{path} has several columns called {repeated.iloc[0]!r}; give them different names")
+        codes = dict.fromkeys(_codes(pd.read_csv(path, nrows=_LOOK_AT, dtype=str, **options)), str)
         # without the check of all rows at once, a column with a few words among numbers has mixed types by chunk
-        frame = pd.read_csv(
-            path, sep=separator, decimal=decimal, encoding="utf-8-sig", low_memory=False, index_col=False
-        )
+        frame = pd.read_csv(path, low_memory=False, dtype=codes, **options)
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
     except (ValueError, OSError) as error:  # pandas' ParserError and EmptyDataError are ValueErrors
         reason = str(error).replace("Error tokenizing data. C error: ", "").strip()
         raise DataError(f"{path} is no table that can be read: {reason}; correct the file") from error
     return raw_of_frame(frame, name=path.stem, origin=path.name, folder=path.parent)
+
+
+def _codes(frame: pd.DataFrame) -> list[str]:
+    """Returns the columns with a whole number that begins with 0, such as postcodes, which are no numbers."""
+    return [name for name in frame.columns if frame[name].dropna().str.fullmatch(r"0\d+").any()]

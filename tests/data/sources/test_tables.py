@@ -38,6 +38,29 @@ def test_every_kind_of_table_is_tested():
     assert READERS.keys() == WRITERS.keys() | {".npz", ".h5", ".hdf5"}
 
 
+class TestSeparatedValues:
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [
+            (["00012", "10115"], ["00012", "10115"]),
+            (["007", ""], ["007", None]),
+            (["0", "12"], [0, 12]),
+            (["0.5", "12"], [0.5, 12.0]),
+            (["-1", "12"], [-1, 12]),
+        ],
+    )
+    def test_whole_numbers_that_begin_with_0_stay_text(self, tmp_path, values, expected):
+        (tmp_path / "mine.csv").write_text("code,n\n" + "".join(f"{value},1\n" for value in values))
+        assert load_raw(str(tmp_path / "mine.csv")).columns["code"].tolist() == expected
+
+    @pytest.mark.parametrize(("ending", "separator"), [(".csv", ","), (".csv", ";"), (".tsv", "\t")])
+    def test_two_columns_of_one_name(self, tmp_path, ending, separator):
+        lines = [["price", "shop", "price"], ["1", "2", "3"]]
+        (tmp_path / f"mine{ending}").write_text("\n".join(separator.join(line) for line in lines))
+        with pytest.raises(DataError, match=r"mine\.\w+ has several columns called 'price'; give them different names"):
+            load_raw(str(tmp_path / f"mine{ending}"))
+
+
 @pytest.mark.parametrize("ending", WRITERS)
 class TestTables:
     def test_columns(self, tmp_path, ending):
