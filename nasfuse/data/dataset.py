@@ -18,11 +18,13 @@ class Batch:
         inputs: Values by modality: (b, F), (b, T, F), (b, T) token ids or (b, C, H, W).
         masks: Masks by sequence, (b, T): true for data, false for padding; absent if no sequence is padded.
         targets: (b,) class numbers, or (b, n_outputs) labels or standardised real numbers.
+        present: Samples that have a modality, (b,) bool; no entry if all have it. See `without` for the others.
     """
 
     inputs: dict[str, Tensor]
     masks: dict[str, Tensor]
     targets: Tensor
+    present: dict[str, Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> "Batch":
         """Returns the batch on `device`."""
@@ -30,7 +32,31 @@ class Batch:
             {name: values.to(device, non_blocking=True) for name, values in self.inputs.items()},
             {name: mask.to(device, non_blocking=True) for name, mask in self.masks.items()},
             self.targets.to(device, non_blocking=True),
+            {name: present.to(device, non_blocking=True) for name, present in self.present.items()},
         )
+
+    def without(self, name: str, absent: Tensor) -> "Batch":
+        """Returns the batch in which the samples `absent` (b,) lack modality `name`.
+
+        Their values are 0, the mean after standardisation. An absent sequence of numbers with a mask has one step;
+        token ids, for which no id is a mean, have none.
+        """
+        values, masks = self.inputs[name], dict(self.masks)
+        mask = masks.get(name)
+        if not values.is_floating_point():
+            mask = torch.ones_like(values, dtype=torch.bool) if mask is None else mask
+            masks[name] = mask & ~absent[:, None]
+        elif mask is not None:
+            first = torch.arange(mask.shape[1], device=mask.device) == 0
+            masks[name] = torch.where(absent[:, None], first, mask)
+        present = self.present[name] & ~absent if name in self.present else ~absent
+        inputs = {**self.inputs, name: blanked(values, absent)}
+        return Batch(inputs, masks, self.targets, {**self.present, name: present})
+
+
+def blanked(values: Tensor, rows: Tensor) -> Tensor:
+    """Returns `values` (b, ...) with 0 in the samples `rows` (b,) bool."""
+    return values.masked_fill(rows.view(-1, *[1] * (values.dim() - 1)), 0)
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,8 @@ def _validation_parts(data: DataConfig, division: int) -> Iterator[dict[str, Dat
 
 def _outputs(member: _Member, place: Path, dataset: Dataset) -> Tensor:
     """Returns the (n, n_outputs) outputs of a trained network at the setting of the member on its validation data."""
-    network = build_network(member.recipe.network, dataset.modalities, dataset.task)
+    recipe = member.recipe
+    network = build_network(recipe.network, dataset.modalities, dataset.task, drops=recipe.drops_modalities)
     network.load_state_dict(load_checkpoint(place / "model.pt")["network"])
     set_knobs(network.knobs(), member.candidate.measured.settings)
     return predict_logits(network, dataset.val, device=_CPU)

@@ -172,7 +172,7 @@ def read_network(path: Path, *, point: int = 0, device: torch.device) -> SavedNe
         raise InvalidInputError(
             f"{path} has the operating points 0 to {len(settings) - 1}, got {point}; name one of them"
         )
-    network = build_network(recipe.network, modalities, task)
+    network = build_network(recipe.network, modalities, task, drops=recipe.drops_modalities)
     try:
         network.load_state_dict(content["network"])
     except RuntimeError as error:
