@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import metric_text
 from nasfuse.experiment.macs_check import read_checks
+from nasfuse.experiment.robustness import Robustness, read_robustness
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.run_reader import Run
 from nasfuse.report.units import cost_label, with_prefix
@@ -37,9 +38,16 @@ def write_report(path: Path, run: Run) -> None:
         chart=_chart(run),
         folder=run.folder.root,
         checks=read_checks(run.folder),
+        robustness=_robustness(run),
         hand_made=sorted((c for c in run.candidates if c.baseline), key=lambda c: c.measured.macs),
     )
     write_text(path, page)
+
+
+def _robustness(run: Run) -> list[Robustness]:
+    """Returns the members of the front without each modality, as far as they have been measured."""
+    known = read_robustness(run.folder)
+    return [known[member.label] for member in run.progress.front if member.label in known]
 
 
 def _chart(run: Run) -> str:
