@@ -31,6 +31,7 @@ from nasfuse.train import (
     saved_epochs,
     train_network,
 )
+from nasfuse.train.robust_metric import with_robust_metric, with_robust_metric_of_folds
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,14 @@ class Training:
         data_file: Absolute path of the data, because the working folder of a worker differs; None if `data.source` is
             the name of a data set.
         fingerprint: Required fingerprint of the data; None accepts any.
+        without_each: Whether points are also measured without each modality, for their `robust_metric`.
     """
 
     threads: int = 1
     on_cuda: bool = False
     data_file: Path | None = None
     fingerprint: str | None = None
+    without_each: bool = False
 
     def __call__(
         self,
@@ -129,6 +132,8 @@ class Training:
             weight_sources=weight_sources,
         )
         points, more = measure(trained, dataset, metric=recipe.metric, device=device)
+        if self.without_each:
+            points = with_robust_metric(points, trained.network, dataset, metric=recipe.metric, device=device)
         save_network(folder / "model.pt", trained, recipe, dataset, seed=seed, division=division, points=points)
         resume_file.unlink(missing_ok=True)  # not before: a training that is killed while it is measured is resumed
         return points, {
@@ -160,6 +165,10 @@ class Training:
             network = train_once(recipe, dataset, place, seed=own, division=number, device=device)
             folds.append(FoldNetwork(network, dataset))
         points, more = measure_folds(folds, n_folds=validation.folds, metric=recipe.metric, device=device)
+        if self.without_each:
+            points = with_robust_metric_of_folds(
+                points, folds, n_folds=validation.folds, metric=recipe.metric, device=device
+            )
         return points, {
             "status": "complete",
             "epochs": n_trainings * recipe.training.epochs,

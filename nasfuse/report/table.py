@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ def by_cost(run: Run, cost: str) -> tuple[Objectives, list[Candidate]]:
     if cost == run.objectives.cost:
         return run.objectives, run.progress.front
     worst = max((c.measured.cost(cost) for c in run.candidates), default=1.0)
-    objectives = Objectives(run.objectives.metric, cost, (run.objectives.reference[0], worst))
+    objectives = replace(run.objectives, cost=cost, reference=(run.objectives.reference[0], worst), max_macs=None)
     return objectives, front_of(run.candidates, objectives)
 
 

@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 import torch
 
+from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import InvalidInputError, RunFolderError
 from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 from nasfuse.experiment.objective import Training, cached_dataset
 from nasfuse.experiment.robustness import measure_robustness, read_robustness, write_robustness
+from nasfuse.experiment.run import run_search
+from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.prediction import read_network
 from nasfuse.report.html import write_report
 from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.study import StudyConfig
 
 CPU = torch.device("cpu")
 
@@ -118,3 +122,42 @@ def test_folds_are_pooled(make_recipe, make_run, tmp_path, monkeypatch):
         batch = val.batch(torch.arange(len(val)), names=network.stream_names)
         right += (network(batch.inputs, {}).argmax(dim=1) == val.targets).tolist()
     assert found.metric == pytest.approx(np.mean(right))
+
+
+def test_points_of_studies_with_a_limit(run, tmp_path):
+    recipe = run.folder.recipe(2)
+    measured = Training(without_each=True)(
+        recipe, seed=0, division=0, folder=tmp_path, report=lambda *_: None, weight_sources={}
+    )
+    without = [
+        evaluate_checkpoint(tmp_path / "model.pt", split="val", device=CPU, without=[name])["value"]
+        for name in ("left", "right")
+    ]
+    assert measured.points[0].robust_metric == pytest.approx(min(without))
+    assert Measurements.from_plain(measured.to_plain()) == measured
+
+
+def test_a_run_without_a_robust_point(make_run, tmp_path):
+    folder = make_run(tmp_path / "run", [(0.5, 100), (0.9, 1000)], robust_metric=0.7)
+    run = read_run(folder)
+    assert run.objectives.robust_metric == 0.7
+    assert (run.progress.front, run.progress.best, run.candidates) == ([], None, [])
+    assert run.progress.n_not_robust == 2
+    assert run.why_empty == (
+        "has no point whose accuracy reaches robust_metric 0.7000 without any one modality, in 2 networks"
+    )
+
+
+def test_a_limit_for_data_of_one_modality_is_refused(tmp_path):
+    np.savez(tmp_path / "one.npz", v=np.random.default_rng(0).normal(size=(40, 3)), y=np.arange(40) % 2)
+    study = StudyConfig.parse(
+        {
+            "name": "one",
+            "data": {"source": str(tmp_path / "one.npz"), "modalities": {"v": "vector"}},
+            "space": {"fields": {"training.lr": {"choices": [0.01, 0.02]}}},
+            "budget": {"trials": 1},
+            "robust_metric": 0.5,
+        }
+    )
+    with pytest.raises(InvalidInputError, match=r"^robust_metric: the data have one modality, and without it noth"):
+        run_search(study, RunFolder(tmp_path / "run"), display=None)
