@@ -74,7 +74,7 @@ def prepare(
             modality,
             saved.scales.get(key),
             n_rows=n_rows,
-            can_be_absent=key in saved.network.placeholders,
+            can_be_absent=key in saved.can_be_absent,
         )
         for row, reason in bad.items():
             found.setdefault(row, f"{key}: {reason}")

@@ -56,8 +56,7 @@ def inputs_of(saved: SavedNetwork, raw: RawTable, *, names: tuple[str, ...] | No
     chosen = {name: transform for name, transform in saved.preprocessing.transforms.items() if name in wanted}
     lacking = _lacking(saved, raw, chosen)
     there = {name: transform for name, transform in chosen.items() if name not in lacking}
-    known = saved.network.placeholders
-    arrays, problems = Preprocessing(there).read(raw, filled=there.keys() - known)
+    arrays, problems = Preprocessing(there).read(raw, filled=there.keys() - saved.can_be_absent)
     return prepare(
         raw.origin,
         arrays,

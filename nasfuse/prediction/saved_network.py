@@ -86,6 +86,15 @@ class SavedNetwork:
         return self.network.route_names if isinstance(self.network, RoutedNetwork) else ()
 
     @property
+    def can_be_absent(self) -> frozenset[str]:
+        """Names of modalities that rows may lack.
+
+        The network has a placeholder for them, or samples of the training lacked them and the network does not read
+        them.
+        """
+        return self.network.placeholders.union(one.name for one in self.modalities if one.can_be_absent)
+
+    @property
     def inputs(self) -> dict[str, Modality]:
         """Modalities that the network reads, by name."""
         return {modality.name: modality for modality in self.modalities if modality.name in self.network.stream_names}

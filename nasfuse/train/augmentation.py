@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from nasfuse.data.dataset import Batch
+from nasfuse.data.dataset import Batch, blanked
 from nasfuse.errors import InvalidInputError
 from nasfuse.spec.training import TrainingConfig
 from nasfuse.train.mixup import Loss, Mixture
@@ -76,6 +76,8 @@ class Augmentation:
                 values = _shifted(values, self.shift)
             if self.input_noise > 0:
                 values = values + self.input_noise * torch.randn_like(values)
+            if name in batch.present:
+                values = blanked(values, ~batch.present[name])
             inputs[name] = values
         changed = Batch(inputs, batch.masks, batch.targets, batch.present)
         return self._without_some(changed) if self.modality_dropout > 0 and len(inputs) > 1 else changed

@@ -82,6 +82,13 @@ def test_evaluation_of_the_same_data_counts_the_same_samples(network_file, tmp_p
     assert "unusable_rows" not in found
 
 
+def test_samples_that_lack_what_the_network_does_not_read_are_the_same_data(trained, tmp_path):
+    path, _, _ = trained({"route": ["v"], "streams": {"v": stream("mlp")}}, with_nan("s"))
+    np.savez(tmp_path / "data.npz", **with_nan("s"))
+    assert "warning" not in evaluate_checkpoint(path, device=CPU, source=str(tmp_path / "data.npz"))
+    assert nasfuse.load_network(path).network.placeholders == frozenset()
+
+
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     """A network of a text and a photo, both of which some rows of the table lack, and a folder with photos."""

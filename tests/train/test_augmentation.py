@@ -73,6 +73,14 @@ def test_noise_has_its_size_and_spares_ids(make_batch):
     assert torch.equal(changed.inputs["q"], batch.inputs["q"])
 
 
+def test_what_is_absent_stays_the_mean(make_batch):
+    lack = torch.tensor([True, False, False])
+    batch = make_batch(["v", "i"]).without("v", lack)
+    changed = augmentation(input_noise=1.0, shift=0.3).apply(batch)
+    assert not changed.inputs["v"][0].any()
+    assert torch.equal(changed.present["v"], ~lack)
+
+
 def test_draws_follow_the_order_of_the_batch():
     # The order of a set of words differs from process to process, and would make a seed worth nothing.
     names = [f"name{number}" for number in range(12)]
