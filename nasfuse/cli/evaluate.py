@@ -12,6 +12,12 @@ from nasfuse.domain.metric import metric_text
 if TYPE_CHECKING:
     from rich.table import Table
 
+#: What stands for a modality that all samples lack.
+_STANDS_IN = {
+    "placeholder": "its learned placeholder stands for it",
+    "mean": "the mean of the training data stands for it, because the network was trained without missing modalities",
+}
+
 #: Largest number of classes of which figures are printed; `--json` has all.
 _MOST_SHOWN = 30
 
@@ -28,6 +34,10 @@ def evaluate(
     point: Annotated[
         int, typer.Option(min=0, help="Operating point P of a trial shown as N:P; 0 is the setting of its recipe.")
     ] = 0,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="Modality that all samples lack, to see what the network does without it. Repeatable."),
+    ] = None,
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
@@ -41,7 +51,9 @@ def evaluate(
     from nasfuse.cli.console import out, print_json, warn
     from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 
-    result = evaluate_checkpoint(checkpoint, split=split, device=device_of(device), source=data, point=point)
+    result = evaluate_checkpoint(
+        checkpoint, split=split, device=device_of(device), source=data, point=point, without=without or ()
+    )
     if "warning" in result:
         warn(result["warning"])
     if "unusable_rows" in result:
@@ -52,6 +64,8 @@ def evaluate(
         return
     value = (metric_text(result["value"]), "bold")
     out.print(Text.assemble(f"{result['split']} {result['metric']} ", value, f" on {result['samples']} samples"))
+    for name, what in result.get("without", {}).items():
+        out.print(f"without {name}: {_STANDS_IN[what]}", soft_wrap=True)
     if "settings" in result:
         out.print(", ".join(f"{name} {value:.6g}" for name, value in result["settings"].items()))
     for name, share in result.get("routes", {}).items():

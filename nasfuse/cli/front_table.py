@@ -26,7 +26,8 @@ def front_table(
     shown = {"macs", objectives.cost, *(("params", "latency_s") if wide else ())}
     costs = [cost for cost in COSTS if cost in shown]
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
-    for name in ("trial", objectives.metric, "sd (n)", *(COSTS[cost].column for cost in costs)):
+    robust = ["robust"] if objectives.robust_metric is not None else []
+    for name in ("trial", objectives.metric, "sd (n)", *robust, *(COSTS[cost].column for cost in costs)):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("network", overflow="fold")
     for candidate in front:
@@ -37,6 +38,7 @@ def front_table(
             f"{star}{candidate.label}",
             metric_text(measured.metric),
             candidate.spread,
+            *([metric_text(measured.robust_metric)] if robust and measured.robust_metric is not None else []),
             *(_written(cost, measured.cost(cost)) for cost in costs),
             Text.assemble(candidate.summary, hand_made),
         )

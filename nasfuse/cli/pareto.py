@@ -9,6 +9,7 @@ from nasfuse.domain.metric import metric_text
 from nasfuse.errors import counted
 
 if TYPE_CHECKING:
+    from nasfuse.experiment.robustness import Robustness
     from nasfuse.experiment.run_reader import Run
     from nasfuse.search.front import Candidate, Objectives
 
@@ -25,6 +26,10 @@ def pareto(
     ] = None,
     latency: Annotated[
         bool, typer.Option(help="Compute the front over measured latency instead of the cost of the study.")
+    ] = False,
+    robust: Annotated[
+        bool,
+        typer.Option("--robust", help="Also evaluate the networks of the front without each modality; for the report."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON, with the recipes.")] = False,
 ) -> None:
@@ -48,10 +53,13 @@ def pareto(
     if plot is not None:
         write_figure(plot, found, objectives, front)
         err.print(f"wrote {plot}", soft_wrap=True)
+    without = _measure(found, front) if robust else []
     if as_json:
-        print_json(front_document(found, objectives, front))
+        print_json(front_document(found, objectives, front, without))
     else:
         print_front(found, objectives, front)
+        if robust:
+            print_robustness(found, front, without)
 
 
 def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") -> None:
@@ -88,6 +96,39 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
         )
     if run.plain is not None and run.progress.best is not None:
         out.print(against_linear_model(run.progress.best, run.plain), soft_wrap=True)
+
+
+def _measure(run: "Run", front: "list[Candidate]") -> "list[Robustness]":
+    """Returns the members of the front without each modality, which are also written to the folder of the run."""
+    from nasfuse.cli.device import device_of
+    from nasfuse.experiment.robustness import measure_robustness, write_robustness
+
+    found = measure_robustness(run.folder, run.study, front, device=device_of("auto"))
+    write_robustness(run.folder, found)
+    return found
+
+
+def print_robustness(run: "Run", front: "list[Candidate]", found: "list[Robustness]") -> None:
+    """Prints the metric of the members of the front without each modality."""
+    from nasfuse.cli.console import out
+    from nasfuse.cli.robustness_table import robustness_table
+
+    if found:
+        out.print(robustness_table(found, metric=run.objectives.metric))
+        out.print("The first training of each point, on its validation data.", style="dim")
+    if any(one.by_mean for one in found):
+        out.print(
+            "~ the network was trained without missing modalities, so the mean of the training data stands for this "
+            "one; training.modality_dropout trains for it",
+            style="dim",
+            soft_wrap=True,
+        )
+    if len(found) < len(front):
+        out.print(
+            f"Left out: {counted(len(front) - len(found), 'point')}, ensembles and points without a network in the run "
+            "folder.",
+            soft_wrap=True,
+        )
 
 
 def _how_to_confirm(run: "Run") -> str:

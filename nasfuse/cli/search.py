@@ -92,7 +92,7 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
     from nasfuse.report.table import front_document
 
     if progress.best is None:
-        raise _nothing(progress, max_macs=study.max_macs)
+        raise _nothing(progress, study)
     run = read_run(folder)
     if as_json:
         print_json(front_document(run, run.objectives, run.progress.front))
@@ -139,13 +139,19 @@ def _write_files(run: "Run") -> list[Path]:
     return lost
 
 
-def _nothing(progress: "Progress", *, max_macs: int | None) -> Exception:
-    from nasfuse.errors import NoResultError
+def _nothing(progress: "Progress", study: "StudyConfig") -> Exception:
+    from nasfuse.errors import NoResultError, counted
 
+    if progress.n_not_robust:
+        return NoResultError(
+            f"the search ended without a result: none of {counted(progress.n_not_robust, 'network')} reaches "
+            f"robust_metric {study.robust_metric} without any one modality; draw training.modality_dropout, or start a "
+            "study with another limit"
+        )
     if progress.n_above_limit:
         return NoResultError(
             f"the search ended without a result: no operating point of its {progress.n_above_limit} complete trials "
-            f"has at most max_macs {max_macs}; raise --max-macs, and the same trials are on the front"
+            f"has at most max_macs {study.max_macs}; raise --max-macs, and the same trials are on the front"
         )
     failed = progress.states["failed"]
     first = next(iter(progress.reasons.items()), None)

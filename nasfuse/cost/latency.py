@@ -45,7 +45,7 @@ def measure_latency(
         with torch.inference_mode():
             for run in range(n_warmup + n_runs):
                 start = time.perf_counter()
-                network(batch.inputs, batch.masks, **forced)
+                network(batch.inputs, batch.masks, present=batch.present, **forced)
                 if on_cuda:
                     torch.cuda.synchronize()
                 if run >= n_warmup:

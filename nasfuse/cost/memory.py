@@ -57,9 +57,9 @@ def saved_bytes(module: nn.Module, call: Callable[[], object], *, apart: Iterabl
 
 def _training_pass(network: Network, batch: Batch) -> None:
     if isinstance(network, RoutedNetwork):  # trained on all routes
-        network.all_routes(batch.inputs, batch.masks)
+        network.all_routes(batch.inputs, batch.masks, present=batch.present)
     else:
-        network(batch.inputs, batch.masks)
+        network(batch.inputs, batch.masks, present=batch.present)
 
 
 def _cuda_bytes(network: Network, batch: Batch, device: torch.device) -> int:

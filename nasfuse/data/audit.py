@@ -27,7 +27,7 @@ def audit(dataset: Dataset, *, raw: RawTable | None, config: DataConfig) -> list
         raw: Columns from which it was made; None for a shipped set.
         config: Description of the data.
     """
-    findings = [*_classes(dataset, config), *_duplicates(dataset), *_constants(dataset)]
+    findings = [*_classes(dataset, config), *_absent(dataset), *_duplicates(dataset), *_constants(dataset)]
     if raw is not None:
         findings += [*_missing(raw, config), *_leaks(raw, config)]
     return findings
@@ -53,6 +53,17 @@ def _classes(dataset: Dataset, config: DataConfig) -> Iterator[str]:
     absent = sorted(set(dataset.train.targets.tolist()) - set(dataset.test.targets.tolist()))
     if absent:
         yield f"{len(absent)} classes have no sample in test: {_listed([names[number] for number in absent])}"
+
+
+def _absent(dataset: Dataset) -> Iterator[str]:
+    """Finds modalities that samples lack."""
+    splits = [dataset.train, dataset.val, dataset.test]
+    for modality in dataset.modalities:
+        parts = [present for split in splits if (present := split.columns[modality.name].present) is not None]
+        if parts:
+            lacks = ~torch.cat(parts)
+            share = 100 * lacks.double().mean()
+            yield f"modality {modality.name} is missing in {int(lacks.sum())} of {len(lacks)} samples ({share:.3g} %)"
 
 
 def _duplicates(dataset: Dataset) -> Iterator[str]:
@@ -104,7 +115,9 @@ def _used(raw: RawTable, config: DataConfig) -> list[str]:
 
 
 def _missing(raw: RawTable, config: DataConfig) -> Iterator[str]:
-    for name in _used(raw, config):
+    """Finds missing values in columns of tables; of other modalities see `_absent`."""
+    columns = [name for entry in config.modalities.values() if entry.kind == "table" for name in entry.columns]
+    for name in (name for name in columns if name in raw.columns):
         absent = missing(raw.columns[name])
         if absent.any():
             share = 100 * absent.mean()

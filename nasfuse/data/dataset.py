@@ -1,7 +1,7 @@
 """Format of data sets in memory (`docs/data.md`)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -18,11 +18,13 @@ class Batch:
         inputs: Values by modality: (b, F), (b, T, F), (b, T) token ids or (b, C, H, W).
         masks: Masks by sequence, (b, T): true for data, false for padding; absent if no sequence is padded.
         targets: (b,) class numbers, or (b, n_outputs) labels or standardised real numbers.
+        present: Samples that have a modality, (b,) bool; no entry if all have it. See `without` for the others.
     """
 
     inputs: dict[str, Tensor]
     masks: dict[str, Tensor]
     targets: Tensor
+    present: dict[str, Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> "Batch":
         """Returns the batch on `device`."""
@@ -30,7 +32,31 @@ class Batch:
             {name: values.to(device, non_blocking=True) for name, values in self.inputs.items()},
             {name: mask.to(device, non_blocking=True) for name, mask in self.masks.items()},
             self.targets.to(device, non_blocking=True),
+            {name: present.to(device, non_blocking=True) for name, present in self.present.items()},
         )
+
+    def without(self, name: str, absent: Tensor) -> "Batch":
+        """Returns the batch in which the samples `absent` (b,) lack modality `name`.
+
+        Their values are 0, the mean after standardisation. An absent sequence of numbers with a mask has one step;
+        token ids, for which no id is a mean, have none.
+        """
+        values, masks = self.inputs[name], dict(self.masks)
+        mask = masks.get(name)
+        if not values.is_floating_point():
+            mask = torch.ones_like(values, dtype=torch.bool) if mask is None else mask
+            masks[name] = mask & ~absent[:, None]
+        elif mask is not None:
+            first = torch.arange(mask.shape[1], device=mask.device) == 0
+            masks[name] = torch.where(absent[:, None], first, mask)
+        present = self.present[name] & ~absent if name in self.present else ~absent
+        inputs = {**self.inputs, name: blanked(values, absent)}
+        return Batch(inputs, masks, self.targets, {**self.present, name: present})
+
+
+def blanked(values: Tensor, rows: Tensor) -> Tensor:
+    """Returns `values` (b, ...) with 0 in the samples `rows` (b,) bool."""
+    return values.masked_fill(rows.view(-1, *[1] * (values.dim() - 1)), 0)
 
 
 @dataclass(frozen=True)
@@ -56,17 +82,23 @@ class Column:
         index: (n,) row of each sample; None if sample i is row i.
         lengths: (n,) true length of each sequence; None if all have full length.
         scale: Scale of the stored numbers, applied by `gather`; None for token ids.
+        present: (n,) bool, false for samples that lack the modality; None if all have it.
+        is_filled: Whether stored rows of samples that lack the modality are what stands for it, as fixed features of
+            absent inputs are; else they become 0.
     """
 
     values: Tensor
     index: Tensor | None = None
     lengths: Tensor | None = None
     scale: Scale | None = None
+    present: Tensor | None = None
+    is_filled: bool = False
 
     def gather(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Returns the standardised samples `rows` and their mask.
 
-        Sequences are truncated to the largest length in the batch. Padded steps are 0 after standardisation.
+        Sequences are truncated to the largest length in the batch. Padded steps are 0 after standardisation, and so are
+        samples that lack the modality.
 
         Returns:
             (b, ...) float32 (int64 for ids) and (b, T) bool or None.
@@ -84,7 +116,22 @@ class Column:
             values = (values.float() - self.scale.mean) / self.scale.std
         if mask is not None:
             values = values * mask.view(*mask.shape, *[1] * (values.dim() - 2))
+        if self.present is not None and not self.is_filled:
+            values = blanked(values, ~self.present[rows])
         return values, mask
+
+    def of_samples(self, rows: Tensor) -> "Column":
+        """Returns the modality of the samples `rows` (k,)."""
+        index = rows if self.index is None else self.index[rows]
+        lengths, present = (None if part is None else part[rows] for part in (self.lengths, self.present))
+        return replace(self, index=index, lengths=lengths, present=present)
+
+    def emptied(self, n_samples: int) -> "Column":
+        """Returns the modality of `n_samples` that all lack it, with lengths as `Batch.without` has them."""
+        lengths = None if self.lengths is None else torch.ones(n_samples, dtype=torch.int64)
+        if self.scale is None:
+            lengths = torch.zeros(n_samples, dtype=torch.int64)
+        return replace(self, lengths=lengths, present=torch.zeros(n_samples, dtype=torch.bool), is_filled=False)
 
 
 @dataclass(frozen=True)
@@ -109,12 +156,20 @@ class Split:
 
     def batch(self, rows: Tensor, *, names: tuple[str, ...]) -> Batch:
         """Returns the samples `rows` (b,) with the modalities `names`."""
-        inputs, masks = {}, {}
+        inputs, masks, present = {}, {}, {}
         for name in names:
-            inputs[name], mask = self.columns[name].gather(rows)
+            column = self.columns[name]
+            inputs[name], mask = column.gather(rows)
             if mask is not None:
                 masks[name] = mask
-        return Batch(inputs, masks, self.targets[rows])
+            if column.present is not None:
+                present[name] = column.present[rows]
+        return Batch(inputs, masks, self.targets[rows], present)
+
+    def without(self, *names: str) -> "Split":
+        """Returns the split in which all samples lack the modalities `names`."""
+        columns = {name: self.columns[name].emptied(len(self)) for name in names}
+        return replace(self, columns={**self.columns, **columns})
 
     def lengths(self, name: str) -> Tensor | None:
         """Returns the (n,) true lengths of a sequence; None if all have full length."""

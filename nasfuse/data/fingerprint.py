@@ -19,7 +19,7 @@ def content_digest(checked: Mapping[str, CheckedArrays], targets: NDArray[Any]) 
     """
     digest = hashlib.sha256()
     for key, arrays in checked.items():
-        for part in ("values", "index", "lengths"):
+        for part in ("values", "index", "lengths", "present"):
             array = getattr(arrays, part)
             if array is not None:
                 add_array(digest, f"{key}.{part}", array)

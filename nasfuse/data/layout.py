@@ -24,6 +24,8 @@ class ModalityArrays:
         lengths: (n,) true length of each sequence.
         vocabulary: Number of distinct ids of a sequence of ids.
         padding: Side of the padding of a sequence with lengths; None: detected from the data.
+        present: (n,) bool, false for samples that lack the modality, beside those whose rows are NaN as a whole; None
+            if there are no others.
     """
 
     kind: ModalityKind
@@ -32,6 +34,7 @@ class ModalityArrays:
     lengths: Array | None = None
     vocabulary: int | None = None
     padding: PaddingSide | None = None
+    present: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,22 @@ class CheckedArrays:
         values: (u, F), (u, T, F), (u, T) int64 ids or (u, C, H, W), with the number type of the file. Padded steps and
             unused rows are 0.
         index: (n,) int64 row of each sample; None if u = n.
-        lengths: (n,) int64 true length of each sequence; None if all have full length.
+        lengths: (n,) int64 true length of each sequence; None if all have full length. Where a sample lacks the
+            modality, a sequence of numbers has 1 step, and token ids have none.
+        present: (n,) bool, false for samples that lack the modality; None if all have it.
     """
 
     values: Array
     index: NDArray[np.int64] | None
     lengths: NDArray[np.int64] | None
+    present: NDArray[np.bool_] | None = None
+
+    @property
+    def present_samples(self) -> NDArray[np.int64]:
+        """Samples that have the modality."""
+        if self.present is not None:
+            return np.flatnonzero(self.present)
+        return np.arange(len(self.values) if self.index is None else len(self.index))
 
 
 def check_modality(where: str, name: str, arrays: ModalityArrays, *, n_samples: int) -> tuple[CheckedArrays, Modality]:
@@ -79,11 +92,50 @@ def check_modality(where: str, name: str, arrays: ModalityArrays, *, n_samples: 
         values = clear_padding(values, row_lengths)
     elif len(rows) < len(values):
         values = _clear_unused(values, rows)
+    present = presence(values, index, row_lengths, arrays.present, n_samples=n_samples)
+    if present is not None:
+        kept, _ = rows_in_use(index, lengths, np.flatnonzero(present), n_rows=len(values))
+        values = _clear_unused(values, kept)
+        lengths = _lengths_where_present(lengths, present, arrays.vocabulary, n_steps=values.shape[1])
     if arrays.vocabulary is not None:
         values = _ids(where, values, arrays.vocabulary)
     _finite(where, values)
-    modality = Modality(name, arrays.kind, tuple(values.shape[1:]), arrays.vocabulary, side)
-    return CheckedArrays(values, index, lengths), modality
+    modality = Modality(
+        name, arrays.kind, tuple(values.shape[1:]), arrays.vocabulary, side, can_be_absent=present is not None
+    )
+    return CheckedArrays(values, index, lengths, present), modality
+
+
+def presence(
+    values: Array,
+    index: NDArray[np.int64] | None,
+    row_lengths: NDArray[np.int64] | None,
+    given: NDArray[np.bool_] | None,
+    *,
+    n_samples: int,
+) -> NDArray[np.bool_] | None:
+    """Returns the samples that have a modality, (n,) bool; None if all have it.
+
+    A sample lacks it where all numbers of its row are NaN, those of a sequence in all of its steps, of which it has at
+    least one.
+
+    Args:
+        values: (u, ...) rows; steps after the end of a sequence are 0.
+        index: (n,) row of each sample; None if u = n.
+        row_lengths: (u,) number of steps of each row; None if all have full length.
+        given: (n,) samples that have the modality for all that is known otherwise; None: all.
+        n_samples: Number of samples.
+    """
+    found = np.ones(n_samples, bool) if given is None else np.asarray(given, bool)
+    if values.dtype.kind == "f":
+        is_nan = np.isnan(values)
+        if row_lengths is None:
+            rows = np.asarray(is_nan.reshape(len(values), -1).all(axis=1))
+        else:
+            n_nan = is_nan.reshape(*values.shape[:2], -1).all(axis=2).sum(axis=1)
+            rows = (n_nan == row_lengths) & (row_lengths > 0)
+        found = found & ~(rows if index is None else rows[index])
+    return None if found.all() else found
 
 
 def rows_in_use(
@@ -192,6 +244,15 @@ def _clear_unused(values: Array, rows: NDArray[np.int64]) -> Array:
     return values
 
 
+def _lengths_where_present(
+    lengths: NDArray[np.int64] | None, present: NDArray[np.bool_], vocabulary: int | None, *, n_steps: int
+) -> NDArray[np.int64] | None:
+    """Returns the lengths of `CheckedArrays`; ids get them where they had none, because no id is a mean."""
+    if vocabulary is not None:
+        return np.where(present, n_steps if lengths is None else lengths, 0)
+    return None if lengths is None else np.where(present, lengths, 1)
+
+
 def _ids(where: str, values: Array, vocabulary: int) -> NDArray[np.int64]:
     if values.min() < 0 or values.max() >= vocabulary:
         raise DataError(
@@ -207,5 +268,6 @@ def _finite(where: str, values: Array) -> None:
     if bad.any():
         raise DataError(
             f"{where} holds NaN or infinite values in {int(bad.sum())} rows, "
-            f"the first is row {int(bad.argmax())}; clean or impute them"
+            f"the first is row {int(bad.argmax())}; clean or impute them, or make all numbers of a sample NaN if it "
+            "lacks the modality"
         )

@@ -1,11 +1,11 @@
 """The fitted preprocessing of a data set: how the raw columns of any rows become the arrays of its modalities."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nasfuse.data.columns import TRANSFORMS, Problem, Transform
-from nasfuse.data.columns.base import Rows
+from nasfuse.data.columns import TRANSFORMS, Problem, Reading, Transform
+from nasfuse.data.columns.base import Rows, warn_of_missing
 from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.raw_table import RawTable
 from nasfuse.errors import DataError
@@ -44,19 +44,36 @@ class Preprocessing:
             {name: TRANSFORMS[entry.kind].from_state(_plain_state(name, entry)) for name, entry in entries.items()}
         )
 
-    def read(self, raw: RawTable) -> tuple[dict[str, ModalityArrays], tuple[Problem, ...]]:
+    def read(
+        self, raw: RawTable, *, filled: Container[str] = ()
+    ) -> tuple[dict[str, ModalityArrays], tuple[Problem, ...]]:
         """Returns the arrays of all modalities for all rows of `raw`, and the values that cannot be used.
 
         A row with a problem has the values of a missing one in the modality of the problem, so that the other rows can
-        be used all the same.
+        be used all the same. A warning tells of missing values.
+
+        Args:
+            raw: Columns or arrays of all modalities.
+            filled: Modalities that no row lacks: its missing values have the mean of the training samples.
 
         Raises:
             DataError: A column is absent or has another type than in the training data.
         """
         readings = {name: transform.read(raw) for name, transform in self.transforms.items()}
         problems = [problem for reading in readings.values() for problem in reading.problems]
-        arrays = {name: reading.arrays for name, reading in readings.items()}
+        arrays = {name: self._told(raw, name, reading, name in filled) for name, reading in readings.items()}
         return arrays, tuple(sorted(problems, key=lambda problem: problem.row))
+
+    def _told(self, raw: RawTable, name: str, reading: Reading, is_filled: bool) -> ModalityArrays:
+        """Returns the arrays of a reading, after a warning of missing values."""
+        arrays = reading.arrays
+        if arrays.present is None:
+            return arrays
+        consequence = f"samples without it lack the modality {name}"
+        if is_filled:
+            consequence = f"{self.transforms[name].stand_in} is used instead"
+        warn_of_missing(raw, reading.column, arrays.present, consequence=consequence)
+        return replace(arrays, present=None) if is_filled else arrays
 
     def arrays(self, raw: RawTable) -> dict[str, ModalityArrays]:
         """Returns the arrays of all modalities for all rows of `raw`.

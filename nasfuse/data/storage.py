@@ -41,6 +41,7 @@ class Storage:
         given: Scale of the file's numbers that is used instead of statistics; None: statistics of the training samples.
         peak: (f,) largest absolute stored number of each feature.
         precision: Number type of the file.
+        present: (n,) bool, false for samples that lack the modality; None if all have it.
     """
 
     where: str
@@ -51,6 +52,7 @@ class Storage:
     given: Scale | None
     peak: Floats
     precision: np.dtype[Any]
+    present: Tensor | None = None
 
     @classmethod
     def of(cls, where: str, arrays: CheckedArrays, *, scaled_by: Rows, is_ids: bool, given: Scale | None) -> "Storage":
@@ -74,6 +76,8 @@ class Storage:
         if not is_ids and values.dtype == np.uint8:
             unit, peak = _scale(np.zeros(n_features), np.ones(n_features), values.ndim), np.full(n_features, 255.0)
         elif not is_ids:
+            if arrays.present is not None:
+                scaled_by = scaled_by[arrays.present[scaled_by]]
             centre, spread, size = _unit_of(arrays, scaled_by) if given is None else _parts(given)
             unit = _scale(centre * size, spread * size, values.ndim) if given is None else given
             everything = rows_in_use(arrays.index, arrays.lengths, np.arange(_n_samples(arrays)), n_rows=len(values))
@@ -87,17 +91,24 @@ class Storage:
             given=given,
             peak=peak,
             precision=values.dtype,
+            present=None if arrays.present is None else torch.from_numpy(arrays.present),
         )
 
     def scales(self, train: Rows) -> tuple[Scale, Scale] | None:
         """Returns the scales of the stored numbers and of the file's numbers, both float64; None for ids.
 
         Args:
-            train: (k,) samples from which the scales are computed; shared rows count once.
+            train: (k,) samples from which the scales are computed; shared rows count once, and samples that lack the
+                modality do not.
 
         Raises:
-            DataError: A value is so far from the training samples that a network would overflow.
+            DataError: All of `train` lack the modality, or a value is so far from the training samples that a network
+                would overflow.
         """
+        if self.present is not None:
+            train = train[self.present.numpy()[train]]
+            if not len(train):
+                raise DataError(f"{self.where} is absent from all training samples; remove it from data.modalities")
         if self.unit is None:
             return None
         if self.given is not None:
@@ -117,7 +128,8 @@ class Storage:
         index = samples if self.index is None else self.index[samples]
         lengths = None if self.lengths is None else self.lengths[samples]
         rounded = None if scale is None else Scale(scale.mean.float(), scale.std.float())
-        return Column(self.values, index, lengths, rounded)
+        present = None if self.present is None else self.present[samples]
+        return Column(self.values, index, lengths, rounded, present)
 
     def _fit(self, train: Rows) -> tuple[Floats, Floats]:
         """Returns (f,) mean and std of the stored numbers of `train`; the std of a constant feature is infinite."""

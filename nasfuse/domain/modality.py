@@ -27,6 +27,7 @@ class Modality:
             sequence of token ids; (C, H, W) for an image.
         vocabulary: Number of distinct ids of a sequence of token ids; None for other modalities.
         padding: Side on which sequences with lengths are padded in the data.
+        can_be_absent: Whether samples of the data lack it.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Modality:
     shape: tuple[int, ...]
     vocabulary: int | None = None
     padding: PaddingSide = "right"
+    can_be_absent: bool = False
 
     def __str__(self) -> str:
         """Returns name, kind and shape in the notation of `docs/data.md`."""

@@ -23,6 +23,8 @@ class OperatingPoint:
             static.
         holds: False for a setting that cuts the network short of what it was trained for, and loses accuracy by it.
         costs: Further costs by name (`nasfuse.domain.cost.COSTS`).
+        robust_metric: The metric where all samples lack the one modality without which it is worst; None where it was
+            not measured, which it is for studies with a `robust_metric`.
     """
 
     metric: float
@@ -34,6 +36,7 @@ class OperatingPoint:
     knobs: dict[str, Any] = field(default_factory=dict)
     holds: bool = True
     costs: dict[str, float] = field(default_factory=dict)
+    robust_metric: float | None = None
 
     def cost(self, name: str) -> float:
         """Returns the cost called `name`.

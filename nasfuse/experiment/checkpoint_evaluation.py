@@ -1,5 +1,6 @@
 """Evaluation of saved networks on a split of their training data, or on other data."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nasfuse.data import Dataset, Split, load_dataset
-from nasfuse.errors import DataError, InvalidInputError
+from nasfuse.errors import DataError, InvalidInputError, nearest
 from nasfuse.experiment.idle_settings import data_warnings_once
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.nn import Network, RoutedNetwork
@@ -46,7 +47,13 @@ class _Samples:
 
 
 def evaluate_checkpoint(
-    path: Path, *, split: str | None = None, device: torch.device, source: str | None = None, point: int = 0
+    path: Path,
+    *,
+    split: str | None = None,
+    device: torch.device,
+    source: str | None = None,
+    point: int = 0,
+    without: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Returns metric, loss, MACs and figures by class of a saved network.
 
@@ -60,11 +67,14 @@ def evaluate_checkpoint(
         device: Device of the evaluation.
         source: Data that replace those in the checkpoint, with the same modalities.
         point: Index of the operating point; 0 is the network's own setting.
+        without: Modalities that all samples lack. In the result, `without` says for each what stands for it: the
+            learned `placeholder` of the network, or the `mean` of the training data in a network that has none.
 
     Raises:
         MissingFileError: The checkpoint or the data do not exist.
         CheckpointError: The checkpoint is damaged, or its weights do not match its recipe.
-        InvalidInputError: The checkpoint has no such point, or the data no such split.
+        InvalidInputError: The checkpoint has no such point, the data no such split, or the network reads none of
+            `without` or nothing else.
         DataError: The data violate the data format, or have classes that the network does not know.
     """
     saved = read_network(path, point=point, device=device)
@@ -72,7 +82,8 @@ def evaluate_checkpoint(
     data = recipe.data.at(source) if source is not None else _located(recipe.data, path)
     with data_warnings_once(told=source is None):  # by the training
         samples = _samples(saved, data, split, is_other=source is not None)
-    part, dataset = samples.part, samples.dataset
+    stands_in = _stands_in(network, without)
+    part, dataset = samples.part.without(*stands_in), samples.dataset
     if not len(part):
         raise InvalidInputError(
             f"the network in {path} was trained on all samples outside test (data.validation), so there are none in "
@@ -92,6 +103,7 @@ def evaluate_checkpoint(
         **({"warning": warning} if warning else {}),
         "split": samples.split,
         "samples": len(part),
+        **({"without": stands_in} if stands_in else {}),
         **({"unusable_rows": unusable} if unusable else {}),
         "metric": recipe.metric,
         "value": value,
@@ -107,6 +119,19 @@ def evaluate_checkpoint(
         "val_metric_at_training": saved.val_metric,
         "test_metric_at_training": saved.test_metric,
     }
+
+
+def _stands_in(network: Network, without: Sequence[str]) -> dict[str, str]:
+    """Returns what stands for each modality that all samples lack, `placeholder` or `mean`."""
+    names = network.stream_names
+    for name in without:
+        if name not in names:
+            raise InvalidInputError(f"--without: the network reads no modality {name!r}; {nearest(name, names)}")
+    if set(without) >= set(names):
+        raise InvalidInputError(
+            f"--without: the network reads {' and '.join(names)} and nothing else, so nothing would be left; leave one"
+        )
+    return {name: "placeholder" if name in network.placeholders else "mean" for name in without}
 
 
 def _located(data: DataConfig, path: Path) -> DataConfig:

@@ -17,7 +17,7 @@ from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.nn import build_network
 from nasfuse.nn.knob import set_knobs
 from nasfuse.search.ensembles import Ensemble
-from nasfuse.search.front import Candidate, Objectives, candidates_of, front_of
+from nasfuse.search.front import Candidate, Objectives, allowed_candidates, front_of
 from nasfuse.search.trial import TrialView
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.data import DataConfig
@@ -54,7 +54,7 @@ def update_ensembles(
 
     For the arguments see `choose_ensembles`.
     """
-    candidates = candidates_of(trials, max_macs=objectives.max_macs)
+    candidates = allowed_candidates(trials, objectives)
     front = front_of(candidates, objectives)
     found = choose_ensembles(folder, study, trials, front) if study.ensembles > 1 else []
     if not found:
@@ -157,7 +157,8 @@ def _validation_parts(data: DataConfig, division: int) -> Iterator[dict[str, Dat
 
 def _outputs(member: _Member, place: Path, dataset: Dataset) -> Tensor:
     """Returns the (n, n_outputs) outputs of a trained network at the setting of the member on its validation data."""
-    network = build_network(member.recipe.network, dataset.modalities, dataset.task)
+    recipe = member.recipe
+    network = build_network(recipe.network, dataset.modalities, dataset.task, drops=recipe.drops_modalities)
     network.load_state_dict(load_checkpoint(place / "model.pt")["network"])
     set_knobs(network.knobs(), member.candidate.measured.settings)
     return predict_logits(network, dataset.val, device=_CPU)

@@ -80,8 +80,6 @@ def _of_augmentation(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, st
         yield "training.input_noise", "the network reads token ids or fixed features alone, which get no noise"
     if training.modality_dropout > 0 and len(modalities) < 2:
         yield "training.modality_dropout", "the network has one stream, which is never lost"
-    elif training.modality_dropout > 0 and not numbers:
-        yield "training.modality_dropout", "the network reads token ids alone, which are never lost"
     if training.mixup_at == "manifold" and training.mixup == 0:
         yield "training.mixup_at", "training.mixup is 0, so nothing is mixed"
 

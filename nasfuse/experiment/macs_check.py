@@ -47,7 +47,8 @@ def _network_of(folder: RunFolder, member: Candidate, dataset: Dataset) -> Netwo
     """Returns an untrained network of a member of the front, with its settings."""
     if member.members:
         return EnsembleNetwork([_network_of(folder, one, dataset) for one in member.members], task=dataset.task.kind)
-    network = build_network(folder.recipe(member.trial).network, dataset.modalities, dataset.task)
+    recipe = folder.recipe(member.trial)
+    network = build_network(recipe.network, dataset.modalities, dataset.task, drops=recipe.drops_modalities)
     set_knobs(network.knobs(), member.measured.settings)
     return network
 

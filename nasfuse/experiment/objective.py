@@ -32,6 +32,7 @@ from nasfuse.train import (
     saved_epochs,
     train_network,
 )
+from nasfuse.train.robust_metric import with_robust_metric, with_robust_metric_of_folds
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,13 @@ class Training:
         on_cuda: Whether to train on the GPU of the worker.
         shared_table: Absolute path of the folder with the data as `share_table` wrote them; None reads the data of the
             recipe.
+        without_each: Whether points are also measured without each modality, for their `robust_metric`.
     """
 
     threads: int = 1
     on_cuda: bool = False
     shared_table: Path | None = None
+    without_each: bool = False
 
     def __call__(
         self,
@@ -128,6 +131,8 @@ class Training:
             weight_sources=weight_sources,
         )
         points, more = measure(trained, dataset, metric=recipe.metric, device=device)
+        if self.without_each:
+            points = with_robust_metric(points, trained.network, dataset, metric=recipe.metric, device=device)
         save_network(folder / "model.pt", trained, recipe, dataset, seed=seed, division=division, points=points)
         resume_file.unlink(missing_ok=True)  # not before: a training that is killed while it is measured is resumed
         return points, {
@@ -159,6 +164,10 @@ class Training:
             network = train_once(recipe, dataset, place, seed=own, division=number, device=device)
             folds.append(FoldNetwork(network, dataset))
         points, more = measure_folds(folds, n_folds=validation.folds, metric=recipe.metric, device=device)
+        if self.without_each:
+            points = with_robust_metric_of_folds(
+                points, folds, n_folds=validation.folds, metric=recipe.metric, device=device
+            )
         return points, {
             "status": "complete",
             "epochs": n_trainings * recipe.training.epochs,

@@ -13,7 +13,7 @@ from nasfuse.data import Dataset
 from nasfuse.data.mapped_table import share_table
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import get_metric
-from nasfuse.errors import RecurringFailureError
+from nasfuse.errors import InvalidInputError, RecurringFailureError
 from nasfuse.experiment.affordable_designs import coarsen_designs
 from nasfuse.experiment.driver import Observer, SearchDriver
 from nasfuse.experiment.ensembles import update_ensembles
@@ -69,7 +69,7 @@ def run_search(
         DataError: The data violate the data contract.
         ConfigError: The space is invalid for the recipe or the data.
         InvalidInputError: No network of the space can be trained on the data, or none is below `max_macs`, or this
-            machine is too small for a trial.
+            machine is too small for a trial, or `robust_metric` is set for data of one modality.
         RunFolderError: The folder holds another study, or another search is writing to it.
         Exhausted: All suggestions were rejected.
         RecurringFailureError: One training after another failed.
@@ -83,6 +83,10 @@ def run_search(
         check_machine(study.resources)  # a study that is refused claims no folder
     with data_warnings_once(told=folder.study_file.is_file()):
         dataset = cached_dataset(study.data.model_dump_json())
+        if study.robust_metric is not None and len(dataset.modalities) < 2:
+            raise InvalidInputError(
+                "robust_metric: the data have one modality, and without it nothing is left; remove it"
+            )
         space = make_space(study, dataset)
         folder.check(study)  # after the problems of the study itself
         survey = SpaceSurvey(study, space, dataset)
@@ -154,6 +158,7 @@ def _run(
         threads=resources.cpus_per_trial,
         on_cuda=resources.gpus_per_trial > 0,
         shared_table=folder.shared_table.absolute(),
+        without_each=study.robust_metric is not None,
     )
     if objective is None:
         share_table(cached_table(study.data.model_dump_json()), folder.shared_table)

@@ -38,6 +38,11 @@ class RunFolder:
         return self.root / "report.html"
 
     @property
+    def robustness_file(self) -> Path:
+        """Path of the file with the metrics of the front without each modality."""
+        return self.root / "robustness.json"
+
+    @property
     def macs_file(self) -> Path:
         """Path of the file with the MACs of the front, in closed form and counted."""
         return self.root / "macs.json"

@@ -6,12 +6,12 @@ import optuna
 
 from nasfuse.domain.knob import with_settings
 from nasfuse.domain.metric import metric_text
-from nasfuse.errors import RunFolderError
+from nasfuse.errors import RunFolderError, counted
 from nasfuse.experiment.ensembles import read_ensembles
 from nasfuse.experiment.plain_comparison import read_plain_scores
 from nasfuse.experiment.plain_models import PlainScores
 from nasfuse.experiment.run_folder import RunFolder
-from nasfuse.search.front import Candidate, Objectives, best_of, candidates_of, front_of
+from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best_of, front_of
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.storage import open_to_read
 from nasfuse.search.study_attributes import StudyAttributes
@@ -29,7 +29,8 @@ class Run:
         folder: Folder of the run.
         study: Configuration of the study.
         objectives: Metric, cost and reference point.
-        candidates: All measured operating points within the study's `max_macs`, and the ensembles on the front.
+        candidates: All measured operating points within `max_macs` and `robust_metric` of the study, and the ensembles
+            on the front.
         progress: Counts, front and best points.
         searching: Whether a search is writing to the folder.
         plain: Validation metrics of models without a search; None before the end of a search.
@@ -50,6 +51,12 @@ class Run:
         if self.candidates:
             constant = metric_text(self.objectives.reference[0])
             return f"has no point that is better than a constant prediction ({self.objectives.metric} {constant})"
+        if self.progress.n_not_robust:
+            limit = metric_text(self.objectives.robust_metric or 0.0)
+            return (
+                f"has no point whose {self.objectives.metric} reaches robust_metric {limit} without any one modality, "
+                f"in {counted(self.progress.n_not_robust, 'network')}"
+            )
         if not above:
             return "has no finished trial yet"
         return f"has no operating point of at most max_macs {self.objectives.max_macs} in its {above} finished trials"
@@ -107,7 +114,7 @@ def read_run(folder: RunFolder) -> Run:
     StudyAttributes(stored).check_format()
     trials = trials_of(stored)
     progress = summarise(trials, objectives)
-    candidates = candidates_of(trials, max_macs=objectives.max_macs)
+    candidates = allowed_candidates(trials, objectives)
     ensembles = read_ensembles(folder, candidates, max_macs=objectives.max_macs)
     if ensembles:
         candidates += ensembles

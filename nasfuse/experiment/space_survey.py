@@ -146,4 +146,4 @@ def route_macs_of(recipe: AnyRecipe, dataset: Dataset) -> dict[str, int]:
 def _on_meta(recipe: AnyRecipe, dataset: Dataset) -> Network:
     """Returns the network of a recipe on the meta device, with shapes only."""
     with torch.device("meta"):
-        return build_network(recipe.network, dataset.modalities, dataset.task)
+        return build_network(recipe.network, dataset.modalities, dataset.task, drops=recipe.drops_modalities)

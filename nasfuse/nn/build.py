@@ -13,6 +13,7 @@ from nasfuse.nn.head import Head, IdentityHead, LinearHead
 from nasfuse.nn.knob import knobs_as_trained
 from nasfuse.nn.linear_stream import linear_stream
 from nasfuse.nn.network import FusionNetwork, Network, StreamNetwork, knobs_of, streams_macs
+from nasfuse.nn.placeholder import Placeholder
 from nasfuse.nn.random_convolution import random_conv_stream
 from nasfuse.nn.routing.gated import GatedNetwork
 from nasfuse.nn.routing.router import InputRouter, Router, RouteRouter, StreamRouter
@@ -21,6 +22,9 @@ from nasfuse.nn.stream import Stream, conv_stream, mlp_stream, transformer_strea
 from nasfuse.spec.network import NetworkConfig
 from nasfuse.spec.routing import GateRouter, SequentialRouter
 from nasfuse.spec.stream import LinearStream
+
+#: Whether the training of a network, or of each member of an ensemble, drops modalities.
+Drops = bool | tuple[bool, ...]
 
 #: Stream builder by `encoder` of a recipe. Called with the modality and the options of the encoder.
 STREAMS: dict[str, Callable[..., Stream]] = {
@@ -33,17 +37,27 @@ STREAMS: dict[str, Callable[..., Stream]] = {
 
 
 @overload
-def build_network(config: NetworkConfig, modalities: Sequence[Modality], task: Task) -> StreamNetwork: ...
+def build_network(
+    config: NetworkConfig, modalities: Sequence[Modality], task: Task, *, drops: Drops = False
+) -> StreamNetwork: ...
 
 
 @overload
 def build_network(
-    config: NetworkConfig | tuple[NetworkConfig, ...], modalities: Sequence[Modality], task: Task
+    config: NetworkConfig | tuple[NetworkConfig, ...],
+    modalities: Sequence[Modality],
+    task: Task,
+    *,
+    drops: Drops = False,
 ) -> Network: ...
 
 
 def build_network(
-    config: NetworkConfig | tuple[NetworkConfig, ...], modalities: Sequence[Modality], task: Task
+    config: NetworkConfig | tuple[NetworkConfig, ...],
+    modalities: Sequence[Modality],
+    task: Task,
+    *,
+    drops: Drops = False,
 ) -> Network:
     """Returns a newly initialised network: a `RoutedNetwork` if `config` has a router, else a `FusionNetwork`.
 
@@ -53,20 +67,27 @@ def build_network(
         config: Configuration of the network, or those of the members of an ensemble.
         modalities: Modalities of the data set; the network reads those on its route.
         task: Kind of task and number of outputs.
+        drops: Whether the training drops modalities (`Recipe.drops_modalities`). Every stream of a network with several
+            streams then has a placeholder; otherwise those of modalities that samples of the data lack have one.
 
     Raises:
         InvalidInputError: The route has a stream that is not a modality of the data, an encoder does not support the
             kind of its modality, or a stride is longer than the input.
     """
     if isinstance(config, tuple):
-        return EnsembleNetwork([_build_one(member, modalities, task) for member in config], task=task.kind)
-    return _build_one(config, modalities, task)
+        each = drops if isinstance(drops, tuple) else (drops,) * len(config)
+        members = [_build_one(member, modalities, task, own) for member, own in zip(config, each, strict=True)]
+        return EnsembleNetwork(members, task=task.kind)
+    return _build_one(config, modalities, task, drops is True)
 
 
-def _build_one(config: NetworkConfig, modalities: Sequence[Modality], task: Task) -> StreamNetwork:
+def _build_one(config: NetworkConfig, modalities: Sequence[Modality], task: Task, drops: bool) -> StreamNetwork:
     known = {modality.name: modality for modality in modalities}
     _fit_the_data(config, known)
     streams = {name: _stream(config, known[name], depth, task) for name, depth in config.depths.items()}
+    for name, stream in streams.items():
+        if known[name].can_be_absent or (drops and len(streams) > 1):
+            stream.placeholder = Placeholder(stream.width)
     if config.router is None:
         route = Route(config.stages(dict.fromkeys(config.route)), "+".join(config.route))
         return FusionNetwork(streams, _branch(config, route, streams, task))

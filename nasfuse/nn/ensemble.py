@@ -35,9 +35,20 @@ class EnsembleNetwork(Network):
         """Names of the modalities that any member reads."""
         return tuple(dict.fromkeys(name for member in self._members() for name in member.stream_names))
 
-    def forward(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """Names of the modalities for which any member has a placeholder; others use the mean."""
+        return frozenset().union(*(member.placeholders for member in self._members()))
+
+    def forward(
+        self,
+        inputs: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor],
+        *,
+        present: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """Returns outputs (b, n_outputs) with the mean predictions of the members; see `Network.forward`."""
-        return self.task.average(torch.stack([member(inputs, masks) for member in self.members]))
+        return self.task.average(torch.stack([member(inputs, masks, present=present) for member in self.members]))
 
     def knobs(self) -> tuple[Knob, ...]:
         """Returns no knobs."""

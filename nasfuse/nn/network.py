@@ -21,13 +21,26 @@ class Network(nn.Module, ABC):
     def stream_names(self) -> tuple[str, ...]:
         """Names of the modalities that the network reads."""
 
+    @property
     @abstractmethod
-    def forward(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
+    def placeholders(self) -> frozenset[str]:
+        """Names of the modalities that a learned placeholder stands for in samples that lack them."""
+
+    @abstractmethod
+    def forward(
+        self,
+        inputs: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor],
+        *,
+        present: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """Returns logits (b, n_outputs); real numbers for a regression.
 
         Args:
             inputs: Modality name to its batch (`nasfuse.data.Batch.inputs`).
             masks: Sequence name to its mask (b, T), true for real steps; absent if no step is padding.
+            present: Modality name to the samples (b,) that have it; no entry if all have it. Inputs of the others are
+                as `nasfuse.data.Batch.without` makes them.
         """
 
     @abstractmethod
@@ -59,8 +72,15 @@ class StreamNetwork(Network):
         """Names of the modalities that the network reads."""
         return self.streams.names
 
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """Names of the streams with a placeholder."""
+        return frozenset(name for name in self.streams if self.streams[name].placeholder is not None)
+
     def load_stream(self, name: str, state: Mapping[str, Tensor]) -> None:
         """Copies the weights and buffers of stream `name` from the `state_dict` of another network.
+
+        A placeholder that this stream has not is left out, and one that the other has not starts anew.
 
         Raises:
             RuntimeError: The other network does not have the stream, or its modules or shapes differ.
@@ -68,7 +88,10 @@ class StreamNetwork(Network):
         stream = self.streams[name]
         (path,) = (path for path, module in self.named_modules() if module is stream)
         prefix = f"{path}."
-        stream.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})
+        own = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
+        if stream.placeholder is None:
+            own = {key: value for key, value in own.items() if not key.startswith("placeholder.")}
+        stream.load_state_dict(own)
 
 
 def streams_macs(
@@ -105,9 +128,15 @@ class FusionNetwork(StreamNetwork):
         self.branch = branch
         self._stops = {name: frozenset({n_stages}) for name, n_stages in branch.route.n_stages.items()}
 
-    def forward(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self,
+        inputs: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor],
+        *,
+        present: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """Returns logits (b, n_outputs); see `Network.forward`."""
-        logits: Tensor = self.branch(StreamStates(self.streams, inputs, masks, stops=self._stops))
+        logits: Tensor = self.branch(StreamStates(self.streams, inputs, masks, stops=self._stops, present=present))
         return logits
 
     def knobs(self) -> tuple[Knob, ...]:

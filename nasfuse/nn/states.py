@@ -23,6 +23,7 @@ class StreamStates:
         masks: Mapping[str, Tensor],
         *,
         stops: Mapping[str, frozenset[int]],
+        present: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Creates states without computing anything.
 
@@ -31,10 +32,12 @@ class StreamStates:
             inputs: Inputs by modality.
             masks: Masks (b, T) by sequence; absent if no sequence is padded.
             stops: Numbers of stages, by stream, after which tokens are cached.
+            present: Which samples (b,) have a modality; no entry if all have it.
         """
         self._streams = streams
         self._inputs = inputs
         self._masks = masks
+        self._present = present or {}
         self._stops = stops
         self._known: dict[str, dict[int, Tokens]] = {name: {} for name in streams}
         self._whole: StreamStates | None = None  # what this is a part of
@@ -43,7 +46,7 @@ class StreamStates:
 
     def rows(self, rows: Tensor) -> "StreamStates":
         """Returns the states of the samples `rows` (k,) of these; a part can be divided again."""
-        part = StreamStates(self._streams, self._inputs, self._masks, stops=self._stops)
+        part = StreamStates(self._streams, self._inputs, self._masks, stops=self._stops, present=self._present)
         part._whole, part._rows_of_whole = self, rows
         part._rows = rows if self._rows is None else self._rows[rows]
         return part
@@ -64,11 +67,11 @@ class StreamStates:
         return tokens
 
     def _start(self, stream: str, n_stages: int) -> tuple[int, Tokens]:
-        """Returns the latest cached state up to `n_stages`, or the output of the stem if there is none."""
+        """Returns the latest cached state up to `n_stages`, or the tokens after the stem if there is none."""
         latest = self._latest(stream, n_stages)
         if latest >= 0:
             return latest, self._take(stream, latest)
-        tokens = self._streams[stream].stem(*self._input(stream))
+        tokens = self._streams[stream].start(*self._input(stream))
         if 0 in self._stops[stream]:
             self._known[stream][0] = tokens
         return 0, tokens
@@ -86,8 +89,9 @@ class StreamStates:
             known[count] = self._whole._take(stream, count).rows(self._rows_of_whole)
         return known[count]
 
-    def _input(self, stream: str) -> tuple[Tensor, Tensor | None]:
-        values, mask = self._inputs[stream], self._masks.get(stream)
+    def _input(self, stream: str) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        values, mask, present = self._inputs[stream], self._masks.get(stream), self._present.get(stream)
         if self._rows is None:
-            return values, mask
-        return values[self._rows], None if mask is None else mask[self._rows]
+            return values, mask, present
+        mask, present = (None if part is None else part[self._rows] for part in (mask, present))
+        return values[self._rows], mask, present

@@ -16,6 +16,7 @@ from nasfuse.errors import InvalidInputError
 from nasfuse.nn.attention import TransformerBlock, Windows
 from nasfuse.nn.convolution import ResidualConvolution
 from nasfuse.nn.knob import Knob, joined
+from nasfuse.nn.placeholder import Placeholder
 from nasfuse.nn.readout import Readout
 from nasfuse.nn.reducers import Reducer, build_reducer
 from nasfuse.nn.residual_mlp import ResidualMlp
@@ -66,6 +67,7 @@ class Stream(nn.Module):
         width: Features per token.
         readout: Readout, which computes the output vector from the tokens.
         out_width: Features of the output vector.
+        placeholder: What stands for the modality in samples that lack it; None: the mean of the modality.
     """
 
     def __init__(self, stem: Stem, stages: Sequence[Stage], *, width: int, readout: Sequence[str] = ("mean",)) -> None:
@@ -76,10 +78,18 @@ class Stream(nn.Module):
         self.out_width = len(self.readout.names) * width
         self.stem = stem
         self.stages = nn.ModuleList(stages)
+        self.placeholder: Placeholder | None = None
+
+    def start(self, inputs: Tensor, mask: Tensor | None, present: Tensor | None = None) -> Tokens:
+        """Returns the tokens after the stem, with the placeholder in samples that are not `present` (b,)."""
+        tokens: Tokens = self.stem(inputs, mask)
+        if self.placeholder is not None:
+            tokens = self.placeholder(tokens, present)
+        return tokens
 
     def forward(self, inputs: Tensor, mask: Tensor | None, *, n_stages: int) -> Tokens:
         """Returns the tokens after the stem and the first `n_stages` stages."""
-        tokens: Tokens = self.stem(inputs, mask)
+        tokens = self.start(inputs, mask)
         for index in range(n_stages):
             tokens = self.stages[index](tokens)
         return replace(tokens, readout=self.readout)

@@ -42,7 +42,12 @@ class Inputs:
 
 
 def prepare(
-    name: str, arrays: Mapping[str, ModalityArrays], *, saved: SavedNetwork, problems: Mapping[int, str]
+    name: str,
+    arrays: Mapping[str, ModalityArrays],
+    *,
+    saved: SavedNetwork,
+    problems: Mapping[int, str],
+    lacking: Mapping[str, bool] | None = None,
 ) -> Inputs:
     """Returns the inputs of a network from the arrays of new data.
 
@@ -51,16 +56,27 @@ def prepare(
         arrays: Arrays of the new data by modality; modalities of the training.
         saved: The network.
         problems: Rows that are known to be unusable, with the reason of each.
+        lacking: Modalities that all rows lack, and whether they are sequences with lengths.
 
     Raises:
         DataError: The arrays do not have the form of the training data, have different numbers of rows, or no row can
             be used.
     """
     n_rows = _n_rows(name, arrays)
+    known = {modality.name: modality for modality in saved.modalities}
+    absent = {key: _absent(known[key], n_rows, has_lengths=has) for key, has in (lacking or {}).items()}
+    arrays = {key: {**arrays, **absent}[key] for key in known if key in arrays or key in absent}
     modalities = {modality.name: modality for modality in saved.modalities if modality.name in arrays}
     found = dict(problems)
     for key, modality in modalities.items():
-        for row, reason in unusable_rows(arrays[key], modality, saved.scales.get(key), n_rows=n_rows).items():
+        bad = unusable_rows(
+            arrays[key],
+            modality,
+            saved.scales.get(key),
+            n_rows=n_rows,
+            can_be_absent=key in saved.can_be_absent,
+        )
+        for row, reason in bad.items():
             found.setdefault(row, f"{key}: {reason}")
     rows = np.setdiff1d(np.arange(n_rows), np.fromiter(found, np.int64, len(found)))
     if not len(rows):
@@ -87,6 +103,19 @@ def _standardised(where: str, arrays: CheckedArrays, unit: Scale | None, stored_
     return storage.column(torch.from_numpy(rows), stored_scale)
 
 
+def _absent(modality: Modality, n_rows: int, *, has_lengths: bool) -> ModalityArrays:
+    """Returns the arrays of a modality that all rows lack."""
+    shape = (*modality.shape[1:], modality.shape[0]) if modality.kind == "image" else modality.shape
+    return ModalityArrays(
+        modality.kind,
+        np.zeros((1, *shape), np.float32 if modality.vocabulary is None else np.int64),
+        index=np.zeros(n_rows, np.int64),
+        lengths=np.ones(n_rows, np.int64) if has_lengths else None,
+        vocabulary=modality.vocabulary,
+        present=np.zeros(n_rows, bool),
+    )
+
+
 def _n_rows(name: str, arrays: Mapping[str, ModalityArrays]) -> int:
     """Returns the number of rows, equal in all modalities."""
     counts = {key: len(np.atleast_1d(one.values if one.index is None else one.index)) for key, one in arrays.items()}
@@ -104,6 +133,7 @@ def _of_rows(arrays: ModalityArrays, modality: Modality, rows: Rows) -> Modality
     values = np.asarray(arrays.values)
     index = None if arrays.index is None else np.asarray(arrays.index)[rows]
     lengths = None if arrays.lengths is None else np.asarray(arrays.lengths)[rows]
+    present = None if arrays.present is None else arrays.present[rows]
     if index is None and len(rows) < len(values):
         values = values[rows]
     if lengths is not None and modality.kind == "sequence" and values.ndim > 1:
@@ -117,6 +147,7 @@ def _of_rows(arrays: ModalityArrays, modality: Modality, rows: Rows) -> Modality
         lengths=lengths,
         vocabulary=modality.vocabulary,
         padding=None if lengths is None else modality.padding,
+        present=present,
     )
 
 

@@ -139,12 +139,5 @@ def checked_targets(where: str, targets: Array, task: Task, *, names: tuple[str,
 
 
 def _of_rows(samples: Split, rows: Tensor) -> Split:
-    columns = {
-        name: replace(
-            column,
-            index=rows if column.index is None else column.index[rows],
-            lengths=None if column.lengths is None else column.lengths[rows],
-        )
-        for name, column in samples.columns.items()
-    }
+    columns = {name: column.of_samples(rows) for name, column in samples.columns.items()}
     return replace(samples, columns=columns, targets=samples.targets[rows])

@@ -1,13 +1,16 @@
 """New data without targets, as inputs of a saved network."""
 
 import os
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
+from nasfuse.data.columns import Transform
 from nasfuse.data.preprocessing import Preprocessing
 from nasfuse.data.raw_table import RawTable
 from nasfuse.data.sources.function import as_raw
 from nasfuse.data.sources.registry import data_folder, load_raw
-from nasfuse.errors import MissingFileError
+from nasfuse.errors import DataWarning, MissingFileError
 from nasfuse.prediction.inputs import Inputs, prepare
 from nasfuse.prediction.saved_network import SavedNetwork
 from nasfuse.spec.data_source import is_function
@@ -42,7 +45,8 @@ def inputs_of(saved: SavedNetwork, raw: RawTable, *, names: tuple[str, ...] | No
 
     Args:
         saved: The network.
-        raw: Data with the columns or arrays of the training; others are ignored.
+        raw: Data with the columns or arrays of the training; others are ignored. Rows may lack a modality
+            for which the network has a placeholder, and all lack one of which the data have no column.
         names: Modalities. Default: those that the network reads.
 
     Raises:
@@ -50,10 +54,35 @@ def inputs_of(saved: SavedNetwork, raw: RawTable, *, names: tuple[str, ...] | No
     """
     wanted = tuple(saved.inputs) if names is None else names
     chosen = {name: transform for name, transform in saved.preprocessing.transforms.items() if name in wanted}
-    arrays, problems = Preprocessing(chosen).read(raw)
+    lacking = _lacking(saved, raw, chosen)
+    there = {name: transform for name, transform in chosen.items() if name not in lacking}
+    arrays, problems = Preprocessing(there).read(raw, filled=there.keys() - saved.can_be_absent)
     return prepare(
         raw.origin,
         arrays,
         saved=saved,
         problems={problem.row: problem.message for problem in problems},
+        lacking={name: transform.has_lengths for name, transform in lacking.items()},
     )
+
+
+def _lacking(saved: SavedNetwork, raw: RawTable, chosen: Mapping[str, Transform]) -> dict[str, Transform]:
+    """Returns the modalities that all rows lack: those with a placeholder of which the data have no column.
+
+    There are none if the data have no other modality either, so that the first column that does not exist is named.
+    """
+    found = {
+        name: transform
+        for name, transform in chosen.items()
+        if name in saved.network.placeholders and not any(column in raw.columns for column in transform.columns)
+    }
+    if len(found) == len(chosen):
+        return {}
+    for name, transform in found.items():
+        warnings.warn(
+            f"{raw.origin} has no {raw.noun} {' or '.join(map(repr, transform.columns))}; all rows lack the modality "
+            f"{name}",
+            DataWarning,
+            stacklevel=3,
+        )
+    return found

@@ -48,7 +48,7 @@ def outputs_of(
         for rows in torch.split(torch.arange(len(split)), BATCH_ROWS):
             batch = split.batch(rows, names=network.stream_names).to(device)
             with listening(_solvers(network)) as solves, listening_to_routes(network) as routes:
-                values = network(batch.inputs, batch.masks).float().cpu()
+                values = network(batch.inputs, batch.masks, present=batch.present).float().cpu()
             taken = routes[0].cpu() if routes else None
             parts.append(Outputs(values, taken, _steps(network, solves, taken, n_samples=len(rows))))
             if advance is not None:

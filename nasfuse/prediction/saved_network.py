@@ -86,6 +86,15 @@ class SavedNetwork:
         return self.network.route_names if isinstance(self.network, RoutedNetwork) else ()
 
     @property
+    def can_be_absent(self) -> frozenset[str]:
+        """Names of modalities that rows may lack.
+
+        The network has a placeholder for them, or samples of the training lacked them and the network does not read
+        them.
+        """
+        return self.network.placeholders.union(one.name for one in self.modalities if one.can_be_absent)
+
+    @property
     def inputs(self) -> dict[str, Modality]:
         """Modalities that the network reads, by name."""
         return {modality.name: modality for modality in self.modalities if modality.name in self.network.stream_names}
@@ -172,7 +181,7 @@ def read_network(path: Path, *, point: int = 0, device: torch.device) -> SavedNe
         raise InvalidInputError(
             f"{path} has the operating points 0 to {len(settings) - 1}, got {point}; name one of them"
         )
-    network = build_network(recipe.network, modalities, task)
+    network = build_network(recipe.network, modalities, task, drops=recipe.drops_modalities)
     try:
         network.load_state_dict(content["network"])
     except RuntimeError as error:

@@ -14,7 +14,9 @@ Array = NDArray[Any]
 _MOST_DEVIATIONS = 1e30
 
 
-def unusable_rows(arrays: ModalityArrays, modality: Modality, scale: Scale | None, *, n_rows: int) -> dict[int, str]:
+def unusable_rows(
+    arrays: ModalityArrays, modality: Modality, scale: Scale | None, *, n_rows: int, can_be_absent: bool = False
+) -> dict[int, str]:
     """Returns the rows that cannot be used, counted from 0, with the reason of each.
 
     These are rows with values that are NaN, infinite, too large for the arithmetic of a network, or ids outside the
@@ -26,6 +28,7 @@ def unusable_rows(arrays: ModalityArrays, modality: Modality, scale: Scale | Non
         modality: Modality as in the training.
         scale: Scale of the training; None for ids.
         n_rows: Number of rows of the new data.
+        can_be_absent: Whether rows that are NaN as a whole lack the modality, and can be used.
     """
     values = np.asarray(arrays.values)
     if values.dtype.kind not in "biuf" or values.ndim < 2:
@@ -45,7 +48,10 @@ def unusable_rows(arrays: ModalityArrays, modality: Modality, scale: Scale | Non
         _add(found, lengths > most, f"it has more than the {most} steps of the longest training sample")
     bad, reason = _bad_values(values, modality, scale)
     if bad is not None:
-        _add(found, _in_use(bad, index, lengths, modality), reason)
+        in_use = _in_use(bad, index, lengths, modality)
+        if can_be_absent and values.dtype.kind == "f":
+            in_use &= _in_use(~np.isnan(values), index, lengths, modality)
+        _add(found, in_use, reason)
     return found
 
 
@@ -78,13 +84,13 @@ def _bad_values(values: Array, modality: Modality, scale: Scale | None) -> tuple
 
 
 def _in_use(
-    bad: NDArray[np.bool_], index: NDArray[np.int64] | None, lengths: NDArray[np.int64] | None, modality: Modality
+    marked: NDArray[np.bool_], index: NDArray[np.int64] | None, lengths: NDArray[np.int64] | None, modality: Modality
 ) -> NDArray[np.bool_]:
-    """Returns the (n,) samples with a bad value in a step that is not padding."""
+    """Returns the (n,) samples with a `marked` value in a step that is not padding."""
     if lengths is None:
-        stored = np.asarray(bad.reshape(len(bad), -1).any(axis=1))
+        stored = np.asarray(marked.reshape(len(marked), -1).any(axis=1))
         return stored if index is None else stored[index]
-    steps = np.asarray(bad.reshape(*bad.shape[:2], -1).any(axis=2))
+    steps = np.asarray(marked.reshape(*marked.shape[:2], -1).any(axis=2))
     if not steps.any():
         return np.zeros(len(lengths), bool)
     steps = steps if index is None else steps[index]

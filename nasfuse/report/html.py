@@ -10,6 +10,7 @@ from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import metric_text
 from nasfuse.experiment.macs_check import read_checks
 from nasfuse.experiment.plain_comparison import against_linear_model
+from nasfuse.experiment.robustness import Robustness, read_robustness
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.run_reader import Run
 from nasfuse.report.units import cost_label, with_prefix
@@ -42,9 +43,16 @@ def write_report(path: Path, run: Run) -> None:
         against_linear=(
             against_linear_model(run.progress.best, run.plain) if run.plain and run.progress.best else None
         ),
+        robustness=_robustness(run),
         hand_made=sorted((c for c in run.candidates if c.baseline), key=lambda c: c.measured.macs),
     )
     write_text(path, page)
+
+
+def _robustness(run: Run) -> list[Robustness]:
+    """Returns the members of the front without each modality, as far as they have been measured."""
+    known = read_robustness(run.folder)
+    return [known[member.label] for member in run.progress.front if member.label in known]
 
 
 def _chart(run: Run) -> str:

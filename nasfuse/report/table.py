@@ -1,11 +1,14 @@
 """The front as JSON and CSV."""
 
 import csv
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from nasfuse.domain.metric import METRICS
 from nasfuse.errors import MissingFileError
+from nasfuse.experiment.robustness import Robustness
 from nasfuse.experiment.run_folder import replacing
 from nasfuse.experiment.run_reader import Run
 from nasfuse.search.front import COLUMNS, Candidate, Objectives, front_of, to_row
@@ -19,14 +22,20 @@ def by_cost(run: Run, cost: str) -> tuple[Objectives, list[Candidate]]:
     if cost == run.objectives.cost:
         return run.objectives, run.progress.front
     worst = max((c.measured.cost(cost) for c in run.candidates), default=1.0)
-    objectives = Objectives(run.objectives.metric, cost, (run.objectives.reference[0], worst))
+    objectives = replace(run.objectives, cost=cost, reference=(run.objectives.reference[0], worst), max_macs=None)
     return objectives, front_of(run.candidates, objectives)
 
 
-def front_document(run: Run, objectives: Objectives, front: list[Candidate]) -> dict[str, Any]:
-    """Returns the document that `nasfuse pareto --json` prints."""
+def front_document(
+    run: Run, objectives: Objectives, front: list[Candidate], robustness: Sequence[Robustness] = ()
+) -> dict[str, Any]:
+    """Returns the document that `nasfuse pareto --json` prints; points in `robustness` have the key `robustness`."""
     metric = METRICS[objectives.metric]
-    rows = [{**to_row(c), "recipe": _recipe(run, c)} for c in front]
+    known = {one.label: asdict(one) for one in robustness}
+    rows = [
+        {**to_row(c), **({"robustness": known[c.label]} if c.label in known else {}), "recipe": _recipe(run, c)}
+        for c in front
+    ]
     return {
         "study": run.study.name,
         "metric": {"name": metric.name, "direction": metric.direction},

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from nasfuse.search.front import Candidate, Objectives, best, candidates_of, non_dominated_of
+from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best, non_dominated_of
 from nasfuse.search.trial import TrialView
 
 
@@ -25,7 +25,7 @@ def next_repetition(
         repeats: Trainings required to confirm a member.
     """
     others = Counter(t.repeat_of for t in trials if (t.is_running or t.is_failed) and not t.is_void)
-    candidates = candidates_of(trials, max_macs=objectives.max_macs, with_inherited=True)
+    candidates = allowed_candidates(trials, objectives, with_inherited=True)
     promising = [candidate for candidate in non_dominated_of(candidates, objectives) if not candidate.trainings]
     front = non_dominated_of([candidate for candidate in candidates if candidate.trainings], objectives)
 

@@ -74,12 +74,15 @@ class Objectives:
         cost: Name of the cost, one of `nasfuse.domain.cost.COSTS`.
         reference: Reference point (metric, cost) of the hypervolume; every useful network is better in both.
         max_macs: Largest number of MACs of an operating point that may be on the front; None for no limit.
+        robust_metric: Value that the metric of a point on the front must reach where a modality is missing; None for no
+            limit.
     """
 
     metric: str
     cost: str
     reference: tuple[float, float]
     max_macs: int | None = None
+    robust_metric: float | None = None
 
     @classmethod
     def from_study(cls, study: optuna.Study) -> "Objectives":
@@ -92,7 +95,7 @@ class Objectives:
         names, reference = study.metric_names, attributes.reference
         if names is None or reference is None:
             raise RunFolderError("the study has not started yet; run the search first")
-        return cls(names[0], names[1].removeprefix("log10_"), reference, attributes.max_macs)
+        return cls(names[0], names[1].removeprefix("log10_"), reference, attributes.max_macs, attributes.robust_metric)
 
     def costs(self, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
         """Returns the objectives to minimise, shape (n, 2): the metric, negated if larger is better, and log10 cost.
@@ -107,6 +110,13 @@ class Objectives:
         sign = METRICS[self.metric].sign
         return sign * candidate.measured.metric < sign * self.reference[0]
 
+    def is_robust(self, candidate: Candidate) -> bool:
+        """Returns whether the metric reaches `robust_metric` without any one modality; always, without a limit."""
+        if self.robust_metric is None:
+            return True
+        found, sign = candidate.measured.robust_metric, METRICS[self.metric].sign
+        return found is not None and sign * found <= sign * self.robust_metric
+
     def hypervolume(self, candidates: Sequence[Candidate]) -> float:
         """Returns the area between the front and the reference point, in metric x decades of cost."""
         if not candidates:
@@ -115,6 +125,14 @@ class Objectives:
 
     def _row(self, metric: float, cost: float) -> tuple[float, float]:
         return METRICS[self.metric].sign * metric, math.log10(max(cost, 1e-9))
+
+
+def allowed_candidates(
+    trials: Sequence[TrialView], objectives: Objectives, *, with_inherited: bool = False
+) -> list[Candidate]:
+    """Returns the candidates of `candidates_of` that keep to the limits of the objectives."""
+    found = candidates_of(trials, max_macs=objectives.max_macs, with_inherited=with_inherited)
+    return [candidate for candidate in found if objectives.is_robust(candidate)]
 
 
 def candidates_of(
@@ -162,7 +180,15 @@ def _candidate(index: int, group: list[tuple[TrialView, OperatingPoint]]) -> Can
     knobs = dict(point.knobs)
     if len({measured.knobs.get("route") for _, measured in group}) > 1:  # static in some trainings only
         knobs.pop("route", None)
-    mean = replace(point, metric=statistics.fmean(metrics), macs=round(macs), latency_s=latency_s, knobs=knobs)
+    robust = [measured.robust_metric for _, measured in group if measured.robust_metric is not None]
+    mean = replace(
+        point,
+        metric=statistics.fmean(metrics),
+        macs=round(macs),
+        latency_s=latency_s,
+        knobs=knobs,
+        robust_metric=statistics.fmean(robust) if len(robust) == len(group) else None,
+    )
     return Candidate(
         trial=first.number,
         point=index,
@@ -282,6 +308,7 @@ COLUMNS = (
     "members",
     "metric",
     "metric_sd",
+    "robust_metric",
     "trainings",
     *COSTS,
     "setting",

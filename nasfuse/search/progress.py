@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nasfuse.search.front import Candidate, Objectives, best_of, candidates_of, front_of
+from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best_of, candidates_of, front_of
 from nasfuse.search.trial import TrialView
 
 #: States of trials, by the names that `status` shows.
@@ -30,6 +30,7 @@ class Progress:
         best_baseline: Hand-made design with the best metric; None before the first result of one.
         reasons: Number of each failed trial to the reason.
         n_above_limit: Number of complete trainings without an operating point within the study's `max_macs`.
+        n_not_robust: Number of recipes with such a point, but none that reaches the study's `robust_metric`.
     """
 
     states: dict[str, int]
@@ -44,12 +45,14 @@ class Progress:
     best_baseline: Candidate | None
     reasons: dict[int, str]
     n_above_limit: int = 0
+    n_not_robust: int = 0
 
 
 def summarise(trials: Sequence[TrialView], objectives: Objectives) -> Progress:
     """Returns the summary of `trials`, all trials of a study."""
     counts = Counter(_state(trial) for trial in trials if not trial.is_operating_point)
-    candidates = candidates_of(trials, max_macs=objectives.max_macs)
+    candidates = allowed_candidates(trials, objectives)
+    measured = {candidate.trial for candidate in candidates_of(trials, max_macs=objectives.max_macs)}
     front = front_of(candidates, objectives)
     hand_made = [candidate for candidate in candidates if candidate.baseline is not None]
     epochs = [_epochs(trial) for trial in trials if _ran(trial)]
@@ -67,6 +70,7 @@ def summarise(trials: Sequence[TrialView], objectives: Objectives) -> Progress:
         best_baseline=best_of(hand_made, objectives) if hand_made else None,
         reasons={trial.number: trial.reason for trial in trials if trial.is_failed},
         n_above_limit=sum(_is_above(trial, objectives.max_macs) for trial in trials),
+        n_not_robust=len(measured - {candidate.trial for candidate in candidates}),
     )
 
 

@@ -149,6 +149,8 @@ class Scheduler:
                 self._study.set_metric_names([study.metric, f"log10_{study.cost}"])
             self._attributes.reference = reference()
         self._attributes.max_macs = study.max_macs
+        if study.robust_metric is not None:
+            self._attributes.robust_metric = study.robust_metric
         void_failures(self._study)
         self._orphans = [trial.number for trial in self.trials() if trial.is_running]
         self._suggestions = Suggestions(self._study, self._storage, study, space, costs=self._costs)

@@ -14,6 +14,7 @@ IDENTITY = ("study", "data")
 _FORMAT = "format"
 _REFERENCE = "reference"
 _MAX_MACS = "max_macs"
+_ROBUST_METRIC = "robust_metric"
 _VISIBILITY_LAG = "lag"
 _SECONDS = "seconds"
 _VOID = "void"
@@ -75,6 +76,15 @@ class StudyAttributes:
     @max_macs.setter
     def max_macs(self, macs: int | None) -> None:
         self._study.set_user_attr(_MAX_MACS, macs)
+
+    @property
+    def robust_metric(self) -> float | None:
+        """Value that the metric must reach where a modality is missing; None for no limit."""
+        return cast(float | None, self._get(_ROBUST_METRIC))
+
+    @robust_metric.setter
+    def robust_metric(self, value: float) -> None:
+        self._study.set_user_attr(_ROBUST_METRIC, value)
 
     @property
     def visibility_lag(self) -> int | None:

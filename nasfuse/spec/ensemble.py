@@ -76,6 +76,11 @@ class EnsembleRecipe(Model):
         return tuple(member.network for member in self.ensemble)
 
     @property
+    def drops_modalities(self) -> tuple[bool, ...]:
+        """Whether training samples lose modalities, for each member."""
+        return tuple(member.drops_modalities for member in self.members)
+
+    @property
     def hash(self) -> str:
         """Hash of 12 hexadecimal digits over those of the members, in their order."""
         hashes = json.dumps([member.hash for member in self.members])

@@ -118,6 +118,11 @@ class Recipe(Model):
         return (self,)
 
     @property
+    def drops_modalities(self) -> bool:
+        """Whether training samples lose modalities, so that streams have placeholders."""
+        return self.training.modality_dropout > 0
+
+    @property
     def hash(self) -> str:
         """Returns a hash of 12 hexadecimal digits over all fields but the path of the data.
 

@@ -101,6 +101,8 @@ class StudyConfig(Model):
         inherit: Whether streams of suggested networks start from the weights of equal streams of earlier trainings.
         seed: Seed from which the seeds of all suggestions and trainings derive.
         max_macs: Largest number of MACs of a network that is trained.
+        robust_metric: Value that the metric must reach where all validation samples lack any one modality, for a point
+            to be on the front; an upper limit if smaller is better. None for no such limit.
         ensembles: Largest number of networks in an ensemble; 0 for no ensembles. They are chosen among static members
             of the front at the end of a search, and join the front where they are not dominated.
         resources: Compute resources of trials.
@@ -126,6 +128,7 @@ class StudyConfig(Model):
     inherit: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
     max_macs: Annotated[int, Field(ge=1)] | None = None
+    robust_metric: Annotated[float, Field(allow_inf_nan=False)] | None = None
     ensembles: Annotated[int, Field(ge=0)] = 0
     resources: ResourcesConfig = ResourcesConfig()
     storage: str | None = None
@@ -171,6 +174,13 @@ class StudyConfig(Model):
                 f"got {budget.repeats}; raise it or set inherit to false"
             )
         return inherit
+
+    @field_validator("ensembles")
+    @classmethod
+    def _is_measured_without_modalities(cls, ensembles: int, info: ValidationInfo) -> int:
+        if ensembles > 1 and info.data.get("robust_metric") is not None:
+            raise ValueError("is not available with robust_metric, which ensembles do not have; remove one of them")
+        return ensembles
 
     @field_validator("budget")
     @classmethod

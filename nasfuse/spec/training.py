@@ -37,8 +37,8 @@ class TrainingConfig(Model):
         input_noise: Standard deviation of Gaussian noise on the standardised inputs. Inputs of fixed features (random
             convolutions) get no noise and no shifts, so that their features can be computed once.
         shift: Largest random translation of images and sequences, as a share of their size, rounded to whole steps.
-        modality_dropout: Probability that a training sample of a fused network loses one modality. Token ids are never
-            dropped, because no id represents missing data.
+        modality_dropout: Probability that a training sample of a network with several streams is treated as lacking a
+            modality, for each of them; a sample never loses all. Every stream then has a learned placeholder.
         routing: Training of routes and router; None in a network without a router.
         ratio_weight: Weight of the ratio loss of `gumbel` reducers, which keeps the mean probability of keeping a token
             at the keep ratio (DynamicViT).

@@ -88,6 +88,9 @@ class SourceSuite:
                 continue
             batch = dataset.train.batch(torch.arange(len(dataset.train)), names=(modality.name,))
             values, mask = batch.inputs[modality.name].double(), batch.masks.get(modality.name)
+            if modality.name in batch.present:
+                there = batch.present[modality.name]
+                values, mask = values[there], None if mask is None else mask[there]
             if modality.kind == "image":
                 values = values.movedim(1, -1)
             features = values.flatten(0, -2) if mask is None else values[mask]

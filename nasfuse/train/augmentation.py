@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from nasfuse.data.dataset import Batch
+from nasfuse.data.dataset import Batch, blanked
 from nasfuse.errors import InvalidInputError
 from nasfuse.spec.training import TrainingConfig
 from nasfuse.train.mixup import Loss, Mixture
@@ -27,7 +27,7 @@ class Augmentation:
         Args:
             shift: Largest translation.
             input_noise: Standard deviation of the noise.
-            modality_dropout: Probability that a sample loses a modality.
+            modality_dropout: Probability that a sample loses a modality, for each of them.
             mixup: Alpha of the mixup of inputs.
             ids: Names of sequences of token ids, which get no noise, no shifts and no mixup.
             fixed: Names of inputs of fixed features, which get no noise and no shifts.
@@ -67,7 +67,7 @@ class Augmentation:
         return max(self.modality_dropout, self.mixup) > 0
 
     def apply(self, batch: Batch) -> Batch:
-        """Returns the batch with shifts, noise and modality dropout; dropped inputs are 0, their mean."""
+        """Returns the batch with shifts, noise and modality dropout."""
         inputs = dict(batch.inputs)
         for name, values in batch.inputs.items():
             if name in self.ids or name in self.fixed:
@@ -76,13 +76,16 @@ class Augmentation:
                 values = _shifted(values, self.shift)
             if self.input_noise > 0:
                 values = values + self.input_noise * torch.randn_like(values)
+            if name in batch.present:
+                values = blanked(values, ~batch.present[name])
             inputs[name] = values
-        if self.modality_dropout > 0 and len(inputs) > 1:
-            inputs |= self._without_some({name: x for name, x in inputs.items() if name not in self.ids})
-        return Batch(inputs, batch.masks, batch.targets)
+        changed = Batch(inputs, batch.masks, batch.targets, batch.present)
+        return self._without_some(changed) if self.modality_dropout > 0 and len(inputs) > 1 else changed
 
     def mix(self, batch: Batch, loss: Loss) -> tuple[Batch, Loss]:
         """Returns a batch whose inputs are mixed with those of a permutation of it, and the loss of mixed samples.
+
+        A mixed sample lacks a modality if both of its parts do; where one does, its part is 0, the mean.
 
         Args:
             batch: Batch to mix.
@@ -93,22 +96,26 @@ class Augmentation:
         mixture = Mixture.draw(self.mixup, batch.targets)
         inputs = {name: mixture.of(values) for name, values in batch.inputs.items()}
         masks = {name: mask | mask[mixture.order] for name, mask in batch.masks.items()}
-        return Batch(inputs, masks, batch.targets), mixture.of_loss(loss)
+        present = {name: own | own[mixture.order] for name, own in batch.present.items()}
+        return Batch(inputs, masks, batch.targets, present), mixture.of_loss(loss)
 
-    def _without_some(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Returns the inputs with at most one modality per sample set to 0, each with the same probability."""
-        names = sorted(inputs)
-        if not names:
-            return {}
-        first = inputs[names[0]]
-        lost = torch.randint(len(names), (len(first),), device=first.device)
-        hit = torch.rand(len(first), device=first.device) < self.modality_dropout
-        kept = {}
+    def _without_some(self, batch: Batch) -> Batch:
+        """Returns the batch in which samples have lost modalities, but none the last one that it has.
+
+        A sample that would lose all keeps one of them, each with the same probability.
+        """
+        names = sorted(batch.inputs)
+        device = batch.inputs[names[0]].device
+        everyone = torch.ones(len(batch.inputs[names[0]]), dtype=torch.bool, device=device)
+        present = torch.stack([batch.present.get(name, everyone) for name in names], dim=1)
+        draws = torch.rand(present.shape, device=device)
+        kept = present & (draws >= self.modality_dropout)
+        last = draws.masked_fill(~present, -1.0).argmax(dim=1)
+        rescued = torch.arange(len(names), device=device) == last[:, None]
+        kept |= rescued & present & ~kept.any(dim=1, keepdim=True)
         for position, name in enumerate(names):
-            keep = ~(hit & (lost == position))
-            shape = (-1, *[1] * (inputs[name].dim() - 1))
-            kept[name] = inputs[name] * keep.view(shape)
-        return kept
+            batch = batch.without(name, present[:, position] & ~kept[:, position])
+        return batch
 
 
 def _shifted(values: Tensor, share: float) -> Tensor:

@@ -173,5 +173,5 @@ def _summary(name: str, parts: Sequence[_Ends]) -> dict[str, float]:
 def _solves(network: Network, batch: Batch) -> list[Solved]:
     """Returns the solves of one pass of `network`."""
     with listening(equilibrium_layers(network)) as solves:
-        network(batch.inputs, batch.masks)
+        network(batch.inputs, batch.masks, present=batch.present)
     return solves

@@ -15,7 +15,7 @@ def predict_logits(network: Network, split: Split, *, device: torch.device) -> T
     """Returns the (n, n_outputs) float32 logits of every sample of `split`, on the CPU, in inference mode."""
 
     def logits_of(batch: Batch) -> Tensor:
-        logits: Tensor = network(batch.inputs, batch.masks)
+        logits: Tensor = network(batch.inputs, batch.masks, present=batch.present)
         return logits.float().cpu()
 
     return torch.cat(run_split(network, split, logits_of, device=device))

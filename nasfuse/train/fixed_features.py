@@ -22,13 +22,15 @@ _ROWS = 256
 
 
 def fit_stems(network: StreamNetwork, train: Split, *, seed: int) -> None:
-    """Fits the fixed stems of `network` on training samples drawn with `seed`."""
+    """Fits the fixed stems of `network` on training samples that have their modality, drawn with `seed`."""
     stems = fixed_stems(network)
     if not stems:
         return
-    rows = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:_N_FITTED]
-    batch = train.batch(rows, names=tuple(stems))
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
     for name, stem in stems.items():
+        present = train.columns[name].present
+        rows = order if present is None else order[present[order]]
+        batch = train.batch(rows[:_N_FITTED], names=(name,))
         stem.fit(batch.inputs[name], batch.masks.get(name))
 
 
@@ -70,5 +72,8 @@ def _with_features(split: Split, stems: dict[str, FixedStem], device: torch.devi
         for name, stem in stems.items():
             parts[name].append(stem.features(batch.inputs[name], batch.masks.get(name)).cpu())
     unscaled = Scale(torch.zeros(1, 1), torch.ones(1, 1))
-    columns = {name: Column(torch.cat(values), scale=unscaled) for name, values in parts.items()}
+    columns = {
+        name: Column(torch.cat(values), scale=unscaled, present=split.columns[name].present, is_filled=True)
+        for name, values in parts.items()
+    }
     return replace(split, columns={**split.columns, **columns})

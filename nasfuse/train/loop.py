@@ -183,7 +183,9 @@ class _Run:
         self.device = device
         self.task = dataset.task
         with _own_generator(derive_seed(seed, "weights"), torch.device("cpu")):
-            self.network = build_network(recipe.network, dataset.modalities, dataset.task)
+            self.network = build_network(
+                recipe.network, dataset.modalities, dataset.task, drops=recipe.drops_modalities
+            )
             self.stream_loss = StreamLoss(
                 self.network, share=recipe.training.stream_loss, n_outputs=dataset.task.n_outputs
             ).to(device)
@@ -312,10 +314,10 @@ class _Run:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             if not isinstance(self.network, RoutedNetwork):
                 with self.stream_loss.listening():
-                    logits = self.network(batch.inputs, batch.masks).float()
+                    logits = self.network(batch.inputs, batch.masks, present=batch.present).float()
                 return self.stream_loss.of(loss(logits), loss)
             with self.stream_loss.listening():
-                routes = self.network.all_routes(batch.inputs, batch.masks)
+                routes = self.network.all_routes(batch.inputs, batch.masks, present=batch.present)
         if self.routing is None or not self.router_learns:
             return self.stream_loss.of(mean_route_loss(routes.outputs, loss), loss)
         steps = self._steps_of_stage()

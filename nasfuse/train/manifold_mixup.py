@@ -80,6 +80,7 @@ def mixed_at(network: FusionNetwork, depth: int, mixture: Mixture) -> Iterator[N
         else:
             for name, n_stages in network.branch.route.n_stages.items():
                 stream, last = network.streams[name], min(depth, n_stages)
-                module = stream.stages[last - 1] if last else stream.stem
+                start = stream.stem if stream.placeholder is None else stream.placeholder
+                module = stream.stages[last - 1] if last else start
                 hooks.enter_context(module.register_forward_hook(mixed_tokens))
         yield

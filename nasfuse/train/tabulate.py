@@ -25,7 +25,7 @@ def tabulate_routes(
 
     def everything(batch: Batch) -> tuple[AllRoutes, Tensor]:
         with listening(equilibrium_layers(network)) as solves:
-            routes = network.all_routes(batch.inputs, batch.masks)
+            routes = network.all_routes(batch.inputs, batch.masks, present=batch.present)
         return routes, _saved_by_route(network, solves, len(batch.targets))
 
     batches = run_split(network, split, everything, device=device)

@@ -97,3 +97,22 @@ def test_the_report(nasfuse, run_folder, tmp_path):
 
 def test_a_report_that_cannot_be_written(refuses, run_folder):
     refuses("report", run_folder, "-o", run_folder)
+
+
+def test_without_a_modality(nasfuse, run_folder, monkeypatch):
+    from nasfuse.experiment import robustness
+    from nasfuse.experiment.robustness import Robustness
+
+    found = [
+        Robustness("0", 0.5, {"left": 0.25, "right": 0.5}, ("left",)),
+        Robustness("2", 0.9, {"left": 0.8, "right": 1}),
+    ]
+    monkeypatch.setattr(robustness, "measure_robustness", lambda *_, **__: found)
+    out = nasfuse("pareto", run_folder, "--robust").out
+    assert "without left" in out
+    assert "~0.2500" in out
+    assert "~ the network was trained without missing modalities, so the mean of the training data stands for" in out
+    assert "Left out: 1 point, ensembles and points without a network in the run folder." in out
+    rows = nasfuse("pareto", run_folder, "--robust", "--json").json["front"]
+    assert [row.get("robustness", {}).get("without") for row in rows] == [found[0].without, found[1].without, None]
+    assert "without left" in (nasfuse("report", run_folder), (run_folder / "report.html").read_text())[1]

@@ -260,3 +260,18 @@ training: {epochs: 1}
 
     def test_a_file_that_is_not_there(self, refuses, write):
         assert "no data set 'x.npz'" in refuses("train", write(), "--data", "x.npz", "-o", "out", "--device", "cpu")
+
+
+def test_evaluation_without_modalities(nasfuse, monkeypatch):
+    from nasfuse.experiment import checkpoint_evaluation
+
+    def evaluated(path, *, without, **options):
+        return {
+            "split": "test", "metric": "accuracy", "value": 0.5, "samples": 9, "by_class": [], "macs": 7,
+            "recipe_hash": "0a", "summary": "it", "without": dict(zip(without, ("placeholder", "mean"), strict=True)),
+        }  # fmt: skip
+
+    monkeypatch.setattr(checkpoint_evaluation, "evaluate_checkpoint", evaluated)
+    out = nasfuse("evaluate", "model.pt", "--without", "audio", "--without", "photo").out
+    assert "without audio: its learned placeholder stands for it\n" in out
+    assert "without photo: the mean of the training data stands for it, because the network was trained without" in out

@@ -80,3 +80,12 @@ def test_a_column_with_the_number_to_predict():
         target="weight", task="regression", weight=weight, grams=1000 * weight, y=["a"] * 60 + ["b"] * 60
     )
     assert found.startswith("column grams has a value of its own for every value of weight")
+
+
+def test_samples_that_lack_a_modality_are_counted():
+    values = np.random.default_rng(0).normal(size=(N, 3))
+    values[:30] = np.nan
+    raw = as_raw({"v": values, "y": np.arange(N) % 2})
+    config = DataConfig.parse(expand_modalities({"data": {"source": "x", "modalities": {"v": "vector"}}})["data"])
+    dataset = divided(described_table(raw, config), config, division=0)
+    assert "modality v is missing in 30 of 120 samples (25 %)" in audit(dataset, raw=raw, config=config)

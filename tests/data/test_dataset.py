@@ -76,3 +76,18 @@ def test_a_batch_moves_as_a_whole():
 
 def test_splits_by_name(dataset):
     assert [dataset.split(part) for part in ("train", "val", "test")] == [dataset.train, dataset.val, dataset.test]
+
+
+def test_a_batch_without_a_modality(make_batch):
+    batch = make_batch(["v", "s", "q"], n_samples=3, lengths={"s": [4, 7, 0]})
+    lack = torch.tensor([True, False, False])
+    found = batch.without("v", lack).without("s", lack).without("q", lack)
+    assert all(not found.inputs[name][0].any() for name in "vsq")
+    assert all(torch.equal(found.inputs[name][1:], batch.inputs[name][1:]) for name in "vsq")
+    assert found.masks["s"].sum(dim=1).tolist() == [1, 7, 0]
+    assert found.masks["q"].sum(dim=1).tolist() == [0, 9, 9]
+    assert found.masks["s"][0, 0]
+    assert all(found.present[name].tolist() == [False, True, True] for name in "vsq")
+    again = found.without("v", torch.tensor([False, False, True]))
+    assert again.present["v"].tolist() == [False, True, False]
+    assert batch.present == {}

@@ -13,6 +13,7 @@ from nasfuse.search.front import (
     COLUMNS,
     Candidate,
     Objectives,
+    allowed_candidates,
     best,
     best_of,
     candidates_of,
@@ -190,6 +191,7 @@ def test_a_row():
         "members": None,
         "metric": 0.5,
         "metric_sd": None,
+        "robust_metric": None,
         "trainings": 0,
         "macs": 7,
         "params": 70,
@@ -291,3 +293,22 @@ def test_a_route_is_named_only_where_all_trainings_take_it():
     (mixed,) = candidates_of([static(0, "a"), static(1, None)])
     assert agreed.summary.endswith("| always a")
     assert mixed.summary.endswith("| threshold 0.5")
+
+
+def test_what_is_robust():
+    found = {value: candidate(0, 0.9, 10, robust_metric=value) for value in (None, 0.6, 0.7, 0.8)}
+    limited = replace(ACCURACY, robust_metric=0.7)
+    assert [limited.is_robust(one) for one in found.values()] == [False, False, True, True]
+    assert [replace(MAE, robust_metric=0.7).is_robust(one) for one in found.values()] == [False, True, True, False]
+    assert all(ACCURACY.is_robust(one) for one in found.values())
+    assert to_row(found[0.7])["robust_metric"] == 0.7
+
+
+def test_a_point_is_robust_by_the_mean_of_its_trainings():
+    limited = replace(ACCURACY, robust_metric=0.7)
+    trials = [trial(n, [candidate(n, 0.9, 10, robust_metric=value)]) for n, value in ((1, 0.6), (2, 0.85))]
+    assert allowed_candidates(trials[:1], limited) == []
+    (found,) = allowed_candidates(trials, limited)
+    assert found.measured.robust_metric == pytest.approx(0.725)
+    (unknown,) = candidates_of([*trials, trial(3, [candidate(3, 0.9, 10)])])
+    assert unknown.measured.robust_metric is None

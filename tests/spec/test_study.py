@@ -262,3 +262,11 @@ def test_a_space_that_is_no_mapping_is_one_problem(write, text):
 def test_a_space_of_a_wrong_type(write):
     (only,) = problems(write(STUDY[: STUDY.index("space:")] + "space: [fusion]\nbudget: {trials: 3}\n"))
     assert only.startswith("line 3: space: ")
+
+
+def test_a_limit_without_modalities(write):
+    limited = StudyConfig.load(write(STUDY + "robust_metric: 0.7\n"))
+    assert limited.hash == StudyConfig.load(write(limited.to_yaml())).hash != StudyConfig.load(write(STUDY)).hash
+    (only,) = problems(write(STUDY + "robust_metric: 0.7\nensembles: 3\n"))
+    assert "ensembles: is not available with robust_metric, which ensembles do not have; remove one of them" in only
+    assert "robust_metric" in problems(write(STUDY + "robust_metric: .inf\n"))[0]

@@ -73,6 +73,14 @@ def test_noise_has_its_size_and_spares_ids(make_batch):
     assert torch.equal(changed.inputs["q"], batch.inputs["q"])
 
 
+def test_what_is_absent_stays_the_mean(make_batch):
+    lack = torch.tensor([True, False, False])
+    batch = make_batch(["v", "i"]).without("v", lack)
+    changed = augmentation(input_noise=1.0, shift=0.3).apply(batch)
+    assert not changed.inputs["v"][0].any()
+    assert torch.equal(changed.present["v"], ~lack)
+
+
 def test_draws_follow_the_order_of_the_batch():
     # The order of a set of words differs from process to process, and would make a seed worth nothing.
     names = [f"name{number}" for number in range(12)]
@@ -83,14 +91,39 @@ def test_draws_follow_the_order_of_the_batch():
     assert all(torch.equal(changed.inputs[name], torch.randn(2, 3)) for name in names)
 
 
-def test_a_sample_loses_one_modality_at_most_each_equally_often(make_batch):
-    batch = make_batch(["v", "s", "i"], n_samples=3000)
+def test_a_sample_loses_each_modality_with_the_same_probability_and_never_all(make_batch):
+    batch = make_batch(["v", "s", "q"], n_samples=4000)
     changed = augmentation(modality_dropout=0.6).apply(batch)
-    lost = torch.stack([(changed.inputs[name].flatten(1) == 0).all(1) for name in ("v", "s", "i")])
-    assert lost.sum(0).max() == 1
-    assert lost.float().mean(1).tolist() == pytest.approx([0.2] * 3, abs=0.03)
-    kept = ~lost[0]
-    assert torch.equal(changed.inputs["v"][kept], batch.inputs["v"][kept])
+    lost = ~torch.stack([changed.present[name] for name in ("v", "s", "q")])
+    counts = lost.sum(0).bincount(minlength=4) / 4000
+    # Binomial, with the cases of three lost counted as two.
+    assert counts.tolist() == pytest.approx([0.4**3, 3 * 0.6 * 0.4**2, 3 * 0.6**2 * 0.4 + 0.6**3, 0], abs=0.03)
+    assert lost.float().mean(1).tolist() == pytest.approx([0.6 - 0.6**3 / 3] * 3, abs=0.03)
+    for row, name in enumerate("vs"):
+        assert torch.equal((changed.inputs[name].flatten(1) == 0).all(1), lost[row])
+        assert torch.equal(changed.inputs[name][~lost[row]], batch.inputs[name][~lost[row]])
+    assert torch.equal(changed.masks["q"].any(1), ~lost[2])
+
+
+def test_a_sample_keeps_the_only_modality_that_it_has(make_batch):
+    batch = make_batch(["v", "s"], n_samples=200)
+    lack = torch.arange(200) % 2 == 0
+    changed = augmentation(modality_dropout=0.9).apply(batch.without("v", lack).without("s", torch.zeros(200).bool()))
+    assert not changed.present["v"][lack].any()
+    assert changed.present["s"][lack].all()
+    assert (changed.present["v"] | changed.present["s"]).all()
+    nothing = batch.without("v", ~lack | lack).without("s", ~lack | lack)
+    assert not augmentation(modality_dropout=0.9).apply(nothing).present["s"].any()
+
+
+def test_a_mixed_sample_lacks_what_both_of_its_parts_lack(make_batch):
+    batch = make_batch(["v"], n_samples=16).without("v", torch.arange(16) < 8)
+    torch.manual_seed(3)
+    mixed, _ = augmentation(mixup=0.4).mix(batch, lambda logits, targets: logits)
+    torch.manual_seed(3)
+    torch.distributions.Beta(0.4, 0.4).sample()
+    order = torch.randperm(16)
+    assert mixed.present["v"].tolist() == [row >= 8 or order[row].item() >= 8 for row in range(16)]
 
 
 def test_a_single_modality_is_never_lost(make_batch):

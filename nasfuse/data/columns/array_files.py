@@ -31,6 +31,16 @@ class ArrayFiles(Transform):
     fill: Tensor
     n_steps: int | None
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that are read."""
+        return (column_of(self.name, self.config.column)[0],)
+
+    @property
+    def has_lengths(self) -> bool:
+        """Whether the result is a sequence with a length for each row."""
+        return self.n_steps is not None
+
     @classmethod
     def fit(cls, name: str, config: ArrayFilesConfig, raw: RawTable, rows: Rows) -> Self:
         """Returns the transform with the shape of the arrays in the training samples."""
@@ -49,11 +59,15 @@ class ArrayFiles(Transform):
         """Returns the arrays of all files; those of sequences are padded on the right."""
         column, where = column_of(self.name, self.config.column)
         cells = _read(raw, column, where, None)
-        values, lengths, problems = stack_cells(raw, column, cells, fill=self.fill, n_steps=self.n_steps)
+        stacked = stack_cells(raw, column, cells, fill=self.fill, n_steps=self.n_steps)
         arrays = ModalityArrays(
-            self.config.contents, values, lengths=lengths, padding=None if lengths is None else "right"
+            self.config.contents,
+            stacked.values,
+            lengths=stacked.lengths,
+            padding=None if stacked.lengths is None else "right",
+            present=stacked.present,
         )
-        return Reading(arrays, problems)
+        return Reading(arrays, stacked.problems, column)
 
     def state(self) -> dict[str, Any]:
         """Returns the description, the mean array and the number of steps."""

@@ -7,9 +7,11 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from nasfuse.data.columns.base import Problem, Reading, Rows, Transform, column_of, warn_of_missing
+from nasfuse.data.columns.base import Problem, Reading, Rows, Transform, column_of
+from nasfuse.data.columns.files import present_of
 from nasfuse.data.concatenation import concatenated
 from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.raw_table import Array, RawTable
@@ -40,6 +42,18 @@ class PlainArrays(Transform):
     n_steps: int | None = None
     fill: Tensor | None = None
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns or arrays that are read."""
+        config = self.config
+        own = config.arrays or [column_of(self.name, config.array)[0]]
+        return (*own, *(name for name in (config.index, config.lengths) if name))
+
+    @property
+    def has_lengths(self) -> bool:
+        """Whether the result is a sequence with a length for each row."""
+        return self.config.lengths is not None or self.n_steps is not None
+
     @classmethod
     def fit(cls, name: str, config: ModalityConfig, raw: RawTable, rows: Rows) -> Self:
         """Returns the transform; only lists in cells have something to fit, their shape."""
@@ -66,6 +80,7 @@ class PlainArrays(Transform):
         index = raw.column(config.index, f"{where}.index") if config.index else None
         lengths = raw.column(config.lengths, f"{where}.lengths") if config.lengths else None
         problems: tuple[Problem, ...] = ()
+        present, column = None, ""
         if config.arrays is not None:
             parts = {part: raw.column(part, f"{where}.arrays") for part in config.arrays}
             values = concatenated(where, config.kind, parts)
@@ -73,20 +88,22 @@ class PlainArrays(Transform):
             column, where = column_of(self.name, config.array)
             values = raw.column(column, where)
             if values.dtype.kind == "O" or self._differs(values):
-                values, n_steps, problems = self._cells(raw, column, values)
-                lengths = n_steps if lengths is None and self.n_steps is not None else lengths
+                stacked = self._cells(raw, column, values)
+                values, present, problems = stacked.values, stacked.present, stacked.problems
+                lengths = stacked.lengths if lengths is None and self.n_steps is not None else lengths
             elif raw.n_rows is not None and config.vocabulary is None and values.ndim == _N_AXES.get(config.kind):
                 values = values[..., None]  # one feature
         padding = config.padding or ("right" if lengths is not None and self.n_steps is not None else None)
-        return Reading(ModalityArrays(config.kind, values, index, lengths, config.vocabulary, padding), problems)
+        arrays = ModalityArrays(config.kind, values, index, lengths, config.vocabulary, padding, present)
+        return Reading(arrays, problems, column)
 
     def _differs(self, values: Array) -> bool:
         """Returns whether the lists in the cells of a column have other lengths than all those of the training."""
         steps = () if self.n_steps is None else (self.n_steps,)
         return self.shape is not None and values.shape[1:] != (*steps, *self.shape)
 
-    def _cells(self, raw: RawTable, column: str, values: Array) -> tuple[Array, Array | None, tuple[Problem, ...]]:
-        """Returns the arrays in the cells of a column as one array, the steps of each, and the unusable cells."""
+    def _cells(self, raw: RawTable, column: str, values: Array) -> "Stacked":
+        """Returns the arrays in the cells of a column as one array."""
         if self.shape is None or self.fill is None:
             raise DataError(f"{raw.place(column)} must hold numbers, as in the training data; correct it")
         is_ids = self.config.vocabulary is not None
@@ -131,6 +148,23 @@ def fit_cells(cells: Sequence[Array], *, is_sequence: bool) -> tuple[tuple[int, 
     return shape, n_steps, torch.from_numpy(np.asarray(total / max(count, 1), np.float64))
 
 
+@dataclass(frozen=True)
+class Stacked:
+    """The arrays of all rows as one array.
+
+    Attributes:
+        values: (n, *shape) or (n, n_steps, *shape); one number per step is one feature.
+        lengths: (n,) steps of each sequence; None if the arrays are no sequences.
+        present: (n,) bool, false for rows whose array is missing; None if none is.
+        problems: Cells that cannot be used.
+    """
+
+    values: Array
+    lengths: Array | None
+    present: NDArray[np.bool_] | None
+    problems: tuple[Problem, ...]
+
+
 def stack_cells(
     raw: RawTable,
     column: str,
@@ -139,8 +173,8 @@ def stack_cells(
     fill: Tensor,
     n_steps: int | None,
     is_ids: bool = False,
-) -> tuple[Array, Array | None, tuple[Problem, ...]]:
-    """Returns the arrays of all rows as one array.
+) -> Stacked:
+    """Returns the arrays of all rows as one array; cells of another shape are problems.
 
     Args:
         raw: Table of the column, for messages.
@@ -149,19 +183,13 @@ def stack_cells(
         fill: Array for rows that are missing or have a problem; for sequences, its one step. All arrays have its shape.
         n_steps: Steps of a sequence after which arrays are cut and up to which they are padded; None: no sequence.
         is_ids: Whether the arrays are token ids.
-
-    Returns:
-        (n, *shape) or (n, n_steps, *shape), where one number per step is one feature; the (n,) steps of each
-        sequence, None without `n_steps`; and the problems of cells with another shape.
     """
     shape, single = tuple(fill.shape), all(getattr(cell, "dtype", None) in _SINGLE for cell in cells)
     dtype = np.int64 if is_ids else np.float32 if single else np.float64
     values = np.zeros((len(cells), *shape) if n_steps is None else (len(cells), max(n_steps, 1), *shape), dtype)
-    lengths, problems, absent = np.zeros(len(cells), np.int64), [], []
-    for row, cell in enumerate(cells):
-        found = _cell(raw, column, row, cell, shape=shape, has_steps=n_steps is not None)
-        if found is None:
-            absent.append(row)
+    lengths, problems = np.zeros(len(cells), np.int64), []
+    read = [_cell(raw, column, row, cell, shape=shape, has_steps=n_steps is not None) for row, cell in enumerate(cells)]
+    for row, found in enumerate(read):
         if isinstance(found, Problem):
             problems.append(found)
         if found is None or isinstance(found, Problem):
@@ -173,15 +201,16 @@ def stack_cells(
             values[row, : lengths[row]] = found[:n_steps]
     if n_steps is not None and not shape and not is_ids:
         values = values[..., None]
-    warn_of_missing(raw, column, absent, instead="the mean of the training samples")
-    return values, None if n_steps is None else lengths, tuple(problems)
+    return Stacked(values, None if n_steps is None else lengths, present_of(read), tuple(problems))
 
 
 def _cell(
     raw: RawTable, column: str, row: int, cell: Any, *, shape: tuple[int, ...], has_steps: bool
 ) -> Array | Problem | None:
-    if cell is None or isinstance(cell, Problem):
+    if isinstance(cell, Problem):
         return cell
+    if cell is None or (isinstance(cell, float) and cell != cell):
+        return None
     found, place = np.asarray(cell), raw.place(column, row)
     if found.size == 0 and has_steps:
         return np.zeros((0, *shape))
@@ -191,6 +220,8 @@ def _cell(
             f"{place} must hold numbers of shape ({expected}), got {found.dtype} of shape {found.shape}; correct it"
         )
         return Problem(row, column, message)
+    if found.dtype.kind == "f" and np.isnan(found).all():
+        return None
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         return Problem(row, column, f"{place} holds NaN or infinite values; correct them or remove the row")
     return found

@@ -41,6 +41,16 @@ class AudioFiles(Transform):
     fill: Tensor
     n_steps: int
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that are read."""
+        return (column_of(self.name, self.config.column)[0],)
+
+    @property
+    def has_lengths(self) -> bool:
+        """Whether the result is a sequence with a length for each row."""
+        return True
+
     @classmethod
     def fit(cls, name: str, config: AudioFilesConfig, raw: RawTable, rows: Rows) -> Self:
         """Returns the transform with the longest recording of the training samples."""
@@ -58,10 +68,15 @@ class AudioFiles(Transform):
         """Returns (n, n_steps, n_mels) float32 and the number of frames of each recording."""
         column, where = column_of(self.name, self.config.column)
         cells = _read(raw, column, where, self.config, None)
-        values, lengths, problems = stack_cells(raw, column, cells, fill=self.fill, n_steps=self.n_steps)
-        return Reading(
-            ModalityArrays("sequence", values.astype(np.float32), lengths=lengths, padding="right"), problems
+        stacked = stack_cells(raw, column, cells, fill=self.fill, n_steps=self.n_steps)
+        arrays = ModalityArrays(
+            "sequence",
+            stacked.values.astype(np.float32),
+            lengths=stacked.lengths,
+            padding="right",
+            present=stacked.present,
         )
+        return Reading(arrays, stacked.problems, column)
 
     def state(self) -> dict[str, Any]:
         """Returns the description, the mean frame and the number of frames."""

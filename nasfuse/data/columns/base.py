@@ -2,9 +2,8 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,14 +37,32 @@ class Reading:
     Attributes:
         arrays: Arrays of all rows. Rows with a problem have the values of a missing one.
         problems: Values that cannot be used, ordered by row.
+        column: Name of the column in which the values of rows that are not `arrays.present` are missing.
     """
 
     arrays: ModalityArrays
     problems: tuple[Problem, ...] = ()
+    column: str = ""
 
 
 class Transform(ABC):
-    """Turns raw columns into the arrays of one modality, with what it learned from the training samples."""
+    """Turns raw columns into the arrays of one modality, with what it learned from the training samples.
+
+    Attributes:
+        stand_in: What a missing value has in the arrays, for networks that know no absent modality.
+    """
+
+    stand_in: ClassVar[str] = "the mean of the training samples"
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns or arrays that are read."""
+
+    @property
+    def has_lengths(self) -> bool:
+        """Whether the result is a sequence with a length for each row."""
+        return False
 
     @classmethod
     @abstractmethod
@@ -85,10 +102,10 @@ def column_of(name: str, column: str | None) -> tuple[str, str]:
     return (name, f"data.modalities.{name}") if column is None else (column, f"data.modalities.{name}.column")
 
 
-def warn_of_missing(raw: RawTable, column: str, rows: Sequence[int], *, instead: str) -> None:
-    """Warns that the values of `rows` are missing, and says what is used `instead`; without rows it does nothing."""
-    if rows:
-        what = f"1 value is missing, in row {rows[0]}"
-        if len(rows) > 1:
-            what = f"{len(rows)} values are missing, the first in row {rows[0]}"
-        warnings.warn(f"{raw.place(column)}: {what}; {instead} is used instead", DataWarning, stacklevel=2)
+def warn_of_missing(raw: RawTable, column: str, present: NDArray[np.bool_], *, consequence: str) -> None:
+    """Warns that values are missing in the rows that are not `present` (n,), and says what follows."""
+    rows = np.flatnonzero(~present)
+    what = f"1 value is missing, in row {rows[0]}"
+    if len(rows) > 1:
+        what = f"{len(rows)} values are missing, the first in row {rows[0]}"
+    warnings.warn(f"{raw.place(column)}: {what}; {consequence}", DataWarning, stacklevel=2)

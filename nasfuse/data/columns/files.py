@@ -1,11 +1,12 @@
 """Reading of the files that a column of paths names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasfuse.data.columns.base import Problem, Rows
 from nasfuse.data.raw_table import RawTable, missing, texts
@@ -50,6 +51,12 @@ def read_files(
     with ThreadPoolExecutor(_N_THREADS) as pool:
         results = dict(zip(paths, pool.map(lambda path: _attempt(load, raw.folder / path), paths), strict=True))
     return [_result(raw, column, row, named[row], results) for row in chosen]
+
+
+def present_of(cells: Sequence[object]) -> NDArray[np.bool_] | None:
+    """Returns the (n,) mask of cells that are not None; None if there are none of these."""
+    present = np.array([cell is not None for cell in cells], bool)
+    return None if present.all() else present
 
 
 def _attempt(load: Callable[[Path], T], path: Path) -> T | Exception:

@@ -3,7 +3,7 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from nasfuse.data.columns.base import Problem, Reading, Rows, Transform, column_of, warn_of_missing
-from nasfuse.data.columns.files import UnknownContentError, read_files
+from nasfuse.data.columns.base import Problem, Reading, Rows, Transform, column_of
+from nasfuse.data.columns.files import UnknownContentError, present_of, read_files
 from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.raw_table import RawTable
 from nasfuse.errors import DataError
@@ -37,6 +37,12 @@ class ImageFiles(Transform):
     name: str
     config: ImageFilesConfig
     fill: Tensor
+    stand_in: ClassVar[str] = "the mean colour of the training samples"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that are read."""
+        return (column_of(self.name, self.config.column)[0],)
 
     @classmethod
     def fit(cls, name: str, config: ImageFilesConfig, raw: RawTable, rows: Rows) -> Self:
@@ -57,10 +63,8 @@ class ImageFiles(Transform):
         images = np.empty((len(found), self.config.size, self.config.size, self.config.channels), np.uint8)
         for row, one in enumerate(found):
             images[row] = one if isinstance(one, np.ndarray) else self.fill.numpy()
-        absent = [row for row, one in enumerate(found) if one is None]
-        warn_of_missing(raw, column, absent, instead="the mean colour of the training samples")
         problems = tuple(one for one in found if isinstance(one, Problem))
-        return Reading(ModalityArrays("image", images), problems)
+        return Reading(ModalityArrays("image", images, present=present_of(found)), problems, column)
 
     def state(self) -> dict[str, Any]:
         """Returns the description and the mean colour."""

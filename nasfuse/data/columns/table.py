@@ -36,6 +36,11 @@ class TableColumns(Transform):
     name: str
     features: dict[str, Feature]
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that are read."""
+        return tuple(self.features)
+
     @classmethod
     def fit(cls, name: str, config: TableConfig, raw: RawTable, rows: Rows) -> Self:
         """Returns the transform with the medians, categories and types of the training samples.

@@ -4,13 +4,13 @@ import re
 import zlib
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from nasfuse.data.columns.base import Reading, Rows, Transform, column_of
 from nasfuse.data.layout import ModalityArrays
-from nasfuse.data.raw_table import RawTable, texts
+from nasfuse.data.raw_table import RawTable, missing, texts
 from nasfuse.errors import DataError
 from nasfuse.spec.modality import TextConfig
 
@@ -35,6 +35,17 @@ class TextColumn(Transform):
     words: tuple[str, ...]
     n_shared: int
     n_steps: int
+    stand_in: ClassVar[str] = "an unknown word"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that are read."""
+        return (column_of(self.name, self.config.column)[0],)
+
+    @property
+    def has_lengths(self) -> bool:
+        """Whether the result is a sequence with a length for each row."""
+        return True
 
     @classmethod
     def fit(cls, name: str, config: TextConfig, raw: RawTable, rows: Rows) -> Self:
@@ -58,16 +69,21 @@ class TextColumn(Transform):
         return 1 + len(self.words) + self.n_shared
 
     def read(self, raw: RawTable) -> Reading:
-        """Returns (n, n_steps) ids and their lengths; a text without words is one unknown word."""
+        """Returns (n, n_steps) ids and their lengths; a text that is empty or without words is one unknown word."""
         column, where = column_of(self.name, self.config.column)
         known = {word: number for number, word in enumerate(self.words, start=1)}
-        named = texts(raw.column(column, where))
+        values = raw.column(column, where)
+        named, absent = texts(values), missing(values)
         ids, lengths = np.zeros((len(named), self.n_steps), np.int64), np.zeros(len(named), np.int64)
         for row, text in enumerate(named):
             words = words_of(text)[: self.n_steps] or [""]
             ids[row, : len(words)] = [known[word] if word in known else self._shared(word) for word in words]
             lengths[row] = len(words)
-        return Reading(ModalityArrays("sequence", ids, lengths=lengths, vocabulary=self.n_ids, padding="right"))
+        present = ~absent if absent.any() else None
+        arrays = ModalityArrays(
+            "sequence", ids, lengths=lengths, vocabulary=self.n_ids, padding="right", present=present
+        )
+        return Reading(arrays, column=column)
 
     def _shared(self, word: str) -> int:
         return 1 + len(self.words) + zlib.crc32(word.encode()) % self.n_shared

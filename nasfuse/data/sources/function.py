@@ -44,7 +44,8 @@ def as_raw(data: Any, *, name: str = "data", folder: Path | None = None) -> RawT
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, str | np.ndarray):
         rows = [_named(data[index]) for index in range(len(data))]
         if rows and all(isinstance(row, Mapping) for row in rows):
-            values = {str(key): [_plain(row.get(key)) for row in rows] for key in rows[0]}
+            keys = dict.fromkeys(key for row in rows for key in row)  # a sample may lack a modality
+            values = {str(key): [_plain(row.get(key)) for row in rows] for key in keys}
             columns = {key: _array(cells) for key, cells in values.items()}
             return RawTable(name, name, columns, len(rows), folder)
     raise DataError(

@@ -87,9 +87,16 @@ class GatedNetwork(RoutedNetwork):
         self.gate_prices.copy_(calibration.prices)
         self.gate_status.fill_(int(calibration.status))
 
-    def run_route(self, number: int, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    def run_route(
+        self,
+        number: int,
+        inputs: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor],
+        *,
+        present: Mapping[str, Tensor] | None = None,
+    ) -> tuple[Tensor, ...]:
         """Returns the logits of route `number` and those of the router."""
-        states = self._states(inputs, masks)
+        states = self._states(inputs, masks, present)
         gate, cheap = self._gate(inputs, masks, states)
         return cheap if number == 0 and cheap is not None else self._branches()[number](states), gate
 
@@ -115,9 +122,15 @@ class GatedNetwork(RoutedNetwork):
             self.listener(chosen)
         return self._by_group(states, chosen, cheap)
 
-    def all_routes(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> AllRoutes:
+    def all_routes(
+        self,
+        inputs: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor],
+        *,
+        present: Mapping[str, Tensor] | None = None,
+    ) -> AllRoutes:
         """Returns logits of the router and outputs of all routes for all samples; streams run once for all routes."""
-        states = self._states(inputs, masks)
+        states = self._states(inputs, masks, present)
         gate, cheap = self._gate(inputs, masks, states)
         first = [] if cheap is None else [cheap]
         rest = [branch(states) for branch in self._branches()[len(first) :]]

@@ -127,7 +127,12 @@ class RoutedNetwork(StreamNetwork):
         self.threshold.fill_(threshold)
 
     def forward(
-        self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], chosen: Tensor | int | None = None
+        self,
+        inputs: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor],
+        chosen: Tensor | int | None = None,
+        *,
+        present: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """Returns logits (b, n_outputs), see `Network.forward`.
 
@@ -136,14 +141,15 @@ class RoutedNetwork(StreamNetwork):
             masks: Sequence name to its mask (b, T); no entry if all steps are real.
             chosen: Route of each sample, shape (b,), or the number of one route for all samples, instead of the choice
                 of the network. Everything that is needed for the choice runs nevertheless.
+            present: Modality name to the samples (b,) that have it; no entry if all have it.
 
         Raises:
             TracingError: The network is traced or exported, and the route depends on the sample. A single route can be
                 traced: `chosen` as a number, or a threshold of 0 or 1.
         """
         if isinstance(chosen, int):
-            return self.run_route(chosen, inputs, masks)[0]
-        states = self._states(inputs, masks)
+            return self.run_route(chosen, inputs, masks, present=present)[0]
+        states = self._states(inputs, masks, present)
         only = None if torch.compiler.is_exporting() else self.only_route()  # which cannot read the threshold
         if chosen is None and only is not None:
             logits: Tensor = self._branches()[only](states)
@@ -200,7 +206,14 @@ class RoutedNetwork(StreamNetwork):
         return frozenset((name, value) for name, value in settings.items() if name != "threshold")
 
     @abstractmethod
-    def run_route(self, number: int, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    def run_route(
+        self,
+        number: int,
+        inputs: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor],
+        *,
+        present: Mapping[str, Tensor] | None = None,
+    ) -> tuple[Tensor, ...]:
         """Returns the logits of route `number`, followed by all other results that samples on it need."""
 
     @abstractmethod
@@ -221,7 +234,13 @@ class RoutedNetwork(StreamNetwork):
         """Returns logits (b, n_outputs), those of the routes `chosen` (b,) unless it is None."""
 
     @abstractmethod
-    def all_routes(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> AllRoutes:
+    def all_routes(
+        self,
+        inputs: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor],
+        *,
+        present: Mapping[str, Tensor] | None = None,
+    ) -> AllRoutes:
         """Returns logits of the router and outputs of all routes for all samples; streams run once for all routes."""
 
     @abstractmethod
@@ -255,8 +274,10 @@ class RoutedNetwork(StreamNetwork):
     def _branches(self) -> list[Branch]:
         return list(self.branches)  # type: ignore[arg-type]
 
-    def _states(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> StreamStates:
-        return StreamStates(self.streams, inputs, masks, stops=self._stops)
+    def _states(
+        self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], present: Mapping[str, Tensor] | None
+    ) -> StreamStates:
+        return StreamStates(self.streams, inputs, masks, stops=self._stops, present=present)
 
 
 @contextmanager

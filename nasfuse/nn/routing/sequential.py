@@ -76,9 +76,16 @@ class SequentialNetwork(RoutedNetwork):
         self.exit_temperatures.copy_(calibration.temperatures)
         self.exit_levels.copy_(calibration.levels)
 
-    def run_route(self, number: int, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    def run_route(
+        self,
+        number: int,
+        inputs: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor],
+        *,
+        present: Mapping[str, Tensor] | None = None,
+    ) -> tuple[Tensor, ...]:
         """Returns the logits of route `number` and those of the routes before it, the latest first."""
-        states = self._states(inputs, masks)
+        states = self._states(inputs, masks, present)
         outputs = [branch(states) for branch in self._branches()[: number % len(self.branches) + 1]]
         return tuple(reversed(outputs))
 
@@ -133,9 +140,15 @@ class SequentialNetwork(RoutedNetwork):
         outputs[rows] = logits
         return outputs, routes
 
-    def all_routes(self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> AllRoutes:
+    def all_routes(
+        self,
+        inputs: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor],
+        *,
+        present: Mapping[str, Tensor] | None = None,
+    ) -> AllRoutes:
         """Returns the outputs of all routes for all samples; streams run once for all routes."""
-        states = self._states(inputs, masks)
+        states = self._states(inputs, masks, present)
         return AllRoutes(None, torch.stack([branch(states) for branch in self._branches()], dim=1))
 
     def run_before(self) -> list[list[int]]:

@@ -125,6 +125,12 @@ class TestAll:
         fitted = fit(rows_of(raw, TRAIN), name)
         assert equal(fitted.arrays(raw)["m"], fit(raw, name).arrays(raw)["m"])
 
+    def test_the_columns_are_those_that_are_read(self, raw, name):
+        transform = fit(raw, name).transforms["m"]
+        only = {column: raw.columns[column] for column in transform.columns}
+        found = transform.read(type(raw)(raw.name, raw.origin, only, N, raw.folder)).arrays
+        assert (found.lengths is not None) == transform.has_lengths
+
     def test_an_absent_column_is_named(self, raw, name):
         fitted = fit(raw, name)
         other = type(raw)(raw.name, "new.csv", {"colour": raw.columns["shop"]}, N, raw.folder)
@@ -132,19 +138,49 @@ class TestAll:
             fitted.arrays(other)
 
 
-@pytest.mark.parametrize("name", ["image_files", "audio_files", "array_files", "vector", "sequence"])
-def test_a_missing_value_is_the_mean_of_training_samples(raw, name):
+def with_a_missing_value(raw, name):
     column = ENTRIES[name].get("column") or ENTRIES[name]["array"]
     values = np.empty(2, dtype=object)
     values[:] = [raw.columns[column][0], None]
-    fitted = fit(raw, name)
-    new = type(raw)("new", "new.csv", {column: values}, 2, raw.folder)
-    with pytest.warns(DataWarning, match=rf"column {column} of new\.csv: 1 value is missing, in row 1; the mean"):
+    return column, type(raw)("new", "new.csv", {column: values}, 2, raw.folder)
+
+
+@pytest.mark.parametrize("name", ["image_files", "audio_files", "array_files", "vector", "sequence", "text", "ids"])
+def test_a_sample_with_a_missing_value_lacks_the_modality(raw, name):
+    fitted, (column, new) = fit(raw, name), with_a_missing_value(raw, name)
+    with pytest.warns(
+        DataWarning,
+        match=rf"column {column} of new\.csv: 1 value is missing, in row 1; samples without it lack the modality m$",
+    ):
         found = fitted.arrays(new)["m"]
+    assert found.present.tolist() == [True, False]
+    assert np.array_equal(found.values[0], fitted.arrays(raw)["m"].values[0])
+    checked, modality = check_modality("m", "m", found, n_samples=2)
+    assert modality.can_be_absent
+    assert not checked.values[1].any()
+
+
+@pytest.mark.parametrize("name", ["image_files", "audio_files", "array_files", "vector", "sequence"])
+def test_a_missing_value_is_the_mean_for_networks_that_know_no_absent_modality(raw, name):
+    fitted, (column, new) = fit(raw, name), with_a_missing_value(raw, name)
+    with pytest.warns(DataWarning, match=rf"column {column} of new\.csv: 1 value is missing, in row 1; the mean"):
+        arrays, problems = fitted.read(new, filled={"m"})
+    found = arrays["m"]
+    assert found.present is None
+    assert not problems
     assert np.array_equal(found.values[0], fitted.arrays(raw)["m"].values[0])
     fill = np.asarray(fitted.transforms["m"].fill)
     single = found.values[1] if found.lengths is None else found.values[1, 0]
     assert np.allclose(single, np.broadcast_to(fill, single.shape))
+
+
+def test_a_text_is_missing_where_it_is_empty_and_a_list_where_it_is_nan(raw):
+    title = type(raw)("new", "new.csv", {"title": np.array(["hat", " ", "?"], dtype=object)}, 3, raw.folder)
+    assert fit(raw, "text").transforms["m"].read(title).arrays.present.tolist() == [True, False, True]
+    spectra = np.empty(3, dtype=object)
+    spectra[:] = [np.ones(6), np.full(6, np.nan), float("nan")]
+    new = type(raw)("new", "new.csv", {"spectrum": spectra}, 3, raw.folder)
+    assert fit(raw, "vector").transforms["m"].read(new).arrays.present.tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize("name", ["image_files", "audio_files", "array_files"])

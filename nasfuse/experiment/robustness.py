@@ -1,0 +1,128 @@
+"""The metric of the points of a front where all validation samples lack a modality."""
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+
+from nasfuse.data import Split
+from nasfuse.errors import RunFolderError
+from nasfuse.experiment.objective import cached_dataset
+from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.nn import Network
+from nasfuse.prediction import read_network
+from nasfuse.search.front import Candidate
+from nasfuse.spec.study import StudyConfig
+from nasfuse.train import predict_logits
+from nasfuse.train.cross_validation import pooled_score
+from nasfuse.train.sweep import set_network
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """What one training of a point of a front does without each modality.
+
+    Attributes:
+        label: Label of the point.
+        metric: Metric of the training with all modalities, on its validation data; that of the point is a mean over all
+            of its trainings.
+        without: Modality to the metric where all validation samples lack it; `metric` for one that the network does not
+            read.
+        by_mean: Modalities that the network reads and for which the mean of the training data stands, because it has no
+            placeholder.
+    """
+
+    label: str
+    metric: float
+    without: dict[str, float]
+    by_mean: tuple[str, ...] = ()
+
+
+def measure_robustness(
+    folder: RunFolder, study: StudyConfig, front: Iterable[Candidate], *, device: torch.device
+) -> list[Robustness]:
+    """Returns the members of a front without each modality of the data.
+
+    Left out are ensembles, and points whose network is not in the folder any more.
+
+    Args:
+        folder: Folder of the run.
+        study: Its configuration.
+        front: Members of its front.
+        device: Device of the networks.
+    """
+    return [
+        _measured(study, member, networks, device)
+        for member in front
+        if not member.members and (networks := _networks(folder, study, member, device))
+    ]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A network and its validation data: one, or those of the folds of a cross-validation."""
+
+    network: Network
+    val: Split
+
+
+def _networks(folder: RunFolder, study: StudyConfig, member: Candidate, device: torch.device) -> list[_Part]:
+    """Returns the networks of the first training of a point at its setting."""
+    files, config = folder.networks(member.trial), study.data.model_dump_json()
+    parts = []
+    for file in files:
+        saved = read_network(file, point=member.point if len(files) == 1 else 0, device=device)
+        if len(files) > 1:
+            set_network(saved.network, member.measured.settings)
+        parts.append(_Part(saved.network, cached_dataset(config, saved.division).val))
+    return parts
+
+
+def _measured(study: StudyConfig, member: Candidate, parts: Sequence[_Part], device: torch.device) -> Robustness:
+    n_pooled = 1 if study.data.validation is None else study.data.validation.folds
+
+    def metric(*absent: str) -> float:
+        splits = [part.val.without(*absent) for part in parts]
+        outputs = [
+            predict_logits(part.network, split, device=device) for part, split in zip(parts, splits, strict=True)
+        ]
+        return statistics.fmean(
+            pooled_score(
+                study.metric, outputs[start : start + n_pooled], splits[start : start + n_pooled], task=study.data.task
+            )
+            for start in range(0, len(parts), n_pooled)
+        )
+
+    first, own = parts[0].network, metric()
+    read = first.stream_names
+    return Robustness(
+        label=member.label,
+        metric=own,
+        without={name: metric(name) if name in read else own for name in parts[0].val.columns},
+        by_mean=tuple(name for name in read if name not in first.placeholders),
+    )
+
+
+def write_robustness(folder: RunFolder, found: Sequence[Robustness]) -> None:
+    """Writes what was measured into the folder of a run, for `read_robustness`."""
+    write_text(folder.robustness_file, json.dumps([asdict(one) for one in found], indent=2))
+
+
+def read_robustness(folder: RunFolder) -> Mapping[str, Robustness]:
+    """Returns what `write_robustness` wrote, by the label of the point; empty before that.
+
+    Raises:
+        RunFolderError: The file is damaged.
+    """
+    if not folder.robustness_file.is_file():
+        return {}
+    try:
+        content = json.loads(folder.robustness_file.read_text(encoding="utf-8"))
+        found = [Robustness(one["label"], one["metric"], one["without"], tuple(one["by_mean"])) for one in content]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(
+            f"{folder.robustness_file} is damaged; remove it, and `nasfuse pareto --robust` writes it again"
+        ) from error
+    return {one.label: one for one in found}
