@@ -223,6 +223,12 @@ def test_later_fields_count_in_the_hash_unless_they_are_at_their_defaults(load, 
     assert load(GOOD + f"training: {{{other}}}\n").hash != load(GOOD).hash
 
 
+def test_the_tokenizer_counts_in_the_hash_unless_it_is_the_default(load):
+    text = GOOD.replace("source: digits", "source: x.csv\n  modalities: {left: {kind: text}, right: {kind: text%s}}")
+    assert load(text % "").hash == load(text % ", tokenizer: words").hash == "e1d3df8f3cd2"
+    assert load(text % "").hash != load(text % ", tokenizer: hashed").hash
+
+
 def test_the_hash_contains_mixup_at_unless_it_is_the_default(load):
     assert load(GOOD + "training: {mixup_at: inputs}\n").hash == load(GOOD).hash
     assert load(GOOD + "training: {mixup_at: manifold}\n").hash != load(GOOD).hash
