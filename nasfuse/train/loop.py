@@ -23,6 +23,7 @@ from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.routing import GuaranteeConfig
 from nasfuse.tasks import task_kind
+from nasfuse.tasks.losses import training_loss
 from nasfuse.train.augmentation import Augmentation
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 from nasfuse.train.equilibrium import EquilibriumTerm
@@ -48,9 +49,9 @@ class Epoch:
     Attributes:
         epoch: Number of the epoch, counted from 1.
         train_loss: Mean training loss over the steps.
-        val_loss: Loss of the task on validation data, without label smoothing and mixup. It includes the resource loss
-            while a router is trained. For a sequential network it is the mean over the routes. None without
-            validation samples.
+        val_loss: Loss of the training on validation data, without label smoothing, weights and mixup. It includes the
+            resource loss while a router is trained. For a sequential network it is the mean over the routes. None
+            without validation samples.
         val_metric: Value of the recipe's metric on validation data; that of the costliest route while routes are
             trained without the router. None without validation samples.
         wall_s: Wall-clock time since the start of the training in seconds, including earlier sessions.
@@ -182,6 +183,7 @@ class _Run:
         self.dataset = dataset
         self.device = device
         self.task = dataset.task
+        self.criterion = training_loss(self.task.kind, recipe.training.loss, options=recipe.training.loss_options)
         with _own_generator(derive_seed(seed, "weights"), torch.device("cpu")):
             self.network = build_network(recipe.network, dataset.modalities, dataset.task)
             self.stream_loss = StreamLoss(
@@ -305,8 +307,7 @@ class _Run:
 
     def _task_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         smoothing = 0.0 if self.frozen else self.training.label_smoothing
-        kind = task_kind(self.task.kind)
-        return kind.loss(logits, targets, label_smoothing=smoothing, class_weights=self.class_weights)
+        return self.criterion(logits, targets, label_smoothing=smoothing, class_weights=self.class_weights)
 
     def _loss(self, batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
@@ -330,20 +331,26 @@ class _Run:
     def _validate(self) -> tuple[float, float]:
         """Returns metric and loss on validation data in inference mode."""
         if not isinstance(self.network, RoutedNetwork):
-            return evaluate(self.network, self.dataset.val, metric=self.metric, task=self.task, device=self.device)
+            return evaluate(
+                self.network,
+                self.dataset.val,
+                metric=self.metric,
+                task=self.task,
+                device=self.device,
+                loss=self.criterion,
+            )
         table = self._table()
         if not table.is_finite:
             return float("nan"), float("nan")
-        task_loss = task_kind(self.task.kind).loss
         if self.routing is None:
-            mean_loss = mean_route_loss(table.outputs, lambda logits: task_loss(logits, table.targets))
+            mean_loss = mean_route_loss(table.outputs, lambda logits: self.criterion(logits, table.targets))
             return table.at(0.0).metric, float(mean_loss)
         threshold = 0.0
         if self.router_learns:
             table, threshold = self._set_up(table)
         routed, chosen = table.at(threshold), table.chosen(threshold)
         logits = table.outputs[torch.arange(len(chosen)), chosen]
-        loss = float(task_loss(logits, table.targets))
+        loss = float(self.criterion(logits, table.targets))
         full = float(table.static_macs.double().mean(dim=0)[-1])
         return routed.metric, loss + self.routing.config.resource_weight * routed.macs / full * self.router_learns
 
