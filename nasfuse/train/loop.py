@@ -31,6 +31,7 @@ from nasfuse.train.evaluation import evaluate
 from nasfuse.train.fixed_features import features_computed_once, fit_stems
 from nasfuse.train.guarantee import with_guarantee
 from nasfuse.train.inheritance import inherit_streams
+from nasfuse.train.initial_weights import InitialWeights
 from nasfuse.train.manifold_mixup import ManifoldMixup
 from nasfuse.train.mixup import Loss
 from nasfuse.train.preconditions import check_network, check_training, token_ids
@@ -98,6 +99,7 @@ def train_network(
     report: Callable[[Epoch], None] | None = None,
     resume_file: Path | None = None,
     weight_sources: Mapping[str, Path] | None = None,
+    start: InitialWeights | None = None,
 ) -> Trained:
     """Returns the network of `recipe`, trained with `seed`.
 
@@ -113,14 +115,18 @@ def train_network(
             it. The caller removes it after the result is saved.
         weight_sources: Stream to the checkpoint with its initial weights; other streams, and all if None, are
             initialised at random. Not used when a training is resumed.
+        start: Weights of another network from which the training starts, as far as they agree with the network of
+            `recipe`. They are part of the identity of the training.
 
     Raises:
         InheritanceError: A checkpoint of `weight_sources` cannot be read, or its stream has other shapes.
         NonFiniteError: The loss or the metric became NaN or infinite.
-        InvalidInputError: The recipe does not fit the data.
+        InvalidInputError: The recipe does not fit the data, or no weight of `start` the recipe.
         CheckpointError: The resume file is damaged or belongs to another recipe, seed or data set.
     """
     run = _Run(recipe, dataset, seed=seed, device=device)
+    if start is not None:
+        run.identity += f" {start.fingerprint}"
     last = min(epochs or recipe.training.epochs, recipe.training.epochs)
     with _own_generator(derive_seed(seed, "training"), device):
         if resume_file is not None and resume_file.is_file():
@@ -136,6 +142,8 @@ def train_network(
                     report(result)
         elif weight_sources:
             inherit_streams(run.network, weight_sources)
+        elif start is not None:
+            start.give(run.network)
         saved_at = time.perf_counter()
         with run.fixed_features_computed_once():
             while run.epoch < last and not run.out_of_patience:
