@@ -29,6 +29,11 @@ LOSSES: dict[str, LossEntry] = {
     for loss in (
         LossEntry("cross_entropy", ("multiclass", "multilabel"), "nasfuse.tasks.losses.own:OwnLoss"),
         LossEntry("focal", ("multiclass", "multilabel"), "nasfuse.tasks.losses.focal:FocalLoss", ("focal_gamma",)),
+        LossEntry(
+            "ranked_probability",
+            ("multiclass",),
+            "nasfuse.tasks.losses.ranked_probability:RankedProbabilityLoss",
+        ),
         LossEntry("huber", ("regression",), "nasfuse.tasks.losses.own:OwnLoss"),
         LossEntry("l1", ("regression",), "nasfuse.tasks.losses.l1:L1Loss"),
         LossEntry("squared", ("regression",), "nasfuse.tasks.losses.squared:SquaredLoss"),

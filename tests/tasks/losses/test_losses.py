@@ -54,7 +54,11 @@ class TestRegistry:
     @pytest.mark.parametrize(
         ("name", "task", "match"),
         [
-            ("l1", "multiclass", r"^l1 does not apply to a multiclass task; use cross_entropy or focal$"),
+            (
+                "l1",
+                "multiclass",
+                r"^l1 does not apply to a multiclass task; use cross_entropy or focal or ranked_probability$",
+            ),
             ("focal", "regression", r"^focal does not apply to a regression task; use huber or l1 or squared$"),
             ("huger", "regression", r"^'huger' is not known; did you mean 'huber'\?"),
         ],
@@ -128,6 +132,34 @@ class TestFocal:
         outputs = torch.tensor([[200.0, -200.0]], requires_grad=True)
         FocalLoss(task_kind("multiclass"), focal_gamma=gamma)(outputs, torch.tensor([0])).backward()
         assert torch.isfinite(outputs.grad).all()
+
+
+class TestRankedProbability:
+    @pytest.mark.parametrize(
+        ("target", "expected"), [(0, 0.5**2 + 0.25**2), (1, 0.5**2 + 0.25**2), (2, 0.5**2 + 0.75**2)]
+    )
+    def test_by_hand(self, target, expected):
+        """The probabilities 1/2, 1/4 and 1/4 are 1/2 and 3/4 up to the first and the second class."""
+        outputs = torch.tensor([[0.5, 0.25, 0.25]]).log()
+        loss = training_loss("multiclass", "ranked_probability", options=OPTIONS)
+        assert loss(outputs, torch.tensor([target])).item() == pytest.approx(expected)
+
+    def test_a_distant_class_costs_more(self):
+        loss = training_loss("multiclass", "ranked_probability", options=OPTIONS)
+        near, far = (loss(5.0 * torch.eye(4)[[guess]], torch.tensor([0])).item() for guess in (1, 3))
+        assert far > 2 * near
+
+    def test_it_is_proper(self):
+        """The expected loss is lowest for the true probabilities."""
+        loss, truth = training_loss("multiclass", "ranked_probability", options=OPTIONS), torch.tensor([0.2, 0.5, 0.3])
+        targets = torch.arange(3)
+
+        def expected(probabilities):
+            logits = probabilities.log().expand(3, -1)
+            return loss(logits, targets, class_weights=3 * truth).item()
+
+        others = torch.softmax(torch.randn(50, 3, generator=torch.Generator().manual_seed(0)), dim=1)
+        assert all(expected(truth) <= expected(other) for other in others)
 
 
 @pytest.mark.parametrize(
