@@ -19,6 +19,9 @@ def train(
     refit: Annotated[
         bool, typer.Option("--refit", help="Train on train and val together; there is no metric of val then.")
     ] = False,
+    init: Annotated[
+        Path | None, typer.Option(help="Network (model.pt) from whose weights the trainings start, where they agree.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder of the networks. Default: runs/train-<recipe hash>.")
     ] = None,
@@ -53,12 +56,15 @@ def train(
         what = what.model_copy(update={"data": what.data.at(data)})
     if refit:
         what = what.model_copy(update={"data": what.data.on_train_and_val()})
-    folder = output or Path("runs") / f"train-{what.hash}"
     with err.status("loading ..."):
         import torch
 
         from nasfuse.experiment.final_training import train_recipe
+        from nasfuse.experiment.starting_point import StartingPoint
         from nasfuse.train import Epoch
+    start = None if init is None else StartingPoint.read(init)
+    suffix = "" if start is None else f"-from-{start.fingerprint}"
+    folder = output or Path("runs") / f"train-{what.hash}{suffix}"
     torch.set_num_threads(threads)
     where = device_of(device)
     err.print(what.summary, soft_wrap=True)
@@ -82,7 +88,16 @@ def train(
                     err.print(text, soft_wrap=True)
                     printed = time.monotonic()
 
-            result = train_recipe(what, folder, n_seeds=seeds, seed=seed, device=where, report=advance)
+            result = train_recipe(
+                what,
+                folder,
+                n_seeds=seeds,
+                seed=seed,
+                device=where,
+                report=advance,
+                start=start,
+                announce=lambda text: err.print(text, soft_wrap=True),
+            )
     if len(trained_now) < seeds:
         err.print(
             f"{seeds - len(trained_now)} of {seeds} networks were in {folder} and have not been trained again.",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasfuse.data.arrays import fitted_table
-from nasfuse.data.columns.base import Rows
+from nasfuse.data.columns.base import Rows, Transform
 from nasfuse.data.dataset import Scale
 from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.preprocessing import Preprocessing
@@ -27,6 +27,7 @@ def described_table(
     config: DataConfig,
     *,
     scales: Mapping[str, Scale] | None = None,
+    transforms: Mapping[str, Transform] | None = None,
 ) -> Table:
     """Returns all samples of raw data.
 
@@ -35,6 +36,7 @@ def described_table(
         config: Description of the data. The vocabularies, medians and other statistics of its modalities are fitted on
             the training samples, or, where repeated trainings have other divisions of train and val, on both.
         scales: See `build_dataset`.
+        transforms: Transforms of modalities that are not fitted, but used as they are.
 
     Raises:
         DataError: A column or array does not exist, or violates the data format.
@@ -48,7 +50,7 @@ def described_table(
     targets, names = raw_targets(raw, config)
 
     def encode(rows: Rows) -> tuple[dict[str, ModalityArrays], Preprocessing]:
-        fitted = Preprocessing.fit(config.modalities, raw, rows)
+        fitted = Preprocessing.fit(config.modalities, raw, rows, given=transforms)
         return fitted.arrays(raw), fitted
 
     return fitted_table(

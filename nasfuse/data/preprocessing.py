@@ -26,13 +26,32 @@ class Preprocessing:
     transforms: Mapping[str, Transform] = field(default_factory=dict)
 
     @classmethod
-    def fit(cls, modalities: Mapping[str, ModalityEntry], raw: RawTable, rows: Rows) -> "Preprocessing":
-        """Returns the preprocessing of `data.modalities`, fitted on the training samples `rows` (k,).
+    def fit(
+        cls,
+        modalities: Mapping[str, ModalityEntry],
+        raw: RawTable,
+        rows: Rows,
+        *,
+        given: Mapping[str, Transform] | None = None,
+    ) -> "Preprocessing":
+        """Returns the preprocessing of `data.modalities`, fitted on the training samples.
+
+        Args:
+            modalities: Description of each modality.
+            raw: All samples.
+            rows: (k,) rows of the training samples.
+            given: Transforms of modalities that are not fitted, but used as they are.
 
         Raises:
             DataError: A column does not exist, or does not fit its description.
         """
-        return cls({name: TRANSFORMS[entry.kind].fit(name, entry, raw, rows) for name, entry in modalities.items()})
+        known = given or {}
+        return cls(
+            {
+                name: known[name] if name in known else TRANSFORMS[entry.kind].fit(name, entry, raw, rows)
+                for name, entry in modalities.items()
+            }
+        )
 
     @classmethod
     def plain(cls, modalities: Mapping[str, ModalityArrays]) -> "Preprocessing":

@@ -17,12 +17,14 @@ class Metric:
         direction: `maximize` or `minimize`.
         tasks: Kinds of task it applies to.
         has_unit: Whether its values have the unit of the target; other metrics are dimensionless.
+        has_origin: Whether it depends on the zero and the unit of the target, which then has a scale of its own.
     """
 
     name: str
     direction: str
     tasks: tuple[str, ...]
     has_unit: bool = False
+    has_origin: bool = False
 
     @property
     def sign(self) -> float:
@@ -44,8 +46,11 @@ METRICS: dict[str, Metric] = {
         Metric("accuracy", "maximize", ("multiclass",)),
         Metric("balanced_accuracy", "maximize", ("multiclass",)),
         Metric("macro_f1", "maximize", ("multiclass", "multilabel")),
+        Metric("macro_f2", "maximize", ("multiclass", "multilabel")),
+        Metric("macro_f05", "maximize", ("multiclass", "multilabel")),
         Metric("weighted_f1", "maximize", ("multiclass", "multilabel")),
         Metric("micro_f1", "maximize", ("multilabel",)),
+        Metric("top3_accuracy", "maximize", ("multiclass",)),
         Metric("top5_accuracy", "maximize", ("multiclass",)),
         Metric("quadratic_kappa", "maximize", ("multiclass",)),
         Metric("auc", "maximize", ("multiclass", "multilabel")),
@@ -56,6 +61,9 @@ METRICS: dict[str, Metric] = {
         Metric("rmse", "minimize", ("regression",), has_unit=True),
         Metric("pearson", "maximize", ("regression",)),
         Metric("spearman", "maximize", ("regression",)),
+        Metric("affect_acc2", "maximize", ("regression",), has_origin=True),
+        Metric("affect_f1", "maximize", ("regression",), has_origin=True),
+        Metric("affect_acc7", "maximize", ("regression",), has_origin=True),
     )
 }
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from nasfuse.data import Dataset, Split, load_dataset
+from nasfuse.data.input_scales import with_input_scales
+from nasfuse.data.target_scale import with_target_scale
 from nasfuse.errors import DataError, InvalidInputError, nearest
 from nasfuse.experiment.idle_settings import data_warnings_once
 from nasfuse.experiment.objective import cached_dataset
@@ -141,18 +143,15 @@ def _located(data: DataConfig, path: Path) -> DataConfig:
 def _samples(saved: SavedNetwork, data: DataConfig, split: str | None, *, is_other: bool) -> _Samples:
     """Returns the samples of `split`: of the training data as they were divided, or of other data."""
     if data.source in SHIPPED_SOURCES:
-        dataset = cached_dataset(data.model_dump_json(), saved.division)
-        if dataset.fingerprint != saved.data_fingerprint:
-            dataset = load_dataset(data, division=saved.division, scales=saved.scales)
-        return _of_training(dataset, data, split)
+        return _of_training(_as_in_training(saved, data), data, split)
     if not is_other:
         with suppress(DataError):  # the file has changed
-            dataset = cached_dataset(data.model_dump_json(), saved.division)
+            dataset = _as_in_training(saved, data)
             if dataset.fingerprint == saved.data_fingerprint:
                 return _of_training(dataset, data, split)
     other = labelled_data(saved, data)
     if other.content_fingerprint == saved.content_fingerprint:
-        return _of_training(cached_dataset(data.model_dump_json(), saved.division), data, split)
+        return _of_training(_as_in_training(saved, data), data, split)
     name, part = other.part(split)
     dataset = Dataset(
         name=data.source,
@@ -164,6 +163,18 @@ def _samples(saved: SavedNetwork, data: DataConfig, split: str | None, *, is_oth
         fingerprint=other.content_fingerprint,
     )
     return _Samples(name, part, dataset, data.source, other.content_fingerprint, other.problems)
+
+
+def _as_in_training(saved: SavedNetwork, data: DataConfig) -> Dataset:
+    """Returns a data set with the division, the preprocessing and the scales of the training of a network.
+
+    The preprocessing is not fitted to the data if the training started from another network (`train --init`).
+    """
+    dataset = cached_dataset(data.model_dump_json(), saved.division)
+    if dataset.fingerprint != saved.data_fingerprint:
+        transforms = saved.preprocessing.transforms
+        dataset = load_dataset(data, division=saved.division, transforms=transforms)
+    return with_target_scale(with_input_scales(dataset, saved.scales), saved.target_scale)
 
 
 def _of_training(dataset: Dataset, data: DataConfig, split: str | None) -> _Samples:

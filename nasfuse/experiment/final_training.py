@@ -20,8 +20,10 @@ from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_se
 from nasfuse.experiment.objective import cached_dataset, write_curve
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.space_survey import macs_of, route_macs_of
+from nasfuse.experiment.starting_point import StartingPoint
 from nasfuse.prediction import read_network, save_network
 from nasfuse.seeds import derive_seed
+from nasfuse.spec.data import DataConfig
 from nasfuse.spec.ensemble import AnyRecipe, EnsembleRecipe, load_recipe
 from nasfuse.train import (
     Epoch,
@@ -117,6 +119,8 @@ def train_recipe(
     seed: int,
     device: torch.device,
     report: Callable[[int, Epoch], None],
+    start: StartingPoint | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> FinalResult:
     """Trains `recipe` with `n_seeds` seeds and evaluates each network on the test split once.
 
@@ -132,25 +136,32 @@ def train_recipe(
         seed: Seed from which those of the trainings are derived.
         device: Device of the trainings.
         report: Called with (training number, epoch) after every epoch.
+        start: Network from which all trainings start; None: weights are drawn at random.
+        announce: Called with what the trainings take from `start`, before the first one.
 
     Raises:
-        RunFolderError: The folder holds other files, or results of another seed; nothing is overwritten.
+        RunFolderError: The folder holds other files, or results of another seed or start; nothing is overwritten.
+        InvalidInputError: The recipe is an ensemble, or no weight agrees with those of `start`.
 
     Warns:
         DataWarning: A setting of the recipe has no effect; for a new folder only, as all warnings about data.
     """
-    data = recipe.data.model_dump_json()
+    data = _Data(recipe.data, start)
     divisions = [number if recipe.data.validation is None else None for number in range(n_seeds)]
     with data_warnings_once(told=(folder / "recipe.yaml").is_file()):
-        dataset = cached_dataset(data, divisions[0])
+        dataset = data.divided(divisions[0])
         for member in recipe.members:
             check_training(member, dataset)
         route_macs = route_macs_of(recipe, dataset)  # fails before anything is written if the network cannot be built
+        if start is not None:
+            text = start.summary(recipe, dataset)
+            if announce is not None:
+                announce(text)
         _check_folder(folder, recipe)
         warn_of_idle_settings(recipe.members, dataset)
     seeds = [derive_seed(seed, "final", number) for number in range(n_seeds)]
     places = [folder / f"seed{number}" for number in range(n_seeds)]
-    earlier = [_earlier_result(places[k], own, cached_dataset(data, divisions[k])) for k, own in enumerate(seeds)]
+    earlier = [_earlier_result(places[k], own, data.divided(divisions[k]), start) for k, own in enumerate(seeds)]
     folder.mkdir(parents=True, exist_ok=True)
     write_format(folder)
     write_text(folder / "recipe.yaml", recipe.to_yaml())  # the path of the data may have changed
@@ -158,15 +169,42 @@ def train_recipe(
     for number, (own, place, result) in enumerate(zip(seeds, places, earlier, strict=True)):
         if result is None:
             division, advance = divisions[number], partial(report, number)
-            divided = cached_dataset(data, division)
-            result = _train_one(recipe, divided, place, seed=own, division=division, device=device, report=advance)
+            result = _train_one(
+                recipe,
+                data.divided(division),
+                place,
+                seed=own,
+                division=division,
+                device=device,
+                report=advance,
+                start=start,
+            )
         results.append(result)
     macs = round(statistics.fmean(result.macs for result in results))
     most = macs if route_macs else macs_of(recipe, dataset)
-    sets = [cached_dataset(data, division) for division in divisions]
+    sets = [data.divided(division) for division in divisions]
     final = FinalResult(recipe, macs, most, route_macs, tuple(results), _check(results, sets, device))
     write_text(folder / "macs.json", json.dumps(final.check.to_plain(), indent=2))
     return final
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The data of the trainings.
+
+    Attributes:
+        config: Description of the data.
+        start: Network whose preprocessing is used where descriptions agree; None if there is none.
+    """
+
+    config: DataConfig
+    start: StartingPoint | None
+
+    def divided(self, division: int | None) -> Dataset:
+        """Returns the data set with a division; see `nasfuse.data.sources.registry.divided`."""
+        if self.start is None:
+            return cached_dataset(self.config.model_dump_json(), division)
+        return self.start.dataset(self.config, division=division)
 
 
 def _check(results: Sequence[SeedResult], datasets: Sequence[Dataset], device: torch.device) -> MacsCheck:
@@ -186,13 +224,22 @@ def _train_one(
     division: int | None,
     device: torch.device,
     report: Callable[[Epoch], None],
+    start: StartingPoint | None,
 ) -> SeedResult:
     place.mkdir(exist_ok=True)
     resume_file = place / "resume.pt"
     if isinstance(recipe, EnsembleRecipe):
         trained = train_ensemble(recipe, dataset, place, seed=seed, division=division, device=device, report=report)
     else:
-        trained = train_network(recipe, dataset, seed=seed, device=device, report=report, resume_file=resume_file)
+        trained = train_network(
+            recipe,
+            dataset,
+            seed=seed,
+            device=device,
+            report=report,
+            resume_file=resume_file,
+            start=None if start is None else start.weights(recipe.data, dataset),
+        )
     write_curve(place / "metrics.jsonl", trained.curve)
     described = dataset
     if not len(dataset.val):
@@ -213,7 +260,8 @@ def _train_one(
         epochs=len(trained.curve),
         checkpoint=str(place / "model.pt"),
     )
-    write_text(place / "result.json", json.dumps({**vars(result), "data_fingerprint": dataset.fingerprint}, indent=2))
+    origin = {"data_fingerprint": dataset.fingerprint, **({} if start is None else {"start": start.fingerprint})}
+    write_text(place / "result.json", json.dumps({**vars(result), **origin}, indent=2))
     resume_file.unlink(missing_ok=True)
     return result
 
@@ -226,11 +274,11 @@ def _is_tied(recipe: AnyRecipe) -> bool:
     )
 
 
-def _earlier_result(place: Path, seed: int, dataset: Dataset) -> SeedResult | None:
+def _earlier_result(place: Path, seed: int, dataset: Dataset, start: StartingPoint | None) -> SeedResult | None:
     """Returns the result of an earlier training in `place`; None if there is none.
 
     Raises:
-        RunFolderError: It has another seed or other data, or its file is damaged.
+        RunFolderError: It has another seed, other data or another start, or its file is damaged.
     """
     file = place / "result.json"
     if not file.is_file() or not (place / "model.pt").is_file():
@@ -238,11 +286,14 @@ def _earlier_result(place: Path, seed: int, dataset: Dataset) -> SeedResult | No
     try:
         held = json.loads(file.read_text(encoding="utf-8"))
         fingerprint = held.pop("data_fingerprint")
+        started_from = held.pop("start", None)
         result = SeedResult(**held)
     except (ValueError, KeyError, TypeError) as error:
         raise RunFolderError(f"{file} is damaged; remove {place} to train that seed again") from error
     if (result.seed, fingerprint) != (seed, dataset.fingerprint):
         raise RunFolderError(f"{place} holds a network of another --seed or of other data; choose another -o")
+    if started_from != (None if start is None else start.fingerprint):
+        raise RunFolderError(f"{place} holds a network that started from other weights (--init); choose another -o")
     return replace(result, checkpoint=str(place / "model.pt"))
 
 

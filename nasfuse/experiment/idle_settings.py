@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from nasfuse.data import Dataset
+from nasfuse.domain.loss import LOSS_OPTIONS, get_loss
 from nasfuse.domain.modality import Modality
 from nasfuse.domain.readout import parse_readout
 from nasfuse.errors import DataWarning
@@ -100,6 +101,10 @@ def _of_training(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
         yield "training.ratio_weight", "no stream has a gumbel reducer"
     if training.stream_loss > 0 and recipe.network.fusion is None:
         yield "training.stream_loss", "the network has one stream, whose loss is that of the network"
+    loss = get_loss(training.loss, recipe.data.task)
+    for name in LOSS_OPTIONS:
+        if _is_changed(training, name) and name not in loss.options:
+            yield f"training.{name}", f"the loss {loss.name} has no such option"
     has_head = (
         not all(isinstance(stream, LinearStream) for stream in streams) or recipe.network.linear_width is not None
     )

@@ -9,6 +9,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import BaseTrial
 
+from nasfuse.domain.loss import losses_of
 from nasfuse.domain.modality import ENCODERS, Modality
 from nasfuse.domain.route import is_dynamic, streams_of
 from nasfuse.domain.task import TASKS
@@ -31,7 +32,10 @@ from nasfuse.spec.schema.fields import accepts, known_paths, types_at
 from nasfuse.spec.space import FieldConfig, SpaceConfig
 
 #: Fields that are left out for tasks without classes.
-_OF_CLASSES = ("training.label_smoothing", "training.class_weights")
+_OF_CLASSES = ("training.label_smoothing", "training.class_weights", "training.focal_gamma")
+
+#: Field whose choices are those of the task.
+_LOSS = "training.loss"
 
 _DEFAULT_TASK: str = DataConfig.model_fields["task"].default
 
@@ -97,14 +101,10 @@ class Space:
         """Replaces a hand-made design by another one, or removes it if there is another design of the same recipe."""
         is_new = dict(parameters) not in self.baselines.values()
         replaced = {new_name: dict(parameters)} if is_new else {}
-        self.baselines = dict(
-            pair
-            for label, design in self.baselines.items()
-            for pair in (replaced.items() if label == name else [(label, design)])
-        )
-        self.recommended = [
-            new_name if label == name else label for label in self.recommended if label != name or is_new
-        ]
+        pairs = [(replaced if one == name else {one: design}) for one, design in self.baselines.items()]
+        self.baselines = {label: design for pair in pairs for label, design in pair.items()}
+        kept = [label for label in self.recommended if label != name or is_new]
+        self.recommended = [new_name if label == name else label for label in kept]
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """Returns the parameters that `trial` draws, in which only existing parameters are included."""
@@ -189,6 +189,11 @@ class Space:
         """Returns whether the recipe field at `path` accepts `value`."""
         return accepts(Recipe, path.replace("*", next(iter(self._streams.modalities))), value)
 
+    @property
+    def _task(self) -> str:
+        """Kind of task of the study."""
+        return str(self._base["data"].get("task", _DEFAULT_TASK))
+
     def _suits(self, where: str, path: str, value: Any) -> bool:
         """Returns whether the modality accepts `value`; reports a problem if the path names that modality."""
         fits = self._streams.suits(path, value)
@@ -233,7 +238,7 @@ class Space:
             where = f"fields.{key}"
             if not self._is_field(key, where):
                 continue
-            if key in _OF_CLASSES and not TASKS[self._base["data"].get("task", _DEFAULT_TASK)].has_classes:
+            if key in _OF_CLASSES and not TASKS[self._task].has_classes:
                 continue
             if isinstance(entry.default, Mapping) and "*" not in key:
                 self._complain(f"{where}.default", f"a default by kind needs a field of every stream ({WILDCARD}...)")
@@ -277,6 +282,8 @@ class Space:
             self._complain(f"{where}.choices", f"{bad[0]!r} is not a value of this field; {_hint(path)}")
             return None
         suitable = [choice for choice in choices if self._suits(where, path, choice)]
+        if path == _LOSS:
+            suitable = [choice for choice in suitable if choice in losses_of(self._task)]
         return CategoricalDistribution(suitable) if suitable else None
 
     def _constant_values(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from nasfuse.domain.task import TASKS
 from nasfuse.errors import nearest
 from nasfuse.spec.data_source import SHIPPED_SOURCES
-from nasfuse.spec.modality import ModalityEntry, expand_modality
+from nasfuse.spec.modality import ModalityEntry, TextConfig, expand_modality
 from nasfuse.spec.schema.model import MisfitError, Model, matching
 
 #: Name of a modality or stream.
@@ -103,9 +103,13 @@ class DataConfig(Model):
     def identity(self) -> dict[str, Any]:
         """Returns the fields that identify the data: all but the path of a file, which may be moved.
 
-        The content of files is compared by fingerprints instead.
+        The content of files is compared by fingerprints instead. Later additions to the schema are left out where they
+        are at their defaults, so that the hashes of earlier recipes stay.
         """
         plain = self.to_plain()
+        for name, entry in self.modalities.items():
+            if isinstance(entry, TextConfig) and entry.tokenizer == TextConfig.model_fields["tokenizer"].default:
+                del plain["modalities"][name]["tokenizer"]
         return plain if self.source in SHIPPED_SOURCES else {key: plain[key] for key in plain if key != "source"}
 
 

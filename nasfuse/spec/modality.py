@@ -10,6 +10,12 @@ from nasfuse.spec.schema.model import MisfitError, Model
 #: How a column of a table becomes features. `auto` is decided from the training samples.
 ColumnType = Literal["auto", "number", "category", "date"]
 
+#: How a text is divided into tokens, each of which has an id.
+Tokenizer = Literal["words", "subwords", "hashed"]
+
+#: Entries that a vocabulary of sub-words has before the first merge: the bytes.
+_N_BYTES = 256
+
 
 class ModalityConfig(Model):
     """A modality whose arrays are used as they are.
@@ -64,22 +70,36 @@ class TableConfig(Model):
 
 
 class TextConfig(Model):
-    """A sequence of the words in a column of text.
+    """A sequence of the ids of the tokens in a column of text.
 
     Attributes:
         kind: `text`.
         column: Name of the column. Default: the name of the modality.
-        vocabulary: Largest number of words with an id of their own: the most frequent ones of the training samples. If
-            there are more, the others share 256 ids, assigned by a hash.
-        min_count: Occurrences in the training samples that a word needs for an id of its own.
-        length: Number of words after which texts are cut.
+        tokenizer: `words`: one id per frequent word of the training samples; `subwords`: byte-pair encoding trained on
+            the training samples, in which no word is unknown; `hashed`: an id per word from a hash, without training.
+        vocabulary: Largest number of tokens with an id of their own. Of `words`, the most frequent ones; if there are
+            more, the others share 256 ids, assigned by a hash. Of `subwords`, the 256 bytes and the most frequent
+            merges. Of `hashed`, the number of ids.
+        min_count: Occurrences in the training samples that a word, or a merge, needs for an id of its own.
+        length: Number of tokens after which texts are cut.
     """
 
     kind: Literal["text"]
     column: str | None = None
+    tokenizer: Tokenizer = "words"
     vocabulary: Annotated[int, Field(ge=1)] = 5000
     min_count: Annotated[int, Field(ge=1)] = 2
     length: Annotated[int, Field(ge=1)] = 64
+
+    @model_validator(mode="after")
+    def _bytes_are_entries(self) -> Self:
+        if self.tokenizer == "subwords" and self.vocabulary <= _N_BYTES:
+            raise MisfitError(
+                "vocabulary",
+                f"must be above {_N_BYTES} for subwords, of which the {_N_BYTES} bytes are the first, got "
+                f"{self.vocabulary}; raise it",
+            )
+        return self
 
 
 class ImageFilesConfig(Model):

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
+from nasfuse.domain.loss import LOSS_OPTIONS, get_loss
 from nasfuse.domain.task import TASKS
 from nasfuse.errors import InvalidInputError
 from nasfuse.spec.data import DataConfig, expand_modalities
@@ -19,7 +20,7 @@ from nasfuse.spec.schema.yaml_file import Document, read_document, to_yaml
 from nasfuse.spec.training import TrainingConfig
 
 #: Fields of the training that did not exist when the first trials were recorded, whose hashes are to stay.
-_LATER = ("class_weights", "stream_loss")
+_LATER = ("class_weights", "stream_loss", *LOSS_OPTIONS)
 
 
 class Recipe(Model):
@@ -56,6 +57,14 @@ class Recipe(Model):
             raise MisfitError("training.routing", "a sequential router is not trained; remove it")
         if routing is not None and routing.first_stage > 0 and self.training.epochs < 2:
             raise MisfitError("training.epochs", "must be at least 2: the router is trained after its routes; raise it")
+        return self
+
+    @model_validator(mode="after")
+    def _loss_fits_the_task(self) -> Self:
+        try:
+            get_loss(self.training.loss, self.data.task)
+        except InvalidInputError as error:
+            raise MisfitError("training.loss", str(error)) from None
         return self
 
     @model_validator(mode="after")

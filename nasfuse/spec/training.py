@@ -2,11 +2,19 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from nasfuse.domain.loss import LOSS_OPTIONS, LOSSES
+from nasfuse.errors import nearest
 from nasfuse.spec.equilibrium import EquilibriumConfig
 from nasfuse.spec.routing import RoutingConfig
 from nasfuse.spec.schema.model import Model
+
+
+def _is_a_loss(name: str | None) -> str | None:
+    if name is not None and name not in LOSSES:
+        raise ValueError(f"{name!r} is not known; {nearest(name, LOSSES)}")
+    return name
 
 
 class TrainingConfig(Model):
@@ -22,6 +30,10 @@ class TrainingConfig(Model):
         patience: Epochs without a lower validation loss before training stops and the weights of the best epoch are
             restored. A training that runs all epochs keeps its last weights, because the learning rate has reached
             zero.
+        loss: Loss that is minimised, one of `nasfuse.domain.loss.LOSSES`, and by which `patience` chooses an epoch.
+            Default: `cross_entropy` for classes and labels, `huber` for a regression.
+        focal_gamma: Exponent of the focal loss, which weights a sample by (1 - p)^gamma for its predicted probability
+            p; 0 is the cross entropy.
         label_smoothing: Share of the target probability that is spread over all classes, or for a binary label moved
             to the opposite label. Not available for a regression.
         class_weights: `balanced` weights each class, or each value of a yes/no label, in the training loss by the
@@ -52,6 +64,8 @@ class TrainingConfig(Model):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     patience: Annotated[int, Field(ge=1)] = 10
+    loss: Annotated[str | None, AfterValidator(_is_a_loss)] = None
+    focal_gamma: Annotated[float, Field(ge=0)] = 2.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     class_weights: Literal["none", "balanced"] = "none"
     stream_loss: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -68,3 +82,8 @@ class TrainingConfig(Model):
     def loss_weights(self) -> dict[str, float]:
         """Returns the weights of the auxiliary losses that modules of a network have, by name of the loss."""
         return {"ratio": self.ratio_weight}
+
+    @property
+    def loss_options(self) -> dict[str, float]:
+        """Returns the options of all losses by name, of which `loss` takes its own."""
+        return {name: getattr(self, name) for name in LOSS_OPTIONS}

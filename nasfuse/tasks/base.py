@@ -68,6 +68,23 @@ class TaskKind(ABC):
         """
         return None
 
+    def choices(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Returns logarithms of predicted probabilities, and wanted probabilities, both (..., c) for c alternatives.
+
+        Their cross entropy is `loss` of each sample (b, c), or of each label (b, n_outputs, 2). Only for tasks with
+        classes. For the arguments see `loss`.
+        """
+        raise NotImplementedError("numbers are no choice between alternatives")
+
+    def weights_of(self, targets: Tensor, class_weights: Tensor | None) -> Tensor | None:
+        """Returns the weight of the loss of each sample (b,) or label (b, n_outputs); None if all are 1.
+
+        Args:
+            targets: See `loss`.
+            class_weights: `balanced_weights`, or None.
+        """
+        return None
+
     @abstractmethod
     def loss(
         self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, class_weights: Tensor | None = None

@@ -59,14 +59,25 @@ class Multiclass(TaskKind):
         """Returns (n_outputs,) n / (n_outputs n_c) for n_c of n samples in class c."""
         return len(targets) / (n_outputs * targets.bincount(minlength=n_outputs).clamp_min(1).float())
 
+    def choices(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Returns the log-softmax, and the smoothed one-hot targets."""
+        logs = F.log_softmax(outputs, dim=-1)
+        wanted = F.one_hot(targets, outputs.shape[-1]).to(logs)
+        return logs, wanted * (1 - label_smoothing) + label_smoothing / outputs.shape[-1]
+
+    def weights_of(self, targets: Tensor, class_weights: Tensor | None) -> Tensor | None:
+        """Returns the weight of the class of each sample."""
+        return None if class_weights is None else class_weights[targets]
+
     def loss(
         self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, class_weights: Tensor | None = None
     ) -> Tensor:
         """Returns the mean of the samples' cross entropies, each times the weight of its class."""
-        if class_weights is None:
+        weights = self.weights_of(targets, class_weights)
+        if weights is None:
             return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
         each = F.cross_entropy(outputs, targets, label_smoothing=label_smoothing, reduction="none")
-        return (class_weights[targets] * each).mean()
+        return (weights * each).mean()
 
     def predict(self, outputs: Tensor) -> Tensor:
         """Returns the class of the largest logit."""

@@ -28,12 +28,22 @@ class Multilabel(TaskKind):
         n_with = targets.sum(dim=0)
         return len(targets) / (2 * torch.stack([len(targets) - n_with, n_with]).clamp_min(1))
 
+    def choices(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Returns the log-sigmoids of absence and presence, and the smoothed shares of both."""
+        present = targets.to(outputs) * (1 - label_smoothing) + label_smoothing / 2
+        logs = torch.stack([F.logsigmoid(-outputs), F.logsigmoid(outputs)], dim=-1)
+        return logs, torch.stack([1 - present, present], dim=-1)
+
+    def weights_of(self, targets: Tensor, class_weights: Tensor | None) -> Tensor | None:
+        """Returns the weight of the value of each label."""
+        return None if class_weights is None else torch.where(targets > 0, class_weights[1], class_weights[0])
+
     def loss(
         self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, class_weights: Tensor | None = None
     ) -> Tensor:
         """Returns the binary cross entropy; each label is one of two classes when it is smoothed or weighted."""
         smooth = targets * (1 - label_smoothing) + label_smoothing / 2
-        weights = None if class_weights is None else torch.where(targets > 0, class_weights[1], class_weights[0])
+        weights = self.weights_of(targets, class_weights)
         return F.binary_cross_entropy_with_logits(outputs, smooth, weight=weights)
 
     def predict(self, outputs: Tensor) -> Tensor:

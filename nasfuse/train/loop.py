@@ -23,6 +23,7 @@ from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.routing import GuaranteeConfig
 from nasfuse.tasks import task_kind
+from nasfuse.tasks.losses import training_loss
 from nasfuse.train.augmentation import Augmentation
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 from nasfuse.train.equilibrium import EquilibriumTerm
@@ -30,6 +31,7 @@ from nasfuse.train.evaluation import evaluate
 from nasfuse.train.fixed_features import features_computed_once, fit_stems
 from nasfuse.train.guarantee import with_guarantee
 from nasfuse.train.inheritance import inherit_streams
+from nasfuse.train.initial_weights import InitialWeights
 from nasfuse.train.manifold_mixup import ManifoldMixup
 from nasfuse.train.mixup import Loss
 from nasfuse.train.preconditions import check_network, check_training, token_ids
@@ -48,9 +50,9 @@ class Epoch:
     Attributes:
         epoch: Number of the epoch, counted from 1.
         train_loss: Mean training loss over the steps.
-        val_loss: Loss of the task on validation data, without label smoothing and mixup. It includes the resource loss
-            while a router is trained. For a sequential network it is the mean over the routes. None without
-            validation samples.
+        val_loss: Loss of the training on validation data, without label smoothing, weights and mixup. It includes the
+            resource loss while a router is trained. For a sequential network it is the mean over the routes. None
+            without validation samples.
         val_metric: Value of the recipe's metric on validation data; that of the costliest route while routes are
             trained without the router. None without validation samples.
         wall_s: Wall-clock time since the start of the training in seconds, including earlier sessions.
@@ -97,6 +99,7 @@ def train_network(
     report: Callable[[Epoch], None] | None = None,
     resume_file: Path | None = None,
     weight_sources: Mapping[str, Path] | None = None,
+    start: InitialWeights | None = None,
 ) -> Trained:
     """Returns the network of `recipe`, trained with `seed`.
 
@@ -112,14 +115,18 @@ def train_network(
             it. The caller removes it after the result is saved.
         weight_sources: Stream to the checkpoint with its initial weights; other streams, and all if None, are
             initialised at random. Not used when a training is resumed.
+        start: Weights of another network from which the training starts, as far as they agree with the network of
+            `recipe`. They are part of the identity of the training.
 
     Raises:
         InheritanceError: A checkpoint of `weight_sources` cannot be read, or its stream has other shapes.
         NonFiniteError: The loss or the metric became NaN or infinite.
-        InvalidInputError: The recipe does not fit the data.
+        InvalidInputError: The recipe does not fit the data, or no weight of `start` the recipe.
         CheckpointError: The resume file is damaged or belongs to another recipe, seed or data set.
     """
     run = _Run(recipe, dataset, seed=seed, device=device)
+    if start is not None:
+        run.identity += f" {start.fingerprint}"
     last = min(epochs or recipe.training.epochs, recipe.training.epochs)
     with _own_generator(derive_seed(seed, "training"), device):
         if resume_file is not None and resume_file.is_file():
@@ -135,6 +142,8 @@ def train_network(
                     report(result)
         elif weight_sources:
             inherit_streams(run.network, weight_sources)
+        elif start is not None:
+            start.give(run.network)
         saved_at = time.perf_counter()
         with run.fixed_features_computed_once():
             while run.epoch < last and not run.out_of_patience:
@@ -182,6 +191,7 @@ class _Run:
         self.dataset = dataset
         self.device = device
         self.task = dataset.task
+        self.criterion = training_loss(self.task.kind, recipe.training.loss, options=recipe.training.loss_options)
         with _own_generator(derive_seed(seed, "weights"), torch.device("cpu")):
             self.network = build_network(
                 recipe.network, dataset.modalities, dataset.task, drops=recipe.drops_modalities
@@ -307,8 +317,7 @@ class _Run:
 
     def _task_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         smoothing = 0.0 if self.frozen else self.training.label_smoothing
-        kind = task_kind(self.task.kind)
-        return kind.loss(logits, targets, label_smoothing=smoothing, class_weights=self.class_weights)
+        return self.criterion(logits, targets, label_smoothing=smoothing, class_weights=self.class_weights)
 
     def _loss(self, batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
@@ -332,20 +341,26 @@ class _Run:
     def _validate(self) -> tuple[float, float]:
         """Returns metric and loss on validation data in inference mode."""
         if not isinstance(self.network, RoutedNetwork):
-            return evaluate(self.network, self.dataset.val, metric=self.metric, task=self.task, device=self.device)
+            return evaluate(
+                self.network,
+                self.dataset.val,
+                metric=self.metric,
+                task=self.task,
+                device=self.device,
+                loss=self.criterion,
+            )
         table = self._table()
         if not table.is_finite:
             return float("nan"), float("nan")
-        task_loss = task_kind(self.task.kind).loss
         if self.routing is None:
-            mean_loss = mean_route_loss(table.outputs, lambda logits: task_loss(logits, table.targets))
+            mean_loss = mean_route_loss(table.outputs, lambda logits: self.criterion(logits, table.targets))
             return table.at(0.0).metric, float(mean_loss)
         threshold = 0.0
         if self.router_learns:
             table, threshold = self._set_up(table)
         routed, chosen = table.at(threshold), table.chosen(threshold)
         logits = table.outputs[torch.arange(len(chosen)), chosen]
-        loss = float(task_loss(logits, table.targets))
+        loss = float(self.criterion(logits, table.targets))
         full = float(table.static_macs.double().mean(dim=0)[-1])
         return routed.metric, loss + self.routing.config.resource_weight * routed.macs / full * self.router_learns
 

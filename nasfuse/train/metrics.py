@@ -15,6 +15,7 @@ from nasfuse.data.dataset import Scale
 from nasfuse.domain.metric import METRICS
 from nasfuse.errors import DataError
 from nasfuse.tasks import task_kind
+from nasfuse.train.affect import polarity_score, seven_class_accuracy
 
 Values = NDArray[np.generic]
 Averaged = Callable[..., float]
@@ -48,11 +49,11 @@ def _correlation(of_two: Callable[..., Any], truth: Values, guess: Values) -> fl
     return float(of_two(truth, guess).statistic) if guess.min() < guess.max() else 0.0
 
 
-def _top5(truth: Tensor, scores: Tensor) -> float:
+def _top(k: int, truth: Tensor, scores: Tensor) -> float:
     n_classes = scores.shape[1]
-    if n_classes <= 5:
-        raise DataError(f"the data have {n_classes} classes, so top5_accuracy is always 1; use accuracy")
-    return float(sk.top_k_accuracy_score(truth.numpy(), scores.numpy(), k=5, labels=np.arange(n_classes)))
+    if n_classes <= k:
+        raise DataError(f"the data have {n_classes} classes, so top{k}_accuracy is always 1; use accuracy")
+    return float(sk.top_k_accuracy_score(truth.numpy(), scores.numpy(), k=k, labels=np.arange(n_classes)))
 
 
 def _quadratic_kappa(truth: Tensor, scores: Tensor) -> float:
@@ -81,6 +82,8 @@ _SCORES: dict[str, Callable[[Values, Values], float]] = {
     "accuracy": sk.accuracy_score,
     "balanced_accuracy": partial(_over_classes, sk.recall_score),
     "macro_f1": partial(_over_classes, sk.f1_score),
+    "macro_f2": partial(_over_classes, partial(sk.fbeta_score, beta=2.0)),
+    "macro_f05": partial(_over_classes, partial(sk.fbeta_score, beta=0.5)),
     "weighted_f1": partial(_over_samples, "weighted"),
     "micro_f1": partial(_over_samples, "micro"),
     "r2": partial(_over_numbers, "r2", sk.r2_score),
@@ -88,13 +91,17 @@ _SCORES: dict[str, Callable[[Values, Values], float]] = {
     "rmse": sk.root_mean_squared_error,
     "pearson": partial(_over_numbers, "pearson", partial(_correlation, pearsonr)),
     "spearman": partial(_over_numbers, "spearman", partial(_correlation, spearmanr)),
+    "affect_acc2": partial(polarity_score, sk.accuracy_score),
+    "affect_f1": partial(polarity_score, partial(sk.f1_score, average="weighted", zero_division=0.0)),
+    "affect_acc7": seven_class_accuracy,
 }
 
 #: Metrics of logarithms of probabilities.
 _PROBABILITY_SCORES: dict[str, Callable[[Tensor, Tensor], float]] = {
     "auc": partial(_over_varying, sk.roc_auc_score),
     "auprc": partial(_over_varying, sk.average_precision_score),
-    "top5_accuracy": _top5,
+    "top3_accuracy": partial(_top, 3),
+    "top5_accuracy": partial(_top, 5),
     "quadratic_kappa": _quadratic_kappa,
 }
 
@@ -106,10 +113,11 @@ def score(name: str, logits: Tensor, targets: Tensor, *, task: str, target_scale
     class without samples is predicted, the recall of the true class decreases, and the mean has no term for the other.
     `weighted_f1` weights classes or labels by their samples. `r2`, `pearson` and `spearman` are means over the outputs
     that vary in `targets`; correlations of a constant prediction are 0. A metric with a unit is in the unit of the
-    data. `auc` and `auprc` are the unweighted means of the areas under the ROC curves and of the average precisions of
-    each class against the rest, or of each label, over those that some samples have and others have not.
-    `quadratic_kappa` is Cohen's kappa of ordered classes with squared distances of their numbers. `log_loss` is the
-    mean cross entropy (natural logarithm), of multilabel targets over samples and labels.
+    data. `macro_f2` and `macro_f05` are F-beta, in which recall counts twice, or half, as much as precision. For the
+    metrics of affect see `nasfuse.train.affect`. `auc` and `auprc` are the unweighted means of the areas under the ROC
+    curves and of the average precisions of each class against the rest, or of each label, over those that some samples
+    have and others have not. `quadratic_kappa` is Cohen's kappa of ordered classes with squared distances of their
+    numbers. `log_loss` is the mean cross entropy (natural logarithm), of multilabel targets over samples and labels.
 
     Args:
         name: Name of the metric.
@@ -133,6 +141,8 @@ def score(name: str, logits: Tensor, targets: Tensor, *, task: str, target_scale
     if kind.is_standardised:
         truth, guess = truth.double(), guess.double()
         if target_scale is not None and METRICS[name].has_unit:
-            # The mean is not added: no metric depends on it, and without it differences lose no digits.
+            # The mean is not added: these metrics do not depend on it, and without it differences lose no digits.
             truth, guess = truth * target_scale.std, guess * target_scale.std
+        if target_scale is not None and METRICS[name].has_origin:
+            truth, guess = (values * target_scale.std + target_scale.mean for values in (truth, guess))
     return float(_SCORES[name](truth.numpy(), guess.numpy()))

@@ -275,3 +275,22 @@ def test_evaluation_without_modalities(nasfuse, monkeypatch):
     out = nasfuse("evaluate", "model.pt", "--without", "audio", "--without", "photo").out
     assert "without audio: its learned placeholder stands for it\n" in out
     assert "without photo: the mean of the training data stands for it, because the network was trained without" in out
+
+
+def test_a_training_starts_from_a_network(nasfuse, write, tmp_path):
+    nasfuse("train", write(), "-o", "first", "--device", "cpu")
+    ran = nasfuse("train", "r.yaml", "--init", "first/seed0/model.pt", "--device", "cpu")
+    assert ran.code == 0
+    assert "start from first/seed0/model.pt. Of the preprocessing, that of left is kept" in ran.sentence
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert "-from-" in folder.name
+    again = nasfuse("train", "r.yaml", "--init", "first/seed0/model.pt", "--device", "cpu")
+    assert "1 of 1 networks were in" in again.sentence
+
+
+def test_a_network_that_shares_nothing_is_no_start(nasfuse, write, refuses):
+    nasfuse("train", write(), "-o", "first", "--device", "cpu")
+    other = write(RECIPE.replace("left", "right").replace("mlp, depth: 1, width: 8", "mlp, depth: 1, width: 16"))
+    said = refuses("train", other, "--init", "first/seed0/model.pt", "--device", "cpu")
+    assert "no weight of first/seed0/model.pt has the name and the shape of one of the recipe's network" in said
+    assert "first is a folder" in refuses("train", other, "--init", "first")

@@ -64,7 +64,7 @@ def test_only_training_samples_are_fitted(changes, outside):
     hidden = np.concatenate([table.rows[part].numpy() for part in outside])
     data["title"] = data["title"].astype(object)
     data.loc[hidden, "title"] = "unheard words"
-    words = described(data, **changes).preprocessing.transforms["title"].words
+    words = described(data, **changes).preprocessing.transforms["title"].vocabulary.words
     assert "unheard" not in words
     assert "title" in words
 
@@ -73,7 +73,7 @@ def test_words_of_val_are_known_where_val_changes():
     data = frame()
     table = described(data)
     data.loc[table.rows["val"].numpy(), "title"] = "unheard words"
-    assert "unheard" in described(data).preprocessing.transforms["title"].words
+    assert "unheard" in described(data).preprocessing.transforms["title"].vocabulary.words
 
 
 def test_groups_and_splits_as_words():

@@ -36,6 +36,7 @@ def changed(recipe, **blocks):
         ("v", {"modality_dropout": 0.1}, "the network has one stream, which is never lost"),
         ("vs", {"mixup_at": "manifold"}, "training.mixup is 0, so nothing is mixed"),
         ("vq", {"ratio_weight": 1.0}, "no stream has a gumbel reducer"),
+        ("v", {"focal_gamma": 1.0}, "the loss cross_entropy has no such option"),
         ("v", {"stream_loss": 0.5}, "the network has one stream, whose loss is that of the network"),
     ],
 )

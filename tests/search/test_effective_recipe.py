@@ -6,7 +6,7 @@ from nasfuse.search.effective_recipe import effective_hash
 from nasfuse.spec.recipe import Recipe
 
 
-def recipe(*, reducer=None, placement=2, fusion=None, encoder="transformer", depth=2, lr=0.01):
+def recipe(*, reducer=None, placement=2, fusion=None, encoder="transformer", depth=2, lr=0.01, **training):
     stream = {"encoder": encoder, "depth": depth, **({} if reducer is None else {"reducer": reducer})}
     return Recipe.parse(
         {
@@ -16,7 +16,7 @@ def recipe(*, reducer=None, placement=2, fusion=None, encoder="transformer", dep
                 "streams": {"left": stream, "right": stream},
                 "fusion": {"kind": "concat", "placement": placement, **(fusion or {})},
             },
-            "training": {"lr": lr},
+            "training": {"lr": lr, **training},
         }
     )
 
@@ -35,6 +35,8 @@ TIED = {"kind": "equilibrium", "max_steps": 1}
         ),
         ({"placement": 2}, {"placement": 7}),
         ({"fusion": {**TIED, "solver": "picard"}}, {"fusion": {**TIED, "tolerance": 1e-2}}),
+        ({"loss": "cross_entropy"}, {}),
+        ({"focal_gamma": 1.0}, {}),
     ],
 )
 def test_settings_without_effect(one, other):
@@ -52,6 +54,8 @@ def test_settings_without_effect(one, other):
         ({"placement": 2, "depth": 3}, {"placement": 3, "depth": 3}),
         ({"fusion": {**TIED, "max_steps": 2}}, {"fusion": {**TIED, "max_steps": 2, "solver": "picard"}}),
         ({"lr": 0.01}, {"lr": 0.02}),
+        ({"loss": "focal"}, {}),
+        ({"loss": "focal"}, {"loss": "focal", "focal_gamma": 1.0}),
     ],
 )
 def test_settings_with_an_effect(one, other):

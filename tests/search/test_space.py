@@ -90,6 +90,21 @@ class TestExpansion:
         space = Space(document, (VECTOR,), base=base)
         assert names(space) == ["training.lr"]
 
+    @pytest.mark.parametrize(
+        ("task", "metric", "choices"),
+        [
+            ("regression", "r2", ["squared", "l1"]),
+            ("multiclass", "accuracy", ["focal"]),
+            ("multilabel", "auc", ["focal"]),
+        ],
+    )
+    def test_losses_are_those_of_the_task(self, task, metric, choices):
+        entry = {"choices": ["squared", "focal", "l1"]}
+        document = SpaceConfig.parse({"fields": {"training.loss": entry, "training.lr": {"float": [1e-3, 1e-2]}}})
+        space = Space(document, (VECTOR,), base={"metric": metric, "data": {"source": "mine.npz", "task": task}})
+        (loss,) = (one for one in space.parameters if one.name == "training.loss")
+        assert list(loss.distribution.choices) == choices
+
     def test_a_default_that_a_kind_cannot_have_does_not_count_for_it(self):
         space = make(
             {"network.streams.*.encoder": {"choices": ["conv", "mlp", "transformer"], "default": "transformer"}}

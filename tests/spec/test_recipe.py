@@ -216,11 +216,21 @@ def test_the_hash_does_not_depend_on_order_or_enumerated_defaults(load):
 
 @pytest.mark.parametrize(
     ("default", "other"),
-    [("stream_loss: 0.0", "stream_loss: 0.5"), ("class_weights: none", "class_weights: balanced")],
+    [
+        ("stream_loss: 0.0", "stream_loss: 0.5"),
+        ("class_weights: none", "class_weights: balanced"),
+        ("focal_gamma: 2.0", "loss: focal"),
+    ],
 )
 def test_later_fields_count_in_the_hash_unless_they_are_at_their_defaults(load, default, other):
     assert load(GOOD + f"training: {{{default}}}\n").hash == load(GOOD).hash
     assert load(GOOD + f"training: {{{other}}}\n").hash != load(GOOD).hash
+
+
+def test_the_tokenizer_counts_in_the_hash_unless_it_is_the_default(load):
+    text = GOOD.replace("source: digits", "source: x.csv\n  modalities: {left: {kind: text}, right: {kind: text%s}}")
+    assert load(text % "").hash == load(text % ", tokenizer: words").hash == "e1d3df8f3cd2"
+    assert load(text % "").hash != load(text % ", tokenizer: hashed").hash
 
 
 def test_the_hash_contains_mixup_at_unless_it_is_the_default(load):
@@ -351,6 +361,16 @@ def test_a_modality_may_be_its_kind_alone(load):
             "source: digits",
             "source: x.npz\n  task: regression\ntraining: {class_weights: balanced}",
             r"line 5: training\.class_weights: a regression has no classes to weight; remove it$",
+        ),
+        (
+            "source: digits",
+            "source: x.npz\n  task: regression\ntraining: {loss: focal}",
+            r"line 5: training\.loss: focal does not apply to a regression task; use huber or l1 or squared$",
+        ),
+        (
+            "source: digits",
+            "source: x.npz\ntraining: {loss: focus}",
+            r"line 4: training\.loss: 'focus' is not known; did you mean 'focal'\? Known: cross_entropy, focal",
         ),
         (
             "{kind: concat}",

@@ -8,7 +8,8 @@ import torch
 from nasfuse.domain.metric import METRICS
 from nasfuse.errors import CheckpointError, InvalidInputError, NonFiniteError
 from nasfuse.experiment.run import constant_metric
-from nasfuse.train import loop, save_checkpoint, train_network
+from nasfuse.spec.recipe import Recipe
+from nasfuse.train import loop, predict_logits, save_checkpoint, train_network
 
 CPU = torch.device("cpu")
 # Everything in training that draws random numbers.
@@ -242,3 +243,40 @@ def test_balanced_weights_change_a_training(make_recipe, make_dataset, differ, t
     dataset = make_dataset(task, n_samples=60)
     recipes = [make_recipe(metric=metric, class_weights=weights) for weights in ("none", "balanced")]
     assert differ(*(train(recipe, dataset) for recipe in recipes))
+
+
+FOCAL = {"loss": "focal", "focal_gamma": 1.5}
+ROUTER = {"kind": "gate", "routes": ["v", "v+s"], "reads": "inputs"}
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {},
+        {"stream_loss": 0.5, "class_weights": "balanced", "label_smoothing": 0.1},
+        {"mixup": 0.3},
+        {"router": ROUTER},
+        {"router": {"kind": "sequential", "routes": ["v", "v+s"]}},
+    ],
+)
+def test_the_loss_changes_a_training(make_recipe, make_dataset, differ, others):
+    dataset = make_dataset(n_samples=60)
+    assert differ(*(train(make_recipe(**others, **loss), dataset) for loss in ({}, FOCAL)))
+
+
+def test_the_validation_loss_is_that_of_the_training(make_recipe, make_dataset):
+    dataset = make_dataset(n_samples=60)
+    trained = train(make_recipe(**FOCAL, label_smoothing=0.1, class_weights="balanced"), dataset)
+    probability = predict_logits(trained.network, dataset.val, device=CPU).softmax(dim=1)
+    right = probability[torch.arange(len(dataset.val)), dataset.val.targets]
+    by_hand = -((1 - right) ** 1.5 * right.log()).mean()
+    assert trained.chosen.val_loss == pytest.approx(by_hand.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["l1", "squared"])
+def test_losses_of_numbers_change_a_training(make_recipe, make_dataset, differ, loss):
+    dataset = make_dataset("regression", n_samples=60)
+    plain = make_recipe().to_plain()
+    plain = {**plain, "metric": "mae", "data": {"source": "synthetic", "task": "regression"}}
+    other = {**plain, "training": {**plain["training"], "loss": loss}}
+    assert differ(*(train(Recipe.parse(one), dataset) for one in (plain, other)))

@@ -42,6 +42,18 @@ def test_the_five_most_probable_classes():
         score("top5_accuracy", logits[:, :5], targets - 1, task="multiclass")
 
 
+def test_the_three_most_probable_classes():
+    logits, targets = torch.arange(6.0).flip(0).repeat(2, 1), torch.tensor([2, 3])
+    assert score("top3_accuracy", logits, targets, task="multiclass") == 0.5
+
+
+@pytest.mark.parametrize(("name", "of_each"), [("macro_f2", (10 / 11, 5 / 9)), ("macro_f05", (5 / 7, 5 / 6))])
+def test_f_beta_by_hand(name, of_each):
+    """Class 0 has precision 2/3 and recall 1, class 1 precision 1 and recall 1/2."""
+    logits, targets = classes([0, 0, 0, 1], 2), torch.tensor([0, 0, 1, 1])
+    assert score(name, logits, targets, task="multiclass") == pytest.approx(sum(of_each) / 2)
+
+
 class TestQuadraticKappa:
     @pytest.mark.parametrize("guess", [[0, 1, 3, 3], [0, 2, 2, 3], [3, 2, 1, 0]])
     def test_distances_are_those_of_the_numbers(self, guess):

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from platformdirs import user_cache_path
 
+from nasfuse.data.columns import Transform
 from nasfuse.data.dataset import Dataset, Scale
 from nasfuse.data.description import described_table
 from nasfuse.data.raw_table import RawTable
@@ -43,19 +44,26 @@ class TableLoader(Protocol):
         """Returns all samples. For `scales` see `build_dataset`."""
 
 
-def load_dataset(config: DataConfig, *, division: int | None = 0, scales: Mapping[str, Scale] | None = None) -> Dataset:
+def load_dataset(
+    config: DataConfig,
+    *,
+    division: int | None = 0,
+    scales: Mapping[str, Scale] | None = None,
+    transforms: Mapping[str, Transform] | None = None,
+) -> Dataset:
     """Returns the data set of a recipe or study.
 
     Args:
         config: Description of the data set.
         division: Number of the division; see `divided`.
         scales: Scales of another data set (`Dataset.scales`), used instead of statistics of the training samples.
+        transforms: See `load_table`.
 
     Raises:
         MissingFileError: There is neither a shipped set nor a file of that name.
         DataError: The file violates the data format.
     """
-    return divided(load_table(config, scales=scales), config, division=division)
+    return divided(load_table(config, scales=scales, transforms=transforms), config, division=division)
 
 
 def divided(table: Table, config: DataConfig, *, division: int | None) -> Dataset:
@@ -78,8 +86,19 @@ def divided(table: Table, config: DataConfig, *, division: int | None) -> Datase
     return table.divided(division)
 
 
-def load_table(config: DataConfig, *, scales: Mapping[str, Scale] | None = None) -> Table:
-    """Returns all samples of a data set, before the division into splits. For `scales` see `build_dataset`.
+def load_table(
+    config: DataConfig,
+    *,
+    scales: Mapping[str, Scale] | None = None,
+    transforms: Mapping[str, Transform] | None = None,
+) -> Table:
+    """Returns all samples of a data set, before the division into splits.
+
+    Args:
+        config: Description of the data set.
+        scales: See `build_dataset`.
+        transforms: Transforms of modalities that are used as they are instead of being fitted on the training samples.
+            Shipped data sets, which are arrays, have none to fit.
 
     Raises:
         MissingFileError: There is neither a shipped set nor a file of that name.
@@ -88,7 +107,7 @@ def load_table(config: DataConfig, *, scales: Mapping[str, Scale] | None = None)
     if config.source in SHIPPED_SOURCES:
         load: TableLoader = resolve_name(SHIPPED_SOURCES[config.source])
         return load(scales=scales)
-    return described_table(load_raw(config.source), config, scales=scales)
+    return described_table(load_raw(config.source), config, scales=scales, transforms=transforms)
 
 
 def load_raw(source: str) -> RawTable:
