@@ -12,7 +12,7 @@ class Recorder(nn.Module):
         super().__init__()
         self.modes = []
 
-    def forward(self, inputs, masks):
+    def forward(self, inputs, masks, *, present):
         self.modes.append((self.training, torch.is_inference_mode_enabled()))
 
 
@@ -34,7 +34,7 @@ def test_warm_up_is_not_measured(make_batch, monkeypatch):
 
 def test_the_mode_comes_back_after_a_failure(make_batch):
     class Broken(Recorder):
-        def forward(self, inputs, masks):
+        def forward(self, inputs, masks, *, present):
             raise ArithmeticError("on purpose")
 
     network = Broken().train()

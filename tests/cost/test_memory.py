@@ -14,7 +14,7 @@ class TwoLayers(nn.Module):
         self.first = nn.Linear(4, 8)
         self.second = nn.Linear(8, 2)
 
-    def forward(self, inputs: dict[str, Tensor], masks: dict[str, Tensor]) -> Tensor:
+    def forward(self, inputs: dict[str, Tensor], masks: dict[str, Tensor], *, present: dict[str, Tensor]) -> Tensor:
         hidden = torch.relu(self.first(inputs["x"]))
         return self.second(hidden) + self.second(hidden)
 

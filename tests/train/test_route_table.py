@@ -148,9 +148,9 @@ class TestOfANetwork:
         passes, rows = [], []
         dense = network.all_routes
 
-        def counted(inputs, masks):
+        def counted(inputs, masks, *, present):
             passes.append(len(next(iter(inputs.values()))))
-            return dense(inputs, masks)
+            return dense(inputs, masks, present=present)
 
         monkeypatch.setattr(network, "all_routes", counted)
         hooks = [
