@@ -1,7 +1,7 @@
 """Final training of the best points of a front: of all networks, and of those with transformers alone.
 
-The points are the best on validation data, without those that may lead by chance (`front_of`). Each is trained on train
-and val together with several seeds and evaluated on test once; nothing is chosen by test.
+The points are the best on validation data among those with all their repetitions. Each is trained on train and val
+together with several seeds and evaluated on test once; nothing is chosen by test.
 
     python cli.py search studies/hapt_sparse.yaml
     python benchmarks/front_best.py runs/hapt_sparse --seeds 5
@@ -17,7 +17,7 @@ import torch
 from nasfuse.experiment.final_training import train_recipe
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import Run, read_run
-from nasfuse.search.front import Candidate, best_of
+from nasfuse.search.front import Candidate
 from nasfuse.spec.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -30,8 +30,10 @@ def only_transformers(run: Run, candidate: Candidate) -> bool:
 
 
 def best(run: Run, suits: Callable[[Candidate], bool]) -> Candidate:
-    """Returns the best suitable point on validation data."""
-    return best_of([one for one in run.candidates if suits(one)], run.objectives)
+    """Returns the best suitable point on validation data, of those with all their repetitions if there are any."""
+    found = [one for one in run.candidates if suits(one)]
+    confirmed = [one for one in found if len(one.trainings) >= run.study.budget.repeats]
+    return max(confirmed or found, key=lambda one: one.measured.metric)
 
 
 def show(label: str, recipe: Recipe, folder: Path, *, n_seeds: int, val: str) -> None:

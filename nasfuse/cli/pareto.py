@@ -73,7 +73,7 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
         out.print(f"{run.folder.root} {run.why_empty}.", soft_wrap=True)
         return
     knee = knee_of(front, objectives)
-    volume = metric_text(objectives.hypervolume(front), digits=3)
+    volume = metric_text(objectives.hypervolume(run.candidates), digits=3)
     title = f"Front of {run.study.name}: {counted(len(front), 'point')}, hypervolume {volume}"
     out.print(front_table(front, objectives=objectives, title=title, wide=out.width >= _WIDE, knee=knee.candidate))
     hand_made = run.progress.best_baseline

@@ -11,7 +11,7 @@ from nasfuse.experiment.ensembles import read_ensembles
 from nasfuse.experiment.plain_comparison import read_plain_scores
 from nasfuse.experiment.plain_models import PlainScores
 from nasfuse.experiment.run_folder import RunFolder
-from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best_of, front_of
+from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best, front_of
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.storage import open_to_read
 from nasfuse.search.study_attributes import StudyAttributes
@@ -118,11 +118,10 @@ def read_run(folder: RunFolder) -> Run:
     ensembles = read_ensembles(folder, candidates, max_macs=objectives.max_macs)
     if ensembles:
         candidates += ensembles
-        front = front_of(candidates, objectives)
         progress = replace(
             progress,
-            front=front,
-            best=best_of(candidates, objectives),
-            hypervolume=objectives.hypervolume(front),
+            front=front_of(candidates, objectives),
+            best=best(candidates, objectives),
+            hypervolume=objectives.hypervolume(candidates),
         )
     return Run(folder, study, objectives, candidates, progress, folder.is_locked(), read_plain_scores(folder))

@@ -7,7 +7,7 @@ import shlex
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.errors import InvalidInputError
 from nasfuse.experiment.run_reader import Run
-from nasfuse.search.front import Candidate, best, best_of, knee_of
+from nasfuse.search.front import Candidate, best, knee_of
 
 
 def select_point(
@@ -41,7 +41,7 @@ def select_point(
         if not affordable:
             cheapest = min(candidate.measured.macs for candidate in run.candidates)
             raise InvalidInputError(f"--max-macs {max_macs}: the cheapest network has {cheapest} MACs; raise the limit")
-        return best_of(affordable, run.objectives)
+        return best(affordable, run.objectives)
     if min_metric is not None:
         if math.isnan(min_metric):
             raise InvalidInputError("--min-metric must be a number, got nan")

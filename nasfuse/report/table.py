@@ -41,7 +41,7 @@ def front_document(
         "metric": {"name": metric.name, "direction": metric.direction},
         "cost": objectives.cost,
         "reference": list(objectives.reference),
-        "hypervolume": objectives.hypervolume(front),
+        "hypervolume": objectives.hypervolume(run.candidates),
         "plain_models": None if run.plain is None else {name: run.plain.mean(name) for name in ("constant", "linear")},
         "front": rows,
     }

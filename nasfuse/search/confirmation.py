@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best, non_dominated_of
+from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best, front_of
 from nasfuse.search.trial import TrialView
 
 
@@ -26,8 +26,8 @@ def next_repetition(
     """
     others = Counter(t.repeat_of for t in trials if (t.is_running or t.is_failed) and not t.is_void)
     candidates = allowed_candidates(trials, objectives, with_inherited=True)
-    promising = [candidate for candidate in non_dominated_of(candidates, objectives) if not candidate.trainings]
-    front = non_dominated_of([candidate for candidate in candidates if candidate.trainings], objectives)
+    promising = [candidate for candidate in front_of(candidates, objectives) if not candidate.trainings]
+    front = front_of([candidate for candidate in candidates if candidate.trainings], objectives)
 
     def of(member: Candidate) -> tuple[int, int]:
         """Returns the number of trainings of a member, with those under way or failed, and its first trial."""

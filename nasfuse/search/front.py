@@ -201,30 +201,6 @@ def _candidate(index: int, group: list[tuple[TrialView, OperatingPoint]]) -> Can
 
 
 def front_of(candidates: Sequence[Candidate], objectives: Objectives) -> list[Candidate]:
-    """Returns the front, cheapest first: `non_dominated_of` without candidates that may lead by chance.
-
-    The best of many candidates that were trained once is usually a lucky one. A candidate is left out if another one
-    that costs no more has more trainings and its metric is not worse by more than the standard error of the difference,
-    `s * sqrt(1 / n + 1 / m)`, with the numbers of trainings n and m and the standard deviation s of trainings, pooled
-    over all repeated candidates.
-    """
-    deviation = _pooled_deviation(candidates)
-    if deviation is None:
-        return non_dominated_of(candidates, objectives)
-    costs = objectives.costs(candidates)
-    counts = np.array([max(len(candidate.trainings), 1) for candidate in candidates])
-    others = np.flatnonzero(counts > counts.min())
-    errors = deviation * np.sqrt(1 / counts[:, None] + 1 / counts[others])
-    is_doubted = (
-        (counts[others] > counts[:, None])
-        & (costs[others, 1] <= costs[:, 1, None])
-        & (costs[others, 0] <= costs[:, 0, None] + errors)
-    ).any(axis=1)
-    kept = [candidate for candidate, doubted in zip(candidates, is_doubted, strict=True) if not doubted]
-    return non_dominated_of(kept, objectives)
-
-
-def non_dominated_of(candidates: Sequence[Candidate], objectives: Objectives) -> list[Candidate]:
     """Returns the non-dominated candidates that are better than a constant prediction, cheapest first."""
     useful = [candidate for candidate in candidates if objectives.is_useful(candidate)]
     if not useful:
@@ -232,18 +208,6 @@ def non_dominated_of(candidates: Sequence[Candidate], objectives: Objectives) ->
     keep = non_dominated(objectives.costs(useful))
     front = [candidate for candidate, kept in zip(useful, keep, strict=True) if kept]
     return sorted(front, key=lambda candidate: candidate.measured.cost(objectives.cost))
-
-
-def _pooled_deviation(candidates: Sequence[Candidate]) -> float | None:
-    """Returns the standard deviation of the metric of trainings, pooled over repeated candidates; None without any."""
-    repeated = [(len(one.trainings) - 1, one.metric_sd) for one in candidates if one.metric_sd is not None]
-    freedom = sum(count for count, _ in repeated)
-    return math.sqrt(sum(count * sd**2 for count, sd in repeated) / freedom) if freedom else None
-
-
-def best_of(candidates: Sequence[Candidate], objectives: Objectives) -> Candidate:
-    """Returns the best member of the front of `candidates`; of those no better than a constant, the best one."""
-    return best(front_of(candidates, objectives) or candidates, objectives)
 
 
 def best(candidates: Sequence[Candidate], objectives: Objectives) -> Candidate:
@@ -291,14 +255,16 @@ def knee_of(front: Sequence[Candidate], objectives: Objectives) -> Knee:
     """
     sign = METRICS[objectives.metric].sign
     top = best(front, objectives)
-    pooled = _pooled_deviation(front)
-    if pooled is not None:
+    repeated = [(len(one.trainings) - 1, one.metric_sd) for one in front if one.metric_sd is not None]
+    freedom = sum(count for count, _ in repeated)
+    if freedom:
+        pooled = math.sqrt(sum(count * sd**2 for count, sd in repeated) / freedom)
         loss = pooled / math.sqrt(max(len(top.trainings), 1))
     else:
         loss = STATED_LOSS * abs(top.measured.metric - objectives.reference[0])
     accepted = sign * top.measured.metric + loss
     chosen = next(one for one in front if sign * one.measured.metric <= accepted or one is top)
-    return Knee(chosen, loss, is_standard_error=pooled is not None)
+    return Knee(chosen, loss, is_standard_error=freedom > 0)
 
 
 #: Keys of the rows that `to_row` returns.

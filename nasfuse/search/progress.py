@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best_of, candidates_of, front_of
+from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best, candidates_of, front_of
 from nasfuse.search.trial import TrialView
 
 #: States of trials, by the names that `status` shows.
@@ -25,8 +25,8 @@ class Progress:
         inherited: Number of ended trainings that started from weights of earlier ones.
         hypervolume: Hypervolume of the front, in units of the metric x decades of cost.
         seconds_per_suggestion: Median time of a suggestion; None before the first.
-        front: Front, cheapest first; see `front_of`.
-        best: Best member of the front; None before the first result.
+        front: Non-dominated candidates, cheapest first.
+        best: Candidate with the best metric; None before the first result.
         best_baseline: Hand-made design with the best metric; None before the first result of one.
         reasons: Number of each failed trial to the reason.
         n_above_limit: Number of complete trainings without an operating point within the study's `max_macs`.
@@ -53,7 +53,6 @@ def summarise(trials: Sequence[TrialView], objectives: Objectives) -> Progress:
     counts = Counter(_state(trial) for trial in trials if not trial.is_operating_point)
     candidates = allowed_candidates(trials, objectives)
     measured = {candidate.trial for candidate in candidates_of(trials, max_macs=objectives.max_macs)}
-    front = front_of(candidates, objectives)
     hand_made = [candidate for candidate in candidates if candidate.baseline is not None]
     epochs = [_epochs(trial) for trial in trials if _ran(trial)]
     waits = [trial.suggestion_s for trial in trials if trial.suggestion_s is not None]
@@ -63,11 +62,11 @@ def summarise(trials: Sequence[TrialView], objectives: Objectives) -> Progress:
         epochs_spent=sum(spent for spent, _ in epochs),
         epochs_saved=sum(asked - spent for spent, asked in epochs),
         inherited=sum(trial.was_trained and trial.is_inherited for trial in trials),
-        hypervolume=objectives.hypervolume(front),
+        hypervolume=objectives.hypervolume(candidates),
         seconds_per_suggestion=float(np.median(waits)) if waits else None,
-        front=front,
-        best=best_of(candidates, objectives) if candidates else None,
-        best_baseline=best_of(hand_made, objectives) if hand_made else None,
+        front=front_of(candidates, objectives),
+        best=best(candidates, objectives) if candidates else None,
+        best_baseline=best(hand_made, objectives) if hand_made else None,
         reasons={trial.number: trial.reason for trial in trials if trial.is_failed},
         n_above_limit=sum(_is_above(trial, objectives.max_macs) for trial in trials),
         n_not_robust=len(measured - {candidate.trial for candidate in candidates}),

@@ -146,7 +146,7 @@ class TestWithoutRay:
                 return measured(0.8 + len(lucky) / 20, 9 + len(lucky))
             return measured(0.05, 1000)
 
-        progress, _ = run(folder, hiding, budget={"trials": 60, "repeats": 2}, sampler="random")
+        progress, _ = run(folder, hiding, budget={"trials": 20, "repeats": 2})
         best = progress.best
         assert (best.baseline, best.measured.metric) == ("both", 0.5)
         assert folder.network(best.trial).is_file()

@@ -15,11 +15,9 @@ from nasfuse.search.front import (
     Objectives,
     allowed_candidates,
     best,
-    best_of,
     candidates_of,
     front_of,
     knee_of,
-    non_dominated_of,
     to_row,
 )
 from nasfuse.search.trial import TrialView
@@ -32,34 +30,6 @@ def candidate(trial, metric, macs, *, point=0, **changes):
 
 ACCURACY = Objectives("accuracy", "macs", (0.1, 10_000.0))
 MAE = Objectives("mae", "macs", (4.0, 10_000.0))
-
-
-def trained(trial, metric, macs, *, n, sd=None):
-    return replace(candidate(trial, metric, macs), trainings=tuple(range(n)), metric_sd=sd)
-
-
-@pytest.mark.parametrize(
-    ("lead", "cost", "n", "is_on_front"),
-    [
-        (0.023, 100, 1, False),  # the standard error of the difference is .02 * sqrt(1 + 1 / 3) = .0231
-        (0.024, 100, 1, True),
-        (0.016, 100, 2, False),  # .02 * sqrt(1 / 2 + 1 / 3) = .0183
-        (0.019, 100, 2, True),
-        (0.001, 100, 3, True),
-        (0.001, 99, 1, True),  # cheaper
-        (0.001, 500, 1, False),
-    ],
-)
-def test_a_lead_of_fewer_trainings_must_be_beyond_their_standard_error(lead, cost, n, is_on_front):
-    confirmed, other = trained(0, 0.8, 100, n=3, sd=0.02), trained(1, 0.8 + lead, cost, n=n)
-    front = front_of([confirmed, other], ACCURACY)
-    assert (other in front) == is_on_front
-    assert best_of([confirmed, other], ACCURACY) is (other if is_on_front else confirmed)
-
-
-def test_without_repetitions_the_front_is_what_is_not_dominated():
-    candidates = [trained(0, 0.8, 100, n=1), trained(1, 0.801, 100, n=1), trained(2, 0.7, 50, n=1)]
-    assert front_of(candidates, ACCURACY) == non_dominated_of(candidates, ACCURACY) == [candidates[2], candidates[1]]
 
 
 def test_a_metric_to_be_maximised():
