@@ -154,14 +154,15 @@ def _run(
     open_backend: OpenBackend,
 ) -> None:
     resources = study.resources
+    shared_table = folder.shared_data.absolute() / dataset.fingerprint  # a process maps a path only once
     default = Training(
         threads=resources.cpus_per_trial,
         on_cuda=resources.gpus_per_trial > 0,
-        shared_table=folder.shared_table.absolute(),
+        shared_table=shared_table,
         without_each=study.robust_metric is not None,
     )
     if objective is None:
-        share_table(cached_table(study.data.model_dump_json()), folder.shared_table)
+        share_table(cached_table(study.data.model_dump_json()), shared_table)
     opening = open_backend(
         objective or default, resources=resources, folder_of=folder.trial, scratch=folder.root / ".tune"
     )

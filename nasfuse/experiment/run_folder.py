@@ -48,7 +48,7 @@ class RunFolder:
         return self.root / "macs.json"
 
     @property
-    def shared_table(self) -> Path:
+    def shared_data(self) -> Path:
         """Path of the folder with the data that the workers of a running search share."""
         return self.root / ".data"
 
@@ -193,7 +193,7 @@ class RunFolder:
     def drop_scratch(self) -> None:
         """Removes the files of the backend, and the data that its workers share."""
         shutil.rmtree(self.root / ".tune", ignore_errors=True)
-        shutil.rmtree(self.shared_table, ignore_errors=True)
+        shutil.rmtree(self.shared_data, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

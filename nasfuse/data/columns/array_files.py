@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from nasfuse.data.columns.arrays import fit_cells, stack_cells
-from nasfuse.data.columns.base import Problem, Reading, Rows, Transform, column_of
+from nasfuse.data.columns.base import ColumnTransform, Problem, Reading, Rows, column_of
 from nasfuse.data.columns.files import read_files
 from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.raw_table import Array, RawTable
@@ -16,7 +16,7 @@ from nasfuse.spec.modality import ArrayFilesConfig
 
 
 @dataclass(frozen=True)
-class ArrayFiles(Transform):
+class ArrayFiles(ColumnTransform):
     """Arrays from files.
 
     Attributes:
@@ -30,11 +30,6 @@ class ArrayFiles(Transform):
     config: ArrayFilesConfig
     fill: Tensor
     n_steps: int | None
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the columns that are read."""
-        return (column_of(self.name, self.config.column)[0],)
 
     @property
     def has_lengths(self) -> bool:

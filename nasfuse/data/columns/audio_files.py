@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasfuse.data.columns.arrays import fit_cells, stack_cells
-from nasfuse.data.columns.base import Problem, Reading, Rows, Transform, column_of
+from nasfuse.data.columns.base import ColumnTransform, Problem, Reading, Rows, column_of
 from nasfuse.data.columns.files import read_files
 from nasfuse.data.extras import required
 from nasfuse.data.layout import ModalityArrays
@@ -26,7 +26,7 @@ _FLOOR = 1e-6
 
 
 @dataclass(frozen=True)
-class AudioFiles(Transform):
+class AudioFiles(ColumnTransform):
     """Log-mel frames of recordings.
 
     Attributes:
@@ -40,11 +40,6 @@ class AudioFiles(Transform):
     config: AudioFilesConfig
     fill: Tensor
     n_steps: int
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the columns that are read."""
-        return (column_of(self.name, self.config.column)[0],)
 
     @property
     def has_lengths(self) -> bool:

@@ -97,6 +97,23 @@ class Transform(ABC):
         """Returns the transform of a `state`."""
 
 
+class ColumnTransform(Transform):
+    """Transform of one column: that of the description, or the one with the name of the modality.
+
+    Attributes:
+        name: Name of the modality.
+        config: Description of the modality, with a `column`.
+    """
+
+    name: str
+    config: Any
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that are read."""
+        return (column_of(self.name, self.config.column)[0],)
+
+
 def column_of(name: str, column: str | None) -> tuple[str, str]:
     """Returns the name of the column of modality `name`, and the key of the configuration that names it."""
     return (name, f"data.modalities.{name}") if column is None else (column, f"data.modalities.{name}.column")

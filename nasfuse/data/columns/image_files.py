@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from nasfuse.data.columns.base import Problem, Reading, Rows, Transform, column_of
+from nasfuse.data.columns.base import ColumnTransform, Problem, Reading, Rows, column_of
 from nasfuse.data.columns.files import UnknownContentError, present_of, read_files
 from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.raw_table import RawTable
@@ -25,7 +25,7 @@ _N_SAMPLED = 200
 
 
 @dataclass(frozen=True)
-class ImageFiles(Transform):
+class ImageFiles(ColumnTransform):
     """Images from files, resized to `size` x `size` without regard to their proportions.
 
     Attributes:
@@ -38,11 +38,6 @@ class ImageFiles(Transform):
     config: ImageFilesConfig
     fill: Tensor
     stand_in: ClassVar[str] = "the mean colour of the training samples"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the columns that are read."""
-        return (column_of(self.name, self.config.column)[0],)
 
     @classmethod
     def fit(cls, name: str, config: ImageFilesConfig, raw: RawTable, rows: Rows) -> Self:

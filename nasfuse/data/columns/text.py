@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from nasfuse.data.columns.base import Reading, Rows, Transform, column_of
+from nasfuse.data.columns.base import ColumnTransform, Reading, Rows, column_of
 from nasfuse.data.columns.hashed import Hashed
 from nasfuse.data.columns.subwords import Subwords
 from nasfuse.data.columns.vocabulary import Vocabulary
@@ -20,7 +20,7 @@ VOCABULARIES: dict[Tokenizer, type[Vocabulary]] = {"words": Words, "subwords": S
 
 
 @dataclass(frozen=True)
-class TextColumn(Transform):
+class TextColumn(ColumnTransform):
     """Tokens of a text as ids, of which 0 is padding.
 
     Attributes:
@@ -35,11 +35,6 @@ class TextColumn(Transform):
     vocabulary: Vocabulary
     n_steps: int
     stand_in: ClassVar[str] = "an unknown word"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the columns that are read."""
-        return (column_of(self.name, self.config.column)[0],)
 
     @property
     def has_lengths(self) -> bool:
