@@ -86,7 +86,7 @@ def _chart(run: Run) -> str:
         yaxis={"title": {"text": f"{objectives.metric} (validation)"}, "range": window[0] if window else None},
         legend={"orientation": "h", "y": 1.04},
     )
-    chart: str = figure.to_html(full_html=False, include_plotlyjs=True, config={"displaylogo": False})
+    chart: str = figure.to_html(full_html=False, include_plotlyjs=True, config={"displayModeBar": False})
     return chart
 
 
