@@ -8,26 +8,30 @@ from optuna.distributions import CategoricalDistribution
 from nasfuse.errors import NasfuseError
 from nasfuse.experiment.training_time import TimeLimit
 from nasfuse.search.space import Space
+from nasfuse.spec.recipe import Recipe
 
 _STRIDE, _EPOCHS = ".stride", "training.epochs"
 #: MACs after a stride was raised, as a share of those before, above which no further stride is raised.
 _LARGEST_REST = 0.9
 
 
-def coarsen_designs(space: Space, limit: TimeLimit) -> dict[str, str]:
+def coarsen_designs(space: Space, limit: TimeLimit, designs: Mapping[str, Recipe]) -> dict[str, str]:
     """Replaces hand-made designs above the limit by coarser ones, if these are within it.
 
     The strides of images and sequences are raised one step at a time, where that saves most MACs; where this is not
     enough, the number of epochs is lowered.
 
+    Args:
+        space: Space with the designs.
+        limit: Largest time of a training.
+        designs: Recipes of the designs that can be trained, by name.
+
     Returns:
         New name of each replaced design.
     """
     names: dict[str, str] = {}
-    for name, parameters in list(space.baselines.items()):
-        if _is_above(space, limit, parameters) is not True:
-            continue
-        coarser = _coarser(space, limit, parameters)
+    for name in limit.above(designs):
+        coarser = _coarser(space, limit, space.baselines[name])
         if coarser is not None:
             names[name] = f"{name}, coarser"
             space.replace_design(name, names[name], coarser)

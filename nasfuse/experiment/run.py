@@ -92,7 +92,7 @@ def run_search(
         survey = SpaceSurvey(study, space, dataset)
         warn_of_idle_settings(survey.recipes, dataset)
     time_limit = TimeLimit(study, dataset, survey.recipes)
-    coarser = coarsen_designs(space, time_limit)
+    coarser = coarsen_designs(space, time_limit, survey.designs)
     with folder.locked():
         storage = open_storage(folder.storage_url(study))  # before `claim`, so that a wrong address claims no folder
         scheduler = Scheduler(

@@ -34,7 +34,8 @@ def coarsened():
         large = space.recipe(space.baselines["large"])
         limit = TimeLimit(study, dataset, [large])
         limit._seconds = share * limit.seconds(large, macs_of(large, dataset))
-        return coarsen_designs(space, limit), space, limit
+        designs = {name: space.recipe(parameters) for name, parameters in space.baselines.items()}
+        return coarsen_designs(space, limit, designs), space, limit
 
     return make
 

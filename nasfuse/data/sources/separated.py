@@ -42,9 +42,6 @@ def _read(path: Path, separator: str, *, decimal: str = ".") -> RawTable:
     options: dict[str, Any] = {"sep": separator, "decimal": decimal, "encoding": "utf-8-sig", "index_col": False}
     try:
         header = pd.read_csv(path, header=None, nrows=1, dtype=str, **options).iloc[0].dropna()
-        repeated = header[header.duplicated()]
-        if len(repeated):
-            raise DataError(f"{path} has several columns called {repeated.iloc[0]!r}; give them different names")
         codes = dict.fromkeys(_codes(pd.read_csv(path, nrows=_LOOK_AT, dtype=str, **options)), str)
         # without the check of all rows at once, a column with a few words among numbers has mixed types by chunk
         frame = pd.read_csv(path, low_memory=False, dtype=codes, **options)
@@ -53,6 +50,9 @@ def _read(path: Path, separator: str, *, decimal: str = ".") -> RawTable:
     except (ValueError, OSError) as error:  # pandas' ParserError and EmptyDataError are ValueErrors
         reason = str(error).replace("Error tokenizing data. C error: ", "").strip()
         raise DataError(f"{path} is no table that can be read: {reason}; correct the file") from error
+    repeated = header[header.duplicated()]
+    if len(repeated):
+        raise DataError(f"{path} has several columns called {repeated.iloc[0]!r}; give them different names")
     return raw_of_frame(frame, name=path.stem, origin=path.name, folder=path.parent)
 
 

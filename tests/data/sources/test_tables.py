@@ -57,7 +57,9 @@ class TestSeparatedValues:
     def test_two_columns_of_one_name(self, tmp_path, ending, separator):
         lines = [["price", "shop", "price"], ["1", "2", "3"]]
         (tmp_path / f"mine{ending}").write_text("\n".join(separator.join(line) for line in lines))
-        with pytest.raises(DataError, match=r"mine\.\w+ has several columns called 'price'; give them different names"):
+        with pytest.raises(
+            DataError, match=r"mine\.\w+ has several columns called 'price'; give them different names$"
+        ):
             load_raw(str(tmp_path / f"mine{ending}"))
 
 
