@@ -25,6 +25,7 @@ class ModalityConfig(Model):
         vocabulary: Number of distinct ids, for a sequence of integer token ids.
         padding: Side of the padding in a sequence with `lengths`: `left` is before the data, `right` after it.
             Default: detected from the data.
+        shape: Shape of one sample, for an array that stores samples as flat rows, such as `[28, 28]` for images.
     """
 
     kind: ModalityKind
@@ -34,6 +35,7 @@ class ModalityConfig(Model):
     lengths: str | None = None
     vocabulary: Annotated[int, Field(ge=2)] | None = None
     padding: PaddingSide | None = None
+    shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

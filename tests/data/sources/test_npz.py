@@ -228,3 +228,29 @@ def test_the_side_of_the_padding_is_that_of_the_configuration(path):
     assert dataset.scales["steps"].mean.flatten().tolist() == pytest.approx([10.5] * 2)
     with pytest.raises(ConfigError, match="padding: 'front' is not known; Known: left, right"):
         config(modalities={"steps": {**entry, "padding": "front"}})
+
+
+def test_rows_in_the_order_of_their_splits(path):
+    dataset = load_npz(path, config(split={"train": 25, "val": 5, "test": 10}))
+    assert [len(dataset.split(part)) for part in ("train", "val", "test")] == [25, 5, 10]
+    assert dataset.val.targets.tolist() == [1, 0, 1, 0, 1]
+    without_val = load_npz(path, config(split={"train": 30, "test": 10}, val_fraction=0.2))
+    assert [len(without_val.split(part)) for part in ("train", "val", "test")] == [24, 6, 10]
+    with pytest.raises(DataError, match=r"^toy\.npz has 40 rows and data\.split 41; correct data\.split$"):
+        load_npz(path, config(split={"train": 30, "test": 11}))
+    with pytest.raises(ConfigError, match=r"split\.train: must be at least 1, got 0"):
+        config(split={"train": 0, "test": 40})
+
+
+def test_flat_rows_have_a_shape(path):
+    entry = {"kind": "image", "array": "flat", "shape": [4, 2]}
+    flat = np.arange(N * 8).reshape(N, 8).astype(np.uint8)
+    np.savez(path, **ARRAYS, flat=flat)
+    dataset = load_npz(path, config(modalities={"photo": entry}))
+    assert str(dataset.modalities[0]) == "photo: image 1 x 4 x 2"
+    assert dataset.train.columns["photo"].values[3, 0].tolist() == flat[3].reshape(4, 2).tolist()
+    with pytest.raises(
+        DataError, match=r"^data\.modalities\.photo\.shape must hold the 8 values of a sample, got \[3, 2\]"
+    ):
+        load_npz(path, config(modalities={"photo": {**entry, "shape": [3, 2]}}))
+    assert "shape" not in config().modalities["x"].to_plain()
