@@ -59,7 +59,9 @@ def _numbers(file: Path, *, folder: Path) -> Array:
     except (ValueError, OSError) as error:
         reason = str(error).replace("Error tokenizing data. C error: ", "").strip()
         raise DataError(f"{file} is no table of numbers: {reason}; correct the file") from error
-    values = np.asarray(frame.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64))
+    is_text = any(kind.kind not in "biuf" for kind in frame.dtypes)
+    numbers = frame.apply(pd.to_numeric, errors="coerce") if is_text else frame
+    values = np.asarray(numbers.to_numpy(np.float64))
     if not np.isfinite(values).all():
         row, column = (int(place[0]) for place in np.nonzero(~np.isfinite(values)))
         cell = str(frame.iat[row, column])
