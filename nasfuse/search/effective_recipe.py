@@ -16,9 +16,13 @@ def effective_hash(recipe: Recipe) -> str:
     """Returns a hash that recipes share if they differ only in settings without effect.
 
     Recognised are the kind and stage of a reducer that keeps all tokens, a placement behind the last stage of every
-    stream, and the solver and the tolerance of an equilibrium with one step.
+    stream, the ratio of an MLP whose hidden width is given, and the solver and the tolerance of an equilibrium with one
+    step.
     """
     plain = recipe.to_plain()
+    for part in (*plain["network"]["streams"].values(), plain["network"].get("fusion") or {}):
+        if "mlp_width" in part:
+            _drop(part, "mlp_ratio")
     for name, stream in recipe.network.streams.items():
         reducer = getattr(stream, "reducer", None)
         if reducer is None or isinstance(reducer, LatentReducer):

@@ -9,7 +9,9 @@ import torch
 from nasfuse.data.description import described_table
 from nasfuse.data.sources.npz import read_arrays, read_npz
 from nasfuse.errors import ConfigError, DataError
+from nasfuse.nn import build_network
 from nasfuse.spec.data import DataConfig
+from nasfuse.spec.network import NetworkConfig
 
 N = 40
 ARRAYS = {
@@ -254,3 +256,22 @@ def test_flat_rows_have_a_shape(path):
     ):
         load_npz(path, config(modalities={"photo": {**entry, "shape": [3, 2]}}))
     assert "shape" not in config().modalities["x"].to_plain()
+
+
+def test_experts_that_share_no_stream_read_two_modalities_of_one_array(path):
+    """As in DynMM: the cheap expert has a text encoder of its own. A route costs its own encoders only."""
+    entry = {"kind": "vector", "array": "x"}
+    dataset = load_npz(path, config(modalities={"cheap": entry, "text": entry, "other": entry}))
+    streams = {"cheap": 4, "text": 8, "other": 16}
+    network = {
+        "route": list(streams),
+        "streams": {name: {"encoder": "mlp", "depth": 0, "width": width} for name, width in streams.items()},
+        "fusion": {"kind": "sum", "width": 8, "placement": 0},
+        "router": {"kind": "gate", "routes": ["cheap", "text+other"]},
+    }
+    built = build_network(NetworkConfig.parse(network), dataset.modalities, dataset.task)
+    assert [sorted(branch.route.n_stages) for branch in built.branches] == [["cheap"], ["other", "text"]]
+    shared = {id(p) for p in built.streams["cheap"].parameters()} & {id(p) for p in built.streams["text"].parameters()}
+    assert shared == set()
+    batch = dataset.train.batch(torch.arange(5), names=tuple(streams))
+    assert torch.equal(batch.inputs["cheap"], batch.inputs["text"])
