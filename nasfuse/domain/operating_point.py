@@ -23,6 +23,8 @@ class OperatingPoint:
             static.
         holds: False for a setting that cuts the network short of what it was trained for, and loses accuracy by it.
         costs: Further costs by name (`nasfuse.domain.cost.COSTS`).
+        outside_macs: Expected multiply-accumulates per sample with which the modalities that the network reads were
+            computed outside of it; not part of `macs`.
     """
 
     metric: float
@@ -34,6 +36,12 @@ class OperatingPoint:
     knobs: dict[str, Any] = field(default_factory=dict)
     holds: bool = True
     costs: dict[str, float] = field(default_factory=dict)
+    outside_macs: int = 0
+
+    @property
+    def total_macs(self) -> int:
+        """Returns the expected multiply-accumulates per sample, including those outside of the network."""
+        return self.macs + self.outside_macs
 
     def cost(self, name: str) -> float:
         """Returns the cost called `name`.

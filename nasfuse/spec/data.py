@@ -120,6 +120,12 @@ class DataConfig(Model):
         return self if self.validation is not None else self.model_copy(update={"validation": ValidationConfig()})
 
     @property
+    def outside_macs(self) -> dict[str, int]:
+        """Returns modality to the multiply-accumulates per sample with which it was computed outside."""
+        given = {name: getattr(entry, "outside_macs", None) for name, entry in self.modalities.items()}
+        return {name: macs for name, macs in given.items() if macs}
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Returns the fields that identify the data: all but the path of a file, which may be moved.
 

@@ -162,6 +162,7 @@ def test_a_row():
         "metric_sd": None,
         "trainings": 0,
         "macs": 7,
+        "total_macs": 7,
         "params": 70,
         "latency_s": 1e-3,
         "peak_bytes": 1,
