@@ -1,5 +1,6 @@
 """Pickles of sentiment and humour: padding in front, rows without text, infinite features, labels and names."""
 
+import functools
 import pickle
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from nasfuse.data.sources.registry import load_raw, load_table
 from nasfuse.errors import DataError, DataWarning
 from nasfuse.spec.data import DataConfig
+from nasfuse.testing import SourceSuite
 
 
 def part(n_steps, *, features=2):
@@ -42,6 +44,25 @@ def write(tmp_path):
         return str(tmp_path / "mosi.pkl")
 
     return write
+
+
+class TestSuite(SourceSuite):
+    @pytest.fixture(params=["labels", "polarity"])
+    def load(self, request, write):
+        rng, made = np.random.default_rng(0), {}
+        for word, n_rows in {"train": 24, "valid": 8, "test": 8}.items():
+            steps = rng.integers(1, 6, n_rows)
+            names = {"vision": 3, "audio": 1, "text": 2}
+            made[word] = {name: part(steps, features=width) for name, width in names.items()}
+            made[word] |= {name: made[word][name] * rng.normal(1, 0.1, (n_rows, 1, 1)) for name in names}
+            made[word]["labels"] = rng.uniform(-3, 3, (n_rows, 1, 1))
+        modalities = {
+            name: {"kind": "sequence", "lengths": f"{name}_lengths", "padding": "left"} for name in made["train"]
+        }
+        del modalities["labels"]
+        task = "regression" if request.param == "labels" else "multiclass"
+        config = {"source": write(made), "modalities": modalities, "target": request.param, "task": task}
+        return functools.partial(load_table, DataConfig.parse(config))
 
 
 def test_all_splits_are_joined_in_order(write):
