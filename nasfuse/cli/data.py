@@ -19,22 +19,41 @@ data_app = typer.Typer(help="List data sets and check them.", no_args_is_help=Tr
 def list_sets(
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
-    """List the shipped data sets and the data files in the data folder."""
+    """List the data sets of the shipped studies, whether their files were found, and the files in the data folder."""
     from rich.text import Text
 
     from nasfuse.cli.console import out, print_json
+    from nasfuse.data.published import published_files
     from nasfuse.data.sources.registry import READERS, data_folder
     from nasfuse.spec.data_source import SHIPPED_SOURCES
 
     folder = data_folder()
     files = sorted(str(path) for path in folder.glob("*") if path.suffix.lower() in READERS)
+    published = published_files()
     if as_json:
-        print_json({"shipped": sorted(SHIPPED_SOURCES), "folder": str(folder), "files": files})
+        rows = [
+            {
+                "source": one.source,
+                "studies": list(one.studies),
+                "found": None if one.found is None else str(one.found),
+                "contents": one.file.contents,
+                "origin": one.file.origin,
+            }
+            for one in published
+        ]
+        print_json({"shipped": sorted(SHIPPED_SOURCES), "folder": str(folder), "files": files, "published": rows})
         return
     for name in sorted(SHIPPED_SOURCES):
         out.print(Text.assemble((name, "bold"), "  shipped"))
+    for one in published:
+        where = f"found: {one.found}" if one.found else f"not found in {' or '.join(map(str, one.places))}"
+        of = f"{'study' if len(one.studies) == 1 else 'studies'} {', '.join(one.studies)}"
+        out.print(Text.assemble((one.source, "bold"), f"  {of}  {where}"), soft_wrap=True)
+        if not one.found:
+            out.print(Text(f"    {one.file.contents}\n    from {one.file.origin}", "dim"), soft_wrap=True)
     for file in files:
-        out.print(file, soft_wrap=True)
+        if file not in {str(one.found) for one in published}:
+            out.print(file, soft_wrap=True)
     if not files:
         hint = f"no data files in {folder} (set NASFUSE_DATA to the folder of your data)"
         out.print(hint, style="dim", soft_wrap=True)

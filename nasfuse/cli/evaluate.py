@@ -72,6 +72,8 @@ def evaluate(
         out.print(f"{share:>6.1%} take {name}", soft_wrap=True)
     if 1 < len(result["by_class"]) <= _MOST_SHOWN:
         out.print(_table(result["by_class"]))
+    if "outside_macs" in result:
+        out.print(f"{result['outside_macs']:,} MACs outside of the network, for the features that it reads")
     out.print(f"{result['macs']:,} MACs, recipe {result['recipe_hash']}: {result['summary']}", soft_wrap=True)
 
 

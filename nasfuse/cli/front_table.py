@@ -24,6 +24,8 @@ def front_table(
         knee: Point that is marked with a star.
     """
     shown = {"macs", objectives.cost, *(("params", "latency_s") if wide else ())}
+    if any(candidate.measured.outside_macs for candidate in front):
+        shown.add("total_macs")
     costs = [cost for cost in COSTS if cost in shown]
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     robust = ["robust"] if objectives.robust_metric is not None else []

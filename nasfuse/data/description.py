@@ -16,7 +16,7 @@ from nasfuse.data.raw_table import RawTable, missing, texts
 from nasfuse.data.table import Table
 from nasfuse.data.targets import raw_targets
 from nasfuse.errors import DataError
-from nasfuse.spec.data import DataConfig
+from nasfuse.spec.data import DataConfig, SplitRows
 
 #: Words for the splits in files, and the splits.
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}
@@ -58,7 +58,7 @@ def described_table(
         encode,
         targets=targets,
         task=config.task,
-        splits=splits_of(raw, config),
+        splits=splits_of(raw, config, n_rows=len(targets)),
         groups=_groups(raw, config),
         val_fraction=config.val_fraction,
         keeps_val=config.validation is None,
@@ -67,9 +67,18 @@ def described_table(
     )
 
 
-def splits_of(raw: RawTable, config: DataConfig) -> NDArray[Any] | None:
-    """Returns the split of each row, `train`, `val` or `test`; None if the default column does not exist."""
+def splits_of(raw: RawTable, config: DataConfig, *, n_rows: int) -> NDArray[Any] | None:
+    """Returns the split of each row, `train`, `val` or `test`; None if the default column does not exist.
+
+    Raises:
+        DataError: Another column does not exist, or numbers of rows do not sum to `n_rows`.
+    """
     name = config.split
+    if isinstance(name, SplitRows):
+        if name.n_rows != n_rows:
+            raise DataError(f"{raw.origin} has {n_rows} rows and data.split {name.n_rows}; correct data.split")
+        parts = {"train": name.train, "val": name.val or 0, "test": name.test}
+        return np.repeat(list(parts), list(parts.values()))
     if name == DataConfig.model_fields["split"].default and name not in raw.columns:
         return None
     values = raw.column(name, "data.split")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from nasfuse.data.padding import clear_padding, move_to_front, padding_side
 from nasfuse.domain.modality import Modality, ModalityKind, PaddingSide
-from nasfuse.errors import DataError
+from nasfuse.errors import DataError, counted
 
 Array = NDArray[Any]
 
@@ -164,7 +164,7 @@ def _numbers(where: str, values: Array) -> Array:
     if values.dtype.kind not in "biuf":
         raise DataError(f"{where} must hold numbers, got {values.dtype}; encode it first")
     if values.size == 0:
-        raise DataError(f"{where} is empty; give at least one row")
+        raise DataError(f"{where} is empty, its shape is {values.shape}; give at least one row and one value per row")
     if values.dtype.kind == "f" and values.dtype.itemsize > 8:
         return values.astype(np.float64)
     return values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -201,8 +201,10 @@ def _integers(where: str, values: Array | None, n_samples: int, *, below: int) -
     values = np.asarray(values)
     if values.shape != (n_samples,) or not np.issubdtype(values.dtype, np.integer):
         raise DataError(f"{where} must be {n_samples} integers, got {values.dtype} of shape {values.shape}")
-    if values.min() < 0 or values.max() >= below:
-        raise DataError(f"{where} must lie from 0 to {below - 1}, got {values.min()} to {values.max()}")
+    outside = (values < 0) | (values >= below)
+    if outside.any():
+        row = int(outside.argmax())
+        raise DataError(f"{where} must lie from 0 to {below - 1}, got {values[row]} in row {row}; correct them")
     return values.astype(np.int64)
 
 
@@ -254,9 +256,11 @@ def _lengths_where_present(
 
 
 def _ids(where: str, values: Array, vocabulary: int) -> NDArray[np.int64]:
-    if values.min() < 0 or values.max() >= vocabulary:
+    outside = ((values < 0) | (values >= vocabulary)).any(axis=1)
+    if outside.any():
         raise DataError(
-            f"{where} must hold ids from 0 to {vocabulary - 1}, got {values.min()} to {values.max()}; fix vocabulary"
+            f"{where} must hold ids from 0 to {vocabulary - 1}, got {values.min()} to {values.max()}, the first other "
+            f"one in row {int(outside.argmax())}; fix vocabulary"
         )
     return values.astype(np.int64)
 
@@ -264,10 +268,13 @@ def _ids(where: str, values: Array, vocabulary: int) -> NDArray[np.int64]:
 def _finite(where: str, values: Array) -> None:
     if values.dtype.kind != "f":
         return
-    bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    bad = ~np.isfinite(values)
     if bad.any():
+        n_rows = int(bad.reshape(len(values), -1).any(axis=1).sum())
+        row, *place = (int(part) for part in np.unravel_index(int(bad.argmax()), bad.shape))
+        axes = {1: ("feature",), 2: ("step", "feature"), 3: ("channel", "pixel row", "pixel column")}[len(place)]
+        shown = ", ".join(f"{axis} {part}" for axis, part in zip(axes, place, strict=True))
         raise DataError(
-            f"{where} holds NaN or infinite values in {int(bad.sum())} rows, "
-            f"the first is row {int(bad.argmax())}; clean or impute them, or make all numbers of a sample NaN if it "
-            "lacks the modality"
+            f"{where} holds NaN or infinite values in {counted(n_rows, 'row')}, the first in row {row}, {shown}; clean "
+            "or impute them, or make all numbers of a sample NaN if it lacks the modality"
         )

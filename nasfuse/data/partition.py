@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train
 from torch import Tensor
 
 from nasfuse.data.groups import choose_groups
-from nasfuse.errors import DataError, DataWarning
+from nasfuse.errors import DataError, DataWarning, counted
 from nasfuse.tasks import task_kind
 
 Rows = NDArray[np.int64]
@@ -216,7 +216,7 @@ class _Divider:
         try:
             chosen = choose_groups(groups, self.classes[rows], share, seed=number)
         except DataError as error:
-            raise self._too_few(rows, str(error)) from error
+            raise self._too_few(rows, f"{error}; add samples") from error
         return rows[~chosen], rows[chosen]
 
     def _divide_samples(self, rows: Rows, share: float, number: int) -> tuple[Rows, Rows]:
@@ -227,7 +227,9 @@ class _Divider:
         rest, strata = rows[~stays], codes[~stays]
         n_taken, n_classes = math.ceil(share * len(rest)), len(np.unique(strata))
         if len(rest) <= max(n_classes, 1):
-            raise self._too_few(rows, f"no class has more than {_RARE}" if is_stratified else "one cannot be divided")
+            if not is_stratified:
+                raise self._too_few(rows, "one cannot be divided; add samples")
+            raise self._too_few(rows, f"no class has more than {_RARE}; name another target, or add samples")
         if min(n_taken, len(rest) - n_taken) >= n_classes:
             by = strata if is_stratified else None
             kept, taken = train_test_split(rest, test_size=share, random_state=number, stratify=by)
@@ -237,7 +239,7 @@ class _Divider:
         return np.concatenate([kept, rows[stays]]), taken
 
     def _too_few(self, rows: Rows, why: str) -> DataError:
-        return DataError(f"{self.name}: {len(rows)} samples are too few to divide: {why}; add samples")
+        return DataError(f"{self.name}: {counted(len(rows), 'sample')} cannot be divided: {why}")
 
     def _warn(self, text: str) -> None:
         warnings.warn(f"{self.name}: {text}", DataWarning, stacklevel=4)
@@ -260,7 +262,11 @@ def _spread(classes: NDArray[np.int64], n_chosen: int, *, seed: int) -> Rows:
 def _named(name: str, splits: NDArray[Any]) -> tuple[Rows, Rows, Rows]:
     unknown = set(np.unique(splits).tolist()) - {"train", "val", "test"}
     if unknown:
-        raise DataError(f"{name}: the split array must contain train, val and test only, got {sorted(unknown)[0]!r}")
+        word = sorted(unknown)[0]
+        raise DataError(
+            f"{name}: the split array must contain train, val and test only, got {word!r} in row "
+            f"{int(np.equal(splits, word).argmax())}; correct it"
+        )
     train, val, test = (np.flatnonzero(splits == word) for word in ("train", "val", "test"))
     return train, val, test
 

@@ -147,7 +147,7 @@ class Table:
 
     def _dataset(self, rows: Mapping[str, Tensor]) -> Dataset:
         kind = task_kind(self.task.kind)
-        kind.check_training_targets(self.name, self.targets, rows["train"])
+        kind.check_training_targets(self.name, self.targets, rows["train"], names=self.class_names)
         scales = {key: storage.scales(rows["train"].numpy()) for key, storage in self.storages.items()}
         target_scale = target_scale_of(self.name, self.targets, rows["train"]) if kind.is_standardised else None
         targets = self.targets if target_scale is None else standardised(self.targets, target_scale)

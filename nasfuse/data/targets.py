@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from nasfuse.data.class_labels import number_words
 from nasfuse.data.raw_table import RawTable, missing
-from nasfuse.errors import DataError
+from nasfuse.errors import DataError, counted
 from nasfuse.spec.data import DataConfig
 from nasfuse.tasks import task_kind
 
@@ -110,7 +110,8 @@ def _complete(raw: RawTable, column: str, values: Array) -> Array:
     if absent.any():
         place = raw.place(column, int(absent.argmax()))
         raise DataError(
-            f"{place}: the target is missing in {int(absent.sum())} rows, the first is row {int(absent.argmax())}; add "
+            f"{place}: the target is missing in {counted(int(absent.sum()), 'row')}, the first is row "
+            f"{int(absent.argmax())}; add "
             "it or remove these rows (`nasfuse predict` needs no target)"
         )
     return values

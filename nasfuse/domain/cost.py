@@ -35,6 +35,14 @@ COSTS: dict[str, Cost] = {
     cost.name: cost
     for cost in (
         Cost("macs", "MACs", "MACs per sample (expected)", "MACs", is_count=True),
+        Cost(
+            "total_macs",
+            "total MACs",
+            "MACs per sample (expected), with features computed outside",
+            "MACs",
+            is_count=True,
+            reference=1e12,
+        ),
         Cost("params", "params", "parameters", "", is_count=True, measurer="nasfuse.cost.measurer:parameters"),
         Cost("latency_s", "latency", "latency in seconds (batch 1, median)", "s", reference=1.0),
         Cost(

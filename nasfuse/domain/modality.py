@@ -10,7 +10,7 @@ PaddingSide = Literal["left", "right"]
 
 #: Encoders by kind of modality; the first one is the default.
 ENCODERS: dict[str, tuple[str, ...]] = {
-    "vector": ("mlp", "linear"),
+    "vector": ("mlp", "linear", "maxout"),
     "sequence": ("transformer", "conv", "mlp", "linear", "random_conv"),
     "image": ("conv", "transformer", "mlp", "linear", "random_conv"),
 }

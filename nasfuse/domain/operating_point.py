@@ -25,6 +25,8 @@ class OperatingPoint:
         costs: Further costs by name (`nasfuse.domain.cost.COSTS`).
         robust_metric: The metric where all samples lack the one modality without which it is worst; None where it was
             not measured, which it is for studies with a `robust_metric`.
+        outside_macs: Expected multiply-accumulates per sample with which the modalities that the network reads were
+            computed outside of it; not part of `macs`.
     """
 
     metric: float
@@ -37,6 +39,12 @@ class OperatingPoint:
     holds: bool = True
     costs: dict[str, float] = field(default_factory=dict)
     robust_metric: float | None = None
+    outside_macs: int = 0
+
+    @property
+    def total_macs(self) -> int:
+        """Returns the expected multiply-accumulates per sample, including those outside of the network."""
+        return self.macs + self.outside_macs
 
     def cost(self, name: str) -> float:
         """Returns the cost called `name`.

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nasfuse.cost.outside import outside_macs
 from nasfuse.data import Dataset, Split, load_dataset
 from nasfuse.data.input_scales import with_input_scales
 from nasfuse.data.target_scale import with_target_scale
@@ -114,6 +115,7 @@ def evaluate_checkpoint(
             logits, part.targets, names=saved.output_names, task=saved.task.kind, target_scale=part.target_scale
         ),
         "macs": round(macs),
+        **_outside(network, recipe, routes),
         **({"routes": routes} if routes else {}),
         **({"settings": settings} if settings else {}),
         "recipe_hash": recipe.hash,
@@ -200,6 +202,16 @@ def spent_macs(
     table = tabulate_routes(network, part, dataset, metric=recipe.metric, device=device)
     routed = table.at(float(network.threshold))
     return routed.macs, dict(zip(network.route_names, routed.usage, strict=True))
+
+
+def _outside(network: Network, recipe: AnyRecipe, routes: dict[str, float]) -> dict[str, int]:
+    """Returns the expected MACs of features that were computed outside, if the data describe any."""
+    if not recipe.data.outside_macs:
+        return {}
+    if not isinstance(network, RoutedNetwork):
+        return {"outside_macs": outside_macs(network, recipe.data.outside_macs)}
+    usage, static = tuple(routes.values()), network.only_route()
+    return {"outside_macs": outside_macs(network, recipe.data.outside_macs, usage=usage, static=static)}
 
 
 def _warning(samples: _Samples, saved: SavedNetwork) -> str | None:

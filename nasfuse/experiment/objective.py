@@ -4,7 +4,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 
 from nasfuse import __version__
 from nasfuse.backends.objective import Report
+from nasfuse.cost.outside import outside_macs
 from nasfuse.data import Dataset, Table, load_table
 from nasfuse.data.mapped_table import map_table
 from nasfuse.data.sources.registry import data_file, divided
@@ -130,7 +131,7 @@ class Training:
             resume_file=resume_file,
             weight_sources=weight_sources,
         )
-        points, more = measure(trained, dataset, metric=recipe.metric, device=device)
+        points, more = measure(trained, dataset, metric=recipe.metric, device=device, outside=recipe.data.outside_macs)
         if self.without_each:
             points = with_robust_metric(points, trained.network, dataset, metric=recipe.metric, device=device)
         save_network(folder / "model.pt", trained, recipe, dataset, seed=seed, division=division, points=points)
@@ -164,6 +165,8 @@ class Training:
             network = train_once(recipe, dataset, place, seed=own, division=number, device=device)
             folds.append(FoldNetwork(network, dataset))
         points, more = measure_folds(folds, n_folds=validation.folds, metric=recipe.metric, device=device)
+        outside = outside_macs(folds[0].network, recipe.data.outside_macs)
+        points = tuple(replace(point, outside_macs=outside) for point in points)
         if self.without_each:
             points = with_robust_metric_of_folds(
                 points, folds, n_folds=validation.folds, metric=recipe.metric, device=device

@@ -224,18 +224,25 @@ class SelfAttention(nn.Module):
 class TransformerBlock(nn.Module):
     """Pre-norm transformer block: x + MHA(LN(x)), then x + MLP(LN(x)).
 
-    MACs for n tokens: 4 n d^2 + 2 n^2 d + 2 rho n d^2 with rho = `mlp_ratio`.
+    MACs for n tokens: 4 n d^2 + 2 n^2 d + 2 rho n d^2 with rho = `mlp_ratio`, or + 2 n d `mlp_width`.
     """
 
     def __init__(
-        self, width: int, *, heads: int, mlp_ratio: int, dropout: float, windows: Windows | None = None
+        self,
+        width: int,
+        *,
+        heads: int,
+        mlp_ratio: int,
+        dropout: float,
+        mlp_width: int | None = None,
+        windows: Windows | None = None,
     ) -> None:
-        """Builds the block; `heads` divides `width`."""
+        """Builds the block; `heads` divides `width`, and `mlp_width` takes the place of `mlp_ratio` x `width`."""
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.attention = SelfAttention(width, heads=heads, windows=windows)
         self.dropout = nn.Dropout(dropout)
-        self.mlp = ResidualMlp(width, hidden=mlp_ratio * width, dropout=dropout)
+        self.mlp = ResidualMlp(width, hidden=mlp_width or mlp_ratio * width, dropout=dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Returns (b, t, d) for x (b, t, d) and mask (b, t)."""
@@ -266,8 +273,8 @@ class CrossAttentionBlock(nn.Module):
     MACs for n_t target and n_s source tokens: (2 + 2 rho) n_t d^2 + 2 n_s d^2 + 2 n_t n_s d.
     """
 
-    def __init__(self, width: int, *, heads: int, mlp_ratio: int, dropout: float) -> None:
-        """Builds the block; `heads` divides `width`."""
+    def __init__(self, width: int, *, heads: int, mlp_ratio: int, dropout: float, mlp_width: int | None = None) -> None:
+        """Builds the block; `heads` divides `width`, and `mlp_width` takes the place of `mlp_ratio` x `width`."""
         super().__init__()
         self.width = width
         self.heads = heads
@@ -277,7 +284,7 @@ class CrossAttentionBlock(nn.Module):
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
         self.dropout = nn.Dropout(dropout)
-        self.mlp = ResidualMlp(width, hidden=mlp_ratio * width, dropout=dropout)
+        self.mlp = ResidualMlp(width, hidden=mlp_width or mlp_ratio * width, dropout=dropout)
 
     def forward(
         self, target: Tensor, source: Tensor, source_mask: Tensor | None, source_sizes: Tensor | None = None

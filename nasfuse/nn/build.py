@@ -12,6 +12,7 @@ from nasfuse.nn.fusion import FUSIONS, Fusion
 from nasfuse.nn.head import Head, IdentityHead, LinearHead
 from nasfuse.nn.knob import knobs_as_trained
 from nasfuse.nn.linear_stream import linear_stream
+from nasfuse.nn.maxout import maxout_stream
 from nasfuse.nn.network import FusionNetwork, Network, StreamNetwork, knobs_of, streams_macs
 from nasfuse.nn.placeholder import Placeholder
 from nasfuse.nn.random_convolution import random_conv_stream
@@ -33,6 +34,7 @@ STREAMS: dict[str, Callable[..., Stream]] = {
     "conv": conv_stream,
     "transformer": transformer_stream,
     "random_conv": random_conv_stream,
+    "maxout": maxout_stream,
 }
 
 

@@ -21,6 +21,14 @@ class Network(nn.Module, ABC):
     def stream_names(self) -> tuple[str, ...]:
         """Names of the modalities that the network reads."""
 
+    def inputs_by_route(self, *, is_static: bool = False) -> list[frozenset[str]]:
+        """Returns the modalities that are read for the samples of each route; a network without a router has one route.
+
+        Args:
+            is_static: Whether every route is a static network of its own, without what is read for the choice.
+        """
+        return [frozenset(self.stream_names)]
+
     @property
     @abstractmethod
     def placeholders(self) -> frozenset[str]:

@@ -323,12 +323,15 @@ class TransformerStage(Stage):
         heads: int,
         mlp_ratio: int,
         dropout: float,
+        mlp_width: int | None = None,
         windows: Windows | None = None,
         reducer: Reducer | None = None,
     ) -> None:
         """Builds the block for features of `width`."""
         super().__init__()
-        self.block = TransformerBlock(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout, windows=windows)
+        self.block = TransformerBlock(
+            width, heads=heads, mlp_ratio=mlp_ratio, mlp_width=mlp_width, dropout=dropout, windows=windows
+        )
         self.reducer = reducer
 
     def forward(self, tokens: Tokens) -> Tokens:
@@ -387,6 +390,7 @@ def transformer_stream(
     dropout: float,
     heads: int,
     mlp_ratio: int,
+    mlp_width: int | None = None,
     stride: int,
     window: int | None,
     readout: str,
@@ -401,6 +405,7 @@ def transformer_stream(
         dropout: Dropout probability inside every stage.
         heads: Number of attention heads, a divisor of `width`.
         mlp_ratio: Hidden width of the MLPs divided by `width`.
+        mlp_width: Hidden width of the MLPs in place of `mlp_ratio` x `width`.
         stride: Steps per token, or side length of a patch.
         window: Length of the windows of tokens that attend to each other; None: full attention.
         readout: Readouts joined by `+`, see `nasfuse.domain.readout`; `cls` adds a CLS token.
@@ -420,7 +425,15 @@ def transformer_stream(
         # A window as long as the sequence is full attention.
         shift = 0 if window is None or number % 2 else window // 2
         windows = None if window is None or window >= extent.n_tokens else Windows(window, shift)
-        stage = TransformerStage(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout, windows=windows, reducer=own)
+        stage = TransformerStage(
+            width,
+            heads=heads,
+            mlp_ratio=mlp_ratio,
+            mlp_width=mlp_width,
+            dropout=dropout,
+            windows=windows,
+            reducer=own,
+        )
         extent = extent if own is None else own.left(extent, own.keep_ratio)
         stages.append(stage)
     return Stream(stem, stages, width=width, readout=names)

@@ -20,7 +20,7 @@ from nasfuse.errors import DataError, InvalidInputError
 from nasfuse.prediction.inputs import Inputs
 from nasfuse.prediction.new_data import inputs_of
 from nasfuse.prediction.saved_network import SavedNetwork
-from nasfuse.spec.data import DataConfig
+from nasfuse.spec.data import DataConfig, SplitRows
 from nasfuse.tasks import task_kind
 
 Array = NDArray[Any]
@@ -86,7 +86,8 @@ def labelled_data(saved: SavedNetwork, data: DataConfig) -> LabelledData:
     samples = Split(
         inputs.columns, kept if scale is None else standardised(kept, scale), groups=None, target_scale=scale
     )
-    splits = splits_of(raw, data)
+    is_other = isinstance(data.split, SplitRows) and data.split.n_rows != inputs.n_rows
+    splits = None if is_other else splits_of(raw, data, n_rows=inputs.n_rows)
     return LabelledData(
         raw.origin,
         samples,

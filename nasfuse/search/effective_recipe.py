@@ -17,14 +17,17 @@ def effective_hash(recipe: Recipe) -> str:
     """Returns a hash that recipes share if they differ only in settings without effect.
 
     Recognised are the kind and stage of a reducer that keeps all tokens, a placement behind the last stage of every
-    stream, the solver and the tolerance of an equilibrium with one step, a loss that is the default of the task, and
-    the options of other losses.
+    stream, the ratio of an MLP whose hidden width is given, the solver and the tolerance of an equilibrium with one
+    step, a loss that is the default of the task, and the options of other losses.
     """
     plain = recipe.to_plain()
     loss = get_loss(recipe.training.loss, recipe.data.task)
     if loss == get_loss(None, recipe.data.task):
         _drop(plain["training"], "loss")
     _drop(plain["training"], *(name for name in LOSS_OPTIONS if name not in loss.options))
+    for part in (*plain["network"]["streams"].values(), plain["network"].get("fusion") or {}):
+        if "mlp_width" in part:
+            _drop(part, "mlp_ratio")
     for name, stream in recipe.network.streams.items():
         reducer = getattr(stream, "reducer", None)
         if reducer is None or isinstance(reducer, LatentReducer):

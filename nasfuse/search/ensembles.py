@@ -43,6 +43,8 @@ class Ensemble:
         return OperatingPoint(
             metric=statistics.fmean(self.metrics),
             latency_iqr_s=sum(point.latency_iqr_s for point in points),
+            # the features of a modality are computed once for all members
+            outside_macs=max(point.outside_macs for point in points),
             costs={name: costs.pop(name) for name in known if name not in own},
             **costs,
         )

@@ -176,6 +176,7 @@ def _candidate(index: int, group: list[tuple[TrialView, OperatingPoint]]) -> Can
     first, point = group[0]
     metrics = [measured.metric for _, measured in group]
     macs = statistics.fmean(measured.macs for _, measured in group)
+    outside_macs = statistics.fmean(measured.outside_macs for _, measured in group)
     latency_s = statistics.median(measured.latency_s for _, measured in group)
     knobs = dict(point.knobs)
     if len({measured.knobs.get("route") for _, measured in group}) > 1:  # static in some trainings only
@@ -185,6 +186,7 @@ def _candidate(index: int, group: list[tuple[TrialView, OperatingPoint]]) -> Can
         point,
         metric=statistics.fmean(metrics),
         macs=round(macs),
+        outside_macs=round(outside_macs),
         latency_s=latency_s,
         knobs=knobs,
         robust_metric=statistics.fmean(robust) if len(robust) == len(group) else None,
@@ -291,6 +293,7 @@ def to_row(candidate: Candidate) -> dict[str, Any]:
     measured = candidate.measured
     values = {
         **vars(measured),
+        "total_macs": measured.total_macs,
         **measured.costs,
         **vars(candidate),
         "setting": measured.setting,

@@ -38,6 +38,25 @@ class ValidationConfig(Model):
         return self.folds * self.repeats
 
 
+class SplitRows(Model):
+    """The splits of data whose rows are in the order of their splits.
+
+    Attributes:
+        train: Number of rows of train, the first ones.
+        val: Number of rows of val, which follow; None: a share of train, `val_fraction`.
+        test: Number of rows of test, the last ones.
+    """
+
+    train: Annotated[int, Field(ge=1)]
+    val: Annotated[int, Field(ge=1)] | None = None
+    test: Annotated[int, Field(ge=1)]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows of all splits."""
+        return self.train + (self.val or 0) + self.test
+
+
 class DataConfig(Model):
     """The data set of a recipe or study, and the layout of its file.
 
@@ -47,7 +66,8 @@ class DataConfig(Model):
         modalities: Modalities of a file by name. Shipped data sets define their own.
         target: Name of the label array or column of a file, or of several columns: labels (multilabel), numbers
             (regression), or the classes of one-hot rows (multiclass).
-        split: Name of the array that assigns `train`, `val` or `test` to every sample of a file.
+        split: Name of the array that assigns `train`, `val` or `test` to every sample of a file, or the numbers of rows
+            of a file whose rows are in this order.
         group: Name of an array of group labels. Samples of one group are never divided between train and val. If the
             file's own val shares groups with train, both are divided again.
         classes: Names of the classes in their order, for example `[low, middle, high]`, for labels that are words or
@@ -62,7 +82,7 @@ class DataConfig(Model):
     source: Annotated[str, Field(min_length=1)]
     modalities: dict[Name, ModalityEntry] = Field(default={})
     target: str | Annotated[tuple[str, ...], Field(min_length=2)] = "y"
-    split: str = "split"
+    split: str | SplitRows = "split"
     group: str | None = None
     classes: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     task: str = "multiclass"
@@ -98,6 +118,12 @@ class DataConfig(Model):
     def on_train_and_val(self) -> "DataConfig":
         """Returns the block with which a final training uses train and val together (`validation`)."""
         return self if self.validation is not None else self.model_copy(update={"validation": ValidationConfig()})
+
+    @property
+    def outside_macs(self) -> dict[str, int]:
+        """Returns modality to the multiply-accumulates per sample with which it was computed outside."""
+        given = {name: getattr(entry, "outside_macs", None) for name, entry in self.modalities.items()}
+        return {name: macs for name, macs in given.items() if macs}
 
     @property
     def identity(self) -> dict[str, Any]:

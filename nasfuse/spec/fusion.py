@@ -52,10 +52,12 @@ class _TokenFusion(FusionConfigBase):
     Attributes:
         heads: Number of attention heads, a divisor of `width`. Default: 4, 2 or 1, of at least 8 features each.
         mlp_ratio: Hidden width of the MLP divided by `width`.
+        mlp_width: Hidden width of the MLP, in place of `mlp_ratio`.
     """
 
     heads: Heads
     mlp_ratio: Annotated[int, Field(ge=1, le=16)] = 2
+    mlp_width: Annotated[int, Field(ge=1, le=65536)] | None = None
 
     @property
     def reads_tokens(self) -> bool:

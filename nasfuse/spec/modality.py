@@ -31,6 +31,9 @@ class ModalityConfig(Model):
         vocabulary: Number of distinct ids, for a sequence of integer token ids.
         padding: Side of the padding in a sequence with `lengths`: `left` is before the data, `right` after it.
             Default: detected from the data.
+        outside_macs: Multiply-accumulates per sample with which the array was computed outside of the network, for
+            example by a pretrained encoder. They are not part of the MACs of a network, but of its `total_macs`.
+        shape: Shape of one sample, for an array that stores samples as flat rows, such as `[28, 28]` for images.
     """
 
     kind: ModalityKind
@@ -40,6 +43,8 @@ class ModalityConfig(Model):
     lengths: str | None = None
     vocabulary: Annotated[int, Field(ge=2)] | None = None
     padding: PaddingSide | None = None
+    outside_macs: Annotated[int, Field(ge=0)] | None = None
+    shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

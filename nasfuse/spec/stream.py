@@ -100,6 +100,21 @@ class MlpStream(StreamConfigBase):
     expansion: Annotated[int, Field(ge=1, le=16)] = 2
 
 
+class MaxoutStream(StreamConfigBase):
+    """Maxout layers with batch normalisation on a vector.
+
+    Attributes:
+        depth: Number of stages, each a maxout layer from `width` to `width` features.
+        dropout: Dropout probability after every layer.
+        n_pieces: Linear maps of which each feature is the largest.
+        stem_width: Features of a further layer before the first one with `width`; None: there is none.
+    """
+
+    encoder: Literal["maxout"]
+    n_pieces: Annotated[int, Field(ge=2, le=16)] = 2
+    stem_width: Annotated[int, Field(ge=1, le=8192)] | None = None
+
+
 class ConvStream(StreamConfigBase):
     """Residual convolutions over an image (2-D) or a sequence (1-D).
 
@@ -156,6 +171,8 @@ class TransformerStream(StreamConfigBase):
     Attributes:
         heads: Number of attention heads, a divisor of `width`. Default: 4, 2 or 1, of at least 8 features each.
         mlp_ratio: Hidden width of the MLP divided by `width`.
+        mlp_width: Hidden width of the MLP, in place of `mlp_ratio`; it may be any number, as in published networks of
+            40 features with 2048 hidden ones.
         stride: Steps per token of a sequence, or side length of the patches of an image.
         window: Length of the windows of tokens that attend to each other, shifted by half a window in every second
             stage; None: full attention. Patches of an image are ordered row by row.
@@ -167,6 +184,7 @@ class TransformerStream(StreamConfigBase):
     encoder: Literal["transformer"]
     heads: Heads
     mlp_ratio: Annotated[int, Field(ge=1, le=16)] = 2
+    mlp_width: Annotated[int, Field(ge=1, le=65536)] | None = None
     stride: Annotated[int, Field(ge=1, le=64)] = 1
     window: Annotated[int, Field(ge=2)] | None = None
     readout: Annotated[str, AfterValidator(partial(_check_readout, known=READOUTS))] = "mean"
@@ -196,5 +214,6 @@ def check_heads(heads: int, width: int) -> None:
 
 
 StreamConfig = Annotated[
-    LinearStream | MlpStream | ConvStream | TransformerStream | RandomConvStream, Field(discriminator="encoder")
+    LinearStream | MlpStream | MaxoutStream | ConvStream | TransformerStream | RandomConvStream,
+    Field(discriminator="encoder"),
 ]

@@ -1,7 +1,7 @@
 """What a kind of task provides. Everything else in the package asks it instead of comparing names."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ class TaskKind(ABC):
         return np.zeros(len(targets), np.int64)
 
     def check_training_targets(  # noqa: B027 - most kinds have nothing to check
-        self, where: str, targets: Tensor, train: Tensor
+        self, where: str, targets: Tensor, train: Tensor, *, names: Sequence[str] = ()
     ) -> None:
         """Checks that something can be learned from the training samples.
 
@@ -50,6 +50,7 @@ class TaskKind(ABC):
             where: Beginning of messages.
             targets: (n, ...) of all samples.
             train: (k,) rows of the training samples.
+            names: Names of the outputs, if known.
 
         Raises:
             DataError: The training samples lack what validation or test samples have.

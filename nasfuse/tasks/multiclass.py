@@ -1,7 +1,7 @@
 """One class of several."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -44,11 +44,12 @@ class Multiclass(TaskKind):
         """Returns the classes."""
         return targets.astype(np.int64)
 
-    def check_training_targets(self, where: str, targets: Tensor, train: Tensor) -> None:
+    def check_training_targets(self, where: str, targets: Tensor, train: Tensor, *, names: Sequence[str] = ()) -> None:
         """Checks that every class has a training sample."""
         absent = sorted(set(targets.tolist()) - set(targets[train].tolist()))
         if absent:
-            raise DataError(f"{where}: class {absent[0]} has no training sample; fix the labels or the split")
+            name = names[absent[0]] if names else absent[0]
+            raise DataError(f"{where}: class {name} has no training sample; fix the labels or the split")
 
     def describe(self, targets: Tensor, n_outputs: int) -> Mapping[str, str]:
         """Returns the sizes of the smallest and of the largest class."""

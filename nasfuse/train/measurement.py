@@ -1,12 +1,14 @@
 """Measuring a trained network: its operating points."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 from nasfuse.cost import measure_costs, measure_latency
+from nasfuse.cost.outside import outside_macs
 from nasfuse.data.dataset import Batch, Dataset
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.nn.knob import knobs_at
@@ -23,12 +25,24 @@ _MEMORY_ROWS = 8
 
 
 def measure(
-    trained: Trained, dataset: Dataset, *, metric: str, device: torch.device
+    trained: Trained,
+    dataset: Dataset,
+    *,
+    metric: str,
+    device: torch.device,
+    outside: Mapping[str, int] | None = None,
 ) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
     """Returns the operating points of a trained network on validation data, and what its record should have.
 
     The first point is the network as its recipe sets it, the others are the network at other settings of its knobs, see
     `nasfuse.train.sweep`. The record has `routing` and `equilibrium`, what router and solvers do.
+
+    Args:
+        trained: The network, with its metric on validation data.
+        dataset: Data of the training.
+        metric: Name of the metric.
+        device: Device of the network.
+        outside: Modality to the multiply-accumulates of a sample with which it was computed outside.
 
     Raises:
         NonFiniteError: The solver of an equilibrium diverged.
@@ -41,9 +55,13 @@ def measure(
         record["equilibrium"] = {**equilibria, "backward_converged": trained.backward_converged}
     macs = measured_macs(network, dataset.val, dataset, device=device)
     point = own_point(network, dataset, metric=trained.chosen.val_metric, macs=macs, device=device)
+    outside = outside or {}
     if isinstance(network, RoutedNetwork):
-        points, record["routing"] = _routed_points(network, dataset, point, metric=metric, device=device)
+        points, record["routing"] = _routed_points(
+            network, dataset, point, metric=metric, device=device, outside=outside
+        )
         return points, record
+    point = replace(point, outside_macs=outside_macs(network, outside))
     swept = sweep(network, dataset, metric=metric, device=device)
     return (point, *(swept_point(network, point, one, dataset, device=device) for one in swept)), record
 
@@ -88,7 +106,13 @@ def _one_sample(network: Network, dataset: Dataset, device: torch.device) -> Bat
 
 
 def _routed_points(
-    network: RoutedNetwork, dataset: Dataset, point: OperatingPoint, *, metric: str, device: torch.device
+    network: RoutedNetwork,
+    dataset: Dataset,
+    point: OperatingPoint,
+    *,
+    metric: str,
+    device: torch.device,
+    outside: Mapping[str, int],
 ) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
     """Returns the points at the network's own setting, then those at the others, and the record of the router."""
     one = _one_sample(network, dataset, device)
@@ -97,7 +121,15 @@ def _routed_points(
     mixed, _ = random_mix(table, main.macs, seed=0)
     latencies = _route_latencies(network, one, device)
     names = network.route_names
-    points = [_routed_point(point, routed, latencies, names) for routed in (main, *table.even_curve(N_CURVE))]
+
+    def with_outside(found: OperatingPoint, routed: Routed) -> OperatingPoint:
+        macs = outside_macs(network, outside, usage=routed.usage, static=routed.static)
+        return replace(found, outside_macs=macs)
+
+    points = [
+        with_outside(_routed_point(point, routed, latencies, names), routed)
+        for routed in (main, *table.even_curve(N_CURVE))
+    ]
     settings = sweep_settings(network, dataset.modalities)
     for setting in settings:
         with knobs_at(network.knobs(), setting):
@@ -105,7 +137,7 @@ def _routed_points(
         for swept in sweep_routed(network, setting, len(settings), dataset, metric=metric, device=device):
             assert swept.routed is not None
             there = replace(point, knobs=setting, holds=swept.holds)
-            points.append(_routed_point(there, swept.routed, latencies, names))
+            points.append(with_outside(_routed_point(there, swept.routed, latencies, names), swept.routed))
     macs = network.full_route_macs()
     return tuple(points), {**table.record(main), "random_mix": mixed, "route_macs": macs}
 

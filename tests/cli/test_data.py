@@ -25,15 +25,35 @@ def study(tmp_path, modalities="{sensors: vector, photo: image}", **data):
 
 
 def test_list(nasfuse, tmp_path, monkeypatch, file):
-    assert nasfuse("data", "list", "--json").json == {
-        "shipped": ["digits"],
-        "folder": str(tmp_path / "no-data"),
-        "files": [],
-    }
+    document = nasfuse("data", "list", "--json").json
+    assert (document["shipped"], document["folder"], document["files"]) == (["digits"], str(tmp_path / "no-data"), [])
     assert "no data files in" in nasfuse("data", "list").out
     monkeypatch.setenv("NASFUSE_DATA", str(tmp_path))
     assert nasfuse("data", "list", "--json").json["files"] == [str(tmp_path / "mine.npz")]
-    assert "digits  shipped" in nasfuse("data", "list").out
+    shown = nasfuse("data", "list").out
+    assert "digits  shipped" in shown
+    assert str(tmp_path / "mine.npz") in shown.splitlines()
+
+
+def test_list_of_published_files(nasfuse, tmp_path, monkeypatch):
+    from nasfuse.data.published import PUBLISHED
+    from nasfuse.spec.shipped import shipped_files
+
+    (tmp_path / "data" / "avmnist").mkdir(parents=True)
+    (tmp_path / "data" / "mosi_data.pkl").write_bytes(b"")
+    monkeypatch.setenv("NASFUSE_DATA", str(tmp_path / "data"))
+    rows = {row["source"]: row for row in nasfuse("data", "list", "--json").json["published"]}
+    assert rows.keys() == PUBLISHED.keys()
+    studies = [study for row in rows.values() for study in row["studies"]]
+    assert sorted(studies) == sorted(shipped_files("studies").keys() - {"digits"})
+    assert {name for name, row in rows.items() if row["found"]} == {"avmnist", "mosi_data.pkl"}
+    assert rows["avmnist"]["found"] == str(tmp_path / "data" / "avmnist")
+    assert rows["avdigits.npz"]["studies"] == ["avdigits", "avdigits_dynmm"]
+    lines = nasfuse("data", "list").out.splitlines()
+    assert f"mosi_data.pkl  study mosi  found: {tmp_path}/data/mosi_data.pkl" in lines
+    start = lines.index(f"multimodal_imdb.hdf5  study mm_imdb  not found in {tmp_path} or {tmp_path}/data")
+    assert lines[start + 1].startswith("    HDF5 with features (25959, 300), vgg_features")
+    assert lines[start + 2] == "    from the Internet Archive, https://archive.org/details/mmimdb"
 
 
 @pytest.mark.parametrize("source", ["digits", "studies/digits.yaml"])

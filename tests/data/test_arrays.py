@@ -155,18 +155,27 @@ STEPS = RNG.normal(size=(N, 5, 3))
             ModalityArrays("vector", VECTOR * 1j),
             "^toy: modality m must hold numbers, got complex128; encode it first",
         ),
-        (ModalityArrays("vector", np.zeros((N, 0))), "modality m is empty; give at least one row"),
+        (
+            ModalityArrays("vector", np.zeros((N, 0))),
+            r"modality m is empty, its shape is \(40, 0\); give at least one row",
+        ),
         (ModalityArrays("vector", np.array(3.0)), "modality m has 1 rows but there are 40 labels"),
-        (ModalityArrays("vector", np.zeros((0, 2))), "modality m is empty; give at least one row"),
+        (
+            ModalityArrays("vector", np.zeros((0, 2))),
+            r"modality m is empty, its shape is \(0, 2\); give at least one row",
+        ),
         (
             ModalityArrays("vector", VECTOR[:-1]),
             "modality m has 39 rows but there are 40 labels; name an index array or align them",
         ),
         (
             ModalityArrays("vector", with_cell(np.nan)),
-            "modality m holds NaN or infinite values in 1 rows, the first is row 7; clean or impute them",
+            r"modality m holds NaN or infinite values in 1 row, the first in row 7, feature \d; clean or impute them",
         ),
-        (ModalityArrays("vector", with_cell(-np.inf)), "holds NaN or infinite values in 1 rows, the first is row 7"),
+        (
+            ModalityArrays("vector", with_cell(-np.inf)),
+            "holds NaN or infinite values in 1 row, the first in row 7, feature",
+        ),
         (
             ModalityArrays("vector", STEPS),
             r"modality m is of kind vector, which must be \(n, F\), got \(40, 5, 3\); change its kind",
@@ -184,15 +193,24 @@ STEPS = RNG.normal(size=(N, 5, 3))
         (ModalityArrays("sequence", IDS * 1.0, vocabulary=7), "has a vocabulary, so it must be integer ids"),
         (
             ModalityArrays("sequence", np.where(IDS == 0, 9, IDS), vocabulary=7),
-            r"modality m must hold ids from 0 to 6, got \d to 9; fix vocabulary",
+            r"modality m must hold ids from 0 to 6, got \d to 9, the first other one in row \d+; fix vocabulary",
         ),
-        (ModalityArrays("sequence", IDS - 1, vocabulary=7), "must hold ids from 0 to 6, got -1 to 5; fix vocabulary"),
+        (
+            ModalityArrays("sequence", IDS - 1, vocabulary=7),
+            "must hold ids from 0 to 6, got -1 to 5, the first other one in row",
+        ),
         (
             ModalityArrays("vector", VECTOR, lengths=np.ones(N, int)),
             "modality m is a vector, only a sequence has lengths; remove lengths",
         ),
-        (ModalityArrays("sequence", STEPS, lengths=np.full(N, 6)), "m, lengths must lie from 0 to 5, got 6 to 6"),
-        (ModalityArrays("sequence", STEPS, lengths=np.full(N, -1)), "m, lengths must lie from 0 to 5, got -1 to -1"),
+        (
+            ModalityArrays("sequence", STEPS, lengths=np.full(N, 6)),
+            "m, lengths must lie from 0 to 5, got 6 in row 0; corr",
+        ),
+        (
+            ModalityArrays("sequence", STEPS, lengths=np.full(N, -1)),
+            "m, lengths must lie from 0 to 5, got -1 in row 0;",
+        ),
         (
             ModalityArrays("sequence", STEPS, lengths=np.ones(3, int)),
             r"m, lengths must be 40 integers, got int64 of shape \(3,\)",
@@ -200,7 +218,7 @@ STEPS = RNG.normal(size=(N, 5, 3))
         (ModalityArrays("sequence", STEPS, lengths=np.ones(N)), r"lengths must be 40 integers, got float64 of shape"),
         (
             ModalityArrays("vector", VECTOR[:4], index=np.full(N, 4)),
-            "modality m, index must lie from 0 to 3, got 4 to 4",
+            "modality m, index must lie from 0 to 3, got 4 in row 0; correct them",
         ),
         (
             ModalityArrays("vector", VECTOR[:4], index=np.zeros(9, int)),

@@ -154,14 +154,18 @@ def test_rows_that_no_sample_uses_do_not_matter(shape):
 def test_nan_in_a_real_step_is_refused():
     values = padded(NUMBERS, np.nan)
     values[5, 2] = np.nan
-    with pytest.raises(DataError, match=r"m holds NaN or infinite values in 1 rows, the first is row 5; clean or"):
+    with pytest.raises(
+        DataError, match=r"m holds NaN or infinite values in 1 row, the first in row 5, step 2, feature 0; clean or"
+    ):
         build(values)
 
 
 def test_an_id_outside_the_vocabulary_in_a_real_step_is_refused():
     values = padded(IDS, -100)
     values[5, 2] = 9
-    with pytest.raises(DataError, match=r"m must hold ids from 0 to 8, got 0 to 9; fix vocabulary"):
+    with pytest.raises(
+        DataError, match=r"m must hold ids from 0 to 8, got 0 to 9, the first other one in row 5; fix vocabulary"
+    ):
         build(values, vocabulary=9)
 
 

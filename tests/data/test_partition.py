@@ -110,7 +110,7 @@ def test_other_tasks_are_divided_without_strata(task, labels):
         (
             np.arange(3) % 2,
             {"splits": np.array(["train", "test", "dev"])},
-            "the split array must contain train, val and test only, got 'dev'$",
+            "the split array must contain train, val and test only, got 'dev' in row 2; correct it$",
         ),
         (
             np.arange(4) % 2,
@@ -118,9 +118,17 @@ def test_other_tasks_are_divided_without_strata(task, labels):
             "the test split is empty; mark some samples as 'test' in the split array$",
         ),
         (np.arange(4) % 2, {"splits": np.array(["val", "test"] * 2)}, "the train split is empty; mark some samples as"),
-        (np.arange(2), {}, "2 samples are too few to divide: "),
-        (np.arange(30), {}, "30 samples are too few to divide: "),
-        (np.arange(20) % 2, {"groups": np.zeros(20)}, "20 samples are too few to divide: "),
+        (
+            np.arange(2),
+            {},
+            "2 samples cannot be divided: no class has more than 2; name another target, or add samples$",
+        ),
+        (np.arange(30), {}, "30 samples cannot be divided: no class has more than 2; name"),
+        (
+            np.arange(20) % 2,
+            {"groups": np.zeros(20)},
+            "20 samples cannot be divided: every group contains all samples of a class; use another ",
+        ),
     ],
 )
 def test_data_that_cannot_be_divided(labels, options, match):

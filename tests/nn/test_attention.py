@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 
+from nasfuse.domain.modality import Modality, Task
+from nasfuse.nn import build_network
 from nasfuse.nn.attention import (
     CrossAttentionBlock,
     SelfAttention,
@@ -13,6 +15,8 @@ from nasfuse.nn.attention import (
     attend,
     attend_in_windows,
 )
+from nasfuse.nn.residual_mlp import ResidualMlp
+from nasfuse.spec.network import NetworkConfig
 
 
 def naive_attend(query, key, value, heads, mask):
@@ -134,3 +138,41 @@ def test_sizes_are_repetitions():
     some = attend(query, key, value, heads=2, mask=mask, sizes=torch.tensor([[1.0, 3.0, 2.0]]))
     expected = attend(query, key[:, [0, 1, 1, 1]], value[:, [0, 1, 1, 1]], heads=2, mask=None)
     assert torch.allclose(some, expected, atol=1e-6)
+
+
+def test_macs_of_dynmm_text_expert_are_reproduced():
+    """Its full count on CMU-MOSEI is 142,087,744 for 50 steps of 300 features, with a head MLP 120-64-1."""
+    words = Modality("text", "sequence", (50, 300))
+    stream = {"encoder": "transformer", "depth": 5, "width": 120, "heads": 5, "mlp_width": 2048}
+    config = NetworkConfig.parse({"route": ["text"], "streams": {"text": stream}})
+    encoder = build_network(config, [words], Task("regression", 1)).streams["text"]
+    assert encoder.macs(50, n_stages=5)[0] == 142_087_744 - (120 * 64 + 64)
+
+
+@pytest.mark.parametrize("fusion", ["joint_tokens", "bottleneck", "cross_attention"])
+def test_the_hidden_width_in_place_of_the_ratio(make_config, modalities, task, fusion):
+    """Of streams and fusion; without it, recipes are as they were."""
+    plain = make_config({"s": "transformer", "i": "transformer"}, fusion=fusion, width=8).to_plain()
+    assert "mlp_width" not in str(plain)
+
+    def network(**changes):
+        parts = {name: {**stream, **changes} for name, stream in plain["streams"].items()}
+        changed = {**plain, "streams": parts, "fusion": {**plain["fusion"], **changes}}
+        torch.manual_seed(0)
+        return build_network(NetworkConfig.parse(changed), list(modalities.values()), task)
+
+    def hidden(built):
+        return [module.hidden for module in built.modules() if isinstance(module, ResidualMlp)]
+
+    assert set(hidden(network(mlp_width=19))) == {19}
+    assert set(hidden(network(mlp_ratio=4))) == {32, 64}
+
+
+def test_a_ratio_and_its_width_are_the_same_network():
+    blocks = []
+    for options in ({"mlp_ratio": 3}, {"mlp_ratio": 2, "mlp_width": 24}):
+        torch.manual_seed(0)
+        blocks.append(TransformerBlock(8, heads=2, dropout=0.0, **options))
+    first, second = (block.state_dict() for block in blocks)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert blocks[0].macs(5) == blocks[1].macs(5)

@@ -6,8 +6,8 @@ from nasfuse.search.effective_recipe import effective_hash
 from nasfuse.spec.recipe import Recipe
 
 
-def recipe(*, reducer=None, placement=2, fusion=None, encoder="transformer", depth=2, lr=0.01, **training):
-    stream = {"encoder": encoder, "depth": depth, **({} if reducer is None else {"reducer": reducer})}
+def recipe(*, reducer=None, mlp=None, placement=2, fusion=None, encoder="transformer", depth=2, lr=0.01, **training):
+    stream = {"encoder": encoder, "depth": depth, **(mlp or {}), **({} if reducer is None else {"reducer": reducer})}
     return Recipe.parse(
         {
             "data": {"source": "digits"},
@@ -34,6 +34,7 @@ TIED = {"kind": "equilibrium", "max_steps": 1}
             {"reducer": {"kind": "max", "keep_ratio": 1.0}, "encoder": "conv"},
         ),
         ({"placement": 2}, {"placement": 7}),
+        ({"mlp": {"mlp_width": 40, "mlp_ratio": 2}}, {"mlp": {"mlp_width": 40, "mlp_ratio": 4}}),
         ({"fusion": {**TIED, "solver": "picard"}}, {"fusion": {**TIED, "tolerance": 1e-2}}),
         ({"loss": "cross_entropy"}, {}),
         ({"focal_gamma": 1.0}, {}),

@@ -18,13 +18,14 @@ def candidate(trial, *, point=0, costs=None):
         peak_bytes=100 * trial,
         knobs={"max_steps": 3.0},
         costs=costs or {},
+        outside_macs=1000,
     )
     return Candidate(trial, point, measured, f"network {trial}", baseline="late concat", trainings=(trial, 30, 31))
 
 
 def test_costs_of_the_members_add_up_except_memory_in_training():
     found = Ensemble((candidate(3), candidate(5, point=2)), (0.5, 0.75)).candidate()
-    expected = {"macs": 80, "params": 8, "latency_s": 0.5, "peak_bytes": 500}
+    expected = {"macs": 80, "total_macs": 1080, "params": 8, "latency_s": 0.5, "peak_bytes": 500}
     assert {name: found.measured.cost(name) for name in COSTS} == expected
     assert (found.measured.metric, found.metric_sd) == (0.625, pytest.approx(0.1768, abs=1e-4))
     assert found.measured.latency_iqr_s == 0.25

@@ -164,6 +164,7 @@ def test_a_row():
         "robust_metric": None,
         "trainings": 0,
         "macs": 7,
+        "total_macs": 7,
         "params": 70,
         "latency_s": 1e-3,
         "peak_bytes": 1,

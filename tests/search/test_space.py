@@ -340,7 +340,7 @@ class TestProblems:
                 {"network.fusion.kind": {"choices": ["sum", "summ"]}},
                 "'summ' is not a value of this field; it is",
             ),
-            ({"network.streams.*.encoder": {"choices": ["rnn"]}}, "it is one of linear, mlp, conv, transformer"),
+            ({"network.streams.*.encoder": {"choices": ["rnn"]}}, "it is one of linear, mlp, maxout, conv"),
             (
                 {"network.streams.v.encoder": {"choices": ["conv"]}},
                 "a modality of kind vector must be one of mlp",

@@ -151,3 +151,12 @@ class TestRouted:
         points, record = measured
         told = Measurements(points, record)
         assert Measurements.from_plain(json.loads(json.dumps(told.to_plain()))) == told
+
+
+def test_features_computed_outside_are_counted_apart(routed, measured, dataset):
+    """The sequence costs a million MACs outside. The router reads all inputs: only a static point does not need it."""
+    points, _ = measure(routed, dataset, metric="accuracy", device=CPU, outside={"s": 10**6})
+    for point, plain in zip(points, measured[0], strict=True):
+        assert (point.macs, point.metric, plain.outside_macs) == (plain.macs, plain.metric, 0)
+        assert point.total_macs == point.macs + point.outside_macs
+    assert [points[1].outside_macs, points[-1].outside_macs] == [0, 10**6]

@@ -1,5 +1,6 @@
 """Vectors, sequences and images whose arrays are used as they are, and lists of numbers in the cells of a table."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,9 +94,20 @@ class PlainArrays(Transform):
                 lengths = stacked.lengths if lengths is None and self.n_steps is not None else lengths
             elif raw.n_rows is not None and config.vocabulary is None and values.ndim == _N_AXES.get(config.kind):
                 values = values[..., None]  # one feature
+        if config.shape is not None:
+            values = self._reshaped(values, config.shape)
         padding = config.padding or ("right" if lengths is not None and self.n_steps is not None else None)
         arrays = ModalityArrays(config.kind, values, index, lengths, config.vocabulary, padding, present)
         return Reading(arrays, problems, column)
+
+    def _reshaped(self, values: Array, shape: tuple[int, ...]) -> Array:
+        n_values = math.prod(values.shape[1:])
+        if math.prod(shape) != n_values:
+            raise DataError(
+                f"data.modalities.{self.name}.shape must hold the {n_values} values of a sample, got {list(shape)}; "
+                "correct it"
+            )
+        return values.reshape(len(values), *shape)
 
     def _differs(self, values: Array) -> bool:
         """Returns whether the lists in the cells of a column have other lengths than all those of the training."""

@@ -24,7 +24,7 @@ def read_folder(path: Path) -> RawTable:
     """
     arrays = sorted(path.glob("*.npy"))
     if arrays:
-        columns = {file.stem: _array(file) for file in arrays}
+        columns = {file.stem: read_array(file) for file in arrays}
         return RawTable(path.name, path.name, columns, None, path)
     images = sorted(
         file.relative_to(path)
@@ -46,7 +46,12 @@ def read_folder(path: Path) -> RawTable:
     return RawTable(path.name, path.name, columns, len(images), path)
 
 
-def _array(file: Path) -> Array:
+def read_array(file: Path) -> Array:
+    """Returns the array of an `.npy` file, read without pickle.
+
+    Raises:
+        DataError: The file is damaged, or needs pickle.
+    """
     try:
         return np.asarray(np.load(file, allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Protocol
@@ -12,12 +13,20 @@ from nasfuse.data.columns import Transform
 from nasfuse.data.dataset import Dataset, Scale
 from nasfuse.data.description import described_table
 from nasfuse.data.raw_table import RawTable
+from nasfuse.data.sources.affect import read_affect
 from nasfuse.data.sources.folder import read_folder
 from nasfuse.data.sources.frame import read_feather, read_json_lines, read_parquet
 from nasfuse.data.sources.function import raw_of_function
 from nasfuse.data.sources.hdf5 import read_hdf5
 from nasfuse.data.sources.npz import read_npz
+from nasfuse.data.sources.omics import has_omics, read_omics
 from nasfuse.data.sources.separated import read_csv, read_tsv
+from nasfuse.data.sources.split_files import (
+    has_split_arrays,
+    has_split_files,
+    read_split_arrays,
+    read_split_files,
+)
 from nasfuse.data.table import Table
 from nasfuse.errors import DataError, MissingFileError, nearest
 from nasfuse.spec.data import DataConfig
@@ -34,6 +43,32 @@ READERS: dict[str, Callable[[Path], RawTable]] = {
     ".jsonl": read_json_lines,
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
+    ".pkl": read_affect,
+    ".pickle": read_affect,
+}
+
+
+@dataclass(frozen=True)
+class FolderLayout:
+    """A layout of the files in a folder.
+
+    Attributes:
+        fits: Returns whether a folder has this layout.
+        read: Returns the raw data of a folder that has it.
+    """
+
+    fits: Callable[[Path], bool]
+    read: Callable[[Path], RawTable]
+
+
+#: Layouts of folders by name, of which the first that fits is used.
+FOLDER_LAYOUTS: dict[str, FolderLayout] = {
+    "omics": FolderLayout(has_omics, read_omics),
+    "files by split": FolderLayout(
+        lambda path: has_split_files(path, READERS), lambda path: read_split_files(path, READERS)
+    ),
+    "arrays by split": FolderLayout(has_split_arrays, read_split_arrays),
+    "arrays or images": FolderLayout(lambda path: True, read_folder),
 }
 
 
@@ -125,7 +160,7 @@ def load_raw(source: str) -> RawTable:
         return raw_of_function(source)
     path = find_file(source)
     if path.is_dir():
-        return read_folder(path)
+        return next(layout for layout in FOLDER_LAYOUTS.values() if layout.fits(path)).read(path)
     if path.suffix.lower() not in READERS:
         raise DataError(
             f"{path} is of no known kind of file; {nearest(path.suffix.lower(), READERS)}, or a folder of images "

@@ -28,6 +28,7 @@ class Bottleneck(Fusion):
         n_joint: int,
         heads: int,
         mlp_ratio: int,
+        mlp_width: int | None = None,
         dropout: float,
         n_bottlenecks: int,
     ) -> None:
@@ -38,7 +39,12 @@ class Bottleneck(Fusion):
         self.shared = nn.Parameter(torch.randn(1, n_bottlenecks, width) * 0.02)
         self.layers = nn.ModuleList(
             PerStream(
-                {name: TransformerBlock(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout) for name in widths}
+                {
+                    name: TransformerBlock(
+                        width, heads=heads, mlp_ratio=mlp_ratio, mlp_width=mlp_width, dropout=dropout
+                    )
+                    for name in widths
+                }
             )
             for _ in range(max(n_joint, 1))
         )

@@ -28,6 +28,7 @@ class CrossAttention(Fusion):
         n_joint: int,
         heads: int,
         mlp_ratio: int,
+        mlp_width: int | None = None,
         dropout: float,
     ) -> None:
         """Builds the operator for streams of `widths`, with at least one joint stage."""
@@ -37,7 +38,7 @@ class CrossAttention(Fusion):
         self.out_width = width * len(self.pairs)
         self.stacks = nn.ModuleList(
             nn.ModuleList(
-                CrossAttentionBlock(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout)
+                CrossAttentionBlock(width, heads=heads, mlp_ratio=mlp_ratio, mlp_width=mlp_width, dropout=dropout)
                 for _ in range(max(n_joint, 1))
             )
             for _ in self.pairs

@@ -31,6 +31,7 @@ class JointTokens(Fusion):
         n_joint: int,
         heads: int,
         mlp_ratio: int,
+        mlp_width: int | None = None,
         dropout: float,
         reducer: Mapping[str, Any],
     ) -> None:
@@ -45,7 +46,8 @@ class JointTokens(Fusion):
         self.modality = nn.ParameterList(nn.Parameter(torch.randn(width) * 0.02) for _ in widths)
         n_stages = max(n_joint, 1)
         self.layers = nn.ModuleList(
-            TransformerBlock(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout) for _ in range(n_stages)
+            TransformerBlock(width, heads=heads, mlp_ratio=mlp_ratio, mlp_width=mlp_width, dropout=dropout)
+            for _ in range(n_stages)
         )
         options = {key: value for key, value in reducer.items() if key != "at"}
         self.reducer = build_reducer(**options, width=width, heads=heads)

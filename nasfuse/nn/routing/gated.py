@@ -141,6 +141,9 @@ class GatedNetwork(RoutedNetwork):
         before = [0] if self.router.runs_cheap_route else []
         return [[], *([before] * (len(self.branches) - 1))]
 
+    def _inputs_of_choice(self) -> frozenset[str]:
+        return frozenset(self.router.needs) | self.router.inputs
+
     def route_macs(self, lengths: Mapping[str, int]) -> list[int]:
         """Returns the MACs of each route including the router and its inputs; `lengths` as in `static_macs`."""
         _, extents = streams_macs(self.streams, self.router.needs, lengths)

@@ -247,6 +247,20 @@ class RoutedNetwork(StreamNetwork):
     def run_before(self) -> list[list[int]]:
         """Returns for each route the numbers of the other branches that run for its samples."""
 
+    def inputs_by_route(self, *, is_static: bool = False) -> list[frozenset[str]]:
+        """Returns the modalities that are read for the samples of each route, see `Network.inputs_by_route`."""
+        own = [frozenset(branch.route.n_stages) for branch in self._branches()]
+        if is_static:
+            return own
+        return [
+            self._inputs_of_choice().union(own[number], *(own[other] for other in before))
+            for number, before in enumerate(self.run_before())
+        ]
+
+    def _inputs_of_choice(self) -> frozenset[str]:
+        """Returns the modalities that the router reads of every sample, beside those of branches."""
+        return frozenset()
+
     def route_macs(self, lengths: Mapping[str, int]) -> list[int]:
         """Returns the MACs of each route including those of the choice; `lengths` as in `static_macs`."""
         return [self._macs([*before, number], lengths) for number, before in enumerate(self.run_before())]

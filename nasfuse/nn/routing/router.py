@@ -33,10 +33,12 @@ class Router(nn.Module, ABC):
     Attributes:
         needs: Stream name to the number of stages that run for all samples before the router.
         runs_cheap_route: Whether the cheapest route runs for all samples before the router.
+        inputs: Modalities that the router reads itself.
     """
 
     needs: Mapping[str, int]
     runs_cheap_route: bool = False
+    inputs: frozenset[str] = frozenset()
 
     @abstractmethod
     def macs(self, lengths: Mapping[str, int], extents: Mapping[str, Extent]) -> int:
@@ -55,6 +57,7 @@ class InputRouter(Router):
         """Builds one encoder per modality."""
         super().__init__()
         self.needs = {}
+        self.inputs = frozenset(modality.name for modality in modalities)
         self.form = form
         own = n_routes if form == "linear" else width
         self.encoders = PerStream({m.name: _encoder(m, form, own) for m in modalities})

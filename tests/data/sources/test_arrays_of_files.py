@@ -52,6 +52,19 @@ def test_groups_and_words_of_hdf5(tmp_path):
     assert raw.columns["y"].tolist() == ["größer", "b"]
 
 
+def test_data_sets_of_hdf5_are_read_when_they_are_used(tmp_path):
+    """A file with a data set of a petabyte that nobody uses."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("huge", shape=(10**9, 10**6), dtype="u1", chunks=(1, 1000))
+        file["x"] = np.arange(3)
+    raw = load_raw(str(tmp_path / "a.h5"))
+    assert list(raw.columns) == ["huge", "x"]
+    assert raw.columns["x"].tolist() == [0, 1, 2]
+    assert raw.columns["x"] is raw.columns["x"]
+    with pytest.raises(DataError, match=r"a\.h5 has no array 'y'"):
+        raw.column("y", "data.target")
+
+
 def test_images_by_class(tmp_path):
     for number in range(24):
         folder = tmp_path / "photos" / ("cat", "dog")[number % 2]

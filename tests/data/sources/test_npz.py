@@ -9,7 +9,9 @@ import torch
 from nasfuse.data.description import described_table
 from nasfuse.data.sources.npz import read_arrays, read_npz
 from nasfuse.errors import ConfigError, DataError
+from nasfuse.nn import build_network
 from nasfuse.spec.data import DataConfig
+from nasfuse.spec.network import NetworkConfig
 
 N = 40
 ARRAYS = {
@@ -228,3 +230,48 @@ def test_the_side_of_the_padding_is_that_of_the_configuration(path):
     assert dataset.scales["steps"].mean.flatten().tolist() == pytest.approx([10.5] * 2)
     with pytest.raises(ConfigError, match="padding: 'front' is not known; Known: left, right"):
         config(modalities={"steps": {**entry, "padding": "front"}})
+
+
+def test_rows_in_the_order_of_their_splits(path):
+    dataset = load_npz(path, config(split={"train": 25, "val": 5, "test": 10}))
+    assert [len(dataset.split(part)) for part in ("train", "val", "test")] == [25, 5, 10]
+    assert dataset.val.targets.tolist() == [1, 0, 1, 0, 1]
+    without_val = load_npz(path, config(split={"train": 30, "test": 10}, val_fraction=0.2))
+    assert [len(without_val.split(part)) for part in ("train", "val", "test")] == [24, 6, 10]
+    with pytest.raises(DataError, match=r"^toy\.npz has 40 rows and data\.split 41; correct data\.split$"):
+        load_npz(path, config(split={"train": 30, "test": 11}))
+    with pytest.raises(ConfigError, match=r"split\.train: must be at least 1, got 0"):
+        config(split={"train": 0, "test": 40})
+
+
+def test_flat_rows_have_a_shape(path):
+    entry = {"kind": "image", "array": "flat", "shape": [4, 2]}
+    flat = np.arange(N * 8).reshape(N, 8).astype(np.uint8)
+    np.savez(path, **ARRAYS, flat=flat)
+    dataset = load_npz(path, config(modalities={"photo": entry}))
+    assert str(dataset.modalities[0]) == "photo: image 1 x 4 x 2"
+    assert dataset.train.columns["photo"].values[3, 0].tolist() == flat[3].reshape(4, 2).tolist()
+    with pytest.raises(
+        DataError, match=r"^data\.modalities\.photo\.shape must hold the 8 values of a sample, got \[3, 2\]"
+    ):
+        load_npz(path, config(modalities={"photo": {**entry, "shape": [3, 2]}}))
+    assert "shape" not in config().modalities["x"].to_plain()
+
+
+def test_experts_that_share_no_stream_read_two_modalities_of_one_array(path):
+    """As in DynMM: the cheap expert has a text encoder of its own. A route costs its own encoders only."""
+    entry = {"kind": "vector", "array": "x"}
+    dataset = load_npz(path, config(modalities={"cheap": entry, "text": entry, "other": entry}))
+    streams = {"cheap": 4, "text": 8, "other": 16}
+    network = {
+        "route": list(streams),
+        "streams": {name: {"encoder": "mlp", "depth": 0, "width": width} for name, width in streams.items()},
+        "fusion": {"kind": "sum", "width": 8, "placement": 0},
+        "router": {"kind": "gate", "routes": ["cheap", "text+other"]},
+    }
+    built = build_network(NetworkConfig.parse(network), dataset.modalities, dataset.task)
+    assert [sorted(branch.route.n_stages) for branch in built.branches] == [["cheap"], ["other", "text"]]
+    shared = {id(p) for p in built.streams["cheap"].parameters()} & {id(p) for p in built.streams["text"].parameters()}
+    assert shared == set()
+    batch = dataset.train.batch(torch.arange(5), names=tuple(streams))
+    assert torch.equal(batch.inputs["cheap"], batch.inputs["text"])

@@ -35,7 +35,7 @@ WITH_LISTS = [".parquet", ".feather", ".jsonl"]
 
 
 def test_every_kind_of_table_is_tested():
-    assert READERS.keys() == WRITERS.keys() | {".npz", ".h5", ".hdf5"}
+    assert READERS.keys() == WRITERS.keys() | {".npz", ".h5", ".hdf5", ".pkl", ".pickle"}
 
 
 class TestSeparatedValues:
