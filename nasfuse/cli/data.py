@@ -50,7 +50,7 @@ def list_sets(
         of = f"{'study' if len(one.studies) == 1 else 'studies'} {', '.join(one.studies)}"
         out.print(Text.assemble((one.source, "bold"), f"  {of}  {where}"), soft_wrap=True)
         if not one.found:
-            out.print(Text(f"    {one.file.contents}\n    from {one.file.origin}", "dim"), soft_wrap=True)
+            out.print(Text(f"    {one.file.contents}\n    origin: {one.file.origin}", "dim"), soft_wrap=True)
     for file in files:
         if file not in {str(one.found) for one in published}:
             out.print(file, soft_wrap=True)
