@@ -53,7 +53,7 @@ def test_list_of_published_files(nasfuse, tmp_path, monkeypatch):
     assert f"mosi_data.pkl  study mosi  found: {tmp_path}/data/mosi_data.pkl" in lines
     start = lines.index(f"multimodal_imdb.hdf5  study mm_imdb  not found in {tmp_path} or {tmp_path}/data")
     assert lines[start + 1].startswith("    HDF5 with features (25959, 300), vgg_features")
-    assert lines[start + 2] == "    from the Internet Archive, https://archive.org/details/mmimdb"
+    assert lines[start + 2] == "    origin: the Internet Archive, https://archive.org/details/mmimdb"
 
 
 @pytest.mark.parametrize("source", ["digits", "studies/digits.yaml"])
