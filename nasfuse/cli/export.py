@@ -56,7 +56,9 @@ def export(
         print_json({**to_row(chosen), "recipe_hash": recipe.hash, "file": str(output)})
         return
     measured = chosen.measured
-    figures = f"{recipe.metric} {metric_text(measured.metric)} (validation), {measured.macs:,} MACs"
+    reported = measured.reported_metric
+    also = "" if reported is None else f", {recipe.metric} {metric_text(reported)}"
+    figures = f"{found.objectives.metric} {metric_text(measured.metric)}{also} (validation), {measured.macs:,} MACs"
     out.print(f"trial {chosen.label}: {figures}", soft_wrap=True)
     out.print(recipe.summary, soft_wrap=True)
     out.print(f"wrote {output} (recipe {recipe.hash}); train it with: {command_line('train', output)}", soft_wrap=True)

@@ -28,8 +28,9 @@ def front_table(
         shown.add("total_macs")
     costs = [cost for cost in COSTS if cost in shown]
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    reported = [objectives.reported] if objectives.reported is not None else []
     robust = ["robust"] if objectives.robust_metric is not None else []
-    for name in ("trial", objectives.metric, "sd (n)", *robust, *(COSTS[cost].column for cost in costs)):
+    for name in ("trial", objectives.metric, "sd (n)", *reported, *robust, *(COSTS[cost].column for cost in costs)):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("network", overflow="fold")
     for candidate in front:
@@ -40,6 +41,7 @@ def front_table(
             f"{star}{candidate.label}",
             metric_text(measured.metric),
             candidate.spread,
+            *(["-" if measured.reported_metric is None else metric_text(measured.reported_metric)] if reported else []),
             *([metric_text(measured.robust_metric)] if robust and measured.robust_metric is not None else []),
             *(_written(cost, measured.cost(cost)) for cost in costs),
             Text.assemble(candidate.summary, hand_made),

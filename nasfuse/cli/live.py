@@ -112,7 +112,7 @@ class LiveDisplay:
         progress = self._progress
         assert progress is not None
         states = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in self._states(progress) if count)
-        best = f", best {self._study.metric} {metric_text(progress.best.measured.metric)}" if progress.best else ""
+        best = f", best {self._study.objective} {metric_text(progress.best.measured.metric)}" if progress.best else ""
         saved = f", {progress.epochs_saved} epochs saved" if progress.epochs_saved else ""
         volume = metric_text(progress.hypervolume, digits=3)
         return f"{self._seconds:5.0f} s: {states}{best}, hypervolume {volume}{saved}"
@@ -150,7 +150,7 @@ class LiveDisplay:
         cost = self._study.cost
         label = cost_label(cost, candidate.measured.cost(cost))
         name = candidate.baseline or candidate.summary
-        figures = f"{self._study.metric} {metric_text(candidate.measured.metric)} at {label}  "
+        figures = f"{self._study.objective} {metric_text(candidate.measured.metric)} at {label}  "
         return Text.assemble(figures, (name, "dim"))
 
     def _bar(self, progress: "Progress") -> RenderableType:

@@ -23,6 +23,8 @@ class OperatingPoint:
             static.
         holds: False for a setting that cuts the network short of what it was trained for, and loses accuracy by it.
         costs: Further costs by name (`nasfuse.domain.cost.COSTS`).
+        reported_metric: The metric that a study reports beside the one it selects by; None if there is one metric, or
+            where the setting does not hold.
         robust_metric: The metric where all samples lack the one modality without which it is worst; None where it was
             not measured, which it is for studies with a `robust_metric`.
         outside_macs: Expected multiply-accumulates per sample with which the modalities that the network reads were
@@ -38,6 +40,7 @@ class OperatingPoint:
     knobs: dict[str, Any] = field(default_factory=dict)
     holds: bool = True
     costs: dict[str, float] = field(default_factory=dict)
+    reported_metric: float | None = None
     robust_metric: float | None = None
     outside_macs: int = 0
 

@@ -90,7 +90,7 @@ def choose_ensembles(
         return []
     n_divisions = min(member.n_divisions for member in members)
     predictions = [one for number in range(n_divisions) for one in _predictions(folder, study, members, number)]
-    selection = EnsembleSelection(predictions, metric=study.metric, task=study.data.task)
+    selection = EnsembleSelection(predictions, metric=study.objective, task=study.data.task)
     found = []
     for first in range(1, len(members)):
         for chosen in selection.select(first, range(first), most=study.ensembles):

@@ -33,7 +33,9 @@ from nasfuse.train import (
     saved_epochs,
     train_network,
 )
-from nasfuse.train.robust_metric import with_robust_metric, with_robust_metric_of_folds
+from nasfuse.train.point_metric import metric_of_folds, metric_of_network
+from nasfuse.train.reported_metric import with_reported_metric
+from nasfuse.train.robust_metric import with_robust_metric
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,15 @@ class Training:
         on_cuda: Whether to train on the GPU of the worker.
         shared_table: Absolute path of the folder with the data as `share_table` wrote them; None reads the data of the
             recipe.
+        select_by: Metric of the operating points and of the reports, beside which that of the recipe is reported; None
+            for that of the recipe.
         without_each: Whether points are also measured without each modality, for their `robust_metric`.
     """
 
     threads: int = 1
     on_cuda: bool = False
     shared_table: Path | None = None
+    select_by: str | None = None
     without_each: bool = False
 
     def __call__(
@@ -122,8 +127,9 @@ class Training:
             report(epoch.epoch, epoch.val_metric)
 
         resume_file = folder / "resume.pt"
+        metric = self.select_by or recipe.metric
         trained = train_network(
-            recipe,
+            recipe.model_copy(update={"metric": metric}),
             dataset,
             seed=seed,
             device=device,
@@ -131,9 +137,16 @@ class Training:
             resume_file=resume_file,
             weight_sources=weight_sources,
         )
-        points, more = measure(trained, dataset, metric=recipe.metric, device=device, outside=recipe.data.outside_macs)
+        network = trained.network
+        points, more = measure(trained, dataset, metric=metric, device=device, outside=recipe.data.outside_macs)
         if self.without_each:
-            points = with_robust_metric(points, trained.network, dataset, metric=recipe.metric, device=device)
+            names = [modality.name for modality in dataset.modalities]
+            with metric_of_network(network, dataset, metric=metric, device=device) as metric_at:
+                points = with_robust_metric(points, network, names, metric=metric, metric_at=metric_at)
+        if self.select_by is not None:
+            with metric_of_network(network, dataset, metric=recipe.metric, device=device) as metric_at:
+                points = with_reported_metric(points, metric_at)
+            trained = replace(trained, chosen=replace(trained.chosen, val_metric=points[0].reported_metric))
         save_network(folder / "model.pt", trained, recipe, dataset, seed=seed, division=division, points=points)
         resume_file.unlink(missing_ok=True)  # not before: a training that is killed while it is measured is resumed
         return points, {
@@ -164,13 +177,18 @@ class Training:
             place, own = folder / f"fold{k}", derive_seed(seed, "fold", k)
             network = train_once(recipe, dataset, place, seed=own, division=number, device=device)
             folds.append(FoldNetwork(network, dataset))
-        points, more = measure_folds(folds, n_folds=validation.folds, metric=recipe.metric, device=device)
-        outside = outside_macs(folds[0].network, recipe.data.outside_macs)
+        metric, n_folds = self.select_by or recipe.metric, validation.folds
+        points, more = measure_folds(folds, n_folds=n_folds, metric=metric, device=device)
+        first = folds[0].network
+        outside = outside_macs(first, recipe.data.outside_macs)
         points = tuple(replace(point, outside_macs=outside) for point in points)
         if self.without_each:
-            points = with_robust_metric_of_folds(
-                points, folds, n_folds=validation.folds, metric=recipe.metric, device=device
-            )
+            names = [modality.name for modality in folds[0].dataset.modalities]
+            metric_at = metric_of_folds(folds, n_folds=n_folds, metric=metric, device=device)
+            points = with_robust_metric(points, first, names, metric=metric, metric_at=metric_at)
+        if self.select_by is not None:
+            metric_at = metric_of_folds(folds, n_folds=n_folds, metric=recipe.metric, device=device)
+            points = with_reported_metric(points, metric_at)
         return points, {
             "status": "complete",
             "epochs": n_trainings * recipe.training.epochs,

@@ -14,7 +14,7 @@ from nasfuse.spec.study import StudyConfig
 def keep_plain_scores(folder: RunFolder, study: StudyConfig) -> None:
     """Writes the validation metrics of the models without a search to `plain_models.json`, unless they are there."""
     if not folder.plain_models_file.is_file():
-        scores = plain_scores(study.data, metric=study.metric, n_divisions=study.budget.repeats)
+        scores = plain_scores(study.data, metric=study.objective, n_divisions=study.budget.repeats)
         write_text(folder.plain_models_file, json.dumps(asdict(scores), indent=2))
 
 

@@ -82,6 +82,7 @@ def _networks(folder: RunFolder, study: StudyConfig, member: Candidate, device: 
 
 def _measured(study: StudyConfig, member: Candidate, parts: Sequence[_Part], device: torch.device) -> Robustness:
     n_pooled = 1 if study.data.validation is None else study.data.validation.folds
+    objective, task = study.objective, study.data.task
 
     def metric(*absent: str) -> float:
         splits = [part.val.without(*absent) for part in parts]
@@ -89,9 +90,7 @@ def _measured(study: StudyConfig, member: Candidate, parts: Sequence[_Part], dev
             predict_logits(part.network, split, device=device) for part, split in zip(parts, splits, strict=True)
         ]
         return statistics.fmean(
-            pooled_score(
-                study.metric, outputs[start : start + n_pooled], splits[start : start + n_pooled], task=study.data.task
-            )
+            pooled_score(objective, outputs[start : start + n_pooled], splits[start : start + n_pooled], task=task)
             for start in range(0, len(parts), n_pooled)
         )
 

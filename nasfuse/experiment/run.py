@@ -78,7 +78,7 @@ def run_search(
         DataWarning: A setting has no effect in all surveyed networks of the space; for a new run folder only, as all
             warnings about data.
     """
-    get_metric(study.metric, study.data.task)
+    get_metric(study.objective, study.data.task)
     if open_backend is None and address is None and not folder.study_file.is_file():
         check_machine(study.resources)  # a study that is refused claims no folder
     with data_warnings_once(told=folder.study_file.is_file()):
@@ -159,6 +159,7 @@ def _run(
         threads=resources.cpus_per_trial,
         on_cuda=resources.gpus_per_trial > 0,
         shared_table=shared_table,
+        select_by=study.select_by,
         without_each=study.robust_metric is not None,
     )
     if objective is None:
@@ -238,7 +239,7 @@ def make_space(study: StudyConfig, dataset: Dataset) -> Space:
 
 def _reference(study: StudyConfig, survey: SpaceSurvey, dataset: Dataset) -> tuple[float, float]:
     """Returns the reference point: (metric of a constant prediction, largest cost of the surveyed networks)."""
-    metric = constant_metric(dataset, study.metric)
+    metric = constant_metric(dataset, study.objective)
     fixed = COSTS[study.cost].reference
     if fixed is not None:
         return metric, fixed

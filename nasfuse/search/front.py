@@ -70,12 +70,13 @@ class Objectives:
     """The two objectives of a study, their fixed reference point, and the limit on MACs.
 
     Attributes:
-        metric: Name of the metric.
+        metric: Name of the metric that networks are selected by.
         cost: Name of the cost, one of `nasfuse.domain.cost.COSTS`.
         reference: Reference point (metric, cost) of the hypervolume; every useful network is better in both.
         max_macs: Largest number of MACs of an operating point that may be on the front; None for no limit.
         robust_metric: Value that the metric of a point on the front must reach where a modality is missing; None for no
             limit.
+        reported: Name of the metric that is reported beside `metric`; None if there is one metric.
     """
 
     metric: str
@@ -83,6 +84,7 @@ class Objectives:
     reference: tuple[float, float]
     max_macs: int | None = None
     robust_metric: float | None = None
+    reported: str | None = None
 
     @classmethod
     def from_study(cls, study: optuna.Study) -> "Objectives":
@@ -95,7 +97,14 @@ class Objectives:
         names, reference = study.metric_names, attributes.reference
         if names is None or reference is None:
             raise RunFolderError("the study has not started yet; run the search first")
-        return cls(names[0], names[1].removeprefix("log10_"), reference, attributes.max_macs, attributes.robust_metric)
+        return cls(
+            metric=names[0],
+            cost=names[1].removeprefix("log10_"),
+            reference=reference,
+            max_macs=attributes.max_macs,
+            robust_metric=attributes.robust_metric,
+            reported=attributes.reported,
+        )
 
     def costs(self, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
         """Returns the objectives to minimise, shape (n, 2): the metric, negated if larger is better, and log10 cost.
@@ -181,7 +190,6 @@ def _candidate(index: int, group: list[tuple[TrialView, OperatingPoint]]) -> Can
     knobs = dict(point.knobs)
     if len({measured.knobs.get("route") for _, measured in group}) > 1:  # static in some trainings only
         knobs.pop("route", None)
-    robust = [measured.robust_metric for _, measured in group if measured.robust_metric is not None]
     mean = replace(
         point,
         metric=statistics.fmean(metrics),
@@ -189,7 +197,8 @@ def _candidate(index: int, group: list[tuple[TrialView, OperatingPoint]]) -> Can
         outside_macs=round(outside_macs),
         latency_s=latency_s,
         knobs=knobs,
-        robust_metric=statistics.fmean(robust) if len(robust) == len(group) else None,
+        reported_metric=_mean([measured.reported_metric for _, measured in group]),
+        robust_metric=_mean([measured.robust_metric for _, measured in group]),
     )
     return Candidate(
         trial=first.number,
@@ -200,6 +209,12 @@ def _candidate(index: int, group: list[tuple[TrialView, OperatingPoint]]) -> Can
         trainings=tuple(trial.number for trial, _ in group if not trial.is_inherited),
         metric_sd=statistics.stdev(metrics) if len(metrics) > 1 else None,
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Returns the mean of the values; None if one was not measured."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if len(known) == len(values) else None
 
 
 def front_of(candidates: Sequence[Candidate], objectives: Objectives) -> list[Candidate]:
@@ -276,6 +291,7 @@ COLUMNS = (
     "members",
     "metric",
     "metric_sd",
+    "reported_metric",
     "robust_metric",
     "trainings",
     *COSTS,

@@ -125,7 +125,7 @@ class Scheduler:
         self._clock = clock
         self._full_macs_of = full_macs_of or macs_of
         self._costs = ComputedCosts(space, macs_of, cost=study.cost, check=check, check_macs=check_macs)
-        maximize = METRICS[study.metric].direction == "maximize"
+        maximize = METRICS[study.objective].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
         self._storage = WriteThroughStorage(storage, study.name)
         self._study = optuna.create_study(
@@ -146,16 +146,18 @@ class Scheduler:
         if self._attributes.reference is None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
-                self._study.set_metric_names([study.metric, f"log10_{study.cost}"])
+                self._study.set_metric_names([study.objective, f"log10_{study.cost}"])
             self._attributes.reference = reference()
         self._attributes.max_macs = study.max_macs
+        if study.select_by is not None:
+            self._attributes.reported = study.metric
         if study.robust_metric is not None:
             self._attributes.robust_metric = study.robust_metric
         void_failures(self._study)
         self._orphans = [trial.number for trial in self.trials() if trial.is_running]
         self._suggestions = Suggestions(self._study, self._storage, study, space, costs=self._costs)
         self._rungs = Rungs(study)
-        self._weight_sources = WeightSources(space, metric=study.metric) if study.inherit else None
+        self._weight_sources = WeightSources(space, metric=study.objective) if study.inherit else None
         self._observed: set[int] = set()
         self._points = {(trial.point_of, trial.point_index) for trial in self.trials() if trial.is_operating_point}
         self._earlier_s = self._attributes.seconds
@@ -337,7 +339,7 @@ class Scheduler:
     def _add_points(self, training: TrialView) -> None:
         config = self._config
         for point in observations_of(
-            training, self._space, metric=config.metric, cost=config.cost, max_macs=config.max_macs
+            training, self._space, metric=config.objective, cost=config.cost, max_macs=config.max_macs
         ):
             if (training.number, TrialView(point).point_index) not in self._points:
                 self._study.add_trial(point)

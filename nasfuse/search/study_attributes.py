@@ -15,6 +15,7 @@ _FORMAT = "format"
 _REFERENCE = "reference"
 _MAX_MACS = "max_macs"
 _ROBUST_METRIC = "robust_metric"
+_REPORTED = "reported_metric"
 _VISIBILITY_LAG = "lag"
 _SECONDS = "seconds"
 _VOID = "void"
@@ -76,6 +77,15 @@ class StudyAttributes:
     @max_macs.setter
     def max_macs(self, macs: int | None) -> None:
         self._study.set_user_attr(_MAX_MACS, macs)
+
+    @property
+    def reported(self) -> str | None:
+        """Name of the metric that is reported beside the one that is selected by; None if there is one metric."""
+        return cast(str | None, self._get(_REPORTED))
+
+    @reported.setter
+    def reported(self, name: str) -> None:
+        self._study.set_user_attr(_REPORTED, name)
 
     @property
     def robust_metric(self) -> float | None:

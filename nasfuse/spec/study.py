@@ -92,6 +92,8 @@ class StudyConfig(Model):
         data: Data set.
         metric: First objective, on validation data: a key of `nasfuse.domain.metric.METRICS`, which defines its
             direction.
+        select_by: Metric that is the first objective instead, where `metric` is too coarse to tell networks apart;
+            `metric` is then only reported, and that of exported recipes. None to select by `metric`.
         cost: Second objective, minimised: a key of `nasfuse.domain.cost.COSTS`.
         space: Search space.
         fixed: Fixed values by dotted recipe path; they take precedence over the space.
@@ -119,6 +121,7 @@ class StudyConfig(Model):
     ]
     data: DataConfig
     metric: Annotated[str, Field(validate_default=True)] = "accuracy"
+    select_by: str | None = None
     cost: str = "macs"
     space: SpaceConfig
     fixed: Annotated[dict[str, Any], Field(default_factory=dict)]
@@ -133,9 +136,16 @@ class StudyConfig(Model):
     resources: ResourcesConfig = ResourcesConfig()
     storage: str | None = None
 
-    @field_validator("metric")
+    @property
+    def objective(self) -> str:
+        """Name of the metric that is the first objective."""
+        return self.select_by or self.metric
+
+    @field_validator("metric", "select_by")
     @classmethod
-    def _judges_the_task(cls, metric: str, info: ValidationInfo) -> str:
+    def _judges_the_task(cls, metric: str | None, info: ValidationInfo) -> str | None:
+        if metric is None:
+            return None
         if metric not in METRICS:
             raise ValueError(f"{metric!r} is not known; {nearest(metric, METRICS)}")
         if "data" in info.data:

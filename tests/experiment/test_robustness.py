@@ -137,6 +137,19 @@ def test_points_of_studies_with_a_limit(run, tmp_path):
     assert Measurements.from_plain(measured.to_plain()) == measured
 
 
+def test_points_of_studies_that_select_by_another_metric(run, tmp_path):
+    recipe, reports = run.folder.recipe(2), []
+    measured = Training(select_by="log_loss")(
+        recipe, seed=0, division=0, folder=tmp_path, report=lambda *one: reports.append(one), weight_sources={}
+    )
+    found = evaluate_checkpoint(tmp_path / "model.pt", split="val", device=CPU)
+    assert measured.points[0].reported_metric == pytest.approx(found["value"])
+    assert found["val_metric_at_training"] == measured.points[0].reported_metric
+    assert measured.points[0].metric == pytest.approx(found["loss"], rel=1e-5)
+    assert min(value for _, value in reports) == pytest.approx(measured.points[0].metric, rel=1e-5)
+    assert Measurements.from_plain(measured.to_plain()) == measured
+
+
 def test_a_run_without_a_robust_point(make_run, tmp_path):
     folder = make_run(tmp_path / "run", [(0.5, 100), (0.9, 1000)], robust_metric=0.7)
     run = read_run(folder)

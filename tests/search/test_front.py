@@ -161,6 +161,7 @@ def test_a_row():
         "members": None,
         "metric": 0.5,
         "metric_sd": None,
+        "reported_metric": None,
         "robust_metric": None,
         "trainings": 0,
         "macs": 7,
@@ -273,6 +274,12 @@ def test_what_is_robust():
     assert [replace(MAE, robust_metric=0.7).is_robust(one) for one in found.values()] == [False, True, True, False]
     assert all(ACCURACY.is_robust(one) for one in found.values())
     assert to_row(found[0.7])["robust_metric"] == 0.7
+
+
+def test_the_reported_metric_is_the_mean_over_trainings():
+    trials = [trial(n, [candidate(n, 0.9, 10, reported_metric=value)]) for n, value in ((1, 0.6), (2, 0.8))]
+    (found,) = candidates_of(trials)
+    assert to_row(found)["reported_metric"] == pytest.approx(0.7)
 
 
 def test_a_point_is_robust_by_the_mean_of_its_trainings():

@@ -264,6 +264,13 @@ def test_a_space_of_a_wrong_type(write):
     assert only.startswith("line 3: space: ")
 
 
+def test_a_metric_to_select_by(write):
+    plain, other = StudyConfig.load(write(STUDY)), StudyConfig.load(write(STUDY + "select_by: log_loss\n"))
+    assert (plain.objective, other.objective, other.metric) == ("accuracy", "log_loss", "accuracy")
+    assert other.hash == StudyConfig.load(write(other.to_yaml())).hash != plain.hash
+    assert "select_by: the metric rmse does not apply" in problems(write(STUDY + "select_by: rmse\n"))[0]
+
+
 def test_a_limit_without_modalities(write):
     limited = StudyConfig.load(write(STUDY + "robust_metric: 0.7\n"))
     assert limited.hash == StudyConfig.load(write(limited.to_yaml())).hash != StudyConfig.load(write(STUDY)).hash

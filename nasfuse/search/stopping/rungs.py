@@ -18,7 +18,7 @@ class Rungs:
     def __init__(self, study: StudyConfig) -> None:
         """Sets up the stopping rule of `study`, if it has one."""
         self._rule = None if study.stopping is None else _rule_of(study.stopping)
-        self._sign = METRICS[study.metric].sign
+        self._sign = METRICS[study.objective].sign
         self._cost = study.cost
         self._reached: dict[int, dict[int, float]] = {}
 

@@ -1,0 +1,62 @@
+"""Metrics on validation data at the settings of operating points, of one network and of the networks of folds."""
+
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from nasfuse.data.dataset import Dataset, Split
+from nasfuse.nn.knob import knobs_at, settings_of
+from nasfuse.nn.network import Network
+from nasfuse.train.cross_validation import FoldNetwork, pooled_score
+from nasfuse.train.evaluation import evaluate, predict_logits
+from nasfuse.train.sweep import set_network
+
+#: From the settings of a point and the name of a modality that all samples lack (None: they lack none) to the metric.
+MetricAt = Callable[[Mapping[str, float], str | None], float]
+
+
+@contextmanager
+def metric_of_network(network: Network, dataset: Dataset, *, metric: str, device: torch.device) -> Iterator[MetricAt]:
+    """Yields the metric of a trained network as a function of a setting; at the end it has its own settings.
+
+    Args:
+        network: On `device`, with the calibrations of the sweep if it has a router.
+        dataset: Data of the training.
+        metric: Name of the metric.
+        device: CPU or GPU.
+    """
+    own = settings_of(network.knobs())
+
+    def metric_at(settings: Mapping[str, float], without: str | None) -> float:
+        set_network(network, {**own, **settings})
+        return evaluate(network, _lacking(dataset.val, without), metric=metric, task=dataset.task, device=device)[0]
+
+    try:
+        yield metric_at
+    finally:
+        set_network(network, own)
+
+
+def metric_of_folds(folds: Sequence[FoldNetwork], *, n_folds: int, metric: str, device: torch.device) -> MetricAt:
+    """Returns the metric of a cross-validated recipe as a function of a setting; for the arguments see `measure_folds`.
+
+    It is computed from the predictions for all samples, and averaged over the divisions into folds.
+    """
+    task = folds[0].dataset.task.kind
+
+    def metric_at(settings: Mapping[str, float], without: str | None) -> float:
+        splits = [_lacking(fold.dataset.val, without) for fold in folds]
+        outputs = []
+        for fold, split in zip(folds, splits, strict=True):
+            with knobs_at(fold.network.knobs(), settings):
+                outputs.append(predict_logits(fold.network, split, device=device))
+        parts = [slice(start, start + n_folds) for start in range(0, len(folds), n_folds)]
+        return statistics.fmean(pooled_score(metric, outputs[part], splits[part], task=task) for part in parts)
+
+    return metric_at
+
+
+def _lacking(split: Split, name: str | None) -> Split:
+    return split if name is None else split.without(name)
