@@ -3,8 +3,9 @@
 For each data set, the study in `benchmarks/studies/default` (five lines, space `full`) is searched. Its best point is
 exported and trained with each seed, on train and val together where it has no router, and evaluated on test once. The
 models of scikit-learn (`MODELS`) read single modalities, their concatenation, and all modalities with averaged
-log-probabilities. The one with the best metric on val is trained on train and val, and evaluated on test once. Images
-larger than 28 x 28 are averaged to at most 16 x 16 for them; other inputs are those of `benchmarks/floor.py`.
+log-probabilities. The one that is best on val, by the metric that the study selects by, is trained on train and val, and
+evaluated on test once. Images larger than 28 x 28 are averaged to at most 16 x 16 for them; other inputs are those of
+`benchmarks/floor.py`.
 
     python benchmarks/default_search.py rosmap hapt avmnist_rc easy_vqa avdigits digits
     python benchmarks/default_search.py --table
@@ -36,6 +37,7 @@ from torch.nn import functional as F
 
 from nasfuse.data import Dataset, Split
 from nasfuse.data.sources.registry import divided, load_table
+from nasfuse.domain.metric import METRICS
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
 
@@ -86,16 +88,19 @@ def predictions(dataset: Dataset, split: Split, *, seed: int, only: str | None =
 
 
 def control(study: StudyConfig, *, n_seeds: int) -> dict[str, Any]:
-    """Returns the model of scikit-learn that is best on val (the mean over the folds), and its metric on test."""
+    """Returns the model of scikit-learn that is best on val (the mean over the folds), and its metric on test.
+
+    The best is that with the best `select_by` of the study, as in the search.
+    """
     table = load_table(study.data)
     n_folds = study.data.validation.folds if study.data.validation else 1
     metrics: dict[str, list[float]] = {}
     for number in range(n_folds):
         dataset = divided(table, study.data, division=number)
         for name, values in predictions(dataset, dataset.val, seed=number).items():
-            metrics.setdefault(name, []).append(judged(values, dataset.val, dataset, study.metric)[study.metric])
+            metrics.setdefault(name, []).append(judged(values, dataset.val, dataset, study.objective)[study.objective])
     val = {name: float(np.mean(values)) for name, values in metrics.items()}
-    best = max(val, key=val.__getitem__)
+    best = min(val, key=lambda name: METRICS[study.objective].sign * val[name])
     dataset = table.undivided()
     tests = []
     for seed in range(n_seeds):

@@ -67,7 +67,7 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
     from nasfuse.cli.console import out
     from nasfuse.cli.front_table import front_table
     from nasfuse.experiment.plain_comparison import against_linear_model
-    from nasfuse.search.front import knee_of
+    from nasfuse.search.front import is_perfect, knee_of
 
     if not front:
         out.print(f"{run.folder.root} {run.why_empty}.", soft_wrap=True)
@@ -84,6 +84,13 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
         again = f"; {_how_to_confirm(run)}" if objectives == run.objectives else ""
         out.print(
             f"Points of fewer than {repeats} trainings, which may be lucky: {unconfirmed} of {len(front)}{again}."
+        )
+    n_perfect = len({candidate.trial for candidate in run.candidates if is_perfect(candidate, run.objectives)})
+    if n_perfect > 1:
+        out.print(
+            f"{n_perfect} networks have {run.objectives.metric} {metric_text(1.0)}, so it does not tell which of them "
+            "is better, and the cheapest is on the front; a new study with `select_by: log_loss` tells more.",
+            soft_wrap=True,
         )
     if any(member.members for member in front):
         out.print("Ensembles such as 3+1 average the predictions of their members; their metric is cross-validated.")

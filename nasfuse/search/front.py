@@ -227,6 +227,12 @@ def front_of(candidates: Sequence[Candidate], objectives: Objectives) -> list[Ca
     return sorted(front, key=lambda candidate: candidate.measured.cost(objectives.cost))
 
 
+def is_perfect(candidate: Candidate, objectives: Objectives) -> bool:
+    """Returns whether no metric of predicted classes can be better, because every validation sample is predicted."""
+    classes = {name for name, metric in METRICS.items() if "regression" not in metric.tasks}
+    return objectives.metric in classes - {"log_loss"} and candidate.measured.metric == 1.0
+
+
 def best(candidates: Sequence[Candidate], objectives: Objectives) -> Candidate:
     """Returns the candidate with the best metric; of equals, the cheapest."""
     costs = objectives.costs(candidates)

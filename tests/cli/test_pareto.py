@@ -42,6 +42,17 @@ def test_points_that_may_be_lucky(nasfuse, make_run, run_folder, tmp_path):
     assert "lucky" not in nasfuse("pareto", run_folder).out
 
 
+def test_a_metric_that_cannot_tell_networks_apart(nasfuse, make_run, tmp_path):
+    line = "2 networks have accuracy 1.0000, so it does not tell which of them is better"
+    results = [(1.0, 100), (0.4, 200), (1.0, 1000)]
+    assert line in nasfuse("pareto", make_run(tmp_path / "one", results).root).out
+    selected = make_run(tmp_path / "two", [(0.1, 100), (0.4, 200)], select_by="log_loss").root
+    out = nasfuse("pareto", selected).out
+    assert "log_loss" in out
+    assert "accuracy" in out
+    assert line not in out
+
+
 def test_files(nasfuse, run_folder, tmp_path):
     (tmp_path / "new").mkdir()
     ran = nasfuse("pareto", run_folder, "--csv", "new/front.csv", "--plot", "new/front.png", "--json")

@@ -17,6 +17,7 @@ from nasfuse.search.front import (
     best,
     candidates_of,
     front_of,
+    is_perfect,
     knee_of,
     to_row,
 )
@@ -274,6 +275,13 @@ def test_what_is_robust():
     assert [replace(MAE, robust_metric=0.7).is_robust(one) for one in found.values()] == [False, True, True, False]
     assert all(ACCURACY.is_robust(one) for one in found.values())
     assert to_row(found[0.7])["robust_metric"] == 0.7
+
+
+def test_what_is_perfect():
+    assert is_perfect(candidate(0, 1.0, 10), ACCURACY)
+    assert not is_perfect(candidate(0, 0.99, 10), ACCURACY)
+    assert not is_perfect(candidate(0, 1.0, 10), MAE)
+    assert not is_perfect(candidate(0, 1.0, 10), replace(MAE, metric="log_loss"))
 
 
 def test_the_reported_metric_is_the_mean_over_trainings():
