@@ -3,9 +3,9 @@
 For each data set, the study in `benchmarks/studies/default` (five lines, space `full`) is searched. Its best point is
 exported and trained with each seed, on train and val together where it has no router, and evaluated on test once. The
 models of scikit-learn (`MODELS`) read single modalities, their concatenation, and all modalities with averaged
-log-probabilities. The one that is best on val, by the metric that the study selects by, is trained on train and val, and
-evaluated on test once. Images larger than 28 x 28 are averaged to at most 16 x 16 for them; other inputs are those of
-`benchmarks/floor.py`.
+log-probabilities. The one that is best on val, by the metric that the study selects by, is trained on train and val,
+and evaluated on test once. Images larger than 28 x 28 are averaged to at most 16 x 16 for them; other inputs are those
+of `benchmarks/floor.py`.
 
     python benchmarks/default_search.py rosmap hapt avmnist_rc easy_vqa avdigits digits
     python benchmarks/default_search.py --table

@@ -46,7 +46,7 @@ def test_a_metric_that_cannot_tell_networks_apart(nasfuse, make_run, tmp_path):
     line = "2 networks have accuracy 1.0000, so it does not tell which of them is better"
     results = [(1.0, 100), (0.4, 200), (1.0, 1000)]
     assert line in nasfuse("pareto", make_run(tmp_path / "one", results).root).out
-    selected = make_run(tmp_path / "two", [(0.1, 100), (0.4, 200)], select_by="log_loss").root
+    selected = make_run(tmp_path / "two", [(0.05, 100), (0.01, 200)], select_by="log_loss").root
     out = nasfuse("pareto", selected).out
     assert "log_loss" in out
     assert "accuracy" in out
