@@ -16,7 +16,9 @@ def select_point(
     rule: str | None = None,
     trial: str | None = None,
     max_macs: int | None = None,
+    max_latency_ms: float | None = None,
     min_metric: float | None = None,
+    within: float | None = None,
 ) -> Candidate:
     """Returns the operating point that meets one criterion; by default the best metric on the front.
 
@@ -26,7 +28,9 @@ def select_point(
         trial: Number N of a trial, for its first recorded point, or `N:P` for its point P. The point need not be on the
             front. Those of several, joined by +, are an ensemble of the front.
         max_macs: Upper limit of MACs; the point with the best metric is returned.
+        max_latency_ms: Upper limit of the measured latency in milliseconds; the point with the best metric is returned.
         min_metric: Lower limit of the metric (upper limit if it is minimised); the cheapest point is returned.
+        within: Percentage of the best metric that may be lost; the cheapest point is returned.
 
     Raises:
         InvalidInputError: No point meets the criterion; the message gives the available range.
@@ -42,13 +46,23 @@ def select_point(
             cheapest = min(candidate.measured.macs for candidate in run.candidates)
             raise InvalidInputError(f"--max-macs {max_macs}: the cheapest network has {cheapest} MACs; raise the limit")
         return best(affordable, run.objectives)
+    if max_latency_ms is not None:
+        fast = [candidate for candidate in run.candidates if 1e3 * candidate.measured.latency_s <= max_latency_ms]
+        if not fast:
+            fastest = 1e3 * min(candidate.measured.latency_s for candidate in run.candidates)
+            raise InvalidInputError(
+                f"--max-latency-ms {max_latency_ms:g}: the fastest network takes {fastest:.3g} ms; raise the limit"
+            )
+        return best(fast, run.objectives)
+    sign, top = METRICS[run.objectives.metric].sign, best(front, run.objectives).measured.metric
+    if within is not None:
+        limit = sign * top + abs(top) * within / 100
+        return next(candidate for candidate in front if sign * candidate.measured.metric <= limit)
     if min_metric is not None:
         if math.isnan(min_metric):
             raise InvalidInputError("--min-metric must be a number, got nan")
-        sign = METRICS[run.objectives.metric].sign
         good = [candidate for candidate in front if sign * candidate.measured.metric <= sign * min_metric]
         if not good:
-            top = best(front, run.objectives).measured.metric
             raise InvalidInputError(
                 f"--min-metric {min_metric}: the best network reaches {metric_text(top)}; relax the limit"
             )

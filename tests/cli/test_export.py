@@ -15,6 +15,8 @@ from nasfuse.spec.recipe import Recipe
         (["--pick", "cheapest"], 0),
         (["--max-macs", 5000], 2),
         (["--min-metric", 0.6], 2),
+        (["--within", 20], 2),
+        (["--max-latency-ms", 1e6], 4),
         (["--trial", 1], 1),
     ],
 )
@@ -39,8 +41,14 @@ def test_text(nasfuse, run_folder):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--pick", "best", "--trial", 1], "give one of --pick, --max-macs, --min-metric and --trial, got several"),
-        (["--max-macs", 10, "--min-metric", 0], "give one of --pick, --max-macs, --min-metric and --trial"),
+        (
+            ["--pick", "best", "--trial", 1],
+            "give one of --pick, --max-macs, --max-latency-ms,",
+        ),
+        (
+            ["--max-macs", 10, "--min-metric", 0],
+            "--min-metric, --within and --trial, got several",
+        ),
         (["--max-macs", 99], "--max-macs 99: the cheapest network has 100 MACs; raise the limit"),
         (["--min-metric", 1], "--min-metric 1.0: the best network reaches 0.9500; relax the limit"),
         (["--trial", 3], "--trial 3: it failed: ValueError: shape [3, /4]"),

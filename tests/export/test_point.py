@@ -32,6 +32,11 @@ def run(make_run, tmp_path):
         ({"min_metric": 0.25}, 5, 1),
         ({"min_metric": 0.75}, 2, 0),
         ({"min_metric": 0.9}, 4, 0),
+        ({"within": 0}, 4, 0),
+        ({"within": 15}, 2, 0),
+        ({"within": 25}, 5, 0),
+        ({"within": 100}, 0, 0),
+        ({"max_latency_ms": 1e6}, 4, 0),
     ],
 )
 def test_what_is_selected(run, how, trial, point):
@@ -45,6 +50,7 @@ def test_what_is_selected(run, how, trial, point):
     [
         ({"max_macs": 9}, "--max-macs 9: the cheapest network has 10 MACs; raise the limit"),
         ({"min_metric": 0.91}, r"--min-metric 0.91: the best network reaches 0\.9000; relax the limit"),
+        ({"max_latency_ms": 1e-9}, r"--max-latency-ms 1e-09: the fastest network takes \S+ ms; raise the limit"),
         ({"min_metric": float("nan")}, "--min-metric must be a number, got nan"),
         ({"trial": "3"}, "--trial 3: it failed: ValueError: it broke; `nasfuse pareto .*run` lists the front"),
         ({"trial": "6"}, "--trial 6: it is not a finished trial of this run"),
