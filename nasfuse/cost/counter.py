@@ -1,6 +1,7 @@
 """MACs of a forward pass, counted with fvcore; used to verify the closed forms."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
@@ -68,19 +69,26 @@ def count_operators(module: nn.Module, inputs: tuple[Tensor, ...]) -> Mapping[st
         UncountedOperatorError: An operator has neither a MACs formula nor an entry among the operators without
             products.
     """
+    # The tracer copies the Python call stack for every operator, and that of a new thread is short.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        counts, unsupported = pool.submit(_trace, module, inputs).result()
+    if unknown := sorted(unsupported - FREE):
+        raise UncountedOperatorError(
+            f"no MACs are known for the operators {', '.join(unknown)}, so a count would be too low; "
+            "add a handle (or a free operator) in nasfuse/cost/operators.py"
+        )
+    return counts
+
+
+def _trace(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[dict[str, int], set[str]]:
+    """Returns the multiply-accumulates by operator, and the operators for which fvcore has no handle."""
     from fvcore.nn import FlopCountAnalysis  # slow to import, and used only where something is counted
 
     with _decomposed_attention(), one_path_wanted(), torch.no_grad():
         analysis = FlopCountAnalysis(module, inputs).set_op_handle(**HANDLES)
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         counts = {name: int(value) for name, value in analysis.by_operator().items()}
-        unknown = sorted(name for name in analysis.unsupported_ops() if name not in FREE)
-    if unknown:
-        raise UncountedOperatorError(
-            f"no MACs are known for the operators {', '.join(unknown)}, so a count would be too low; "
-            "add a handle (or a free operator) in nasfuse/cost/operators.py"
-        )
-    return counts
+        return counts, set(analysis.unsupported_ops())
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import types
 import typing
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Annotated, Any, Union
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -59,29 +60,27 @@ def _is_tagged(model: type[BaseModel], tag: str | int) -> bool:
     )
 
 
-def types_at(model: type[BaseModel], path: str) -> list[Any]:
+@cache
+def types_at(model: type[BaseModel], path: str) -> tuple[Any, ...]:
     """Returns the possible types of the field at the dotted `path` of `model`; empty if there is no such field."""
     candidates: list[Any] = [model]
     for part in path.split("."):
         candidates = [child for candidate in candidates for child in children_of(candidate, part)]
-    return candidates
+    return tuple(candidates)
 
 
-def known_paths(model: type[BaseModel], prefix: str = "") -> list[str]:
+@cache
+def known_paths(model: type[BaseModel]) -> tuple[str, ...]:
     """Returns the dotted paths of all plain values in `model`; `*` stands for the key of a mapping."""
-    paths: list[str] = []
-    for name, field in model.model_fields.items():
-        for path in _below(field.annotation, f"{prefix}{name}"):
-            if path not in paths:
-                paths.append(path)
-    return paths
+    paths = (path for name, field in model.model_fields.items() for path in _below(field.annotation, name))
+    return tuple(dict.fromkeys(paths))
 
 
 def _below(annotation: Any, path: str) -> list[str]:
     paths: list[str] = []
     for member in members_of(annotation):
         if isinstance(member, type) and issubclass(member, BaseModel):
-            paths += known_paths(member, f"{path}.")
+            paths += [f"{path}.{below}" for below in known_paths(member)]
         elif typing.get_origin(member) is dict:
             paths += _below(typing.get_args(member)[1], f"{path}.*")
         else:
@@ -91,12 +90,18 @@ def _below(annotation: Any, path: str) -> list[str]:
 
 def accepts(model: type[BaseModel], path: str, value: Any) -> bool:
     """Returns whether `value` is valid for a type of the field at `path`."""
-    return any(_takes(annotation, value) for annotation in types_at(model, path))
+    return any(_takes(adapter, value) for adapter in _adapters_at(model, path))
 
 
-def _takes(annotation: Any, value: Any) -> bool:
+@cache
+def _adapters_at(model: type[BaseModel], path: str) -> tuple[TypeAdapter[Any], ...]:
+    """Returns validators of the types of a field; pydantic compiles each when it is created, which takes long."""
+    return tuple(TypeAdapter(annotation) for annotation in types_at(model, path))
+
+
+def _takes(adapter: TypeAdapter[Any], value: Any) -> bool:
     try:
-        TypeAdapter(annotation).validate_python(value, strict=not isinstance(value, list))
+        adapter.validate_python(value, strict=not isinstance(value, list))
     except ValidationError:
         return False
     return True

@@ -66,8 +66,7 @@ def read_document(path: Path) -> Document:
         raise MissingFileError(f"{what}: {path}. Give the path of an existing YAML file.")
     try:
         text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=_Loader)
-        values = yaml.load(text, Loader=_Loader)
+        node, lines, problems, values = _parse(text)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or `!!int x`
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or str(error)
@@ -75,12 +74,23 @@ def read_document(path: Path) -> Document:
         raise ConfigError(str(path), [problem]) from error
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError(str(path), [Problem("", "the file must hold a YAML mapping (key: value lines)")])
-    lines: dict[KeyPath, int] = {}
-    problems: list[Problem] = []
-    _walk(node, (), lines, problems)
     if problems:
         raise ConfigError(str(path), problems)
     return Document(str(path), values, lines)
+
+
+def _parse(text: str) -> tuple[yaml.Node | None, dict[KeyPath, int], list[Problem], Any]:
+    """Returns the root of `text`, the lines of its keys, what is wrong with these, and its values."""
+    lines: dict[KeyPath, int] = {}
+    problems: list[Problem] = []
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is not None:
+            _walk(node, (), lines, problems)  # first, because the constructor moves merged keys into their mappings
+        return node, lines, problems, None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], problems: list[Problem]) -> None:

@@ -34,7 +34,7 @@ def test_paths_that_are_no_plain_field(path):
 
 @pytest.mark.parametrize("path", ["training.lrr", "training.lr.deeper", "nothing"])
 def test_unknown_paths_have_no_type(path):
-    assert types_at(Recipe, path) == []
+    assert types_at(Recipe, path) == ()
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_accepts(path, value, fits):
 def test_a_tag_selects_its_member():
     (conv,) = types_at(NetworkConfig, "streams.left.conv")
     assert "stride" in conv.model_fields
-    assert types_at(NetworkConfig, "streams.left.mlp.stride") == []
+    assert types_at(NetworkConfig, "streams.left.mlp.stride") == ()
 
 
 class Plain(Model):
@@ -85,4 +85,4 @@ class Holder(Model):
 def test_an_option_may_have_the_name_of_its_kind():
     assert accepts(Holder, "reducer.blend", 0.5)
     assert accepts(Holder, "reducer.blend.share", 2)
-    assert types_at(Holder, "reducer.plain.share") == []
+    assert types_at(Holder, "reducer.plain.share") == ()
