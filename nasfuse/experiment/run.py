@@ -119,6 +119,8 @@ def run_search(
                 display.note(_postponed(scheduler.postponed))
             opening = open_backend or _open_ray(address)
             _run(study, folder, scheduler, dataset, display=display, objective=objective, open_backend=opening)
+        else:
+            folder.drop_scratch()  # of a search that was killed
         if objective is None:
             front = update_ensembles(folder, study, scheduler.trials(), scheduler.objectives)
             check_front(folder, front, dataset)
