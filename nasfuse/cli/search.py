@@ -99,6 +99,7 @@ def _search(
             "continue with a larger --trials or --minutes.",
             soft_wrap=True,
         )
+    from nasfuse.experiment.damaged_part import read_part
     from nasfuse.experiment.macs_check import read_checks
     from nasfuse.experiment.run_reader import read_run
     from nasfuse.report.table import front_document
@@ -115,7 +116,7 @@ def _search(
         nothing_suggested = run.progress.seconds_per_suggestion is None
         if nothing_suggested and all(candidate.baseline is not None for candidate in run.candidates):
             out.print("The budget was spent on hand-made designs only; search with a larger --trials or --minutes.")
-    failed = [one for one in read_checks(folder) if one.check.failed]
+    failed = [one for one in (read_part(read_checks, folder) or []) if one.check.failed]
     for one in failed:
         explain_fault(f"trial {one.label}: {one.check}")
     lost = _write_files(run)

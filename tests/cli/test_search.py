@@ -235,10 +235,29 @@ class TestAnExistingRun:
         write(same_study.read_study().to_yaml())
         assert "run holds another study: seed differ" in refuses("search", "study.yaml", "-o", "run", "--seed", "7")
 
-    @pytest.mark.parametrize("text", ["", "[]", "{}}", '{"0": {"macs_status": "equal"}}'])
-    def test_damaged_checks_of_macs(self, refuses, same_study, text):
-        same_study.macs_file.write_text(text)
-        assert "macs.json is damaged; remove it, and the search command writes it again" in refuses("report", "run")
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("macs.json", "[]"),
+            ("macs.json", '{"0": {"macs_status": "equal"}}'),
+            ("macs.json", '{"0": {"macs_closed_form": {"a": 1}, "macs_counted": {"b": 1}, "macs_status": "differ"}}'),
+            ("robustness.json", "{}}"),
+            ("robustness.json", '[{"label": ["0"], "metric": 1, "without": {}, "by_mean": []}]'),
+            ("robustness.json", '[{"label": "0", "metric": 1, "without": [], "by_mean": []}]'),
+            (
+                "robustness.json",
+                '[{"label": "0", "metric": 1, "without": {"left": 0.5}}, {"label": "1", "metric": 1, "without": {}}]',
+            ),
+            ("plain_models.json", '{"metric": "accuracy", "constant": [], "linear": []}'),
+        ],
+    )
+    def test_a_damaged_part_is_left_out_of_the_report(self, nasfuse, same_study, name, text):
+        (same_study.root / name).write_text(text)
+        ran = nasfuse("report", "run")
+        assert ran.code == 0
+        assert ran.sentence.startswith(f"warning: run/{name} is damaged; remove it, and ")
+        assert ran.sentence.endswith(" writes it again; it is left out here")
+        assert "<html" in same_study.report_file.read_text(encoding="utf-8")
 
     @pytest.mark.parametrize("text", ["", "name: [", "name: other\n"])
     def test_a_damaged_study_file(self, refuses, same_study, text):
