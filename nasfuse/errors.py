@@ -39,6 +39,10 @@ class RunFolderError(NasfuseError, ValueError):
     """A run folder does not contain what the command needs."""
 
 
+class RunFolderWarning(UserWarning):
+    """A file of a run folder is damaged, and what it would add to a result is left out."""
+
+
 class UncountedOperatorError(NasfuseError, RuntimeError):
     """An operator has no MACs formula, so that a count would be too low."""
 

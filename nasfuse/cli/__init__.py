@@ -16,11 +16,12 @@ def main() -> None:
     """Runs `nasfuse`. Exit code: 0 on success, 1 if the run failed, 2 if the user can correct the input."""
     from nasfuse.cli.app import app
     from nasfuse.cli.console import explain
-    from nasfuse.errors import DataWarning, NasfuseError
+    from nasfuse.errors import DataWarning, NasfuseError, RunFolderWarning
 
     try:
         with warnings.catch_warnings():  # restores warnings.showwarning
-            warnings.filterwarnings("always", category=DataWarning)
+            for category in (DataWarning, RunFolderWarning):
+                warnings.filterwarnings("always", category=category)
             warnings.showwarning = _ShowWarning()
             app()
     except NasfuseError as error:
@@ -39,9 +40,9 @@ _show_other_warning = warnings.showwarning
 
 
 class _ShowWarning:
-    """Prints warnings about data in one line without their location in the code, and other warnings as Python does.
+    """Prints warnings about data and run folders in one line without their location in the code, others as Python does.
 
-    Each text about data is printed once. The filter "once" of Python forgets texts whenever a filter is changed, as
+    Each text of these is printed once. The filter "once" of Python forgets texts whenever a filter is changed, as
     pandas and others do while data are read.
     """
 
@@ -58,9 +59,9 @@ class _ShowWarning:
         line: str | None = None,
     ) -> None:
         from nasfuse.cli.console import warn
-        from nasfuse.errors import DataWarning
+        from nasfuse.errors import DataWarning, RunFolderWarning
 
-        if not issubclass(category, DataWarning):
+        if not issubclass(category, DataWarning | RunFolderWarning):
             _show_other_warning(message, category, filename, lineno, file, line)
         elif str(message) not in self._shown:
             self._shown.add(str(message))

@@ -11,8 +11,8 @@ def init(
     data: Annotated[
         str,
         typer.Argument(
-            help="A table (.csv, .tsv, .parquet, .feather, .jsonl), arrays (.npz, .h5), a folder of images by class "
-            "or of .npy files, or file.py:function."
+            help="A table (.csv, .tsv, .parquet, .feather, .jsonl), arrays (.npz, .h5), a folder with a table, of "
+            "images by class or of .npy files, or file.py:function."
         ),
     ],
     target: Annotated[

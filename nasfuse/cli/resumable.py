@@ -1,7 +1,7 @@
 """Interruption of commands that can be continued: a signal ends them and the command to continue is printed."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
@@ -14,17 +14,17 @@ _CTRL_C = 130
 
 
 @contextmanager
-def resumable(kept: str) -> Iterator[None]:
+def resumable(kept: Callable[[], str]) -> Iterator[None]:
     """Ends the program after SIGINT, SIGTERM or SIGHUP, with 128 plus the number of the signal as exit code.
 
     Args:
-        kept: Description of the results that are kept, printed before the command to continue.
+        kept: Returns what is kept of the results, printed before the command to continue.
     """
     try:
         with interruptible():
             yield
     except KeyboardInterrupt as interrupt:
-        _print_command(kept)
+        _print_command(kept())
         raise typer.Exit(getattr(interrupt, "exit_code", _CTRL_C)) from None
 
 

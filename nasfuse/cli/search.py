@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from nasfuse.cli.live import LiveDisplay
     from nasfuse.experiment.run_folder import RunFolder
     from nasfuse.experiment.run_reader import Run
     from nasfuse.search.progress import Progress
@@ -39,14 +40,23 @@ def search(
 
     --trials and --minutes replace the budget of the study; other options replace its settings.
     """
+    from nasfuse.cli.console import err
+    from nasfuse.cli.live import LiveDisplay
     from nasfuse.cli.resumable import resumable
     from nasfuse.experiment.run_folder import RunFolder
     from nasfuse.spec.study import StudyConfig
 
     asked = _with_options(StudyConfig.load(study), trials, minutes, max_macs, workers, seed)
     folder = RunFolder(output or Path("runs") / asked.name)
-    with resumable(f"every finished trial is kept in {folder.root}"):
-        _search(asked, folder, address=address, as_json=as_json)
+    display = LiveDisplay(err, asked, folder)
+    with resumable(lambda: _kept(folder, display)):
+        _search(asked, folder, display=display, address=address, as_json=as_json)
+
+
+def _kept(folder: "RunFolder", display: "LiveDisplay") -> str:
+    if display.n_ended == 0:
+        return "no trial has finished yet, and those that ran continue from where they were saved last"
+    return f"every finished trial is kept in {folder.root}"
 
 
 def _with_options(
@@ -71,22 +81,25 @@ def _with_options(
     return study.model_copy(update=changes)
 
 
-def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, as_json: bool) -> None:
+def _search(
+    study: "StudyConfig", folder: "RunFolder", *, display: "LiveDisplay", address: str | None, as_json: bool
+) -> None:
     from nasfuse.cli.console import err, explain_fault, out, print_json
-    from nasfuse.cli.live import LiveDisplay
+    from nasfuse.errors import counted
 
     with err.status("loading data and starting workers ..."):
         from nasfuse.experiment.run import run_search
-    display = LiveDisplay(err, study)
     with display:
         progress = run_search(study, folder, display=display, address=address)
     if not display.ran:
         stopped = f", {progress.states['stopped']} stopped early" if progress.states["stopped"] else ""
+        complete = counted(progress.states["complete"], "trial")
         err.print(
-            f"{folder.root} has spent its budget ({progress.states['complete']} trials complete{stopped}); "
+            f"{folder.root} has spent its budget ({complete} complete{stopped}); "
             "continue with a larger --trials or --minutes.",
             soft_wrap=True,
         )
+    from nasfuse.experiment.damaged_part import read_part
     from nasfuse.experiment.macs_check import read_checks
     from nasfuse.experiment.run_reader import read_run
     from nasfuse.report.table import front_document
@@ -103,7 +116,7 @@ def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, a
         nothing_suggested = run.progress.seconds_per_suggestion is None
         if nothing_suggested and all(candidate.baseline is not None for candidate in run.candidates):
             out.print("The budget was spent on hand-made designs only; search with a larger --trials or --minutes.")
-    failed = [one for one in read_checks(folder) if one.check.failed]
+    failed = [one for one in (read_part(read_checks, folder) or []) if one.check.failed]
     for one in failed:
         explain_fault(f"trial {one.label}: {one.check}")
     lost = _write_files(run)
@@ -149,11 +162,20 @@ def _nothing(progress: "Progress", study: "StudyConfig") -> Exception:
             "study with another limit"
         )
     if progress.n_above_limit:
+        complete = counted(progress.n_above_limit, "complete trial")
         return NoResultError(
-            f"the search ended without a result: no operating point of its {progress.n_above_limit} complete trials "
-            f"has at most max_macs {study.max_macs}; raise --max-macs, and the same trials are on the front"
+            f"the search ended without a result: no operating point of its {complete} has at most max_macs "
+            f"{study.max_macs}; raise --max-macs, and the same trials are on the front"
         )
-    failed = progress.states["failed"]
+    failed, stopped = progress.states["failed"], progress.states["stopped"]
     first = next(iter(progress.reasons.items()), None)
-    why = f"all {failed} trials failed, trial {first[0]} because {first[1]}" if first else "no trial was run"
+    if first is not None:
+        share = f"all {failed} trials" if failed > 1 else "the only trial"
+        why = f"{share} failed, trial {first[0]} because {first[1]}"
+        if stopped:
+            why = f"{counted(failed, 'trial')} failed and {stopped} stopped early, trial {first[0]} because {first[1]}"
+    elif stopped:
+        why = f"{counted(stopped, 'trial')} stopped early, and none was trained to its end; raise --trials or --minutes"
+    else:
+        why = "no trial has ended; raise --trials or --minutes"
     return NoResultError(f"the search ended without a result: {why}")

@@ -70,7 +70,7 @@ def train(
     err.print(what.summary, soft_wrap=True)
     err.print(f"data: {what.data.source}", soft_wrap=True)
     epochs = sum(member.training.epochs for member in what.members)
-    with resumable(f"what was trained is kept in {folder}"):
+    with resumable(lambda: f"what was trained is kept in {folder}"):
         with Progress(console=err, transient=True, disable=not err.is_terminal) as bars:
             task = bars.add_task("training", total=seeds * epochs)
             printed = time.monotonic()

@@ -20,8 +20,9 @@ from nasfuse.spec.stream import LinearStream, RandomConvStream, TransformerStrea
 def idle_settings(recipe: Recipe, dataset: Dataset) -> dict[str, str]:
     """Returns the settings of `recipe` without effect, as a mapping from key to reason.
 
-    Only settings that are switched on or differ from their default are included. A `training.patience` of all epochs is
-    not included, because it is the way to switch early stopping off.
+    Only settings that are switched on or differ from their default are included. What shipped spaces set for all of
+    their networks is not: a `training.patience` with cross-validation, and noise and shifts where some inputs are
+    fixed features.
     """
     rules = (_of_data, _of_streams, _of_augmentation, _of_training, _of_equilibrium)
     return dict(pair for rule in rules for pair in rule(recipe, dataset))
@@ -70,15 +71,14 @@ def _of_augmentation(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, st
     training = recipe.training
     modalities = [modality for modality in dataset.modalities if modality.name in recipe.network.route]
     numbers = [modality for modality in modalities if modality.vocabulary is None]
-    changed = [one for one in numbers if not isinstance(recipe.network.streams[one.name], RandomConvStream)]
-    if training.shift > 0 and not any(_can_be_shifted(one, dataset, training.shift) for one in changed):
+    if training.shift > 0 and not any(_can_be_shifted(one, dataset, training.shift) for one in numbers):
         yield (
             "training.shift",
             f"no modality of the network is an image or a sequence without lengths that {training.shift:g} of its size "
-            "moves by a step, other than inputs of fixed features",
+            "moves by a step",
         )
-    if training.input_noise > 0 and not changed:
-        yield "training.input_noise", "the network reads token ids or fixed features alone, which get no noise"
+    if training.input_noise > 0 and not numbers:
+        yield "training.input_noise", "the network reads token ids alone, which get no noise"
     if training.modality_dropout > 0 and len(modalities) < 2:
         yield "training.modality_dropout", "the network has one stream, which is never lost"
     if training.mixup_at == "manifold" and training.mixup == 0:
@@ -110,8 +110,6 @@ def _of_training(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
     )
     if recipe.network.dropout > 0 and not has_head:
         yield "network.dropout", "linear streams without another fusion than late have no head; use their own dropout"
-    if recipe.data.validation is not None and training.patience < training.epochs and _is_changed(training, "patience"):
-        yield "training.patience", "cross-validated networks are trained for all epochs, as the final training is"
     routing = training.routing
     if routing is not None and routing.budget is not None and routing.resource_weight == 0:
         yield "training.routing.budget", "training.routing.resource_weight is 0"

@@ -3,6 +3,9 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from nasfuse.cost import MacsCheck, check_macs
 from nasfuse.data import Dataset
@@ -63,11 +66,21 @@ def read_checks(folder: RunFolder) -> list[FrontCheck]:
         return []
     try:
         content = json.loads(folder.macs_file.read_text(encoding="utf-8"))
-        return [
-            FrontCheck(label, MacsCheck(one["macs_closed_form"], one["macs_counted"], one["macs_status"]))
-            for label, one in content.items()
-        ]
+        return [FrontCheck(label, _check_of(one)) for label, one in content.items()]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunFolderError(
             f"{folder.macs_file} is damaged; remove it, and the search command writes it again"
         ) from error
+
+
+def _check_of(plain: dict[str, Any]) -> MacsCheck:
+    """Returns a check from what `MacsCheck.to_plain` returns.
+
+    Raises:
+        ValueError, KeyError, TypeError: It is damaged.
+    """
+    fields = {name: plain[f"macs_{name}"] for name in ("closed_form", "counted", "status")}
+    check: MacsCheck = TypeAdapter(MacsCheck).validate_python(fields)
+    if check.counted and check.counted.keys() != check.closed_form.keys():
+        raise ValueError("the routes differ")
+    return check

@@ -3,6 +3,8 @@
 import json
 from dataclasses import asdict
 
+from pydantic import TypeAdapter
+
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.errors import RunFolderError
 from nasfuse.experiment.plain_models import PlainScores, plain_scores
@@ -28,8 +30,11 @@ def read_plain_scores(folder: RunFolder) -> PlainScores | None:
         return None
     try:
         content = json.loads(folder.plain_models_file.read_text(encoding="utf-8"))
-        return PlainScores(content["metric"], tuple(content["constant"]), tuple(content["linear"]))
-    except (ValueError, KeyError, TypeError) as error:
+        scores: PlainScores = TypeAdapter(PlainScores).validate_python(content)
+        if scores.metric not in METRICS or not scores.constant or not scores.linear:
+            raise ValueError("no metric of this name, or no value")
+        return scores
+    except ValueError as error:
         raise RunFolderError(
             f"{folder.plain_models_file} is damaged; remove it, and the search command writes it again"
         ) from error

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
+from pydantic import TypeAdapter
 
 from nasfuse.data import Split
 from nasfuse.errors import RunFolderError
@@ -119,8 +120,10 @@ def read_robustness(folder: RunFolder) -> Mapping[str, Robustness]:
         return {}
     try:
         content = json.loads(folder.robustness_file.read_text(encoding="utf-8"))
-        found = [Robustness(one["label"], one["metric"], one["without"], tuple(one["by_mean"])) for one in content]
-    except (ValueError, KeyError, TypeError) as error:
+        found = TypeAdapter(list[Robustness]).validate_python(content)
+        if any(one.without.keys() != found[0].without.keys() for one in found):
+            raise ValueError("points without different modalities")
+    except ValueError as error:
         raise RunFolderError(
             f"{folder.robustness_file} is damaged; remove it, and `nasfuse pareto --robust` writes it again"
         ) from error

@@ -1,7 +1,7 @@
 """A search from start to end: data, space, scheduler, workers and the files of the run."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from nasfuse.data import Dataset
 from nasfuse.data.mapped_table import share_table
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import get_metric
-from nasfuse.errors import InvalidInputError, RecurringFailureError
+from nasfuse.errors import InvalidInputError, RecurringFailureError, counted
 from nasfuse.experiment.affordable_designs import coarsen_designs
 from nasfuse.experiment.driver import Observer, SearchDriver
 from nasfuse.experiment.ensembles import update_ensembles
@@ -34,6 +34,7 @@ from nasfuse.spec.study import ResourcesConfig, StudyConfig
 from nasfuse.tasks import task_kind
 from nasfuse.train import check_training
 from nasfuse.train.metrics import score
+from nasfuse.train.preconditions import ROUTER_WITH_FOLDS
 
 
 class Display(Observer, Protocol):
@@ -109,8 +110,8 @@ def run_search(
         )
         folder.claim(study)  # after the scheduler has checked the data of the study
         if scheduler.wants_more(running=0):
-            if survey.left_out:
-                display.note(_left_out(survey))
+            for note in _left_out(survey):
+                display.note(note)
             if coarser:
                 display.note(f"made coarser, as each would take too much of the budget: {', '.join(coarser)}")
             if too_long := [name for name in time_limit.above(survey.designs) if name not in coarser]:
@@ -119,6 +120,8 @@ def run_search(
                 display.note(_postponed(scheduler.postponed))
             opening = open_backend or _open_ray(address)
             _run(study, folder, scheduler, dataset, display=display, objective=objective, open_backend=opening)
+        else:
+            folder.drop_scratch()  # of a search that was killed
         if objective is None:
             front = update_ensembles(folder, study, scheduler.trials(), scheduler.objectives)
             check_front(folder, front, dataset)
@@ -186,9 +189,19 @@ def _run(
             )
 
 
-def _left_out(survey: SpaceSurvey) -> str:
-    groups = [f"{', '.join(names)} ({reason})" for reason, names in survey.left_out.items()]
-    return f"left out, as their training would fail at its start: {'; '.join(groups)}"
+def _left_out(survey: SpaceSurvey) -> Iterator[str]:
+    """Yields sentences on the hand-made designs that are not trained; cross-validation has none with a router."""
+    others = dict(survey.left_out)
+    routed = others.pop(ROUTER_WITH_FOLDS, [])
+    if routed:
+        designs = counted(len(routed), "hand-made design")
+        yield (
+            f"networks with a router are not searched ({designs} among them): cross-validation leaves no validation "
+            "samples to set a router on"
+        )
+    if others:
+        groups = [f"{', '.join(names)} ({reason})" for reason, names in others.items()]
+        yield f"hand-made designs that cannot be trained here: {'; '.join(groups)}"
 
 
 def _postponed(macs: Mapping[str, int]) -> str:

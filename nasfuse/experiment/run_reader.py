@@ -7,6 +7,7 @@ import optuna
 from nasfuse.domain.knob import with_settings
 from nasfuse.domain.metric import metric_text
 from nasfuse.errors import RunFolderError, counted
+from nasfuse.experiment.damaged_part import read_part
 from nasfuse.experiment.ensembles import read_ensembles
 from nasfuse.experiment.plain_comparison import read_plain_scores
 from nasfuse.experiment.plain_models import PlainScores
@@ -100,6 +101,9 @@ def read_run(folder: RunFolder) -> Run:
     Raises:
         MissingFileError: The folder is not a run folder.
         RunFolderError: The storage is damaged, the search has not started, or the run is of another version of nasfuse.
+
+    Warns:
+        RunFolderWarning: The file of the models without a search is damaged.
     """
     study = folder.read_study()
     url = folder.storage_url(study)
@@ -124,4 +128,5 @@ def read_run(folder: RunFolder) -> Run:
             best=best(candidates, objectives),
             hypervolume=objectives.hypervolume(candidates),
         )
-    return Run(folder, study, objectives, candidates, progress, folder.is_locked(), read_plain_scores(folder))
+    plain = read_part(read_plain_scores, folder)
+    return Run(folder, study, objectives, candidates, progress, folder.is_locked(), plain)

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import metric_text
+from nasfuse.experiment.damaged_part import read_part
 from nasfuse.experiment.macs_check import read_checks
 from nasfuse.experiment.plain_comparison import against_linear_model
 from nasfuse.experiment.robustness import Robustness, read_robustness
@@ -19,7 +20,11 @@ from nasfuse.search.front import Candidate
 
 
 def write_report(path: Path, run: Run) -> None:
-    """Writes the chart, the front, the hand-made designs and the failures of a run to one HTML file."""
+    """Writes the chart, the front, the hand-made designs and the failures of a run to one HTML file.
+
+    Warns:
+        RunFolderWarning: The file of a part is damaged; the report is written without it.
+    """
     environment = Environment(
         loader=PackageLoader("nasfuse.report"),
         autoescape=True,
@@ -38,7 +43,7 @@ def write_report(path: Path, run: Run) -> None:
         states=", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts if count),
         chart=_chart(run),
         folder=run.folder.root,
-        checks=read_checks(run.folder),
+        checks=read_part(read_checks, run.folder) or [],
         plain=run.plain,
         against_linear=(
             against_linear_model(run.progress.best, run.plain) if run.plain and run.progress.best else None
@@ -51,7 +56,7 @@ def write_report(path: Path, run: Run) -> None:
 
 def _robustness(run: Run) -> list[Robustness]:
     """Returns the members of the front without each modality, as far as they have been measured."""
-    known = read_robustness(run.folder)
+    known = read_part(read_robustness, run.folder) or {}
     return [known[member.label] for member in run.progress.front if member.label in known]
 
 

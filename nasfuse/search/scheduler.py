@@ -198,10 +198,15 @@ class Scheduler:
             self._attributes.visibility_lag = visibility_lag(workers=workers, n_trials=self._budget.trials)
 
     def wants_more(self, *, running: int) -> bool:
-        """Returns whether the budget allows another trial beside the `running` ones."""
+        """Returns whether the budget allows another trial beside the `running` ones.
+
+        Trials that were interrupted began within the time of the study and are finished after it, as those that run
+        when it ends.
+        """
         if self.exhausted:
             return False
-        return self._budget.share(trainings=self._trainings() + running, seconds=self.seconds) < 1
+        seconds = 0.0 if self._orphans else self.seconds
+        return self._budget.share(trainings=self._trainings() + running, seconds=seconds) < 1
 
     def _trainings(self) -> int:
         return sum(trial.was_trained for trial in self.trials())
@@ -214,7 +219,8 @@ class Scheduler:
         """Returns the next trial to train: one interrupted by the death of a driver, a baseline, or a suggestion.
 
         None if the next trial depends on a training that is still running, or if nothing is left to train (see
-        `exhausted`). A draw that is too costly or cannot be trained is recorded as such, and another one is drawn.
+        `exhausted`) or no time. A draw that is too costly or cannot be trained is recorded as such, and another one is
+        drawn.
 
         Raises:
             Exhausted: `MAX_REJECTIONS` draws in a row were rejected.
@@ -223,10 +229,13 @@ class Scheduler:
         self.check_failures()
         if self._started is None:
             self._started = self._clock()
+        adopts = bool(self._orphans)
         while self._orphans:
             assignment = self._adopt(self._orphans.pop(0))
             if assignment is not None:
                 return assignment
+        if adopts and self._budget.share(trainings=0, seconds=self.seconds) >= 1:
+            return None  # none of the interrupted trials could be continued, and there is no time for another
         visible, hidden = split_by_visibility(self.trials(), visibility_lag=self.visibility_lag)
         if not all(trial.is_finished for trial in visible):
             return None

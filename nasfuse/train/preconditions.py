@@ -11,6 +11,12 @@ from nasfuse.nn.network import Network
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train.augmentation import Augmentation
 
+#: Why a network with a router cannot be cross-validated.
+ROUTER_WITH_FOLDS = (
+    "network.router: a router is set on validation data, and the final training after a cross-validation "
+    "(data.validation, or train --refit) has none; remove one of them"
+)
+
 
 def check_training(recipe: Recipe, dataset: Dataset) -> None:
     """Checks the metric, the augmentation of the inputs, and cross-validation, which need no network.
@@ -21,10 +27,7 @@ def check_training(recipe: Recipe, dataset: Dataset) -> None:
     """
     get_metric(recipe.metric, dataset.task.kind)
     if recipe.data.validation is not None and recipe.network.router is not None:
-        raise InvalidInputError(
-            "network.router: a router is set on validation data, and the final training after a cross-validation "
-            "(data.validation, or train --refit) has none; remove one of them"
-        )
+        raise InvalidInputError(ROUTER_WITH_FOLDS)
     Augmentation.from_config(recipe.training, ids=token_ids(recipe, dataset))
 
 

@@ -1,4 +1,4 @@
-"""`nasfuse init`, and the way from a table to a search."""
+"""`nasfuse init`."""
 
 import re
 
@@ -49,20 +49,6 @@ def test_a_study_is_written_and_checked(nasfuse, tmp_path):
     assert document["modalities"][-1] == "photo: image 3 x 32 x 32"
     assert re.fullmatch(r"cold \d+, fresh \d+, warm \d+", document["class sizes"])
     assert document["scores"]["linear"] > 0.8
-
-
-@pytest.mark.slow
-def test_from_a_table_to_a_search(nasfuse, tmp_path):
-    products(tmp_path)
-    assert nasfuse("init", "products.csv", "-o", "mine.yaml").code == 0
-    text = (tmp_path / "mine.yaml").read_text(encoding="utf-8")
-    for line, other in (("  validation: {folds: 5}", "  #"), ("space: full", "space: fusion")):  # quicker
-        assert line in text
-        text = text.replace(line, other)
-    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
-    ran = nasfuse("search", "mine.yaml", "--trials", "1", "--workers", "1", "-o", "run")
-    assert ran.code == 0
-    assert "Front of products" in ran.out
 
 
 def test_data_in_another_folder(nasfuse, tmp_path):

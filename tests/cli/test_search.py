@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from nasfuse.cli.live import LiveDisplay
 from nasfuse.experiment import run as search_module
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.nn.head import LinearHead
@@ -234,10 +235,29 @@ class TestAnExistingRun:
         write(same_study.read_study().to_yaml())
         assert "run holds another study: seed differ" in refuses("search", "study.yaml", "-o", "run", "--seed", "7")
 
-    @pytest.mark.parametrize("text", ["", "[]", "{}}", '{"0": {"macs_status": "equal"}}'])
-    def test_damaged_checks_of_macs(self, refuses, same_study, text):
-        same_study.macs_file.write_text(text)
-        assert "macs.json is damaged; remove it, and the search command writes it again" in refuses("report", "run")
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("macs.json", "[]"),
+            ("macs.json", '{"0": {"macs_status": "equal"}}'),
+            ("macs.json", '{"0": {"macs_closed_form": {"a": 1}, "macs_counted": {"b": 1}, "macs_status": "differ"}}'),
+            ("robustness.json", "{}}"),
+            ("robustness.json", '[{"label": ["0"], "metric": 1, "without": {}, "by_mean": []}]'),
+            ("robustness.json", '[{"label": "0", "metric": 1, "without": [], "by_mean": []}]'),
+            (
+                "robustness.json",
+                '[{"label": "0", "metric": 1, "without": {"left": 0.5}}, {"label": "1", "metric": 1, "without": {}}]',
+            ),
+            ("plain_models.json", '{"metric": "accuracy", "constant": [], "linear": []}'),
+        ],
+    )
+    def test_a_damaged_part_is_left_out_of_the_report(self, nasfuse, same_study, name, text):
+        (same_study.root / name).write_text(text)
+        ran = nasfuse("report", "run")
+        assert ran.code == 0
+        assert ran.sentence.startswith(f"warning: run/{name} is damaged; remove it, and ")
+        assert ran.sentence.endswith(" writes it again; it is left out here")
+        assert "<html" in same_study.report_file.read_text(encoding="utf-8")
 
     @pytest.mark.parametrize("text", ["", "name: [", "name: other\n"])
     def test_a_damaged_study_file(self, refuses, same_study, text):
@@ -260,7 +280,21 @@ class TestAnExistingRun:
         write(folder.read_study().to_yaml())
         ran = nasfuse("search", "study.yaml", "-o", "run")
         assert ran.code == 1
-        assert "the search ended without a result: all 1 trials failed, trial 0 because it broke" in ran.err
+        assert "the search ended without a result: the only trial failed, trial 0 because it broke" in ran.err
+
+    def test_every_trial_was_stopped(self, nasfuse, make_run, tmp_path, write):
+        folder = make_run(tmp_path / "run", [0.3], budget={"trials": 1})
+        write(folder.read_study().to_yaml())
+        ran = nasfuse("search", "study.yaml", "-o", "run")
+        assert ran.code == 1
+        assert "run has spent its budget (0 trials complete, 1 stopped early); continue with a larger" in ran.sentence
+        assert "1 trial stopped early, and none was trained to its end; raise --trials or --minutes" in ran.sentence
+
+    def test_files_of_a_search_that_was_killed_are_removed(self, nasfuse, same_study):
+        for name in (".data", ".tune"):
+            (same_study.root / name / "part").mkdir(parents=True)
+        assert nasfuse("search", "study.yaml", "-o", "run").code == 0
+        assert not [name for name in (".data", ".tune") if (same_study.root / name).exists()]
 
 
 class TestOptions:
@@ -299,6 +333,20 @@ class TestOptions:
         _, ran = self.asked(nasfuse, monkeypatch, "-o", "my run")
         assert ran.code == 130
         assert ran.err.strip().splitlines()[-1].strip() == "nasfuse search study.yaml -o 'my run'"
+
+    @pytest.mark.parametrize(
+        ("n_ended", "kept"),
+        [
+            (None, "every finished trial is kept in run."),
+            (0, "no trial has finished yet, and those that ran continue from where they were saved last."),
+            (2, "every finished trial is kept in run."),
+        ],
+    )
+    def test_an_interrupt_says_what_is_kept(self, nasfuse, monkeypatch, write, n_ended, kept):
+        write()
+        monkeypatch.setattr(LiveDisplay, "n_ended", n_ended)
+        _, ran = self.asked(nasfuse, monkeypatch, "-o", "run")
+        assert f"Interrupted; {kept} Continue with:" in ran.sentence
 
 
 def test_no_cluster_at_the_address_is_one_sentence(nasfuse, write):

@@ -32,7 +32,7 @@ def changed(recipe, **blocks):
         ("s", {"shift": 0.2}, "no modality of the network is an image or a sequence without lengths"),
         ("q", {"shift": 0.2}, "no modality of the network is an image or a sequence without lengths"),
         ("i", {"shift": 0.05}, "no modality of the network is an image or a sequence without lengths that 0.05 of its"),
-        ("q", {"input_noise": 0.1}, "the network reads token ids or fixed features alone, which get no noise"),
+        ("q", {"input_noise": 0.1}, "the network reads token ids alone, which get no noise"),
         ("v", {"modality_dropout": 0.1}, "the network has one stream, which is never lost"),
         ("vs", {"mixup_at": "manifold"}, "training.mixup is 0, so nothing is mixed"),
         ("vq", {"ratio_weight": 1.0}, "no stream has a gumbel reducer"),
@@ -55,9 +55,8 @@ def test_of_cross_validation(make_recipe, dataset):
     found = idle_settings(changed(recipe, data={"validation": {"folds": 3}, "val_fraction": 0.3}), dataset)
     assert found == {
         "data.val_fraction": "data.validation divides train and val into folds",
-        "training.patience": "cross-validated networks are trained for all epochs, as the final training is",
     }
-    assert not idle_settings(changed(recipe, data={"validation": {}}, training={"patience": 9}), dataset)
+    assert not idle_settings(changed(recipe, data={"validation": {}}), dataset), "shipped spaces set a patience"
 
 
 @pytest.mark.parametrize(
@@ -93,6 +92,12 @@ def test_of_streams(make_recipe, dataset, encoders, fusion, options, found):
     plain["network"]["streams"]["s"] = {**kept, **options}
     reasons = idle_settings(Recipe.parse(plain), dataset)
     assert set(reasons) == {f"network.streams.s.{name}" for name in found}
+
+
+def test_augmentation_of_fixed_features_is_not_named(make_recipe, dataset):
+    """A search draws noise and shifts for all networks of a shipped space."""
+    recipe = make_recipe(encoders={"i": "random_conv"}, fusion=None, input_noise=0.1, shift=0.2)
+    assert idle_settings(recipe, dataset) == {}
 
 
 @pytest.mark.parametrize(("fusion", "is_idle"), [("late", True), ("concat", False)])

@@ -425,13 +425,28 @@ class TestRefusals:
     def test_networks_that_cannot_be_trained_are_never_trained(self, in_process, folder, tokens):
         """Mixup is right for the route that has no token ids; one in three has none."""
         progress, events = run(folder, data=tokens, fixed={"training.mixup": 0.2})
-        assert events[0].startswith("note: left out, as their training would fail at its start: one: ids, both (tr")
+        assert events[0].startswith("note: hand-made designs that cannot be trained here: one: ids, both (tr")
         assert events[0].count("training.mixup: token ids cannot be averaged") == 1
         assert progress.done == progress.states["complete"] == 6
         for number in read_run(folder).progress.reasons:
             assert not folder.trial(number).exists()
         recipes = [Recipe.load(path) for path in folder.root.glob("trials/*/recipe.yaml")]
         assert {recipe.network.route for recipe in recipes} == {("v",)}
+
+    def test_networks_with_a_router_are_not_cross_validated(self, in_process, folder):
+        own = PLAIN["space"]
+        space = {
+            **own,
+            "fields": {**own["fields"], "network.route": {"subsets": True, "choices": ["each > all"]}},
+            "fixed": {**own["fixed"], "network.router.kind": "sequential"},
+            "baselines": {**own["baselines"], "cascade": {"network.route": "each > all"}},
+        }
+        data = {"source": "digits", "validation": {"folds": 3}}
+        _, events = run(folder, data=data, space=space, budget={"trials": 1})
+        assert events[0] == (
+            "note: networks with a router are not searched (2 hand-made designs among them): cross-validation leaves "
+            "no validation samples to set a router on"
+        )
 
     @pytest.mark.parametrize("is_file", [True, False])
     def test_of_a_folder(self, in_process, tmp_path, is_file):

@@ -119,6 +119,45 @@ def test_a_trial_that_kills_its_driver_again_and_again_fails(open_scheduler, sto
     )
 
 
+class TestTimeThatIsSpent:
+    """Trials that were interrupted are finished, and no other is begun."""
+
+    @pytest.fixture
+    def reopened(self, open_scheduler, make_study, storage, measured):
+        """A study of one minute that was interrupted after two, with two trials running, and then continued."""
+        study = make_study(budget={"minutes": 1})
+        now = [0.0]
+        dead = open_scheduler(storage, study, clock=lambda: now[0])
+        lost = [dead.next(), dead.next()]
+        now[0] = 120.0
+        dead.release()
+        return open_scheduler(storage, study, clock=lambda: now[0]), lost
+
+    def test_interrupted_trials_are_finished(self, reopened, measured):
+        scheduler, lost = reopened
+        assert scheduler.seconds == 120.0
+        for one in lost:
+            assert scheduler.wants_more(running=0)
+            assert scheduler.next() == one
+            scheduler.finish(one.number, measured())
+        assert not scheduler.wants_more(running=0)
+        assert states(scheduler) == [TrialState.COMPLETE] * 2
+
+    def test_no_other_is_begun_if_they_cannot_be(self, reopened, open_scheduler, monkeypatch):
+        scheduler, _ = reopened
+        monkeypatch.setattr(scheduler, "retry", lambda number: scheduler.fail(number, "it died") or False)
+        assert scheduler.wants_more(running=0)
+        assert scheduler.next() is None
+        assert not scheduler.wants_more(running=0)
+        assert states(scheduler) == [TrialState.FAIL] * 2
+
+    def test_not_above_the_number_of_trials(self, reopened, open_scheduler, make_study, storage):
+        scheduler = open_scheduler(storage, make_study(budget={"trials": 1, "minutes": 1}))
+        assert scheduler.wants_more(running=0)
+        scheduler.next()
+        assert not scheduler.wants_more(running=1)
+
+
 def test_deaths_count_in_a_row_without_progress(open_scheduler, storage):
     """However often its machine goes, a training that gets on ends; one that does not has failed."""
     saved = {"epochs": 0}

@@ -34,8 +34,8 @@ def read_folder(path: Path) -> RawTable:
     images = [image for image in images if len(image.parts) > 1]
     if not images:
         raise DataError(
-            f"{path} has neither .npy files nor images ({', '.join(IMAGE_ENDINGS)}) in a folder per class; name "
-            "another folder or a file"
+            f"{path} has neither .npy files nor images ({', '.join(IMAGE_ENDINGS)}) in a folder per class, nor a table "
+            "that names its files; name another folder or a file"
         )
     columns = {
         "image": _objects([image.as_posix() for image in images]),

@@ -15,6 +15,7 @@ from nasfuse.data.description import described_table
 from nasfuse.data.raw_table import RawTable
 from nasfuse.data.sources.affect import read_affect
 from nasfuse.data.sources.folder import read_folder
+from nasfuse.data.sources.folder_table import has_table, read_folder_table
 from nasfuse.data.sources.frame import read_feather, read_json_lines, read_parquet
 from nasfuse.data.sources.function import raw_of_function
 from nasfuse.data.sources.hdf5 import read_hdf5
@@ -32,15 +33,19 @@ from nasfuse.errors import DataError, MissingFileError, nearest
 from nasfuse.spec.data import DataConfig
 from nasfuse.spec.data_source import SHIPPED_SOURCES, is_function
 
-#: Functions that read a file, by the ending of its name.
-READERS: dict[str, Callable[[Path], RawTable]] = {
-    ".npz": read_npz,
+#: Functions that read a table, by the ending of its name.
+TABLE_READERS: dict[str, Callable[[Path], RawTable]] = {
     ".csv": read_csv,
     ".tsv": read_tsv,
     ".parquet": read_parquet,
     ".feather": read_feather,
     ".arrow": read_feather,
     ".jsonl": read_json_lines,
+}
+#: Functions that read a file, by the ending of its name.
+READERS: dict[str, Callable[[Path], RawTable]] = {
+    ".npz": read_npz,
+    **TABLE_READERS,
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
     ".pkl": read_affect,
@@ -68,6 +73,9 @@ FOLDER_LAYOUTS: dict[str, FolderLayout] = {
         lambda path: has_split_files(path, READERS), lambda path: read_split_files(path, READERS)
     ),
     "arrays by split": FolderLayout(has_split_arrays, read_split_arrays),
+    "table": FolderLayout(
+        lambda path: has_table(path, TABLE_READERS), lambda path: read_folder_table(path, TABLE_READERS)
+    ),
     "arrays or images": FolderLayout(lambda path: True, read_folder),
 }
 
@@ -163,8 +171,8 @@ def load_raw(source: str) -> RawTable:
         return next(layout for layout in FOLDER_LAYOUTS.values() if layout.fits(path)).read(path)
     if path.suffix.lower() not in READERS:
         raise DataError(
-            f"{path} is of no known kind of file; {nearest(path.suffix.lower(), READERS)}, or a folder of images "
-            "or .npy files"
+            f"{path} is of no known kind of file; {nearest(path.suffix.lower(), READERS)}, or a folder of images, "
+            "of .npy files or with a table"
         )
     return READERS[path.suffix.lower()](path)
 

@@ -1,0 +1,32 @@
+"""Where the running training of a trial is, from the files of its folder."""
+
+from pathlib import Path
+
+from nasfuse.spec.recipe import Recipe
+
+
+def training_position(folder: Path, recipe: Recipe) -> str:
+    """Returns the epoch that the training of a trial is in, and the fold with cross-validation, counted from 1.
+
+    After its last epoch a training is measured.
+
+    Args:
+        folder: Folder of the trial.
+        recipe: Recipe of the trial.
+    """
+    epochs = recipe.training.epochs
+    validation = recipe.data.validation
+    if validation is None:
+        return _epoch(folder, epochs)
+    n_done = sum((folder / f"fold{k}" / "model.pt").is_file() for k in range(validation.n_trainings))
+    if n_done == validation.n_trainings:
+        return "measuring"
+    return f"fold {n_done + 1}/{validation.n_trainings}, {_epoch(folder / f'fold{n_done}', epochs)}"
+
+
+def _epoch(folder: Path, epochs: int) -> str:
+    try:
+        n_done = len((folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    except OSError:  # before the first epoch has ended
+        n_done = 0
+    return "measuring" if n_done >= epochs else f"epoch {n_done + 1}/{epochs}"
