@@ -17,8 +17,8 @@ from nasfuse.spec.network import NetworkConfig
 from nasfuse.spec.schema.fields import accepts
 
 KINDS = {"v": "vector", "s": "sequence", "q": "sequence", "i": "image"}
-# A third of all fusions with all pairs of encoders. Streams know neither each other nor their fusion, and the fusion knows
-# nothing of an encoder but the shape of its features; so it is enough that each meets each of the others.
+# A third of all fusions with all pairs of encoders. Streams know neither each other nor their fusion, and the fusion
+# knows nothing of an encoder but the shape of its features; so it is enough that each meets each of the others.
 CASES = [
     pytest.param(kind, ((first, a), (second, b)), id=f"{first}:{a}+{second}:{b}-{kind}")
     for first, second in (("s", "i"), ("q", "v"))
