@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from nasfuse.cli.compare import compare
 from nasfuse.cli.data import data_app
 from nasfuse.cli.doctor import doctor
 from nasfuse.cli.evaluate import evaluate
@@ -43,6 +44,6 @@ def _options(
     pass
 
 
-for _verb in (init, search, status, pareto, report, export, train, evaluate, predict, doctor):
+for _verb in (init, search, status, pareto, compare, report, export, train, evaluate, predict, doctor):
     app.command()(_verb)
 app.add_typer(data_app, name="data")

@@ -1,22 +1,19 @@
 """Report of a run as a self-contained HTML file."""
 
-import html
 from pathlib import Path
 
 import plotly.graph_objects as go
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from nasfuse.domain.cost import COSTS
-from nasfuse.domain.metric import metric_text
 from nasfuse.experiment.damaged_part import read_part
 from nasfuse.experiment.macs_check import read_checks
 from nasfuse.experiment.plain_comparison import against_linear_model
 from nasfuse.experiment.robustness import Robustness, read_robustness
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.run_reader import Run
-from nasfuse.report.units import cost_label, with_prefix
+from nasfuse.report.environment import make_environment
+from nasfuse.report.hover import hover_text
 from nasfuse.report.window import metric_window
-from nasfuse.search.front import Candidate
 
 
 def write_report(path: Path, run: Run) -> None:
@@ -25,31 +22,26 @@ def write_report(path: Path, run: Run) -> None:
     Warns:
         RunFolderWarning: The file of a part is damaged; the report is written without it.
     """
-    environment = Environment(
-        loader=PackageLoader("nasfuse.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["metric"] = metric_text
-    environment.filters["cost"] = lambda value, cost: cost_label(cost, value)
     counts = run.progress.states.items()
-    page = environment.get_template("report.html").render(
-        study=run.study,
-        objectives=run.objectives,
-        cost_title=COSTS[run.objectives.cost].title,
-        progress=run.progress,
-        states=", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts if count),
-        chart=_chart(run),
-        folder=run.folder.root,
-        checks=read_part(read_checks, run.folder) or [],
-        plain=run.plain,
-        against_linear=(
-            against_linear_model(run.progress.best, run.plain) if run.plain and run.progress.best else None
-        ),
-        robustness=_robustness(run),
-        hand_made=sorted((c for c in run.candidates if c.baseline), key=lambda c: c.measured.macs),
+    page = (
+        make_environment()
+        .get_template("report.html")
+        .render(
+            study=run.study,
+            objectives=run.objectives,
+            cost_title=COSTS[run.objectives.cost].title,
+            progress=run.progress,
+            states=", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts if count),
+            chart=_chart(run),
+            folder=run.folder.root,
+            checks=read_part(read_checks, run.folder) or [],
+            plain=run.plain,
+            against_linear=(
+                against_linear_model(run.progress.best, run.plain) if run.plain and run.progress.best else None
+            ),
+            robustness=_robustness(run),
+            hand_made=sorted((c for c in run.candidates if c.baseline), key=lambda c: c.measured.macs),
+        )
     )
     write_text(path, page)
 
@@ -79,7 +71,7 @@ def _chart(run: Run) -> str:
             marker=marker,
             error_y={"array": [c.metric_sd or 0.0 for c in members], "thickness": 1.2} if on_front else None,
             name=name,
-            text=[_hover(c) for c in members],
+            text=[hover_text(c) for c in members],
             hovertemplate="%{text}<extra></extra>",
         )
     window = metric_window(run.candidates, front, metric=objectives.metric)
@@ -93,12 +85,3 @@ def _chart(run: Run) -> str:
     )
     chart: str = figure.to_html(full_html=False, include_plotlyjs=True, config={"displayModeBar": False})
     return chart
-
-
-def _hover(candidate: Candidate) -> str:
-    measured = candidate.measured
-    name = f"<b>{html.escape(candidate.baseline)}</b><br>" if candidate.baseline else ""
-    return (
-        f"{name}trial {candidate.label}: {metric_text(measured.metric)}<br>{with_prefix(measured.macs, 'MACs')}, "
-        f"{with_prefix(measured.latency_s, 's')}<br>{html.escape(candidate.summary)}"
-    )
