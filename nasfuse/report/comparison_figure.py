@@ -51,7 +51,11 @@ def write_comparison_figure(path: Path, comparison: Comparison) -> None:
 
 def write_comparison_page(path: Path, comparison: Comparison) -> None:
     """Writes a self-contained HTML file with the fronts, their hypervolumes, and who leads at which cost."""
-    page = make_environment().get_template("comparison.html").render(comparison=comparison, chart=_chart(comparison))
+    page = (
+        make_environment()
+        .get_template("comparison.html")
+        .render(comparison=comparison, cost_title=COSTS[comparison.objectives.cost].title, chart=_chart(comparison))
+    )
     write_text(path, page)
 
 
