@@ -41,10 +41,11 @@ def imported_packages():
 
 
 IMPORTED = imported_packages()
+INSTALLED = packages_distributions()
 
 
 def distributions_of(package):
-    return {canonical(name) for name in packages_distributions().get(package, [package])}
+    return {canonical(name) for name in INSTALLED.get(package, [package])}
 
 
 def test_imports_were_found():

@@ -13,10 +13,14 @@ def cell(z, rows, weight, x):
     return torch.tanh(z @ weight.T + (x if rows is None else x[rows]))
 
 
+def make_problem(n_samples=4, width=6):
+    weight = (0.5 * torch.randn(width, width, dtype=torch.float64) / width**0.5).requires_grad_()
+    return weight, torch.randn(n_samples, width, dtype=torch.float64, requires_grad=True)
+
+
 @pytest.fixture
 def problem():
-    weight = (0.5 * torch.randn(6, 6, dtype=torch.float64) / 6**0.5).requires_grad_()
-    return weight, torch.randn(4, 6, dtype=torch.float64, requires_grad=True)
+    return make_problem()
 
 
 def solved(weight, x, *, solver=Anderson(), gradient=None, rule=TIGHT):  # noqa: B008 - options are immutable
@@ -41,7 +45,8 @@ def test_implicit_gradients_are_those_of_400_unrolled_steps(problem, solver):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_gradcheck_once_and_twice(problem, solver):
+def test_gradcheck_once_and_twice(solver):
+    problem = make_problem(n_samples=3, width=4)  # every entry takes a solve
     assert torch.autograd.gradcheck(lambda *inputs: solved(*inputs, solver=solver), problem, atol=1e-8)
     assert torch.autograd.gradgradcheck(lambda *inputs: solved(*inputs, solver=solver), problem, atol=1e-6)
 

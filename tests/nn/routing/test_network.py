@@ -27,6 +27,8 @@ READS = [
     ("cheap_route", "mlp"),
 ]
 
+ROUTER_INPUTS = list(dict.fromkeys(reads for reads, _ in READS))
+
 SHALLOW = {"v": "mlp", "s": "conv", "i": "conv"}
 
 
@@ -66,7 +68,7 @@ class TestSuite(RouterSuite):
 
 @pytest.mark.parametrize("kind", REDUCERS)
 @pytest.mark.parametrize("readout", ["mean", "cls"])
-@pytest.mark.parametrize("reads", ["inputs", "cheapest_stream", "cheap_route"])
+@pytest.mark.parametrize("reads", ROUTER_INPUTS)
 def test_conditional_execution_equals_dense_one_with_reduced_tokens(make_routed, make_batch, kind, readout, reads):
     encoders = {"s": "transformer", "i": "transformer", "q": "transformer"}
     tokens = {"reducer": (kind, 0.3), "readout": readout, "window": 4}
@@ -79,9 +81,11 @@ def test_conditional_execution_equals_dense_one_with_reduced_tokens(make_routed,
         outputs = network.all_routes(batch.inputs, batch.masks).outputs
         chosen = rows % 3
         assert (network(batch.inputs, batch.masks, chosen) - outputs[rows, chosen]).abs().max() < 1e-5
-    one = make_batch(list(encoders), n_samples=1)
-    counted = [count_network(network, one, route=number) for number in range(3)]
-    assert counted == network.route_macs(LENGTHS)
+    # The cost of a route is a sum over its parts, so it is enough to count each reducer with each readout and router.
+    if (list(REDUCERS).index(kind) + ROUTER_INPUTS.index(reads) + (readout == "cls")) % 2 == 0:
+        one = make_batch(list(encoders), n_samples=1)
+        counted = [count_network(network, one, route=number) for number in range(3)]
+        assert counted == network.route_macs(LENGTHS)
 
 
 @settings(max_examples=25)

@@ -90,6 +90,12 @@ def test_a_missing_key_has_the_line_of_its_parent(write):
     assert document.line_of(("absent",)) is None
 
 
+def test_merged_keys_are_values_and_may_be_given_again(write):
+    document = read_document(write("a: &a {b: 1, c: 2}\nd:\n  <<: *a\n  b: 3\n"))
+    assert document.values == {"a": {"b": 1, "c": 2}, "d": {"b": 3, "c": 2}}
+    assert [document.line_of(("d", key)) for key in "bc"] == [4, 2], "a merged key has the line of its parent"
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
