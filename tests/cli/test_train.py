@@ -256,7 +256,9 @@ training: {epochs: 1}
         save("b.npz", seed=1)
         ran = nasfuse("train", path, "--data", "b.npz", "--device", "cpu")
         assert ran.code == 2
-        assert "holds a network of another --seed or of other data; choose another -o" in ran.sentence
+        assert "seed0 holds a network of other data; choose another -o" in ran.sentence
+        ran = nasfuse("train", path, "--data", "b.npz", "--seed", 3, "--device", "cpu")
+        assert "seed0 holds a network of another --seed and of other data; choose another -o" in ran.sentence
 
     def test_a_file_that_is_not_there(self, refuses, write):
         assert "no data set 'x.npz'" in refuses("train", write(), "--data", "x.npz", "-o", "out", "--device", "cpu")

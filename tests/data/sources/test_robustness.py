@@ -110,7 +110,7 @@ class TestArrays:
             ({"s": ARRAYS["s"][:, :0]}, r"modality s is empty, its shape is \(40, 0, 2\); give at least one row"),
             ({"x": cell(ARRAYS["x"], (3, 1), np.nan)}, r"x holds NaN or .* in 1 row, the first in row 3, feature 1; c"),
             ({"s": cell(ARRAYS["s"], (5, 2, 1), np.inf)}, r"s holds .*, the first in row 5, step 2, feature 1; clean"),
-            ({"i": cell(ARRAYS["i"], (9, 0, 0), np.nan)}, r"i holds .* row 9, channel 0, pixel row 0, pixel column 0;"),
+            ({"i": cell(ARRAYS["i"], (9, 0, 0), np.inf)}, r"i holds .* row 9, channel 0, pixel row 0, pixel column 0;"),
             ({"steps": cell(ARRAYS["steps"], 4, 6)}, r"modality s, lengths must lie from 0 to 5, got 6 in row 4; corr"),
             ({"ids": cell(ARRAYS["ids"], (8, 1), 7)}, r"must hold ids from 0 to 6, got 0 to 7, the first other one in"),
             ({"y": np.zeros(N, int)}, r"the labels hold one class only, got 0 everywhere; there is nothing to learn$"),
