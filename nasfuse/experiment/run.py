@@ -220,8 +220,8 @@ def _n_workers(resources: ResourcesConfig, fitting: int, display: Display) -> in
     if 0 < fitting < count:
         display.note(
             f"workers: {count} were asked for, and {counted(fitting, 'trial')} of "
-            f"{counted(resources.cpus_per_trial, 'core')} and "
-            f"{resources.gpus_per_trial:g} GPUs can run at a time here, which is what is used"
+            f"{counted(resources.cpus_per_trial, 'core')} and {resources.gpus_per_trial:g} GPUs can run at a time "
+            f"here; {counted(fitting, 'worker')} used"
         )
         count = fitting
     return count

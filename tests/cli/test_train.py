@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from nasfuse.cli import console
+from nasfuse.errors import counted
 from nasfuse.experiment import final_training
 from nasfuse.nn.head import LinearHead
 
@@ -189,7 +190,9 @@ def test_an_unknown_device(refuses, write, device):
 
 def test_a_device_that_is_not_there(refuses, write):
     here = torch.cuda.device_count()
-    assert f"torch sees {here} GPUs here; use cpu or auto" in refuses("train", write(), "--device", f"cuda:{here}")
+    assert f"torch sees {counted(here, 'GPU')} here; use cpu or auto" in refuses(
+        "train", write(), "--device", f"cuda:{here}"
+    )
 
 
 @pytest.mark.parametrize("device", ["meta", "mps"])

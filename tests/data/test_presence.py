@@ -125,8 +125,8 @@ def test_a_part_of_a_sample_is_not_absent():
     values[4, 1] = np.nan
     with pytest.raises(
         DataError,
-        match=r"NaN or infinite values in 1 rows, the first is row 4; clean or impute them, or make all numbers of a "
-        r"sample NaN if it lacks the modality$",
+        match=r"NaN or infinite values in 1 row, the first in row 4, feature 1; clean or impute them, or make all "
+        r"numbers of a sample NaN if it lacks the modality$",
     ):
         build(m=ModalityArrays("vector", values))
 

@@ -305,7 +305,7 @@ class TestWithoutRay:
         _, events = run(folder, resources={"workers": asked})
         notes = [event for event in events if event.startswith("note")]
         assert events[len(notes)] == f"ready with {used}"
-        said = "note: workers: 100 were asked for, and 2 trials of 1 cores and 0 GPUs run at a time here"
+        said = "note: workers: 100 were asked for, and 2 trials of 1 core and 0 GPUs can run at a time here"
         assert [note.partition(";")[0] for note in notes] == ([said] if asked == 100 else [])
         (stored,) = open_storage(folder.storage_url(study())).get_all_studies()
         assert stored.user_attrs["lag"] == 8
