@@ -139,9 +139,8 @@ class LiveDisplay:
             self._print(self._waiting())
         elif self._clock() - self._last_line > SILENCE_S:
             running = self._positions()
-            self._print(
-                f"{self._seconds:5.0f} s: training {running}; {self._left()} left" if running else self._message
-            )
+            left = "the time is spent" if self._is_waiting else f"{self._left()} left"
+            self._print(f"{self._seconds:5.0f} s: training {running}; {left}" if running else self._message)
 
     def _look(self) -> None:
         while not self._ended.wait(_LOOK_EVERY_S):
