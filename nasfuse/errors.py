@@ -124,10 +124,23 @@ class ConfigError(NasfuseError, ValueError):
 def counted(count: int, noun: str) -> str:
     """Returns a count with its noun, in the plural unless it is 1.
 
-    >>> counted(1, "row"), counted(2000, "row")
-    ('1 row', '2000 rows')
+    >>> counted(1, "row"), counted(2000, "row"), counted(0, "class"), counted(2, "category")
+    ('1 row', '2000 rows', '0 classes', '2 categories')
     """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    if count == 1:
+        return f"{count} {noun}"
+    if noun.endswith("ry"):
+        return f"{count} {noun[:-1]}ies"
+    return f"{count} {noun}{'es' if noun.endswith('ss') else 's'}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Returns names in one line, with quotes around those that would be taken for several, or for none.
+
+    >>> listed(["price", "size, cm"]), listed(["a", " "])
+    ("price, 'size, cm'", "a, ' '")
+    """
+    return ", ".join(repr(name) if "," in name or name != name.strip() or not name else name for name in names)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -139,4 +152,4 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}Known: {', '.join(names) if names else 'none'}"
+    return f"{hint}Known: {listed(names) if names else 'none'}"

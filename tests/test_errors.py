@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from nasfuse import errors
-from nasfuse.errors import ConfigError, NasfuseError, Problem, nearest
+from nasfuse.errors import ConfigError, NasfuseError, Problem, counted, listed, nearest
 from nasfuse.seeds import derive_seed
 
 CLASSES = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, NasfuseError)]
@@ -57,3 +57,16 @@ def test_seeds_are_pinned():
 def test_seeds_differ_by_study_component_and_number():
     seeds = {derive_seed(s, c, n) for s in range(5) for c in ("weights", "batches") for n in range(5)}
     assert len(seeds) == 50
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "text"),
+    [(1, "class", "1 class"), (0, "row", "0 rows"), (2, "class", "2 classes"), (3, "entry", "3 entries")],
+)
+def test_counted(count, noun, text):
+    assert counted(count, noun) == text
+
+
+def test_names_that_would_be_taken_for_several_are_quoted():
+    assert listed(["size, cm", "price", "", " x"]) == "'size, cm', price, '', ' x'"
+    assert nearest("y", ["a, b", "c"]) == "Known: 'a, b', c"

@@ -170,7 +170,9 @@ def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
         document["class sizes"] = ", ".join(sizes) + ", ..." * (len(sizes) < task.n_outputs)
     if dataset.train.groups is not None:
         document["groups"] = f"{len(set(dataset.train.groups.tolist()))} in train"
-    scores = plain_scores(config, metric=metric)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # those of the data set, which are listed
+        scores = plain_scores(config, metric=metric)
     return {
         **document,
         "warnings": list(dict.fromkeys(str(one.message) for one in noted if issubclass(one.category, DataWarning))),

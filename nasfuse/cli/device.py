@@ -20,7 +20,7 @@ def device_of(name: str) -> "torch.device":
     """
     import torch
 
-    from nasfuse.errors import InvalidInputError
+    from nasfuse.errors import InvalidInputError, counted
 
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -31,5 +31,7 @@ def device_of(name: str) -> "torch.device":
     if chosen.type not in ("cpu", "cuda"):
         raise InvalidInputError(f"--device {name}: only cpu and cuda are supported; use one of them or auto")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise InvalidInputError(f"--device {name}: torch sees {torch.cuda.device_count()} GPUs here; use cpu or auto")
+        raise InvalidInputError(
+            f"--device {name}: torch sees {counted(torch.cuda.device_count(), 'GPU')} here; use cpu or auto"
+        )
     return chosen

@@ -49,6 +49,7 @@ def evaluate(
     from rich.text import Text
 
     from nasfuse.cli.console import out, print_json, warn
+    from nasfuse.errors import counted
     from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 
     result = evaluate_checkpoint(
@@ -58,12 +59,15 @@ def evaluate(
         warn(result["warning"])
     if "unusable_rows" in result:
         row, reason = next(iter(result["unusable_rows"].items()))
-        warn(f"{len(result['unusable_rows'])} rows cannot be used and are left out; row {row}, {reason}")
+        count = counted(len(result["unusable_rows"]), "row")
+        warn(f"{count} cannot be used, left out here; row {row}, {reason}")
     if as_json:
         print_json(result)
         return
     value = (metric_text(result["value"]), "bold")
-    out.print(Text.assemble(f"{result['split']} {result['metric']} ", value, f" on {result['samples']} samples"))
+    out.print(
+        Text.assemble(f"{result['split']} {result['metric']} ", value, f" on {counted(result['samples'], 'sample')}")
+    )
     for name, what in result.get("without", {}).items():
         out.print(f"without {name}: {_STANDS_IN[what]}", soft_wrap=True)
     if "settings" in result:

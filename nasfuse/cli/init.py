@@ -1,6 +1,7 @@
 """`nasfuse init`: a first study for a data set."""
 
 import re
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ def init(
     from nasfuse.cli.console import command_line, err, explain, out
     from nasfuse.data.draft import draft_data
     from nasfuse.data.sources.registry import load_dataset, load_raw
-    from nasfuse.errors import DataError, InvalidInputError, NasfuseError
+    from nasfuse.errors import DataError, DataWarning, InvalidInputError, NasfuseError
     from nasfuse.experiment.study_draft import study_text
     from nasfuse.spec.data_source import SHIPPED_SOURCES
     from nasfuse.spec.study import StudyConfig
@@ -43,14 +44,21 @@ def init(
         file.write_text(study_text(raw, draft, name=name, source=_source(data, file)), encoding="utf-8")
         problem = None
         try:
-            load_dataset(StudyConfig.load(file).data)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DataWarning)  # `nasfuse data check` tells them
+                load_dataset(StudyConfig.load(file).data)
         except DataError as error:
             problem = error
         except NasfuseError:
             file.unlink()
             raise
     print(file.read_text(encoding="utf-8"), end="")
-    out.print(f"\nWritten to {file}. Read it, then run: {command_line('search', file)}", soft_wrap=True)
+    out.print(
+        f"\nWritten to {file}. Read it, then run:\n"
+        f"  {command_line('data', 'check', file)}    # missing values, leaks, what a linear model scores\n"
+        f"  {command_line('search', file)}",
+        soft_wrap=True,
+    )
     if problem is not None:
         explain(f"the data cannot be used with {file} yet: {problem}")
         raise typer.Exit(problem.exit_code)

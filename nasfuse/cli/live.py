@@ -97,7 +97,7 @@ class LiveDisplay:
         self._progress = progress
         self._message = "training some hand-made designs first"
         shapes = ", ".join(str(modality) for modality in dataset.modalities)
-        task = f"{dataset.task.kind}, {dataset.task.n_outputs} outputs"
+        task = f"{dataset.task.kind}, {counted(dataset.task.n_outputs, 'output')}"
         sizes = f"{len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test"
         self._console.print(Text.assemble((self._study.name, "bold"), f": {shapes}; {task}"), soft_wrap=True)
         validation = self._study.data.validation
@@ -139,9 +139,8 @@ class LiveDisplay:
             self._print(self._waiting())
         elif self._clock() - self._last_line > SILENCE_S:
             running = self._positions()
-            self._print(
-                f"{self._seconds:5.0f} s: training {running}; {self._left()} left" if running else self._message
-            )
+            left = "the time is spent" if self._is_waiting else f"{self._left()} left"
+            self._print(f"{self._seconds:5.0f} s: training {running}; {left}" if running else self._message)
 
     def _look(self) -> None:
         while not self._ended.wait(_LOOK_EVERY_S):
@@ -182,7 +181,7 @@ class LiveDisplay:
         assert progress is not None
         states = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in self._states(progress) if count)
         best = f", best {self._study.objective} {metric_text(progress.best.measured.metric)}" if progress.best else ""
-        saved = f", {progress.epochs_saved} epochs saved" if progress.epochs_saved else ""
+        saved = f", {counted(progress.epochs_saved, 'epoch')} saved" if progress.epochs_saved else ""
         volume = metric_text(progress.hypervolume, digits=3)
         return f"{self._seconds:5.0f} s: {states}{best}, hypervolume {volume}{saved}"
 

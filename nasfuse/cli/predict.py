@@ -1,5 +1,6 @@
 """`nasfuse predict`: predictions of a saved network for new data."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -144,6 +145,7 @@ def _with_progress(networks: Sequence["TrainedNetwork"], data: str) -> list["Pre
     from rich.progress import Progress
 
     from nasfuse.cli.console import err
+    from nasfuse.errors import DataWarning
     from nasfuse.prediction.new_data import new_data
 
     with Progress(console=err, transient=True, disable=not err.is_terminal) as bars:
@@ -154,4 +156,7 @@ def _with_progress(networks: Sequence["TrainedNetwork"], data: str) -> list["Pre
             return lambda count: bars.advance(task, count)
 
         raw = new_data(data)
-        return [network.predictions(raw, started=started) for network in networks]
+        first = networks[0].predictions(raw, started=started)
+        with warnings.catch_warnings():  # folds differ in which categories are rare
+            warnings.filterwarnings("ignore", message=".* has categories that were rare", category=DataWarning)
+            return [first, *(network.predictions(raw, started=started) for network in networks[1:])]

@@ -45,12 +45,12 @@ def train(
 
     from nasfuse.cli.console import LINE_EVERY_S, err, explain_fault, out, print_json
     from nasfuse.cli.resumable import resumable
-    from nasfuse.errors import InvalidInputError
+    from nasfuse.errors import InvalidInputError, counted
     from nasfuse.spec.ensemble import load_recipe
 
     cores = os.cpu_count() or 1
     if threads > cores:
-        raise InvalidInputError(f"--threads {threads}: this machine has {cores} cores; use at most {cores}")
+        raise InvalidInputError(f"--threads {threads}: this machine has {counted(cores, 'core')}; use at most {cores}")
     what = load_recipe(recipe)
     if data is not None:
         what = what.model_copy(update={"data": what.data.at(data)})

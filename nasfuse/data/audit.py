@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nasfuse.data.dataset import Dataset, Split
 from nasfuse.data.raw_table import Array, RawTable, missing, texts
+from nasfuse.errors import counted, listed
 from nasfuse.spec.data import DataConfig
 
 #: Most names in one line.
@@ -49,10 +50,11 @@ def _classes(dataset: Dataset, config: DataConfig) -> Iterator[str]:
     n_folds = config.validation.folds if config.validation is not None else 0
     small = [names[number] for number in order if counts[number] < n_folds]
     if small:
-        yield f"{len(small)} classes have fewer samples than the {n_folds} folds: {_listed(small)}"
+        yield f"{counted(len(small), 'class')} with fewer samples than the {n_folds} folds: {_listed(small)}"
     absent = sorted(set(dataset.train.targets.tolist()) - set(dataset.test.targets.tolist()))
     if absent:
-        yield f"{len(absent)} classes have no sample in test: {_listed([names[number] for number in absent])}"
+        those = _listed([names[number] for number in absent])
+        yield f"{counted(len(absent), 'class')} without a sample in test: {those}"
 
 
 def _absent(dataset: Dataset) -> Iterator[str]:
@@ -159,4 +161,4 @@ def _codes(values: Array) -> NDArray[np.int64]:
 
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"{', '.join(names[:_MOST_NAMED])}{more}"
+    return f"{listed(names[:_MOST_NAMED])}{more}"

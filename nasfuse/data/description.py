@@ -15,7 +15,7 @@ from nasfuse.data.preprocessing import Preprocessing
 from nasfuse.data.raw_table import RawTable, missing, texts
 from nasfuse.data.table import Table
 from nasfuse.data.targets import raw_targets
-from nasfuse.errors import DataError
+from nasfuse.errors import DataError, counted, listed
 from nasfuse.spec.data import DataConfig, SplitRows
 
 #: Words for the splits in files, and the splits.
@@ -45,7 +45,7 @@ def described_table(
         raise DataError(
             f"{raw.origin} needs data.modalities (name: kind, such as vector, image or text); "
             f"`nasfuse data check {shlex.quote(str(raw.folder / raw.origin))}` suggests them. "
-            f"{raw.noun.capitalize()}s: {', '.join(raw.columns)}"
+            f"{raw.noun.capitalize()}s: {listed(raw.columns)}"
         )
     targets, names = raw_targets(raw, config)
 
@@ -76,7 +76,9 @@ def splits_of(raw: RawTable, config: DataConfig, *, n_rows: int) -> NDArray[Any]
     name = config.split
     if isinstance(name, SplitRows):
         if name.n_rows != n_rows:
-            raise DataError(f"{raw.origin} has {n_rows} rows and data.split {name.n_rows}; correct data.split")
+            raise DataError(
+                f"{raw.origin} has {counted(n_rows, 'row')} and data.split {name.n_rows}; correct data.split"
+            )
         parts = {"train": name.train, "val": name.val or 0, "test": name.test}
         return np.repeat(list(parts), list(parts.values()))
     if name == DataConfig.model_fields["split"].default and name not in raw.columns:

@@ -16,7 +16,7 @@ from nasfuse.data.raw_table import Array, RawTable, missing, texts
 from nasfuse.data.sources.folder import IMAGE_ENDINGS
 from nasfuse.data.targets import as_classes
 from nasfuse.domain.task import TASKS
-from nasfuse.errors import DataError
+from nasfuse.errors import DataError, counted, listed
 
 #: Names of columns that are taken for the target, in order of preference.
 TARGETS = ("target", "label", "class", "y", "labels")
@@ -85,7 +85,7 @@ def draft_data(raw: RawTable, *, target: str | None = None) -> DataDraft:
         raise DataError(f"{raw.place(target)} has no value; name another one")
     task, why = guess_task(labelled)
     n_without = len(values) - len(labelled)
-    gaps = f"; {n_without} of {len(values)} rows have no label: remove these rows" if n_without else ""
+    gaps = f"; {n_without} of {counted(len(values), 'row')} have no label: remove these rows" if n_without else ""
     notes = {target: f"{why}{gaps}"}
     group = next((name for name in raw.columns if name.lower() in GROUPS and _is_group(raw, name, target, split)), None)
     roles = tuple(name for name in (target, split, group) if name is not None)
@@ -111,7 +111,7 @@ def find_target(raw: RawTable) -> str:
     if found is None:
         raise DataError(
             f"{raw.origin} has no {raw.noun} called {', '.join(TARGETS[:-1])} or {TARGETS[-1]}; name the target with "
-            f"--target. {raw.noun.capitalize()}s: {', '.join(raw.columns)}"
+            f"--target. {raw.noun.capitalize()}s: {listed(raw.columns)}"
         )
     return found
 
@@ -131,12 +131,12 @@ def guess_task(targets: Array) -> tuple[str, str]:
         return kind[0], kind[1].format(values.shape[1])
     n_distinct = len(np.unique(values))
     if values.dtype.kind not in "iuf":
-        return "multiclass", f"{n_distinct} classes"
+        return "multiclass", counted(n_distinct, "class")
     given = values[~missing(values)]
     if (given != np.round(given)).any():
         return "regression", "real numbers"
     if n_distinct <= max(_MOST_CLASSES, min(_SHARE_OF_CLASSES * len(values), 1000)):
-        return "multiclass", f"{n_distinct} classes"
+        return "multiclass", counted(n_distinct, "class")
     return "regression", f"whole numbers with {n_distinct} different values"
 
 
@@ -221,7 +221,7 @@ def guess_kind(raw: RawTable, name: str) -> tuple[str, str]:
         return "text", f"{n_words:.0f} words on average{gaps}"
     if n_distinct > _TEXT_SHARE * len(named):
         return "none", f"{n_distinct} different values in {len(named)} rows, so it identifies rows"
-    return "category", f"{n_distinct} categories{gaps}"
+    return "category", f"{counted(n_distinct, 'category')}{gaps}"
 
 
 def _nearly_all(values: Array) -> str | None:

@@ -79,7 +79,8 @@ def check_modality(where: str, name: str, arrays: ModalityArrays, *, n_samples: 
     index = _integers(f"{where}, index", arrays.index, n_samples, below=len(values))
     if index is None and len(values) != n_samples:
         raise DataError(
-            f"{where} has {len(values)} rows but there are {n_samples} labels; name an index array or align them"
+            f"{where} has {counted(len(values), 'row')} but there are {counted(n_samples, 'label')}; "
+            "name an index array or align them"
         )
     values = _in_layout(where, arrays.kind, values, arrays.vocabulary)
     lengths = _lengths(where, arrays, n_samples, longest=values.shape[1])

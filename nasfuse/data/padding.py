@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasfuse.domain.modality import PaddingSide
-from nasfuse.errors import DataError, DataWarning
+from nasfuse.errors import DataError, DataWarning, counted
 
 Array = NDArray[Any]
 Lengths = NDArray[np.int64]
@@ -40,9 +40,9 @@ def padding_side(where: str, values: Array, lengths: Lengths, *, vocabulary: int
     others = np.concatenate([right, neither])
     if len(others):
         raise DataError(
-            f"{where} seems to be padded in front in {len(left)} rows, the first is row {left[0]}, but not in "
-            f"{len(others)} rows, the first is row {others[0]}; set padding: left or padding: right for this modality, "
-            "or correct its lengths"
+            f"{where} seems to be padded in front in {counted(len(left), 'row')}, the first is row {left[0]}, "
+            f"but not in {counted(len(others), 'row')}, the first is row {others[0]}; set padding: left or padding: "
+            "right for this modality, or correct its lengths"
         )
     warnings.warn(
         f"{where} is padded in front: the first steps of its shorter sequences are padding, and there is data after "

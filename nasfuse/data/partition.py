@@ -166,8 +166,8 @@ class _Divider:
         largest = int(np.bincount(self.classes[rest]).max())
         if largest < n_folds:
             raise DataError(
-                f"{self.name}: the largest class has {largest} samples outside test, fewer than data.validation.folds "
-                f"{n_folds}; lower it or add samples"
+                f"{self.name}: the largest class has {counted(largest, 'sample')} outside test, fewer than "
+                f"data.validation.folds {n_folds}; lower it or add samples"
             )
         division, fold = divmod(number, n_folds)
         kind = StratifiedKFold if self.groups is None else StratifiedGroupKFold
@@ -202,9 +202,7 @@ class _Divider:
             pairs = np.unique(np.stack([self.classes[rows], _codes(self.groups[rows])]), axis=1)
             stays = np.unique(pairs[0], return_counts=True)[1] == 1
             reason = "all their samples in one group each, and groups are not divided"
-        named = [
-            f"{one} ({n} sample{'s' if n > 1 else ''})" for one, n in zip(classes[stays], counts[stays], strict=True)
-        ]
+        named = [f"{one} ({counted(n, 'sample')})" for one, n in zip(classes[stays], counts[stays], strict=True)]
         if named:
             more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
             self._warn(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from nasfuse.data.class_labels import number_words
 from nasfuse.data.raw_table import RawTable, missing
-from nasfuse.errors import DataError, counted
+from nasfuse.errors import DataError, counted, listed
 from nasfuse.spec.data import DataConfig
 from nasfuse.tasks import task_kind
 
@@ -97,7 +97,7 @@ def _renumbered(where: str, numbers: Array, found: tuple[str, ...], names: tuple
     unknown = [name for name in found if name not in names]
     if unknown:
         row = int(np.equal(numbers, found.index(unknown[0])).argmax())
-        raise DataError(f"{where} must be one of {', '.join(names)}, got {unknown[0]!r} in row {row}; correct it")
+        raise DataError(f"{where} must be one of {listed(names)}, got {unknown[0]!r} in row {row}; correct it")
     return np.array([names.index(name) for name in found])[numbers]
 
 

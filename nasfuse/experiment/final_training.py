@@ -290,8 +290,10 @@ def _earlier_result(place: Path, seed: int, dataset: Dataset, start: StartingPoi
         result = SeedResult(**held)
     except (ValueError, KeyError, TypeError) as error:
         raise RunFolderError(f"{file} is damaged; remove {place} to train that seed again") from error
-    if (result.seed, fingerprint) != (seed, dataset.fingerprint):
-        raise RunFolderError(f"{place} holds a network of another --seed or of other data; choose another -o")
+    differs = {"another --seed": result.seed != seed, "other data": fingerprint != dataset.fingerprint}
+    differing = [what for what, is_so in differs.items() if is_so]
+    if differing:
+        raise RunFolderError(f"{place} holds a network of {' and of '.join(differing)}; choose another -o")
     if started_from != (None if start is None else start.fingerprint):
         raise RunFolderError(f"{place} holds a network that started from other weights (--init); choose another -o")
     return replace(result, checkpoint=str(place / "model.pt"))

@@ -13,7 +13,7 @@ from nasfuse.data import Dataset
 from nasfuse.data.mapped_table import share_table
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import get_metric
-from nasfuse.errors import InvalidInputError, RecurringFailureError, counted
+from nasfuse.errors import InvalidInputError, RecurringFailureError, counted, listed
 from nasfuse.experiment.affordable_designs import coarsen_designs
 from nasfuse.experiment.driver import Observer, SearchDriver
 from nasfuse.experiment.ensembles import update_ensembles
@@ -113,9 +113,9 @@ def run_search(
             for note in _left_out(survey):
                 display.note(note)
             if coarser:
-                display.note(f"made coarser, as each would take too much of the budget: {', '.join(coarser)}")
+                display.note(f"made coarser, as each would take too much of the budget: {listed(coarser)}")
             if too_long := [name for name in time_limit.above(survey.designs) if name not in coarser]:
-                display.note(f"not trained, as each would take too much of the budget: {', '.join(too_long)}")
+                display.note(f"not trained, as each would take too much of the budget: {listed(too_long)}")
             if scheduler.postponed:
                 display.note(_postponed(scheduler.postponed))
             opening = open_backend or _open_ray(address)
@@ -200,7 +200,7 @@ def _left_out(survey: SpaceSurvey) -> Iterator[str]:
             "samples to set a router on"
         )
     if others:
-        groups = [f"{', '.join(names)} ({reason})" for reason, names in others.items()]
+        groups = [f"{listed(names)} ({reason})" for reason, names in others.items()]
         yield f"hand-made designs that cannot be trained here: {'; '.join(groups)}"
 
 
@@ -220,8 +220,9 @@ def _n_workers(resources: ResourcesConfig, fitting: int, display: Display) -> in
     count = resources.workers or max(fitting, 1)
     if 0 < fitting < count:
         display.note(
-            f"workers: {count} were asked for, and {fitting} trials of {resources.cpus_per_trial} cores and "
-            f"{resources.gpus_per_trial:g} GPUs run at a time here; {fitting} workers are used"
+            f"workers: {count} were asked for, and {counted(fitting, 'trial')} of "
+            f"{counted(resources.cpus_per_trial, 'core')} and {resources.gpus_per_trial:g} GPUs can run at a time "
+            f"here; {counted(fitting, 'worker')} used"
         )
         count = fitting
     return count
@@ -232,7 +233,8 @@ def _new_driver(scheduler: Scheduler, *, n_workers: int, files: TrialFiles, disp
     driver = SearchDriver(scheduler, n_workers=n_workers, observers=(files, display))
     if driver.n_workers < n_workers:
         display.note(
-            f"workers: {n_workers} are available, and this study has at most {driver.n_workers} trainings under way, "
+            f"workers: {n_workers} are available, and this study has at most "
+            f"{counted(driver.n_workers, 'training')} under way, "
             f"as it was started with fewer workers; {driver.n_workers} are used, more need a new study (-o)"
         )
     return driver

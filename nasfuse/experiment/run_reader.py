@@ -60,7 +60,8 @@ class Run:
             )
         if not above:
             return "has no finished trial yet"
-        return f"has no operating point of at most max_macs {self.objectives.max_macs} in its {above} finished trials"
+        trials = counted(above, "finished trial")
+        return f"has no operating point of at most max_macs {self.objectives.max_macs} in its {trials}"
 
     def recipe(self, candidate: Candidate) -> AnyRecipe:
         """Returns the recipe of an operating point; a network trained with it has the cost of the point.

@@ -10,6 +10,7 @@ from nasfuse.data.draft import DataDraft
 from nasfuse.data.raw_table import RawTable, missing, texts
 from nasfuse.data.targets import as_classes
 from nasfuse.domain.task import TASKS
+from nasfuse.errors import counted
 
 #: Rows below which networks are cross-validated.
 _SMALL = 1000
@@ -31,7 +32,8 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
     n_rows = len(raw.columns[draft.target])
     metric, why = _metric(raw, draft)
     lines = [
-        f"# A first study for {raw.origin}: {n_rows} rows, {len(raw.columns)} {raw.noun}s. Every line can be changed.",
+        f"# A first study for {raw.origin}: {counted(n_rows, 'row')}, "
+        f"{counted(len(raw.columns), raw.noun)}. Every line can be changed.",
         "# The fields are explained in docs/spaces.md, kinds of modalities in docs/data.md.",
         f"name: {name}",
         "data:",

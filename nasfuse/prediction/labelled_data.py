@@ -16,7 +16,7 @@ from nasfuse.data.sources.registry import load_raw
 from nasfuse.data.target_scale import standardised
 from nasfuse.data.targets import raw_targets
 from nasfuse.domain.modality import Task
-from nasfuse.errors import DataError, InvalidInputError
+from nasfuse.errors import DataError, InvalidInputError, counted, listed
 from nasfuse.prediction.inputs import Inputs
 from nasfuse.prediction.new_data import inputs_of
 from nasfuse.prediction.saved_network import SavedNetwork
@@ -79,7 +79,9 @@ def labelled_data(saved: SavedNetwork, data: DataConfig) -> LabelledData:
     names = saved.output_names if task_kind(saved.task.kind).takes_words else ()
     targets, _ = raw_targets(raw, data, class_names=names)
     if len(targets) != inputs.n_rows:
-        raise DataError(f"{raw.origin} has {len(targets)} targets for {inputs.n_rows} rows; align them")
+        raise DataError(
+            f"{raw.origin} has {counted(len(targets), 'target')} for {counted(inputs.n_rows, 'row')}; align them"
+        )
     kept = checked_targets(f"{raw.origin}: the labels", targets[inputs.rows], saved.task, names=saved.output_names)
     scale = saved.target_scale
     digest = content_digest(inputs.checked if has_all else {}, kept.numpy())
@@ -127,7 +129,7 @@ def checked_targets(where: str, targets: Array, task: Task, *, names: tuple[str,
         if len(unknown):
             raise DataError(
                 f"{where} have the class {targets[unknown[0]]} in row {unknown[0]}, and the network knows "
-                f"{', '.join(names)}; evaluate it on data with these classes"
+                f"{listed(names)}; evaluate it on data with these classes"
             )
         return torch.from_numpy(targets.astype(np.int64))
     checked, n_outputs = kind.check_targets(where, targets)

@@ -10,7 +10,7 @@ from nasfuse.data.preprocessing import Preprocessing
 from nasfuse.data.raw_table import RawTable
 from nasfuse.data.sources.function import as_raw
 from nasfuse.data.sources.registry import data_folder, load_raw
-from nasfuse.errors import DataWarning, MissingFileError
+from nasfuse.errors import DataWarning, MissingFileError, counted, listed
 from nasfuse.prediction.inputs import Inputs, prepare
 from nasfuse.prediction.saved_network import SavedNetwork
 from nasfuse.spec.data_source import is_function
@@ -64,6 +64,25 @@ def inputs_of(saved: SavedNetwork, raw: RawTable, *, names: tuple[str, ...] | No
         problems={problem.row: problem.message for problem in problems},
         lacking={name: transform.has_lengths for name, transform in lacking.items()},
     )
+
+
+def warn_of_unknown(saved: SavedNetwork, raw: RawTable) -> None:
+    """Warns of categories in columns of `raw` that the network does not tell apart, with the number of rows by column.
+
+    Columns that do not exist are left to `inputs_of`.
+    """
+    counts: dict[str, int] = {}
+    for name, transform in saved.preprocessing.transforms.items():
+        if name in saved.inputs and all(column in raw.columns for column in transform.columns):
+            counts |= transform.unknown(raw)
+    if counts:
+        columns = ", ".join(f"{listed([column])} in {counted(count, 'row')}" for column, count in counts.items())
+        warnings.warn(
+            f"{raw.origin} has categories that were rare or absent in the training, which are treated as unknown: "
+            f"{columns}",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def _lacking(saved: SavedNetwork, raw: RawTable, chosen: Mapping[str, Transform]) -> dict[str, Transform]:

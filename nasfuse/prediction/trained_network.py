@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nasfuse.domain.modality import Modality, Task
 from nasfuse.errors import DataError, InvalidInputError, counted
-from nasfuse.prediction.new_data import inputs_of, new_data
+from nasfuse.prediction.new_data import inputs_of, new_data, warn_of_unknown
 from nasfuse.prediction.outputs import outputs_of
 from nasfuse.prediction.predictions import Predictions, predictions_of
 from nasfuse.prediction.saved_network import SavedNetwork, read_network
@@ -59,7 +59,9 @@ class TrainedNetwork(nn.Module):
         Raises:
             DataError: The data lack an input or have another form than in the training, or a row cannot be used.
         """
-        inputs = inputs_of(self._saved, new_data(data))
+        raw = new_data(data)
+        inputs = inputs_of(self._saved, raw)
+        warn_of_unknown(self._saved, raw)
         _check_rows(inputs.problems)
         return outputs_of(self.network, inputs.split(), device=self._device()).values
 
@@ -113,7 +115,9 @@ class TrainedNetwork(nn.Module):
         Raises:
             DataError: See `predict_table`.
         """
-        inputs = inputs_of(self._saved, new_data(data))
+        raw = new_data(data)
+        inputs = inputs_of(self._saved, raw)
+        warn_of_unknown(self._saved, raw)
         advance = None if started is None else started(len(inputs.rows))
         outputs = outputs_of(self.network, inputs.split(), device=self._device(), advance=advance)
         return predictions_of(self._saved, outputs, rows=inputs.rows, n_rows=inputs.n_rows, problems=inputs.problems)

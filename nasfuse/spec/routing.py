@@ -59,7 +59,7 @@ class RouterConfigBase(Model):
     @classmethod
     def _tidy(cls, routes: Any) -> Any:
         if not isinstance(routes, list | tuple) or not all(isinstance(route, str) for route in routes):
-            return routes
+            return tuple(routes) if isinstance(routes, list) else routes
         return tuple(write_route(parse_route(route)) for route in routes)
 
     @field_validator("routes")

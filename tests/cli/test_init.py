@@ -44,7 +44,12 @@ def test_a_study_is_written_and_checked(nasfuse, tmp_path):
     assert "        shop: category  # 3 categories\n" in text
     assert "    photo: image_files  # paths of .png files\n" in text
     assert "  #   currency: it is constant (EUR)\n" in text
-    assert "Written to products.yaml. Read it, then run: " in ran.out
+    assert ran.err == "", "the check tells of missing values"
+    assert ran.out.splitlines()[-3:] == [
+        "Written to products.yaml. Read it, then run:",
+        "  nasfuse data check products.yaml    # missing values, leaks, what a linear model scores",
+        "  nasfuse search products.yaml",
+    ]
     document = nasfuse("data", "check", "products.yaml", "--json").json
     assert document["modalities"][-1] == "photo: image 3 x 32 x 32"
     assert re.fullmatch(r"cold \d+, fresh \d+, warm \d+", document["class sizes"])

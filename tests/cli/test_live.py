@@ -55,7 +55,6 @@ def test_a_line_says_what_was_stopped_and_saved(shown):
     search.ends(3, seconds=2.0)
     assert search.lines()[-1].startswith("    2 s: 3 complete, 1 stopped, best")
     assert search.lines() == []
-    search.display._ended.set()
     assert search.display._line().endswith("4 epochs saved")
 
 
@@ -110,6 +109,9 @@ def test_the_time_is_spent(shown, is_terminal):
     for _ in range(3):
         search.display.sign_of_life()
     assert search.lines() == [line]
+    search.now += SILENCE_S + 1
+    search.display.sign_of_life()
+    assert search.lines() == ["  191 s: training trial 4 (epoch 1/2), trial 5 (epoch 1/2); the time is spent"]
     search.ends(4, seconds=130.0)
     search.ends(5, seconds=131.0)
     search.now += 30

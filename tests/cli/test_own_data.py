@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import nasfuse as package
+from nasfuse.errors import DataWarning
 from tests.cli.test_init import products
 
 CLASSES = np.array(["high", "low", "mid"])
@@ -76,6 +77,7 @@ def test_a_folder_of_recordings_with_a_table(nasfuse, tmp_path):
     ran = nasfuse("predict", "trained/seed0/model.pt", "later", "-o", "predictions.csv")
     assert ran.code == 0
     assert "wrote the predictions for 8 of 9 rows to predictions.csv" in ran.out
+    assert "categories that were rare or absent in the training, which are treated as unknown: room in 1 row" in ran.err
 
     found = pd.read_csv(tmp_path / "predictions.csv")
     assert found["problem"].notna().tolist() == [row == 4 for row in range(9)]
@@ -136,7 +138,8 @@ def test_a_data_frame_of_a_notebook(nasfuse, tmp_path):
     recipe = recipe_of("mine.yaml", folder=tmp_path, encoders=ENCODERS)
     assert nasfuse("train", recipe, "-o", "trained").code == 0
     network = package.load_network("trained/seed0/model.pt")
-    found = network.predict_table(new)
+    with pytest.warns(DataWarning, match="which are treated as unknown: shop in 1 row$"):
+        found = network.predict_table(new)
     assert found["prediction"].to_dict() == dict(zip("abcdef", expected, strict=True))
 
 

@@ -90,7 +90,7 @@ def test_a_search_that_has_just_begun(nasfuse, make_run, tmp_path):
 
 def test_a_search_without_a_point_within_its_limit(nasfuse, make_run, tmp_path):
     root = make_run(tmp_path / "run", [(0.5, 20)], max_macs=10).root
-    assert "has no operating point of at most max_macs 10 in its 1 finished trials." in nasfuse("pareto", root).out
+    assert "has no operating point of at most max_macs 10 in its 1 finished trial." in nasfuse("pareto", root).out
     assert nasfuse("pareto", root, "--json").json["front"] == []
     assert nasfuse("status", root, "--json").json["above_max_macs"] == 1
     assert "complete above max_macs  1" in nasfuse("status", root).out

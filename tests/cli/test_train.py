@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from nasfuse.cli import console
+from nasfuse.errors import counted
 from nasfuse.experiment import final_training
 from nasfuse.nn.head import LinearHead
 
@@ -189,7 +190,9 @@ def test_an_unknown_device(refuses, write, device):
 
 def test_a_device_that_is_not_there(refuses, write):
     here = torch.cuda.device_count()
-    assert f"torch sees {here} GPUs here; use cpu or auto" in refuses("train", write(), "--device", f"cuda:{here}")
+    assert f"torch sees {counted(here, 'GPU')} here; use cpu or auto" in refuses(
+        "train", write(), "--device", f"cuda:{here}"
+    )
 
 
 @pytest.mark.parametrize("device", ["meta", "mps"])
@@ -256,7 +259,9 @@ training: {epochs: 1}
         save("b.npz", seed=1)
         ran = nasfuse("train", path, "--data", "b.npz", "--device", "cpu")
         assert ran.code == 2
-        assert "holds a network of another --seed or of other data; choose another -o" in ran.sentence
+        assert "seed0 holds a network of other data; choose another -o" in ran.sentence
+        ran = nasfuse("train", path, "--data", "b.npz", "--seed", 3, "--device", "cpu")
+        assert "seed0 holds a network of another --seed and of other data; choose another -o" in ran.sentence
 
     def test_a_file_that_is_not_there(self, refuses, write):
         assert "no data set 'x.npz'" in refuses("train", write(), "--data", "x.npz", "-o", "out", "--device", "cpu")

@@ -159,7 +159,7 @@ STEPS = RNG.normal(size=(N, 5, 3))
             ModalityArrays("vector", np.zeros((N, 0))),
             r"modality m is empty, its shape is \(40, 0\); give at least one row",
         ),
-        (ModalityArrays("vector", np.array(3.0)), "modality m has 1 rows but there are 40 labels"),
+        (ModalityArrays("vector", np.array(3.0)), "modality m has 1 row but there are 40 labels"),
         (
             ModalityArrays("vector", np.zeros((0, 2))),
             r"modality m is empty, its shape is \(0, 2\); give at least one row",

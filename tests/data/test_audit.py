@@ -46,7 +46,7 @@ def test_good_data_have_no_findings():
         ),
         (
             {"y": ["a"] * 60 + ["b"] * 55 + ["c"] * 5, "validation": {"folds": 10}},
-            "1 classes have fewer samples than the 10 folds: c",
+            "1 class with fewer samples than the 10 folds: c",
         ),
         ({"price": [np.nan] * 12 + [0.1 * row for row in range(108)]}, "column price: 12 values are missing (10 %)"),
         ({"unit": ["cm"] * N}, "modality t: 1 of 5 features are constant in train"),

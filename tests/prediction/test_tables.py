@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 import nasfuse
-from nasfuse.errors import DataError
+from nasfuse.errors import DataError, DataWarning
 from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 from nasfuse.experiment.objective import Training
 from nasfuse.spec.recipe import Recipe
@@ -88,7 +88,11 @@ def test_rows_with_something_new_or_missing(shop):
     (folder / table.loc[3, "photo"]).write_bytes(b"rubbish")
     table.loc[4, "title"] = "words never seen"
     table.to_csv(folder / "odd.csv", index=False)
-    found = nasfuse.load_network(path).predict_table(folder / "odd.csv")
+    with pytest.warns(DataWarning) as told:
+        found = nasfuse.load_network(path).predict_table(folder / "odd.csv")
+    assert [str(one.message) for one in told] == [
+        "odd.csv has categories that were rare or absent in the training, which are treated as unknown: colour in 1 row"
+    ]
     assert found["prediction"].notna().tolist() == [True, True, False, False, True, True]
     assert "column photo of odd.csv, row 2: there is no file" in found.loc[2, "problem"]
     assert "column photo of odd.csv, row 3:" in found.loc[3, "problem"]

@@ -326,3 +326,16 @@ def test_every_mistake_of_a_sequential_router_is_one_sentence(load, option, wher
 def test_an_unknown_kind_lists_the_known(load):
     problem = problem_of(load, SEQUENTIAL.replace("kind: sequential", "kind: cascade"))
     assert (problem.where, problem.what) == ("network.router.kind", "'cascade' is not known; Known: gate, sequential")
+
+
+@pytest.mark.parametrize(
+    ("routes", "problem"),
+    [
+        ([3], r"routes\[0\]: must be text, got 3"),
+        (["left", 3], r"routes\[1\]: must be text, got 3"),
+        (3, "routes: must be a list, got 3"),
+    ],
+)
+def test_a_number_in_place_of_a_route(routes, problem):
+    with pytest.raises(ConfigError, match=problem):
+        SequentialRouter.parse({"kind": "sequential", "routes": routes})

@@ -87,6 +87,10 @@ class Transform(ABC):
             DataError: A column is absent, or has another type than at the fit.
         """
 
+    def unknown(self, raw: RawTable) -> dict[str, int]:
+        """Returns the number of categories of `raw` that the transform does not know, by column; only where not 0."""
+        return {}
+
     @abstractmethod
     def state(self) -> dict[str, Any]:
         """Returns the transform as plain values and tensors, which torch loads with `weights_only=True`."""

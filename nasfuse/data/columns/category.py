@@ -41,6 +41,11 @@ class Category(Feature):
         features[np.arange(len(codes)), codes] = 1.0
         return features if self.has_rare else features[:, :-1], []
 
+    def unknown(self, values: Array) -> int:
+        """Returns how many of the values (n,) are none of the frequent categories, and not missing."""
+        known = {*self.names, ""}
+        return sum(text not in known for text in texts(values))
+
     def state(self) -> dict[str, Any]:
         """Returns the frequent categories."""
         return {"names": list(self.names), "has_rare": self.has_rare}

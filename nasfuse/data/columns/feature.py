@@ -29,6 +29,10 @@ class Feature(ABC):
         These have the features of missing ones.
         """
 
+    def unknown(self, values: Array) -> int:
+        """Returns how many of the values (n,) the features do not tell apart, though they are not missing."""
+        return 0
+
     @abstractmethod
     def state(self) -> dict[str, Any]:
         """Returns what was fitted, as plain values."""

@@ -68,6 +68,11 @@ class TableColumns(Transform):
         ordered = tuple(sorted(problems, key=lambda problem: problem.row))
         return Reading(ModalityArrays("vector", np.concatenate(blocks, axis=1)), ordered)
 
+    def unknown(self, raw: RawTable) -> dict[str, int]:
+        """Returns the number of rows with a category that is not known, by column; only where not 0."""
+        counts = {column: one.unknown(_column(raw, column, self.name)) for column, one in self.features.items()}
+        return {column: count for column, count in counts.items() if count}
+
     def state(self) -> dict[str, Any]:
         """Returns the fitted features."""
         kinds = {feature: kind for kind, feature in FEATURES.items()}

@@ -111,6 +111,8 @@ def read_json_lines(path: Path) -> RawTable:
 
 
 def _read(path: Path, reader: Callable[[Path], pd.DataFrame], kind: str) -> RawTable:
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty; write the table again")
     try:
         frame = reader(path)
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:  # ArrowInvalid is a ValueError

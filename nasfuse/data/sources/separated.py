@@ -47,7 +47,9 @@ def _read(path: Path, separator: str, *, decimal: str = ".") -> RawTable:
         frame = pd.read_csv(path, low_memory=False, dtype=codes, **options)
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
-    except (ValueError, OSError) as error:  # pandas' ParserError and EmptyDataError are ValueErrors
+    except pd.errors.EmptyDataError as error:
+        raise DataError(f"{path} is empty; write the names of the columns, and a line for each row") from error
+    except (ValueError, OSError) as error:  # pandas' ParserError is a ValueError
         reason = str(error).replace("Error tokenizing data. C error: ", "").strip()
         raise DataError(f"{path} is no table that can be read: {reason}; correct the file") from error
     repeated = header[header.duplicated()]

@@ -85,7 +85,7 @@ class TestTables:
 
     def test_an_empty_file(self, tmp_path, ending):
         (tmp_path / f"empty{ending}").write_bytes(b"")
-        with pytest.raises(DataError, match=rf"empty\{ending} (is no .*that can be read|has no rows)"):
+        with pytest.raises(DataError, match=rf"empty\{ending} is empty; write "):
             load_raw(str(tmp_path / f"empty{ending}"))
 
     def test_a_table_without_rows(self, tmp_path, ending):
