@@ -131,7 +131,9 @@ class Training:
             resume_file=resume_file,
             weight_sources=weight_sources,
         )
-        points, more = measure(trained, dataset, metric=recipe.metric, device=device, outside=recipe.data.outside_macs)
+        points, more = measure(
+            trained, dataset, metric=recipe.metric, device=device, outside=dataset.preprocessing.outside_macs
+        )
         if self.without_each:
             points = with_robust_metric(points, trained.network, dataset, metric=recipe.metric, device=device)
         save_network(folder / "model.pt", trained, recipe, dataset, seed=seed, division=division, points=points)
@@ -165,7 +167,7 @@ class Training:
             network = train_once(recipe, dataset, place, seed=own, division=number, device=device)
             folds.append(FoldNetwork(network, dataset))
         points, more = measure_folds(folds, n_folds=validation.folds, metric=recipe.metric, device=device)
-        outside = outside_macs(folds[0].network, recipe.data.outside_macs)
+        outside = outside_macs(folds[0].network, folds[0].dataset.preprocessing.outside_macs)
         points = tuple(replace(point, outside_macs=outside) for point in points)
         if self.without_each:
             points = with_robust_metric_of_folds(
