@@ -73,12 +73,13 @@ def _with_options(
 
 def _search(study: "StudyConfig", folder: "RunFolder", *, address: str | None, as_json: bool) -> None:
     from nasfuse.cli.console import err, explain_fault, out, print_json
+    from nasfuse.cli.feature_bar import feature_bar
     from nasfuse.cli.live import LiveDisplay
 
     with err.status("loading data and starting workers ..."):
         from nasfuse.experiment.run import run_search
     display = LiveDisplay(err, study)
-    with display:
+    with display, feature_bar(err):
         progress = run_search(study, folder, display=display, address=address)
     if not display.ran:
         stopped = f", {progress.states['stopped']} stopped early" if progress.states["stopped"] else ""

@@ -13,6 +13,7 @@ from nasfuse.experiment.plain_comparison import against_linear_model
 from nasfuse.experiment.robustness import Robustness, read_robustness
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.run_reader import Run
+from nasfuse.report.outside import outside_note
 from nasfuse.report.units import cost_label, with_prefix
 from nasfuse.report.window import metric_window
 from nasfuse.search.front import Candidate
@@ -44,6 +45,7 @@ def write_report(path: Path, run: Run) -> None:
             against_linear_model(run.progress.best, run.plain) if run.plain and run.progress.best else None
         ),
         robustness=_robustness(run),
+        outside=outside_note(run.progress.front, run.study.data),
         hand_made=sorted((c for c in run.candidates if c.baseline), key=lambda c: c.measured.macs),
     )
     write_text(path, page)
