@@ -5,10 +5,13 @@ import shutil
 import pytest
 
 import nasfuse
+from nasfuse.data import load_table
 from nasfuse.data.columns.frozen_features import _kept_load
+from nasfuse.data.mapped_table import share_table
 from nasfuse.errors import DataError, MissingFileError
 from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 from nasfuse.experiment.objective import Training
+from nasfuse.prediction import read_network
 from nasfuse.spec.recipe import Recipe
 from tests.prediction.conftest import CPU
 from tests.tiny_encoder import MACS, TinyEncoder, encoder_folder
@@ -54,6 +57,19 @@ def test_its_cost_is_counted_apart_and_its_features_are_computed_once(trained, t
     assert judged["outside_macs"] == 2 * MACS
     assert TinyEncoder.n_encoded() == n_before, "those of the file are kept beside it"
     assert (tmp_path / ".nasfuse" / "features").is_dir()
+
+
+def test_workers_compute_no_features(trained, tmp_path):
+    path, measured = trained
+    recipe = read_network(path, device=CPU).recipe
+    share_table(load_table(recipe.data), tmp_path / "shared")
+    n_before = TinyEncoder.n_encoded()
+    shutil.rmtree(tmp_path / ".nasfuse")
+    again = Training(shared_table=tmp_path / "shared")(
+        recipe, seed=0, division=0, folder=tmp_path / "again", report=lambda *_: None, weight_sources={}
+    )
+    assert TinyEncoder.n_encoded() == n_before
+    assert (again.points[0].metric, again.points[0].outside_macs) == (measured.points[0].metric, 2 * MACS)
 
 
 def test_new_rows(trained, encoder_folder, tmp_path, monkeypatch):
