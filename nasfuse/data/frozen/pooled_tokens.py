@@ -7,7 +7,15 @@ from typing import Any, ClassVar, Self
 import torch
 
 from nasfuse.data.frozen.base import Encoded, FrozenEncoder
-from nasfuse.data.frozen.pretrained import as_array, load_part, load_pretrained, pooled, projection_of, vector_of
+from nasfuse.data.frozen.pretrained import (
+    as_array,
+    check_tokenizer,
+    load_part,
+    load_pretrained,
+    pooled,
+    projection_of,
+    vector_of,
+)
 
 #: Tokens of a text if neither the tokenizer nor the model has a limit.
 _MOST_TOKENS = 512
@@ -44,6 +52,7 @@ class PooledTokens(FrozenEncoder):
         purpose = "text_features with library: transformers"
         model = load_pretrained(folder, purpose=purpose)
         tokenizer = load_part("AutoTokenizer", folder, purpose=purpose)
+        check_tokenizer(tokenizer, folder)
         return cls(model, tokenizer, pooling=options.get("pooling"), length=options.get("length"))
 
     @torch.no_grad()

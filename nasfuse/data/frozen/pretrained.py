@@ -59,6 +59,19 @@ def load_pretrained(folder: Path, *, purpose: str) -> Any:
     return model.eval().to(device_of_encoders())
 
 
+def check_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Checks that a tokenizer of transformers has a vocabulary; without its files, it is made with none.
+
+    Raises:
+        DataError: All of its tokens are special ones.
+    """
+    special = getattr(tokenizer, "all_special_tokens", None)
+    if special is not None and len(tokenizer) <= len(special):
+        raise DataError(
+            f"the frozen encoder in {folder} has no vocabulary, so all words would be unknown; save its tokenizer there"
+        )
+
+
 def refused(load: Callable[[], Any], folder: Path, library: str) -> Any:
     """Returns what `load` returns, offline and without progress bars.
 

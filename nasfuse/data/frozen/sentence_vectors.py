@@ -10,7 +10,7 @@ import numpy as np
 from nasfuse.data.extras import required
 from nasfuse.data.frozen.base import Encoded, FrozenEncoder
 from nasfuse.data.frozen.model_folder import check_model
-from nasfuse.data.frozen.pretrained import SAFELY, device_of_encoders, refused
+from nasfuse.data.frozen.pretrained import SAFELY, check_tokenizer, device_of_encoders, refused
 from nasfuse.errors import DataError
 
 _MODULES = "modules.json"
@@ -45,6 +45,7 @@ class SentenceVectors(FrozenEncoder):
             folder,
             cls.package,
         )
+        check_tokenizer(model.tokenizer, folder)
         return cls(model.eval().float(), length=options.get("length"))
 
     def encode(self, values: Sequence[Any]) -> Encoded:

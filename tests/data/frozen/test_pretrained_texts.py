@@ -1,6 +1,7 @@
 """Texts through models of transformers and sentence-transformers in local folders, against the models themselves."""
 
 import json
+import shutil
 import socket
 
 import pytest
@@ -104,6 +105,13 @@ def test_absent_weights_are_refused_rather_than_random(folder, tmp_path):
         load(other)
 
 
+def test_a_tokenizer_without_a_vocabulary_is_refused(folder, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    with pytest.raises(DataError, match=r"has no vocabulary, so all words would be unknown; save its tokenizer there$"):
+        load(tmp_path)
+
+
 def test_a_damaged_file_is_one_sentence(folder, tmp_path):
     other = copied(folder, tmp_path / "damaged")
     (other / "model.safetensors").write_bytes(b"0" * 20)
@@ -188,6 +196,12 @@ class TestSentences:
             DataError, match=r"needs code of its own \(mine\.Module\), which is never run; name another"
         ):
             load(tmp_path, library="sentence_transformers")
+
+    def test_a_tokenizer_without_a_vocabulary_is_refused(self, sentences, tmp_path):
+        target = tmp_path / "sentences"
+        shutil.copytree(sentences, target, ignore=lambda *_: ["tokenizer.json", "vocab.txt"])
+        with pytest.raises(DataError, match=r"has no vocabulary, so all words would be unknown|cannot be loaded with"):
+            load(target, library="sentence_transformers")
 
     def test_a_folder_of_another_library(self, folder):
         pytest.importorskip("sentence_transformers", reason="needs nasfuse[frozen]")
