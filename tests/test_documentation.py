@@ -9,13 +9,22 @@ import typer.main
 
 from nasfuse.cli.app import app
 from nasfuse.data.columns import TRANSFORMS
+from nasfuse.data.frozen import FROZEN_ENCODERS
 from nasfuse.data.sources.registry import READERS
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import METRICS
 from nasfuse.domain.modality import ENCODERS
 from nasfuse.nn.fusion import FUSIONS
 from nasfuse.nn.reducers import REDUCERS
-from nasfuse.spec.modality import ArrayFilesConfig, AudioFilesConfig, ImageFilesConfig, TableConfig, TextConfig
+from nasfuse.spec.modality import (
+    ArrayFilesConfig,
+    AudioFilesConfig,
+    ImageFeaturesConfig,
+    ImageFilesConfig,
+    TableConfig,
+    TextConfig,
+    TextFeaturesConfig,
+)
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.schema.fields import known_paths
 from nasfuse.spec.shipped import shipped_files
@@ -218,10 +227,31 @@ class TestOtherLists:
         table = text_of("docs/data.md").split("| kind | becomes |")[1].split("\n\n")[0]
         cells = [line.split("|")[1:4] for line in table.splitlines() if line.startswith("| `")]
         assert {word for cell in cells for word in words_in(cell[0])} == set(TRANSFORMS)
-        for config in (TableConfig, TextConfig, ImageFilesConfig, AudioFilesConfig, ArrayFilesConfig):
+        for config in (
+            TableConfig,
+            TextConfig,
+            ImageFilesConfig,
+            AudioFilesConfig,
+            ArrayFilesConfig,
+            TextFeaturesConfig,
+            ImageFeaturesConfig,
+        ):
             (kind,) = typing.get_args(config.model_fields["kind"].annotation)
             (options,) = (cell[2] for cell in cells if kind in words_in(cell[0]))
             assert config.model_fields.keys() - {"kind"} <= set(words_in(options))
+
+    def test_libraries_of_frozen_encoders(self):
+        table = text_of("docs/data.md").split("| `library` |")[1].split("\n\n")[0]
+        rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| `")]
+        shown = {
+            (kind, library)
+            for cells in rows
+            for library in words_in(cells[0].split("(")[0])
+            for kind in cells[1].split()
+        }
+        assert {(kind.strip(","), library) for kind, library in shown} == {
+            ({"text_features": "text", "image_features": "images"}[kind], library) for kind, library in FROZEN_ENCODERS
+        }
 
     def test_endings_of_files(self):
         table = text_of("docs/data.md").split("| `data.source` |")[1].split("\n\n")[0]

@@ -78,6 +78,7 @@ def check(
     For data without a study, list the arrays or columns, suggest the data block of a study, and check the data with it.
     """
     from nasfuse.cli.console import err, explain, print_json
+    from nasfuse.cli.feature_bar import feature_bar
     from nasfuse.errors import DataError
     from nasfuse.spec.data import DataConfig
     from nasfuse.spec.data_source import SHIPPED_SOURCES
@@ -96,7 +97,7 @@ def check(
             return
         config, metric = found, None
     try:
-        with err.status(f"checking {source} ..."):
+        with err.status(f"checking {source} ..."), feature_bar(err):
             document = {**_document(config, metric=metric), **document}
     except DataError as error:
         if "arrays" not in document:

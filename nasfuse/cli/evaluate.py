@@ -48,13 +48,15 @@ def evaluate(
     """
     from rich.text import Text
 
-    from nasfuse.cli.console import out, print_json, warn
+    from nasfuse.cli.console import err, out, print_json, warn
+    from nasfuse.cli.feature_bar import feature_bar
     from nasfuse.errors import counted
     from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 
-    result = evaluate_checkpoint(
-        checkpoint, split=split, device=device_of(device), source=data, point=point, without=without or ()
-    )
+    with feature_bar(err):
+        result = evaluate_checkpoint(
+            checkpoint, split=split, device=device_of(device), source=data, point=point, without=without or ()
+        )
     if "warning" in result:
         warn(result["warning"])
     if "unusable_rows" in result:

@@ -67,6 +67,7 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
     from nasfuse.cli.console import out
     from nasfuse.cli.front_table import front_table
     from nasfuse.experiment.plain_comparison import against_linear_model
+    from nasfuse.report.outside import outside_note
     from nasfuse.search.front import is_perfect, knee_of
 
     if not front:
@@ -78,6 +79,9 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
     out.print(front_table(front, objectives=objectives, title=title, wide=out.width >= _WIDE, knee=knee.candidate))
     hand_made = run.progress.best_baseline
     out.print(f"* knee: {knee.reason}; metric on validation data; FLOPs are 2 x MACs", style="dim", soft_wrap=True)
+    outside = outside_note(front, run.study.data)
+    if outside is not None:
+        out.print(f"{outside}.", soft_wrap=True)
     repeats = run.study.budget.repeats
     unconfirmed = sum(len(member.trainings) < repeats for member in front)
     if unconfirmed:

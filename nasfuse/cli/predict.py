@@ -145,10 +145,11 @@ def _with_progress(networks: Sequence["TrainedNetwork"], data: str) -> list["Pre
     from rich.progress import Progress
 
     from nasfuse.cli.console import err
+    from nasfuse.cli.feature_bar import feature_bar
     from nasfuse.errors import DataWarning
     from nasfuse.prediction.new_data import new_data
 
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as bars:
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as bars, feature_bar(err):
         task = bars.add_task("reading the data", total=None)
 
         def started(n_rows: int) -> Callable[[int], None]:

@@ -85,11 +85,12 @@ def _search(
     study: "StudyConfig", folder: "RunFolder", *, display: "LiveDisplay", address: str | None, as_json: bool
 ) -> None:
     from nasfuse.cli.console import err, explain_fault, out, print_json
+    from nasfuse.cli.feature_bar import feature_bar
     from nasfuse.errors import counted
 
     with err.status("loading data and starting workers ..."):
         from nasfuse.experiment.run import run_search
-    with display:
+    with display, feature_bar(err):
         progress = run_search(study, folder, display=display, address=address)
     if not display.ran:
         stopped = f", {progress.states['stopped']} stopped early" if progress.states["stopped"] else ""

@@ -19,7 +19,7 @@ def required(package: str, *, extra: str, purpose: str) -> Any:
     """
     try:
         return import_module(package)
-    except (ImportError, OSError) as error:  # OSError: the library behind the package is absent
+    except (ImportError, OSError, RuntimeError) as error:  # the library behind the package is absent, or another one
         raise MissingPackageError(
             f"{purpose} need the package {package}, which cannot be imported ({error}); install it with "
             f"pip install 'nasfuse[{extra}]'"

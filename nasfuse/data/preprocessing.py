@@ -106,6 +106,11 @@ class Preprocessing:
             raise DataError(f"{problems[0].message}{more}")
         return arrays
 
+    @property
+    def outside_macs(self) -> dict[str, int]:
+        """Returns modality to the multiply-accumulates per sample with which it is computed outside of a network."""
+        return {name: macs for name, transform in self.transforms.items() if (macs := transform.outside_macs)}
+
     def state(self) -> dict[str, Any]:
         """Returns the preprocessing as plain values and tensors, which torch loads with `weights_only=True`."""
         kinds = {transform: kind for kind, transform in TRANSFORMS.items()}

@@ -1,6 +1,6 @@
 """Evaluation of saved networks on a split of their training data, or on other data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from nasfuse.nn import Network, RoutedNetwork
 from nasfuse.prediction import SavedNetwork, read_network
 from nasfuse.prediction.labelled_data import labelled_data
 from nasfuse.spec.data import DataConfig
-from nasfuse.spec.data_source import SHIPPED_SOURCES, locate
+from nasfuse.spec.data_source import SHIPPED_SOURCES, located
 from nasfuse.spec.ensemble import AnyRecipe
 from nasfuse.tasks import task_kind
 from nasfuse.train import measured_macs, predict_logits, tabulate_routes
@@ -115,7 +115,7 @@ def evaluate_checkpoint(
             logits, part.targets, names=saved.output_names, task=saved.task.kind, target_scale=part.target_scale
         ),
         "macs": round(macs),
-        **_outside(network, recipe, routes),
+        **_outside(network, saved.preprocessing.outside_macs, routes),
         **({"routes": routes} if routes else {}),
         **({"settings": settings} if settings else {}),
         "recipe_hash": recipe.hash,
@@ -139,7 +139,7 @@ def _stands_in(network: Network, without: Sequence[str]) -> dict[str, str]:
 
 
 def _located(data: DataConfig, path: Path) -> DataConfig:
-    return data.model_copy(update={"source": locate(data.source, named_in=path)})
+    return DataConfig.parse(located({"data": data.to_plain()}, named_in=path)["data"])
 
 
 def _samples(saved: SavedNetwork, data: DataConfig, split: str | None, *, is_other: bool) -> _Samples:
@@ -204,14 +204,14 @@ def spent_macs(
     return routed.macs, dict(zip(network.route_names, routed.usage, strict=True))
 
 
-def _outside(network: Network, recipe: AnyRecipe, routes: dict[str, float]) -> dict[str, int]:
+def _outside(network: Network, macs: Mapping[str, int], routes: dict[str, float]) -> dict[str, int]:
     """Returns the expected MACs of features that were computed outside, if the data describe any."""
-    if not recipe.data.outside_macs:
+    if not macs:
         return {}
     if not isinstance(network, RoutedNetwork):
-        return {"outside_macs": outside_macs(network, recipe.data.outside_macs)}
+        return {"outside_macs": outside_macs(network, macs)}
     usage, static = tuple(routes.values()), network.only_route()
-    return {"outside_macs": outside_macs(network, recipe.data.outside_macs, usage=usage, static=static)}
+    return {"outside_macs": outside_macs(network, macs, usage=usage, static=static)}
 
 
 def _warning(samples: _Samples, saved: SavedNetwork) -> str | None:

@@ -138,7 +138,8 @@ class Training:
             weight_sources=weight_sources,
         )
         network = trained.network
-        points, more = measure(trained, dataset, metric=metric, device=device, outside=recipe.data.outside_macs)
+        outside = dataset.preprocessing.outside_macs
+        points, more = measure(trained, dataset, metric=metric, device=device, outside=outside)
         if self.without_each:
             names = [modality.name for modality in dataset.modalities]
             with metric_of_network(network, dataset, metric=metric, device=device) as metric_at:
@@ -180,7 +181,7 @@ class Training:
         metric, n_folds = self.select_by or recipe.metric, validation.folds
         points, more = measure_folds(folds, n_folds=n_folds, metric=metric, device=device)
         first = folds[0].network
-        outside = outside_macs(first, recipe.data.outside_macs)
+        outside = outside_macs(first, folds[0].dataset.preprocessing.outside_macs)
         points = tuple(replace(point, outside_macs=outside) for point in points)
         if self.without_each:
             names = [modality.name for modality in folds[0].dataset.modalities]

@@ -13,6 +13,7 @@ from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.run_reader import Run
 from nasfuse.report.environment import make_environment
 from nasfuse.report.hover import hover_text
+from nasfuse.report.outside import outside_note
 from nasfuse.report.window import metric_window
 
 
@@ -40,6 +41,7 @@ def write_report(path: Path, run: Run) -> None:
                 against_linear_model(run.progress.best, run.plain) if run.plain and run.progress.best else None
             ),
             robustness=_robustness(run),
+            outside=outside_note(run.progress.front, run.study.data),
             hand_made=sorted((c for c in run.candidates if c.baseline), key=lambda c: c.measured.macs),
         )
     )

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from nasfuse.domain.task import TASKS
 from nasfuse.errors import nearest
 from nasfuse.spec.data_source import SHIPPED_SOURCES
-from nasfuse.spec.modality import ModalityEntry, TextConfig, expand_modality
+from nasfuse.spec.modality import FrozenConfig, ModalityEntry, TextConfig, expand_modality
 from nasfuse.spec.schema.model import MisfitError, Model, matching
 
 #: Name of a modality or stream.
@@ -120,14 +120,13 @@ class DataConfig(Model):
         return self if self.validation is not None else self.model_copy(update={"validation": ValidationConfig()})
 
     @property
-    def outside_macs(self) -> dict[str, int]:
-        """Returns modality to the multiply-accumulates per sample with which it was computed outside."""
-        given = {name: getattr(entry, "outside_macs", None) for name, entry in self.modalities.items()}
-        return {name: macs for name, macs in given.items() if macs}
+    def frozen(self) -> tuple[str, ...]:
+        """Returns the names of the modalities that a frozen encoder computes."""
+        return tuple(name for name, entry in self.modalities.items() if isinstance(entry, FrozenConfig))
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Returns the fields that identify the data: all but the path of a file, which may be moved.
+        """Returns the fields that identify the data: all but the paths of files and encoders, which may be moved.
 
         The content of files is compared by fingerprints instead. Later additions to the schema are left out where they
         are at their defaults, so that the hashes of earlier recipes stay.
@@ -136,6 +135,8 @@ class DataConfig(Model):
         for name, entry in self.modalities.items():
             if isinstance(entry, TextConfig) and entry.tokenizer == TextConfig.model_fields["tokenizer"].default:
                 del plain["modalities"][name]["tokenizer"]
+            if isinstance(entry, FrozenConfig):
+                del plain["modalities"][name]["folder"]
         return plain if self.source in SHIPPED_SOURCES else {key: plain[key] for key in plain if key != "source"}
 
 

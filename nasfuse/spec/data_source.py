@@ -56,8 +56,21 @@ def _places(source: Path, named_in: Path) -> Iterator[Path]:
 
 
 def located(values: Any, *, named_in: Path) -> Any:
-    """Returns the mapping of a study or recipe with `data.source` replaced by the result of `locate`."""
+    """Returns the mapping of a study or recipe with its paths replaced by the result of `locate`.
+
+    These are `data.source`, and `folder` in `data.modalities`.
+    """
     data = values.get("data") if isinstance(values, dict) else None
     if not isinstance(data, dict) or not isinstance(data.get("source"), str):
         return values
-    return {**values, "data": {**data, "source": locate(data["source"], named_in=named_in)}}
+    data = {**data, "source": locate(data["source"], named_in=named_in)}
+    if isinstance(data.get("modalities"), dict):
+        entries = data["modalities"].items()
+        data["modalities"] = {name: _located_entry(entry, named_in) for name, entry in entries}
+    return {**values, "data": data}
+
+
+def _located_entry(entry: Any, named_in: Path) -> Any:
+    if not isinstance(entry, dict) or not isinstance(entry.get("folder"), str):
+        return entry
+    return {**entry, "folder": locate(entry["folder"], named_in=named_in)}

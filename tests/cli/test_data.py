@@ -141,7 +141,7 @@ def test_refusals(refuses, tmp_path, source, message):
         (
             "{sensors: sound}",
             {},
-            "'sound' is not known; Known: array_files, audio_files, image, image_files, sequence, table",
+            "'sound' is not known; Known: array_files, audio_files, image, image_features, image_files, sequence",
         ),
     ],
 )

@@ -55,6 +55,11 @@ class PlainArrays(Transform):
         """Whether the result is a sequence with a length for each row."""
         return self.config.lengths is not None or self.n_steps is not None
 
+    @property
+    def outside_macs(self) -> int:
+        """Multiply-accumulates per sample that the description gives."""
+        return self.config.outside_macs or 0
+
     @classmethod
     def fit(cls, name: str, config: ModalityConfig, raw: RawTable, rows: Rows) -> Self:
         """Returns the transform; only lists in cells have something to fit, their shape."""

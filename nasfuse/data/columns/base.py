@@ -64,6 +64,11 @@ class Transform(ABC):
         """Whether the result is a sequence with a length for each row."""
         return False
 
+    @property
+    def outside_macs(self) -> int:
+        """Multiply-accumulates per sample with which the modality is computed outside of the network."""
+        return 0
+
     @classmethod
     @abstractmethod
     def fit(cls, name: str, config: Any, raw: RawTable, rows: Rows) -> Self:

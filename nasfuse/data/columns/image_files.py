@@ -3,7 +3,7 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -75,14 +75,26 @@ def _read(
     raw: RawTable, column: str, where: str, config: ImageFilesConfig, rows: Rows | None
 ) -> list[Pixels | Problem | None]:
     def load(path: Path) -> Pixels:
-        content = io.BytesIO(path.read_bytes())
-        try:
-            opened = Image.open(content)
-        except UnidentifiedImageError:  # its message is the address of the buffer
-            raise UnknownContentError("image") from None
-        with opened as image:
-            pixels = ImageOps.exif_transpose(image).convert("RGB" if config.channels == 3 else "L")
-            resized = pixels.resize((config.size, config.size), Image.Resampling.BILINEAR)
+        image = opened_image(path.read_bytes(), mode="RGB" if config.channels == 3 else "L")
+        resized = image.resize((config.size, config.size), Image.Resampling.BILINEAR)
         return np.asarray(resized, np.uint8).reshape(config.size, config.size, config.channels)
 
     return read_files(raw, column, where, load=load, rows=rows)
+
+
+def opened_image(content: bytes, *, mode: Literal["RGB", "L"]) -> Image.Image:
+    """Returns the image in the bytes of a file, in the orientation of its tag.
+
+    Args:
+        content: Bytes of the file.
+        mode: `RGB` for colours, `L` for grey values.
+
+    Raises:
+        UnknownContentError: It is no image.
+    """
+    try:
+        opened = Image.open(io.BytesIO(content))
+    except UnidentifiedImageError:  # its message is the address of the buffer
+        raise UnknownContentError("image") from None
+    with opened as image:
+        return ImageOps.exif_transpose(image).convert(mode)

@@ -15,6 +15,9 @@ from nasfuse.data.preprocessing import Preprocessing
 from nasfuse.data.sources.frame import raw_of_frame
 from nasfuse.errors import DataError, DataWarning
 from nasfuse.spec.data import DataConfig, expand_modalities
+from tests.tiny_encoder import encoder_folder
+
+__all__ = ["encoder_folder"]
 
 N = 24
 TRAIN = np.arange(16)
@@ -70,6 +73,8 @@ ENTRIES = {
     "grey": {"kind": "image_files", "column": "photo", "size": 3, "channels": 1},
     "audio_files": {"kind": "audio_files", "column": "sound", "rate_hz": 8000, "n_mels": 5},
     "array_files": {"kind": "array_files", "column": "track", "contents": "sequence"},
+    "text_features": {"kind": "text_features", "column": "title", "folder": "tiny"},
+    "image_features": {"kind": "image_features", "column": "photo", "folder": "tiny"},
 }
 SHAPES = {
     "vector": (6,),
@@ -84,7 +89,14 @@ SHAPES = {
     "grey": (1, 3, 3),
     "audio_files": (15, 5),
     "array_files": (4, 2),
+    "text_features": (2,),
+    "image_features": (2,),
 }
+
+
+@pytest.fixture(autouse=True)
+def _models(encoder_folder, monkeypatch):
+    monkeypatch.setenv("NASFUSE_MODELS", str(encoder_folder.parent))
 
 
 def fit(raw, name):
@@ -151,7 +163,20 @@ def with_a_missing_value(raw, name):
     return column, type(raw)("new", "new.csv", {column: values}, 2, raw.folder)
 
 
-@pytest.mark.parametrize("name", ["image_files", "audio_files", "array_files", "vector", "sequence", "text", "ids"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "image_files",
+        "audio_files",
+        "array_files",
+        "vector",
+        "sequence",
+        "text",
+        "ids",
+        "text_features",
+        "image_features",
+    ],
+)
 def test_a_sample_with_a_missing_value_lacks_the_modality(raw, name):
     fitted, (column, new) = fit(raw, name), with_a_missing_value(raw, name)
     with pytest.warns(
@@ -166,7 +191,10 @@ def test_a_sample_with_a_missing_value_lacks_the_modality(raw, name):
     assert not checked.values[1].any()
 
 
-@pytest.mark.parametrize("name", ["image_files", "audio_files", "array_files", "vector", "sequence"])
+@pytest.mark.parametrize(
+    "name",
+    ["image_files", "audio_files", "array_files", "vector", "sequence", "text_features", "image_features"],
+)
 def test_a_missing_value_is_the_mean_for_networks_that_know_no_absent_modality(raw, name):
     fitted, (column, new) = fit(raw, name), with_a_missing_value(raw, name)
     with pytest.warns(DataWarning, match=rf"column {column} of new\.csv: 1 value is missing, in row 1; the mean"):
@@ -189,7 +217,7 @@ def test_a_text_is_missing_where_it_is_empty_and_a_list_where_it_is_nan(raw):
     assert fit(raw, "vector").transforms["m"].read(new).arrays.present.tolist() == [True, False, False]
 
 
-@pytest.mark.parametrize("name", ["image_files", "audio_files", "array_files"])
+@pytest.mark.parametrize("name", ["image_files", "audio_files", "array_files", "image_features"])
 @pytest.mark.parametrize(
     ("path", "match"),
     [
