@@ -14,7 +14,20 @@ from nasfuse.cli.console import command_line
 from nasfuse.errors import DataWarning, NasfuseError, NonFiniteError
 
 ROOT = Path(__file__).parents[2]
-VERBS = ["init", "search", "status", "pareto", "compare", "report", "export", "train", "evaluate", "predict", "data", "doctor"]
+VERBS = [
+    "init",
+    "search",
+    "status",
+    "pareto",
+    "compare",
+    "report",
+    "export",
+    "train",
+    "evaluate",
+    "predict",
+    "data",
+    "doctor",
+]
 
 
 def test_the_verbs():
