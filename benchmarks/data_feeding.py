@@ -40,13 +40,14 @@ SIDE, CHANNELS, BATCH = 64, 3, 64
 
 def recipe_of(source: str, modalities: dict[str, str], **stream: Any) -> Recipe:
     """Returns a recipe of a small network for all modalities."""
+    fusion = {"fusion": {"kind": "sum", "placement": 1}} if len(modalities) > 1 else {}
     return Recipe.parse(
         {
             "data": {"source": source, "modalities": modalities},
             "network": {
                 "route": list(modalities),
                 "streams": {name: {"encoder": "mlp", "depth": 1, "width": 8, **stream} for name in modalities},
-                "fusion": {"kind": "sum", "placement": 1},
+                **fusion,
             },
             "training": {"epochs": 1, "batch_size": BATCH},
         }
