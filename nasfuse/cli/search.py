@@ -84,7 +84,7 @@ def _with_options(
 def _search(
     study: "StudyConfig", folder: "RunFolder", *, display: "LiveDisplay", address: str | None, as_json: bool
 ) -> None:
-    from nasfuse.cli.console import err, explain_fault, out, print_json
+    from nasfuse.cli.console import command_line, err, explain_fault, out, print_json
     from nasfuse.cli.feature_bar import feature_bar
     from nasfuse.errors import counted
 
@@ -124,6 +124,8 @@ def _search(
     if not lost:
         tell = (err if as_json else out).print
         tell(f"\nReport: {folder.report_file} (front.csv and front.png are in the same folder)", soft_wrap=True)
+        example = command_line("predict", folder.root, "NEW", "-o", "predictions.csv")
+        tell(f"Predictions for a file NEW of the same form, by the best point: {example}", soft_wrap=True)
     raise typer.Exit(int(bool(failed or lost)))
 
 
