@@ -163,64 +163,57 @@ class ArrayFilesConfig(Model):
     contents: ModalityKind
 
 
-class TextFeaturesConfig(Model):
-    """A vector that a pretrained encoder in a local folder computes of the text in a column; it is not trained.
+class FeaturesConfig(Model):
+    """A vector that a pretrained encoder in a local folder computes of the values of a column.
+
+    Attributes:
+        column: Name of the column. Default: the name of the modality.
+        folder: Folder of the encoder, with weights in safetensors.
+        library: Package that reads the folder.
+        pooling: With `transformers`: the mean of the states of all tokens or patches, or the state of the first one.
+            Default: the projection of the encoder if it has one (CLIP), else `mean`.
+    """
+
+    column: str | None = None
+    folder: Annotated[str, Field(min_length=1)]
+    library: str = "transformers"
+    pooling: Pooling | None = None
+
+    @model_validator(mode="after")
+    def _only_states_are_pooled(self) -> Self:
+        _check_pooling(self.library, self.pooling)
+        return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the encoder that are set."""
+        return {name: value for name in ("pooling", "length") if (value := getattr(self, name, None)) is not None}
+
+
+class TextFeaturesConfig(FeaturesConfig):
+    """The vector of a text.
 
     Attributes:
         kind: `text_features`.
-        column: Name of the column. Default: the name of the modality.
-        folder: Folder of the encoder, as `save_pretrained` writes it, with weights in safetensors.
         library: Package that reads the folder.
-        pooling: With `transformers`: the mean of the states of all tokens, or the state of the first one. Default:
-            the projection of the encoder if it has one (CLIP), else `mean`.
         length: Tokens after which texts are cut. Default: as many as the encoder reads.
     """
 
     kind: Literal["text_features"]
-    column: str | None = None
-    folder: Annotated[str, Field(min_length=1)]
     library: Literal["transformers", "sentence_transformers"] = "transformers"
-    pooling: Pooling | None = None
     length: Annotated[int, Field(ge=1)] | None = None
 
-    @model_validator(mode="after")
-    def _only_states_are_pooled(self) -> Self:
-        _check_pooling(self.library, self.pooling)
-        return self
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """Options of the encoder that are set."""
-        return {key: value for key in ("pooling", "length") if (value := getattr(self, key)) is not None}
-
-
-class ImageFeaturesConfig(Model):
-    """A vector that a pretrained encoder in a local folder computes of the images in a column of paths.
+class ImageFeaturesConfig(FeaturesConfig):
+    """The vector of an image, in a column of paths.
 
     Attributes:
         kind: `image_features`.
-        column: Name of the column. Default: the name of the modality.
-        folder: Folder of the encoder, with weights in safetensors.
         library: Package that reads the folder.
-        pooling: With `transformers`: the mean of the states of all patches or positions, or the state of the first one.
-            Default: the projection of the encoder if it has one (CLIP), else `mean`.
     """
 
     kind: Literal["image_features"]
-    column: str | None = None
-    folder: Annotated[str, Field(min_length=1)]
     library: Literal["transformers", "timm"] = "transformers"
-    pooling: Pooling | None = None
-
-    @model_validator(mode="after")
-    def _only_states_are_pooled(self) -> Self:
-        _check_pooling(self.library, self.pooling)
-        return self
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Options of the encoder that are set."""
-        return {} if self.pooling is None else {"pooling": self.pooling}
 
 
 def _check_pooling(library: str, pooling: Pooling | None) -> None:
