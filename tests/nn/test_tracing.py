@@ -140,7 +140,7 @@ class TestRefused:
         with pytest.raises(TracingError, match="the route of a sample depends on its values"):
             how(flat, make_tensors(3, 12, masked=False))
 
-    @pytest.mark.parametrize("gradient", ["implicit", "phantom", "random_steps"])
+    @pytest.mark.parametrize("gradient", ["implicit", "phantom", "random_steps", "reversible"])
     @pytest.mark.parametrize("cell", [{"level": "features"}, {"level": "tokens"}, {"cell": "mixing"}])
     def test_fixed_points(self, how, gradient, cell):
         network = static("mlp", fusion={"kind": "equilibrium", "gradient": gradient, **cell})

@@ -73,7 +73,7 @@ FUSIONS = st.one_of(
                 "tolerance": st.floats(0, 1, exclude_min=True, exclude_max=True),
                 "cell": st.sampled_from(["deq", "mixing"]),
                 "start": st.sampled_from(["inputs", "zero", "random"]),
-                "gradient": st.sampled_from(["implicit", "phantom", "random_steps"]),
+                "gradient": st.sampled_from(["implicit", "phantom", "random_steps", "reversible"]),
                 "inference_max_steps": st.integers(1, 16),  # at most the default of max_steps
                 "spectral_bound": st.floats(0, 1e300, exclude_min=True),
             },
@@ -506,3 +506,10 @@ def test_an_equilibrium_without_later_fields_has_the_hash_of_before():
     assert not {"cell", "tied"} & Recipe.parse(plain).to_plain()["network"]["fusion"].keys()
     plain["network"]["fusion"] = {"kind": "equilibrium", "cell": "mixing"}
     assert Recipe.parse(Recipe.parse(plain).to_plain()).network.fusion.cell == "mixing"
+
+
+def test_a_reversible_equilibrium_has_few_steps():
+    network = {"route": ["a", "b"], "streams": {"a": {"encoder": "mlp"}, "b": {"encoder": "mlp"}}}
+    fusion = {"kind": "equilibrium", "gradient": "reversible", "max_steps": 33}
+    with pytest.raises(RecipeError, match="reversible reconstructs at most 32 steps exactly, got 33; lower it"):
+        Recipe.parse({"data": {"source": "digits"}, "network": {**network, "fusion": fusion}})

@@ -106,7 +106,7 @@ class FixedPointLayer(nn.Module, ABC):
         """
         backward: list[Solution] = []
         gradient = self.gradient
-        if gradient.kind == "random_steps" and not self.training:
+        if gradient.kind in ("random_steps", "reversible") and not self.training:
             gradient = replace(gradient, kind="phantom")
         z, solution = fixed_point(
             cell.step,

@@ -50,7 +50,7 @@ class Equilibrium(VectorFusion):
         level: Literal["features", "tokens"],
         solver: Literal["anderson", "picard", "broyden"],
         damping: float,
-        gradient: Literal["implicit", "phantom", "unroll", "random_steps"],
+        gradient: Literal["implicit", "phantom", "unroll", "random_steps", "reversible"],
         gradient_steps: int,
         max_steps: int,
         tolerance: float,
