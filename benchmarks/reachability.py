@@ -2,9 +2,9 @@
 
 Two modalities: a maze, and an image of two marks; are they connected? Networks are trained on mazes of
 11 x 11 places and tried on others of this size, by length of the path, and of 17 x 17 places. Compared are the fixed
-point of a mixing cell, trained with a random number of steps from a random start or with reversible steps, the same cell as a weight-tied
-network of 1, 4 and 16 steps, and networks of 4 and 16 cells without shared weights, as wide (equal MACs) and as narrow
-that they have the parameters of one cell.
+point of a mixing cell, trained with a random number of steps from a random start or with reversible steps, the same
+cell as a weight-tied network of 1, 4 and 16 steps, and networks of 4 and 16 cells without shared weights, as wide
+(equal MACs) and as narrow that they have the parameters of one cell.
 
     python benchmarks/reachability.py --out reachability --seeds 5
     python benchmarks/reachability.py --out reachability --memory    # what a training step keeps, by number of steps

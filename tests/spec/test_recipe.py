@@ -511,5 +511,5 @@ def test_an_equilibrium_without_later_fields_has_the_hash_of_before():
 def test_a_reversible_equilibrium_has_few_steps():
     network = {"route": ["a", "b"], "streams": {"a": {"encoder": "mlp"}, "b": {"encoder": "mlp"}}}
     fusion = {"kind": "equilibrium", "gradient": "reversible", "max_steps": 33}
-    with pytest.raises(RecipeError, match="reversible reconstructs at most 32 steps exactly, got 33; lower it"):
+    with pytest.raises(ConfigError, match="reversible reconstructs at most 32 steps exactly, got 33; lower it"):
         Recipe.parse({"data": {"source": "digits"}, "network": {**network, "fusion": fusion}})
