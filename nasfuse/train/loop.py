@@ -25,6 +25,7 @@ from nasfuse.spec.routing import GuaranteeConfig
 from nasfuse.tasks import task_kind
 from nasfuse.tasks.losses import training_loss
 from nasfuse.train.augmentation import Augmentation
+from nasfuse.train.batch_order import batches_of_epoch
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 from nasfuse.train.equilibrium import EquilibriumTerm
 from nasfuse.train.evaluation import evaluate
@@ -267,12 +268,17 @@ class _Run:
             self.best = None  # losses of epochs with and without the router are not comparable
         self._set_modes()
         self.equilibrium.start_epoch()
-        rows_of_stage = self.rows[self.epoch >= self.first_stage]
-        order = rows_of_stage[torch.randperm(len(rows_of_stage), generator=self.batches)]
+        batches = batches_of_epoch(
+            self.dataset.train,
+            self.rows[self.epoch >= self.first_stage],
+            batch_size=self.training.batch_size,
+            names=self.names,
+            generator=self.batches,
+        )
         losses = []
         # Routes that are frozen are in inference mode while their router is trained.
         with knobs_as_trained(self.network.knobs()):
-            for rows in torch.split(order, self.training.batch_size):
+            for rows in batches:
                 losses.append(self._one_step(rows))
         train_loss = float(torch.stack(losses).mean())
         if not math.isfinite(train_loss):
