@@ -205,7 +205,7 @@ def find_file(source: str) -> Path:
     Raises:
         MissingFileError: There is neither; the message lists the paths that were tried.
     """
-    places = [Path(source), data_folder() / source]
+    places = dict.fromkeys([Path(source), data_folder() / source])  # one place if the path is absolute
     for place in places:
         if place.exists():
             return place
