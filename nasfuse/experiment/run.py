@@ -96,6 +96,7 @@ def run_search(
     coarser = coarsen_designs(space, time_limit, survey.designs)
     with folder.locked():
         storage = open_storage(folder.storage_url(study))  # before `claim`, so that a wrong address claims no folder
+        folder.check_storage(study, [held.study_name for held in storage.get_all_studies()])
         scheduler = Scheduler(
             storage,
             study,

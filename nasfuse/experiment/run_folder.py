@@ -3,7 +3,7 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -108,7 +108,7 @@ class RunFolder:
     def check(self, study: StudyConfig) -> None:
         """Checks that the folder is new or holds `study`; writes nothing.
 
-        Between runs of a study, only budget, resources and max_macs may change.
+        Between runs of a study, only budget, resources, max_macs, ensembles and the address of the storage may change.
 
         Raises:
             RunFolderError: The folder holds another study or other files, or another version of nasfuse has written it.
@@ -124,6 +124,19 @@ class RunFolder:
             raise RunFolderError(f"{self.root} is a file, not a run folder; choose another with -o")
         elif self.root.exists() and not self._is_free():
             raise RunFolderError(f"{self.root} exists and is not a run folder; choose another with -o")
+
+    def check_storage(self, study: StudyConfig, names: Iterable[str]) -> None:
+        """Checks that the storage, with studies of `names`, has the trials of this folder.
+
+        Raises:
+            RunFolderError: The folder has trials, and the storage has no study of that name.
+        """
+        if study.name in names or not (self.root / "trials").is_dir():
+            return
+        raise RunFolderError(
+            f"{self.root} has trials of {study.name}, but its storage has no study of this name; correct storage, or "
+            "choose another folder with -o"
+        )
 
     def _is_free(self) -> bool:
         """Returns whether the folder holds only files of a search that ended before it claimed the folder."""

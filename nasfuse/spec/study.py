@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -18,6 +19,9 @@ from nasfuse.spec.schema.model import Model, matching
 from nasfuse.spec.schema.yaml_file import Document, read_document, to_yaml
 from nasfuse.spec.shipped import find_shipped
 from nasfuse.spec.space import SpaceConfig
+
+#: Fields that may differ between the runs of a study.
+_NOT_OF_IDENTITY = ("budget", "resources", "max_macs", "ensembles", "storage")
 
 Sampler = Literal["known_cost", "tpe", "nsga2", "nsga3", "gp", "random"]
 
@@ -109,7 +113,8 @@ class StudyConfig(Model):
             of the front at the end of a search, and join the front where they are not dominated.
         resources: Compute resources of trials.
         storage: Optuna storage URL; None: `study.db` in the run folder. A relative path of a SQLite file refers to the
-            working folder if the file exists there, else to the folder of the study file.
+            working folder if the file exists there, else to the folder of the study file. A password is the name of an
+            environment variable: `postgresql://me:$PASSWORD@host/name`.
     """
 
     name: Annotated[
@@ -199,6 +204,17 @@ class StudyConfig(Model):
             raise ValueError("a search needs a limit, got none; give budget.trials, budget.minutes or both")
         return budget
 
+    @field_validator("storage")
+    @classmethod
+    def _has_no_secret(cls, storage: str | None) -> str | None:
+        password = _password(storage or "")
+        if password and not password.startswith("$"):
+            raise ValueError(
+                "has a password in plain text, which would be copied to the run folder; put the password in an "
+                "environment variable and name that, as in postgresql://me:$PASSWORD@host/name"
+            )
+        return storage
+
     @classmethod
     def expand(cls, values: Any) -> Any:
         """Returns `values` with every shorthand expanded; `stopping: off` becomes None."""
@@ -247,10 +263,10 @@ class StudyConfig(Model):
     def identity(self) -> dict[str, Any]:
         """Returns the fields that identify a study: all that its trials depend on but `budget`, and not `max_macs`.
 
-        The path of the data is not among them.
+        Neither the path of the data nor the address of the storage is among them.
         """
         plain = {**self.to_plain(), "data": self.data.identity}
-        return {key: plain[key] for key in plain if key not in ("budget", "resources", "max_macs", "ensembles")}
+        return {key: plain[key] for key in plain if key not in _NOT_OF_IDENTITY}
 
     @property
     def hash(self) -> str:
@@ -261,6 +277,13 @@ class StudyConfig(Model):
 def found_in_space(problem: Problem) -> bool:
     """Returns whether a problem is in the space of a study."""
     return re.match(r"space(\.|$)", problem.where) is not None
+
+
+def _password(url: str) -> str | None:
+    try:
+        return urlsplit(url).password
+    except ValueError:  # no URL; refused when it is opened
+        return None
 
 
 def _with_absolute_path(url: str, folder: Path) -> str:
