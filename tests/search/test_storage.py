@@ -80,7 +80,7 @@ def test_a_password_comes_from_the_environment(monkeypatch):
 
 def test_a_password_that_is_not_set(monkeypatch):
     monkeypatch.delenv("DB_PASSWORD", raising=False)
-    with pytest.raises(RunFolderError, match=r"storage mysql://me:\*\*\*@h/x takes .* DB_PASSWORD, which is not set; export"):
+    with pytest.raises(RunFolderError, match=r"mysql://me:\*\*\*@h/x takes .* DB_PASSWORD, which is not set"):
         open_storage("mysql://me:$DB_PASSWORD@h/x")
 
 
