@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from nasfuse.backends.outcome import Failed, Measured
+from nasfuse.backends.faults import is_fault
+from nasfuse.backends.outcome import Failed, Faulted, Measured
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import InheritanceError
 from nasfuse.search.scheduler import Assignment
@@ -74,8 +75,8 @@ class Task:
 
     def run(
         self, objective: Objective, *, report: Report, report_lost_inheritance: Callable[[str], None]
-    ) -> Measured | Failed:
-        """Returns how the trial ended; an exception of the objective is a failure with its text as the reason.
+    ) -> Measured | Failed | Faulted:
+        """Returns how the trial ended; an exception of the objective is a failure or a fault, with its text.
 
         Args:
             objective: Called with the trial; called again without weight sources if it raises InheritanceError.
@@ -108,9 +109,10 @@ class Task:
         )
 
 
-def failure_of(error: Exception) -> Failed:
-    """Returns the failure that an exception stands for: its type and its text in one line."""
-    return Failed(f"{type(error).__name__}: {_one_line(error)}")
+def failure_of(error: Exception) -> Failed | Faulted:
+    """Returns the failure or the fault that an exception stands for: its type and its text in one line."""
+    reason = f"{type(error).__name__}: {_one_line(error)}"
+    return Faulted(reason) if is_fault(error) else Failed(reason)
 
 
 def _one_line(error: Exception) -> str:

@@ -231,7 +231,7 @@ def _n_workers(resources: ResourcesConfig, fitting: int, display: Display) -> in
 
 def _new_driver(scheduler: Scheduler, *, n_workers: int, files: TrialFiles, display: Display) -> SearchDriver:
     """Returns the driver; displays a note if the study uses fewer workers than `n_workers`."""
-    driver = SearchDriver(scheduler, n_workers=n_workers, observers=(files, display))
+    driver = SearchDriver(scheduler, n_workers=n_workers, observers=(files, display), note=display.note)
     if driver.n_workers < n_workers:
         display.note(
             f"workers: {n_workers} are available, and this study has at most "

@@ -81,6 +81,7 @@ class Scheduler:
     fewer results than are available when there are few workers.
 
     Attributes:
+        saved_epochs: Returns the number of epochs from which the training of a trial can be resumed.
         exhausted: Whether every network of the space that may be trained was trained, and the front is confirmed.
     """
 
@@ -121,7 +122,7 @@ class Scheduler:
         """
         self._config = study
         self._space = space
-        self._saved_epochs = saved_epochs
+        self.saved_epochs = saved_epochs
         self._clock = clock
         self._full_macs_of = full_macs_of or macs_of
         self._costs = ComputedCosts(space, macs_of, cost=study.cost, check=check, check_macs=check_macs)
@@ -307,8 +308,12 @@ class Scheduler:
         """Records an orderly end of the driver, which does not count as a failed attempt of the running trials."""
         for trial in self.trials():
             if trial.is_running and trial.number not in self._orphans:
-                self._writer(trial.number).attempts(trial.attempts - 1)
+                self.release_one(trial.number)
         self._book_time()
+
+    def release_one(self, number: int) -> None:
+        """Records that trial `number` is left to the next session; its next start does not count as an attempt."""
+        self._writer(number).attempts(max(self._view(number).attempts - 1, 0))
 
     def finish(self, number: int, measurements: Measurements) -> None:
         """Records the measurements of trial `number`; it fails if they have no point or a value that is not finite.
@@ -410,7 +415,7 @@ class Scheduler:
         count, so that a training can finish on machines that are often lost.
         """
         trial, writer = self._view(number), self._writer(number)
-        saved = self._saved_epochs(number)
+        saved = self.saved_epochs(number)
         attempts = trial.attempts + 1
         if saved > trial.saved_epochs:
             writer.saved_epochs(saved)

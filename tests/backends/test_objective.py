@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from nasfuse.backends.objective import Task
-from nasfuse.backends.outcome import Failed, Measured
+from nasfuse.backends.outcome import Failed, Faulted, Measured
 from nasfuse.domain.operating_point import Measurements
-from nasfuse.errors import InheritanceError
+from nasfuse.errors import CheckpointError, InheritanceError, MissingFileError, NonFiniteError
 from nasfuse.search.scheduler import Assignment
 from nasfuse.spec.recipe import Recipe
 
@@ -68,6 +69,38 @@ def test_lost_inheritance_starts_the_trial_again_without_weight_sources(run):
 
     assert run(objective) == (Measured(MEASURED), [], ["the file is gone"])
     assert asked == [{"left"}, set()]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device", "model.pt"),
+        FileNotFoundError("gone"),
+        ImportError("no module named x"),
+        MemoryError(),
+        MissingFileError("no data set 'x'"),
+        CheckpointError("resume.pt is damaged"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:118] . DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=lambda error: f"{type(error).__name__} {error}"[:30],
+)
+def test_what_surrounds_a_training_is_no_failure_of_its_network(run, error):
+    def objective(recipe, **_):
+        raise error
+
+    assert run(objective)[0] == Faulted(f"{type(error).__name__}: {error}")
+
+
+@pytest.mark.parametrize(
+    "error", [NonFiniteError("loss"), ValueError("x"), RuntimeError("mat1 and mat2"), KeyError("x")]
+)
+def test_what_a_network_does_is_a_failure(run, error):
+    def objective(recipe, **_):
+        raise error
+
+    assert run(objective)[0] == Failed(f"{type(error).__name__}: {error}")
 
 
 @pytest.mark.parametrize("is_later", [False, True])
