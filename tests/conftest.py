@@ -66,6 +66,23 @@ def _short_latency_measurements():
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _one_reading_of_schema_migrations():
+    """Optuna reads its schema migrations once, not several times whenever a storage is opened."""
+    from optuna.storages._rdb.storage import _VersionManager
+
+    read, found = _VersionManager._create_alembic_script, []
+
+    def read_once(self):
+        if not found:
+            found.append(read(self))
+        return found[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_VersionManager, "_create_alembic_script", read_once)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)

@@ -12,8 +12,8 @@ from optuna.samplers import RandomSampler
 from nasfuse.cost import expected_macs, measure_cost
 from nasfuse.data import Dataset
 from nasfuse.errors import ConfigError, InvalidInputError, NasfuseError
-from nasfuse.nn import RoutedNetwork, build_network
-from nasfuse.nn.network import Network
+from nasfuse.experiment.weightless import weightless_network
+from nasfuse.nn import RoutedNetwork
 from nasfuse.search.space import Space
 from nasfuse.search.storage import quieten_optuna
 from nasfuse.seeds import derive_seed
@@ -119,7 +119,7 @@ def macs_of(recipe: AnyRecipe, dataset: Dataset, *, route: int = 0) -> int:
     Raises:
         InvalidInputError: The network is invalid for the data, or `router.macs` is below the cheapest route.
     """
-    network = _on_meta(recipe, dataset)
+    network = weightless_network(recipe, dataset)
     if isinstance(recipe, Recipe):
         check_network(recipe, network, dataset)
     return expected_macs(network, dataset, route=route)
@@ -133,17 +133,11 @@ def known_cost_of(recipe: Recipe, dataset: Dataset, cost: str) -> float:
     """
     if cost == "macs":
         return macs_of(recipe, dataset, route=-1)
-    network = _on_meta(recipe, dataset)
+    network = weightless_network(recipe, dataset)
     return measure_cost(cost, network, dataset.train.batch(torch.arange(1), names=network.stream_names))
 
 
 def route_macs_of(recipe: AnyRecipe, dataset: Dataset) -> dict[str, int]:
     """Returns the MACs of a full-length sample by route, including the router; empty for a static network."""
-    network = _on_meta(recipe, dataset)
+    network = weightless_network(recipe, dataset)
     return network.full_route_macs() if isinstance(network, RoutedNetwork) else {}
-
-
-def _on_meta(recipe: AnyRecipe, dataset: Dataset) -> Network:
-    """Returns the network of a recipe on the meta device, with shapes only."""
-    with torch.device("meta"):
-        return build_network(recipe.network, dataset.modalities, dataset.task, drops=recipe.drops_modalities)

@@ -6,6 +6,11 @@ from typing import Any
 
 import yaml
 
+try:
+    from yaml import CSafeLoader as _Parser  # seven times as fast
+except ImportError:  # a PyYAML that was built without LibYAML
+    from yaml import SafeLoader as _Parser  # type: ignore[assignment]
+
 from nasfuse.errors import ConfigError, MissingFileError, Problem
 
 KeyPath = tuple[str | int, ...]
@@ -14,6 +19,9 @@ _FLOAT = re.compile(r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[
 
 
 _DEEPEST = 32  # largest nesting depth; recipes and studies have about a third of it
+
+
+_LONGEST = 2**15  # characters; LibYAML overflows the stack, and ends the process, at about 100,000 nested brackets
 
 
 class _Loader(yaml.SafeLoader):
@@ -28,6 +36,12 @@ _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+
+
+class _FastLoader(_Parser):
+    """The same scalars."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
 
 class Document:
@@ -67,6 +81,8 @@ def read_document(path: Path) -> Document:
     try:
         text = path.read_text(encoding="utf-8")
         node, lines, problems, values = _parse(text)
+    except RecursionError:
+        raise ConfigError(str(path), [Problem("", "nested too deeply")]) from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or `!!int x`
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or str(error)
@@ -83,7 +99,7 @@ def _parse(text: str) -> tuple[yaml.Node | None, dict[KeyPath, int], list[Proble
     """Returns the root of `text`, the lines of its keys, what is wrong with these, and its values."""
     lines: dict[KeyPath, int] = {}
     problems: list[Problem] = []
-    loader = _Loader(text)
+    loader = _FastLoader(text) if len(text) < _LONGEST else _Loader(text)
     try:
         node = loader.get_single_node()
         if node is not None:
