@@ -52,7 +52,7 @@ def export(
     found = read_run(RunFolder(run))
     choice = select_point(
         found,
-        rule=pick,
+        pick=pick,
         trial=trial,
         max_macs=max_macs,
         max_latency_ms=max_latency_ms,

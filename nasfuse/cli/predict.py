@@ -130,7 +130,7 @@ def _predictor(network: Path, *, point: int | None, pick: str | None, device: st
     from nasfuse.export import networks_of, select_point, trained_point
 
     run = read_run(RunFolder(network))
-    chosen = select_point(run, rule=pick).candidate
+    chosen = select_point(run, pick=pick).candidate
     count = len(networks_of(run, chosen))
     figures = f"{run.objectives.metric} {metric_text(chosen.measured.metric)}, {chosen.measured.macs:,} MACs"
     mean = f": the mean of {count} networks" if count > 1 else ""

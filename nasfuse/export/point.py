@@ -43,20 +43,20 @@ class _Limit:
 def select_point(
     run: Run,
     *,
-    rule: str | None = None,
+    pick: str | None = None,
     trial: str | None = None,
     max_macs: int | None = None,
     max_latency_ms: float | None = None,
     min_metric: float | None = None,
     within: float | None = None,
 ) -> Choice:
-    """Returns the operating point that a rule chooses among those within all limits.
+    """Returns the operating point that `pick` chooses among those within all limits.
 
     Without limits these are the points of the front. Otherwise they are the front of the measured points within them.
 
     Args:
         run: Run to choose from.
-        rule: `best` metric, `knee` (see `knee_of`) or `cheapest`. Default: `cheapest` with `min_metric` or `within`,
+        pick: `best` metric, `knee` (see `knee_of`) or `cheapest`. Default: `cheapest` with `min_metric` or `within`,
             which say how good a point must be, else `best`.
         trial: Number N of a trial, for its first recorded point, or `N:P` for its point P. The point need not be on the
             front. Those of several, joined by +, are an ensemble of the front. There is nothing else to choose then.
@@ -70,7 +70,7 @@ def select_point(
     """
     objectives = run.objectives
     if trial is not None:
-        if any(value is not None for value in (rule, max_macs, max_latency_ms, min_metric, within)):
+        if any(value is not None for value in (pick, max_macs, max_latency_ms, min_metric, within)):
             raise InvalidInputError("--trial names one point, so no other criterion applies; leave the others out")
         return Choice(_of_trial(run, trial), "is the one that was asked for")
     if not run.progress.front:
@@ -84,12 +84,12 @@ def select_point(
         leader = f"the best{' of these' if limits else ''} ({metric_text(top.measured.metric)})"
         phrases.append(f"{objectives.metric} at most {within:g} % worse than {leader}")
     points = f"points with {' and '.join(phrases)}" if phrases else "points of the front"
-    if rule is None:
-        rule = "best" if min_metric is None and within is None else "cheapest"
-    if rule == "knee":
+    if pick is None:
+        pick = "best" if min_metric is None and within is None else "cheapest"
+    if pick == "knee":
         knee = knee_of(front, objectives)
         return Choice(knee.candidate, f"is the knee of the {points}, {knee.reason}")
-    if rule == "cheapest":
+    if pick == "cheapest":
         return Choice(front[0], f"is the cheapest of the {points}")
     return Choice(best(front, objectives), f"has the best {objectives.metric} of the {points}")
 

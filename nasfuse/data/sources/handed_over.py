@@ -10,41 +10,43 @@ from nasfuse.data.sources.parquet import parquet_table
 from nasfuse.errors import DataError
 
 
-def keep(raw: RawTable, place: Path) -> Path:
-    """Writes raw data to a file, unless they are there already, and returns its path.
+def file_name(raw: RawTable) -> str:
+    """Returns the name of the file for raw data: `.parquet` for data with one number of rows, else `.npz`."""
+    return "data.npz" if raw.n_rows is None else "data.parquet"
+
+
+def keep(raw: RawTable, path: Path, *, overwrite: bool) -> None:
+    """Writes raw data to a file called `file_name`, unless they are there already.
 
     Args:
         raw: The data.
-        place: Path without the ending, which is `.parquet` for data with one number of rows, else `.npz`.
+        path: The file.
+        overwrite: Whether other data that are there are replaced.
 
     Raises:
         DataError: The file holds other data, or a column cannot be stored.
     """
-    place.parent.mkdir(parents=True, exist_ok=True)
     if raw.n_rows is None:
-        return _keep_arrays({name: _plain(raw, name) for name in raw.columns}, place.with_suffix(".npz"))
+        arrays = {name: _plain(raw, name) for name in raw.columns}
+        if overwrite or not path.is_file():
+            np.savez(path, allow_pickle=False, **arrays)
+        elif not _are_same(read_arrays(path), arrays):
+            raise _other_data(path)
+        return
     from pyarrow import parquet
 
-    path, table = place.with_suffix(".parquet"), parquet_table(raw)
-    if not path.is_file():
+    table = parquet_table(raw)
+    if overwrite or not path.is_file():
         parquet.write_table(table, path)
     elif not parquet.read_table(path).equals(table):
         raise _other_data(path)
-    return path
 
 
-def _keep_arrays(arrays: dict[str, Array], path: Path) -> Path:
-    if not path.is_file():
-        np.savez(path, allow_pickle=False, **arrays)
-        return path
-    held = read_arrays(path)
-    is_same = held.keys() == arrays.keys() and all(
+def _are_same(held: dict[str, Array], arrays: dict[str, Array]) -> bool:
+    return held.keys() == arrays.keys() and all(
         held[name].dtype == values.dtype and np.array_equal(held[name], values, equal_nan=values.dtype.kind in "fc")
         for name, values in arrays.items()
     )
-    if not is_same:
-        raise _other_data(path)
-    return path
 
 
 def _plain(raw: RawTable, name: str) -> Array:
@@ -59,4 +61,4 @@ def _plain(raw: RawTable, name: str) -> Array:
 
 
 def _other_data(path: Path) -> DataError:
-    return DataError(f"{path} holds other data than those that were given; choose another folder (output)")
+    return DataError(f"{path} holds other data than those that were given; choose another folder for the search")
