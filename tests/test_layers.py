@@ -32,7 +32,8 @@ MAY_IMPORT = {
     "export": [*TORCH_SIDE, "prediction", "search", "experiment"],
     "testing": [*TORCH_SIDE, "prediction", "search", "backends", "experiment", "report", "export"],
     "cli": [*TORCH_SIDE, "prediction", "search", "backends", "experiment", "report", "export"],
-    "__init__": ["prediction"],
+    "api": [*TORCH_SIDE, "prediction", "search", "backends", "experiment", "report", "export", "cli"],
+    "__init__": ["prediction", "api"],
     "__main__": ["cli"],
 }
 WITHOUT_TORCH = set(LIGHT)

@@ -14,23 +14,19 @@ def export(
     pick: Annotated[
         Literal["best", "knee", "cheapest"] | None,
         typer.Option(
-            help="Point of the front: best metric, knee (the cheapest within one standard error of the best), or "
-            "lowest cost. Default: best."
+            help="Which of the points within all limits: best metric, knee (the cheapest within one standard error of "
+            "the best), or cheapest. Default: cheapest with --min-metric or --within, else best."
         ),
     ] = None,
-    max_macs: Annotated[
-        int | None, typer.Option(min=1, help="Choose the best metric among points with at most this many MACs.")
-    ] = None,
+    max_macs: Annotated[int | None, typer.Option(min=1, help="Limit: at most this many MACs.")] = None,
     max_latency_ms: Annotated[
         float | None,
-        typer.Option(min=0, help="Choose the best metric among points with at most this measured latency."),
+        typer.Option(min=0, help="Limit: at most this measured latency."),
     ] = None,
-    min_metric: Annotated[
-        float | None, typer.Option(help="Choose the cheapest point whose metric is at least this good.")
-    ] = None,
+    min_metric: Annotated[float | None, typer.Option(help="Limit: a metric at least this good.")] = None,
     within: Annotated[
         float | None,
-        typer.Option(min=0, max=100, help="Choose the cheapest point that loses at most this percentage of the best."),
+        typer.Option(min=0, max=100, help="Limit: a metric that loses at most this percentage of the best."),
     ] = None,
     trial: Annotated[
         str | None,
@@ -42,36 +38,33 @@ def export(
 ) -> None:
     """Write the recipe of one point of the front, for `nasfuse train`.
 
-    Give at most one of --pick, --max-macs, --max-latency-ms, --min-metric, --within and --trial.
+    --pick chooses among the points that keep all of --max-macs, --max-latency-ms, --min-metric and --within; --trial
+    names a point instead.
     """
     from nasfuse.cli.console import command_line, out, print_json
     from nasfuse.cli.output_file import check_output
-    from nasfuse.errors import InvalidInputError
     from nasfuse.experiment.run_folder import RunFolder, write_text
     from nasfuse.experiment.run_reader import read_run
-    from nasfuse.export import beside, select_point
+    from nasfuse.export import explanation, select_point
     from nasfuse.search.front import to_row
 
     check_output(output, "-o", suffixes=(".yaml", ".yml"))
-    given = (pick, max_macs, max_latency_ms, min_metric, within, trial)
-    if sum(option is not None for option in given) > 1:
-        raise InvalidInputError(
-            "give one of --pick, --max-macs, --max-latency-ms, --min-metric, --within and --trial, got several"
-        )
     found = read_run(RunFolder(run))
-    chosen = select_point(
+    choice = select_point(
         found,
-        rule=pick,
+        pick=pick,
         trial=trial,
         max_macs=max_macs,
         max_latency_ms=max_latency_ms,
         min_metric=min_metric,
         within=within,
     )
+    chosen = choice.candidate
     recipe = found.recipe(chosen)
     write_text(output, recipe.to_yaml())
     if as_json:
-        print_json({**to_row(chosen), "recipe_hash": recipe.hash, "file": str(output)})
+        document = {**to_row(chosen), "explanation": explanation(found, choice), "recipe_hash": recipe.hash}
+        print_json({**document, "file": str(output)})
         return
     measured = chosen.measured
     reported = measured.reported_metric
@@ -79,5 +72,5 @@ def export(
     figures = f"{found.objectives.metric} {metric_text(measured.metric)}{also} (validation), {measured.macs:,} MACs"
     out.print(f"trial {chosen.label}: {figures}", soft_wrap=True)
     out.print(recipe.summary, soft_wrap=True)
-    out.print(beside(found, chosen), soft_wrap=True)
+    out.print(explanation(found, choice), soft_wrap=True)
     out.print(f"wrote {output} (recipe {recipe.hash}); train it with: {command_line('train', output)}", soft_wrap=True)

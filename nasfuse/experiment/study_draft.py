@@ -1,5 +1,6 @@
 """A commented study for data that nobody has described yet."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,11 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
         "seed: 0",
     ]
     return "\n".join(lines) + "\n"
+
+
+def study_name(raw: RawTable) -> str:
+    """Returns a name for a study of raw data, without characters that names of studies cannot have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", raw.name).strip("._-") or "study"
 
 
 def _modality_lines(name: str, entry: Any, notes: dict[str, str]) -> list[str]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -233,7 +234,20 @@ class StudyConfig(Model):
             MissingFileError: The study or its space does not exist.
             ConfigError: With all problems of both files at once.
         """
-        document = read_document(find_shipped(path, folder="studies"))
+        return cls._of_document(read_document(find_shipped(path, folder="studies")))
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "StudyConfig":
+        """Returns the study of a mapping with the content of a study file; paths refer to the working folder.
+
+        Raises:
+            MissingFileError: The space does not exist.
+            ConfigError: With all problems at once.
+        """
+        return cls._of_document(Document("the study", dict(values), {}))
+
+    @classmethod
+    def _of_document(cls, document: Document) -> "StudyConfig":
         values = dict(located(document.values, named_in=Path(document.source)))
         if isinstance(values.get("storage"), str):
             values["storage"] = _with_absolute_path(values["storage"], Path(document.source).parent)
@@ -249,6 +263,30 @@ class StudyConfig(Model):
         if problems:
             raise ConfigError(document.source, problems)
         return study
+
+    def replaced(
+        self,
+        *,
+        trials: int | None = None,
+        minutes: float | None = None,
+        max_macs: int | None = None,
+        workers: int | None = None,
+        seed: int | None = None,
+    ) -> "StudyConfig":
+        """Returns the study with other settings; None keeps one. `trials` and `minutes` together are its budget.
+
+        Raises:
+            ConfigError: A setting is out of its range.
+        """
+        plain = self.to_plain()
+        if trials is not None or minutes is not None:
+            limits = {"trials": trials, "minutes": minutes}
+            others = {key: value for key, value in plain["budget"].items() if key not in limits}
+            plain["budget"] = {**others, **{key: value for key, value in limits.items() if value is not None}}
+        if workers is not None:
+            plain["resources"] = {**plain["resources"], "workers": workers}
+        plain |= {key: value for key, value in (("max_macs", max_macs), ("seed", seed)) if value is not None}
+        return type(self).parse(plain, source="the study")
 
     def to_plain(self) -> dict[str, Any]:
         """Returns the study as plain mappings in the form of a study file."""

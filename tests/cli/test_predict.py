@@ -60,19 +60,22 @@ class TestFiles:
         assert (ran.code, ran.err) == (0, "")
         assert ran.out == "wrote the predictions for 12 rows to out.csv\n"
         table = pd.read_csv(tmp_path / "out.csv", dtype={"prediction": str})
-        assert list(table) == ["prediction", *(f"probability_{digit}" for digit in range(10))]
-        np.testing.assert_allclose(table.iloc[:, 1:].to_numpy(), expected, rtol=1e-12)
+        assert list(table) == ["row", "prediction", *(f"probability_{digit}" for digit in range(10))]
+        assert table["row"].tolist() == list(range(12))
+        np.testing.assert_allclose(table.iloc[:, 2:].to_numpy(), expected, rtol=5e-6)
+        digits = (tmp_path / "out.csv").read_text().split("\n")[1].split(",")[2:]
+        assert max(len(text.lstrip("0.").partition("e")[0].replace(".", "")) for text in digits) == 6
         assert table["prediction"].tolist() == [str(k) for k in expected.argmax(axis=1)]
 
     def test_parquet(self, nasfuse, model, halves, expected, tmp_path):
         assert nasfuse("predict", model, halves(), "-o", "out.parquet", "--device", "cpu").code == 0
         table = pd.read_parquet(tmp_path / "out.parquet")
-        np.testing.assert_array_equal(table.iloc[:, 1:].to_numpy(), expected)
+        np.testing.assert_array_equal(table.iloc[:, 2:].to_numpy(), expected)
 
     def test_npz(self, nasfuse, model, halves, expected, tmp_path):
         assert nasfuse("predict", model, halves(), "-o", "out.npz", "--device", "cpu").code == 0
         arrays = np.load(tmp_path / "out.npz", allow_pickle=False)
-        assert set(arrays) == {"prediction", "probabilities", "names"}
+        assert set(arrays) == {"row", "prediction", "probabilities", "names"}
         np.testing.assert_array_equal(arrays["probabilities"], expected)
         assert arrays["names"].tolist() == [str(digit) for digit in range(10)]
         assert arrays["prediction"].tolist() == [str(k) for k in expected.argmax(axis=1)]
@@ -82,7 +85,7 @@ class TestFiles:
         images[[2, 5]] = np.nan
         for name in ("out.csv", "out.parquet", "out.npz"):
             ran = nasfuse("predict", model, halves(left=images), "-o", name, "--device", "cpu")
-            assert ran.code == 0
+            assert ran.code == 3
             assert ran.sentence == (
                 "warning: no prediction for 2 of 12 rows, counted from 0: 2, 5; the first one because of left: it has "
                 "values that are NaN, infinite or too large; see the column problem"
@@ -93,6 +96,26 @@ class TestFiles:
             assert table["problem"].notna().tolist() == [row in (2, 5) for row in range(12)]
         arrays = np.load(tmp_path / "out.npz", allow_pickle=False)
         assert (arrays["prediction"] == "").tolist() == [row in (2, 5) for row in range(12)]
+        ran = nasfuse("predict", model, halves(left=images), "-o", name, "--device", "cpu", "--json")
+        reason = "left: it has values that are NaN, infinite or too large"
+        assert (ran.code, ran.json) == (
+            3,
+            {"file": name, "rows": 12, "predicted": 10, "problems": {"2": reason, "5": reason}},
+        )
+
+    def test_columns_of_the_data_that_are_kept(self, nasfuse, model, halves, expected, tmp_path):
+        ids = [f"digit-{number:02}" for number in range(12)]
+        data = halves(ids=np.array(ids), weight=np.arange(12) / 7)
+        for name in ("out.csv", "out.parquet", "out.npz"):
+            ran = nasfuse("predict", model, data, "-o", name, "--device", "cpu", "--keep", "ids", "--keep", "weight")
+            assert ran.code == 0, ran.err
+        for table in (pd.read_csv(tmp_path / "out.csv"), pd.read_parquet(tmp_path / "out.parquet")):
+            assert list(table)[:3] == ["ids", "weight", "prediction"]
+            assert table["ids"].tolist() == ids
+            np.testing.assert_array_equal(table["weight"], np.arange(12) / 7)  # not rounded
+        arrays = np.load(tmp_path / "out.npz", allow_pickle=False)
+        assert arrays["ids"].tolist() == ids
+        assert "row" not in arrays
 
 
 class TestAnotherFolder:
@@ -152,7 +175,7 @@ class TestSearches:
         assert len(networks) == 3
         mean = np.mean([network.predict_proba(tmp_path / "new.npz") for network in networks], axis=0)
         table = pd.read_csv(tmp_path / "out.csv", dtype={"prediction": str})
-        np.testing.assert_allclose(table.iloc[:, 1:].to_numpy(), mean, rtol=1e-12)
+        np.testing.assert_allclose(table.iloc[:, 2:].to_numpy(), mean, rtol=5e-6)
         assert table["prediction"].tolist() == [str(k) for k in mean.argmax(axis=1)]
 
     def test_an_ensemble(self, nasfuse, make_run, searched, halves, tmp_path):
@@ -181,6 +204,19 @@ class TestSearches:
 
 
 class TestRefused:
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("number", "new.npz has no array 'number' (--keep); Known: left, names, three"),
+            ("names", "--keep: predictions have columns called names themselves; rename them"),
+            ("left", "array left of new.npz does not have one value per row; keep another one"),
+            ("three", "--keep: three does not have a value for each of 12 rows; keep another one"),
+        ],
+    )
+    def test_columns_to_keep(self, refuses, model, halves, name, message):
+        data = halves(names=np.arange(12), three=np.arange(3))
+        assert message in refuses("predict", model, data, "-o", "o.npz", "--device", "cpu", "--keep", name)
+
     @pytest.mark.parametrize(
         ("name", "message"),
         [
