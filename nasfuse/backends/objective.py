@@ -1,5 +1,6 @@
 """The objective of a study, and how a worker runs one trial of it."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,7 @@ class Task:
 
         Args:
             objective: Called with the trial; called again without weight sources if it raises InheritanceError.
-            report: Called with (epoch, metric) at the rungs of the trial.
+            report: Called with (epoch, metric) at the rungs of the trial, and after every epoch when it is overdue.
             report_lost_inheritance: Called with the reason before the trial starts again from random weights.
         """
         try:
@@ -93,10 +94,11 @@ class Task:
             return failure_of(error)
 
     def _measure(self, objective: Objective, *, report: Report, weight_sources: Mapping[str, Path]) -> Measurements:
-        assignment = self.assignment
+        assignment, started = self.assignment, time.monotonic()
 
         def report_at_rungs(epoch: int, metric: float) -> None:
-            if epoch in assignment.rungs:  # every report costs a round trip to the driver
+            is_overdue = assignment.overdue_s is not None and time.monotonic() - started >= assignment.overdue_s
+            if epoch in assignment.rungs or is_overdue:  # every report costs a round trip to the driver
                 report(epoch, metric)
 
         return objective(

@@ -63,6 +63,7 @@ class SearchDriver:
         self._scheduler = scheduler
         self._observers = observers
         self._running: dict[int, Assignment] = {}
+        self._ends: dict[int, float] = {}  # time of the study from which a trial is overdue
         self._retries: list[Assignment] = []
         self._faults = Faults(scheduler.saved_epochs)
         self._waiting: list[tuple[float, Assignment]] = []  # trials that met a fault, with the time of the next attempt
@@ -136,12 +137,25 @@ class SearchDriver:
 
     def _hand_out(self, assignment: Assignment) -> Assignment:
         self._running[assignment.number] = assignment
+        if assignment.overdue_s is not None:
+            self._ends.setdefault(assignment.number, self._scheduler.seconds + assignment.overdue_s)
         return assignment
 
+    def _is_overdue(self, number: int) -> bool:
+        """Returns whether a trial is to stop, as the time of the study and its grace are spent.
+
+        A study without a result goes on.
+        """
+        is_late = self._scheduler.seconds >= self._ends.get(number, float("inf"))
+        return is_late and any(trial.is_complete for trial in self._scheduler.trials())
+
     def on_report(self, number: int, *, epoch: int, metric: float) -> Decision:
-        """Returns whether trial `number` continues after `epoch`, one of its rungs."""
+        """Returns whether trial `number` continues after `epoch`, one of its rungs or any epoch when it is overdue."""
         with self._interrupts.deferred():
-            continues = self._scheduler.should_continue(number, epoch=epoch, metric=metric)
+            is_at_rung = epoch in self._running[number].rungs
+            continues = not self._is_overdue(number) and (
+                not is_at_rung or self._scheduler.should_continue(number, epoch=epoch, metric=metric)
+            )
         return Decision.CONTINUE if continues else Decision.STOP
 
     def on_lost_inheritance(self, number: int, reason: str) -> None:

@@ -53,6 +53,8 @@ class Assignment:
         baseline: Name of the hand-made design; None for a suggestion.
         rungs: Epochs after which the training reports its metric, and may be stopped.
         inherited: Stream to the number of the trial whose weights it starts from; other streams start at random.
+        overdue_s: Seconds after its start from which it reports its metric after every epoch, as the time of the study
+            is then spent; None for no such time.
     """
 
     number: int
@@ -62,6 +64,7 @@ class Assignment:
     baseline: str | None = None
     rungs: tuple[int, ...] = ()
     inherited: Mapping[str, int] = field(default_factory=dict)
+    overdue_s: float | None = None
 
 
 class Exhausted(NasfuseError):
@@ -399,6 +402,7 @@ class Scheduler:
             baseline=drawn.baseline,
             rungs=() if drawn.is_repetition else self._rungs.epochs_of(recipe),
             inherited={} if drawn.lost_inheritance else drawn.weight_sources,
+            overdue_s=self._budget.left_s(seconds=self.seconds),
         )
 
     def _adopt(self, number: int) -> Assignment | None:

@@ -23,8 +23,8 @@ def run(tmp_path, monkeypatch):
     """Runs trial 7 with an objective; returns its outcome, the reports and the reasons for lost inheritance."""
     monkeypatch.chdir(tmp_path)
 
-    def one(objective):
-        assignment = Assignment(7, 11, RECIPE, division=2, rungs=(2, 4), inherited={"left": 3})
+    def one(objective, *, overdue_s=None):
+        assignment = Assignment(7, 11, RECIPE, 2, rungs=(2, 4), inherited={"left": 3}, overdue_s=overdue_s)
         task = Task.of(assignment, folder_of=lambda number: Path("trials") / str(number))
         reports, lost = [], []
         outcome = task.run(
@@ -56,6 +56,18 @@ def test_reports_at_rungs_alone_reach_the_driver(run):
         return MEASURED
 
     assert run(objective)[1] == [(2, 0.2), (4, 0.4)]
+
+
+def test_an_overdue_trial_reports_every_epoch(run, monkeypatch):
+    now = iter([100.0, 101.0, 102.0, 103.0, 104.0, 105.0])
+    monkeypatch.setattr("nasfuse.backends.objective.time.monotonic", lambda: next(now))
+
+    def objective(recipe, *, report, **_):
+        for epoch in range(1, 6):
+            report(epoch, epoch / 10)
+        return MEASURED
+
+    assert run(objective, overdue_s=3.0)[1] == [(2, 0.2), (3, 0.3), (4, 0.4), (5, 0.5)]
 
 
 def test_lost_inheritance_starts_the_trial_again_without_weight_sources(run):

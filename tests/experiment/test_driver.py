@@ -135,12 +135,40 @@ def test_no_more_trials_run_at_a_time_than_the_study_may_have_under_way():
     assert driver.n_workers == max(running) == 8
 
 
-def test_a_budget_in_minutes_is_counted_on_the_clock_of_the_backend():
-    backend = SimulatedBackend(lambda assignment: training_of(assignment, epoch_s=10.0))
+@pytest.mark.parametrize(("epochs_s", "now"), [(10.0, 340), (6.5, 292.5)])
+def test_a_budget_in_minutes_is_counted_on_the_clock_of_the_backend(epochs_s, now):
+    """276 s and a fifth more: a training of 90 s, begun at 270 s, stops after 340 s; one of 58.5 s ends in time."""
+    backend = SimulatedBackend(lambda assignment: training_of(assignment, epoch_s=epochs_s))
     scheduler = open_scheduler(budget={"minutes": 4.6}, stopping="off", clock=backend.clock)
+    events = Events()
+    SearchDriver(scheduler, n_workers=1, observers=(events,)).run(backend)
+    assert (backend.now, scheduler.seconds) == (now, now)
+    *before, last = events.ends.values()
+    assert len(before) == 276 // (9 * epochs_s)
+    assert all(isinstance(outcome, Measured) for outcome in before)
+    if now == 340:
+        assert (type(last), last.epoch) == (Stopped, 7)
+        assert scheduler.trials()[-1].stopped.epoch == 7
+    else:
+        assert isinstance(last, Measured)
+
+
+def test_hand_made_designs_and_repetitions_stop_when_the_time_is_spent():
+    backend = SimulatedBackend(lambda assignment: training_of(assignment, epoch_s=20.0), capacity=3)
+    space = {**PLAIN["space"], "baselines": {"left": {"network.route": "left"}, "right": {"network.route": "right"}}}
+    scheduler = open_scheduler(space=space, budget={"minutes": 3.1, "repeats": 3}, clock=backend.clock)
+    SearchDriver(scheduler, n_workers=3).run(backend)
+    assert backend.now == 240, "186 s and a fifth more are 223.2 s"
+    assert any(trial.is_stopped for trial in scheduler.trials())
+    assert not any(trial.is_running for trial in scheduler.trials())
+
+
+def test_a_study_without_a_result_goes_on_beyond_its_time():
+    backend = SimulatedBackend(lambda assignment: training_of(assignment, epoch_s=100.0))
+    scheduler = open_scheduler(budget={"minutes": 5}, clock=backend.clock)
     SearchDriver(scheduler, n_workers=1).run(backend)
-    assert len(scheduler.trials()) == 4, "three trainings of 90 s end before 276 s, and the fourth is finished"
-    assert (backend.now, scheduler.seconds) == (360, 360)
+    assert backend.now == 900
+    assert [trial.is_complete for trial in scheduler.trials()] == [True]
 
 
 class TestDeaths:
