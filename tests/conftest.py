@@ -1,5 +1,6 @@
 """Small inputs for every test: one modality of each kind, batches and data sets of them, networks and recipes."""
 
+import shutil
 import signal
 from functools import partial
 
@@ -212,8 +213,11 @@ def task():
 
 
 @pytest.fixture(scope="session")
-def make_run():
-    """Run folders of a small study of the digits, without training: what trials measured is told."""
+def make_run(tmp_path_factory):
+    """Run folders of a small study of the digits, without training: what trials measured is told.
+
+    Runs of equal results are made once and copied.
+    """
     from nasfuse.data.sources.digits import load_digits
     from nasfuse.domain.metric import METRICS
     from nasfuse.domain.operating_point import Measurements, OperatingPoint
@@ -238,9 +242,19 @@ def make_run():
         "budget": {"trials": 6},
     }
 
+    made = {}
+
     def make(root, results, **changes):
         """`results`: for each trial (metric, MACs), several of them, the reason of a failure, None if it runs, or a
         metric if it was stopped with that after its first epoch."""
+        key = repr((results, changes))
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp("run")
+            make_first(made[key], results, **changes)
+        shutil.copytree(made[key], root, dirs_exist_ok=True)
+        return RunFolder(root)
+
+    def make_first(root, results, **changes):
         budget = {"repeats": 1, **changes.pop("budget", plain["budget"])}
         study = StudyConfig.parse({**plain, **changes, "budget": budget})
         folder = RunFolder(root)
@@ -270,6 +284,7 @@ def make_run():
                     for metric, macs in (result if isinstance(result, list) else [result])
                 )
                 scheduler.finish(assignment.number, Measurements(points, {"epochs": 2, "epochs_asked": 3}))
-        return folder
+        storage.remove_session()
+        storage.engine.dispose()  # the last connection moves SQLite's log into its file
 
     return make

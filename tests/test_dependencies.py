@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -26,6 +27,7 @@ TESTING = {name_of(one) for one in tomllib.loads(PYPROJECT)["project"]["optional
 DEVELOPMENT = {name_of(one) for one in tomllib.loads(PYPROJECT)["project"]["optional-dependencies"]["dev"]}
 
 
+@cache
 def imported_packages():
     """Top-level package to the first file that imports it, anywhere in the file."""
     found = {}
@@ -40,26 +42,31 @@ def imported_packages():
     return {name: file for name, file in found.items() if name not in {"nasfuse", *sys.stdlib_module_names}}
 
 
-IMPORTED = imported_packages()
-INSTALLED = packages_distributions()
-
-
 def distributions_of(package):
-    return {canonical(name) for name in INSTALLED.get(package, [package])}
+    return {canonical(name) for name in installed_packages().get(package, [package])}
+
+
+@cache
+def installed_packages():
+    return packages_distributions()
 
 
 def test_imports_were_found():
-    assert {"torch", "yaml", "sklearn", "typer"} <= IMPORTED.keys()
+    assert {"torch", "yaml", "sklearn", "typer"} <= imported_packages().keys()
 
 
-@pytest.mark.parametrize("package", sorted(IMPORTED))
-def test_every_import_is_a_declared_dependency(package):
-    declared = DECLARED | (TESTING if IMPORTED[package].startswith("nasfuse/testing/") else set())
-    assert distributions_of(package) & declared, f"{IMPORTED[package]} imports it; declare it in pyproject.toml"
+def test_every_import_is_a_declared_dependency():
+    """All packages in one test: to read them takes a second, and every process collects the parameters of tests."""
+    undeclared = {}
+    for package, file in imported_packages().items():
+        declared = DECLARED | (TESTING if file.startswith("nasfuse/testing/") else set())
+        if not distributions_of(package) & declared:
+            undeclared[package] = file
+    assert not undeclared, "declare them in pyproject.toml"
 
 
 def test_every_declared_dependency_is_imported():
-    used = set().union(*(distributions_of(package) for package in IMPORTED))
+    used = set().union(*(distributions_of(package) for package in imported_packages()))
     assert used >= DECLARED
 
 

@@ -97,9 +97,17 @@ def read_document(path: Path) -> Document:
 
 def _parse(text: str) -> tuple[yaml.Node | None, dict[KeyPath, int], list[Problem], Any]:
     """Returns the root of `text`, the lines of its keys, what is wrong with these, and its values."""
+    if len(text) < _LONGEST:
+        try:
+            return _load(_FastLoader(text))
+        except yaml.YAMLError:
+            pass  # PyYAML's own parser says better what is wrong
+    return _load(_Loader(text))
+
+
+def _load(loader: Any) -> tuple[yaml.Node | None, dict[KeyPath, int], list[Problem], Any]:
     lines: dict[KeyPath, int] = {}
     problems: list[Problem] = []
-    loader = _FastLoader(text) if len(text) < _LONGEST else _Loader(text)
     try:
         node = loader.get_single_node()
         if node is not None:

@@ -12,8 +12,6 @@ from nasfuse.data.frozen import FROZEN_ENCODERS
 from nasfuse.data.frozen.macs import counted_macs
 from nasfuse.errors import DataError, MissingPackageError
 
-transformers = pytest.importorskip("transformers", reason="needs nasfuse[frozen]")
-
 WIDTH, N_LAYERS, MLP = 16, 2, 32
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "hat", "a", "blue"]
 
@@ -27,7 +25,13 @@ def _no_network(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def model():
+def transformers():
+    """The package, which is imported when these tests run: every process collects them."""
+    return pytest.importorskip("transformers", reason="needs nasfuse[frozen]")
+
+
+@pytest.fixture(scope="module")
+def model(transformers):
     config = transformers.BertConfig(
         vocab_size=len(WORDS),
         hidden_size=WIDTH,
@@ -42,7 +46,7 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def folder(model, tmp_path_factory):
+def folder(transformers, model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bert")
     (folder / "vocab.txt").write_text("\n".join(WORDS))
     transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
@@ -130,7 +134,7 @@ def test_code_in_the_folder_is_not_run(folder, tmp_path):
         load(other)
 
 
-def test_an_encoder_with_a_projection_has_no_pooling(tmp_path):
+def test_an_encoder_with_a_projection_has_no_pooling(transformers, tmp_path):
     parts = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = transformers.CLIPConfig(
         text_config={**parts, "vocab_size": len(WORDS), "max_position_embeddings": 9, "eos_token_id": 3},

@@ -104,7 +104,7 @@ def test_merged_keys_are_values_and_may_be_given_again(write):
         ("just words", "the file must hold a YAML mapping"),
         ("a: 1\na: 2", r"line 2: a: this key is given twice; keep one"),
         ("b:\n  c: 1\n  c: 2", r"line 3: b\.c: this key is given twice; keep one"),
-        ("a: [1\nb: 2", r"line 2: not valid YAML: .*expected ',' or '\]'"),
+        ("a: [1\nb: 2", r"line 2: not valid YAML: expected ',' or '\]', but got ':'"),
         ("a: !thing x", r"line 1: not valid YAML: could not determine a constructor for the tag '!thing'"),
         ("a: !!int x", "not valid YAML: invalid literal for int"),
         ("? [a, b]\n: 1", "line 1: not valid YAML: found unhashable key"),
