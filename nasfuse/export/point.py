@@ -7,7 +7,8 @@ import shlex
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.errors import InvalidInputError
 from nasfuse.experiment.run_reader import Run
-from nasfuse.search.front import Candidate, best, knee_of
+from nasfuse.search.front import Candidate, best
+from nasfuse.search.picks import picks
 
 
 def select_point(
@@ -24,7 +25,7 @@ def select_point(
 
     Args:
         run: Run to choose from.
-        rule: Member of the front: `best` metric, `knee` (see `knee_of`) or `cheapest`.
+        rule: Member of the front, by its name in `nasfuse.search.picks.picks`.
         trial: Number N of a trial, for its first recorded point, or `N:P` for its point P. The point need not be on the
             front. Those of several, joined by +, are an ensemble of the front.
         max_macs: Upper limit of MACs; the point with the best metric is returned.
@@ -67,9 +68,7 @@ def select_point(
                 f"--min-metric {min_metric}: the best network reaches {metric_text(top)}; relax the limit"
             )
         return good[0]
-    if rule == "knee":
-        return knee_of(front, run.objectives).candidate
-    return front[0] if rule == "cheapest" else best(front, run.objectives)
+    return picks(front, run.objectives)[rule or "best"].candidate
 
 
 def _of_trial(run: Run, label: str) -> Candidate:
