@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "__main__": ["cli"],
 }
 WITHOUT_TORCH = set(LIGHT)
-HEAVY = {"torch", "ray", "optuna", "fvcore", "plotly", "matplotlib", "sklearn"}
+HEAVY = {"torch", "ray", "optuna", "fvcore", "matplotlib", "sklearn"}
 
 
 @dataclass(frozen=True)

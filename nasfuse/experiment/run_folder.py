@@ -45,6 +45,11 @@ class RunFolder:
         return self.root / "robustness.json"
 
     @property
+    def details_file(self) -> Path:
+        """Path of the file with what the points of the front do on validation data."""
+        return self.root / "point_details.json"
+
+    @property
     def macs_file(self) -> Path:
         """Path of the file with the MACs of the front, in closed form and counted."""
         return self.root / "macs.json"
