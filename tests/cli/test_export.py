@@ -68,5 +68,13 @@ def test_a_recipe_that_is_gone(refuses, run_folder):
     assert "no such file: " in refuses("export", run_folder, "-o", "r.yaml")
 
 
+def test_a_recipe_edited_into_nonsense(refuses, run_folder):
+    file = run_folder / "trials" / "4" / "recipe.yaml"
+    file.write_text(file.read_text().replace("metric: accuracy", "metric: acc").replace("epochs:", "epoch:"))
+    sentence = refuses("export", run_folder, "-o", "r.yaml")
+    assert "trials/4/recipe.yaml has 2 problems: line 1: metric: 'acc' is not known; did you mean 'auc'?" in sentence
+    assert "training.epoch: unknown key; did you mean 'epochs'?" in sentence
+
+
 def test_a_file_that_cannot_be_written(refuses, run_folder):
     refuses("export", run_folder, "-o", run_folder)

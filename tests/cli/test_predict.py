@@ -258,6 +258,50 @@ class TestRefused:
         sentence = refuses("predict", model, halves(), "-o", "o.csv", "--point", 7, "--device", "cpu")
         assert "has the operating points 0 to 0, got 7; name one of them" in sentence
 
+    def test_data_of_other_modalities(self, refuses, model, tmp_path):
+        np.savez(tmp_path / "new.npz", audio=np.zeros((5, 20)), y=np.zeros(5, int))
+        expected = "new.npz has no array 'left' (data.modalities.left); Known: audio, y"
+        assert expected in refuses("predict", model, "new.npz", "-o", "o.csv", "--device", "cpu")
+        assert expected in refuses("evaluate", model, "--data", "new.npz", "--device", "cpu")
+
+    def test_data_without_targets_for_evaluate(self, refuses, model, halves):
+        sentence = refuses("evaluate", model, "--data", halves(), "--device", "cpu")
+        assert sentence.endswith(
+            "new.npz has no targets, the array y; use `nasfuse predict` for data without targets, or name the array as "
+            "in the training"
+        )
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (
+                lambda content: content.pop("recipe"),
+                "model.pt is no trained network; name a model.pt that `train` or a",
+            ),
+            (
+                lambda content: content["recipe"].update(metric="acc", training={"epochs": 0}),
+                "has 2 problems: metric: 'acc' is not known; did you mean 'auc'?",
+            ),
+            (
+                lambda content: content["network"].popitem(),
+                "the weights in model.pt do not fit its recipe; train the recipe again",
+            ),
+        ],
+        ids=["no recipe", "nonsense", "other weights"],
+    )
+    def test_a_changed_file(self, refuses, model, halves, change, message):
+        content = torch.load(model, weights_only=True)
+        change(content)
+        torch.save(content, "model.pt")
+        for command in (("predict", "model.pt", halves(), "-o", "o.csv"), ("evaluate", "model.pt")):
+            assert message in refuses(*command, "--device", "cpu")
+
+    def test_a_search_without_a_front(self, refuses, make_run, halves, tmp_path):
+        run = make_run(tmp_path / "run", ["it broke"]).root
+        expected = "run has no finished trial yet; continue its search first"
+        assert expected in refuses("predict", run, halves(), "-o", "o.csv")
+        assert expected in refuses("export", run, "-o", "r.yaml")
+
     def test_a_file_that_is_no_network(self, refuses, halves, tmp_path):
         torch.save({"format": 3}, tmp_path / "model.pt")
         sentence = refuses("predict", "model.pt", halves(), "-o", "o.csv", "--device", "cpu")

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nasfuse.domain.metric import METRICS
 from nasfuse.errors import ConfigError, MissingFileError
 from nasfuse.spec.recipe import Recipe
 
@@ -149,7 +150,12 @@ def recipes(draw):
             "modality_dropout": RATE,
         },
     )
-    plain = {"metric": draw(TEXTS), "data": draw(data), "network": network, "training": draw(training)}
+    plain = {
+        "metric": draw(st.sampled_from(sorted(METRICS))),
+        "data": draw(data),
+        "network": network,
+        "training": draw(training),
+    }
     if len(route) > 1 and draw(st.booleans()):
         network["router"] = {"routes": [route[-1], "+".join(route)], **draw(ROUTERS)}
         # One epoch for the routes, one for the router.
@@ -272,6 +278,7 @@ def test_a_modality_may_be_its_kind_alone(load):
             r"line 1: metrik: unknown key; did you mean 'metric'\? Known: data, metric, network, tr",
         ),
         ("metric: accuracy", "metric: 3", "line 1: metric: must be text, got 3$"),
+        ("metric: accuracy", "metric: acuracy", "line 1: metric: 'acuracy' is not known; did you mean 'accuracy'"),
         ("source: digits", "sorce: digits", r"line 3: data\.sorce: unknown key; did you mean 'source'\?"),
         ("source: digits", "task: multiclass", r"line 2: data\.source: this key is required; add it$"),
         ("source: digits", "source: ''", r"line 3: data\.source: must have a length of at least 1, got ''$"),
