@@ -22,8 +22,10 @@ def name_of(requirement):
 
 
 DECLARED = {name_of(one) for one in tomllib.loads(PYPROJECT)["project"]["dependencies"]}
-TESTING = {name_of(one) for one in tomllib.loads(PYPROJECT)["project"]["optional-dependencies"]["testing"]}
-DEVELOPMENT = {name_of(one) for one in tomllib.loads(PYPROJECT)["project"]["optional-dependencies"]["dev"]}
+EXTRAS = tomllib.loads(PYPROJECT)["project"]["optional-dependencies"]
+#: Extras whose packages a part of nasfuse may import.
+OF_FOLDER = {"nasfuse/testing/": "testing", "nasfuse/deployment/": "onnx", "nasfuse/runtime/": "onnx"}
+DEVELOPMENT = {name_of(one) for one in EXTRAS["dev"]}
 
 
 def imported_packages():
@@ -54,7 +56,8 @@ def test_imports_were_found():
 
 @pytest.mark.parametrize("package", sorted(IMPORTED))
 def test_every_import_is_a_declared_dependency(package):
-    declared = DECLARED | (TESTING if IMPORTED[package].startswith("nasfuse/testing/") else set())
+    extras = [extra for folder, extra in OF_FOLDER.items() if IMPORTED[package].startswith(folder)]
+    declared = DECLARED.union(*({name_of(one) for one in EXTRAS[extra]} for extra in extras))
     assert distributions_of(package) & declared, f"{IMPORTED[package]} imports it; declare it in pyproject.toml"
 
 
