@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "nasfuse"
 
 LIGHT = ["errors", "seeds", "domain", "spec", "pareto"]
-TORCH_SIDE = [*LIGHT, "tasks", "data", "nn", "cost", "train"]
+TORCH_SIDE = [*LIGHT, "tasks", "data", "nn", "runtime", "deployment", "cost", "train"]
 MAY_IMPORT = {
     "errors": [],
     "seeds": ["errors"],
@@ -22,8 +22,10 @@ MAY_IMPORT = {
     "tasks": LIGHT,
     "data": [*LIGHT, "tasks"],
     "nn": [*LIGHT, "tasks", "data"],
-    "cost": [*LIGHT, "tasks", "data", "nn"],
-    "train": [*LIGHT, "tasks", "data", "nn", "cost"],
+    "runtime": ["errors"],
+    "deployment": [*LIGHT, "tasks", "data", "nn", "runtime"],
+    "cost": [*LIGHT, "tasks", "data", "nn", "runtime", "deployment"],
+    "train": [*LIGHT, "tasks", "data", "nn", "runtime", "deployment", "cost"],
     "search": LIGHT,
     "backends": [*LIGHT, "search"],
     "prediction": TORCH_SIDE,

@@ -128,6 +128,18 @@ def evaluate_checkpoint(
     }
 
 
+def samples_of_training(saved: SavedNetwork, split: str) -> tuple[Dataset, Split]:
+    """Returns the data set of the training of a network, and its samples of a split, standardised as in the training.
+
+    Raises:
+        MissingFileError: The data do not exist any more.
+        DataError: They have changed their form.
+    """
+    with data_warnings_once(told=True):
+        samples = _samples(saved, _located(saved.recipe.data, saved.path), split, is_other=False)
+    return samples.dataset, samples.part
+
+
 def _stands_in(network: Network, without: Sequence[str]) -> dict[str, str]:
     """Returns what stands for each modality that all samples lack, `placeholder` or `mean`."""
     names = network.stream_names
