@@ -8,7 +8,7 @@ from typing import Protocol
 from nasfuse.backends.base import Backend, Decision, Pause
 from nasfuse.backends.interrupts import Interrupts, interruptible
 from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Outcome, Stopped
-from nasfuse.errors import NasfuseError, RecurringFailureError
+from nasfuse.errors import NasfuseError, RecurringFailureError, RunFolderError
 from nasfuse.search.faults import Faults, Verdict
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.scheduler import Assignment, Scheduler
@@ -45,6 +45,7 @@ class SearchDriver:
         n_workers: int,
         observers: Sequence[Observer] = (),
         note: Callable[[str], None] = lambda _text: None,
+        check: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -55,6 +56,7 @@ class SearchDriver:
             n_workers: Largest number of trials that run at a time.
             observers: Observers, called in this order.
             note: Called with a message when a trial is tried again after a fault.
+            check: Raises RunFolderError if another driver has taken the study over; None where there can be no other.
             clock: Returns the time in seconds since an arbitrary moment.
             sleep: Waits for a number of seconds.
         """
@@ -67,7 +69,7 @@ class SearchDriver:
         self._retries: list[Assignment] = []
         self._faults = Faults(scheduler.saved_epochs)
         self._waiting: list[tuple[float, Assignment]] = []  # trials that met a fault, with the time of the next attempt
-        self._note, self._clock, self._sleep = note, clock, sleep
+        self._note, self._check, self._clock, self._sleep = note, check, clock, sleep
         self._error: NasfuseError | None = None
         self._interrupts = Interrupts()
 
@@ -110,6 +112,8 @@ class SearchDriver:
             return self._next()
 
     def _next(self) -> Assignment | Pause:
+        if self._is_taken_over():
+            return self._pause
         if self._retries:
             return self._hand_out(self._retries.pop(0))
         if self._waiting and (not self._running or self._waiting[0][0] <= self._clock()):
@@ -171,6 +175,8 @@ class SearchDriver:
 
     def _end(self, number: int, outcome: Outcome) -> None:
         assignment = self._running.pop(number)
+        if self._is_taken_over():
+            return
         if isinstance(outcome, Died):
             if self._scheduler.retry(number):
                 self._retries.append(assignment)
@@ -188,6 +194,18 @@ class SearchDriver:
         progress, seconds = self.progress, self._scheduler.seconds
         for observer in self._observers:
             observer.ended(number, outcome, progress=progress, seconds=seconds)
+
+    def _is_taken_over(self) -> bool:
+        """Returns whether another driver has taken the study over; this one then writes nothing more to it."""
+        try:
+            if self._check is not None:
+                self._check()
+        except RunFolderError as error:
+            self._error = error
+            self._waiting.clear()
+            self._retries.clear()
+            return True
+        return False
 
     def _is_put_off(self, assignment: Assignment, reason: str) -> bool:
         """Returns whether a trial that met a fault is tried again, or left to the next session of the search."""

@@ -1,7 +1,8 @@
 """A search from start to end: data, space, scheduler, workers and the files of the run."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
 from typing import Protocol
 
@@ -27,6 +28,7 @@ from nasfuse.experiment.space_survey import SpaceSurvey, known_cost_of, macs_of
 from nasfuse.experiment.training_time import TimeLimit
 from nasfuse.experiment.trial_files import TrialFiles
 from nasfuse.search.hand_made_designs import LARGEST_RATIO
+from nasfuse.search.lease import leased
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.scheduler import Scheduler
 from nasfuse.search.space import Space
@@ -95,9 +97,12 @@ def run_search(
         warn_of_idle_settings(survey.recipes, dataset)
     time_limit = TimeLimit(study, dataset, survey.recipes)
     coarser = coarsen_designs(space, time_limit, survey.designs)
-    with folder.locked():
+    with folder.locked(), ExitStack() as stack:
         storage = open_storage(folder.storage_url(study))  # before `claim`, so that a wrong address claims no folder
         folder.check_storage(study, [held.study_name for held in storage.get_all_studies()])
+        check = None
+        if study.storage is not None:  # other folders, on other machines, may use it, too
+            check = stack.enter_context(leased(storage, study.name, note=display.note)).check
         scheduler = Scheduler(
             storage,
             study,
@@ -121,7 +126,16 @@ def run_search(
             if scheduler.postponed:
                 display.note(_postponed(scheduler.postponed))
             opening = open_backend or _open_ray(address)
-            _run(study, folder, scheduler, dataset, display=display, objective=objective, open_backend=opening)
+            _run(
+                study,
+                folder,
+                scheduler,
+                dataset,
+                display=display,
+                objective=objective,
+                open_backend=opening,
+                check=check,
+            )
         else:
             folder.drop_scratch()  # of a search that was killed
         if objective is None:
@@ -158,6 +172,7 @@ def _run(
     display: Display,
     objective: Objective | None,
     open_backend: OpenBackend,
+    check: Callable[[], None] | None,
 ) -> None:
     resources = study.resources
     shared_table = folder.shared_data.absolute() / dataset.fingerprint  # a process maps a path only once
@@ -176,7 +191,7 @@ def _run(
     with opening as backend:
         n_workers = _n_workers(resources, backend.capacity, display)
         files = TrialFiles(folder)
-        driver = _new_driver(scheduler, n_workers=n_workers, files=files, display=display)
+        driver = _new_driver(scheduler, n_workers=n_workers, files=files, display=display, check=check)
         display.ready(dataset, workers=driver.n_workers, progress=driver.progress, seconds=scheduler.seconds)
         try:
             driver.run(backend)
@@ -231,9 +246,11 @@ def _n_workers(resources: ResourcesConfig, fitting: int, display: Display) -> in
     return count
 
 
-def _new_driver(scheduler: Scheduler, *, n_workers: int, files: TrialFiles, display: Display) -> SearchDriver:
+def _new_driver(
+    scheduler: Scheduler, *, n_workers: int, files: TrialFiles, display: Display, check: Callable[[], None] | None
+) -> SearchDriver:
     """Returns the driver; displays a note if the study uses fewer workers than `n_workers`."""
-    driver = SearchDriver(scheduler, n_workers=n_workers, observers=(files, display), note=display.note)
+    driver = SearchDriver(scheduler, n_workers=n_workers, observers=(files, display), note=display.note, check=check)
     if driver.n_workers < n_workers:
         display.note(
             f"workers: {n_workers} are available, and this study has at most "

@@ -16,7 +16,7 @@ from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Stopped
 from nasfuse.backends.simulated import SimulatedBackend, SimulatedTraining
 from nasfuse.domain.modality import Modality
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
-from nasfuse.errors import RecurringFailureError
+from nasfuse.errors import RecurringFailureError, RunFolderError
 from nasfuse.experiment.driver import SearchDriver
 from nasfuse.search.scheduler import MAX_ATTEMPTS, Scheduler
 from nasfuse.search.space import Space
@@ -328,6 +328,25 @@ class TestFaults:
         events, attempts, _, _ = self.run(scheduler, train, n_workers=2)
         assert attempts.count(3) == 9
         assert isinstance(events.ends[3], Measured)
+
+
+def test_a_driver_whose_study_was_taken_over_writes_nothing_more():
+    """The other driver has adopted the trials that run."""
+    scheduler, begun = open_scheduler(), []
+
+    def check():
+        if len(begun) == 4:
+            raise RunFolderError("another search has taken study driver over")
+
+    def train(assignment):
+        begun.append(assignment.number)
+        return training_of(assignment)
+
+    driver = SearchDriver(scheduler, n_workers=2, check=check)
+    with pytest.raises(RunFolderError, match="another search has taken study driver over"):
+        driver.run(SimulatedBackend(train, capacity=2))
+    assert begun == [0, 1, 2, 3]
+    assert [trial.is_running for trial in scheduler.trials()] == [False, False, True, True]
 
 
 class TestInheritance:

@@ -1,0 +1,159 @@
+"""Lease of a study in a shared storage: one driver at a time, and another one after it has ended or died."""
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.exceptions import DuplicatedStudyError, OptunaError
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from sqlalchemy.exc import SQLAlchemyError
+
+from nasfuse.errors import RunFolderError
+
+#: Seconds between two signs of life of a driver.
+BEAT_S = 10.0
+
+#: Seconds without a sign of life after which a driver is dead.
+DEAD_AFTER_S = 60.0
+
+_HOLDER, _BEAT = "holder", "beat"
+
+
+def lease_name(study: str) -> str:
+    """Returns the name of the study in a storage that stands for the lease of `study`.
+
+    A storage has a name only once, so that of several drivers that create it at a time one succeeds.
+    """
+    return f"{study} (driver)"
+
+
+@dataclass(frozen=True)
+class _Holder:
+    """What a driver writes about itself: a token of its own, its machine and its process."""
+
+    token: str
+    host: str
+    pid: int
+
+    @classmethod
+    def here(cls) -> "_Holder":
+        return cls(uuid.uuid4().hex, socket.gethostname(), os.getpid())
+
+    def is_gone(self) -> bool:
+        """Returns whether it ran on this machine, where its process no longer exists."""
+        if self.host != socket.gethostname():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:  # of another user
+            return False
+        return False
+
+
+class Lease:
+    """The right to write to a study; see `leased`."""
+
+    def __init__(self, storage: BaseStorage, study: str, lease_id: int, holder: _Holder) -> None:
+        """Keeps what `leased` has created in `storage`."""
+        self._storage, self._study = storage, study
+        self._id, self._holder = lease_id, holder
+        self._n_beats = 0
+        self._is_lost = False
+
+    def beat(self) -> None:
+        """Gives a sign of life; a storage that does not answer is tried again at the next one."""
+        self._n_beats += 1
+        try:
+            self._storage.set_study_user_attr(self._id, _BEAT, self._n_beats)
+        except KeyError:
+            self._is_lost = True
+        except (OptunaError, SQLAlchemyError, OSError):
+            pass
+
+    def check(self) -> None:
+        """Raises RunFolderError if another driver has taken the study over."""
+        if self._is_lost:
+            raise RunFolderError(
+                f"another search has taken study {self._study} over, as this one gave no sign of life for "
+                f"{DEAD_AFTER_S:.0f} s; it continues there"
+            )
+
+
+@contextmanager
+def leased(
+    storage: BaseStorage,
+    study: str,
+    *,
+    note: Callable[[str], None],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Lease]:
+    """Waits until no other driver has the lease of `study`, and holds it inside the block.
+
+    Args:
+        storage: Storage that several drivers may share.
+        study: Name of the study.
+        note: Called with a sentence when another driver has the lease, and when a dead one's is taken over.
+        clock: Returns the time in seconds since an arbitrary moment.
+        sleep: Waits for a number of seconds.
+    """
+    lease = _acquire(storage, study, note=note, clock=clock, sleep=sleep)
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(BEAT_S):
+            lease.beat()
+
+    thread = threading.Thread(target=beat, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield lease
+    finally:
+        ended.set()
+        thread.join()
+        with suppress(KeyError, OptunaError, SQLAlchemyError, OSError):
+            storage.delete_study(lease._id)
+
+
+def _acquire(
+    storage: BaseStorage,
+    study: str,
+    *,
+    note: Callable[[str], None],
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> Lease:
+    seen: tuple[Any, Any] | None = None
+    since = clock()
+    while True:
+        holder = _Holder.here()
+        with suppress(DuplicatedStudyError):
+            lease_id = storage.create_new_study([StudyDirection.MINIMIZE], lease_name(study))
+            storage.set_study_user_attr(lease_id, _HOLDER, vars(holder))
+            return Lease(storage, study, lease_id, holder)
+        try:
+            lease_id = storage.get_study_id_from_name(lease_name(study))
+            attributes = storage.get_study_user_attrs(lease_id)
+        except KeyError:  # has just been released
+            continue
+        other = _Holder(**attributes[_HOLDER]) if _HOLDER in attributes else None
+        state = (lease_id, attributes.get(_BEAT))
+        if seen is None and other is not None and not other.is_gone():
+            note(f"waiting for another search of {study}, on {other.host} (process {other.pid}), to end")
+        if state != seen:
+            seen, since = state, clock()
+        if (other is not None and other.is_gone()) or clock() - since >= DEAD_AFTER_S:
+            note(f"taking {study} over from a search that has died")
+            with suppress(KeyError):  # another driver was faster
+                storage.delete_study(lease_id)
+            continue
+        sleep(BEAT_S / 2)
