@@ -2,6 +2,7 @@
 
     python benchmarks/data_feeding.py memory --megabytes 1000 --processes 8
     python benchmarks/data_feeding.py epochs --rounds 9
+    python benchmarks/data_feeding.py lengths --rounds 9
 
 `memory` writes images of random bytes, loads and shares them as a search does, and trains a small network in every
 process at the same time. The figure is the sum of the proportional set sizes of all processes (a page that k processes
@@ -10,6 +11,9 @@ map counts as a k-th in each) minus the sum with one megabyte of images, as a mu
 `epochs` trains the same small network on `avmnist_rc` with batches of `Split.batch` and with those of a
 `torch.utils.data.DataLoader` without workers, whose data set returns one standardised sample. Epochs of both alternate;
 steps, order of samples and optimizer are equal. Feeding alone is timed, too. Ratios are medians over the rounds.
+
+`lengths` trains a convolutional network on sequences of 8 to 256 steps, with batches of similar lengths as in a
+training of nasfuse and with batches of random samples. Epochs of both alternate.
 """
 
 import argparse
@@ -34,6 +38,7 @@ from nasfuse.data.mapped_table import share_table
 from nasfuse.experiment.objective import Training
 from nasfuse.nn import build_network
 from nasfuse.spec.recipe import Recipe
+from nasfuse.train.batch_order import batches_of_epoch
 
 SIDE, CHANNELS, BATCH = 64, 3, 64
 
@@ -163,10 +168,47 @@ def compare_epochs(n_rounds: int) -> None:
         )
 
 
+def compare_lengths(n_rounds: int) -> None:
+    """Prints the seconds of epochs on sequences of many lengths, and their ratios."""
+    generator = np.random.default_rng(0)
+    n_samples, longest = 2000, 256
+    arrays = {
+        "series": generator.standard_normal((n_samples, longest, 8)).astype(np.float32),
+        "series_length": np.exp(generator.uniform(np.log(8), np.log(longest), n_samples)).astype(np.int64),
+        "y": np.arange(n_samples) % 2,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "lengths.npz"
+        np.savez(path, **arrays)
+        series = {"series": {"kind": "sequence", "lengths": "series_length", "padding": "right"}}
+        recipe = recipe_of(str(path), series, encoder="conv", width=32)
+        dataset = load_dataset(recipe.data)
+    split, order = dataset.train, torch.Generator().manual_seed(0)
+    similar = {"batch_size": BATCH, "names": ("series",), "generator": order}
+
+    def rows(*, bucketed: bool) -> Iterable[Tensor]:
+        if bucketed:
+            return batches_of_epoch(split, torch.arange(len(split)), **similar)  # type: ignore[arg-type]
+        return torch.split(torch.randperm(len(split), generator=order), BATCH)
+
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(n_rounds + 1):
+        for bucketed, times in seconds.items():
+            network = build_network(recipe.network, dataset.modalities, dataset.task)
+            batches = (split.batch(chosen, names=("series",)) for chosen in rows(bucketed=bucketed))
+            times.append(epoch_s(network, batches))
+    ratios = sorted(b / a for a, b in zip(seconds[True][1:], seconds[False][1:], strict=True))
+    print(
+        f"{statistics.median(seconds[True][1:]):.3f} s an epoch with similar lengths, "
+        f"{statistics.median(seconds[False][1:]):.3f} s with random samples, ratio {statistics.median(ratios):.2f} "
+        f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    )
+
+
 def main() -> None:
-    """Measures one of the two."""
+    """Measures one of the three."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("memory", "epochs"))
+    parser.add_argument("what", choices=("memory", "epochs", "lengths"))
     parser.add_argument("--megabytes", type=int, default=1000)
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=9)
@@ -174,6 +216,9 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.what == "epochs":
         compare_epochs(options.rounds)
+        return
+    if options.what == "lengths":
+        compare_lengths(options.rounds)
         return
     small, _ = used(1, options.processes)
     large, size = used(options.megabytes, options.processes)

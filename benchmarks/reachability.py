@@ -2,9 +2,9 @@
 
 Two modalities: a maze, and an image of two marks; are they connected? Networks are trained on mazes of
 11 x 11 places and tried on others of this size, by length of the path, and of 17 x 17 places. Compared are the fixed
-point of a mixing cell, trained with a random number of steps from a random start, the same cell as a weight-tied
-network of 1, 4 and 16 steps, and networks of 4 and 16 cells without shared weights, as wide (equal MACs) and as narrow
-that they have the parameters of one cell.
+point of a mixing cell, trained with a random number of steps from a random start or with reversible steps, the same
+cell as a weight-tied network of 1, 4 and 16 steps, and networks of 4 and 16 cells without shared weights, as wide
+(equal MACs) and as narrow that they have the parameters of one cell.
 
     python benchmarks/reachability.py --out reachability --seeds 5
     python benchmarks/reachability.py --out reachability --memory    # what a training step keeps, by number of steps
@@ -40,6 +40,7 @@ TIED = {"gradient": "unroll"}
 #: Fusion options of each network and its width, as a share of that of the cell.
 HEADS: dict[str, tuple[dict[str, Any], float]] = {
     "equilibrium": ({"gradient": "random_steps", "start": "random", "solver": "picard", "tolerance": 0.01}, 1),
+    "reversible": ({"gradient": "reversible", "solver": "picard", "tolerance": 0.01}, 1),
     "tied K=1": ({**TIED, "max_steps": 1}, 1),
     "tied K=4": ({**TIED, "max_steps": 4}, 1),
     "tied K=16": ({**TIED, "max_steps": 16}, 1),
@@ -141,7 +142,7 @@ def train_once(head: str, seed: int, mazes: dict[int, tuple[Path, Tensor]], opti
     larger = load_dataset(other, scales=dataset.scales)
     network17 = for_size(network, recipe, larger)
     row["17"] = tried(network17, larger.test, mazes[17][1])
-    if recipe.network.fusion.gradient == "random_steps":  # type: ignore[union-attr]
+    if recipe.network.fusion.gradient != "unroll":  # type: ignore[union-attr]
         for cap in CAPS:
             for name, one, part in (("11", network, dataset.test), ("17", network17, larger.test)):
                 (layer,) = equilibrium_layers(one)
@@ -158,8 +159,8 @@ def memory(mazes: dict[int, tuple[Path, Tensor]], options: argparse.Namespace) -
     dataset = load_dataset(base.data)
     batch = dataset.train.batch(torch.arange(64), names=("map", "marks"))
     print("gradient | steps | KiB per sample")
-    for gradient in ("unroll", "random_steps", "implicit"):
-        for n_steps in (4, 16, 64):
+    for gradient in ("unroll", "random_steps", "reversible", "implicit"):
+        for n_steps in (4, 16, 32):
             plain = base.to_plain()
             plain["network"]["fusion"] |= {"gradient": gradient, "max_steps": n_steps, "start": "inputs"}
             torch.manual_seed(0)

@@ -53,6 +53,12 @@ class TracingError(NasfuseError, RuntimeError):
     """A network cannot be traced or exported, because its computation depends on the values of its inputs."""
 
 
+class DeploymentError(NasfuseError, RuntimeError):
+    """A network was not deployed, because the result would not be the network."""
+
+    exit_code = 1
+
+
 class NonFiniteError(NasfuseError, ArithmeticError):
     """A loss or metric is NaN or infinite, so that the trial has no result."""
 

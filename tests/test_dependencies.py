@@ -23,8 +23,10 @@ def name_of(requirement):
 
 
 DECLARED = {name_of(one) for one in tomllib.loads(PYPROJECT)["project"]["dependencies"]}
-TESTING = {name_of(one) for one in tomllib.loads(PYPROJECT)["project"]["optional-dependencies"]["testing"]}
-DEVELOPMENT = {name_of(one) for one in tomllib.loads(PYPROJECT)["project"]["optional-dependencies"]["dev"]}
+EXTRAS = tomllib.loads(PYPROJECT)["project"]["optional-dependencies"]
+#: Extras whose packages a part of nasfuse may import.
+OF_FOLDER = {"nasfuse/testing/": "testing", "nasfuse/deployment/": "onnx", "nasfuse/runtime/": "onnx"}
+DEVELOPMENT = {name_of(one) for one in EXTRAS["dev"]}
 
 
 @cache
@@ -59,7 +61,8 @@ def test_every_import_is_a_declared_dependency():
     """All packages in one test: to read them takes a second, and every process collects the parameters of tests."""
     undeclared = {}
     for package, file in imported_packages().items():
-        declared = DECLARED | (TESTING if file.startswith("nasfuse/testing/") else set())
+        extras = [extra for folder, extra in OF_FOLDER.items() if file.startswith(folder)]
+        declared = DECLARED.union(*({name_of(one) for one in EXTRAS[extra]} for extra in extras))
         if not distributions_of(package) & declared:
             undeclared[package] = file
     assert not undeclared, "declare them in pyproject.toml"

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "nasfuse"
 
 LIGHT = ["errors", "seeds", "domain", "spec", "pareto"]
-TORCH_SIDE = [*LIGHT, "tasks", "data", "nn", "cost", "train"]
+TORCH_SIDE = [*LIGHT, "tasks", "data", "nn", "runtime", "deployment", "cost", "train"]
 MAY_IMPORT = {
     "errors": [],
     "seeds": ["errors"],
@@ -22,8 +22,10 @@ MAY_IMPORT = {
     "tasks": LIGHT,
     "data": [*LIGHT, "tasks"],
     "nn": [*LIGHT, "tasks", "data"],
-    "cost": [*LIGHT, "tasks", "data", "nn"],
-    "train": [*LIGHT, "tasks", "data", "nn", "cost"],
+    "runtime": ["errors"],
+    "deployment": [*LIGHT, "tasks", "data", "nn", "runtime"],
+    "cost": [*LIGHT, "tasks", "data", "nn", "runtime", "deployment"],
+    "train": [*LIGHT, "tasks", "data", "nn", "runtime", "deployment", "cost"],
     "search": LIGHT,
     "backends": [*LIGHT, "search"],
     "prediction": TORCH_SIDE,
@@ -32,11 +34,12 @@ MAY_IMPORT = {
     "export": [*TORCH_SIDE, "prediction", "search", "experiment"],
     "testing": [*TORCH_SIDE, "prediction", "search", "backends", "experiment", "report", "export"],
     "cli": [*TORCH_SIDE, "prediction", "search", "backends", "experiment", "report", "export"],
-    "__init__": ["prediction"],
+    "api": [*TORCH_SIDE, "prediction", "search", "backends", "experiment", "report", "export", "cli"],
+    "__init__": ["prediction", "api"],
     "__main__": ["cli"],
 }
 WITHOUT_TORCH = set(LIGHT)
-HEAVY = {"torch", "ray", "optuna", "fvcore", "plotly", "matplotlib", "sklearn"}
+HEAVY = {"torch", "ray", "optuna", "fvcore", "matplotlib", "sklearn"}
 
 
 @dataclass(frozen=True)

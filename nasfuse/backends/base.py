@@ -40,7 +40,7 @@ class Driver(Protocol):
         """Returns the next trial to run, or why there is none now."""
 
     def on_report(self, number: int, *, epoch: int, metric: float) -> Decision:
-        """Returns whether trial `number` continues after `epoch`, one of its rungs.
+        """Returns whether trial `number` continues after `epoch`, one of its rungs or any epoch when it is overdue.
 
         A trial that is to stop ends with the outcome `Stopped`.
         """

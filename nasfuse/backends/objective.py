@@ -1,11 +1,13 @@
 """The objective of a study, and how a worker runs one trial of it."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from nasfuse.backends.outcome import Failed, Measured
+from nasfuse.backends.faults import is_fault
+from nasfuse.backends.outcome import Failed, Faulted, Measured
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import InheritanceError
 from nasfuse.search.scheduler import Assignment
@@ -74,12 +76,12 @@ class Task:
 
     def run(
         self, objective: Objective, *, report: Report, report_lost_inheritance: Callable[[str], None]
-    ) -> Measured | Failed:
-        """Returns how the trial ended; an exception of the objective is a failure with its text as the reason.
+    ) -> Measured | Failed | Faulted:
+        """Returns how the trial ended; an exception of the objective is a failure or a fault, with its text.
 
         Args:
             objective: Called with the trial; called again without weight sources if it raises InheritanceError.
-            report: Called with (epoch, metric) at the rungs of the trial.
+            report: Called with (epoch, metric) at the rungs of the trial, and after every epoch when it is overdue.
             report_lost_inheritance: Called with the reason before the trial starts again from random weights.
         """
         try:
@@ -92,10 +94,11 @@ class Task:
             return failure_of(error)
 
     def _measure(self, objective: Objective, *, report: Report, weight_sources: Mapping[str, Path]) -> Measurements:
-        assignment = self.assignment
+        assignment, started = self.assignment, time.monotonic()
 
         def report_at_rungs(epoch: int, metric: float) -> None:
-            if epoch in assignment.rungs:  # every report costs a round trip to the driver
+            is_overdue = assignment.overdue_s is not None and time.monotonic() - started >= assignment.overdue_s
+            if epoch in assignment.rungs or is_overdue:  # every report costs a round trip to the driver
                 report(epoch, metric)
 
         return objective(
@@ -108,9 +111,10 @@ class Task:
         )
 
 
-def failure_of(error: Exception) -> Failed:
-    """Returns the failure that an exception stands for: its type and its text in one line."""
-    return Failed(f"{type(error).__name__}: {_one_line(error)}")
+def failure_of(error: Exception) -> Failed | Faulted:
+    """Returns the failure or the fault that an exception stands for: its type and its text in one line."""
+    reason = f"{type(error).__name__}: {_one_line(error)}"
+    return Faulted(reason) if is_fault(error) else Failed(reason)
 
 
 def _one_line(error: Exception) -> str:

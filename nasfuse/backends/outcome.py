@@ -41,9 +41,20 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Faulted:
+    """The trial has no result because of what surrounds it, for instance a full disk or a lost file.
+
+    Attributes:
+        reason: One line.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Died:
     """The process of the trial ended without a result, for instance because its machine was lost."""
 
 
 #: How a trial can end.
-Outcome = Measured | Stopped | Failed | Died
+Outcome = Measured | Stopped | Failed | Faulted | Died

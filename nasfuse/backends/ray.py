@@ -21,7 +21,7 @@ from ray.tune.search import Searcher
 
 from nasfuse.backends.base import Decision, Driver, Pause, too_small
 from nasfuse.backends.objective import Objective, Task, failure_of
-from nasfuse.backends.outcome import Died, Failed, Measured, Outcome, Stopped
+from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Outcome, Stopped
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.spec.study import ResourcesConfig
 
@@ -120,7 +120,7 @@ def _run_trial(config: dict[str, Any], *, objective: Objective) -> None:
     tune.report({"payload": _payload(outcome)})
 
 
-def _payload(outcome: Measured | Failed) -> str:
+def _payload(outcome: Measured | Failed | Faulted) -> str:
     """Returns an outcome as JSON text; what an objective returned may be no measurements, which is a failure."""
     if isinstance(outcome, Measured):
         try:
@@ -128,7 +128,7 @@ def _payload(outcome: Measured | Failed) -> str:
             return json.dumps({"measurements": outcome.measurements.to_plain()})
         except Exception as error:
             outcome = failure_of(error)
-    return json.dumps({"reason": outcome.reason})
+    return json.dumps({"fault" if isinstance(outcome, Faulted) else "reason": outcome.reason})
 
 
 class _DriverSearcher(Searcher):
@@ -173,6 +173,8 @@ class _DriverSearcher(Searcher):
             return Measured(Measurements.from_plain(payload["measurements"]))
         if "reason" in payload:
             return Failed(payload["reason"])
+        if "fault" in payload:
+            return Faulted(payload["fault"])
         if result and trial_id in self._stopped:
             return Stopped(result["epoch"], result["metric"])
         return Died()

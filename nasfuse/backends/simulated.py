@@ -85,7 +85,9 @@ class SimulatedBackend:
         training = self._train(assignment)
         if training.lost_inheritance is not None:
             driver.on_lost_inheritance(assignment.number, training.lost_inheritance)
-        reports = [epoch for epoch in sorted(assignment.rungs) if epoch <= len(training.curve)]
+        late = float("inf") if assignment.overdue_s is None else assignment.overdue_s
+        epochs = range(1, len(training.curve) + 1)
+        reports = [epoch for epoch in epochs if epoch in assignment.rungs or epoch * training.epoch_s >= late]
         self._running[assignment.number] = _Running(training, self.now, reports)
         self._schedule(assignment.number)
 

@@ -15,7 +15,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 def main() -> None:
     """Runs `nasfuse`. Exit code: 0 on success, 1 if the run failed, 2 if the user can correct the input."""
     from nasfuse.cli.app import app
-    from nasfuse.cli.console import explain
+    from nasfuse.cli.console import explain, program
     from nasfuse.errors import DataWarning, NasfuseError, RunFolderWarning
 
     try:
@@ -23,7 +23,7 @@ def main() -> None:
             for category in (DataWarning, RunFolderWarning):
                 warnings.filterwarnings("always", category=category)
             warnings.showwarning = _ShowWarning()
-            app()
+            app(prog_name=program())
     except NasfuseError as error:
         explain(str(error))
         sys.exit(error.exit_code)

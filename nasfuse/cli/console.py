@@ -5,6 +5,7 @@ Styles are given as arguments (`style=`) or with `rich.text.Text.assemble`.
 """
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -22,13 +23,29 @@ def new_console(**options: Any) -> Console:
 out = new_console()
 err = new_console(stderr=True)
 
+#: Verbs that messages of the library name after `nasfuse`; `tests/cli/test_app.py` compares them with the commands.
+_VERBS = (
+    "init",
+    "search",
+    "status",
+    "pareto",
+    "compare",
+    "report",
+    "export",
+    "train",
+    "evaluate",
+    "predict",
+    "data",
+    "doctor",
+)
+
 #: Seconds between two lines of progress if the output is not a terminal.
 LINE_EVERY_S = 10.0
 
 
 def explain(message: str) -> None:
     """Prints an error message without a traceback."""
-    err.print(Text.assemble(("error:", "bold red"), " ", message), soft_wrap=True)
+    err.print(Text.assemble(("error:", "bold red"), " ", for_people(message)), soft_wrap=True)
 
 
 def explain_fault(message: str) -> None:
@@ -36,19 +53,34 @@ def explain_fault(message: str) -> None:
     err.print(Text.assemble(("fault of nasfuse:", "bold red"), " ", message), soft_wrap=True)
 
 
-def command_line(*arguments: object) -> str:
-    """Returns a command for a shell that calls the program as it was called: `nasfuse`, or `python cli.py`."""
-    program = Path(sys.argv[0])
-    if program.name == "__main__.py":
-        called = ["python", "-m", program.parent.name]
-    else:
-        called = ["python", str(program)] if program.suffix == ".py" else [program.name]
-    return shlex.join([*called, *map(str, arguments)])
-
-
 def warn(message: str) -> None:
     """Prints a warning; the command continues."""
-    err.print(Text.assemble(("warning:", "bold yellow"), " ", message), soft_wrap=True)
+    err.print(Text.assemble(("warning:", "bold yellow"), " ", for_people(message)), soft_wrap=True)
+
+
+def for_people(message: str) -> str:
+    """Returns a message of the library as the command line prints it.
+
+    Commands in it call the program as it was called, and numbers of rows are followed by where counting starts.
+    """
+    verbs = "|".join(_VERBS)
+    text = re.sub(rf"(?<![\w-])nasfuse(?= (?:{verbs})\b)", lambda _: program(), message)
+    if re.search(r"\brow \d", text) and "counted from 0" not in text:
+        text += " (rows are counted from 0)"
+    return text
+
+
+def program() -> str:
+    """Returns how the program was called: `nasfuse`, `python cli.py` or `python -m nasfuse`."""
+    path = Path(sys.argv[0])
+    if path.name == "__main__.py":
+        return f"python -m {path.parent.name}"
+    return shlex.join(["python", str(path)] if path.suffix == ".py" else [path.name])
+
+
+def command_line(*arguments: object) -> str:
+    """Returns a command for a shell that calls the program as it was called."""
+    return f"{program()} {shlex.join(map(str, arguments))}"
 
 
 def print_json(values: Any) -> None:

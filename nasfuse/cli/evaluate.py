@@ -70,6 +70,8 @@ def evaluate(
     out.print(
         Text.assemble(f"{result['split']} {result['metric']} ", value, f" on {counted(result['samples'], 'sample')}")
     )
+    if "calibration_error" in result:
+        out.print(f"calibration error (ECE, 15 bins) {metric_text(result['calibration_error'])}")
     for name, what in result.get("without", {}).items():
         out.print(f"without {name}: {_STANDS_IN[what]}", soft_wrap=True)
     if "settings" in result:

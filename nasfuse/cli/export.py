@@ -1,36 +1,51 @@
-"""`nasfuse export`: writes one point of the front as a recipe."""
+"""`nasfuse export`: writes one point of the front as a recipe, or a trained network for deployment."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from nasfuse.domain.metric import metric_text
 
+if TYPE_CHECKING:
+    from nasfuse.prediction import SavedNetwork
+
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a search, for example runs/mine.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Recipe file (YAML) to write.")],
+    run: Annotated[
+        Path,
+        typer.Argument(help="Folder of a search, for example runs/mine; with --onnx or --torch also a model.pt."),
+    ],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Recipe file (YAML) to write.")] = None,
+    onnx: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write with the network as ONNX graphs, which nasfuse.runtime runs without torch."),
+    ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="With --onnx: 8-bit weights of linear layers, whose metric is measured.")
+    ] = False,
+    torch: Annotated[
+        Path | None, typer.Option(help="Folder to write with a torch.export program for each route of the network.")
+    ] = None,
+    point: Annotated[
+        int | None, typer.Option(min=0, help="With a model.pt: operating point P of a trial shown as N:P. Default: 0.")
+    ] = None,
     pick: Annotated[
         Literal["best", "knee", "cheapest"] | None,
         typer.Option(
-            help="Point of the front: best metric, knee (the cheapest within one standard error of the best), or "
-            "lowest cost. Default: best."
+            help="Which of the points within all limits: best metric, knee (the cheapest within one standard error of "
+            "the best), or cheapest. Default: cheapest with --min-metric or --within, else best."
         ),
     ] = None,
-    max_macs: Annotated[
-        int | None, typer.Option(min=1, help="Choose the best metric among points with at most this many MACs.")
-    ] = None,
+    max_macs: Annotated[int | None, typer.Option(min=1, help="Limit: at most this many MACs.")] = None,
     max_latency_ms: Annotated[
         float | None,
-        typer.Option(min=0, help="Choose the best metric among points with at most this measured latency."),
+        typer.Option(min=0, help="Limit: at most this measured latency."),
     ] = None,
-    min_metric: Annotated[
-        float | None, typer.Option(help="Choose the cheapest point whose metric is at least this good.")
-    ] = None,
+    min_metric: Annotated[float | None, typer.Option(help="Limit: a metric at least this good.")] = None,
     within: Annotated[
         float | None,
-        typer.Option(min=0, max=100, help="Choose the cheapest point that loses at most this percentage of the best."),
+        typer.Option(min=0, max=100, help="Limit: a metric that loses at most this percentage of the best."),
     ] = None,
     trial: Annotated[
         str | None,
@@ -40,44 +55,125 @@ def export(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the exported point as JSON.")] = False,
 ) -> None:
-    """Write the recipe of one point of the front, for `nasfuse train`.
+    """Write one point of the front: its recipe, for `nasfuse train`, or its network, for deployment.
 
-    Give at most one of --pick, --max-macs, --max-latency-ms, --min-metric, --within and --trial.
+    --pick chooses among the points that keep all of --max-macs, --max-latency-ms, --min-metric and --within; --trial
+    names a point instead. The network is compared with what is written on validation data, and not written if they
+    differ.
     """
     from nasfuse.cli.console import command_line, out, print_json
     from nasfuse.cli.output_file import check_output
-    from nasfuse.errors import InvalidInputError
     from nasfuse.experiment.run_folder import RunFolder, write_text
     from nasfuse.experiment.run_reader import read_run
-    from nasfuse.export import beside, select_point
+    from nasfuse.export import explanation, select_point
     from nasfuse.search.front import to_row
 
+    criteria = (pick, max_macs, max_latency_ms, min_metric, within, trial)
+    is_file = not run.is_dir() and (output is None or run.suffix == ".pt")
+    _check_options(output, onnx, torch, int8=int8, point=point, criteria=criteria, is_file=is_file, run=run)
     check_output(output, "-o", suffixes=(".yaml", ".yml"))
-    given = (pick, max_macs, max_latency_ms, min_metric, within, trial)
-    if sum(option is not None for option in given) > 1:
-        raise InvalidInputError(
-            "give one of --pick, --max-macs, --max-latency-ms, --min-metric, --within and --trial, got several"
-        )
+    if is_file:
+        from nasfuse.export.deployable import network_in_file
+
+        written = _deploy(network_in_file(run, point=point or 0), onnx, torch, int8=int8, quiet=as_json)
+        if as_json:
+            print_json(written)
+        return
     found = read_run(RunFolder(run))
-    chosen = select_point(
+    choice = select_point(
         found,
-        rule=pick,
+        pick=pick,
         trial=trial,
         max_macs=max_macs,
         max_latency_ms=max_latency_ms,
         min_metric=min_metric,
         within=within,
     )
+    chosen = choice.candidate
     recipe = found.recipe(chosen)
-    write_text(output, recipe.to_yaml())
+    document = {**to_row(chosen), "explanation": explanation(found, choice), "recipe_hash": recipe.hash}
+    if not as_json:
+        measured = chosen.measured
+        reported = measured.reported_metric
+        also = "" if reported is None else f", {recipe.metric} {metric_text(reported)}"
+        figures = f"{found.objectives.metric} {metric_text(measured.metric)}{also} (validation), {measured.macs:,} MACs"
+        out.print(f"trial {chosen.label}: {figures}", soft_wrap=True)
+        out.print(recipe.summary, soft_wrap=True)
+        out.print(explanation(found, choice), soft_wrap=True)
+    if output is not None:
+        write_text(output, recipe.to_yaml())
+        document["file"] = str(output)
+        if not as_json:
+            trains = command_line("train", output)
+            out.print(f"wrote {output} (recipe {recipe.hash}); train it with: {trains}", soft_wrap=True)
+    if onnx is not None or torch is not None:
+        from nasfuse.export.deployable import network_of_point
+
+        document |= _deploy(network_of_point(found, chosen), onnx, torch, int8=int8, quiet=as_json)
     if as_json:
-        print_json({**to_row(chosen), "recipe_hash": recipe.hash, "file": str(output)})
-        return
-    measured = chosen.measured
-    reported = measured.reported_metric
-    also = "" if reported is None else f", {recipe.metric} {metric_text(reported)}"
-    figures = f"{found.objectives.metric} {metric_text(measured.metric)}{also} (validation), {measured.macs:,} MACs"
-    out.print(f"trial {chosen.label}: {figures}", soft_wrap=True)
-    out.print(recipe.summary, soft_wrap=True)
-    out.print(beside(found, chosen), soft_wrap=True)
-    out.print(f"wrote {output} (recipe {recipe.hash}); train it with: {command_line('train', output)}", soft_wrap=True)
+        print_json(document)
+
+
+def _check_options(
+    output: Path | None,
+    onnx: Path | None,
+    torch: Path | None,
+    *,
+    int8: bool,
+    point: int | None,
+    criteria: tuple[object, ...],
+    is_file: bool,
+    run: Path,
+) -> None:
+    """Checks that there is something to write, and that the options belong to it."""
+    from nasfuse.errors import InvalidInputError
+
+    if output is None and onnx is None and torch is None:
+        raise InvalidInputError("nothing to write: give -o for a recipe, or --onnx or --torch for a network")
+    if int8 and onnx is None:
+        raise InvalidInputError("--int8 is about ONNX graphs; give --onnx, too")
+    if point is not None and not is_file:
+        raise InvalidInputError(f"--point is for a model.pt, and {run} is the folder of a search; use --trial N:P")
+    if is_file and output is not None:
+        raise InvalidInputError(f"-o writes the recipe of a point of a search, and {run} is no folder of one")
+    if is_file and any(one is not None for one in criteria):
+        raise InvalidInputError(f"criteria such as --pick choose from the folder of a search, and {run} is none")
+
+
+def _deploy(
+    saved: "SavedNetwork", onnx: Path | None, torch: Path | None, *, int8: bool, quiet: bool
+) -> dict[str, object]:
+    """Writes the network, prints what was checked, and returns it."""
+    from nasfuse.cli.console import out
+
+    document: dict[str, object] = {}
+    if onnx is not None:
+        from nasfuse.export.bundle import write_bundle
+
+        written = write_bundle(saved, onnx, int8=int8)
+        parity, figures = written.parity, written.figures
+        document["onnx"] = {"folder": str(onnx), "figures": figures, "parity": parity.to_plain()}
+        if not quiet:
+            borderline = f", {parity.n_borderline} decided differently" if parity.n_borderline else ""
+            out.print(
+                f"difference from the network: {parity.difference:.1e} at most, over {parity.n_samples} validation "
+                f"samples ({parity.allowed:.1e} is rounding{borderline})",
+                soft_wrap=True,
+            )
+            value = "not finite" if figures["bundle"] is None else metric_text(figures["bundle"])
+            out.print(
+                f"{figures['metric']} (validation): {metric_text(figures['network'])} by the network, {value} by the "
+                f"bundle{' with 8-bit weights' if int8 else ''}",
+                soft_wrap=True,
+            )
+            size = f"{written.n_graphs} graph{'s' if written.n_graphs > 1 else ''}, {written.n_bytes / 1000:,.0f} kB"
+            out.print(f"wrote {onnx} ({size}); run it with nasfuse.runtime.load({str(onnx)!r})", soft_wrap=True)
+    if torch is not None:
+        from nasfuse.export.torch_files import write_torch_programs
+
+        differences = write_torch_programs(saved, torch)
+        document["torch"] = {"folder": str(torch), "differences": differences}
+        if not quiet:
+            shown = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
+            out.print(f"wrote {torch}; largest difference from the network by route: {shown}", soft_wrap=True)
+    return document

@@ -1,6 +1,5 @@
 """`nasfuse init`: a first study for a data set."""
 
-import re
 import warnings
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +26,7 @@ def init(
     from nasfuse.data.draft import draft_data
     from nasfuse.data.sources.registry import load_dataset, load_raw
     from nasfuse.errors import DataError, DataWarning, InvalidInputError, NasfuseError
-    from nasfuse.experiment.study_draft import study_text
+    from nasfuse.experiment.study_draft import study_name, study_text
     from nasfuse.spec.data_source import SHIPPED_SOURCES
     from nasfuse.spec.study import StudyConfig
 
@@ -36,7 +35,7 @@ def init(
     with err.status(f"looking at {data} ..."):
         raw = load_raw(data)
         draft = draft_data(raw, target=target)
-        name = re.sub(r"[^A-Za-z0-9._-]+", "_", raw.name).strip("._-") or "study"
+        name = study_name(raw)
         file = Path(f"{name}.yaml") if output is None else output
         if file.exists() and not overwrite:
             raise InvalidInputError(f"{file} exists; name another file with -o, or overwrite it with --force")

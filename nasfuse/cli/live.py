@@ -125,7 +125,8 @@ class LiveDisplay:
         if isinstance(outcome, Failed):
             self._message = f"trial {number} failed: {outcome.reason}"
         elif isinstance(outcome, Stopped):
-            self._message = f"trial {number} stopped after epoch {outcome.epoch}, it was dominated"
+            why = "the time is spent" if self._is_waiting else "it was dominated"
+            self._message = f"trial {number} stopped after epoch {outcome.epoch}, {why}"
         self._running.pop(number, None)
         if isinstance(outcome, Failed):
             self._console.print(self._message, style="yellow", soft_wrap=True)

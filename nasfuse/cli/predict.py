@@ -1,7 +1,6 @@
 """`nasfuse predict`: predictions of a saved network for new data."""
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,10 +9,14 @@ import typer
 from nasfuse.cli.device import Device, device_of
 
 if TYPE_CHECKING:
-    from nasfuse.prediction import Predictions, TrainedNetwork
+    from nasfuse.data.raw_table import RawTable
+    from nasfuse.prediction import Predictions, Predictor
 
 #: Endings of the output file: the keys of `nasfuse.report.predictions.WRITERS`, which is slow to import.
 SUFFIXES = (".csv", ".parquet", ".npz")
+
+#: Exit code if the file was written and some rows have no prediction.
+SOME_UNUSABLE = 3
 
 #: Largest number of rows that a warning lists.
 _MOST_LISTED = 20
@@ -27,6 +30,13 @@ def predict(
         str, typer.Argument(help="Data with the columns or arrays of the training: a file or a folder; no targets.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .csv, .parquet or .npz.")],
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column of the data to copy into the file, for example an identifier. Repeatable. Default: the number "
+            "of the row, counted from 0, as row."
+        ),
+    ] = None,
     point: Annotated[
         int | None,
         typer.Option(min=0, help="Operating point P of a trial shown as N:P. Default: 0, the setting of its recipe."),
@@ -36,14 +46,15 @@ def predict(
         typer.Option(help="Point of the front, with the folder of a search: best, knee or cheapest. Default: best."),
     ] = None,
     device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
     """Predict the targets of new data with a saved network.
 
     The file has a row for each row of the data, in the same order: the prediction, probabilities, the route of a
     network with a router, and the steps of its solver. Rows that cannot be used are left empty, with the reason in the
-    column `problem`.
+    column `problem`; the exit code is 3 if there are any.
     """
-    from nasfuse.cli.console import out, warn
+    from nasfuse.cli.console import out, print_json, warn
     from nasfuse.cli.output_file import check_output
     from nasfuse.errors import InvalidInputError, counted
 
@@ -55,18 +66,16 @@ def predict(
     if pick is not None and not network.is_dir():
         raise InvalidInputError(f"--pick chooses from the folder of a search, and {network} is none; leave it out")
     _check_order(network, data)
-    chosen = _choose(network, pick) if network.is_dir() else [(network, point or 0, {})]
-    from nasfuse.prediction import averaged, load_network
-    from nasfuse.report.predictions import WRITERS
-    from nasfuse.train.sweep import set_network
+    predictor, described = _predictor(network, point=point, pick=pick, device=device)
+    if described and not as_json:
+        out.print(described, soft_wrap=True)
+    from nasfuse.prediction.new_data import new_data
+    from nasfuse.report.predictions import WRITERS, kept_columns
 
-    networks = []
-    for file, number, settings in chosen:
-        networks.append(load_network(file, point=number, device=device_of(device)))
-        set_network(networks[-1].network, settings)
-    parts = _with_progress(networks, data)
-    found = averaged(parts) if len(parts) > 1 else parts[0]
-    WRITERS[output.suffix.lower()](output, found)
+    raw = new_data(data)
+    kept = kept_columns(raw, keep or ())
+    found = _with_progress(predictor, raw)
+    WRITERS[output.suffix.lower()](output, found, kept)
     if found.problems:
         listed = ", ".join(str(row) for row in list(found.problems)[:_MOST_LISTED])
         more = f" and {len(found.problems) - _MOST_LISTED} more" if len(found.problems) > _MOST_LISTED else ""
@@ -76,8 +85,13 @@ def predict(
         )
     usable = len(found) - len(found.problems)
     rows = counted(len(found), "row")
-    share = f"{usable} of {rows}" if found.problems else rows
-    out.print(f"wrote the predictions for {share} to {output}", soft_wrap=True)
+    if as_json:
+        problems = {str(row): reason for row, reason in found.problems.items()}
+        print_json({"file": str(output), "rows": len(found), "predicted": usable, "problems": problems})
+    else:
+        share = f"{usable} of {rows}" if found.problems else rows
+        out.print(f"wrote the predictions for {share} to {output}", soft_wrap=True)
+    raise typer.Exit(SOME_UNUSABLE if found.problems else 0)
 
 
 def _check_order(network: Path, data: str) -> None:
@@ -104,50 +118,32 @@ def _files(data: str) -> list[Path]:
         return []
 
 
-def _choose(run_folder: Path, pick: str | None) -> list[tuple[Path, int, dict[str, float]]]:
-    """Returns the networks of a point of a front: file, index of the point in it, and further settings.
+def _predictor(network: Path, *, point: int | None, pick: str | None, device: str) -> "tuple[Predictor, str]":
+    """Returns the network of a file, or of a point of a search with a sentence that says which."""
+    from nasfuse.prediction import load_network
 
-    An ensemble has several members, and a cross-validated point has a network for each fold, whose knobs are set to
-    those of the point.
-
-    Raises:
-        InvalidInputError: The folder has no such network.
-    """
-    from nasfuse.cli.console import out
+    if not network.is_dir():
+        return load_network(network, point=point or 0, device=device_of(device)), ""
     from nasfuse.domain.metric import metric_text
-    from nasfuse.errors import InvalidInputError
     from nasfuse.experiment.run_folder import RunFolder
     from nasfuse.experiment.run_reader import read_run
-    from nasfuse.export import select_point
+    from nasfuse.export import networks_of, select_point, trained_point
 
-    run = read_run(RunFolder(run_folder))
-    chosen = select_point(run, rule=pick)
-    found: list[tuple[Path, int, dict[str, float]]] = []
-    for member in chosen.members or (chosen,):
-        files = run.folder.networks(member.trial)
-        if not files:
-            raise InvalidInputError(
-                f"{run_folder} has no network of trial {member.label} any more; export the recipe of the point and "
-                "train it, and name the model.pt of that training"
-            )
-        if len(files) == 1:
-            found.append((files[0], member.point, {}))
-        else:
-            found += [(file, 0, member.measured.settings) for file in files]
+    run = read_run(RunFolder(network))
+    chosen = select_point(run, pick=pick).candidate
+    count = len(networks_of(run, chosen))
     figures = f"{run.objectives.metric} {metric_text(chosen.measured.metric)}, {chosen.measured.macs:,} MACs"
-    mean = f": the mean of {len(found)} networks" if len(found) > 1 else ""
-    out.print(f"trial {chosen.label} ({figures} on validation data){mean}", soft_wrap=True)
-    return found
+    mean = f": the mean of {count} networks" if count > 1 else ""
+    predictor = trained_point(run, chosen, device=device_of(device))
+    return predictor, f"trial {chosen.label} ({figures} on validation data){mean}"
 
 
-def _with_progress(networks: Sequence["TrainedNetwork"], data: str) -> list["Predictions"]:
-    """Returns the predictions of each network for the same data."""
+def _with_progress(predictor: "Predictor", raw: "RawTable") -> "Predictions":
+    """Returns the predictions for new data, with a progress bar."""
     from rich.progress import Progress
 
     from nasfuse.cli.console import err
     from nasfuse.cli.feature_bar import feature_bar
-    from nasfuse.errors import DataWarning
-    from nasfuse.prediction.new_data import new_data
 
     with Progress(console=err, transient=True, disable=not err.is_terminal) as bars, feature_bar(err):
         task = bars.add_task("reading the data", total=None)
@@ -156,8 +152,4 @@ def _with_progress(networks: Sequence["TrainedNetwork"], data: str) -> list["Pre
             bars.update(task, total=n_rows, completed=0, description="predicting")
             return lambda count: bars.advance(task, count)
 
-        raw = new_data(data)
-        first = networks[0].predictions(raw, started=started)
-        with warnings.catch_warnings():  # folds differ in which categories are rare
-            warnings.filterwarnings("ignore", message=".* has categories that were rare", category=DataWarning)
-            return [first, *(network.predictions(raw, started=started) for network in networks[1:])]
+        return predictor.predictions(raw, started=started)

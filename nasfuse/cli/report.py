@@ -12,15 +12,21 @@ def report(
         Path | None, typer.Option("-o", "--output", help="HTML file to write. Default: report.html in the run folder.")
     ] = None,
 ) -> None:
-    """Write the report of a run: one HTML file with chart, front, hand-made designs and failures."""
-    from nasfuse.cli.console import out
+    """Write the interactive report of a run: one HTML file with its front, designs, trials, curves and failures."""
+    from nasfuse.cli.console import out, warn
     from nasfuse.cli.output_file import check_output
+    from nasfuse.errors import NasfuseError
+    from nasfuse.experiment.point_details import keep_details
     from nasfuse.experiment.run_folder import RunFolder
     from nasfuse.experiment.run_reader import read_run
     from nasfuse.report.html import write_report
 
     check_output(output, "-o", suffixes=(".html", ".htm"))
     found = read_run(RunFolder(run))
+    try:
+        keep_details(found.folder, found.study, found.progress.front)
+    except NasfuseError as error:
+        warn(f"{error}; the report has no figures by class of points that were not measured before")
     path = output or found.folder.report_file
     write_report(path, found)
     out.print(f"wrote {path}", soft_wrap=True)

@@ -1,6 +1,7 @@
 """`nasfuse train`: training of recipes."""
 
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +34,9 @@ def train(
             help="Number of torch threads. It changes results slightly by rounding; finished trainings are kept.",
         ),
     ] = 1,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write loss and metric of every epoch for TensorBoard.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Train the network of a recipe, evaluate it once on the test split, and save it.
@@ -62,10 +66,12 @@ def train(
 
         from nasfuse.experiment.final_training import train_recipe
         from nasfuse.experiment.starting_point import StartingPoint
+        from nasfuse.report.tensorboard import TensorBoardCurves
         from nasfuse.train import Epoch
     start = None if init is None else StartingPoint.read(init)
     suffix = "" if start is None else f"-from-{start.fingerprint}"
     folder = output or Path("runs") / f"train-{what.hash}{suffix}"
+    curves = TensorBoardCurves(folder, metric=what.metric) if tensorboard else None
     torch.set_num_threads(threads)
     where = device_of(device)
     err.print(what.summary, soft_wrap=True)
@@ -80,6 +86,8 @@ def train(
             def advance(number: int, epoch: Epoch) -> None:
                 nonlocal printed
                 trained_now.add(number)
+                if curves is not None:
+                    curves.add(number, epoch)
                 figure = f"training loss {metric_text(epoch.train_loss)}"
                 if epoch.val_metric is not None:
                     figure = f"val {what.metric} {metric_text(epoch.val_metric)}"
@@ -99,6 +107,9 @@ def train(
                 start=start,
                 announce=lambda text: err.print(text, soft_wrap=True),
             )
+    if curves is not None:
+        curves.close()
+        err.print(f"curves: {shlex.join(['tensorboard', '--logdir', str(folder)])}", soft_wrap=True)
     if len(trained_now) < seeds:
         err.print(
             f"{seeds - len(trained_now)} of {seeds} networks were in {folder} and have not been trained again.",

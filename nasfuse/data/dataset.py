@@ -171,6 +171,12 @@ class Split:
         columns = {name: self.columns[name].emptied(len(self)) for name in names}
         return replace(self, columns={**self.columns, **columns})
 
+    def of_samples(self, rows: Tensor) -> "Split":
+        """Returns the split of the samples `rows` (k,)."""
+        columns = {name: column.of_samples(rows) for name, column in self.columns.items()}
+        groups = None if self.groups is None else self.groups[rows]
+        return replace(self, columns=columns, targets=self.targets[rows], groups=groups)
+
     def lengths(self, name: str) -> Tensor | None:
         """Returns the (n,) true lengths of a sequence; None if all have full length."""
         return self.columns[name].lengths

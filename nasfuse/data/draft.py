@@ -92,7 +92,7 @@ def draft_data(raw: RawTable, *, target: str | None = None) -> DataDraft:
     if raw.n_rows is None:
         modalities, left_out = _from_arrays(raw, target, roles)
     else:
-        modalities, left_out = _from_columns(raw, [name for name in raw.columns if name not in roles], notes)
+        modalities, left_out = _from_columns(raw, target, roles, notes)
     if not modalities:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise DataError(f"{raw.origin} has no {raw.noun} from which {target} could be predicted ({reasons or 'empty'})")
@@ -161,12 +161,19 @@ def _from_arrays(raw: RawTable, target: str, roles: tuple[str, ...]) -> tuple[di
     return modalities, reasons
 
 
-def _from_columns(raw: RawTable, names: list[str], notes: dict[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Returns the modalities of `names` and the columns that are left out; adds to `notes`."""
+def _from_columns(
+    raw: RawTable, target: str, roles: tuple[str, ...], notes: dict[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Returns the modalities of a table and the columns that are left out; adds to `notes`."""
     table: dict[str, str] = {}
     own: dict[str, Any] = {}
     left_out: dict[str, str] = {}
-    for name in names:
+    scalars = tuple(name for name, values in raw.columns.items() if values.ndim == 1)
+    arrays = draft_arrays(raw.columns, target=target, used=(*roles, *scalars))
+    lengths = [entry["lengths"] for entry in arrays.values() if isinstance(entry, dict) and "lengths" in entry]
+    for name in raw.columns:
+        if name in roles or name in lengths:
+            continue
         values = raw.columns[name]
         reason = _useless(name, values)
         if reason is not None:
@@ -178,6 +185,9 @@ def _from_columns(raw: RawTable, names: list[str], notes: dict[str, str]) -> tup
             table[name] = kind
         elif kind == "none":
             left_out[name] = note
+        elif name in arrays:
+            drafted = arrays[name] if isinstance(arrays[name], dict) else {"kind": arrays[name]}
+            own[_modality_name(name, own)] = {**drafted, "array": name}
         else:
             own[_modality_name(name, own)] = _entry(raw, name, kind)
     modalities: dict[str, Any] = {}

@@ -24,6 +24,7 @@ from nasfuse.spec.data_source import SHIPPED_SOURCES, located
 from nasfuse.spec.ensemble import AnyRecipe
 from nasfuse.tasks import task_kind
 from nasfuse.train import measured_macs, predict_logits, tabulate_routes
+from nasfuse.train.calibration_error import calibration_error
 from nasfuse.train.class_figures import class_figures
 from nasfuse.train.metrics import score
 
@@ -58,7 +59,7 @@ def evaluate_checkpoint(
     point: int = 0,
     without: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Returns metric, loss, MACs and figures by class of a saved network.
+    """Returns metric, loss, calibration error, MACs and figures by class of a saved network.
 
     Inputs and targets are standardised by the scales in the checkpoint, and classes are those of the training, of which
     the data need not have all. The loss of a regression is that of standardised numbers. There is a `warning` if the
@@ -96,6 +97,7 @@ def evaluate_checkpoint(
     logits = predict_logits(network, part, device=device)
     value, loss = _figures(recipe, logits, part)
     warning = _warning(samples, saved)
+    calibration = calibration_error(logits, part.targets, task=saved.task.kind)
     settings = saved.settings[point]
     unusable = {str(row): reason for row, reason in samples.problems.items()}
     return {
@@ -111,6 +113,7 @@ def evaluate_checkpoint(
         "metric": recipe.metric,
         "value": value,
         "loss": loss,
+        **({"calibration_error": calibration} if calibration is not None else {}),
         "by_class": class_figures(
             logits, part.targets, names=saved.output_names, task=saved.task.kind, target_scale=part.target_scale
         ),
@@ -123,6 +126,18 @@ def evaluate_checkpoint(
         "val_metric_at_training": saved.val_metric,
         "test_metric_at_training": saved.test_metric,
     }
+
+
+def samples_of_training(saved: SavedNetwork, split: str) -> tuple[Dataset, Split]:
+    """Returns the data set of the training of a network, and its samples of a split, standardised as in the training.
+
+    Raises:
+        MissingFileError: The data do not exist any more.
+        DataError: They have changed their form.
+    """
+    with data_warnings_once(told=True):
+        samples = _samples(saved, _located(saved.recipe.data, saved.path), split, is_other=False)
+    return samples.dataset, samples.part
 
 
 def _stands_in(network: Network, without: Sequence[str]) -> dict[str, str]:

@@ -1,13 +1,15 @@
-"""Driver of a search: hands out trials, restarts trials whose worker died, stops trials early, records results."""
+"""Driver of a search: hands out trials, tries again what was interrupted, stops trials early, records results."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from nasfuse.backends.base import Backend, Decision, Pause
 from nasfuse.backends.interrupts import Interrupts, interruptible
-from nasfuse.backends.outcome import Died, Failed, Measured, Outcome, Stopped
-from nasfuse.errors import NasfuseError
+from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Outcome, Stopped
+from nasfuse.errors import NasfuseError, RecurringFailureError
+from nasfuse.search.faults import Faults, Verdict
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.scheduler import Assignment, Scheduler
 
@@ -19,7 +21,7 @@ class Observer(Protocol):
         """Called once for every trial, before a worker gets it."""
 
     def ended(self, number: int, outcome: Outcome, *, progress: Progress, seconds: float) -> None:
-        """Called once for every trial that ended; not called for a death after which the trial runs again.
+        """Called once for every trial that ended; not called for a death or fault after which the trial runs again.
 
         Args:
             number: Number of the trial.
@@ -36,20 +38,36 @@ class SearchDriver:
         n_workers: Largest number of trials that run at a time; limited by the visibility lag of the study.
     """
 
-    def __init__(self, scheduler: Scheduler, *, n_workers: int, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        *,
+        n_workers: int,
+        observers: Sequence[Observer] = (),
+        note: Callable[[str], None] = lambda _text: None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         """Prepares a session of a study; the visibility lag of a new study is set for `n_workers`.
 
         Args:
             scheduler: Suggests trials, decides about them and records their results.
             n_workers: Largest number of trials that run at a time.
             observers: Observers, called in this order.
+            note: Called with a message when a trial is tried again after a fault.
+            clock: Returns the time in seconds since an arbitrary moment.
+            sleep: Waits for a number of seconds.
         """
         scheduler.fix_visibility_lag(workers=n_workers)
         self.n_workers = min(n_workers, scheduler.visibility_lag)
         self._scheduler = scheduler
         self._observers = observers
         self._running: dict[int, Assignment] = {}
+        self._ends: dict[int, float] = {}  # time of the study from which a trial is overdue
         self._retries: list[Assignment] = []
+        self._faults = Faults(scheduler.saved_epochs)
+        self._waiting: list[tuple[float, Assignment]] = []  # trials that met a fault, with the time of the next attempt
+        self._note, self._clock, self._sleep = note, clock, sleep
         self._error: NasfuseError | None = None
         self._interrupts = Interrupts()
 
@@ -63,7 +81,7 @@ class SearchDriver:
 
         Raises:
             Exhausted: No network of the space may be trained.
-            RecurringFailureError: One training after another failed.
+            RecurringFailureError: One training after another failed, or met a fault.
             RunFolderError: Another search writes to the same study.
             Interrupted: A signal asked the program to end; the running trials are released.
         """
@@ -78,7 +96,9 @@ class SearchDriver:
         self._scheduler.check_failures()  # the last trainings of the budget may have failed in the same way
 
     def next_trial(self) -> Assignment | Pause:
-        """Returns the next trial to run: one whose worker died, else a new one; or the reason why there is none now.
+        """Returns the next trial to run: one that was interrupted, else a new one; or the reason why there is none now.
+
+        After a fault, a trial waits for a while; a driver that has nothing else to do waits with it.
 
         After an error of the scheduler, the search ends when the running trials have ended.
 
@@ -92,9 +112,13 @@ class SearchDriver:
     def _next(self) -> Assignment | Pause:
         if self._retries:
             return self._hand_out(self._retries.pop(0))
-        if self._error is not None or not self._scheduler.wants_more(running=len(self._running)):
+        if self._waiting and (not self._running or self._waiting[0][0] <= self._clock()):
+            due, interrupted = self._waiting.pop(0)
+            self._sleep(max(due - self._clock(), 0.0))
+            return self._hand_out(interrupted)
+        if self._error is not None or not self._scheduler.wants_more(running=len(self._running) + len(self._waiting)):
             return self._pause
-        if len(self._running) >= self.n_workers:
+        if len(self._running) + len(self._waiting) >= self.n_workers:
             return Pause.WAIT
         try:
             assignment = self._scheduler.next()
@@ -109,16 +133,29 @@ class SearchDriver:
 
     @property
     def _pause(self) -> Pause:
-        return Pause.WAIT if self._running else Pause.DONE
+        return Pause.WAIT if self._running or self._waiting else Pause.DONE
 
     def _hand_out(self, assignment: Assignment) -> Assignment:
         self._running[assignment.number] = assignment
+        if assignment.overdue_s is not None:
+            self._ends.setdefault(assignment.number, self._scheduler.seconds + assignment.overdue_s)
         return assignment
 
+    def _is_overdue(self, number: int) -> bool:
+        """Returns whether a trial is to stop, as the time of the study and its grace are spent.
+
+        A study without a result goes on.
+        """
+        is_late = self._scheduler.seconds >= self._ends.get(number, float("inf"))
+        return is_late and any(trial.is_complete for trial in self._scheduler.trials())
+
     def on_report(self, number: int, *, epoch: int, metric: float) -> Decision:
-        """Returns whether trial `number` continues after `epoch`, one of its rungs."""
+        """Returns whether trial `number` continues after `epoch`, one of its rungs or any epoch when it is overdue."""
         with self._interrupts.deferred():
-            continues = self._scheduler.should_continue(number, epoch=epoch, metric=metric)
+            is_at_rung = epoch in self._running[number].rungs
+            continues = not self._is_overdue(number) and (
+                not is_at_rung or self._scheduler.should_continue(number, epoch=epoch, metric=metric)
+            )
         return Decision.CONTINUE if continues else Decision.STOP
 
     def on_lost_inheritance(self, number: int, reason: str) -> None:
@@ -128,7 +165,7 @@ class SearchDriver:
             self._running[number] = replace(self._running[number], inherited={})
 
     def on_end(self, number: int, outcome: Outcome) -> None:
-        """Records how trial `number` ended; one that died is handed out again, unless it died too often."""
+        """Records how trial `number` ended; one that died or met a fault is handed out again, if not too often."""
         with self._interrupts.deferred():
             self._end(number, outcome)
 
@@ -138,7 +175,12 @@ class SearchDriver:
             if self._scheduler.retry(number):
                 self._retries.append(assignment)
                 return
+        elif isinstance(outcome, Faulted):
+            if self._is_put_off(assignment, outcome.reason):
+                return
+            self._scheduler.fail(number, outcome.reason)
         else:
+            self._faults.note_end()
             self._record(number, outcome)
         trial = self._scheduler.trials()[number]
         if trial.is_failed:  # also a trial that died too often, or whose measurements are not finite
@@ -146,6 +188,25 @@ class SearchDriver:
         progress, seconds = self.progress, self._scheduler.seconds
         for observer in self._observers:
             observer.ended(number, outcome, progress=progress, seconds=seconds)
+
+    def _is_put_off(self, assignment: Assignment, reason: str) -> bool:
+        """Returns whether a trial that met a fault is tried again, or left to the next session of the search."""
+        number, verdict = assignment.number, self._faults.judge(assignment.number)
+        if verdict is Verdict.FAIL:
+            return False
+        if self._error is None and verdict is Verdict.AGAIN:
+            self._waiting.append((self._clock() + self._faults.wait_s, assignment))
+            self._note(f"trial {number} is tried again in {self._faults.wait_s:.0f} s: {reason}")
+            return True
+        for one in [assignment, *(waiting for _, waiting in self._waiting)]:
+            self._scheduler.release_one(one.number)
+        self._waiting.clear()
+        self._error = self._error or RecurringFailureError(
+            f"{self._faults.in_a_row} trainings in a row were ended by what surrounds them, the last (trial {number}) "
+            f"with: {reason}; remove the cause and run the same command again, which continues these trainings",
+            trial=number,
+        )
+        return True
 
     def _record(self, number: int, outcome: Measured | Stopped | Failed) -> None:
         if isinstance(outcome, Measured):

@@ -28,6 +28,7 @@ from nasfuse.spec.recipe import Recipe
 from nasfuse.train import (
     Epoch,
     FoldNetwork,
+    load_checkpoint,
     measure,
     measure_folds,
     saved_epochs,
@@ -126,7 +127,7 @@ class Training:
             assert epoch.val_metric is not None, "there are validation samples"
             report(epoch.epoch, epoch.val_metric)
 
-        resume_file = folder / "resume.pt"
+        resume_file = without_damage(folder / "resume.pt")
         metric = self.select_by or recipe.metric
         trained = train_network(
             recipe.model_copy(update={"metric": metric}),
@@ -243,11 +244,21 @@ def train_once(
         if report is not None:
             report(epoch)
 
-    resume_file = place / "resume.pt"
+    resume_file = without_damage(place / "resume.pt")
     trained = train_network(recipe, dataset, seed=seed, device=device, report=note, resume_file=resume_file)
     save_network(file, trained, recipe, dataset, seed=seed, division=division)
     resume_file.unlink(missing_ok=True)
     return trained.network
+
+
+def without_damage(resume_file: Path) -> Path:
+    """Returns the path of a progress file, which is removed if it is damaged, so that the training starts again."""
+    if resume_file.is_file():
+        try:
+            load_checkpoint(resume_file)
+        except CheckpointError:
+            resume_file.unlink()
+    return resume_file
 
 
 def saved_progress(folder: Path) -> int:

@@ -8,17 +8,13 @@ from dataclasses import asdict, dataclass
 import torch
 from pydantic import TypeAdapter
 
-from nasfuse.data import Split
 from nasfuse.errors import RunFolderError
-from nasfuse.experiment.objective import cached_dataset
+from nasfuse.experiment.point_networks import PointNetwork, point_networks
 from nasfuse.experiment.run_folder import RunFolder, write_text
-from nasfuse.nn import Network
-from nasfuse.prediction import read_network
 from nasfuse.search.front import Candidate
 from nasfuse.spec.study import StudyConfig
 from nasfuse.train import predict_logits
 from nasfuse.train.cross_validation import pooled_score
-from nasfuse.train.sweep import set_network
 
 
 @dataclass(frozen=True)
@@ -57,50 +53,30 @@ def measure_robustness(
     return [
         _measured(study, member, networks, device)
         for member in front
-        if not member.members and (networks := _networks(folder, study, member, device))
+        if (networks := point_networks(folder, study, member, device=device))
     ]
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A network and its validation data: one, or those of the folds of a cross-validation."""
-
-    network: Network
-    val: Split
-
-
-def _networks(folder: RunFolder, study: StudyConfig, member: Candidate, device: torch.device) -> list[_Part]:
-    """Returns the networks of the first training of a point at its setting."""
-    files, config = folder.networks(member.trial), study.data.model_dump_json()
-    parts = []
-    for file in files:
-        saved = read_network(file, point=member.point if len(files) == 1 else 0, device=device)
-        if len(files) > 1:
-            set_network(saved.network, member.measured.settings)
-        parts.append(_Part(saved.network, cached_dataset(config, saved.division).val))
-    return parts
-
-
-def _measured(study: StudyConfig, member: Candidate, parts: Sequence[_Part], device: torch.device) -> Robustness:
+def _measured(study: StudyConfig, member: Candidate, parts: Sequence[PointNetwork], device: torch.device) -> Robustness:
     n_pooled = 1 if study.data.validation is None else study.data.validation.folds
     objective, task = study.objective, study.data.task
 
     def metric(*absent: str) -> float:
-        splits = [part.val.without(*absent) for part in parts]
+        splits = [part.dataset.val.without(*absent) for part in parts]
         outputs = [
-            predict_logits(part.network, split, device=device) for part, split in zip(parts, splits, strict=True)
+            predict_logits(part.saved.network, split, device=device) for part, split in zip(parts, splits, strict=True)
         ]
         return statistics.fmean(
             pooled_score(objective, outputs[start : start + n_pooled], splits[start : start + n_pooled], task=task)
             for start in range(0, len(parts), n_pooled)
         )
 
-    first, own = parts[0].network, metric()
+    first, own = parts[0].saved.network, metric()
     read = first.stream_names
     return Robustness(
         label=member.label,
         metric=own,
-        without={name: metric(name) if name in read else own for name in parts[0].val.columns},
+        without={name: metric(name) if name in read else own for name in parts[0].dataset.val.columns},
         by_mean=tuple(name for name in read if name not in first.placeholders),
     )
 

@@ -21,6 +21,7 @@ from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_se
 from nasfuse.experiment.macs_check import check_front
 from nasfuse.experiment.objective import Training, cached_dataset, cached_table, saved_progress
 from nasfuse.experiment.plain_comparison import keep_plain_scores
+from nasfuse.experiment.point_details import keep_details
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.space_survey import SpaceSurvey, known_cost_of, macs_of
 from nasfuse.experiment.training_time import TimeLimit
@@ -96,6 +97,7 @@ def run_search(
     coarser = coarsen_designs(space, time_limit, survey.designs)
     with folder.locked():
         storage = open_storage(folder.storage_url(study))  # before `claim`, so that a wrong address claims no folder
+        folder.check_storage(study, [held.study_name for held in storage.get_all_studies()])
         scheduler = Scheduler(
             storage,
             study,
@@ -127,6 +129,7 @@ def run_search(
             check_front(folder, front, dataset)
             if front:
                 keep_plain_scores(folder, study)
+                keep_details(folder, study, front)
         return summarise(scheduler.trials(), scheduler.objectives)
 
 
@@ -230,7 +233,7 @@ def _n_workers(resources: ResourcesConfig, fitting: int, display: Display) -> in
 
 def _new_driver(scheduler: Scheduler, *, n_workers: int, files: TrialFiles, display: Display) -> SearchDriver:
     """Returns the driver; displays a note if the study uses fewer workers than `n_workers`."""
-    driver = SearchDriver(scheduler, n_workers=n_workers, observers=(files, display))
+    driver = SearchDriver(scheduler, n_workers=n_workers, observers=(files, display), note=display.note)
     if driver.n_workers < n_workers:
         display.note(
             f"workers: {n_workers} are available, and this study has at most "

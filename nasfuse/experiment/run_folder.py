@@ -3,10 +3,12 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nasfuse.data.raw_table import RawTable
+from nasfuse.data.sources.handed_over import file_name, keep
 from nasfuse.errors import ConfigError, InvalidInputError, MissingFileError, RunFolderError
 from nasfuse.experiment.folder_format import FORMAT_FILE, check_folder_format, write_format
 from nasfuse.search.storage import sqlite_url
@@ -41,6 +43,11 @@ class RunFolder:
     def robustness_file(self) -> Path:
         """Path of the file with the metrics of the front without each modality."""
         return self.root / "robustness.json"
+
+    @property
+    def details_file(self) -> Path:
+        """Path of the file with what the points of the front do on validation data."""
+        return self.root / "point_details.json"
 
     @property
     def macs_file(self) -> Path:
@@ -108,7 +115,7 @@ class RunFolder:
     def check(self, study: StudyConfig) -> None:
         """Checks that the folder is new or holds `study`; writes nothing.
 
-        Between runs of a study, only budget, resources and max_macs may change.
+        Between runs of a study, only budget, resources, max_macs, ensembles and the address of the storage may change.
 
         Raises:
             RunFolderError: The folder holds another study or other files, or another version of nasfuse has written it.
@@ -125,10 +132,41 @@ class RunFolder:
         elif self.root.exists() and not self._is_free():
             raise RunFolderError(f"{self.root} exists and is not a run folder; choose another with -o")
 
+    def check_storage(self, study: StudyConfig, names: Iterable[str]) -> None:
+        """Checks that the storage, with studies of `names`, has the trials of this folder.
+
+        Raises:
+            RunFolderError: The folder has trials, and the storage has no study of that name.
+        """
+        if study.name in names or not (self.root / "trials").is_dir():
+            return
+        raise RunFolderError(
+            f"{self.root} has trials of {study.name}, but its storage has no study of this name; correct storage, or "
+            "choose another folder with -o"
+        )
+
+    def data_file(self, raw: RawTable) -> Path:
+        """Returns the path of data that were handed over in Python, which `keep_data` writes."""
+        return self.root.absolute() / file_name(raw)
+
+    def keep_data(self, raw: RawTable) -> None:
+        """Writes data from Python into the folder, for the workers of a search and for later commands.
+
+        Raises:
+            RunFolderError: The folder holds other files.
+            DataError: A study in the folder has other data, or a column cannot be stored.
+        """
+        has_study = self.study_file.is_file()
+        if not has_study and self.root.exists() and not self._is_free():
+            raise RunFolderError(f"{self.root} exists and is not a run folder; choose another folder for the search")
+        self.root.mkdir(parents=True, exist_ok=True)
+        (self.root / "lock").touch()
+        keep(raw, self.data_file(raw), overwrite=not has_study)
+
     def _is_free(self) -> bool:
         """Returns whether the folder holds only files of a search that ended before it claimed the folder."""
         names = {entry.name for entry in self.root.iterdir()}
-        of_search = ("lock", "study.db", FORMAT_FILE)
+        of_search = ("lock", "study.db", FORMAT_FILE, "data.")
         return not names or ("lock" in names and all(name.startswith(of_search) for name in names))
 
     def claim(self, study: StudyConfig) -> None:

@@ -16,7 +16,7 @@ from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.storage import open_to_read
 from nasfuse.search.study_attributes import StudyAttributes
-from nasfuse.search.trial import trials_of
+from nasfuse.search.trial import TrialView, trials_of
 from nasfuse.spec.ensemble import AnyRecipe, EnsembleRecipe, MemberConfig
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
@@ -35,6 +35,7 @@ class Run:
         progress: Counts, front and best points.
         searching: Whether a search is writing to the folder.
         plain: Validation metrics of models without a search; None before the end of a search.
+        trials: All trials of the study.
     """
 
     folder: RunFolder
@@ -44,6 +45,7 @@ class Run:
     progress: Progress
     searching: bool
     plain: PlainScores | None = None
+    trials: tuple[TrialView, ...] = ()
 
     @property
     def why_empty(self) -> str:
@@ -130,4 +132,4 @@ def read_run(folder: RunFolder) -> Run:
             hypervolume=objectives.hypervolume(candidates),
         )
     plain = read_part(read_plain_scores, folder)
-    return Run(folder, study, objectives, candidates, progress, folder.is_locked(), plain)
+    return Run(folder, study, objectives, candidates, progress, folder.is_locked(), plain, tuple(trials))

@@ -1,5 +1,6 @@
 """A commented study for data that nobody has described yet."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ _SMALL = 1000
 _IMBALANCE = 4.0
 #: Minutes of a search.
 _MINUTES = 10
+#: Kind of a modality to that with the features of a frozen encoder.
+_FROZEN = {"text": "text_features", "image_files": "image_features"}
 
 
 def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> str:
@@ -42,6 +45,7 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
     ]
     for modality, entry in draft.modalities.items():
         lines += _modality_lines(modality, entry, draft.notes)
+    lines += _frozen_lines(draft)
     lines.append(f"  target: {_value(draft.target)}{_comment(draft.notes.get(draft.target))}")
     lines.append(f"  task: {draft.task}")
     if draft.classes is not None:
@@ -66,6 +70,11 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
     return "\n".join(lines) + "\n"
 
 
+def study_name(raw: RawTable) -> str:
+    """Returns a name for a study of raw data, without characters that names of studies cannot have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", raw.name).strip("._-") or "study"
+
+
 def _modality_lines(name: str, entry: Any, notes: dict[str, str]) -> list[str]:
     if isinstance(entry, str):
         return [f"    {_value(name)}: {entry}"]
@@ -77,6 +86,18 @@ def _modality_lines(name: str, entry: Any, notes: dict[str, str]) -> list[str]:
         return [f"    {_value(name)}: {text}{_comment(notes.get(column))}"]
     lines = [f"    {_value(name)}:", f"      kind: {entry['kind']}", "      columns:  # number, category or date"]
     return [*lines, *(f"        {_value(one)}: {kind}{_comment(notes.get(one))}" for one, kind in columns.items())]
+
+
+def _frozen_lines(draft: DataDraft) -> list[str]:
+    """Returns how texts and images would be read by a pretrained encoder; empty without such modalities."""
+    lines = []
+    for name, entry in draft.modalities.items():
+        plain = {"kind": entry} if isinstance(entry, str) else entry
+        if (kind := _FROZEN.get(plain["kind"])) is not None:
+            column = {"column": plain["column"]} if plain.get("column", name) != name else {}
+            lines.append(f"  #   {_value(name)}: {_value({'kind': kind, **column, 'folder': 'FOLDER'})}")
+    title = "  # with a pretrained encoder in a local folder instead (docs/data.md, Frozen encoders):"
+    return [title, *lines] if lines else []
 
 
 def _has_val(raw: RawTable, draft: DataDraft) -> bool:

@@ -1,6 +1,7 @@
-"""Export of one point of a front as a recipe."""
+"""Export of one point of a front: its selection, its recipe and its networks."""
 
-from nasfuse.export.neighbours import beside
-from nasfuse.export.point import select_point
+from nasfuse.export.neighbours import explanation
+from nasfuse.export.networks import PointNetwork, networks_of, trained_point
+from nasfuse.export.point import Choice, select_point
 
-__all__ = ["beside", "select_point"]
+__all__ = ["Choice", "PointNetwork", "explanation", "networks_of", "select_point", "trained_point"]

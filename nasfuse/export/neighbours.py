@@ -1,8 +1,9 @@
-"""The members of a front beside a chosen point: what less or more cost would give."""
+"""Why a point is chosen, and what the members of the front beside it would give for less or more cost."""
 
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.experiment.run_reader import Run
+from nasfuse.export.point import Choice
 from nasfuse.search.front import Candidate
 
 
@@ -22,14 +23,17 @@ def neighbours(run: Run, chosen: Candidate) -> tuple[Candidate | None, Candidate
     return (cheaper[-1] if cheaper else None), (better[0] if better else None)
 
 
-def beside(run: Run, chosen: Candidate) -> str:
-    """Returns a sentence with metric and cost of the neighbours of a point on the front."""
+def explanation(run: Run, choice: Choice) -> str:
+    """Returns a sentence on why a point is chosen, and what its neighbours on the front would give and cost."""
+    chosen = choice.candidate
     cheaper, better = neighbours(run, chosen)
-    less = "no point is cheaper" if cheaper is None else f"the next cheaper one is {_described(run, cheaper, chosen)}"
+    less = "no point of the front is cheaper"
+    if cheaper is not None:
+        less = f"the next cheaper point of the front is {_described(run, cheaper, chosen)}"
     more = "no costlier one is better"
     if better is not None:
         more = f"the next better one is {_described(run, better, chosen)}"
-    return f"Of the front, {less}, and {more}."
+    return f"Trial {chosen.label} {choice.reason}; {less}, and {more}."
 
 
 def _described(run: Run, one: Candidate, chosen: Candidate) -> str:
@@ -39,4 +43,5 @@ def _described(run: Run, one: Candidate, chosen: Candidate) -> str:
     cost, kind = one.measured.cost(name), COSTS[name]
     amount = f"{cost:,.0f} {kind.unit}" if kind.is_count else f"{cost:.3g} {kind.unit}"
     ratio = cost / max(chosen.measured.cost(name), 1e-12)
-    return f"trial {one.label}, {metric_text(abs(difference))} {word} at {amount} ({ratio:.2g} times as much)"
+    times = f"{ratio:.2g}" if ratio < 99.5 else f"{ratio:,.0f}"
+    return f"trial {one.label}, {metric_text(abs(difference))} {word} at {amount} ({times} times as much)"

@@ -1,75 +1,161 @@
-"""Selection of one operating point of a run."""
+"""Selection of one operating point of a run, and why it is chosen."""
 
 import math
 import re
 import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.errors import InvalidInputError
 from nasfuse.experiment.run_reader import Run
-from nasfuse.search.front import Candidate, best, knee_of
+from nasfuse.search.front import Candidate, Objectives, best, front_of, knee_of
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A chosen operating point.
+
+    Attributes:
+        candidate: The point.
+        reason: Why it is chosen, as a clause that follows its name.
+    """
+
+    candidate: Candidate
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """A limit that points must keep.
+
+    Attributes:
+        phrase: What points that keep it have, after "with".
+        excess: Returns how far a point is above it; at most 0 if it keeps the limit.
+        shown: Returns the value of a point that the limit is about.
+    """
+
+    phrase: str
+    excess: Callable[[Candidate], float]
+    shown: Callable[[Candidate], str]
 
 
 def select_point(
     run: Run,
     *,
-    rule: str | None = None,
+    pick: str | None = None,
     trial: str | None = None,
     max_macs: int | None = None,
     max_latency_ms: float | None = None,
     min_metric: float | None = None,
     within: float | None = None,
-) -> Candidate:
-    """Returns the operating point that meets one criterion; by default the best metric on the front.
+) -> Choice:
+    """Returns the operating point that `pick` chooses among those within all limits.
+
+    Without limits these are the points of the front. Otherwise they are the front of the measured points within them.
 
     Args:
         run: Run to choose from.
-        rule: Member of the front: `best` metric, `knee` (see `knee_of`) or `cheapest`.
+        pick: `best` metric, `knee` (see `knee_of`) or `cheapest`. Default: `cheapest` with `min_metric` or `within`,
+            which say how good a point must be, else `best`.
         trial: Number N of a trial, for its first recorded point, or `N:P` for its point P. The point need not be on the
-            front. Those of several, joined by +, are an ensemble of the front.
-        max_macs: Upper limit of MACs; the point with the best metric is returned.
-        max_latency_ms: Upper limit of the measured latency in milliseconds; the point with the best metric is returned.
-        min_metric: Lower limit of the metric (upper limit if it is minimised); the cheapest point is returned.
-        within: Percentage of the best metric that may be lost; the cheapest point is returned.
+            front. Those of several, joined by +, are an ensemble of the front. There is nothing else to choose then.
+        max_macs: Upper limit of MACs.
+        max_latency_ms: Upper limit of the measured latency in milliseconds.
+        min_metric: Lower limit of the metric (upper limit if it is minimised).
+        within: Percentage of the best metric within the other limits that may be lost.
 
     Raises:
-        InvalidInputError: No point meets the criterion; the message gives the available range.
+        InvalidInputError: No point is within the limits; the message names the nearest. Or `trial` is not alone.
     """
-    front = run.progress.front
+    objectives = run.objectives
     if trial is not None:
-        return _of_trial(run, trial)
-    if not front:
+        if any(value is not None for value in (pick, max_macs, max_latency_ms, min_metric, within)):
+            raise InvalidInputError("--trial names one point, so no other criterion applies; leave the others out")
+        return Choice(_of_trial(run, trial), "is the one that was asked for")
+    if not run.progress.front:
         raise InvalidInputError(f"{run.folder.root} {run.why_empty}; continue its search first")
-    if max_macs is not None:
-        affordable = [candidate for candidate in run.candidates if candidate.measured.macs <= max_macs]
-        if not affordable:
-            cheapest = min(candidate.measured.macs for candidate in run.candidates)
-            raise InvalidInputError(f"--max-macs {max_macs}: the cheapest network has {cheapest} MACs; raise the limit")
-        return best(affordable, run.objectives)
-    if max_latency_ms is not None:
-        fast = [candidate for candidate in run.candidates if 1e3 * candidate.measured.latency_s <= max_latency_ms]
-        if not fast:
-            fastest = 1e3 * min(candidate.measured.latency_s for candidate in run.candidates)
-            raise InvalidInputError(
-                f"--max-latency-ms {max_latency_ms:g}: the fastest network takes {fastest:.3g} ms; raise the limit"
-            )
-        return best(fast, run.objectives)
-    sign, top = METRICS[run.objectives.metric].sign, best(front, run.objectives).measured.metric
+    limits = _limits(objectives, max_macs=max_macs, max_latency_ms=max_latency_ms, min_metric=min_metric)
+    front = _within(run, limits)
+    phrases = [limit.phrase for limit in limits]
     if within is not None:
-        limit = sign * top + abs(top) * within / 100
-        return next(candidate for candidate in front if sign * candidate.measured.metric <= limit)
+        top = best(front, objectives)
+        front = [one for one in front if _loss(objectives, one, top) <= abs(top.measured.metric) * within / 100]
+        leader = f"the best{' of these' if limits else ''} ({metric_text(top.measured.metric)})"
+        phrases.append(f"{objectives.metric} at most {within:g} % worse than {leader}")
+    points = f"points with {' and '.join(phrases)}" if phrases else "points of the front"
+    if pick is None:
+        pick = "best" if min_metric is None and within is None else "cheapest"
+    if pick == "knee":
+        knee = knee_of(front, objectives)
+        return Choice(knee.candidate, f"is the knee of the {points}, {knee.reason}")
+    if pick == "cheapest":
+        return Choice(front[0], f"is the cheapest of the {points}")
+    return Choice(best(front, objectives), f"has the best {objectives.metric} of the {points}")
+
+
+def _limits(
+    objectives: Objectives, *, max_macs: int | None, max_latency_ms: float | None, min_metric: float | None
+) -> list[_Limit]:
+    name, sign = objectives.metric, METRICS[objectives.metric].sign
+    found = []
+    if max_macs is not None:
+        found.append(
+            _Limit(
+                f"at most {max_macs:,} MACs",
+                lambda one: one.measured.macs - max_macs,
+                lambda one: f"{one.measured.macs:,} MACs",
+            )
+        )
+    if max_latency_ms is not None:
+        found.append(
+            _Limit(
+                f"at most {max_latency_ms:g} ms",
+                lambda one: 1e3 * one.measured.latency_s - max_latency_ms,
+                lambda one: f"{1e3 * one.measured.latency_s:.3g} ms",
+            )
+        )
     if min_metric is not None:
         if math.isnan(min_metric):
             raise InvalidInputError("--min-metric must be a number, got nan")
-        good = [candidate for candidate in front if sign * candidate.measured.metric <= sign * min_metric]
-        if not good:
-            raise InvalidInputError(
-                f"--min-metric {min_metric}: the best network reaches {metric_text(top)}; relax the limit"
+        found.append(
+            _Limit(
+                f"{name} of at {'least' if sign < 0 else 'most'} {min_metric:g}",
+                lambda one: sign * (one.measured.metric - min_metric),
+                lambda one: f"{name} {metric_text(one.measured.metric)}",
             )
-        return good[0]
-    if rule == "knee":
-        return knee_of(front, run.objectives).candidate
-    return front[0] if rule == "cheapest" else best(front, run.objectives)
+        )
+    return found
+
+
+def _within(run: Run, limits: Sequence[_Limit]) -> list[Candidate]:
+    """Returns the front of the points that keep all limits.
+
+    Raises:
+        InvalidInputError: There are none. For each limit, the message names the point that is nearest to it among
+            those that keep the others.
+    """
+
+    def keeping(kept: Sequence[_Limit]) -> list[Candidate]:
+        found = [one for one in run.candidates if all(limit.excess(one) <= 0 for limit in kept)]
+        return front_of(found, run.objectives)
+
+    front = keeping(limits) if limits else run.progress.front
+    if front:
+        return front
+    nearest = []
+    for limit in limits:
+        others = [other for other in limits if other is not limit]
+        if points := keeping(others):
+            one = min(points, key=limit.excess)
+            where = f"with {' and '.join(other.phrase for other in others)}, " if others else ""
+            nearest.append(f"{where}the nearest is trial {one.label} with {limit.shown(one)}")
+    wanted = " and ".join(limit.phrase for limit in limits)
+    raise InvalidInputError(f"no point has {wanted}; {'; '.join(nearest) or 'relaxing one limit is not enough'}")
+
+
+def _loss(objectives: Objectives, one: Candidate, top: Candidate) -> float:
+    return METRICS[objectives.metric].sign * (one.measured.metric - top.measured.metric)
 
 
 def _of_trial(run: Run, label: str) -> Candidate:

@@ -51,6 +51,10 @@ class StreamStates:
         part._rows = rows if self._rows is None else self._rows[rows]
         return part
 
+    def cached(self) -> dict[tuple[str, int], Tokens]:
+        """Returns the states that have been computed and cached, by stream and number of stages."""
+        return {(name, count): tokens for name, known in self._known.items() for count, tokens in known.items()}
+
     def at(self, stream: str, n_stages: int) -> Tokens:
         """Returns the tokens of `stream` after its stem and `n_stages` stages."""
         return replace(self._at(stream, n_stages), readout=self._streams[stream].readout)

@@ -1,11 +1,62 @@
 """Averages of the predictions of several networks for the same data, for example those of a cross-validation."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
+from nasfuse.errors import DataWarning
+from nasfuse.prediction.new_data import new_data
 from nasfuse.prediction.predictions import Predictions
+from nasfuse.prediction.predictor import Predictor
+from nasfuse.prediction.trained_network import TrainedNetwork
+from nasfuse.tasks import task_kind
+
+
+class NetworkAverage(Predictor):
+    """The average of the networks of the folds of a cross-validation, or of the members of an ensemble.
+
+    Each network reads the data with the preprocessing and the scales of its own training.
+
+    Attributes:
+        networks: The networks.
+    """
+
+    def __init__(self, networks: Sequence[TrainedNetwork]) -> None:
+        """Stores the networks, at least one, of the same task and with the same classes."""
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self._networks = tuple(networks)
+        first = networks[0]
+        self.class_names, self.task = first.class_names, first.task
+        self.modalities = tuple({one.name: one for network in networks for one in network.modalities}.values())
+
+    def forward(self, data: Any) -> Tensor:
+        """Returns outputs whose probabilities or numbers are the means; numbers have the scale of the first network."""
+        raw = new_data(data)
+        outputs = [network(raw) for network in self._networks]
+        scales = [network.target_scale for network in self._networks]
+        first = scales[0]
+        if first is not None:
+            outputs = [
+                (values * scale.std + scale.mean - first.mean) / first.std
+                for values, scale in zip(outputs, scales, strict=True)
+                if scale is not None
+            ]
+        return task_kind(self.task.kind).average(torch.stack(outputs)).float()
+
+    def predictions(self, data: Any, *, started: Callable[[int], Callable[[int], None]] | None = None) -> Predictions:
+        """Returns the average of the predictions for all rows; see `Predictor.predictions`."""
+        raw = new_data(data)
+        first = self._networks[0].predictions(raw, started=started)
+        with warnings.catch_warnings():  # folds differ in which categories are rare
+            warnings.filterwarnings("ignore", message=".* has categories that were rare", category=DataWarning)
+            others = [network.predictions(raw, started=started) for network in self._networks[1:]]
+        return averaged([first, *others])
 
 
 def averaged(parts: Sequence[Predictions]) -> Predictions:

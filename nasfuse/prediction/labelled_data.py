@@ -75,6 +75,7 @@ def labelled_data(saved: SavedNetwork, data: DataConfig) -> LabelledData:
             of targets is another one.
     """
     raw = load_raw(data.source)
+    _check_has_targets(raw, data)
     inputs, has_all = _inputs(saved, raw)
     names = saved.output_names if task_kind(saved.task.kind).takes_words else ()
     targets, _ = raw_targets(raw, data, class_names=names)
@@ -97,6 +98,16 @@ def labelled_data(saved: SavedNetwork, data: DataConfig) -> LabelledData:
         content_fingerprint=shown(digest),
         problems=inputs.problems,
     )
+
+
+def _check_has_targets(raw: RawTable, data: DataConfig) -> None:
+    columns = (data.target,) if isinstance(data.target, str) else data.target
+    absent = [column for column in columns if column not in raw.columns]
+    if absent:
+        raise DataError(
+            f"{raw.origin} has no targets, the {raw.noun} {listed(absent)}; use `nasfuse predict` for data without "
+            f"targets, or name the {raw.noun} as in the training"
+        )
 
 
 def _inputs(saved: SavedNetwork, raw: RawTable) -> tuple[Inputs, bool]:

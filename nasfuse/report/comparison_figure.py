@@ -1,21 +1,23 @@
 """Overlaid fronts of several runs, as an image file and as an HTML file."""
 
+from dataclasses import asdict
 from pathlib import Path
 
-import plotly.graph_objects as go
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nasfuse.domain.cost import COSTS
 from nasfuse.experiment.run_folder import replacing, write_text
+from nasfuse.report.chart import DASHES, MARKS, Axis, Chart, Point, Series
 from nasfuse.report.comparison import Comparison
 from nasfuse.report.environment import make_environment
-from nasfuse.report.hover import hover_text
+from nasfuse.report.hover import hover_lines
+from nasfuse.search.history import HYPERVOLUME
 
 # Colours of Okabe and Ito, which colour-blind people can tell apart; dashes and symbols differ for black and white.
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-_DASHES = (("-", "solid"), ("--", "dash"), (":", "dot"), ("-.", "dashdot"))
-_SYMBOLS = (("o", "circle"), ("D", "diamond"), ("s", "square"), ("^", "triangle-up"), ("v", "triangle-down"))
+_DASHES = ("-", "--", ":", "-.")
+_SYMBOLS = ("o", "D", "s", "^", "*")
 
 
 def write_comparison_figure(path: Path, comparison: Comparison) -> None:
@@ -34,8 +36,8 @@ def write_comparison_figure(path: Path, comparison: Comparison) -> None:
             [one.measured.metric for one in front],
             yerr=[one.metric_sd or 0.0 for one in front],
             drawstyle="steps-post",
-            marker=_SYMBOLS[number % len(_SYMBOLS)][0],
-            linestyle=_DASHES[number % len(_DASHES)][0],
+            marker=_SYMBOLS[number % len(_SYMBOLS)],
+            linestyle=_DASHES[number % len(_DASHES)],
             color=_COLORS[number % len(_COLORS)],
             capsize=2,
             label=name,
@@ -54,33 +56,40 @@ def write_comparison_page(path: Path, comparison: Comparison) -> None:
     page = (
         make_environment()
         .get_template("comparison.html")
-        .render(comparison=comparison, cost_title=COSTS[comparison.objectives.cost].title, chart=_chart(comparison))
+        .render(
+            comparison=comparison,
+            cost_title=COSTS[comparison.objectives.cost].title,
+            hypervolume=HYPERVOLUME,
+            data={"charts": {"fronts": asdict(_chart(comparison))}},
+        )
     )
     write_text(path, page)
 
 
-def _chart(comparison: Comparison) -> str:
+def _chart(comparison: Comparison) -> Chart:
     objectives = comparison.objectives
-    figure = go.Figure()
-    for number, (name, front) in enumerate(comparison.fronts.items()):
-        figure.add_scatter(
-            x=[one.measured.cost(objectives.cost) for one in front],
-            y=[one.measured.metric for one in front],
-            mode="lines+markers",
-            line={"shape": "hv", "dash": _DASHES[number % len(_DASHES)][1], "color": _COLORS[number % len(_COLORS)]},
-            marker={"symbol": _SYMBOLS[number % len(_SYMBOLS)][1], "size": 9},
-            error_y={"array": [one.metric_sd or 0.0 for one in front], "thickness": 1.2},
-            name=name,
-            text=[hover_text(one) for one in front],
-            hovertemplate="%{text}<extra></extra>",
-        )
-    figure.update_layout(
-        template="plotly_white",
-        height=520,
-        margin={"l": 60, "r": 20, "t": 20, "b": 60},
-        xaxis={"type": "log", "title": {"text": COSTS[objectives.cost].title}, "exponentformat": "SI"},
-        yaxis={"title": {"text": f"{objectives.metric} (validation)"}},
-        legend={"orientation": "h", "y": 1.04},
+    return Chart(
+        title=f"{objectives.metric} and cost of {len(comparison.fronts)} fronts",
+        description=f"The fronts of {' and '.join(comparison.fronts)}; further left is cheaper.",
+        x=Axis(COSTS[objectives.cost].title, is_log=True),
+        y=Axis(f"{objectives.metric} (validation)"),
+        series=[
+            Series(
+                name,
+                [
+                    Point(
+                        one.measured.cost(objectives.cost),
+                        one.measured.metric,
+                        [name, *hover_lines(one, objectives.metric)],
+                        sd=one.metric_sd,
+                    )
+                    for one in front
+                ],
+                color=number % len(_COLORS),
+                mark=MARKS[number % len(MARKS)],
+                line="step",
+                dash=DASHES[number % len(DASHES)],
+            )
+            for number, (name, front) in enumerate(comparison.fronts.items())
+        ],
     )
-    chart: str = figure.to_html(full_html=False, include_plotlyjs=True, config={"displayModeBar": False})
-    return chart

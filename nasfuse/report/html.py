@@ -1,29 +1,43 @@
 """Report of a run as a self-contained HTML file."""
 
+from dataclasses import asdict
 from pathlib import Path
-
-import plotly.graph_objects as go
 
 from nasfuse.domain.cost import COSTS
 from nasfuse.experiment.damaged_part import read_part
 from nasfuse.experiment.macs_check import read_checks
 from nasfuse.experiment.plain_comparison import against_linear_model
+from nasfuse.experiment.point_details import FrontDetails, read_details
 from nasfuse.experiment.robustness import Robustness, read_robustness
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.run_reader import Run
 from nasfuse.report.environment import make_environment
-from nasfuse.report.hover import hover_text
+from nasfuse.report.front_chart import front_chart
 from nasfuse.report.outside import outside_note
-from nasfuse.report.window import metric_window
+from nasfuse.report.panel import export_command, hand_made_designs, panel
+from nasfuse.report.search_charts import hypervolume_charts, trials_chart
+from nasfuse.search.history import HYPERVOLUME, hypervolume_history
+from nasfuse.search.importance import LEAST_TRAININGS, parameter_importance
+from nasfuse.search.picks import KNEE, picks
+from nasfuse.search.spending import spending
 
 
 def write_report(path: Path, run: Run) -> None:
-    """Writes the chart, the front, the hand-made designs and the failures of a run to one HTML file.
+    """Writes the interactive report of a run to one HTML file, which requests nothing.
 
     Warns:
         RunFolderWarning: The file of a part is damaged; the report is written without it.
     """
     counts = run.progress.states.items()
+    progress, folder = run.progress, run.folder.root
+    chosen = list(picks(progress.front, run.objectives).values()) if progress.front else []
+    details = read_part(read_details, run.folder) or FrontDetails()
+    on_front = {member.trial for member in progress.front}
+    lines = [line for trial, line in details.lines.items() if trial in on_front]
+    hand_made = hand_made_designs(run)
+    shown = {one.label: one for one in (*progress.front, *hand_made)}.values()
+    search_charts = [*hypervolume_charts(hypervolume_history(run.trials, run.objectives)), trials_chart(run)]
+    named_charts = {f"search{number}": chart for number, chart in enumerate(search_charts) if chart.series}
     page = (
         make_environment()
         .get_template("report.html")
@@ -31,18 +45,31 @@ def write_report(path: Path, run: Run) -> None:
             study=run.study,
             objectives=run.objectives,
             cost_title=COSTS[run.objectives.cost].title,
-            progress=run.progress,
+            progress=progress,
             states=", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts if count),
-            chart=_chart(run),
-            folder=run.folder.root,
+            picks=chosen,
+            lines=lines,
+            knee=KNEE,
+            hypervolume=HYPERVOLUME,
+            command=lambda *choice: export_command(folder, *choice),
             checks=read_part(read_checks, run.folder) or [],
             plain=run.plain,
-            against_linear=(
-                against_linear_model(run.progress.best, run.plain) if run.plain and run.progress.best else None
-            ),
+            against_linear=against_linear_model(progress.best, run.plain) if run.plain and progress.best else None,
             robustness=_robustness(run),
-            outside=outside_note(run.progress.front, run.study.data),
-            hand_made=sorted((c for c in run.candidates if c.baseline), key=lambda c: c.measured.macs),
+            outside=outside_note(progress.front, run.study.data),
+            hand_made=hand_made,
+            search_charts=named_charts,
+            spending=spending(run.trials),
+            importance=list(parameter_importance(run.trials, run.objectives.metric).items())[:20],
+            least_trainings=LEAST_TRAININGS,
+            data={
+                "charts": {
+                    "front": asdict(front_chart(run, chosen, lines)),
+                    **{name: asdict(chart) for name, chart in named_charts.items()},
+                },
+                "panels": {one.label: panel(run, one, details.points.get(one.label)) for one in shown},
+                "export": export_command(folder, "--trial", "N").rsplit("N", 1),
+            },
         )
     )
     write_text(path, page)
@@ -52,38 +79,3 @@ def _robustness(run: Run) -> list[Robustness]:
     """Returns the members of the front without each modality, as far as they have been measured."""
     known = read_part(read_robustness, run.folder) or {}
     return [known[member.label] for member in run.progress.front if member.label in known]
-
-
-def _chart(run: Run) -> str:
-    objectives = run.objectives
-    front = run.progress.front
-    groups = [
-        ("suggested", [c for c in run.candidates if c.baseline is None], {"color": "#9aa5b1", "size": 7}),
-        ("hand-made", [c for c in run.candidates if c.baseline], {"color": "#d9822b", "size": 9, "symbol": "diamond"}),
-        ("front", front, {"color": "#1f5fa8", "size": 10}),
-    ]
-    figure = go.Figure()
-    for name, members, marker in groups:
-        on_front = name == "front"
-        figure.add_scatter(
-            x=[c.measured.cost(objectives.cost) for c in members],
-            y=[c.measured.metric for c in members],
-            mode="lines+markers" if on_front else "markers",
-            line={"shape": "hv" if on_front else "linear", "width": 2},
-            marker=marker,
-            error_y={"array": [c.metric_sd or 0.0 for c in members], "thickness": 1.2} if on_front else None,
-            name=name,
-            text=[hover_text(c) for c in members],
-            hovertemplate="%{text}<extra></extra>",
-        )
-    window = metric_window(run.candidates, front, metric=objectives.metric)
-    figure.update_layout(
-        template="plotly_white",
-        height=520,
-        margin={"l": 60, "r": 20, "t": 20, "b": 60},
-        xaxis={"type": "log", "title": {"text": COSTS[objectives.cost].title}, "exponentformat": "SI"},
-        yaxis={"title": {"text": f"{objectives.metric} (validation)"}, "range": window[0] if window else None},
-        legend={"orientation": "h", "y": 1.04},
-    )
-    chart: str = figure.to_html(full_html=False, include_plotlyjs=True, config={"displayModeBar": False})
-    return chart

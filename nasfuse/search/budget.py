@@ -13,6 +13,10 @@ _CONFIRM_FROM = 0.8
 _COVER_UNTIL = 0.5
 
 
+#: Time beyond a budget in minutes that running trainings get to finish, as a share of it, and at least in seconds.
+_GRACE, _LEAST_GRACE_S = 0.2, 15.0
+
+
 @dataclass(frozen=True)
 class Budget:
     """Limits on the total over all sessions of a study; the first limit that is reached ends the search.
@@ -31,6 +35,16 @@ class Budget:
     def from_config(cls, config: BudgetConfig) -> "Budget":
         """Returns the budget that a study file describes."""
         return cls(config.trials, config.minutes and config.minutes * 60, config.repeats)
+
+    def left_s(self, *, seconds: float) -> float | None:
+        """Returns the time for which a training that starts after `seconds` may run; None for no limit.
+
+        One that is continued when the time of the study is spent gets the grace of the others.
+        """
+        if self.seconds is None:
+            return None
+        grace = max(_GRACE * self.seconds, _LEAST_GRACE_S)
+        return max(self.seconds - seconds, 0.0) + grace
 
     def share(self, *, trainings: int, seconds: float) -> float:
         """Returns the share of the budget that is used; the search ends at 1."""

@@ -54,7 +54,7 @@ def summarise(trials: Sequence[TrialView], objectives: Objectives) -> Progress:
     candidates = allowed_candidates(trials, objectives)
     measured = {candidate.trial for candidate in candidates_of(trials, max_macs=objectives.max_macs)}
     hand_made = [candidate for candidate in candidates if candidate.baseline is not None]
-    epochs = [_epochs(trial) for trial in trials if _ran(trial)]
+    epochs = [epochs_of(trial) for trial in trials if _ran(trial)]
     waits = [trial.suggestion_s for trial in trials if trial.suggestion_s is not None]
     return Progress(
         states={name: counts.get(name, 0) for name in STATES},
@@ -95,7 +95,7 @@ def _ran(trial: TrialView) -> bool:
     return trial.was_trained and not trial.is_failed
 
 
-def _epochs(trial: TrialView) -> tuple[int, int]:
+def epochs_of(trial: TrialView) -> tuple[int, int]:
     """Returns the epochs that a training has run, and those that its recipe asks for."""
     if trial.stopped is not None:
         return trial.stopped.epoch, trial.stopped.epochs

@@ -53,6 +53,8 @@ class Assignment:
         baseline: Name of the hand-made design; None for a suggestion.
         rungs: Epochs after which the training reports its metric, and may be stopped.
         inherited: Stream to the number of the trial whose weights it starts from; other streams start at random.
+        overdue_s: Seconds after its start from which it reports its metric after every epoch, as the time of the study
+            is then spent; None for no such time.
     """
 
     number: int
@@ -62,6 +64,7 @@ class Assignment:
     baseline: str | None = None
     rungs: tuple[int, ...] = ()
     inherited: Mapping[str, int] = field(default_factory=dict)
+    overdue_s: float | None = None
 
 
 class Exhausted(NasfuseError):
@@ -81,6 +84,7 @@ class Scheduler:
     fewer results than are available when there are few workers.
 
     Attributes:
+        saved_epochs: Returns the number of epochs from which the training of a trial can be resumed.
         exhausted: Whether every network of the space that may be trained was trained, and the front is confirmed.
     """
 
@@ -121,7 +125,7 @@ class Scheduler:
         """
         self._config = study
         self._space = space
-        self._saved_epochs = saved_epochs
+        self.saved_epochs = saved_epochs
         self._clock = clock
         self._full_macs_of = full_macs_of or macs_of
         self._costs = ComputedCosts(space, macs_of, cost=study.cost, check=check, check_macs=check_macs)
@@ -307,8 +311,12 @@ class Scheduler:
         """Records an orderly end of the driver, which does not count as a failed attempt of the running trials."""
         for trial in self.trials():
             if trial.is_running and trial.number not in self._orphans:
-                self._writer(trial.number).attempts(trial.attempts - 1)
+                self.release_one(trial.number)
         self._book_time()
+
+    def release_one(self, number: int) -> None:
+        """Records that trial `number` is left to the next session; its next start does not count as an attempt."""
+        self._writer(number).attempts(max(self._view(number).attempts - 1, 0))
 
     def finish(self, number: int, measurements: Measurements) -> None:
         """Records the measurements of trial `number`; it fails if they have no point or a value that is not finite.
@@ -394,6 +402,7 @@ class Scheduler:
             baseline=drawn.baseline,
             rungs=() if drawn.is_repetition else self._rungs.epochs_of(recipe),
             inherited={} if drawn.lost_inheritance else drawn.weight_sources,
+            overdue_s=self._budget.left_s(seconds=self.seconds),
         )
 
     def _adopt(self, number: int) -> Assignment | None:
@@ -410,7 +419,7 @@ class Scheduler:
         count, so that a training can finish on machines that are often lost.
         """
         trial, writer = self._view(number), self._writer(number)
-        saved = self._saved_epochs(number)
+        saved = self.saved_epochs(number)
         attempts = trial.attempts + 1
         if saved > trial.saved_epochs:
             writer.saved_epochs(saved)

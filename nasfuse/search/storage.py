@@ -23,13 +23,35 @@ def sqlite_url(path: Path) -> str:
     return f"{_SQLITE}{path.absolute()}"
 
 
+def with_password(url: str) -> str:
+    """Returns a storage URL whose password, if it is `$NAME`, is replaced by that environment variable.
+
+    Raises:
+        RunFolderError: The variable is not set.
+    """
+    try:
+        parsed = make_url(url)
+    except SQLAlchemyError:
+        return url  # is refused when it is opened
+    password = str(parsed.password or "")
+    if not password.startswith("$"):
+        return url
+    value = os.environ.get(password[1:])
+    if value is None:
+        raise RunFolderError(
+            f"the study's storage {parsed} takes its password from the environment variable "
+            f"{password[1:]}, which is not set; export it"
+        )
+    return parsed.set(password=value).render_as_string(hide_password=False)
+
+
 def quieten_optuna() -> None:
     """Turns off Optuna's own progress messages."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def open_storage(url: str) -> RDBStorage:
-    """Returns the storage at `url` for writing; creates it if it does not exist.
+    """Returns the storage at `url` for writing; creates it if it does not exist. For passwords see `with_password`.
 
     SQLite uses its write-ahead log, so that `status`, `pareto` and optuna-dashboard can read while a search writes. A
     commit does not flush to disk: a power failure may lose the last trials, but does not damage the file.
@@ -40,6 +62,7 @@ def open_storage(url: str) -> RDBStorage:
     quieten_optuna()
     is_sqlite = url.startswith("sqlite")
     options = {"connect_args": {"timeout": 60}} if is_sqlite else {}
+    url = with_password(url)
     try:
         storage = RDBStorage(url, engine_kwargs=options)
         if is_sqlite:
@@ -53,12 +76,13 @@ def open_storage(url: str) -> RDBStorage:
 
 
 def open_to_read(url: str) -> RDBStorage:
-    """Returns the storage at `url` for reading; a SQLite file may be read-only and is not changed.
+    """Returns the storage at `url` for reading; a SQLite file may be read-only and is not changed. See `with_password`.
 
     Raises:
         RunFolderError: The URL is not a storage, the file is damaged, or the server cannot be reached.
     """
     quieten_optuna()
+    url = with_password(url)
     try:
         if not url.startswith(_SQLITE):
             return RDBStorage(url)

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from nasfuse.spec.data import DataConfig, expand_modalities
 from nasfuse.spec.data_source import located
+from nasfuse.spec.metric import MetricName
 from nasfuse.spec.network import NetworkConfig
 from nasfuse.spec.recipe import Recipe, read_recipe_document
 from nasfuse.spec.schema.model import MisfitError, Model
@@ -39,7 +40,7 @@ class EnsembleRecipe(Model):
         ensemble: Networks and trainings.
     """
 
-    metric: str = "accuracy"
+    metric: MetricName = "accuracy"
     data: DataConfig
     ensemble: Annotated[tuple[MemberConfig, ...], Field(min_length=2)]
 

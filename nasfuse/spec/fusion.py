@@ -8,6 +8,9 @@ from nasfuse.spec.reducer import FusionReducerConfig, MaxReducer
 from nasfuse.spec.schema.model import MisfitError, Model
 from nasfuse.spec.stream import Heads, check_heads
 
+#: Largest number of reversible updates whose states are reconstructed without visible rounding errors.
+_MOST_REVERSIBLE_STEPS = 32
+
 
 class FusionConfigBase(Model):
     """Options of every fusion operator.
@@ -149,7 +152,9 @@ class EquilibriumFusion(_VectorFusion):
         gradient: `implicit` solves the linear backward system of the fixed point; `phantom` differentiates
             `gradient_steps` steps from the fixed point; `unroll` applies the cell `max_steps` times as a weight-tied
             network, without solving for a fixed point (the control); `random_steps` makes between 1 and `max_steps`
-            plain steps, a random number for each training sample, and differentiates the last `gradient_steps`.
+            plain steps, a random number for each training sample, and differentiates the last `gradient_steps`;
+            `reversible` makes `max_steps` reversible updates in training and differentiates all of them, in memory that
+            does not grow with their number.
         gradient_steps: Number of differentiated steps of `phantom` (1 is Jacobian-free backpropagation) and
             `random_steps`.
         backward_max_steps: Maximum number of products with the transposed Jacobian in a backward system of `implicit`.
@@ -173,7 +178,7 @@ class EquilibriumFusion(_VectorFusion):
     damping: Annotated[float, Field(gt=0, le=1)] = 1.0
     max_steps: Annotated[int, Field(ge=1, le=1000)] = 16
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-3
-    gradient: Literal["implicit", "phantom", "unroll", "random_steps"] = "implicit"
+    gradient: Literal["implicit", "phantom", "unroll", "random_steps", "reversible"] = "implicit"
     gradient_steps: Annotated[int, Field(ge=1, le=100)] = 5
     backward_max_steps: Annotated[int, Field(ge=1, le=1000)] = 32
     backward_tolerance: Annotated[float, Field(gt=0, lt=1)] = 1e-3
@@ -213,6 +218,16 @@ class EquilibriumFusion(_VectorFusion):
                 "tied",
                 f"false needs cell: mixing and gradient: unroll, got {self.cell} and {self.gradient}; change them or "
                 "remove it",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _few_steps_are_reversible(self) -> Self:
+        if self.gradient == "reversible" and self.max_steps > _MOST_REVERSIBLE_STEPS:
+            raise MisfitError(
+                "max_steps",
+                f"gradient: reversible reconstructs at most {_MOST_REVERSIBLE_STEPS} steps exactly, got "
+                f"{self.max_steps}; lower it, or take gradient: implicit",
             )
         return self
 

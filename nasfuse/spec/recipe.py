@@ -13,6 +13,7 @@ from nasfuse.errors import InvalidInputError
 from nasfuse.spec.data import DataConfig, expand_modalities
 from nasfuse.spec.data_source import located
 from nasfuse.spec.fusion import LateFusion
+from nasfuse.spec.metric import MetricName
 from nasfuse.spec.network import NetworkConfig
 from nasfuse.spec.routing import SequentialRouter
 from nasfuse.spec.schema.model import MisfitError, Model
@@ -33,7 +34,7 @@ class Recipe(Model):
         training: Training options.
     """
 
-    metric: str = "accuracy"
+    metric: MetricName = "accuracy"
     data: DataConfig
     network: NetworkConfig
     training: TrainingConfig = TrainingConfig()

@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -18,6 +20,9 @@ from nasfuse.spec.schema.model import Model, matching
 from nasfuse.spec.schema.yaml_file import Document, read_document, to_yaml
 from nasfuse.spec.shipped import find_shipped
 from nasfuse.spec.space import SpaceConfig
+
+#: Fields that may differ between the runs of a study.
+_NOT_OF_IDENTITY = ("budget", "resources", "max_macs", "ensembles", "storage")
 
 Sampler = Literal["known_cost", "tpe", "nsga2", "nsga3", "gp", "random"]
 
@@ -109,7 +114,8 @@ class StudyConfig(Model):
             of the front at the end of a search, and join the front where they are not dominated.
         resources: Compute resources of trials.
         storage: Optuna storage URL; None: `study.db` in the run folder. A relative path of a SQLite file refers to the
-            working folder if the file exists there, else to the folder of the study file.
+            working folder if the file exists there, else to the folder of the study file. A password is the name of an
+            environment variable: `postgresql://me:$PASSWORD@host/name`.
     """
 
     name: Annotated[
@@ -199,6 +205,17 @@ class StudyConfig(Model):
             raise ValueError("a search needs a limit, got none; give budget.trials, budget.minutes or both")
         return budget
 
+    @field_validator("storage")
+    @classmethod
+    def _has_no_secret(cls, storage: str | None) -> str | None:
+        password = _password(storage or "")
+        if password and not password.startswith("$"):
+            raise ValueError(
+                "has a password in plain text, which would be copied to the run folder; put the password in an "
+                "environment variable and name that, as in postgresql://me:$PASSWORD@host/name"
+            )
+        return storage
+
     @classmethod
     def expand(cls, values: Any) -> Any:
         """Returns `values` with every shorthand expanded; `stopping: off` becomes None."""
@@ -217,7 +234,20 @@ class StudyConfig(Model):
             MissingFileError: The study or its space does not exist.
             ConfigError: With all problems of both files at once.
         """
-        document = read_document(find_shipped(path, folder="studies"))
+        return cls._of_document(read_document(find_shipped(path, folder="studies")))
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "StudyConfig":
+        """Returns the study of a mapping with the content of a study file; paths refer to the working folder.
+
+        Raises:
+            MissingFileError: The space does not exist.
+            ConfigError: With all problems at once.
+        """
+        return cls._of_document(Document("the study", dict(values), {}))
+
+    @classmethod
+    def _of_document(cls, document: Document) -> "StudyConfig":
         values = dict(located(document.values, named_in=Path(document.source)))
         if isinstance(values.get("storage"), str):
             values["storage"] = _with_absolute_path(values["storage"], Path(document.source).parent)
@@ -234,6 +264,30 @@ class StudyConfig(Model):
             raise ConfigError(document.source, problems)
         return study
 
+    def replaced(
+        self,
+        *,
+        trials: int | None = None,
+        minutes: float | None = None,
+        max_macs: int | None = None,
+        workers: int | None = None,
+        seed: int | None = None,
+    ) -> "StudyConfig":
+        """Returns the study with other settings; None keeps one. `trials` and `minutes` together are its budget.
+
+        Raises:
+            ConfigError: A setting is out of its range.
+        """
+        plain = self.to_plain()
+        if trials is not None or minutes is not None:
+            limits = {"trials": trials, "minutes": minutes}
+            others = {key: value for key, value in plain["budget"].items() if key not in limits}
+            plain["budget"] = {**others, **{key: value for key, value in limits.items() if value is not None}}
+        if workers is not None:
+            plain["resources"] = {**plain["resources"], "workers": workers}
+        plain |= {key: value for key, value in (("max_macs", max_macs), ("seed", seed)) if value is not None}
+        return type(self).parse(plain, source="the study")
+
     def to_plain(self) -> dict[str, Any]:
         """Returns the study as plain mappings in the form of a study file."""
         plain = self.model_dump(mode="json", exclude_none=True)
@@ -247,10 +301,10 @@ class StudyConfig(Model):
     def identity(self) -> dict[str, Any]:
         """Returns the fields that identify a study: all that its trials depend on but `budget`, and not `max_macs`.
 
-        The path of the data is not among them.
+        Neither the path of the data nor the address of the storage is among them.
         """
         plain = {**self.to_plain(), "data": self.data.identity}
-        return {key: plain[key] for key in plain if key not in ("budget", "resources", "max_macs", "ensembles")}
+        return {key: plain[key] for key in plain if key not in _NOT_OF_IDENTITY}
 
     @property
     def hash(self) -> str:
@@ -261,6 +315,13 @@ class StudyConfig(Model):
 def found_in_space(problem: Problem) -> bool:
     """Returns whether a problem is in the space of a study."""
     return re.match(r"space(\.|$)", problem.where) is not None
+
+
+def _password(url: str) -> str | None:
+    try:
+        return urlsplit(url).password
+    except ValueError:  # no URL; refused when it is opened
+        return None
 
 
 def _with_absolute_path(url: str, folder: Path) -> str:

@@ -25,6 +25,7 @@ from nasfuse.spec.routing import GuaranteeConfig
 from nasfuse.tasks import task_kind
 from nasfuse.tasks.losses import training_loss
 from nasfuse.train.augmentation import Augmentation
+from nasfuse.train.batch_order import batches_of_epoch
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 from nasfuse.train.equilibrium import EquilibriumTerm
 from nasfuse.train.evaluation import evaluate
@@ -34,6 +35,7 @@ from nasfuse.train.inheritance import inherit_streams
 from nasfuse.train.initial_weights import InitialWeights
 from nasfuse.train.manifold_mixup import ManifoldMixup
 from nasfuse.train.mixup import Loss
+from nasfuse.train.optimizer import adamw
 from nasfuse.train.preconditions import check_network, check_training, token_ids
 from nasfuse.train.route_table import RouteTable
 from nasfuse.train.routing import RoutingLoss, hold_out, mean_route_loss
@@ -210,7 +212,7 @@ class _Run:
         self.manifold_mixup = ManifoldMixup.from_config(recipe.training, self.network)
         self.batches = torch.Generator().manual_seed(derive_seed(seed, "batches"))
         self.trained = nn.ModuleList([self.network, self.stream_loss])
-        self.optimizer = _optimizer(self.trained, recipe.training.lr, recipe.training.weight_decay)
+        self.optimizer = adamw(self.trained, lr=recipe.training.lr, weight_decay=recipe.training.weight_decay)
         every = torch.arange(len(dataset.train))
         self.rows = (every, every)  # those of the first and of the second stage; there is no first one without a router
         self.class_weights: Tensor | None = None
@@ -267,12 +269,17 @@ class _Run:
             self.best = None  # losses of epochs with and without the router are not comparable
         self._set_modes()
         self.equilibrium.start_epoch()
-        rows_of_stage = self.rows[self.epoch >= self.first_stage]
-        order = rows_of_stage[torch.randperm(len(rows_of_stage), generator=self.batches)]
+        batches = batches_of_epoch(
+            self.dataset.train,
+            self.rows[self.epoch >= self.first_stage],
+            batch_size=self.training.batch_size,
+            names=self.names,
+            generator=self.batches,
+        )
         losses = []
         # Routes that are frozen are in inference mode while their router is trained.
         with knobs_as_trained(self.network.knobs()):
-            for rows in torch.split(order, self.training.batch_size):
+            for rows in batches:
                 losses.append(self._one_step(rows))
         train_loss = float(torch.stack(losses).mean())
         if not math.isfinite(train_loss):
@@ -436,12 +443,3 @@ class _Run:
         if state["cuda_generator"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_generator"], self.device)
         self.started = time.perf_counter() - (self.curve[-1].wall_s if self.curve else 0.0)
-
-
-def _optimizer(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """Returns AdamW with weight decay for matrices and kernels only, not for biases, norms, positions and tokens."""
-    decayed = [p for name, p in network.named_parameters() if p.dim() >= 2 and name.endswith(".weight")]
-    chosen = {id(p) for p in decayed}
-    kept = [p for p in network.parameters() if id(p) not in chosen]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=lr, fused=True)

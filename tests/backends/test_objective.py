@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from nasfuse.backends.objective import Task
-from nasfuse.backends.outcome import Failed, Measured
+from nasfuse.backends.outcome import Failed, Faulted, Measured
 from nasfuse.domain.operating_point import Measurements
-from nasfuse.errors import InheritanceError
+from nasfuse.errors import CheckpointError, InheritanceError, MissingFileError, NonFiniteError
 from nasfuse.search.scheduler import Assignment
 from nasfuse.spec.recipe import Recipe
 
@@ -22,8 +23,8 @@ def run(tmp_path, monkeypatch):
     """Runs trial 7 with an objective; returns its outcome, the reports and the reasons for lost inheritance."""
     monkeypatch.chdir(tmp_path)
 
-    def one(objective):
-        assignment = Assignment(7, 11, RECIPE, division=2, rungs=(2, 4), inherited={"left": 3})
+    def one(objective, *, overdue_s=None):
+        assignment = Assignment(7, 11, RECIPE, 2, rungs=(2, 4), inherited={"left": 3}, overdue_s=overdue_s)
         task = Task.of(assignment, folder_of=lambda number: Path("trials") / str(number))
         reports, lost = [], []
         outcome = task.run(
@@ -57,6 +58,18 @@ def test_reports_at_rungs_alone_reach_the_driver(run):
     assert run(objective)[1] == [(2, 0.2), (4, 0.4)]
 
 
+def test_an_overdue_trial_reports_every_epoch(run, monkeypatch):
+    now = iter([100.0, 101.0, 102.0, 103.0, 104.0, 105.0])
+    monkeypatch.setattr("nasfuse.backends.objective.time.monotonic", lambda: next(now))
+
+    def objective(recipe, *, report, **_):
+        for epoch in range(1, 6):
+            report(epoch, epoch / 10)
+        return MEASURED
+
+    assert run(objective, overdue_s=3.0)[1] == [(2, 0.2), (3, 0.3), (4, 0.4), (5, 0.5)]
+
+
 def test_lost_inheritance_starts_the_trial_again_without_weight_sources(run):
     asked = []
 
@@ -68,6 +81,38 @@ def test_lost_inheritance_starts_the_trial_again_without_weight_sources(run):
 
     assert run(objective) == (Measured(MEASURED), [], ["the file is gone"])
     assert asked == [{"left"}, set()]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device", "model.pt"),
+        FileNotFoundError("gone"),
+        ImportError("no module named x"),
+        MemoryError(),
+        MissingFileError("no data set 'x'"),
+        CheckpointError("resume.pt is damaged"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:118] . DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=lambda error: f"{type(error).__name__} {error}"[:30],
+)
+def test_what_surrounds_a_training_is_no_failure_of_its_network(run, error):
+    def objective(recipe, **_):
+        raise error
+
+    assert run(objective)[0] == Faulted(f"{type(error).__name__}: {error}")
+
+
+@pytest.mark.parametrize(
+    "error", [NonFiniteError("loss"), ValueError("x"), RuntimeError("mat1 and mat2"), KeyError("x")]
+)
+def test_what_a_network_does_is_a_failure(run, error):
+    def objective(recipe, **_):
+        raise error
+
+    assert run(objective)[0] == Failed(f"{type(error).__name__}: {error}")
 
 
 @pytest.mark.parametrize("is_later", [False, True])

@@ -9,7 +9,7 @@ import pytest
 from nasfuse.backends import ray as module
 from nasfuse.backends import ray_session
 from nasfuse.backends.base import Decision, Pause
-from nasfuse.backends.outcome import Died, Failed, Measured, Stopped
+from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Stopped
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import InvalidInputError
 from nasfuse.search.scheduler import Assignment
@@ -88,6 +88,7 @@ MEASURED = Measurements((), {"epochs": 3})
     [
         ([], {"payload": json.dumps({"measurements": MEASURED.to_plain()})}, Measured(MEASURED)),
         ([], {"payload": json.dumps({"reason": "no mood"})}, Failed("no mood")),
+        ([], {"payload": json.dumps({"fault": "no disk"})}, Faulted("no disk")),
         ([REPORT], REPORT, Stopped(2, 0.5)),
         ([REPORT], None, Died()),
         ([{"epoch": 1, "metric": 0.4}], {"epoch": 1, "metric": 0.4}, Died()),

@@ -17,6 +17,7 @@ from nasfuse.spec.recipe import Recipe
         (["--min-metric", 0.6], 2),
         (["--within", 20], 2),
         (["--max-latency-ms", 1e6], 4),
+        (["--max-macs", 5000, "--min-metric", 0.3, "--pick", "cheapest"], 0),
         (["--trial", 1], 1),
     ],
 )
@@ -34,6 +35,10 @@ def test_a_recipe_is_written(nasfuse, run_folder, tmp_path, options, trial):
 def test_text(nasfuse, run_folder):
     out = nasfuse("export", run_folder, "-o", "r.yaml").out
     assert "trial 4: accuracy 0.9500 (validation), 20,000 MACs" in out
+    assert (
+        "Trial 4 has the best accuracy of the points of the front; the next cheaper point of the front is trial 2, "
+        "0.0500 worse at 1,000 MACs (0.05 times as much), and no costlier one is better.\n"
+    ) in out
     assert "train it with: nasfuse train r.yaml" in out
     assert "train it with: nasfuse train 'my r.yaml'" in nasfuse("export", run_folder, "-o", "my r.yaml").out
 
@@ -41,16 +46,9 @@ def test_text(nasfuse, run_folder):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            ["--pick", "best", "--trial", 1],
-            "give one of --pick, --max-macs, --max-latency-ms,",
-        ),
-        (
-            ["--max-macs", 10, "--min-metric", 0],
-            "--min-metric, --within and --trial, got several",
-        ),
-        (["--max-macs", 99], "--max-macs 99: the cheapest network has 100 MACs; raise the limit"),
-        (["--min-metric", 1], "--min-metric 1.0: the best network reaches 0.9500; relax the limit"),
+        (["--pick", "best", "--trial", 1], "--trial names one point, so no other criterion applies"),
+        (["--max-macs", 99], "no point has at most 99 MACs; the nearest is trial 0 with 100 MACs"),
+        (["--min-metric", 1], "no point has accuracy of at least 1; the nearest is trial 4 with accuracy 0.9500"),
         (["--trial", 3], "--trial 3: it failed: ValueError: shape [3, /4]"),
         (["--trial", 5], "--trial 5: it is not a finished trial of this run"),
         (["--trial", 44], "--trial 44: it is not a finished trial of this run"),
@@ -68,6 +66,14 @@ def test_no_run_folder(refuses):
 def test_a_recipe_that_is_gone(refuses, run_folder):
     (run_folder / "trials" / "4" / "recipe.yaml").unlink()
     assert "no such file: " in refuses("export", run_folder, "-o", "r.yaml")
+
+
+def test_a_recipe_edited_into_nonsense(refuses, run_folder):
+    file = run_folder / "trials" / "4" / "recipe.yaml"
+    file.write_text(file.read_text().replace("metric: accuracy", "metric: acc").replace("epochs:", "epoch:"))
+    sentence = refuses("export", run_folder, "-o", "r.yaml")
+    assert "trials/4/recipe.yaml has 2 problems: line 1: metric: 'acc' is not known; did you mean 'auc'?" in sentence
+    assert "training.epoch: unknown key; did you mean 'epochs'?" in sentence
 
 
 def test_a_file_that_cannot_be_written(refuses, run_folder):

@@ -60,19 +60,22 @@ class TestFiles:
         assert (ran.code, ran.err) == (0, "")
         assert ran.out == "wrote the predictions for 12 rows to out.csv\n"
         table = pd.read_csv(tmp_path / "out.csv", dtype={"prediction": str})
-        assert list(table) == ["prediction", *(f"probability_{digit}" for digit in range(10))]
-        np.testing.assert_allclose(table.iloc[:, 1:].to_numpy(), expected, rtol=1e-12)
+        assert list(table) == ["row", "prediction", *(f"probability_{digit}" for digit in range(10))]
+        assert table["row"].tolist() == list(range(12))
+        np.testing.assert_allclose(table.iloc[:, 2:].to_numpy(), expected, rtol=5e-6)
+        digits = (tmp_path / "out.csv").read_text().split("\n")[1].split(",")[2:]
+        assert max(len(text.lstrip("0.").partition("e")[0].replace(".", "")) for text in digits) == 6
         assert table["prediction"].tolist() == [str(k) for k in expected.argmax(axis=1)]
 
     def test_parquet(self, nasfuse, model, halves, expected, tmp_path):
         assert nasfuse("predict", model, halves(), "-o", "out.parquet", "--device", "cpu").code == 0
         table = pd.read_parquet(tmp_path / "out.parquet")
-        np.testing.assert_array_equal(table.iloc[:, 1:].to_numpy(), expected)
+        np.testing.assert_array_equal(table.iloc[:, 2:].to_numpy(), expected)
 
     def test_npz(self, nasfuse, model, halves, expected, tmp_path):
         assert nasfuse("predict", model, halves(), "-o", "out.npz", "--device", "cpu").code == 0
         arrays = np.load(tmp_path / "out.npz", allow_pickle=False)
-        assert set(arrays) == {"prediction", "probabilities", "names"}
+        assert set(arrays) == {"row", "prediction", "probabilities", "names"}
         np.testing.assert_array_equal(arrays["probabilities"], expected)
         assert arrays["names"].tolist() == [str(digit) for digit in range(10)]
         assert arrays["prediction"].tolist() == [str(k) for k in expected.argmax(axis=1)]
@@ -82,7 +85,7 @@ class TestFiles:
         images[[2, 5]] = np.nan
         for name in ("out.csv", "out.parquet", "out.npz"):
             ran = nasfuse("predict", model, halves(left=images), "-o", name, "--device", "cpu")
-            assert ran.code == 0
+            assert ran.code == 3
             assert ran.sentence == (
                 "warning: no prediction for 2 of 12 rows, counted from 0: 2, 5; the first one because of left: it has "
                 "values that are NaN, infinite or too large; see the column problem"
@@ -93,6 +96,26 @@ class TestFiles:
             assert table["problem"].notna().tolist() == [row in (2, 5) for row in range(12)]
         arrays = np.load(tmp_path / "out.npz", allow_pickle=False)
         assert (arrays["prediction"] == "").tolist() == [row in (2, 5) for row in range(12)]
+        ran = nasfuse("predict", model, halves(left=images), "-o", name, "--device", "cpu", "--json")
+        reason = "left: it has values that are NaN, infinite or too large"
+        assert (ran.code, ran.json) == (
+            3,
+            {"file": name, "rows": 12, "predicted": 10, "problems": {"2": reason, "5": reason}},
+        )
+
+    def test_columns_of_the_data_that_are_kept(self, nasfuse, model, halves, expected, tmp_path):
+        ids = [f"digit-{number:02}" for number in range(12)]
+        data = halves(ids=np.array(ids), weight=np.arange(12) / 7)
+        for name in ("out.csv", "out.parquet", "out.npz"):
+            ran = nasfuse("predict", model, data, "-o", name, "--device", "cpu", "--keep", "ids", "--keep", "weight")
+            assert ran.code == 0, ran.err
+        for table in (pd.read_csv(tmp_path / "out.csv"), pd.read_parquet(tmp_path / "out.parquet")):
+            assert list(table)[:3] == ["ids", "weight", "prediction"]
+            assert table["ids"].tolist() == ids
+            np.testing.assert_array_equal(table["weight"], np.arange(12) / 7)  # not rounded
+        arrays = np.load(tmp_path / "out.npz", allow_pickle=False)
+        assert arrays["ids"].tolist() == ids
+        assert "row" not in arrays
 
 
 class TestAnotherFolder:
@@ -152,7 +175,7 @@ class TestSearches:
         assert len(networks) == 3
         mean = np.mean([network.predict_proba(tmp_path / "new.npz") for network in networks], axis=0)
         table = pd.read_csv(tmp_path / "out.csv", dtype={"prediction": str})
-        np.testing.assert_allclose(table.iloc[:, 1:].to_numpy(), mean, rtol=1e-12)
+        np.testing.assert_allclose(table.iloc[:, 2:].to_numpy(), mean, rtol=5e-6)
         assert table["prediction"].tolist() == [str(k) for k in mean.argmax(axis=1)]
 
     def test_an_ensemble(self, nasfuse, make_run, searched, halves, tmp_path):
@@ -181,6 +204,19 @@ class TestSearches:
 
 
 class TestRefused:
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("number", "new.npz has no array 'number' (--keep); Known: left, names, three"),
+            ("names", "--keep: predictions have columns called names themselves; rename them"),
+            ("left", "array left of new.npz does not have one value per row; keep another one"),
+            ("three", "--keep: three does not have a value for each of 12 rows; keep another one"),
+        ],
+    )
+    def test_columns_to_keep(self, refuses, model, halves, name, message):
+        data = halves(names=np.arange(12), three=np.arange(3))
+        assert message in refuses("predict", model, data, "-o", "o.npz", "--device", "cpu", "--keep", name)
+
     @pytest.mark.parametrize(
         ("name", "message"),
         [
@@ -221,6 +257,50 @@ class TestRefused:
     def test_a_point_that_is_not_there(self, refuses, model, halves):
         sentence = refuses("predict", model, halves(), "-o", "o.csv", "--point", 7, "--device", "cpu")
         assert "has the operating points 0 to 0, got 7; name one of them" in sentence
+
+    def test_data_of_other_modalities(self, refuses, model, tmp_path):
+        np.savez(tmp_path / "new.npz", audio=np.zeros((5, 20)), y=np.zeros(5, int))
+        expected = "new.npz has no array 'left' (data.modalities.left); Known: audio, y"
+        assert expected in refuses("predict", model, "new.npz", "-o", "o.csv", "--device", "cpu")
+        assert expected in refuses("evaluate", model, "--data", "new.npz", "--device", "cpu")
+
+    def test_data_without_targets_for_evaluate(self, refuses, model, halves):
+        sentence = refuses("evaluate", model, "--data", halves(), "--device", "cpu")
+        assert sentence.endswith(
+            "new.npz has no targets, the array y; use `nasfuse predict` for data without targets, or name the array as "
+            "in the training"
+        )
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (
+                lambda content: content.pop("recipe"),
+                "model.pt is no trained network; name a model.pt that `train` or a",
+            ),
+            (
+                lambda content: content["recipe"].update(metric="acc", training={"epochs": 0}),
+                "has 2 problems: metric: 'acc' is not known; did you mean 'auc'?",
+            ),
+            (
+                lambda content: content["network"].popitem(),
+                "the weights in model.pt do not fit its recipe; train the recipe again",
+            ),
+        ],
+        ids=["no recipe", "nonsense", "other weights"],
+    )
+    def test_a_changed_file(self, refuses, model, halves, change, message):
+        content = torch.load(model, weights_only=True)
+        change(content)
+        torch.save(content, "model.pt")
+        for command in (("predict", "model.pt", halves(), "-o", "o.csv"), ("evaluate", "model.pt")):
+            assert message in refuses(*command, "--device", "cpu")
+
+    def test_a_search_without_a_front(self, refuses, make_run, halves, tmp_path):
+        run = make_run(tmp_path / "run", ["it broke"]).root
+        expected = "run has no finished trial yet; continue its search first"
+        assert expected in refuses("predict", run, halves(), "-o", "o.csv")
+        assert expected in refuses("export", run, "-o", "r.yaml")
 
     def test_a_file_that_is_no_network(self, refuses, halves, tmp_path):
         torch.save({"format": 3}, tmp_path / "model.pt")

@@ -31,8 +31,10 @@ def write(tmp_path):
 
 
 def test_train_then_evaluate(nasfuse, write, tmp_path):
-    ran = nasfuse("train", write(), "--seeds", 2, "-o", "out", "--device", "cpu", "--json")
+    ran = nasfuse("train", write(), "--seeds", 2, "-o", "out", "--device", "cpu", "--json", "--tensorboard")
     assert ran.code == 0
+    assert "curves: tensorboard --logdir out\n" in ran.err
+    assert len(list(tmp_path.glob("out/seed[01]/events.out.tfevents.*"))) == 2
     document = ran.json
     checked = {"macs_closed_form", "macs_counted", "macs_status"}
     assert set(document) == {"recipe_hash", "summary", "macs", "metric", "val", "test", "seeds", *checked}
@@ -43,6 +45,7 @@ def test_train_then_evaluate(nasfuse, write, tmp_path):
     judged = nasfuse("evaluate", first["checkpoint"], "--device", "cpu", "--json").json
     assert judged["value"] == first["test"]
     assert judged["split"] == "test"
+    assert 0 < judged["calibration_error"] < 1
     assert judged["macs"] == document["macs"]
     again = nasfuse("train", "r.yaml", "--seeds", 2, "-o", "out", "--device", "cpu", "--json")
     assert again.json == document
@@ -50,6 +53,7 @@ def test_train_then_evaluate(nasfuse, write, tmp_path):
     assert "have not been trained again" not in ran.sentence
     text = nasfuse("evaluate", first["checkpoint"], "--split", "val", "--device", "cpu").out
     assert f"val accuracy {first['val']:.4f} on 180 samples" in text
+    assert "calibration error (ECE, 15 bins) 0." in text
 
 
 def test_macs_that_differ_are_reported_and_results_are_kept(nasfuse, write, tmp_path, monkeypatch):

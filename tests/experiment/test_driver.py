@@ -12,7 +12,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from nasfuse.backends.interrupts import Interrupted
-from nasfuse.backends.outcome import Died, Failed, Measured, Stopped
+from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Stopped
 from nasfuse.backends.simulated import SimulatedBackend, SimulatedTraining
 from nasfuse.domain.modality import Modality
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
@@ -135,12 +135,40 @@ def test_no_more_trials_run_at_a_time_than_the_study_may_have_under_way():
     assert driver.n_workers == max(running) == 8
 
 
-def test_a_budget_in_minutes_is_counted_on_the_clock_of_the_backend():
-    backend = SimulatedBackend(lambda assignment: training_of(assignment, epoch_s=10.0))
+@pytest.mark.parametrize(("epochs_s", "now"), [(10.0, 340), (6.5, 292.5)])
+def test_a_budget_in_minutes_is_counted_on_the_clock_of_the_backend(epochs_s, now):
+    """276 s and a fifth more: a training of 90 s, begun at 270 s, stops after 340 s; one of 58.5 s ends in time."""
+    backend = SimulatedBackend(lambda assignment: training_of(assignment, epoch_s=epochs_s))
     scheduler = open_scheduler(budget={"minutes": 4.6}, stopping="off", clock=backend.clock)
+    events = Events()
+    SearchDriver(scheduler, n_workers=1, observers=(events,)).run(backend)
+    assert (backend.now, scheduler.seconds) == (now, now)
+    *before, last = events.ends.values()
+    assert len(before) == 276 // (9 * epochs_s)
+    assert all(isinstance(outcome, Measured) for outcome in before)
+    if now == 340:
+        assert (type(last), last.epoch) == (Stopped, 7)
+        assert scheduler.trials()[-1].stopped.epoch == 7
+    else:
+        assert isinstance(last, Measured)
+
+
+def test_hand_made_designs_and_repetitions_stop_when_the_time_is_spent():
+    backend = SimulatedBackend(lambda assignment: training_of(assignment, epoch_s=20.0), capacity=3)
+    space = {**PLAIN["space"], "baselines": {"left": {"network.route": "left"}, "right": {"network.route": "right"}}}
+    scheduler = open_scheduler(space=space, budget={"minutes": 3.1, "repeats": 3}, clock=backend.clock)
+    SearchDriver(scheduler, n_workers=3).run(backend)
+    assert backend.now == 240, "186 s and a fifth more are 223.2 s"
+    assert any(trial.is_stopped for trial in scheduler.trials())
+    assert not any(trial.is_running for trial in scheduler.trials())
+
+
+def test_a_study_without_a_result_goes_on_beyond_its_time():
+    backend = SimulatedBackend(lambda assignment: training_of(assignment, epoch_s=100.0))
+    scheduler = open_scheduler(budget={"minutes": 5}, clock=backend.clock)
     SearchDriver(scheduler, n_workers=1).run(backend)
-    assert len(scheduler.trials()) == 4, "three trainings of 90 s end before 276 s, and the fourth is finished"
-    assert (backend.now, scheduler.seconds) == (360, 360)
+    assert backend.now == 900
+    assert [trial.is_complete for trial in scheduler.trials()] == [True]
 
 
 class TestDeaths:
@@ -199,6 +227,107 @@ class TestDeaths:
         run(unbroken)
         assert len(handed_out) == 40 + 10 * 1 + 10 * 2
         assert contents(scheduler) == contents(unbroken)
+
+
+class TestFaults:
+    """Faults are no failures: trials are tried again, and a search that meets nothing else ends unspent."""
+
+    def run(self, scheduler, train, *, n_workers=1):
+        """Returns what observers were told, the trials in the order of their attempts, notes, and waits in seconds."""
+        events, notes, waits, attempts = Events(), [], [], []
+        backend = SimulatedBackend(lambda one: attempts.append(one.number) or train(one), capacity=n_workers)
+        now = [0.0]
+
+        def sleep(seconds):
+            waits.append(seconds)
+            now[0] += seconds
+
+        def clock():
+            now[0] += 0.25  # simulated workers do not wait, so that the clock goes on by being read
+            return now[0]
+
+        options = {"observers": (events,), "note": notes.append, "clock": clock, "sleep": sleep}
+        try:
+            SearchDriver(scheduler, n_workers=n_workers, **options).run(backend)
+        except RecurringFailureError as error:
+            notes.append(str(error))
+        return events, attempts, notes, waits
+
+    @pytest.mark.parametrize("n_workers", [1, 3])
+    def test_a_trial_is_tried_again_and_the_study_is_the_same(self, n_workers):
+        met = Counter()
+
+        def train(assignment):
+            met[assignment.number] += 1
+            if assignment.number in (0, 4) and met[assignment.number] <= 2:
+                return SimulatedTraining([], Faulted("OSError: No space left on device"))
+            return training_of(assignment)
+
+        scheduler, unbroken = open_scheduler(), open_scheduler()
+        events, attempts, notes, _ = self.run(scheduler, train, n_workers=n_workers)
+        run(unbroken, n_workers=n_workers)
+        assert contents(scheduler) == contents(unbroken)
+        assert sorted(events.ends) == sorted(events.started_trials) == list(range(9))
+        assert Counter(attempts) == {number: 3 if number in (0, 4) else 1 for number in range(9)}
+        assert notes[0] == "trial 0 is tried again in 1 s: OSError: No space left on device"
+
+    def test_waits_grow_with_faults_in_a_row(self):
+        met = Counter()
+
+        def train(assignment):
+            met[assignment.number] += 1
+            return SimulatedTraining([], Faulted("x")) if met[assignment.number] < 4 else training_of(assignment)
+
+        _, _, notes, waits = self.run(open_scheduler(budget={"trials": 1}), train)
+        assert [note.split()[6] for note in notes] == ["1", "2", "4"]
+        assert [round(wait + 0.5) for wait in waits] == [1, 2, 4]
+
+    @pytest.mark.parametrize("n_workers", [1, 3])
+    def test_a_search_in_which_nothing_ends_well_ends_unspent_and_goes_on_later(self, n_workers):
+        def full(assignment):
+            return SimulatedTraining([], Faulted("OSError: No space left on device"), epoch_s=1 + assignment.number)
+
+        storage, unbroken = InMemoryStorage(), open_scheduler()
+        for _ in range(MAX_ATTEMPTS + 1):
+            scheduler = open_scheduler(storage)
+            events, attempts, notes, _ = self.run(scheduler, full, n_workers=n_workers)
+            assert "5 trainings in a row were ended by what surrounds them, the last (trial" in notes[-1]
+            assert notes[-1].endswith(
+                "; remove the cause and run the same command again, which continues these trainings"
+            )
+            assert len(attempts) <= 5 + n_workers - 1
+            assert events.ends == {}
+            assert scheduler.wants_more(running=0)
+        scheduler = open_scheduler(storage)
+        for one in (scheduler, unbroken):
+            run(one, n_workers=n_workers)
+        assert contents(scheduler) == contents(unbroken)
+
+    def test_a_trial_that_alone_meets_faults_fails(self):
+        def train(assignment):
+            if assignment.number == 3:
+                return SimulatedTraining([], Faulted("MemoryError: 9 GB"), epoch_s=0.1)
+            return training_of(assignment)
+
+        events, attempts, _, _ = self.run(open_scheduler(), train, n_workers=2)
+        assert attempts.count(3) >= 3
+        assert events.ends.pop(3) == Failed("MemoryError: 9 GB")
+        assert sorted(events.ends) == [0, 1, 2, 4, 5, 6, 7, 8]
+        assert {type(outcome) for outcome in events.ends.values()} <= {Measured, Stopped}
+
+    def test_progress_is_no_fault(self):
+        saved = Counter()
+
+        def train(assignment):
+            if assignment.number == 3 and saved[3] < 8:
+                saved[3] += 1
+                return SimulatedTraining([], Faulted("x"), epoch_s=0.1)
+            return training_of(assignment)
+
+        scheduler = open_scheduler(saved_epochs=lambda number: saved[number], stopping="off")
+        events, attempts, _, _ = self.run(scheduler, train, n_workers=2)
+        assert attempts.count(3) == 9
+        assert isinstance(events.ends[3], Measured)
 
 
 class TestInheritance:

@@ -135,6 +135,14 @@ def test_a_training_that_is_killed_while_it_is_measured_is_not_run_again(tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.jsonl", "model.pt"]
 
 
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 cut off"])
+def test_damaged_progress_is_started_again(tmp_path, trained, damage):
+    (tmp_path / "resume.pt").write_bytes(damage)
+    again = Training()(RECIPE, seed=3, division=0, folder=tmp_path, report=ignore, weight_sources={})
+    assert again.points[0].metric == trained[0].points[0].metric
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.jsonl", "model.pt"]
+
+
 def test_a_worker_loads_its_data_once_and_its_divisions_share_the_values(monkeypatch):
     loads = []
     load = objective_module.load_table

@@ -1,6 +1,5 @@
 """A whole search: what stops it, what it writes, what it refuses; once through Ray itself."""
 
-import contextlib
 import math
 
 import numpy as np
@@ -8,9 +7,7 @@ import optuna
 import pytest
 import torch
 
-from nasfuse.backends.objective import Task
 from nasfuse.backends.outcome import Failed, Stopped
-from nasfuse.backends.simulated import SimulatedBackend, SimulatedTraining
 from nasfuse.data import ModalityArrays, build_dataset
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.errors import (
@@ -34,6 +31,7 @@ from nasfuse.search.trial import TrialView
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
 from nasfuse.train import load_checkpoint
+from tests.in_process import InProcess
 from tests.tiny_study import TINY
 
 PLAIN = {**TINY, "budget": {"trials": 6}}
@@ -89,20 +87,6 @@ def stored_trials(folder, asked):
 def route_names(recipe):
     router = recipe.network.router
     return ["+".join(recipe.network.route)] if router is None else router.routes
-
-
-class InProcess:
-    """Runs every trial in this process when a simulated worker gets it; its result is known an epoch later."""
-
-    capacity = 2
-
-    def open(self, objective, *, resources, folder_of, scratch):
-        def train(assignment):
-            task = Task.of(assignment, folder_of=folder_of)
-            outcome = task.run(objective, report=lambda *_: None, report_lost_inheritance=lambda _: None)
-            return SimulatedTraining((), outcome)
-
-        return contextlib.nullcontext(SimulatedBackend(train, capacity=self.capacity))
 
 
 @pytest.fixture

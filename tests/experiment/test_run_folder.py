@@ -42,7 +42,7 @@ def test_a_new_folder_is_claimed_for_a_study(folder):
 
 def test_budget_and_limits_may_change(folder):
     folder.claim(STUDY)
-    longer = study(budget={"minutes": 5}, max_macs=7, resources={"workers": 2})
+    longer = study(budget={"minutes": 5}, max_macs=7, resources={"workers": 2}, storage="postgresql://h/x")
     folder.claim(longer)
     assert folder.read_study() == longer
 
@@ -55,7 +55,6 @@ def test_budget_and_limits_may_change(folder):
         ({"metric": "macro_f1", "sampler": "random"}, "metric, sampler differ"),
         ({"space": {"fields": {"training.lr": {"choices": [0.2]}}}}, "space differs"),
         ({"data": {"source": "y.npz"}}, "data differs"),
-        ({"storage": "sqlite:///y.db"}, "storage differs"),
     ],
 )
 def test_the_folder_of_another_study_is_left_alone(folder, changes, named):
@@ -64,6 +63,15 @@ def test_the_folder_of_another_study_is_left_alone(folder, changes, named):
     with pytest.raises(RunFolderError, match=f"holds another study: {named}. Choose another folder with -o"):
         folder.claim(study(**changes))
     assert files(folder.root) == before
+
+
+def test_trials_belong_to_a_study_of_the_storage(folder):
+    folder.claim(STUDY)
+    folder.check_storage(STUDY, [])
+    (folder.root / "trials" / "0").mkdir(parents=True)
+    folder.check_storage(STUDY, ["y", STUDY.name])
+    with pytest.raises(RunFolderError, match="has trials of x, but its storage has no study of this name; correct"):
+        folder.check_storage(STUDY, ["y"])
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path):

@@ -57,6 +57,27 @@ def test_lines(columns, expected):
     assert StudyConfig.parse({**yaml.safe_load(found), "space": {"fields": {"training.lr": {"choices": [0.01, 0.02]}}}})
 
 
+def test_a_frozen_encoder_can_be_taken_instead():
+    found = text(
+        title=[f"a text of {row} words" for row in range(N)], **{"two words": [f"a b {row}" for row in range(N)]}
+    )
+    title, *lines, after = found.partition("  # with a pretrained encoder")[2].splitlines()[:4]
+    assert title.endswith("(docs/data.md, Frozen encoders):")
+    assert not after.startswith("  #   ")
+    modalities = yaml.safe_load("\n".join(line.removeprefix("  #   ") for line in lines))
+    assert modalities == {
+        "title": {"kind": "text_features", "folder": "FOLDER"},
+        "two_words": {"kind": "text_features", "column": "two words", "folder": "FOLDER"},
+    }
+    study = yaml.safe_load(found)
+    study["data"]["modalities"] |= modalities
+    assert StudyConfig.parse({**study, "space": {"fields": {"training.lr": {"choices": [0.01, 0.02]}}}})
+
+
+def test_data_without_texts_and_images_have_no_frozen_encoder():
+    assert "Frozen encoders" not in text()
+
+
 def test_large_data_are_not_cross_validated():
     assert "validation" not in text(1200)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from nasfuse.experiment.run_reader import read_run
-from nasfuse.export import beside, select_point
+from nasfuse.export import explanation, select_point
 
 RESULTS = [(0.2, 10), (0.15, 20), (0.8, 100), (0.9, 10_000)]
 
@@ -18,21 +18,25 @@ def run(make_run, tmp_path):
     [
         (
             "2",
-            "Of the front, the next cheaper one is trial 0, 0.6000 worse at 10 MACs (0.1 times as much), and the next "
-            "better one is trial 3, 0.1000 better at 10,000 MACs (1e+02 times as much).",
+            "Trial 2 is the one that was asked for; the next cheaper point of the front is trial 0, 0.6000 worse at 10 "
+            "MACs (0.1 times as much), and the next better one is trial 3, 0.1000 better at 10,000 MACs (100 times as "
+            "much).",
         ),
-        ("0", "Of the front, no point is cheaper, and the next better one is trial 2, 0.6000 better at 100 MACs (10 "),
+        (
+            "0",
+            "for; no point of the front is cheaper, and the next better one is trial 2, 0.6000 better at 100 MACs (10 ",
+        ),
         ("3", "0.1000 worse at 100 MACs (0.01 times as much), and no costlier one is better."),
         ("1", "trial 0, 0.0500 better at 10 MACs (0.5 times as much), and the next better one is trial 2, 0.6500 b"),
     ],
 )
 def test_of_each_point(run, trial, sentence):
-    assert sentence in beside(run, select_point(run, trial=trial))
+    assert sentence in explanation(run, select_point(run, trial=trial))
 
 
 def test_an_error_is_better_where_it_is_smaller(make_run, tmp_path):
     study = {"metric": "mae", "data": {"source": "digits", "task": "regression"}}
     run = read_run(make_run(tmp_path / "run", [(0.9, 10), (0.5, 100)], **study))
-    assert "no point is cheaper, and the next better one is trial 1, 0.4000 better" in beside(
+    assert "no point of the front is cheaper, and the next better one is trial 1, 0.4000 better" in explanation(
         run, select_point(run, trial="0")
     )

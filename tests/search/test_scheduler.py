@@ -138,7 +138,8 @@ class TestTimeThatIsSpent:
         assert scheduler.seconds == 120.0
         for one in lost:
             assert scheduler.wants_more(running=0)
-            assert scheduler.next() == one
+            again = scheduler.next()
+            assert again == replace(one, overdue_s=15.0), "the grace of trainings that run when the time is spent"
             scheduler.finish(one.number, measured())
         assert not scheduler.wants_more(running=0)
         assert states(scheduler) == [TrialState.COMPLETE] * 2

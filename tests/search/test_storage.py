@@ -4,9 +4,10 @@ import sqlite3
 
 import optuna
 import pytest
+from sqlalchemy import make_url
 
 from nasfuse.errors import RunFolderError
-from nasfuse.search.storage import open_storage, sqlite_url
+from nasfuse.search.storage import open_storage, sqlite_url, with_password
 
 
 @pytest.fixture
@@ -67,6 +68,20 @@ def test_cut_off(database):
 def test_an_unreachable_server(url):
     with pytest.raises(RunFolderError, match="cannot open the study's storage"):
         open_storage(url)
+
+
+def test_a_password_comes_from_the_environment(monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "s3cret/@:")
+    opened = make_url(with_password("postgresql://me:$DB_PASSWORD@h/x"))
+    assert (opened.username, opened.password, opened.host) == ("me", "s3cret/@:", "h")
+    for url in ("sqlite:////tmp/a b.db", "mysql://h/x", "nothing"):
+        assert with_password(url) == url
+
+
+def test_a_password_that_is_not_set(monkeypatch):
+    monkeypatch.delenv("DB_PASSWORD", raising=False)
+    with pytest.raises(RunFolderError, match=r"mysql://me:\*\*\*@h/x takes .* DB_PASSWORD, which is not set"):
+        open_storage("mysql://me:$DB_PASSWORD@h/x")
 
 
 def test_passwords_are_not_shown():

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nasfuse.domain.metric import METRICS
 from nasfuse.errors import ConfigError, MissingFileError
 from nasfuse.spec.recipe import Recipe
 
@@ -73,7 +74,7 @@ FUSIONS = st.one_of(
                 "tolerance": st.floats(0, 1, exclude_min=True, exclude_max=True),
                 "cell": st.sampled_from(["deq", "mixing"]),
                 "start": st.sampled_from(["inputs", "zero", "random"]),
-                "gradient": st.sampled_from(["implicit", "phantom", "random_steps"]),
+                "gradient": st.sampled_from(["implicit", "phantom", "random_steps", "reversible"]),
                 "inference_max_steps": st.integers(1, 16),  # at most the default of max_steps
                 "spectral_bound": st.floats(0, 1e300, exclude_min=True),
             },
@@ -149,7 +150,12 @@ def recipes(draw):
             "modality_dropout": RATE,
         },
     )
-    plain = {"metric": draw(TEXTS), "data": draw(data), "network": network, "training": draw(training)}
+    plain = {
+        "metric": draw(st.sampled_from(sorted(METRICS))),
+        "data": draw(data),
+        "network": network,
+        "training": draw(training),
+    }
     if len(route) > 1 and draw(st.booleans()):
         network["router"] = {"routes": [route[-1], "+".join(route)], **draw(ROUTERS)}
         # One epoch for the routes, one for the router.
@@ -272,6 +278,7 @@ def test_a_modality_may_be_its_kind_alone(load):
             r"line 1: metrik: unknown key; did you mean 'metric'\? Known: data, metric, network, tr",
         ),
         ("metric: accuracy", "metric: 3", "line 1: metric: must be text, got 3$"),
+        ("metric: accuracy", "metric: acuracy", "line 1: metric: 'acuracy' is not known; did you mean 'accuracy'"),
         ("source: digits", "sorce: digits", r"line 3: data\.sorce: unknown key; did you mean 'source'\?"),
         ("source: digits", "task: multiclass", r"line 2: data\.source: this key is required; add it$"),
         ("source: digits", "source: ''", r"line 3: data\.source: must have a length of at least 1, got ''$"),
@@ -506,3 +513,10 @@ def test_an_equilibrium_without_later_fields_has_the_hash_of_before():
     assert not {"cell", "tied"} & Recipe.parse(plain).to_plain()["network"]["fusion"].keys()
     plain["network"]["fusion"] = {"kind": "equilibrium", "cell": "mixing"}
     assert Recipe.parse(Recipe.parse(plain).to_plain()).network.fusion.cell == "mixing"
+
+
+def test_a_reversible_equilibrium_has_few_steps():
+    network = {"route": ["a", "b"], "streams": {"a": {"encoder": "mlp"}, "b": {"encoder": "mlp"}}}
+    fusion = {"kind": "equilibrium", "gradient": "reversible", "max_steps": 33}
+    with pytest.raises(ConfigError, match="reversible reconstructs at most 32 steps exactly, got 33; lower it"):
+        Recipe.parse({"data": {"source": "digits"}, "network": {**network, "fusion": fusion}})

@@ -147,6 +147,19 @@ def test_a_storage_beside_the_study_is_the_same_from_anywhere(write, tmp_path, m
     assert StudyConfig.load(tmp_path / "study.yaml").storage == f"{driver}:///{tmp_path / 'elsewhere' / 's.db'}"
 
 
+def test_the_address_of_the_storage_is_no_part_of_the_identity(write):
+    old, new = (StudyConfig.load(write(STUDY + f"storage: {url}\n")) for url in ("mysql://a/x", "mysql://b/x"))
+    assert old.hash == new.hash == StudyConfig.load(write(STUDY)).hash
+
+
+def test_a_password_is_not_written_into_a_study(write):
+    with pytest.raises(ConfigError, match="storage: has a password in plain text, which would be copied") as caught:
+        StudyConfig.load(write(STUDY + "storage: postgresql://me:s3cret@h/x\n"))
+    assert "s3cret" not in str(caught.value)
+    study = StudyConfig.load(write(STUDY + "storage: postgresql://me:$DB_PASSWORD@h/x\n"))
+    assert "me:$DB_PASSWORD@h" in study.to_yaml()
+
+
 @pytest.mark.parametrize(
     "url", ["sqlite:////tmp/s.db", "sqlite:///:memory:", "mysql://host/base", "sqlite:///file:a?x=1"]
 )

@@ -200,6 +200,7 @@ def test_other_ways_to_train(make, dataset, options, level):
     [
         {"gradient": "random_steps", "gradient_steps": 2, "start": "random", "solver": "picard", "tolerance": 0.1},
         {"gradient": "implicit", "tolerance": 0.1},
+        {"gradient": "reversible", "tolerance": 0.1},
     ],
 )
 def test_a_mixing_cell_is_trained_and_costs_the_steps_it_takes(make, dataset, options):

@@ -195,15 +195,6 @@ def test_the_learning_rate_rises_then_falls_to_zero(make_recipe, dataset):
     assert 0 < rates[-1] < 0.02 * max(rates)
 
 
-def test_biases_norms_and_positions_are_not_decayed(make_recipe, dataset):
-    network = loop._Run(make_recipe(), dataset, seed=0, device=CPU).network
-    decayed, kept = loop._optimizer(network, 0.1, 0.05).param_groups
-    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.05, 0.0)
-    ids = {id(parameter) for parameter in decayed["params"]}
-    for name, parameter in network.named_parameters():
-        assert (id(parameter) in ids) == (parameter.dim() > 1 and "positions" not in name), name
-
-
 def test_nan_in_training_data_is_no_result(make_recipe, make_dataset):
     dataset = make_dataset()
     column = dataset.train.columns["v"]

@@ -267,7 +267,7 @@ class TestThresholds:
             with torch.inference_mode():
                 for row in range(len(dataset.val)):
                     batch = dataset.val.batch(torch.tensor([row]), names=network.stream_names)
-                    logits.append(network.branches[number](network._states(batch.inputs, batch.masks, batch.present)))
+                    logits.append(network.branches[number](network.states(batch.inputs, batch.masks, batch.present)))
             right = torch.cat(logits).argmax(dim=1) == dataset.val.targets
             assert point.metric == pytest.approx(float(right.double().mean()))
 

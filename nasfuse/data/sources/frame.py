@@ -1,4 +1,4 @@
-"""Tables of pandas, and the files of tables that pandas and pyarrow read: Parquet, Feather (Arrow) and JSON lines."""
+"""Tables of pandas, and the files that become them: Feather (Arrow) and JSON lines."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -79,17 +79,6 @@ def _nested(value: Any) -> Array:
         return np.array([None])
 
 
-def read_parquet(path: Path) -> RawTable:
-    """Returns the table of a Parquet file.
-
-    Raises:
-        DataError: The file is damaged.
-    """
-    from pyarrow.parquet import read_table  # pandas would import it as late
-
-    return _read(path, lambda file: read_table(file).to_pandas(), "Parquet")
-
-
 def read_feather(path: Path) -> RawTable:
     """Returns the table of an Arrow file (Feather).
 
@@ -98,7 +87,7 @@ def read_feather(path: Path) -> RawTable:
     """
     from pyarrow.feather import read_table
 
-    return _read(path, lambda file: read_table(file).to_pandas(), "Arrow (Feather)")
+    return read_with(path, lambda file: read_table(file).to_pandas(), "Arrow (Feather)")
 
 
 def read_json_lines(path: Path) -> RawTable:
@@ -107,10 +96,20 @@ def read_json_lines(path: Path) -> RawTable:
     Raises:
         DataError: The file is damaged.
     """
-    return _read(path, lambda file: pd.read_json(file, lines=True, convert_dates=False, dtype=False), "JSON lines")
+    return read_with(path, lambda file: pd.read_json(file, lines=True, convert_dates=False, dtype=False), "JSON lines")
 
 
-def _read(path: Path, reader: Callable[[Path], pd.DataFrame], kind: str) -> RawTable:
+def read_with(path: Path, reader: Callable[[Path], pd.DataFrame], kind: str) -> RawTable:
+    """Returns the table of a file that `reader` reads.
+
+    Args:
+        path: The file.
+        reader: Function that returns its content.
+        kind: Name of its format in messages.
+
+    Raises:
+        DataError: The file is empty or damaged.
+    """
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty; write the table again")
     try:

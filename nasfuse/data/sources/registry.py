@@ -16,11 +16,12 @@ from nasfuse.data.raw_table import RawTable
 from nasfuse.data.sources.affect import read_affect
 from nasfuse.data.sources.folder import read_folder
 from nasfuse.data.sources.folder_table import has_table, read_folder_table
-from nasfuse.data.sources.frame import read_feather, read_json_lines, read_parquet
+from nasfuse.data.sources.frame import read_feather, read_json_lines
 from nasfuse.data.sources.function import raw_of_function
 from nasfuse.data.sources.hdf5 import read_hdf5
 from nasfuse.data.sources.npz import read_npz
 from nasfuse.data.sources.omics import has_omics, read_omics
+from nasfuse.data.sources.parquet import read_parquet
 from nasfuse.data.sources.separated import read_csv, read_tsv
 from nasfuse.data.sources.split_files import (
     has_split_arrays,
@@ -205,7 +206,7 @@ def find_file(source: str) -> Path:
     Raises:
         MissingFileError: There is neither; the message lists the paths that were tried.
     """
-    places = [Path(source), data_folder() / source]
+    places = dict.fromkeys([Path(source), data_folder() / source])  # one place if the path is absolute
     for place in places:
         if place.exists():
             return place

@@ -211,8 +211,9 @@ def _combine(purified: Tensor, fused: Tensor, weights: Sequence[Tensor]) -> Tens
 
 def _norm(values: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """Returns the group norm of (b, d), computed as a layer norm of groups, which takes half the time on a CPU."""
-    groups = n_groups(values.shape[1])
-    size = values.shape[1] // groups
+    width = int(values.shape[1])  # a number under a tracer, too
+    groups = n_groups(width)
+    size = width // groups
     normalised = F.layer_norm(values.reshape(values.shape[0], groups, size), (size,))
     return torch.addcmul(shift, normalised.flatten(1), scale)
 

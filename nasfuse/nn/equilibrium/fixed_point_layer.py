@@ -67,6 +67,8 @@ class FixedPointLayer(nn.Module, ABC):
         rule: Stopping rule in training mode.
         inference_rule: Stopping rule in evaluation mode; may be changed after training.
         listener: Called with every solve; see `listening`.
+        solved_outside: Called instead of the solver with the cell, its arguments and the first iterates, for traces
+            in which the steps are not recorded; returns the fixed points. None: the solver runs.
     """
 
     def __init__(self, *, start: Start, solver: Solver, gradient: Gradient, rule: StoppingRule) -> None:
@@ -75,10 +77,11 @@ class FixedPointLayer(nn.Module, ABC):
         self.start: Start = start
         self.solver, self.gradient, self.rule, self.inference_rule = solver, gradient, rule, rule
         self.listener: Callable[[Solved], None] | None = None
+        self.solved_outside: Callable[[Cell, tuple[Tensor, ...], Tensor], Tensor] | None = None
 
     def check_tracing(self) -> None:
         """Raises TracingError if the layer is traced or exported and its number of steps is not fixed."""
-        if self.gradient.kind != "unroll":
+        if self.gradient.kind != "unroll" and self.solved_outside is None:
             refuse_tracing(
                 "the steps of a fixed point depend on the values of the sample",
                 "train with gradient: unroll, whose steps are fixed, or run the network as it is",
@@ -104,9 +107,11 @@ class FixedPointLayer(nn.Module, ABC):
             start: First iterates where they are the inputs.
             costs: Returns the multiply-accumulates by steps.
         """
+        if self.solved_outside is not None and self.gradient.kind != "unroll":
+            return self.solved_outside(cell, inputs, self._first(start))
         backward: list[Solution] = []
         gradient = self.gradient
-        if gradient.kind == "random_steps" and not self.training:
+        if gradient.kind in ("random_steps", "reversible") and not self.training:
             gradient = replace(gradient, kind="phantom")
         z, solution = fixed_point(
             cell.step,

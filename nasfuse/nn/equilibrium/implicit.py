@@ -1,4 +1,4 @@
-"""Gradients of a fixed point: implicit (exact), phantom, or through the last or all steps of plain iteration."""
+"""Gradients of a fixed point: implicit (exact), phantom, or through the steps of an iteration towards it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nasfuse.nn.equilibrium.linear import solve_linear
+from nasfuse.nn.equilibrium.reversible import reversible_iterate
 from nasfuse.nn.equilibrium.solvers import Map, Solver, solve
 from nasfuse.nn.equilibrium.stopping import Solution, Status, StoppingRule, norms, relative_residual
 
@@ -15,7 +16,7 @@ from nasfuse.nn.equilibrium.stopping import Solution, Status, StoppingRule, norm
 #: `inputs`, the features of the whole batch and the parameters.
 Function = Callable[..., Tensor]
 
-Kind = Literal["implicit", "phantom", "unroll", "random_steps"]
+Kind = Literal["implicit", "phantom", "unroll", "random_steps", "reversible"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Gradient:
             backpropagation. `unroll` differentiates every step of plain iteration; its memory grows with their number.
             `random_steps` makes a random number of plain steps for each sample, uniform between 1 and the cap, and
             differentiates the last `n_steps` of them (progressive training, Bansal et al., 2022, in which the number is
-            that of the batch). The loss of a batch is thus one of several depths.
+            that of the batch). The loss of a batch is thus one of several depths. `reversible` makes as many
+            reversible updates as the cap and differentiates all of them, reconstructing their states.
         n_steps: Number of differentiated steps of `phantom` and `random_steps`.
         tolerance: Largest residual of the backward system of `implicit`, relative to the incoming gradient.
         max_steps: Largest number of products with J^T in one backward system of `implicit`.
@@ -75,8 +77,8 @@ def fixed_point(
         inputs: Parameters and injected features.
         solver: Solver of the forward pass.
         rule: Stopping rule of the forward pass.
-        gradient: How the gradient is computed. `unroll` makes exactly `rule.max_steps` plain steps without a solver,
-            `random_steps` up to as many.
+        gradient: How the gradient is computed. `unroll` and `reversible` make exactly `rule.max_steps` steps without
+            a solver, `random_steps` up to as many.
         on_backward: Called with the result of the backward solver of `implicit`.
     """
     tracked = torch.is_grad_enabled() and any(one.requires_grad for one in inputs)
@@ -88,6 +90,9 @@ def fixed_point(
         return _unroll(bound, start, rule)
     if gradient.kind == "random_steps":
         return _random_steps(bound, start, rule, n_differentiated=gradient.n_steps)
+    if gradient.kind == "reversible":
+        z, trace = reversible_iterate(function, start, inputs, n_steps=rule.max_steps)
+        return z, _plain_solution(z, _all_steps(z, rule), trace, rule)
     found = solve(bound, start, solver=solver, rule=rule)
     if not tracked:
         return found.z, found
@@ -106,8 +111,11 @@ def _unroll(bound: Map, start: Tensor, rule: StoppingRule) -> tuple[Tensor, Solu
         before, z = z, bound(z, None)
         with torch.no_grad():
             trace.append(relative_residual(before, z))
-    n_steps = torch.full((len(z),), rule.max_steps, device=z.device)
-    return z, _plain_solution(z, n_steps, torch.stack(trace), rule)
+    return z, _plain_solution(z, _all_steps(z, rule), torch.stack(trace), rule)
+
+
+def _all_steps(z: Tensor, rule: StoppingRule) -> Tensor:
+    return torch.full((len(z),), rule.max_steps, device=z.device)
 
 
 def _random_steps(bound: Map, start: Tensor, rule: StoppingRule, *, n_differentiated: int) -> tuple[Tensor, Solution]:

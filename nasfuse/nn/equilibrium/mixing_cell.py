@@ -106,7 +106,7 @@ class MixingMap(Cell):
         """
         lines, values, rest = [], [], []
         for tokens in states.values():
-            line = Line(tokens.n_cls, tokens.values.shape[1], tokens.grid, tokens.mask is not None)
+            line = Line(tokens.n_cls, int(tokens.values.shape[1]), tokens.grid, tokens.mask is not None)
             row = tokens.in_line()
             lines.append(line)
             values.append(row.masked())
@@ -116,7 +116,7 @@ class MixingMap(Cell):
             rest.append(sizes / sizes.sum(dim=1, keepdim=True).clamp_min(torch.finfo(ones.dtype).tiny))
             if line.masked:
                 rest.append(mask)
-        width = values[0].shape[2]
+        width = int(values[0].shape[2])
         return MixingMap(lines, width), (torch.cat([one.flatten(1) for one in values], dim=1), *rest)
 
     def summaries(self, z: Tensor, rows: Tensor | None, *inputs: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ class Equilibrium(VectorFusion):
         level: Literal["features", "tokens"],
         solver: Literal["anderson", "picard", "broyden"],
         damping: float,
-        gradient: Literal["implicit", "phantom", "unroll", "random_steps"],
+        gradient: Literal["implicit", "phantom", "unroll", "random_steps", "reversible"],
         gradient_steps: int,
         max_steps: int,
         tolerance: float,
@@ -162,7 +162,7 @@ def _align(states: Mapping[str, Tokens]) -> tuple[dict[str, Tensor], Tensor, Ten
     n_places = max(mask.shape[1] for mask in masks.values()) if is_tracing() else max(int(shortest.max()), 1)
     aligned, weights = {}, []
     for (name, tokens), length in zip(states.items(), lengths, strict=True):
-        place = (masks[name].cumsum(dim=1) - 1) * shortest[:, None] // length.clamp_min(1)[:, None]
+        place = (masks[name].long().cumsum(dim=1) - 1) * shortest[:, None] // length.clamp_min(1)[:, None]
         place = torch.where(masks[name], place, n_places)  # padding goes to a place that is dropped
         aligned[name], counts = _shares(tokens, masks[name], place, n_places)
         whole = counts.sum(dim=1, keepdim=True).clamp_min(1)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from nasfuse.nn.attention import Seen
 from nasfuse.nn.reducers.base import Reducer, compact, kept_of, n_kept, take
 from nasfuse.nn.tokens import Extent, Tokens
-from nasfuse.nn.tracing import refuse_tracing
+from nasfuse.nn.tracing import is_tracing
 
 
 class Merge(Reducer):
@@ -58,18 +58,16 @@ class Merge(Reducer):
 
     def _plan(self, tokens: Tokens) -> list[tuple[int | Tensor, int]]:
         """Returns for each round the number of merged tokens, shape (b, 1) if lengths differ, and of positions left."""
-        n_tokens = tokens.values.shape[1]
+        n_tokens = int(tokens.values.shape[1])
         n_left = n_kept(n_tokens, self.ratio)
         if tokens.mask is None:
             counts = _rounds(n_tokens, n_left)
             return [(before - after, after) for before, after in pairwise([n_tokens, *counts])]
-        refuse_tracing(
-            "how often tokens are merged depends on the lengths of the samples",
-            "trace it without masks, on samples of full length, or run the network as it is",
-        )
         plan: list[tuple[int | Tensor, int]] = []
         lengths, kept = tokens.lengths(), kept_of(tokens, self.ratio)
-        while n_tokens > n_left or bool((lengths > kept).any()):  # ceil(n / 2) can cost a short sample one more round
+        n_rounds = _most_rounds(n_tokens, self.ratio) if is_tracing() else 0
+        # ceil(n / 2) can cost a short sample one more round; a trace has as many rounds as any length needs
+        while n_tokens > n_left or len(plan) < n_rounds or (not is_tracing() and bool((lengths > kept).any())):
             n_tokens = max((n_tokens + 1) // 2, n_left)
             target = torch.maximum(kept, (lengths + 1) // 2)
             plan.append(((lengths - target)[:, None], n_tokens))
@@ -83,6 +81,11 @@ class Merge(Reducer):
             total += ((n_tokens + 1) // 2) * (n_tokens // 2) * (self.width // self.heads)
             n_tokens = n_after
         return total
+
+
+def _most_rounds(n_tokens: int, ratio: float) -> int:
+    """Returns the largest number of rounds that a sample of up to `n_tokens` tokens needs."""
+    return max(len(_rounds(length, n_kept(length, ratio))) for length in range(1, n_tokens + 1))
 
 
 def _rounds(n_tokens: int, n_left: int) -> list[int]:

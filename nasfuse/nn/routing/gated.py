@@ -96,8 +96,8 @@ class GatedNetwork(RoutedNetwork):
         present: Mapping[str, Tensor] | None = None,
     ) -> tuple[Tensor, ...]:
         """Returns the logits of route `number` and those of the router."""
-        states = self._states(inputs, masks, present)
-        gate, cheap = self._gate(inputs, masks, states)
+        states = self.states(inputs, masks, present)
+        gate, cheap = self.gate(inputs, masks, states)
         return cheap if number == 0 and cheap is not None else self._branches()[number](states), gate
 
     def only_route(self) -> int | None:
@@ -114,7 +114,7 @@ class GatedNetwork(RoutedNetwork):
         masks: Mapping[str, Tensor],
         chosen: Tensor | None,
     ) -> Tensor:
-        gate, cheap = self._gate(inputs, masks, states)
+        gate, cheap = self.gate(inputs, masks, states)
         if chosen is None:
             calibrated = gate.double() * self.gate_scale + self.gate_offset
             chosen = choose(calibrated, self.relative_costs, price=price_at(float(self.threshold), self.gate_prices))
@@ -130,8 +130,8 @@ class GatedNetwork(RoutedNetwork):
         present: Mapping[str, Tensor] | None = None,
     ) -> AllRoutes:
         """Returns logits of the router and outputs of all routes for all samples; streams run once for all routes."""
-        states = self._states(inputs, masks, present)
-        gate, cheap = self._gate(inputs, masks, states)
+        states = self.states(inputs, masks, present)
+        gate, cheap = self.gate(inputs, masks, states)
         first = [] if cheap is None else [cheap]
         rest = [branch(states) for branch in self._branches()[len(first) :]]
         return AllRoutes(gate, torch.stack([*first, *rest], dim=1))
@@ -153,10 +153,10 @@ class GatedNetwork(RoutedNetwork):
             for number, before in enumerate(self.run_before())
         ]
 
-    def _gate(
+    def gate(
         self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], states: StreamStates
     ) -> tuple[Tensor, Tensor | None]:
-        """Returns the logits of the router, and the outputs of the cheapest route if the router reads them."""
+        """Returns the logits before calibration, and the outputs of the cheapest route if the router reads them."""
         if isinstance(self.router, RouteRouter):
             cheapest = self._branches()[0]
             features = cheapest.features(states)

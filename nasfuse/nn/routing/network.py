@@ -149,7 +149,7 @@ class RoutedNetwork(StreamNetwork):
         """
         if isinstance(chosen, int):
             return self.run_route(chosen, inputs, masks, present=present)[0]
-        states = self._states(inputs, masks, present)
+        states = self.states(inputs, masks, present)
         only = None if torch.compiler.is_exporting() else self.only_route()  # which cannot read the threshold
         if chosen is None and only is not None:
             logits: Tensor = self._branches()[only](states)
@@ -288,9 +288,10 @@ class RoutedNetwork(StreamNetwork):
     def _branches(self) -> list[Branch]:
         return list(self.branches)  # type: ignore[arg-type]
 
-    def _states(
+    def states(
         self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], present: Mapping[str, Tensor] | None
     ) -> StreamStates:
+        """Returns the states of a batch, of which nothing has been computed yet; arguments as in `forward`."""
         return StreamStates(self.streams, inputs, masks, stops=self._stops, present=present)
 
 

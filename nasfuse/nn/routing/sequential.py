@@ -85,7 +85,7 @@ class SequentialNetwork(RoutedNetwork):
         present: Mapping[str, Tensor] | None = None,
     ) -> tuple[Tensor, ...]:
         """Returns the logits of route `number` and those of the routes before it, the latest first."""
-        states = self._states(inputs, masks, present)
+        states = self.states(inputs, masks, present)
         outputs = [branch(states) for branch in self._branches()[: number % len(self.branches) + 1]]
         return tuple(reversed(outputs))
 
@@ -148,7 +148,7 @@ class SequentialNetwork(RoutedNetwork):
         present: Mapping[str, Tensor] | None = None,
     ) -> AllRoutes:
         """Returns the outputs of all routes for all samples; streams run once for all routes."""
-        states = self._states(inputs, masks, present)
+        states = self.states(inputs, masks, present)
         return AllRoutes(None, torch.stack([branch(states) for branch in self._branches()], dim=1))
 
     def run_before(self) -> list[list[int]]:

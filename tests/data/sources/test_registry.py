@@ -115,6 +115,11 @@ def test_a_missing_set_is_named_with_the_places_and_the_nearest(monkeypatch, tmp
         load_dataset(DataConfig(source="digit"))
 
 
+def test_a_missing_absolute_path_is_named_once(tmp_path):
+    with pytest.raises(MissingFileError, match=r": no file at (\S+)/absent\.npz\. Correct data\.source"):
+        find_file(str(tmp_path / "absent.npz"))
+
+
 @pytest.mark.parametrize("name", REAL)
 def test_real_files_load(name):
     folder = os.environ.get("NASFUSE_DATA")

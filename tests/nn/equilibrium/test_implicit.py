@@ -142,7 +142,9 @@ def test_a_map_that_does_not_read_its_state(kind):
 
 @pytest.mark.parametrize("options", [{"kind": "jfb"}, {"kind": "phantom", "n_steps": 0}, {"max_steps": 0}])
 def test_impossible_gradients(options):
-    with pytest.raises(ValueError, match="a gradient is one of implicit, phantom, unroll, random_steps, with n_steps"):
+    with pytest.raises(
+        ValueError, match="a gradient is one of implicit, phantom, unroll, random_steps, reversible, with"
+    ):
         Gradient(**options)
 
 

@@ -1,0 +1,140 @@
+"""Does every point of a front come back: its recipe, its MACs, its metric, and the metric of the saved file?
+
+Searches the digits three times, in the spaces of static networks, of routed networks and of equilibria. Each point of
+the three fronts is then exported as by `nasfuse export` and trained as by `nasfuse train`. Compared are
+
+- the hash of the recipe in the exported file, in the folder of the trainings, and in their networks;
+- the MACs of the costliest route at full length, of the exported recipe and of the point, to the unit;
+- the mean validation metric of the trainings and that of the search, in standard errors (`front_retraining.py`);
+- the metric of each saved network, of the trainings and of the search, read from the file and computed again.
+
+    nice -n 5 python benchmarks/export_round_trip.py --out round_trip.txt
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from front_retraining import compare
+
+import nasfuse
+from nasfuse.data.sources.digits import load_digits
+from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
+from nasfuse.experiment.final_training import train_recipe
+from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.experiment.run_reader import Run, read_run
+from nasfuse.experiment.space_survey import macs_of
+from nasfuse.prediction import read_network
+from nasfuse.search.front import Candidate
+from nasfuse.search.trial import trials_of
+from nasfuse.spec.ensemble import load_recipe
+
+CPU = torch.device("cpu")
+SPACES = {"digits": "fusion", "routed": "dynmm", "equilibrium": "deq"}
+#: Largest distance of a metric that is computed again.
+CLOSE = 1e-6
+
+
+def searched(name: str, folder: Path, options: argparse.Namespace) -> Run:
+    """Returns a finished search of the digits; one that is in `folder` is continued."""
+    study = {
+        "name": name,
+        "data": {"source": "digits"},
+        "space": SPACES[name],
+        "fixed": {"training.epochs": options.epochs},
+        "budget": {"trials": options.trials, "repeats": 2},
+    }
+    nasfuse.search(study, output=folder, progress=False)
+    return read_run(RunFolder(folder))
+
+
+def reloaded(run: Run, candidate: Candidate) -> float:
+    """Returns the largest distance of the metric of the networks of a point, computed again, from what was recorded."""
+    import optuna
+
+    study = optuna.load_study(study_name=run.study.name, storage=run.folder.storage_url(run.study))
+    recorded = {trial.number: trial.points[candidate.point].metric for trial in trials_of(study) if trial.is_complete}
+    distances = []
+    for number in candidate.trainings:
+        found = evaluate_checkpoint(run.folder.network(number), split="val", device=CPU, point=candidate.point)
+        distances.append(abs(found["value"] - recorded[number]))
+    return max(distances)
+
+
+def round_trip(run: Run, candidate: Candidate, options: argparse.Namespace) -> list[str]:
+    """Returns what differs for a point, after its recipe was exported and trained; prints its line."""
+    dataset, wrong = load_digits(), []
+    with tempfile.TemporaryDirectory() as scratch:
+        file, folder = Path(scratch) / "recipe.yaml", Path(scratch) / "trained"
+        exported = nasfuse.load_run(run.folder.root).export(file, trial=candidate.label)
+        recipe = load_recipe(file)
+        result = train_recipe(recipe, folder, n_seeds=options.seeds, seed=0, device=CPU, report=lambda *_: None)
+        saved = [read_network(Path(seed.checkpoint), device=CPU) for seed in result.seeds]
+        hashes = {
+            exported.hash,
+            recipe.hash,
+            load_recipe(folder / "recipe.yaml").hash,
+            *(one.recipe.hash for one in saved),
+        }
+        if len(hashes) > 1:
+            wrong.append(f"hashes {hashes}")
+        full = macs_of(recipe, dataset, route=-1)
+        own = macs_of(run.folder.recipe(candidate.trial), dataset, route=-1)
+        if result.check.failed:
+            wrong.append(str(result.check))
+        if recipe.network.router is None and not candidate.measured.knobs:
+            if result.macs != candidate.measured.macs or full != own:
+                wrong.append(f"MACs {result.macs}, of the point {candidate.measured.macs}")
+        elif full > own:
+            wrong.append(f"MACs {full} at most, of the trial {own}")
+        distance, is_close = compare(candidate, result, floor=options.floor)
+        if not is_close:
+            wrong.append(f"metric {distance:+.1f} standard errors away")
+        again = reloaded(run, candidate)
+        for seed in result.seeds:
+            for split, value in (("val", seed.val), ("test", seed.test)):
+                found = evaluate_checkpoint(Path(seed.checkpoint), split=split, device=CPU)["value"]
+                again = max(again, abs(found - value))
+        if again > CLOSE:
+            wrong.append(f"metric of the file differs by {again:.1g}")
+    mean, _ = result.spread("val")
+    point = candidate.measured
+    line = (
+        f"  {candidate.label:>6} {point.macs:>9,} {result.macs:>9,} MACs  val {point.metric:.4f} "
+        f"({len(candidate.trainings)}) {mean:.4f} ({len(result.seeds)}) {distance:+.1f} se  file {again:.0e}  "
+        f"{'good' if not wrong else '; '.join(wrong)}  {candidate.summary}"
+    )
+    print(line, file=options.file, flush=True)
+    return wrong
+
+
+def main() -> None:
+    """Prints one line per point of each front, and how many came back."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=14)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--floor", type=float, default=0.003, help="smallest standard deviation that is assumed for one training"
+    )
+    parser.add_argument("--runs", type=Path, default=Path("runs/round_trip"), help="folder of the searches")
+    parser.add_argument("--out", type=argparse.FileType("w"), default="-", help="file of the results")
+    options = parser.parse_args()
+    options.file = options.out
+    torch.set_num_threads(1)
+    n_points = n_good = 0
+    for name in SPACES:
+        start = time.monotonic()
+        run = searched(name, options.runs / name, options)
+        print(f"{name}: {len(run.progress.front)} points", file=options.file, flush=True)
+        results = [round_trip(run, candidate, options) for candidate in run.progress.front]
+        n_points += len(results)
+        n_good += results.count([])
+        print(f"  {time.monotonic() - start:.0f} s", file=options.file, flush=True)
+    print(f"{n_good} of {n_points} points came back", file=options.file)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""`nasfuse.search`: a search from Python."""
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nasfuse.api.draft import drafted, raw_of, source_of
+from nasfuse.api.run import SearchRun, load_run
+from nasfuse.backends.outcome import Outcome
+from nasfuse.cli.console import new_console
+from nasfuse.cli.live import LiveDisplay
+from nasfuse.data import Dataset
+from nasfuse.data.raw_table import RawTable
+from nasfuse.errors import InvalidInputError, RunFolderWarning
+from nasfuse.experiment.damaged_part import read_part
+from nasfuse.experiment.macs_check import read_checks
+from nasfuse.experiment.no_result import no_result
+from nasfuse.experiment.run import Display, run_search
+from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.experiment.run_reader import read_run
+from nasfuse.report.run_files import write_run_files
+from nasfuse.search.progress import Progress
+from nasfuse.search.scheduler import Assignment
+from nasfuse.spec.study import StudyConfig
+
+
+def search(
+    study: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    *,
+    data: Any = None,
+    target: str | None = None,
+    trials: int | None = None,
+    minutes: float | None = None,
+    max_macs: int | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+    output: str | os.PathLike[str] | None = None,
+    address: str | None = None,
+    progress: bool = True,
+) -> SearchRun:
+    """Runs a search and returns its results; called again with the same arguments, it continues.
+
+    Args:
+        study: Path of a study file, name of a shipped study, or a mapping with the content of a study file. What a
+            mapping does not say of `data` is as in `draft_study`. Default: the study that `draft_study` returns.
+        data: Data in place of those of the study; see `draft_study`. Objects are written into the folder of the search.
+        target: Column or array of the target of data that the study does not describe.
+        trials: Maximum number of trainings; `trials` and `minutes` replace the budget of the study.
+        minutes: Maximum time in minutes. Trainings that run then are finished.
+        max_macs: Largest number of MACs per sample of a network that is trained.
+        workers: Maximum number of parallel trainings. Default: as many as fit.
+        seed: Seed of suggestions and trainings.
+        output: Folder of the search. Default: `runs/<name of the study>`.
+        address: Address of a Ray cluster. Default: this machine.
+        progress: Whether to print progress to standard error.
+
+    Raises:
+        InvalidInputError: There is neither a study nor data, or nothing can be trained.
+        ConfigError: The study is invalid; the error has all its problems.
+        DataError: The data violate the data format.
+        RunFolderError: The folder holds another study, or another search is writing to it.
+        NoResultError: The search ended without a finished training.
+
+    Example:
+        run = nasfuse.search(data={"photo": photos, "notes": notes, "y": labels}, minutes=10)
+        run.front
+        network = run.network(pick="knee")
+    """
+    asked, raw = _asked(study, data, target=target, output=output)
+    asked = asked.replaced(trials=trials, minutes=minutes, max_macs=max_macs, workers=workers, seed=seed)
+    folder = RunFolder(Path(output) if output is not None else Path("runs") / asked.name)
+    if raw is not None:
+        file = folder.data_file(raw)
+        asked = asked.model_copy(update={"data": asked.data.model_copy(update={"source": str(file)})})
+        folder.keep_data(raw)
+    with _display(asked, folder, shown=progress) as display:
+        found = run_search(asked, folder, display=display, address=address)
+    if found.best is None:
+        raise no_result(found, asked)
+    for one in read_part(read_checks, folder) or []:
+        if one.check.failed:
+            _warn(f"fault of nasfuse: trial {one.label}: {one.check}")
+    for path, reason in write_run_files(read_run(folder)).items():
+        _warn(f"{path} was not written: {reason}")
+    return load_run(folder.root)
+
+
+def _asked(
+    study: str | os.PathLike[str] | Mapping[str, Any] | None,
+    data: Any,
+    *,
+    target: str | None,
+    output: str | os.PathLike[str] | None,
+) -> tuple[StudyConfig, RawTable | None]:
+    """Returns the study, and the data that are to be written to a file; None if they are in one."""
+    if study is None and data is None:
+        raise InvalidInputError("search needs a study, data or both; give one of them")
+    raw = None if data is None else raw_of(data)
+    in_memory = None if data is None or isinstance(data, str | os.PathLike) else raw
+    if isinstance(study, str | os.PathLike):
+        config = StudyConfig.load(Path(study))
+        if target is not None:
+            raise InvalidInputError("target is for data without a study file, which names its own; leave it out")
+        return (
+            config if data is None else config.model_copy(update={"data": config.data.at(source_of(data))})
+        ), in_memory
+    values = dict(study or {})
+    if "data" in values or raw is None:
+        if target is not None:
+            raise InvalidInputError("target is for data that the study does not describe; set its data.target instead")
+        if raw is not None and isinstance(values["data"], Mapping):
+            values["data"] = {**values["data"], "source": source_of(data)}
+        return StudyConfig.of(values), in_memory
+    name = Path(output).name if output is not None else None
+    first = drafted(raw, source=source_of(data), target=target, name=name)
+    return StudyConfig.of({**first, **values}), in_memory
+
+
+@contextmanager
+def _display(study: StudyConfig, folder: RunFolder, *, shown: bool) -> Iterator[Display]:
+    if not shown:
+        yield _Silent()
+        return
+    with LiveDisplay(new_console(stderr=True), study, folder) as display:
+        yield display
+
+
+class _Silent:
+    """Display that shows nothing."""
+
+    def ready(self, dataset: Dataset, *, workers: int, progress: Progress, seconds: float) -> None:
+        """Does nothing."""
+
+    def note(self, text: str) -> None:
+        """Does nothing."""
+
+    def started(self, assignment: Assignment) -> None:
+        """Does nothing."""
+
+    def ended(self, number: int, outcome: Outcome, *, progress: Progress, seconds: float) -> None:
+        """Does nothing."""
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, RunFolderWarning, stacklevel=3)

@@ -1,0 +1,31 @@
+"""Graphs with 8-bit weights."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from nasfuse.data.extras import required
+
+#: Operators whose weights are quantised: the matrix products of linear layers and of attention.
+_OPERATORS = ["MatMul", "Gemm"]
+
+
+def quantised(graphs: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Returns ONNX models in which the weights of linear layers are 8-bit integers, and so are their inputs.
+
+    The scale of a weight is fixed, that of an input is computed from its values (dynamic quantisation of onnxruntime).
+    Other operators, for example convolutions, remain as they are.
+
+    Raises:
+        MissingPackageError: The package onnxruntime or onnx is not installed.
+    """
+    required("onnx", extra="onnx", purpose="exports of networks")
+    tools = required("onnxruntime.quantization", extra="onnx", purpose="8-bit exports of networks")
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
+        for name, graph in graphs.items():
+            before.write_bytes(graph)
+            tools.quantize_dynamic(before, after, op_types_to_quantize=_OPERATORS, weight_type=tools.QuantType.QInt8)
+            found[name] = after.read_bytes()
+    return found

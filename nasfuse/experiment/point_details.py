@@ -1,0 +1,218 @@
+"""What single points of a front do on validation data: figures by class, errors, routes and solver steps."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+from sklearn.metrics import confusion_matrix
+from torch import Tensor
+
+from nasfuse.data import Dataset, Split
+from nasfuse.errors import RunFolderError
+from nasfuse.experiment.point_networks import PointNetwork, point_networks
+from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.nn import RoutedNetwork
+from nasfuse.nn.equilibrium import equilibrium_layers, listening
+from nasfuse.search.front import Candidate
+from nasfuse.spec.study import StudyConfig
+from nasfuse.tasks import task_kind
+from nasfuse.train import predict_logits, tabulate_routes
+from nasfuse.train.class_figures import class_figures
+from nasfuse.train.cross_validation import pooled
+from nasfuse.train.route_table import RouteTable
+from nasfuse.train.router_baselines import confidence_cascade, random_mix, static_routes
+
+#: Classes up to which a confusion matrix is kept.
+_MOST_CLASSES = 40
+
+#: Samples of which target and prediction are kept, of a regression.
+_MOST_RESIDUALS = 200
+
+#: Seconds that a network may take by its latency, and samples on which it is run however long that takes.
+_SECONDS, _LEAST_SAMPLES = 1.0, 300
+
+#: Points of the lines of routes without the router.
+_N_LINE = 9
+
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class PointDetails:
+    """What the first training of a point does on its validation data.
+
+    Attributes:
+        label: Label of the point.
+        samples: Number of validation samples that it was run on; with cross-validation those of all folds.
+        by_class: Figures of each output, as `class_figures` returns them.
+        confusion: Number of samples by true class and predicted class; None for other tasks, or with many classes.
+        residuals: Target and prediction of up to 200 samples for each output of a regression; None for other tasks.
+        routes: Share of the samples on each route; empty for a static network.
+        steps: Solve to the number of states by solver steps; empty without an equilibrium.
+    """
+
+    label: str
+    samples: int
+    by_class: list[dict[str, Any]]
+    confusion: list[list[int]] | None = None
+    residuals: list[list[tuple[float, float]]] | None = None
+    routes: dict[str, float] = field(default_factory=dict)
+    steps: dict[str, dict[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RouteLines:
+    """The routes of a training without its router, as (MACs, metric) on its validation data, cheapest first.
+
+    Attributes:
+        trial: Number of the training.
+        random_mix: All samples on the cheapest route up to all on the costliest, chosen at random.
+        cascade: The same, chosen by the confidence of the cheapest route; empty where the task has none.
+    """
+
+    trial: int
+    random_mix: list[tuple[float, float]]
+    cascade: list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class FrontDetails:
+    """Details of the points of a front.
+
+    Attributes:
+        points: Label of a point to its details.
+        lines: Number of a training to its routes without the router.
+    """
+
+    points: dict[str, PointDetails] = field(default_factory=dict)
+    lines: dict[int, RouteLines] = field(default_factory=dict)
+
+
+def keep_details(folder: RunFolder, study: StudyConfig, front: Sequence[Candidate]) -> None:
+    """Writes the details of the members of a front into the folder of the run, for `read_details`.
+
+    Members that are in the file already are not measured again, because the network of a training does not change.
+    Ensembles and points whose network is not in the folder any more are left out. So that this takes seconds, a network
+    is run on as many validation samples, evenly chosen, as it can by its latency in `_SECONDS`.
+
+    Raises:
+        RunFolderError: The file is damaged.
+        MissingFileError: The data of the study are not there.
+    """
+    known = read_details(folder)
+    points, lines = dict(known.points), dict(known.lines)
+    tables: dict[object, tuple[Dataset, RouteTable]] = {}
+    for member in front:
+        parts = [] if member.label in points else _parts(folder, study, member)
+        if not parts:
+            continue
+        if not isinstance(parts[0].saved.network, RoutedNetwork):
+            outputs = [predict_logits(part.saved.network, part.dataset.val, device=_CPU) for part in parts]
+            points[member.label] = _details(member.label, parts, outputs)
+            continue
+        network = parts[0].saved.network
+        setting = (member.trial, frozenset(item for item in member.measured.settings.items() if item[0] != "threshold"))
+        if setting not in tables:  # points that differ in the threshold alone share it
+            tables[setting] = (parts[0].dataset, _table(study, network, parts[0].dataset))
+        dataset, table = tables[setting]
+        part = PointNetwork(parts[0].saved, dataset)
+        points[member.label] = _routed_details(member.label, part, table, float(network.threshold))
+        if member.trial not in lines:
+            lines[member.trial] = _lines(member.trial, network, dataset, table)
+    if points.keys() != known.points.keys():
+        write_text(folder.details_file, json.dumps(asdict(FrontDetails(points, lines))))
+
+
+def _parts(folder: RunFolder, study: StudyConfig, member: Candidate) -> list[PointNetwork]:
+    """Returns the networks of a point, of the first division into folds, with some of their validation samples."""
+    validation = study.data.validation
+    parts = point_networks(folder, study, member, device=_CPU)
+    parts = parts if validation is None else parts[: validation.folds]
+    most = max(_LEAST_SAMPLES, int(_SECONDS / member.measured.latency_s)) // max(len(parts), 1)
+    return [PointNetwork(part.saved, replace(part.dataset, val=_some(part.dataset.val, most))) for part in parts]
+
+
+def _some(split: Split, most: int) -> Split:
+    """Returns at most `most` samples of a split, evenly chosen."""
+    return split if len(split) <= most else split.of_samples(torch.linspace(0, len(split) - 1, most).long())
+
+
+def _details(label: str, parts: Sequence[PointNetwork], outputs: Sequence[Tensor]) -> PointDetails:
+    splits = [part.dataset.val for part in parts]
+    together, targets = pooled(outputs, splits)
+    task, scale, names = parts[0].saved.task, splits[0].target_scale, parts[0].saved.output_names
+    guess = task_kind(task.kind).predict(together)
+    residuals = confusion = None
+    if scale is not None:
+        both = [(part * scale.std + scale.mean).reshape(len(targets), -1) for part in (targets, guess)]
+        rows = torch.linspace(0, len(targets) - 1, min(len(targets), _MOST_RESIDUALS)).long()
+        residuals = [list(zip(*(_rounded(one[rows, k]) for one in both), strict=True)) for k in range(len(names))]
+    elif targets.ndim == 1 and len(names) <= _MOST_CLASSES:
+        confusion = confusion_matrix(targets.numpy(), guess.numpy(), labels=list(range(len(names)))).tolist()
+    return PointDetails(
+        label=label,
+        samples=len(targets),
+        by_class=class_figures(together, targets, names=names, task=task.kind, target_scale=scale),
+        confusion=confusion,
+        residuals=residuals,
+        steps=_steps(parts),
+    )
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [float(f"{value:.4g}") for value in values.tolist()]
+
+
+def _routed_details(label: str, part: PointNetwork, table: RouteTable, threshold: float) -> PointDetails:
+    chosen = table.chosen(threshold)
+    details = _details(label, [part], [table.outputs[torch.arange(len(chosen)), chosen]])
+    return replace(details, routes=dict(zip(table.names, table.at(threshold).usage, strict=True)))
+
+
+def _steps(parts: Sequence[PointNetwork]) -> dict[str, dict[int, int]]:
+    """Returns solve to the number of states by the steps of their solves, on some validation samples."""
+    counts: dict[str, Counter[int]] = {}
+    for part in parts:
+        layers = equilibrium_layers(part.saved.network)
+        if layers:
+            with listening(layers) as solves:
+                predict_logits(part.saved.network, _some(part.dataset.val, _LEAST_SAMPLES), device=_CPU)
+            for solved in solves:
+                counts.setdefault(solved.name, Counter()).update(solved.solution.n_steps.tolist())
+    return {name: dict(sorted(count.items())) for name, count in counts.items()}
+
+
+def _lines(trial: int, network: RoutedNetwork, dataset: Dataset, table: RouteTable) -> RouteLines:
+    ends = [macs for macs, _ in static_routes(table)]
+    costs = [min(ends) + (max(ends) - min(ends)) * step / (_N_LINE - 1) for step in range(_N_LINE)]
+    return RouteLines(
+        trial=trial,
+        random_mix=[(macs, random_mix(table, macs, seed=0)[0]) for macs in costs],
+        cascade=confidence_cascade(table, network, dataset.val, dataset, n_points=_N_LINE),
+    )
+
+
+def _table(study: StudyConfig, network: RoutedNetwork, dataset: Dataset) -> RouteTable:
+    return tabulate_routes(network, dataset.val, dataset, metric=study.objective, device=_CPU)
+
+
+def read_details(folder: RunFolder) -> FrontDetails:
+    """Returns what `keep_details` wrote; empty before that.
+
+    Raises:
+        RunFolderError: The file is damaged.
+    """
+    if not folder.details_file.is_file():
+        return FrontDetails()
+    try:
+        content: Mapping[str, Any] = json.loads(folder.details_file.read_text(encoding="utf-8"))
+        found: FrontDetails = TypeAdapter(FrontDetails).validate_python(content)
+        return found
+    except ValueError as error:
+        raise RunFolderError(
+            f"{folder.details_file} is damaged; remove it, and `nasfuse report` writes it again"
+        ) from error

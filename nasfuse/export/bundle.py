@@ -1,0 +1,178 @@
+"""Bundles: a network as ONNX graphs with a manifest, checked against the network before they are written."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nasfuse import __version__
+from nasfuse.data import Dataset, Split
+from nasfuse.data.extras import required
+from nasfuse.deployment import RawInputs, deploy
+from nasfuse.deployment.quantisation import quantised
+from nasfuse.errors import InvalidInputError
+from nasfuse.experiment.checkpoint_evaluation import samples_of_training, spent_macs
+from nasfuse.export.bundle_sources import source_of
+from nasfuse.export.deployable import raw_inputs_of
+from nasfuse.export.parity import Parity, compare
+from nasfuse.prediction import SavedNetwork
+from nasfuse.runtime import FORMAT, Bundle
+from nasfuse.runtime.bundle import open_session
+from nasfuse.train.metrics import score
+
+
+@dataclass(frozen=True)
+class Written:
+    """A bundle that has been written.
+
+    Attributes:
+        folder: Its folder.
+        n_graphs: Number of graphs.
+        n_bytes: Size of the graphs.
+        parity: Differences from the network.
+        figures: Metric and MACs on validation data, as in the manifest.
+    """
+
+    folder: Path
+    n_graphs: int
+    n_bytes: int
+    parity: Parity
+    figures: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A network as a bundle in memory.
+
+    Attributes:
+        manifest: Content of the manifest.
+        graphs: ONNX models by name of the file.
+        inputs: Inputs of the graphs.
+    """
+
+    manifest: dict[str, Any]
+    graphs: dict[str, bytes] = field(repr=False)
+    inputs: RawInputs
+
+    def bundle(self, *, threads: int = 1) -> Bundle:
+        """Returns the bundle, ready to run."""
+        return Bundle(self.manifest, lambda name: open_session(self.graphs[name], threads=threads))
+
+
+def deployment_of(saved: SavedNetwork, samples: Split | None = None) -> Deployment:
+    """Returns the bundle of a network, in memory and unchecked.
+
+    Args:
+        saved: The network, on the CPU.
+        samples: Samples of its data, see `raw_inputs_of`.
+
+    Raises:
+        MissingPackageError: The package onnx or onnxruntime is not installed.
+    """
+    inputs = raw_inputs_of(saved, samples)
+    deployed = deploy(saved.network, inputs)
+    transforms = saved.preprocessing.transforms
+    program = dict(deployed.program)
+    program["inputs"] = [{**plain, "source": source_of(transforms[plain["name"]])} for plain in program["inputs"]]
+    scale = saved.target_scale
+    manifest = {
+        "format": FORMAT,
+        "task": {"kind": saved.task.kind, "n_outputs": saved.task.n_outputs},
+        "class_names": list(saved.class_names),
+        "target_scale": None
+        if scale is None
+        else {"mean": scale.mean.reshape(-1).tolist(), "std": scale.std.reshape(-1).tolist()},
+        "program": program,
+        "recipe": saved.recipe.to_plain(),
+        "recipe_hash": saved.recipe.hash,
+        "summary": saved.recipe.summary,
+        "settings": saved.settings[saved.point],
+        "versions": {
+            "nasfuse": __version__,
+            "torch": torch.__version__,
+            "onnx": required("onnx", extra="onnx", purpose="exports of networks").__version__,
+            "onnxruntime": required("onnxruntime", extra="onnx", purpose="exports of networks").__version__,
+        },
+    }
+    return Deployment(manifest, deployed.graphs, RawInputs(inputs))
+
+
+def write_bundle(saved: SavedNetwork, folder: Path, *, int8: bool = False) -> Written:
+    """Writes the bundle of a network, after it has been compared with the network on validation data.
+
+    Args:
+        saved: The network, on the CPU.
+        folder: New or empty folder, or one with a bundle, which is replaced.
+        int8: Whether the weights of linear layers become 8-bit integers. The comparison is then that of the metric, and
+            differences of outputs are accepted.
+
+    Raises:
+        InvalidInputError: The folder holds something else.
+        DeploymentError: The bundle differs from the network.
+        MissingPackageError: The package onnx or onnxruntime is not installed.
+        DataError: The data of the training cannot be read.
+    """
+    check_folder(folder)
+    dataset, samples = samples_of_training(saved, "val")
+    if not len(samples):
+        dataset, samples = samples_of_training(saved, "train")
+    deployment = deployment_of(saved, samples)
+    if int8:
+        deployment = Deployment({**deployment.manifest, "int8": True}, quantised(deployment.graphs), deployment.inputs)
+    parity = compare(saved.network, deployment.bundle(), deployment.inputs, samples)
+    if not int8:
+        parity.check()
+    figures = _figures(saved, parity, dataset, samples)
+    manifest = {**deployment.manifest, "figures": figures, "parity": parity.to_plain()}
+    _write(folder, manifest, deployment.graphs)
+    n_bytes = sum(len(graph) for graph in deployment.graphs.values())
+    return Written(folder, len(deployment.graphs), n_bytes, parity, figures)
+
+
+def check_folder(folder: Path) -> None:
+    """Checks that a folder can be written: it is new, empty or an older export.
+
+    Raises:
+        InvalidInputError: It holds something else.
+    """
+    if folder.is_file():
+        raise InvalidInputError(f"{folder} is a file; give the name of a new folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "manifest.json").is_file():
+        raise InvalidInputError(f"{folder} has files that are no export; give the name of a new folder")
+
+
+def _figures(saved: SavedNetwork, parity: Parity, dataset: Dataset, samples: Split) -> dict[str, Any]:
+    recipe, task = saved.recipe, saved.task.kind
+
+    def value(outputs: torch.Tensor) -> float:
+        return score(recipe.metric, outputs, samples.targets, task=task, target_scale=samples.target_scale)
+
+    macs, routes = spent_macs(saved.network, recipe, samples, dataset, torch.device("cpu"))
+    return {
+        "data_fingerprint": dataset.fingerprint,
+        "metric": recipe.metric,
+        "n_samples": len(samples),
+        "network": value(parity.network),
+        "bundle": value(parity.bundle) if np.isfinite(parity.bundle.numpy()).all() else None,
+        "macs": round(macs),
+        **({"routes": routes} if routes else {}),
+    }
+
+
+def _write(folder: Path, manifest: Mapping[str, Any], graphs: Mapping[str, bytes]) -> None:
+    """Writes the files into a folder beside `folder`, which then takes its place."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    for name, graph in graphs.items():
+        (new / name).write_bytes(graph)
+    (new / "manifest.json").write_text(json.dumps(manifest, indent=1, default=str), encoding="utf-8")
+    if folder.exists():
+        shutil.rmtree(folder)
+    new.rename(folder)

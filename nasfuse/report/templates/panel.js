@@ -1,0 +1,70 @@
+"use strict";
+// Shows the point that was chosen: the blocks of `nasfuse.report.panel`.
+const DRAWN = {
+  chart: (block, place) => drawChart(element("figure", {}, place), block.chart, null),
+  code: (block, place) => element("pre", { tabindex: 0 }, place, block.text),
+  table: (block, place) => {
+    const table = newTable(place, block.columns);
+    for (const row of block.rows) {
+      const line = element("tr", {}, table);
+      row.forEach((cell, index) => element(index ? "td" : "th", index ? { class: "n" } : { scope: "row" }, line, cell));
+    }
+  },
+  bars: (block, place) => {
+    const table = newTable(place, []);
+    for (const [name, share, text] of block.rows) {
+      const line = element("tr", {}, table);
+      element("th", { scope: "row" }, line, name);
+      element("td", { class: "n" }, line, text);
+      element("span", { class: "bar", style: `width:${100 * share}%` }, element("td", { class: "share" }, line));
+    }
+  },
+  matrix: (block, place) => {
+    const table = newTable(place, ["true \\ predicted", ...block.names]);
+    table.className = "matrix";
+    block.counts.forEach((row, index) => {
+      const line = element("tr", {}, table);
+      const total = Math.max(row.reduce((sum, count) => sum + count, 0), 1);
+      element("th", { scope: "row" }, line, block.names[index]);
+      row.forEach((count, column) => {
+        const cell = element("td", column === index ? { class: "hit" } : {}, line, count || "");
+        cell.style.background = `color-mix(in srgb, var(--c${column === index ? 0 : 1}) ${Math.round((60 * count) / total)}%, transparent)`;
+      });
+    });
+  },
+};
+
+function newTable(place, columns) {
+  const table = element("table", {}, element("div", { class: "scroll", tabindex: 0 }, place));
+  if (columns.length) {
+    const line = element("tr", {}, table);
+    columns.forEach((name, index) => element("th", { scope: "col", ...(index ? { class: "n" } : {}) }, line, name));
+  }
+  return table;
+}
+
+function choosePoint(id) {
+  const place = document.getElementById("panel");
+  const point = data.charts.front.series.flatMap((series) => series.points).find((one) => one.id === id);
+  place.replaceChildren();
+  place.hidden = false;
+  element("h3", {}, place, point.text[0]);
+  for (const line of point.text.slice(1)) element("p", {}, place, line);
+  element("p", { class: "soft" }, place, "The command that exports this point:");
+  element("pre", { tabindex: 0, id: "command" }, place, data.export.join(id));
+  const blocks = element("div", { class: "blocks" }, place);
+  for (const block of data.panels[id] || []) {
+    const section = element("section", {}, blocks);
+    element("h3", {}, section, block.title);
+    DRAWN[block.kind](block, section);
+  }
+  if (!data.panels[id]) element("p", { class: "soft" }, place, "Recipe and curves are kept for points of the front and for hand-made designs.");
+  for (const row of document.querySelectorAll("tr[data-point]")) row.classList.toggle("chosen", row.dataset.point === id);
+}
+
+for (const button of document.querySelectorAll("button[data-point]"))
+  button.addEventListener("click", () => {
+    for (const mark of marks) mark(button.dataset.point);
+    choosePoint(button.dataset.point);
+    document.getElementById("panel").scrollIntoView({ block: "nearest" });
+  });

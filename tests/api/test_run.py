@@ -1,0 +1,42 @@
+"""`nasfuse.load_run`: the front as a table, and the errors of runs that cannot be read."""
+
+import math
+
+import pytest
+
+import nasfuse
+from nasfuse.errors import InvalidInputError, MissingFileError, RunFolderError
+
+RESULTS = [(0.5, 100), (0.4, 200), (0.9, 1000), "it broke", [(0.95, 20_000), (0.93, 5000)]]
+
+
+def test_the_front(make_run, tmp_path):
+    run = nasfuse.load_run(make_run(tmp_path / "run", RESULTS).root)
+    front = run.front
+    assert front.index.tolist() == ["0", "2", "4:1", "4"]
+    assert front["macs"].tolist() == [100, 1000, 5000, 20_000]
+    assert front["metric"].tolist() == [0.5, 0.9, 0.93, 0.95]
+    assert front.loc["4:1", "point"] == 1
+    assert repr(run) == f"<SearchRun {tmp_path / 'run'}: 4 points on the front>"
+    assert run.explain(trial="4:1").startswith("Trial 4:1 is the one that was asked for; ")
+    assert math.isclose(run.recipe(max_macs=150).training.lr, run.recipe(trial="0").training.lr)
+
+
+def test_no_front_yet(make_run, tmp_path):
+    run = nasfuse.load_run(make_run(tmp_path / "run", ["it broke"]).root)
+    assert run.front.empty
+    assert "metric" in run.front.columns
+    for method in (run.explain, run.recipe, run.network):
+        with pytest.raises(InvalidInputError, match="run has no finished trial yet; continue its search first"):
+            method()
+
+
+def test_a_network_that_is_gone(make_run, tmp_path):
+    run = nasfuse.load_run(make_run(tmp_path / "run", RESULTS).root)
+    with pytest.raises(RunFolderError, match="run has no network of trial 4 any more; export the recipe of the point"):
+        run.network()
+
+
+def test_no_run(tmp_path):
+    with pytest.raises(MissingFileError, match=r"is not a run folder: it has no study\.yaml"):
+        nasfuse.load_run(tmp_path)

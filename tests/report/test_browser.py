@@ -1,0 +1,160 @@
+"""The pages in a browser, opened from disk: no error, no request, and everything that can be clicked works."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from nasfuse.experiment.run_reader import read_run
+from nasfuse.report.comparison import compare
+from nasfuse.report.comparison_figure import write_comparison_page
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens a file; at the end there was no message in the console, no error, and no request but that for the file."""
+    contexts, problems = [], []
+
+    def open_file(path, size=DESKTOP, scheme="light"):
+        context = browser.new_context(viewport=size, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        address = path.as_uri()
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: problems.append(request.url) if request.url != address else None)
+        page.set_default_timeout(10_000)
+        page.goto(address)
+        page.wait_for_selector("figure svg path", state="attached")
+        return page
+
+    yield open_file
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def background(page):
+    return page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+
+@pytest.mark.parametrize(
+    ("family", "count", "shown"),
+    [
+        ("static", 10, "By class, on 60 validation samples"),
+        ("routed", 10, "Samples by route, cheapest first"),
+        ("sparse", 300, "Confusion matrix"),
+        ("equilibrium", 300, "Solver steps of the equilibrium (joint)"),
+    ],
+)
+def test_a_point_can_be_looked_at_and_chosen(make_page, open_page, family, count, shown):
+    path = make_page(family, count)
+    assert path.stat().st_size < 2_000_000
+    page = open_page(path)
+    chart = page.locator("figure[data-chart=front]")
+    spots = chart.locator("[data-id]")
+    last = spots.last  # the best point of the front
+    label = last.get_attribute("data-id")
+    box = last.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    tip = chart.locator(".tip")
+    assert re.search(rf"trial {label}\b.*: accuracy .*MACs.*{family}", tip.inner_text(), re.DOTALL)
+    assert page.locator("#panel").is_hidden()
+    page.mouse.down()
+    page.mouse.up()
+    panel = page.locator("#panel")
+    assert re.fullmatch(rf"nasfuse export .* --trial {label} -o recipe\.yaml", page.locator("#command").inner_text())
+    for text in (shown, "Learning curves", "Losses", "Recipe, as export writes it", "route: "):
+        assert text in panel.inner_text()
+    assert page.locator("tr.chosen").count() == 1
+    assert page.title().startswith("</script><script>document.title='broken'"), "nothing in it has been run"
+
+
+def test_keys_do_what_the_pointer_does(make_page, open_page):
+    page = open_page(make_page("static", 10))
+    front = page.locator("figure[data-chart=front] g:last-of-type > [data-id]")
+    labels = [spot.get_attribute("data-id") for spot in front.all()]
+    front.first.focus()
+    assert labels[0] in page.locator("figure[data-chart=front] .tip").inner_text()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert f"--trial {labels[1]} " in page.locator("#command").inner_text()
+    assert page.evaluate("document.activeElement.dataset.id") == labels[1], "the focus stays"
+    page.locator("tr [data-point]").first.press("Enter")
+    assert f"--trial {labels[0]} " in page.locator("#command").inner_text()
+
+
+def test_series_can_be_hidden(make_page, open_page):
+    page = open_page(make_page("routed", 10))
+    chart = page.locator("figure[data-chart=front]")
+    before = chart.locator("[data-id]").count()
+    names = chart.locator(".legend button").all_inner_texts()
+    assert {"front", "hand-made designs", "random mix of routes", "confidence cascade of routes"} <= set(names)
+    button = chart.get_by_role("button", name="suggested", exact=True)
+    button.click()
+    assert button.get_attribute("aria-pressed") == "false"
+    assert 0 < chart.locator("[data-id]").count() < before
+    button.click()
+    assert chart.locator("[data-id]").count() == before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark(make_page, open_page, scheme):
+    page = open_page(make_page("static", 10), scheme=scheme)
+    first = background(page)
+    assert (sum(map(int, re.findall(r"\d+", first)[:3])) < 200) == (scheme == "dark")
+    page.locator("#theme").click()
+    second = background(page)
+    assert second != first
+    page.locator("#theme").click()
+    assert background(page) == first
+
+
+def test_a_phone_scrolls_in_one_direction(make_page, open_page):
+    page = open_page(make_page("routed", 300), size=PHONE)
+    page.locator("tr [data-point]").first.click()
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    svg = page.locator("figure[data-chart=front] svg").last
+    assert svg.bounding_box()["width"] <= PHONE["width"]
+
+
+def test_charts_have_names(make_page, open_page):
+    page = open_page(make_page("static", 10))
+    charts = page.locator("figure > svg").all()
+    assert len(charts) == 4
+    for chart in charts:
+        assert chart.get_attribute("role") in ("img", "group")
+        ids = chart.get_attribute("aria-labelledby").split()
+        assert all(page.locator(f"#{one}").text_content() for one in ids)
+
+
+def test_the_comparison(make_run, tmp_path, open_page):
+    runs = [
+        read_run(make_run(tmp_path / name, [(0.5, 10), (metric, 1000)])) for name, metric in (("a", 0.7), ("b<i>", 0.8))
+    ]
+    write_comparison_page(tmp_path / "fronts.html", compare(runs))
+    page = open_page(tmp_path / "fronts.html")
+    chart = page.locator("figure[data-chart=fronts]")
+    assert chart.locator(".legend button").all_inner_texts() == ["a", "b<i>"]
+    markers = chart.locator("svg[role=img] g > g")
+    box = markers.last.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert chart.locator(".tip").inner_text().startswith("b<i>\ntrial 1")
+    series = json.loads(page.locator("#data").text_content())["charts"]["fronts"]["series"]
+    assert len({(one["mark"], one["dash"]) for one in series}) == 2, "they differ without colours"

@@ -1,0 +1,78 @@
+"""Columns of a table and texts, by numpy alone, against hand-made values and the transforms of the training."""
+
+import numpy as np
+import pytest
+
+from nasfuse.data.columns.table import TableColumns
+from nasfuse.data.columns.text import TextColumn
+from nasfuse.data.raw_table import RawTable
+from nasfuse.errors import DataError
+from nasfuse.export.bundle_sources import source_of
+from nasfuse.runtime.columns import table, tokens
+from nasfuse.spec.modality import TableConfig, TextConfig
+
+COLUMNS = {
+    "price": np.array([1.5, np.nan, 4.0, 2.5]),
+    "shop": np.array(["a", "b", "a", None], dtype=object),
+    "since": np.array(["2024-01-31", "2020-06-01 12:00", None, "1999-12-31"], dtype=object),
+    "title": np.array(["It's red, isn't it?", "red", "", None], dtype=object),
+}
+ROWS = np.arange(4)
+
+
+def raw(columns=None):
+    return RawTable("t", "t.csv", columns or COLUMNS, 4)
+
+
+def test_numbers_and_categories():
+    features = [
+        {"column": "price", "type": "number", "median": 2.0, "has_indicator": True},
+        {"column": "shop", "type": "category", "names": ["a", ""], "has_rare": True},
+    ]
+    found = table(features, COLUMNS)
+    assert found.tolist() == [[1.5, 0, 1, 0, 0], [2, 1, 0, 0, 1], [4, 0, 1, 0, 0], [2.5, 0, 0, 1, 0]]
+
+
+def test_a_date_is_its_day_and_its_place_in_the_year():
+    feature = {"column": "d", "type": "date", "median": 0.0, "has_time": False, "has_indicator": False}
+    (day,) = table([feature], {"d": np.array(["1971-01-01"], dtype="datetime64[D]")})
+    angle = 2 * np.pi * 365 / 365.2425
+    assert np.allclose(day, [365, np.sin(angle), np.cos(angle), np.sin(2 * np.pi / 7), np.cos(2 * np.pi / 7)])
+
+
+def test_a_table_is_that_of_the_training():
+    config = TableConfig.parse({"columns": dict.fromkeys(["price", "shop", "since"], "auto"), "kind": "table"})
+    transform = TableColumns.fit("facts", config, raw(), ROWS)
+    source = source_of(transform)
+    assert source["columns"] == ["price", "shop", "since"]
+    assert np.array_equal(table(source["features"], COLUMNS), transform.read(raw()).arrays.values)
+
+
+@pytest.mark.parametrize("tokenizer", ["words", "hashed"])
+def test_words_are_those_of_the_training(tokenizer):
+    config = TextConfig.parse({"kind": "text", "tokenizer": tokenizer, "vocabulary": 3, "min_count": 1})
+    transform = TextColumn.fit("title", config, raw(), ROWS)
+    new = {"title": np.array(["IT is red, red!", "x", "", None], dtype=object)}
+    ids, lengths, present = tokens(source_of(transform), new)
+    expected = transform.read(raw(new)).arrays
+    assert np.array_equal(ids, expected.values)
+    assert np.array_equal(lengths, expected.lengths)
+    assert present.tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "message"),
+    [
+        ("number", "many", "column c, row 1 must be a finite number, got 'many'; correct it"),
+        ("date", "31.01.2026", r"column c, row 1 must be a date such as 2026-01-31, got '31.01.2026'"),
+    ],
+)
+def test_values_that_cannot_be_read(kind, value, message):
+    feature = {"column": "c", "type": kind, "median": 0.0, "has_time": False, "has_indicator": False}
+    with pytest.raises(DataError, match=message):
+        table([feature], {"c": np.array([None, value], dtype=object)})
+
+
+def test_an_absent_column():
+    with pytest.raises(DataError, match="the data have no column 'c'; add it, they have 'd'"):
+        table([{"column": "c", "type": "number"}], {"d": np.zeros(1)})
