@@ -157,7 +157,9 @@ def test_the_term_makes_maps_contract(make, large):
     for seed in range(3):
         radii = []
         for weight in (0.0, 30.0):
-            recipe = make(term={"jacobian_weight": weight, "jacobian_frequency": 1.0}, epochs=4)
+            recipe = make(term={"jacobian_weight": weight, "jacobian_frequency": 1.0}, epochs=6)
+            few_steps = recipe.training.model_copy(update={"batch_size": 96, "lr": 0.02})
+            recipe = recipe.model_copy(update={"training": few_steps})
             trained = train_network(recipe, large, seed=seed, device=CPU)
             radii.append(record_equilibria(trained.network, large, device=CPU)["solves"])
         for name, found in ratios.items():
