@@ -13,7 +13,7 @@ from nasfuse.data import Dataset
 from nasfuse.data.mapped_table import share_table
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import get_metric
-from nasfuse.errors import InvalidInputError, RecurringFailureError, counted, listed
+from nasfuse.errors import InvalidInputError, RecurringFailureError, counted
 from nasfuse.experiment.affordable_designs import coarsen_designs
 from nasfuse.experiment.driver import Observer, SearchDriver
 from nasfuse.experiment.ensembles import update_ensembles
@@ -112,10 +112,14 @@ def run_search(
         if scheduler.wants_more(running=0):
             for note in _left_out(survey):
                 display.note(note)
+            if study.budget.minutes is not None:
+                display.note(_time_of_the_end(study.budget.minutes, time_limit.longest_minutes))
             if coarser:
-                display.note(f"made coarser, as each would take too much of the budget: {listed(coarser)}")
+                display.note(
+                    f"{counted(len(coarser), 'hand-made design')} with larger strides or fewer epochs, to fit the time"
+                )
             if too_long := [name for name in time_limit.above(survey.designs) if name not in coarser]:
-                display.note(f"not trained, as each would take too much of the budget: {listed(too_long)}")
+                display.note(f"hand-made designs that would take too much of the time: {'; '.join(too_long)}")
             if scheduler.postponed:
                 display.note(_postponed(scheduler.postponed))
             opening = open_backend or _open_ray(address)
@@ -200,7 +204,7 @@ def _left_out(survey: SpaceSurvey) -> Iterator[str]:
             "samples to set a router on"
         )
     if others:
-        groups = [f"{listed(names)} ({reason})" for reason, names in others.items()]
+        groups = [f"{'; '.join(names)} ({reason})" for reason, names in others.items()]
         yield f"hand-made designs that cannot be trained here: {'; '.join(groups)}"
 
 
@@ -208,8 +212,19 @@ def _postponed(macs: Mapping[str, int]) -> str:
     designs = [f"{name} ({count:,} MACs)" for name, count in macs.items()]
     return (
         f"not trained before the suggestions, as more than {LARGEST_RATIO:g} times as costly as the median hand-made "
-        f"design: {', '.join(designs)}"
+        f"design: {'; '.join(designs)}"
     )
+
+
+def _time_of_the_end(minutes: float, longest: float | None) -> str:
+    """Returns a sentence on what a budget in minutes limits, and when the last trainings end.
+
+    Args:
+        minutes: The budget.
+        longest: Estimated minutes of the longest training; None if there is no estimate.
+    """
+    more = "" if longest is None else f", up to {longest:.2g} minutes more by an estimate, and longer on a busy machine"
+    return f"trainings start in the first {minutes:g} minutes; those that run then are finished{more}"
 
 
 def _n_workers(resources: ResourcesConfig, fitting: int, display: Display) -> int:
