@@ -1,9 +1,9 @@
 """Reading a run, while it is written or long after; what is damaged is said in one sentence."""
 
-from dataclasses import json
+import json
+from dataclasses import replace
 
 import pytest
-import replace
 
 from nasfuse.errors import MissingFileError, RunFolderError
 from nasfuse.experiment.run_folder import RunFolder
