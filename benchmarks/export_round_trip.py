@@ -5,24 +5,27 @@ the three fronts is then exported as by `nasfuse export` and trained as by `nasf
 
 - the hash of the recipe in the exported file, in the folder of the trainings, and in their networks;
 - the MACs of the costliest route at full length, of the exported recipe and of the point, to the unit;
-- the mean validation metric of the trainings and that of the search, in standard errors (`front_retraining.py`);
+- the mean validation metric of the trainings and that of the search, in standard errors of their difference, by the
+  standard deviation pooled over all trainings of all points of the front (a point may have been trained once);
 - the metric of each saved network, of the trainings and of the search, read from the file and computed again.
 
     nice -n 5 python benchmarks/export_round_trip.py --out round_trip.txt
 """
 
 import argparse
+import math
+import statistics
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from front_retraining import compare
 
 import nasfuse
 from nasfuse.data.sources.digits import load_digits
 from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
-from nasfuse.experiment.final_training import train_recipe
+from nasfuse.experiment.final_training import FinalResult, train_recipe
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import Run, read_run
 from nasfuse.experiment.space_survey import macs_of
@@ -63,21 +66,46 @@ def reloaded(run: Run, candidate: Candidate) -> float:
     return max(distances)
 
 
-def round_trip(run: Run, candidate: Candidate, options: argparse.Namespace) -> list[str]:
-    """Returns what differs for a point, after its recipe was exported and trained; prints its line."""
+@dataclass(frozen=True)
+class RoundTrip:
+    """A point after its recipe was exported and trained.
+
+    Attributes:
+        candidate: The point.
+        result: The trainings.
+        again: Largest distance of a metric that was computed again.
+        wrong: What differs.
+    """
+
+    candidate: Candidate
+    result: FinalResult
+    again: float
+    wrong: tuple[str, ...]
+
+    @property
+    def spreads(self) -> list[tuple[int, float]]:
+        """Degrees of freedom and standard deviation of the metric in the search and in the trainings, where known."""
+        found = [(len(self.candidate.trainings) - 1, self.candidate.metric_sd)]
+        found.append((len(self.result.seeds) - 1, self.result.spread("val")[1]))
+        return [(count, sd) for count, sd in found if sd is not None]
+
+    def distance(self, sd: float) -> float:
+        """Returns the difference of the mean metrics in standard errors, for a standard deviation of one training."""
+        mean = self.result.spread("val")[0]
+        n_searched, n_trained = len(self.candidate.trainings), len(self.result.seeds)
+        return (mean - self.candidate.measured.metric) / (sd * math.sqrt(1 / n_searched + 1 / n_trained))
+
+
+def round_trip(run: Run, candidate: Candidate, options: argparse.Namespace) -> RoundTrip:
+    """Exports and trains the recipe of a point."""
     dataset, wrong = load_digits(), []
     with tempfile.TemporaryDirectory() as scratch:
         file, folder = Path(scratch) / "recipe.yaml", Path(scratch) / "trained"
         exported = nasfuse.load_run(run.folder.root).export(file, trial=candidate.label)
         recipe = load_recipe(file)
         result = train_recipe(recipe, folder, n_seeds=options.seeds, seed=0, device=CPU, report=lambda *_: None)
-        saved = [read_network(Path(seed.checkpoint), device=CPU) for seed in result.seeds]
-        hashes = {
-            exported.hash,
-            recipe.hash,
-            load_recipe(folder / "recipe.yaml").hash,
-            *(one.recipe.hash for one in saved),
-        }
+        saved = [read_network(Path(seed.checkpoint), device=CPU).recipe.hash for seed in result.seeds]
+        hashes = {exported.hash, recipe.hash, load_recipe(folder / "recipe.yaml").hash, *saved}
         if len(hashes) > 1:
             wrong.append(f"hashes {hashes}")
         full = macs_of(recipe, dataset, route=-1)
@@ -89,9 +117,6 @@ def round_trip(run: Run, candidate: Candidate, options: argparse.Namespace) -> l
                 wrong.append(f"MACs {result.macs}, of the point {candidate.measured.macs}")
         elif full > own:
             wrong.append(f"MACs {full} at most, of the trial {own}")
-        distance, is_close = compare(candidate, result, floor=options.floor)
-        if not is_close:
-            wrong.append(f"metric {distance:+.1f} standard errors away")
         again = reloaded(run, candidate)
         for seed in result.seeds:
             for split, value in (("val", seed.val), ("test", seed.test)):
@@ -99,15 +124,28 @@ def round_trip(run: Run, candidate: Candidate, options: argparse.Namespace) -> l
                 again = max(again, abs(found - value))
         if again > CLOSE:
             wrong.append(f"metric of the file differs by {again:.1g}")
-    mean, _ = result.spread("val")
-    point = candidate.measured
-    line = (
-        f"  {candidate.label:>6} {point.macs:>9,} {result.macs:>9,} MACs  val {point.metric:.4f} "
-        f"({len(candidate.trainings)}) {mean:.4f} ({len(result.seeds)}) {distance:+.1f} se  file {again:.0e}  "
-        f"{'good' if not wrong else '; '.join(wrong)}  {candidate.summary}"
-    )
-    print(line, file=options.file, flush=True)
-    return wrong
+    return RoundTrip(candidate, result, again, tuple(wrong))
+
+
+def judged(trips: list[RoundTrip], options: argparse.Namespace) -> int:
+    """Prints a line for each point of a front, and returns how many came back."""
+    spreads = [spread for trip in trips for spread in trip.spreads]
+    pooled = math.sqrt(sum(count * sd**2 for count, sd in spreads) / sum(count for count, _ in spreads))
+    print(f"  standard deviation of one training: {pooled:.4f}", file=options.out)
+    n_good = 0
+    for trip in trips:
+        point, result, distance = trip.candidate.measured, trip.result, trip.distance(pooled)
+        wrong = [*trip.wrong, *([f"metric {distance:+.1f} standard errors away"] if abs(distance) > 3 else [])]
+        n_good += not wrong
+        values = [seed.val for seed in result.seeds]
+        print(
+            f"  {trip.candidate.label:>6} {point.macs:>9,} {result.macs:>9,} MACs  val {point.metric:.4f} "
+            f"({len(trip.candidate.trainings)}) {statistics.fmean(values):.4f} ({len(values)}) {distance:+.1f} se  "
+            f"file {trip.again:.0e}  {'; '.join(wrong) or 'good'}  {trip.candidate.summary}",
+            file=options.out,
+            flush=True,
+        )
+    return n_good
 
 
 def main() -> None:
@@ -116,24 +154,20 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=14)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument(
-        "--floor", type=float, default=0.003, help="smallest standard deviation that is assumed for one training"
-    )
     parser.add_argument("--runs", type=Path, default=Path("runs/round_trip"), help="folder of the searches")
     parser.add_argument("--out", type=argparse.FileType("w"), default="-", help="file of the results")
     options = parser.parse_args()
-    options.file = options.out
     torch.set_num_threads(1)
     n_points = n_good = 0
     for name in SPACES:
         start = time.monotonic()
         run = searched(name, options.runs / name, options)
-        print(f"{name}: {len(run.progress.front)} points", file=options.file, flush=True)
-        results = [round_trip(run, candidate, options) for candidate in run.progress.front]
-        n_points += len(results)
-        n_good += results.count([])
-        print(f"  {time.monotonic() - start:.0f} s", file=options.file, flush=True)
-    print(f"{n_good} of {n_points} points came back", file=options.file)
+        print(f"{name}: {len(run.progress.front)} points", file=options.out, flush=True)
+        trips = [round_trip(run, candidate, options) for candidate in run.progress.front]
+        n_points += len(trips)
+        n_good += judged(trips, options)
+        print(f"  {time.monotonic() - start:.0f} s", file=options.out, flush=True)
+    print(f"{n_good} of {n_points} points came back", file=options.out)
 
 
 if __name__ == "__main__":

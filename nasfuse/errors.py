@@ -35,6 +35,19 @@ class DataWarning(UserWarning):
     """A data set was interpreted in a way that the user should check (`docs/data.md`)."""
 
 
+class MissingValuesWarning(DataWarning):
+    """Values of a modality are missing.
+
+    Attributes:
+        modality: Name of the modality.
+    """
+
+    def __init__(self, message: str, *, modality: str) -> None:
+        """Stores the name of the modality."""
+        super().__init__(message)
+        self.modality = modality
+
+
 class RunFolderError(NasfuseError, ValueError):
     """A run folder does not contain what the command needs."""
 

@@ -21,7 +21,6 @@ app = typer.Typer(
     name="nasfuse",
     help="Find the multimodal fusion network with the most accuracy for the compute you can afford.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )

@@ -5,9 +5,11 @@ Styles are given as arguments (`style=`) or with `rich.text.Text.assemble`.
 """
 
 import json
+import math
 import re
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,5 +86,13 @@ def command_line(*arguments: object) -> str:
 
 
 def print_json(values: Any) -> None:
-    """Prints `values` as JSON, without wrapping or colours."""
-    print(json.dumps(values, indent=2))
+    """Prints `values` as JSON, without wrapping or colours. JSON has no NaN and no infinity: they become null."""
+    print(json.dumps(_finite(values), indent=2, allow_nan=False))
+
+
+def _finite(values: Any) -> Any:
+    if isinstance(values, float):
+        return values if math.isfinite(values) else None
+    if isinstance(values, Mapping):
+        return {key: _finite(value) for key, value in values.items()}
+    return [_finite(value) for value in values] if isinstance(values, list | tuple) else values

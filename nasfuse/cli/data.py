@@ -145,7 +145,7 @@ def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
     from nasfuse.data.audit import audit
     from nasfuse.data.sources.registry import load_raw
     from nasfuse.domain.metric import METRICS
-    from nasfuse.errors import DataWarning, counted
+    from nasfuse.errors import DataWarning, MissingValuesWarning, counted
     from nasfuse.experiment.plain_models import plain_scores
     from nasfuse.spec.data_source import SHIPPED_SOURCES
     from nasfuse.tasks import task_kind
@@ -153,6 +153,7 @@ def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
     with warnings.catch_warnings(record=True) as noted:
         warnings.filterwarnings("always", category=DataWarning)
         dataset = load_dataset(config)
+    told_missing = {one.message.modality for one in noted if isinstance(one.message, MissingValuesWarning)}
     task = dataset.task
     parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     raw = None if config.source in SHIPPED_SOURCES else load_raw(config.source)
@@ -177,7 +178,7 @@ def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
     return {
         **document,
         "warnings": list(dict.fromkeys(str(one.message) for one in noted if issubclass(one.category, DataWarning))),
-        "findings": audit(dataset, raw=raw, config=config),
+        "findings": audit(dataset, raw=raw, config=config, told_missing=told_missing),
         "metric": metric,
         "scores": {name: round(scores.mean(name), 6) for name in ("constant", "linear")},
         "divisions": len(scores.linear),

@@ -111,8 +111,10 @@ def train(
         curves.close()
         err.print(f"curves: {shlex.join(['tensorboard', '--logdir', str(folder)])}", soft_wrap=True)
     if len(trained_now) < seeds:
+        held = seeds - len(trained_now)
+        verbs = ("was", "has") if held == 1 else ("were", "have")
         err.print(
-            f"{seeds - len(trained_now)} of {seeds} networks were in {folder} and have not been trained again.",
+            f"{held} of {counted(seeds, 'network')} {verbs[0]} in {folder} and {verbs[1]} not been trained again.",
             soft_wrap=True,
         )
     if result.check.failed:
@@ -135,6 +137,8 @@ def train(
         if one.converged:
             found = ", ".join(f"{name} {share:.1%}" for name, share in one.converged.items())
             out.print(f"fixed points found on validation: {found}", soft_wrap=True)
+    if result.outside_macs:
+        out.print(f"{result.outside_macs:,} MACs outside of the network, for the features that it reads")
     most = f" (at most {result.most_macs:,})" if result.most_macs > result.macs else ""
     out.print(f"{result.macs:,} MACs{most}, recipe {what.hash}; networks in {folder}", soft_wrap=True)
     raise typer.Exit(int(result.check.failed))

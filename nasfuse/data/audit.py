@@ -1,7 +1,7 @@
 """What a person should know about a data set before networks are searched for it."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import torch
@@ -20,15 +20,19 @@ _IMBALANCE = 4.0
 _ALIKE = 0.9999
 
 
-def audit(dataset: Dataset, *, raw: RawTable | None, config: DataConfig) -> list[str]:
+def audit(
+    dataset: Dataset, *, raw: RawTable | None, config: DataConfig, told_missing: Collection[str] = ()
+) -> list[str]:
     """Returns one sentence for each finding: classes, groups, missing values, constants, duplicates and leaks.
 
     Args:
         dataset: Data set with a division into train and val.
         raw: Columns from which it was made; None for a shipped set.
         config: Description of the data.
+        told_missing: Modalities of which missing values have given a warning when they were read.
     """
-    findings = [*_classes(dataset, config), *_absent(dataset), *_duplicates(dataset), *_constants(dataset)]
+    absent = _absent(dataset, told_missing)
+    findings = [*_classes(dataset, config), *absent, *_duplicates(dataset), *_constants(dataset)]
     if raw is not None:
         findings += [*_missing(raw, config), *_leaks(raw, config)]
     return findings
@@ -57,15 +61,15 @@ def _classes(dataset: Dataset, config: DataConfig) -> Iterator[str]:
         yield f"{counted(len(absent), 'class')} without a sample in test: {those}"
 
 
-def _absent(dataset: Dataset) -> Iterator[str]:
+def _absent(dataset: Dataset, told: Collection[str]) -> Iterator[str]:
     """Finds modalities that samples lack."""
     splits = [dataset.train, dataset.val, dataset.test]
     for modality in dataset.modalities:
         parts = [present for split in splits if (present := split.columns[modality.name].present) is not None]
-        if parts:
+        if parts and modality.name not in told:
             lacks = ~torch.cat(parts)
-            share = 100 * lacks.double().mean()
-            yield f"modality {modality.name} is missing in {int(lacks.sum())} of {len(lacks)} samples ({share:.3g} %)"
+            samples, share = counted(len(lacks), "sample"), 100 * lacks.double().mean()
+            yield f"modality {modality.name} is missing in {int(lacks.sum())} of {samples} ({share:.3g} %)"
 
 
 def _duplicates(dataset: Dataset) -> Iterator[str]:
@@ -75,9 +79,11 @@ def _duplicates(dataset: Dataset) -> Iterator[str]:
         known = set().union(*(digests[other] for other in others))
         n_equal = sum(digest in known for digest in digests[part])
         if n_equal:
+            verb = "is" if n_equal == 1 else "are"
             yield (
-                f"{n_equal} of {len(digests[part])} samples of {part} are equal to samples of {' or '.join(others)} in "
-                "all modalities, so that memorising them is rewarded; remove them, or name a group"
+                f"{n_equal} of {counted(len(digests[part]), 'sample')} of {part} {verb} equal to samples of "
+                f"{' or '.join(others)} in all modalities, so that memorising them is rewarded; remove them, or name a "
+                "group"
             )
 
 
@@ -100,7 +106,9 @@ def _constants(dataset: Dataset) -> Iterator[str]:
     for name, scale in dataset.scales.items():
         constant = ~torch.isfinite(scale.std).reshape(-1)
         if constant.any():
-            yield f"modality {name}: {int(constant.sum())} of {len(constant)} features are constant in train"
+            verb = "is" if constant.sum() == 1 else "are"
+            share = f"{int(constant.sum())} of {counted(len(constant), 'feature')}"
+            yield f"modality {name}: {share} {verb} constant in train"
 
 
 def _used(raw: RawTable, config: DataConfig) -> list[str]:
@@ -122,8 +130,9 @@ def _missing(raw: RawTable, config: DataConfig) -> Iterator[str]:
     for name in (name for name in columns if name in raw.columns):
         absent = missing(raw.columns[name])
         if absent.any():
-            share = 100 * absent.mean()
-            yield f"{raw.noun} {name}: {int(absent.sum())} values are missing ({share:.3g} %)"
+            verb = "is" if absent.sum() == 1 else "are"
+            missed = f"{counted(int(absent.sum()), 'value')} {verb} missing"
+            yield f"{raw.noun} {name}: {missed} ({100 * absent.mean():.3g} %)"
 
 
 def _leaks(raw: RawTable, config: DataConfig) -> Iterator[str]:

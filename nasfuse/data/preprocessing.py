@@ -91,7 +91,7 @@ class Preprocessing:
         consequence = f"samples without it lack the modality {name}"
         if is_filled:
             consequence = f"{self.transforms[name].stand_in} is used instead"
-        warn_of_missing(raw, reading.column, arrays.present, consequence=consequence)
+        warn_of_missing(raw, reading.column, arrays.present, modality=name, consequence=consequence)
         return replace(arrays, present=None) if is_filled else arrays
 
     def arrays(self, raw: RawTable) -> dict[str, ModalityArrays]:

@@ -97,6 +97,7 @@ def evaluate_checkpoint(
     logits = predict_logits(network, part, device=device)
     value, loss = _figures(recipe, logits, part)
     warning = _warning(samples, saved)
+    outside = saved.preprocessing.outside_macs
     calibration = calibration_error(logits, part.targets, task=saved.task.kind)
     settings = saved.settings[point]
     unusable = {str(row): reason for row, reason in samples.problems.items()}
@@ -118,7 +119,7 @@ def evaluate_checkpoint(
             logits, part.targets, names=saved.output_names, task=saved.task.kind, target_scale=part.target_scale
         ),
         "macs": round(macs),
-        **_outside(network, saved.preprocessing.outside_macs, routes),
+        **({"outside_macs": outside_macs_of(network, outside, routes)} if outside else {}),
         **({"routes": routes} if routes else {}),
         **({"settings": settings} if settings else {}),
         "recipe_hash": recipe.hash,
@@ -219,14 +220,17 @@ def spent_macs(
     return routed.macs, dict(zip(network.route_names, routed.usage, strict=True))
 
 
-def _outside(network: Network, macs: Mapping[str, int], routes: dict[str, float]) -> dict[str, int]:
-    """Returns the expected MACs of features that were computed outside, if the data describe any."""
-    if not macs:
-        return {}
-    if not isinstance(network, RoutedNetwork):
-        return {"outside_macs": outside_macs(network, macs)}
-    usage, static = tuple(routes.values()), network.only_route()
-    return {"outside_macs": outside_macs(network, macs, usage=usage, static=static)}
+def outside_macs_of(network: Network, macs: Mapping[str, int], routes: Mapping[str, float]) -> int:
+    """Returns the expected MACs per sample of features that are computed outside of a network.
+
+    Args:
+        network: The network.
+        macs: MACs of the features of each modality; empty if there are no such features.
+        routes: Share of each route; empty for a static network.
+    """
+    if not macs or not isinstance(network, RoutedNetwork):
+        return outside_macs(network, macs) if macs else 0
+    return outside_macs(network, macs, usage=tuple(routes.values()), static=network.only_route())
 
 
 def _warning(samples: _Samples, saved: SavedNetwork) -> str | None:

@@ -63,7 +63,11 @@ def update_ensembles(
     by_label = {one.candidate().label: one for one in found if one.candidate().measured.is_within(objectives.max_macs)}
     front = front_of([*candidates, *(one.candidate() for one in by_label.values())], objectives)
     content = [
-        {"members": [member.label for member in one.members], "metrics": by_label[one.label].metrics}
+        {
+            "members": [member.label for member in one.members],
+            "metrics": by_label[one.label].metrics,
+            "reported": by_label[one.label].reported,
+        }
         for one in front
         if one.members
     ]
@@ -90,12 +94,22 @@ def choose_ensembles(
         return []
     n_divisions = min(member.n_divisions for member in members)
     predictions = [one for number in range(n_divisions) for one in _predictions(folder, study, members, number)]
-    selection = EnsembleSelection(predictions, metric=study.objective, task=study.data.task)
+    selection = EnsembleSelection(
+        predictions,
+        metric=study.objective,
+        task=study.data.task,
+        reported=study.metric if study.metric != study.objective else None,
+    )
+
+    def by_division(values: Sequence[float]) -> tuple[float, ...]:
+        """Returns the means over repeats of folds."""
+        return tuple(np.reshape(values, (n_divisions, -1)).mean(axis=1).tolist()) if values else ()
+
     found = []
     for first in range(1, len(members)):
         for chosen in selection.select(first, range(first), most=study.ensembles):
-            by_division = np.reshape(chosen.metrics, (n_divisions, -1)).mean(axis=1)  # over repeats of folds
-            found.append(Ensemble(tuple(members[k].candidate for k in chosen.members), tuple(by_division.tolist())))
+            own = tuple(members[k].candidate for k in chosen.members)
+            found.append(Ensemble(own, by_division(chosen.metrics), by_division(chosen.reported)))
     return found
 
 
@@ -190,14 +204,21 @@ def read_ensembles(folder: RunFolder, candidates: Sequence[Candidate], *, max_ma
     known = {candidate.label: candidate for candidate in candidates}
     try:
         content = json.loads(folder.ensembles_file.read_text(encoding="utf-8"))
-        named = [(list(one["members"]), tuple(float(value) for value in one["metrics"])) for one in content]
+        named = [
+            (
+                list(one["members"]),
+                tuple(float(value) for value in one["metrics"]),
+                tuple(float(value) for value in one.get("reported", ())),
+            )
+            for one in content
+        ]
     except (ValueError, KeyError, TypeError) as error:
         raise RunFolderError(
             f"{folder.ensembles_file} is damaged; remove it, and the search command writes it again"
         ) from error
     found = [
-        Ensemble(tuple(known[label] for label in labels), metrics).candidate()
-        for labels, metrics in named
+        Ensemble(tuple(known[label] for label in labels), metrics, reported).candidate()
+        for labels, metrics, reported in named
         if known.keys() >= set(labels)
     ]
     return [one for one in found if one.measured.is_within(max_macs)]

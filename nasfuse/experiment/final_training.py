@@ -13,7 +13,7 @@ import torch
 from nasfuse.cost import MacsCheck, check_macs
 from nasfuse.data import Dataset
 from nasfuse.errors import ConfigError, RunFolderError
-from nasfuse.experiment.checkpoint_evaluation import spent_macs
+from nasfuse.experiment.checkpoint_evaluation import outside_macs_of, spent_macs
 from nasfuse.experiment.ensemble_training import train_ensemble
 from nasfuse.experiment.folder_format import FORMAT_FILE, check_folder_format, write_format
 from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_settings
@@ -50,6 +50,8 @@ class SeedResult:
         converged: Share of the same samples that converged, by solve of an equilibrium; empty without one.
         epochs: Number of epochs that ran.
         checkpoint: Path of the checkpoint.
+        outside_macs: Expected multiply-accumulates per sample of features that were computed outside of the network, by
+            frozen encoders; on the same samples as `macs`.
     """
 
     seed: int
@@ -61,6 +63,7 @@ class SeedResult:
     converged: dict[str, float]
     epochs: int
     checkpoint: str
+    outside_macs: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,11 @@ class FinalResult:
             return None, None
         return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
+    @property
+    def outside_macs(self) -> int:
+        """Expected multiply-accumulates per sample outside of the network, averaged over the seeds."""
+        return round(statistics.fmean(result.outside_macs for result in self.seeds))
+
     def to_plain(self) -> dict[str, Any]:
         """Returns the result as plain mappings."""
         val, test = self.spread("val"), self.spread("test")
@@ -101,6 +109,7 @@ class FinalResult:
             "recipe_hash": self.recipe.hash,
             "summary": self.recipe.summary,
             "macs": self.macs,
+            **({"outside_macs": self.outside_macs} if self.outside_macs else {}),
             **({"most_macs": self.most_macs} if self.most_macs > self.macs else {}),
             **({"route_macs": self.route_macs} if self.route_macs else {}),
             **self.check.to_plain(),
@@ -158,7 +167,7 @@ def train_recipe(
             if announce is not None:
                 announce(text)
         _check_folder(folder, recipe)
-        warn_of_idle_settings(recipe.members, dataset)
+        warn_of_idle_settings(recipe.members, dataset, may_be_exported=True)
     seeds = [derive_seed(seed, "final", number) for number in range(n_seeds)]
     places = [folder / f"seed{number}" for number in range(n_seeds)]
     earlier = [_earlier_result(places[k], own, data.divided(divisions[k]), start) for k, own in enumerate(seeds)]
@@ -246,7 +255,7 @@ def _train_one(
         dataset = replace(dataset, val=dataset.train)  # on which MACs and solves are measured
     solves = record_equilibria(trained.network, dataset, device=device).get("solves", {})
     test, _ = evaluate(trained.network, dataset.test, metric=recipe.metric, task=dataset.task, device=device)
-    macs, _ = spent_macs(trained.network, recipe, dataset.val, dataset, device)
+    macs, shares = spent_macs(trained.network, recipe, dataset.val, dataset, device)
     _, routes = spent_macs(trained.network, recipe, dataset.test, dataset, device)
     save_network(place / "model.pt", trained, recipe, described, seed=seed, division=division, test_metric=test)
     result = SeedResult(
@@ -259,6 +268,7 @@ def _train_one(
         converged={} if _is_tied(recipe) else {name: solve["converged"] for name, solve in solves.items()},
         epochs=len(trained.curve),
         checkpoint=str(place / "model.pt"),
+        outside_macs=outside_macs_of(trained.network, described.preprocessing.outside_macs, shares),
     )
     origin = {"data_fingerprint": dataset.fingerprint, **({} if start is None else {"start": start.fingerprint})}
     write_text(place / "result.json", json.dumps({**vars(result), **origin}, indent=2))

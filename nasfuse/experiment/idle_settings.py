@@ -28,10 +28,23 @@ def idle_settings(recipe: Recipe, dataset: Dataset) -> dict[str, str]:
     return dict(pair for rule in rules for pair in rule(recipe, dataset))
 
 
-def warn_of_idle_settings(recipes: Iterable[Recipe], dataset: Dataset) -> None:
-    """Warns of settings without effect in all of `recipes`, which are one recipe or draws from a search space."""
+#: Settings that shipped spaces draw or set also for networks in which they have no effect.
+_OF_SPACES = frozenset({"network.dropout", "training.shift", "training.mixup_at"})
+
+
+def warn_of_idle_settings(recipes: Iterable[Recipe], dataset: Dataset, *, may_be_exported: bool = False) -> None:
+    """Warns of settings without effect in all of `recipes`.
+
+    Args:
+        recipes: Members of one recipe, or draws from a search space.
+        dataset: Their data.
+        may_be_exported: Whether a search may have set what has no effect; these settings give no warning then, as
+            the recipe of a point must stay as it was searched.
+    """
     found = [idle_settings(recipe, dataset) for recipe in recipes]
     for key, reason in found[0].items() if found else ():
+        if may_be_exported and key in _OF_SPACES:
+            continue
         if all(key in other for other in found):
             warnings.warn(f"{key} has no effect: {reason}; remove it", DataWarning, stacklevel=2)
 

@@ -14,7 +14,7 @@ from nasfuse.data import Dataset
 from nasfuse.data.mapped_table import share_table
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import get_metric
-from nasfuse.errors import InvalidInputError, RecurringFailureError, counted, listed
+from nasfuse.errors import InvalidInputError, RecurringFailureError, counted
 from nasfuse.experiment.affordable_designs import coarsen_designs
 from nasfuse.experiment.driver import Observer, SearchDriver
 from nasfuse.experiment.ensembles import update_ensembles
@@ -27,6 +27,7 @@ from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.space_survey import SpaceSurvey, known_cost_of, macs_of
 from nasfuse.experiment.training_time import TimeLimit
 from nasfuse.experiment.trial_files import TrialFiles
+from nasfuse.search.budget import Budget
 from nasfuse.search.hand_made_designs import LARGEST_RATIO
 from nasfuse.search.lease import leased
 from nasfuse.search.progress import Progress, summarise
@@ -119,10 +120,14 @@ def run_search(
         if scheduler.wants_more(running=0):
             for note in _left_out(survey):
                 display.note(note)
+            if study.budget.minutes is not None:
+                display.note(_time_of_the_end(study, time_limit.longest_minutes))
             if coarser:
-                display.note(f"made coarser, as each would take too much of the budget: {listed(coarser)}")
+                display.note(
+                    f"{counted(len(coarser), 'hand-made design')} with larger strides or fewer epochs, to fit the time"
+                )
             if too_long := [name for name in time_limit.above(survey.designs) if name not in coarser]:
-                display.note(f"not trained, as each would take too much of the budget: {listed(too_long)}")
+                display.note(f"hand-made designs that would take too much of the time: {'; '.join(too_long)}")
             if scheduler.postponed:
                 display.note(_postponed(scheduler.postponed))
             opening = open_backend or _open_ray(address)
@@ -218,7 +223,7 @@ def _left_out(survey: SpaceSurvey) -> Iterator[str]:
             "samples to set a router on"
         )
     if others:
-        groups = [f"{listed(names)} ({reason})" for reason, names in others.items()]
+        groups = [f"{'; '.join(names)} ({reason})" for reason, names in others.items()]
         yield f"hand-made designs that cannot be trained here: {'; '.join(groups)}"
 
 
@@ -226,8 +231,24 @@ def _postponed(macs: Mapping[str, int]) -> str:
     designs = [f"{name} ({count:,} MACs)" for name, count in macs.items()]
     return (
         f"not trained before the suggestions, as more than {LARGEST_RATIO:g} times as costly as the median hand-made "
-        f"design: {', '.join(designs)}"
+        f"design: {'; '.join(designs)}"
     )
+
+
+def _time_of_the_end(study: StudyConfig, longest: float | None) -> str:
+    """Returns a sentence on what a budget in minutes limits, and when the last trainings end.
+
+    Args:
+        study: A study with such a budget.
+        longest: Estimated minutes of the longest training; None if there is no estimate.
+    """
+    minutes = study.budget.minutes or 0.0
+    start = f"no training starts after {minutes:g} minutes"
+    if study.data.validation is None:
+        grace = Budget.from_config(study.budget).left_s(seconds=60 * minutes) or 0.0
+        return f"{start}; one that still runs {grace:.0f} s later is stopped"
+    more = "" if longest is None else f", up to {longest:.2g} minutes more by an estimate, and longer on a busy machine"
+    return f"{start}; cross-validations that run then are finished{more}"
 
 
 def _n_workers(resources: ResourcesConfig, fitting: int, display: Display) -> int:

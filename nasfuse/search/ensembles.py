@@ -17,10 +17,12 @@ class Ensemble:
     Attributes:
         members: Points of single networks.
         metrics: Metric of the ensemble on each division of the data on which all members were trained.
+        reported: The same of the metric that is reported beside it; empty if there is none.
     """
 
     members: tuple[Candidate, ...]
     metrics: tuple[float, ...]
+    reported: tuple[float, ...] = ()
 
     def candidate(self) -> Candidate:
         """Returns the ensemble as a candidate for the front, with costs by `Cost.of_ensemble`."""
@@ -42,6 +44,7 @@ class Ensemble:
         costs: dict[str, Any] = {name: COSTS[name].of_ensemble(point.cost(name) for point in points) for name in known}
         return OperatingPoint(
             metric=statistics.fmean(self.metrics),
+            reported_metric=statistics.fmean(self.reported) if self.reported else None,
             latency_iqr_s=sum(point.latency_iqr_s for point in points),
             # the features of a modality are computed once for all members
             outside_macs=max(point.outside_macs for point in points),

@@ -36,10 +36,12 @@ class Selected:
     Attributes:
         members: Numbers of its networks, in the order in which they were chosen.
         metrics: Cross-validated metric for each `Predictions`.
+        reported: The same of the metric that is reported beside it; empty if there is none.
     """
 
     members: tuple[int, ...]
     metrics: tuple[float, ...]
+    reported: tuple[float, ...] = ()
 
 
 class EnsembleSelection:
@@ -56,7 +58,9 @@ class EnsembleSelection:
     the ensemble that is chosen, in the same way, on the other folds, and the metric is that of all these predictions.
     """
 
-    def __init__(self, predictions: Sequence[Predictions], *, metric: str, task: str) -> None:
+    def __init__(
+        self, predictions: Sequence[Predictions], *, metric: str, task: str, reported: str | None = None
+    ) -> None:
         """Keeps the predictions.
 
         Args:
@@ -64,8 +68,10 @@ class EnsembleSelection:
                 mean over all.
             metric: Name of the metric.
             task: Kind of task.
+            reported: Name of a metric that is reported beside it; None if there is one metric.
         """
         self._predictions = predictions
+        self._reported = reported
         self._metric = metric
         self._task = task_kind(task)
         self._task_name = task
@@ -85,10 +91,12 @@ class EnsembleSelection:
         """
         paths = [self._path(first, others, most=most, masks=masks) for masks in self._rest]
         whole = self._path(first, others, most=most, masks=self._all)
-        return [
-            Selected(tuple(whole[:size]), tuple(self._cross_validated([path[:size] for path in paths])))
-            for size in range(2, len(whole) + 1)
-        ]
+        found = []
+        for size in range(2, len(whole) + 1):
+            members = [path[:size] for path in paths]
+            reported = () if self._reported is None else tuple(self._cross_validated(members, self._reported))
+            found.append(Selected(tuple(whole[:size]), tuple(self._cross_validated(members, self._metric)), reported))
+        return found
 
     def _path(self, first: int, others: Sequence[int], *, most: int, masks: Sequence[Tensor]) -> list[int]:
         """Returns the networks in the order in which they are chosen on the samples in `masks`."""
@@ -112,12 +120,12 @@ class EnsembleSelection:
             self._averages[key] = [self._task.average(one.outputs[sorted(key)]) for one in self._predictions]
         return self._averages[key]
 
-    def _cross_validated(self, members: Sequence[Sequence[int]]) -> list[float]:
-        """Returns the metric for each `Predictions`, with the ensemble `members[k]` for the samples of fold k."""
+    def _cross_validated(self, members: Sequence[Sequence[int]], metric: str) -> list[float]:
+        """Returns a metric for each `Predictions`, with the ensemble `members[k]` for the samples of fold k."""
         found = []
         for number, one in enumerate(self._predictions):
             outputs = torch.empty_like(one.outputs[0])
             for chosen, masks in zip(members, self._parts, strict=True):
                 outputs[masks[number]] = self._average(chosen)[number][masks[number]]
-            found.append(score(self._metric, outputs, one.targets, task=self._task_name, target_scale=one.target_scale))
+            found.append(score(metric, outputs, one.targets, task=self._task_name, target_scale=one.target_scale))
         return found

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from nasfuse.data.dataset import Scale
 from nasfuse.domain.metric import METRICS
-from nasfuse.errors import DataError
+from nasfuse.errors import DataError, counted
 from nasfuse.tasks import task_kind
 from nasfuse.train.affect import polarity_score, seven_class_accuracy
 
@@ -52,7 +52,7 @@ def _correlation(of_two: Callable[..., Any], truth: Values, guess: Values) -> fl
 def _top(k: int, truth: Tensor, scores: Tensor) -> float:
     n_classes = scores.shape[1]
     if n_classes <= k:
-        raise DataError(f"the data have {n_classes} classes, so top{k}_accuracy is always 1; use accuracy")
+        raise DataError(f"the data have {counted(n_classes, 'class')}, so top{k}_accuracy is always 1; use accuracy")
     return float(sk.top_k_accuracy_score(truth.numpy(), scores.numpy(), k=k, labels=np.arange(n_classes)))
 
 

@@ -46,6 +46,7 @@ def nasfuse(capsys, monkeypatch, tmp_path):
             code = done.code or 0
         out, err = capsys.readouterr()
         assert "Traceback" not in err
+        assert "\x1b" not in out + err, "output that is no terminal is plain"
         return Ran(code, out, err)
 
     return run

@@ -97,7 +97,7 @@ def test_refit_trains_on_train_and_val(nasfuse, write):
     assert ran.json["val"] == {"mean": None, "sd": None}
     folds = RECIPE.replace("source: digits", "source: digits, validation: {folds: 5}")
     same = nasfuse("train", write(folds), "--refit", "-o", "out", "--device", "cpu")
-    assert "1 of 1 networks were in out and have not been trained again" in same.sentence
+    assert "1 of 1 network was in out and has not been trained again" in same.sentence
     assert "train and val were trained on together (--refit), so there is no metric of val" in same.out
 
 

@@ -49,7 +49,7 @@ def test_good_data_have_no_findings():
             "1 class with fewer samples than the 10 folds: c",
         ),
         ({"price": [np.nan] * 12 + [0.1 * row for row in range(108)]}, "column price: 12 values are missing (10 %)"),
-        ({"unit": ["cm"] * N}, "modality t: 1 of 5 features are constant in train"),
+        ({"unit": ["cm"] * N}, "modality t: 1 of 5 features is constant in train"),
         (
             {"kind": ["x", "z"] * (N // 2)},
             "column kind has a value of its own for every value of y, so it may be the target in other words; remove "
@@ -82,10 +82,12 @@ def test_a_column_with_the_number_to_predict():
     assert found.startswith("column grams has a value of its own for every value of weight")
 
 
-def test_samples_that_lack_a_modality_are_counted():
+def test_samples_that_lack_a_modality_are_told_once():
+    """Here, or by a warning when they were read, which names the first row."""
     values = np.random.default_rng(0).normal(size=(N, 3))
     values[:30] = np.nan
     raw = as_raw({"v": values, "y": np.arange(N) % 2})
     config = DataConfig.parse(expand_modalities({"data": {"source": "x", "modalities": {"v": "vector"}}})["data"])
     dataset = divided(described_table(raw, config), config, division=0)
     assert "modality v is missing in 30 of 120 samples (25 %)" in audit(dataset, raw=raw, config=config)
+    assert not any("missing" in one for one in audit(dataset, raw=raw, config=config, told_missing={"v"}))

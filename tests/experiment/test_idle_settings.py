@@ -154,6 +154,19 @@ def test_reasons_are_one_sentence(make_recipe, dataset):
         warn_of_idle_settings([recipe], dataset)
 
 
+def test_what_spaces_draw_gives_no_warning_in_a_recipe_that_may_be_exported(make_recipe, dataset):
+    """Its hash is that of the trial, so it stays as it was drawn."""
+    recipe = make_recipe(encoders={"v": "mlp"}, fusion=None, mixup_at="manifold", shift=0.1, modality_dropout=0.2)
+    assert set(idle_settings(recipe, dataset)) == {
+        "training.mixup_at",
+        "training.shift",
+        "training.modality_dropout",
+    }
+    with pytest.warns(DataWarning) as noted:
+        warn_of_idle_settings([recipe], dataset, may_be_exported=True)
+    assert [str(one.message).split()[0] for one in noted] == ["training.modality_dropout"]
+
+
 def test_of_a_space_only_what_has_no_effect_anywhere(make_recipe, dataset):
     alone = make_recipe(encoders={"v": "mlp"}, fusion=None, modality_dropout=0.1, mixup_at="manifold")
     both = make_recipe(modality_dropout=0.1, mixup_at="manifold")

@@ -409,7 +409,7 @@ class TestRefusals:
     def test_networks_that_cannot_be_trained_are_never_trained(self, in_process, folder, tokens):
         """Mixup is right for the route that has no token ids; one in three has none."""
         progress, events = run(folder, data=tokens, fixed={"training.mixup": 0.2})
-        assert events[0].startswith("note: hand-made designs that cannot be trained here: one: ids, both (tr")
+        assert events[0].startswith("note: hand-made designs that cannot be trained here: one: ids; both (tr")
         assert events[0].count("training.mixup: token ids cannot be averaged") == 1
         assert progress.done == progress.states["complete"] == 6
         for number in read_run(folder).progress.reasons:

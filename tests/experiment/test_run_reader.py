@@ -1,5 +1,6 @@
 """Reading a run, while it is written or long after; what is damaged is said in one sentence."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -139,3 +140,13 @@ class TestRecipes:
         folder.trial(3).joinpath("recipe.yaml").unlink()
         with pytest.raises(MissingFileError, match=r"no such file: .*recipe\.yaml"):
             self.recipe(folder, {"threshold": 0.5})
+
+
+def test_an_ensemble_has_the_mean_of_its_reported_metric(make_run, tmp_path):
+    folder = make_run(tmp_path / "run", [(0.5, 100), (0.9, 1000)], ensembles=2)
+    one = {"members": ["1", "0"], "metrics": [0.96, 0.98]}
+    for entry, reported in ((one, None), ({**one, "reported": [0.5, 0.7]}, 0.6)):
+        folder.ensembles_file.write_text(json.dumps([entry]))
+        (ensemble,) = [candidate for candidate in read_run(folder).candidates if candidate.members]
+        assert (ensemble.label, ensemble.measured.metric) == ("1+0", 0.97)
+        assert ensemble.measured.reported_metric == (None if reported is None else pytest.approx(reported))

@@ -1,8 +1,15 @@
 """Averages of predictions."""
 
-import numpy as np
+import math
 
-from nasfuse.prediction import Predictions, averaged
+import numpy as np
+import torch
+from torch import nn
+
+from nasfuse.data import Scale
+from nasfuse.domain.modality import Task
+from nasfuse.prediction import NetworkAverage, Predictions, averaged
+from nasfuse.testing.inputs import MODALITIES
 
 
 def make(values, probabilities=None, problems=None):
@@ -35,3 +42,33 @@ def test_labels_of_the_mean_probabilities():
 
 def test_mean_numbers():
     assert averaged([make([[1.0], [5.0]]), make([[2.0], [np.nan]])]).values[0].tolist() == [1.5]
+
+
+class Fold(nn.Module):
+    """A network of a fold, as far as its average needs it."""
+
+    def __init__(self, outputs, *, scale=None, task="multiclass"):
+        super().__init__()
+        self.outputs, self.target_scale = torch.tensor(outputs), scale
+        self.class_names, self.modalities = (), MODALITIES[:1]
+        self.task = Task(task, self.outputs.shape[1])
+
+    def forward(self, data):
+        return self.outputs
+
+
+def scale(mean, std):
+    return Scale(torch.tensor([mean]).double(), torch.tensor([std]).double())
+
+
+def test_the_average_network_has_the_mean_probabilities():
+    folds = [Fold([[0.0, 0.0], [5.0, 0.0]]), Fold([[0.0, 100.0], [5.0, 0.0]])]
+    found = NetworkAverage(folds)({"x": [1, 2]}).softmax(dim=1)
+    certain = 1 / (1 + math.exp(-5))
+    torch.testing.assert_close(found, torch.tensor([[0.25, 0.75], [certain, 1 - certain]]))
+
+
+def test_numbers_are_averaged_in_the_unit_of_the_data():
+    """12 and 20 are 16, which is 3 standard deviations of 2 above the 10 of the first network."""
+    folds = [Fold([[1.0]], scale=scale(10, 2), task="regression"), Fold([[0.0]], scale=scale(20, 4), task="regression")]
+    assert NetworkAverage(folds)({"x": [1]}).tolist() == [[3.0]]

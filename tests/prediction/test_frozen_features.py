@@ -10,6 +10,7 @@ from nasfuse.data.columns.frozen_features import _kept_load
 from nasfuse.data.mapped_table import share_table
 from nasfuse.errors import DataError, MissingFileError
 from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
+from nasfuse.experiment.final_training import train_recipe
 from nasfuse.experiment.objective import Training
 from nasfuse.prediction import read_network
 from nasfuse.spec.recipe import Recipe
@@ -57,6 +58,13 @@ def test_its_cost_is_counted_apart_and_its_features_are_computed_once(trained, t
     assert judged["outside_macs"] == 2 * MACS
     assert TinyEncoder.n_encoded() == n_before, "those of the file are kept beside it"
     assert (tmp_path / ".nasfuse" / "features").is_dir()
+
+
+def test_a_final_training_counts_it_apart(trained, tmp_path):
+    recipe = read_network(trained[0], device=CPU).recipe
+    result = train_recipe(recipe, tmp_path / "final", n_seeds=1, seed=0, device=CPU, report=lambda *_: None)
+    assert result.to_plain()["outside_macs"] == result.outside_macs == 2 * MACS
+    assert result.macs == trained[1].points[0].macs
 
 
 def test_workers_compute_no_features(trained, tmp_path):

@@ -51,6 +51,17 @@ def test_members_and_metrics_are_those_of_a_naive_twin(n_divisions):
             assert metric == pytest.approx(right / len(part.targets))
 
 
+def test_the_reported_metric_is_that_of_the_same_predictions():
+    """What is selected by the loss is not changed by it, and each metric is the other's where they change places."""
+    part = [drawn(seed=3)]
+    by_loss = EnsembleSelection(part, metric="log_loss", task="multiclass", reported="accuracy").select(
+        4, range(4), most=3
+    )
+    alone = EnsembleSelection(part, metric="accuracy", task="multiclass").select(4, range(4), most=3)
+    assert [(one.members, one.reported) for one in by_loss] == [(one.members, one.metrics) for one in alone]
+    assert all(one.reported == () for one in alone)
+
+
 def test_there_are_no_more_members_than_networks():
     selection = EnsembleSelection([drawn(3)], metric="accuracy", task="multiclass")
     assert [len(one.members) for one in selection.select(2, [0, 1, 2], most=9)] == [2, 3]

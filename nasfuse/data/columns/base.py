@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.raw_table import RawTable
-from nasfuse.errors import DataWarning
+from nasfuse.errors import MissingValuesWarning
 
 Rows = NDArray[np.int64]
 
@@ -128,10 +128,12 @@ def column_of(name: str, column: str | None) -> tuple[str, str]:
     return (name, f"data.modalities.{name}") if column is None else (column, f"data.modalities.{name}.column")
 
 
-def warn_of_missing(raw: RawTable, column: str, present: NDArray[np.bool_], *, consequence: str) -> None:
-    """Warns that values are missing in the rows that are not `present` (n,), and says what follows."""
+def warn_of_missing(raw: RawTable, column: str, present: NDArray[np.bool_], *, modality: str, consequence: str) -> None:
+    """Warns that values of a modality are missing in the rows that are not `present` (n,), and says what follows."""
     rows = np.flatnonzero(~present)
-    what = f"1 value is missing, in row {rows[0]}"
+    share = f"({100 * len(rows) / len(present):.3g} %)"
+    what = f"1 value is missing {share}, in row {rows[0]}"
     if len(rows) > 1:
-        what = f"{len(rows)} values are missing, the first in row {rows[0]}"
-    warnings.warn(f"{raw.place(column)}: {what}; {consequence}", DataWarning, stacklevel=2)
+        what = f"{len(rows)} values are missing {share}, the first in row {rows[0]}"
+    text = f"{raw.place(column)}: {what}; {consequence}"
+    warnings.warn(MissingValuesWarning(text, modality=modality), stacklevel=2)

@@ -8,7 +8,7 @@ import numpy as np
 
 from nasfuse.data.description import SPLITS
 from nasfuse.data.raw_table import Array, RawTable, missing
-from nasfuse.errors import DataError, nearest
+from nasfuse.errors import DataError, counted, nearest
 
 
 def split_word(text: str) -> str | None:
@@ -58,7 +58,7 @@ def _joined_array(path: Path, name: str, parts: Mapping[str, Mapping[str, Array]
         if all(values.shape == first.shape and np.array_equal(values, first) for values in arrays.values()):
             return first
         raise DataError(
-            f"{path}: array {name} of {bad} has {len(arrays[bad])} rows, and the other arrays of {bad} have "
+            f"{path}: array {name} of {bad} has {counted(len(arrays[bad]), 'row')}, and the other arrays of {bad} have "
             f"{rows[bad]}; align them"
         )
     if len({values.shape[1:] for values in arrays.values()}) > 1:

@@ -181,7 +181,7 @@ def test_a_sample_with_a_missing_value_lacks_the_modality(raw, name):
     fitted, (column, new) = fit(raw, name), with_a_missing_value(raw, name)
     with pytest.warns(
         DataWarning,
-        match=rf"column {column} of new\.csv: 1 value is missing, in row 1; samples without it lack the modality m$",
+        match=rf"column {column} of new\.csv: 1 value is missing \(\S+ %\), in row 1; samples without it lack t",
     ):
         found = fitted.arrays(new)["m"]
     assert found.present.tolist() == [True, False]
@@ -197,7 +197,7 @@ def test_a_sample_with_a_missing_value_lacks_the_modality(raw, name):
 )
 def test_a_missing_value_is_the_mean_for_networks_that_know_no_absent_modality(raw, name):
     fitted, (column, new) = fit(raw, name), with_a_missing_value(raw, name)
-    with pytest.warns(DataWarning, match=rf"column {column} of new\.csv: 1 value is missing, in row 1; the mean"):
+    with pytest.warns(DataWarning, match=rf"column {column} of new\.csv: 1 value is missing \(\S+ %\), in row 1; t"):
         arrays, problems = fitted.read(new, filled={"m"})
     found = arrays["m"]
     assert found.present is None

@@ -42,7 +42,7 @@ def test_features_mean_and_typical_cost_of_the_training_samples(encoder_folder):
     # a, b b, c c c c and abc are [1, 0], [0, 2], [8, -4] and [3, 0]
     assert transform.fill.tolist() == [3.0, -0.5]
     assert fitted.outside_macs == {"m": 2 * MACS}  # 1, 2, 4 and 1 tokens: 2 is the mean
-    with pytest.warns(DataWarning, match=r"1 value is missing, in row 4; samples without it lack the modality m"):
+    with pytest.warns(DataWarning, match=r"1 value is missing \(\S+ %\), in row 4; samples without it lack the mod"):
         arrays = fitted.arrays(raw)["m"]
     assert arrays.kind == "vector"
     assert arrays.values[[0, 1, 3, 5, 7]].tolist() == [[1, 0], [0, 2], [3, 0], [1, 0], [2, -1]]
