@@ -56,6 +56,7 @@ def deploy(network: Network, inputs: Sequence[RawInput]) -> Deployed:
         "inputs": [one.to_plain() for one in inputs],
         "stages": cut.stages,
         "router": _router(network, layout),
+        "only_route": _only_route(network),
     }
     return Deployed(program, cut.graphs)
 
@@ -160,6 +161,14 @@ def _solver(solver: Solver) -> dict[str, Any]:
         return {"kind": "broyden", "memory": solver.memory}
     assert isinstance(solver, Picard), "the three solvers"
     return {"kind": "picard", "damping": solver.damping}
+
+
+def _only_route(network: Network) -> str | None:
+    """Returns the name of the route that all samples take; None if there are no routes, or several are taken."""
+    if not isinstance(network, RoutedNetwork):
+        return None
+    only = network.only_route()
+    return None if only is None else network.route_names[only]
 
 
 def _router(network: Network, layout: Layout) -> dict[str, Any] | None:

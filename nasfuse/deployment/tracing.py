@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nasfuse.data.extras import required
 from nasfuse.deployment.raw_inputs import RawInputs
+from nasfuse.deployment.shapes import with_constant_shapes
 from nasfuse.deployment.stages import Layout
 from nasfuse.nn.equilibrium import FixedPointLayer, equilibrium_layers
 from nasfuse.nn.equilibrium.cells import Cell
@@ -75,11 +76,9 @@ def trace(network: Network, inputs: RawInputs, layout: Layout) -> Traced:
     with torch.no_grad(), _solved_by(network, whole):
         passes = [whole.look(inputs.examples(size)) for size in _SIZES]
         solves = tuple(_solve(one, other) for one, other in zip(*passes, strict=True))
-        examples = inputs.examples(_SIZES[0])
-        for number, (_, _, arguments, start) in enumerate(passes[0]):
-            examples[f"solution.{number}"] = start
-            examples[f"iterate.{number}"] = start
-            examples |= {f"argument.{number}.{i}": arguments[i] for i in solves[number].per_sample}
+        examples, others = (
+            {**inputs.examples(size), **_of_solves(told, solves)} for size, told in zip(_SIZES, passes, strict=True)
+        )
         whole.prepare(solves, tuple(examples))
         results = whole(*examples.values())
         assert len(results) == len(whole.output_names)
@@ -95,9 +94,12 @@ def trace(network: Network, inputs: RawInputs, layout: Layout) -> Traced:
                 output_names=whole.output_names,
                 dynamic_axes={name: {0: f"rows of {name}"} for name in examples},
             )
+    model = onnx.load_from_string(file.getvalue())
+    arrays = [{name: one.numpy() for name, one in tensors.items()} for tensors in (examples, others)]
+    with_constant_shapes(model, arrays)
     stage_results = {name for stage in layout.stages for name in stage.results}
     shared = {name for name in whole.output_names if name.startswith("state.") or name in stage_results}
-    return Traced(onnx.load_from_string(file.getvalue()), solves, frozenset(shared))
+    return Traced(model, solves, frozenset(shared))
 
 
 class _Whole(nn.Module):
@@ -150,6 +152,15 @@ def _solve(one: _Told, other: _Told) -> Solve:
     changed = [i for i, pair in enumerate(zip(arguments, other[2], strict=True)) if pair[0].shape != pair[1].shape]
     rows = [len(told[3]) == cell.n_states * size for told, size in zip((one, other), _SIZES, strict=True)]
     return Solve(layer, cell.n_states, tuple(changed), all(rows))
+
+
+def _of_solves(told: Sequence[_Told], solves: Sequence[Solve]) -> dict[str, Tensor]:
+    """Returns the inputs of a trace that stand for solutions, iterates and arguments of solves."""
+    found: dict[str, Tensor] = {}
+    for number, (_, _, arguments, start) in enumerate(told):
+        found |= {f"solution.{number}": start, f"iterate.{number}": start}
+        found |= {f"argument.{number}.{i}": arguments[i] for i in solves[number].per_sample}
+    return found
 
 
 @contextmanager

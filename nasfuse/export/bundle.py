@@ -129,7 +129,7 @@ def write_bundle(saved: SavedNetwork, folder: Path, *, int8: bool = False) -> Wr
         parity.check()
     figures = _figures(saved, parity, dataset, samples)
     manifest = {**deployment.manifest, "figures": figures, "parity": parity.to_plain()}
-    _write(folder, manifest, deployment.graphs)
+    write_files(folder, manifest, deployment.graphs)
     n_bytes = sum(len(graph) for graph in deployment.graphs.values())
     return Written(folder, len(deployment.graphs), n_bytes, parity, figures)
 
@@ -164,7 +164,7 @@ def _figures(saved: SavedNetwork, parity: Parity, dataset: Dataset, samples: Spl
     }
 
 
-def _write(folder: Path, manifest: Mapping[str, Any], graphs: Mapping[str, bytes]) -> None:
+def write_files(folder: Path, manifest: Mapping[str, Any], graphs: Mapping[str, bytes]) -> None:
     """Writes the files into a folder beside `folder`, which then takes its place."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = folder.with_name(f".{folder.name}.new")

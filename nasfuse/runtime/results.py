@@ -52,8 +52,10 @@ def results_of(manifest: Mapping[str, Any], outputs: Outputs) -> Results:
     if scale is not None:
         values = values * np.asarray(scale["std"]) + np.asarray(scale["mean"])
     names = tuple(manifest["class_names"])
-    routes = None
-    if outputs.routes is not None:
+    routes, only = None, manifest["program"]["only_route"]
+    if only is not None:
+        routes = np.full(len(values), only, dtype=object)
+    elif outputs.routes is not None:
         routes = np.array(manifest["program"]["router"]["routes"], dtype=object)[outputs.routes]
     return Results(
         names=names or tuple(str(number) for number in range(manifest["task"]["n_outputs"])),

@@ -58,8 +58,13 @@ def routed(router, *, fusion=None, streams=None):
     }
 
 
-GATES = [(reads, form) for reads in ("inputs", "cheapest_stream") for form in ("linear", "mlp", "conv", "transformer")]
-GATES += [("cheap_route", form) for form in ("linear", "mlp")]
+GATES = [
+    ("inputs", "mlp"),
+    ("inputs", "transformer"),
+    ("cheapest_stream", "linear"),
+    ("cheapest_stream", "conv"),
+    ("cheap_route", "mlp"),
+]
 ROUTES = ["v", "v+s:1", "v+s+i"]
 
 NETWORKS = {
