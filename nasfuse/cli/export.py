@@ -14,8 +14,8 @@ def export(
     pick: Annotated[
         Literal["best", "knee", "cheapest"] | None,
         typer.Option(
-            help="Point of the front: best metric, knee (the cheapest within one standard error of the best), or "
-            "lowest cost. Default: best."
+            help="Point of the front: best metric, knee (the cheapest of those that are about as good as the best; the "
+            "report defines it), or lowest cost. Default: best."
         ),
     ] = None,
     max_macs: Annotated[

@@ -22,7 +22,7 @@ def status(
 
     --watch shows it while a search runs, with what is trained now and the time left, and at its end as without it.
     """
-    from nasfuse.cli.console import err, print_json
+    from nasfuse.cli.console import err, out, print_json, print_labelled
     from nasfuse.cli.watch import watch as watch_run
     from nasfuse.experiment.run_folder import RunFolder
     from nasfuse.experiment.run_reader import read_run
@@ -32,16 +32,7 @@ def status(
     if as_json:
         print_json(_document(found))
     else:
-        _print(_document(found))
-
-
-def _print(document: dict[str, Any]) -> None:
-    from rich.text import Text
-
-    from nasfuse.cli.console import out
-
-    for name, value in _lines(document):
-        out.print(Text.assemble((f"{name:>24}", "dim"), f"  {value}"), soft_wrap=True)
+        print_labelled(out, _lines(_document(found)), width=24)
 
 
 def _document(run: "Run") -> dict[str, Any]:

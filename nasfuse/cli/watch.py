@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from nasfuse.experiment.run_reader import Run
     from nasfuse.search.trial import TrialView
 
-#: Seconds between two looks, and how many times as long as a look that is at least, to leave the cores to the search.
-_LOOK_EVERY_S, _REST = 2.0, 10.0
+#: Seconds between two looks, and how many times as long as a look it is at least, to leave the cores to the search.
+_LOOK_EVERY_S, _REST = 2.0, 5.0
 
 
 def watch(read: Callable[[], "Run"], console: Console, *, sleep: Callable[[float], None] = time.sleep) -> "Run":
@@ -39,7 +39,7 @@ def watch(read: Callable[[], "Run"], console: Console, *, sleep: Callable[[float
         with live:
             while run.searching:
                 live.update(_screen(run, console), refresh=True)
-                sleep(max(_LOOK_EVERY_S, _REST * (time.monotonic() - started)))
+                sleep(min(max(_LOOK_EVERY_S, _REST * (time.monotonic() - started)), LINE_EVERY_S))
                 started = time.monotonic()
                 run = read()
         return run
