@@ -16,6 +16,8 @@ from nasfuse.domain.metric import METRICS
 from nasfuse.domain.modality import ENCODERS
 from nasfuse.nn.fusion import FUSIONS
 from nasfuse.nn.reducers import REDUCERS
+from nasfuse.search.history import HYPERVOLUME
+from nasfuse.search.picks import KNEE
 from nasfuse.spec.modality import (
     ArrayFilesConfig,
     AudioFilesConfig,
@@ -272,3 +274,9 @@ class TestOtherLists:
         named = {word for cell in re.findall(r"^\| (`.*?) \|", table, flags=re.MULTILINE) for word in words_in(cell)}
         here = {path.stem for path in (ROOT / "nasfuse").iterdir() if not path.name.startswith(("_", "py."))}
         assert named == here
+
+
+@pytest.mark.parametrize("definition", [KNEE, HYPERVOLUME], ids=["knee", "hypervolume"])
+def test_words_have_one_definition(definition):
+    """The sentence of the report is that of the documentation."""
+    assert definition in " ".join(text_of("docs/spaces.md").split())

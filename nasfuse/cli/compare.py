@@ -67,7 +67,7 @@ def _document(found: "Comparison") -> dict[str, Any]:
 def _print(found: "Comparison") -> None:
     from rich.table import Table
 
-    from nasfuse.cli.console import out
+    from nasfuse.cli.console import out, say
     from nasfuse.report.units import cost_label
 
     objectives = found.objectives
@@ -75,7 +75,7 @@ def _print(found: "Comparison") -> None:
     table = Table(header_style="bold", box=None, pad_edge=False)
     table.add_column("run", overflow="fold")
     for name in ("hypervolume", "points", f"best {objectives.metric}", "from", "to"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for name, front in found.fronts.items():
         table.add_row(
             name,
@@ -89,14 +89,12 @@ def _print(found: "Comparison") -> None:
     reference = (
         f"{objectives.metric} {metric_text(objectives.reference[0])} at {cost_label(cost, objectives.reference[1])}"
     )
-    out.print(
-        f"Reference point of all hypervolumes: {reference}; metric on validation data.", style="dim", soft_wrap=True
-    )
+    say(out, f"Reference point of all hypervolumes: {reference}; metric on validation data.", style="dim")
     for span in found.spans:
         high = "on" if span.high is None else f"to {cost_label(cost, span.high)}"
-        out.print(f"From {cost_label(cost, span.low)} {high}: {' and '.join(span.leaders)}", soft_wrap=True)
+        say(out, f"From {cost_label(cost, span.low)} {high}: {' and '.join(span.leaders)}")
     if found.has_other_data:
-        out.print(
+        say(
+            out,
             "The runs have other data or another division of them, so their metrics are not comparable without care.",
-            soft_wrap=True,
         )

@@ -9,11 +9,12 @@ import math
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 
@@ -83,6 +84,35 @@ def program() -> str:
 def command_line(*arguments: object) -> str:
     """Returns a command for a shell that calls the program as it was called."""
     return f"{program()} {shlex.join(map(str, arguments))}"
+
+
+def say(console: Console, text: str | Text, *, style: str | None = None) -> None:
+    """Prints a sentence: wrapped between words on a terminal, in one line elsewhere.
+
+    Lines with a command or a path to copy are printed with `soft_wrap=True` instead, which a terminal may wrap anywhere
+    and copies as one line.
+    """
+    console.print(text, style=style, soft_wrap=not console.is_terminal)
+
+
+def print_labelled(console: Console, lines: Iterable[tuple[str, str]], *, width: int) -> None:
+    """Prints labels and their texts in two columns: wrapped between words on a terminal, in one line each elsewhere.
+
+    Args:
+        console: Console to print to.
+        lines: Label and text of each line; an empty label continues the line before.
+        width: Least width of the labels, which are aligned to the right.
+    """
+    if not console.is_terminal:
+        for label, text in lines:
+            console.print(f"{label:>{width}}  {text}", soft_wrap=True)
+        return
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", justify="right", no_wrap=True, min_width=width)
+    grid.add_column()
+    for label, text in lines:
+        grid.add_row(label, text)
+    console.print(grid)
 
 
 def print_json(values: Any) -> None:

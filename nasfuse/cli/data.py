@@ -186,23 +186,21 @@ def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
 
 
 def _print(document: dict[str, Any]) -> None:
-    from rich.text import Text
-
-    from nasfuse.cli.console import out
+    from nasfuse.cli.console import out, print_labelled
     from nasfuse.domain.metric import metric_text
 
     if "samples" not in document:  # the data could not be loaded
         return
+    lines = []
     for name, value in document.items():
         if name in ("arrays", "problem", "metric", "scores", "divisions") or isinstance(value, dict):
             continue
         for index, line in enumerate(value if isinstance(value, list) else [value]):
-            label = name if index == 0 else ""
-            out.print(Text.assemble((f"{label:>12}", "dim"), f"  {line}"), soft_wrap=True)
+            lines.append((name if index == 0 else "", str(line)))
     scores = document["scores"]
     text = f"constant prediction {metric_text(scores['constant'])}, linear model {metric_text(scores['linear'])}"
     where = "validation" if document["divisions"] == 1 else f"validation, mean of {document['divisions']} divisions"
-    out.print(Text.assemble((f"{document['metric']:>12}", "dim"), f"  {text} ({where})"), soft_wrap=True)
+    print_labelled(out, [*lines, (document["metric"], f"{text} ({where})")], width=12)
     out.print("in order" if not document["findings"] + document["warnings"] else "usable; see the lines above")
 
 

@@ -6,17 +6,14 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from nasfuse.cli.console import LINE_EVERY_S
-from nasfuse.domain.metric import metric_text
+from nasfuse.cli.search_screen import Running, left_of_budget, progress_line, search_screen
 from nasfuse.errors import counted
-from nasfuse.experiment.training_position import training_position
-from nasfuse.report.units import cost_label
+from nasfuse.experiment.training_position import running_curve, training_position
 
 if TYPE_CHECKING:
     from nasfuse.backends.outcome import Outcome
@@ -69,7 +66,7 @@ class LiveDisplay:
         self._ended = threading.Event()
         self._watch = threading.Thread(target=self._look, daemon=True)
         self._live = Live(
-            get_renderable=self._render, console=console, refresh_per_second=4, transient=True, redirect_stdout=False
+            get_renderable=self._render, console=console, refresh_per_second=2, transient=True, redirect_stdout=False
         )
 
     def __enter__(self) -> Self:
@@ -188,82 +185,32 @@ class LiveDisplay:
         return self._offset_s + (self._clock() - self._since if self._since is not None else 0.0)
 
     def _line(self) -> str:
-        progress = self._progress
-        assert progress is not None
-        states = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in self._states(progress) if count)
-        best = f", best {self._study.objective} {metric_text(progress.best.measured.metric)}" if progress.best else ""
-        saved = f", {counted(progress.epochs_saved, 'epoch')} saved" if progress.epochs_saved else ""
-        volume = metric_text(progress.hypervolume, digits=3)
-        return f"{self._seconds:5.0f} s: {states}{best}, hypervolume {volume}{saved}"
-
-    def _states(self, progress: "Progress") -> list[tuple[str, int]]:
-        return list({**progress.states, "running": len(self._running)}.items())
+        assert self._progress is not None
+        return progress_line(self._study, self._progress, seconds=self._seconds, n_running=len(self._running))
 
     def _render(self) -> RenderableType:
-        progress = self._progress
-        if progress is None:
+        if self._progress is None:
             return Text(self._message)
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="dim")
-        grid.add_column()
-        states = self._states(progress)
-        grid.add_row("trials", "  ".join(f"{name.replace('_', ' ')} {count}" for name, count in states))
-        if progress.best is not None:
-            grid.add_row("best", self._describe(progress.best))
-        if progress.best_baseline is not None:
-            grid.add_row("hand-made", self._describe(progress.best_baseline))
-        volume = metric_text(progress.hypervolume, digits=3)
-        grid.add_row("front", f"{counted(len(progress.front), 'point')}, hypervolume {volume}")
-        wait = progress.seconds_per_suggestion
-        thought = f", {wait:.3f} s per suggestion" if wait is not None else ""
-        grid.add_row("epochs", f"{progress.epochs_spent} spent, {progress.epochs_saved} saved{thought}")
-        for number, assignment in sorted(self._running.items()):
-            name = f"{assignment.baseline}: " if assignment.baseline else ""
-            summary = Text(f"{name}{assignment.recipe.summary}", style="cyan", overflow="ellipsis", no_wrap=True)
-            grid.add_row(f"#{number}", summary)
-        message = self._waiting() if self._is_waiting else self._message
-        grid.add_row("last", Text(message, overflow="ellipsis", no_wrap=True))
-        return Group(self._bar(progress), grid)
-
-    def _describe(self, candidate: "object") -> Text:
-        from nasfuse.search.front import Candidate
-
-        assert isinstance(candidate, Candidate)
-        cost = self._study.cost
-        label = cost_label(cost, candidate.measured.cost(cost))
-        name = candidate.baseline or candidate.summary
-        figures = f"{self._study.objective} {metric_text(candidate.measured.metric)} at {label}  "
-        return Text.assemble(figures, (name, "dim"))
-
-    def _bar(self, progress: "Progress") -> RenderableType:
-        budget = self._study.budget
-        shares = []
-        if budget.trials is not None:
-            shares.append(progress.done / budget.trials)
-        if budget.minutes is not None:
-            shares.append(self._seconds / (budget.minutes * 60))
-        row = Table.grid(padding=(0, 2))
-        share = min(max(shares), 1.0)
-        row.add_row(
-            self._study.name, ProgressBar(total=1.0, completed=share, width=40), f"{share:.0%}, {self._left()} left"
+        return search_screen(
+            self._study,
+            self._progress,
+            seconds=self._seconds,
+            running=[self._training(number) for number in sorted(self._running)],
+            message=self._waiting() if self._is_waiting else self._message,
+            has_blocks=self._console.encoding.startswith("utf"),
         )
-        return row
+
+    def _training(self, number: int) -> Running:
+        assignment, folder = self._running[number], self._folder.trial(number)
+        name = f"{assignment.baseline}: " if assignment.baseline else ""
+        return Running(
+            number=number,
+            network=f"{name}{assignment.recipe.summary}",
+            position=training_position(folder, assignment.recipe),
+            curve=running_curve(folder),
+        )
 
     def _left(self) -> str:
         """Returns what is left of the budget."""
-        budget = self._study.budget
         done = 0 if self._progress is None else self._progress.done
-        left = []
-        if budget.trials is not None:
-            left.append(counted(max(budget.trials - done, 0), "trial"))
-        if budget.minutes is not None:
-            left.append(_clock(max(budget.minutes * 60 - self._seconds, 0)))
-        elif budget.trials is not None and done:
-            left.append(f"about {_clock(self._seconds / done * max(budget.trials - done, 0))}")
-        return ", ".join(left)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+        return left_of_budget(self._study, done=done, seconds=self._seconds)

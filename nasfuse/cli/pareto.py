@@ -64,7 +64,7 @@ def pareto(
 
 def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") -> None:
     """Prints the front and the best hand-made design."""
-    from nasfuse.cli.console import out
+    from nasfuse.cli.console import out, say
     from nasfuse.cli.front_table import front_table
     from nasfuse.experiment.plain_comparison import against_linear_model
     from nasfuse.report.outside import outside_note
@@ -78,35 +78,33 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
     title = f"Front of {run.study.name}: {counted(len(front), 'point')}, hypervolume {volume}"
     out.print(front_table(front, objectives=objectives, title=title, wide=out.width >= _WIDE, knee=knee.candidate))
     hand_made = run.progress.best_baseline
-    out.print(f"* knee: {knee.reason}; metric on validation data; FLOPs are 2 x MACs", style="dim", soft_wrap=True)
+    say(out, f"* knee: {knee.reason}; metric on validation data; FLOPs are 2 x MACs", style="dim")
     outside = outside_note(front, run.study.data)
     if outside is not None:
-        out.print(f"{outside}.", soft_wrap=True)
+        say(out, f"{outside}.")
     repeats = run.study.budget.repeats
     unconfirmed = sum(len(member.trainings) < repeats for member in front)
     if unconfirmed:
         again = f"; {_how_to_confirm(run)}" if objectives == run.objectives else ""
-        out.print(
-            f"Points of fewer than {repeats} trainings, which may be lucky: {unconfirmed} of {len(front)}{again}."
-        )
+        say(out, f"Points of fewer than {repeats} trainings, which may be lucky: {unconfirmed} of {len(front)}{again}.")
     n_perfect = len({candidate.trial for candidate in run.candidates if is_perfect(candidate, run.objectives)})
     if n_perfect > 1:
-        out.print(
+        say(
+            out,
             f"{n_perfect} networks have {run.objectives.metric} {metric_text(1.0)}, so it does not tell which of them "
             "is better, and the cheapest is on the front; a new study with `select_by: log_loss` tells more.",
-            soft_wrap=True,
         )
     if any(member.members for member in front):
-        out.print("Ensembles such as 3+1 average the predictions of their members; their metric is cross-validated.")
+        say(out, "Ensembles such as 3+1 average the predictions of their members; their metric is cross-validated.")
     if hand_made is not None:
-        out.print(
+        say(
+            out,
             f"Best hand-made design: {hand_made.baseline}, "
             f"{objectives.metric} {metric_text(hand_made.measured.metric)} at "
             f"{hand_made.measured.macs:,} MACs (trial {hand_made.label})",
-            soft_wrap=True,
         )
     if run.plain is not None and run.progress.best is not None:
-        out.print(against_linear_model(run.progress.best, run.plain), soft_wrap=True)
+        say(out, against_linear_model(run.progress.best, run.plain))
 
 
 def _measure(run: "Run", front: "list[Candidate]") -> "list[Robustness]":
@@ -121,24 +119,24 @@ def _measure(run: "Run", front: "list[Candidate]") -> "list[Robustness]":
 
 def print_robustness(run: "Run", front: "list[Candidate]", found: "list[Robustness]") -> None:
     """Prints the metric of the members of the front without each modality."""
-    from nasfuse.cli.console import out
+    from nasfuse.cli.console import out, say
     from nasfuse.cli.robustness_table import robustness_table
 
     if found:
         out.print(robustness_table(found, metric=run.objectives.metric))
         out.print("The first training of each point, on its validation data.", style="dim")
     if any(one.by_mean for one in found):
-        out.print(
+        say(
+            out,
             "~ the network was trained without missing modalities, so the mean of the training data stands for this "
             "one; training.modality_dropout trains for it",
             style="dim",
-            soft_wrap=True,
         )
     if len(found) < len(front):
-        out.print(
+        say(
+            out,
             f"Left out: {counted(len(front) - len(found), 'point')}, ensembles and points without a network in the run "
             "folder.",
-            soft_wrap=True,
         )
 
 

@@ -1,6 +1,5 @@
 """`nasfuse status`: the progress of a run."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,27 +15,24 @@ if TYPE_CHECKING:
 
 def status(
     run: Annotated[Path, typer.Argument(help="Folder of a search, for example runs/mine.")],
-    watch: Annotated[bool, typer.Option(help="Repeat every two seconds until interrupted.")] = False,
+    watch: Annotated[bool, typer.Option(help="Follow a running search on the screen until it ends or Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the progress as JSON.")] = False,
 ) -> None:
-    """Show the progress of a run: trials by state, epochs, hypervolume, best result, time per suggestion."""
-    from rich.text import Text
+    """Show the progress of a run: trials by state, epochs, hypervolume, best result, time per suggestion.
 
-    from nasfuse.cli.console import out, print_json
+    --watch shows it while a search runs, with what is trained now and the time left, and at its end as without it.
+    """
+    from nasfuse.cli.console import err, out, print_json, print_labelled
+    from nasfuse.cli.watch import watch as watch_run
     from nasfuse.experiment.run_folder import RunFolder
     from nasfuse.experiment.run_reader import read_run
 
-    while True:
-        document = _document(read_run(RunFolder(run)))
-        if as_json:
-            print_json(document)
-        else:
-            for name, value in _lines(document):
-                out.print(Text.assemble((f"{name:>24}", "dim"), f"  {value}"), soft_wrap=True)
-        if not watch:
-            return
-        time.sleep(2)
-        out.print()
+    folder = RunFolder(run)
+    found = watch_run(lambda: read_run(folder), err) if watch else read_run(folder)
+    if as_json:
+        print_json(_document(found))
+    else:
+        print_labelled(out, _lines(_document(found)), width=24)
 
 
 def _document(run: "Run") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 from nasfuse.data import Dataset, Split
-from nasfuse.errors import RunFolderError
+from nasfuse.errors import DataError, RunFolderError
 from nasfuse.experiment.point_networks import PointNetwork, point_networks
 from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.nn import RoutedNetwork
@@ -100,10 +101,12 @@ def keep_details(folder: RunFolder, study: StudyConfig, front: Sequence[Candidat
     is run on as many validation samples, evenly chosen, as it can by its latency in `_SECONDS`.
 
     Raises:
-        RunFolderError: The file is damaged.
         MissingFileError: The data of the study are not there.
     """
-    known = read_details(folder)
+    try:
+        known = read_details(folder)
+    except RunFolderError:  # it is written again
+        known = FrontDetails()
     points, lines = dict(known.points), dict(known.lines)
     tables: dict[object, tuple[Dataset, RouteTable]] = {}
     for member in front:
@@ -122,7 +125,8 @@ def keep_details(folder: RunFolder, study: StudyConfig, front: Sequence[Candidat
         part = PointNetwork(parts[0].saved, dataset)
         points[member.label] = _routed_details(member.label, part, table, float(network.threshold))
         if member.trial not in lines:
-            lines[member.trial] = _lines(member.trial, network, dataset, table)
+            with suppress(DataError):  # the metric may be undefined on some of the samples
+                lines[member.trial] = _lines(member.trial, network, dataset, table)
     if points.keys() != known.points.keys():
         write_text(folder.details_file, json.dumps(asdict(FrontDetails(points, lines))))
 
@@ -170,7 +174,8 @@ def _rounded(values: Tensor) -> list[float]:
 def _routed_details(label: str, part: PointNetwork, table: RouteTable, threshold: float) -> PointDetails:
     chosen = table.chosen(threshold)
     details = _details(label, [part], [table.outputs[torch.arange(len(chosen)), chosen]])
-    return replace(details, routes=dict(zip(table.names, table.at(threshold).usage, strict=True)))
+    usage = torch.bincount(chosen, minlength=len(table.names)).double() / len(chosen)
+    return replace(details, routes=dict(zip(table.names, usage.tolist(), strict=True)))
 
 
 def _steps(parts: Sequence[PointNetwork]) -> dict[str, dict[int, int]]:

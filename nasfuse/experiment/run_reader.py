@@ -1,6 +1,8 @@
 """Reading of a run (study, progress and front), during a search or after it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import optuna
 
@@ -36,6 +38,7 @@ class Run:
         searching: Whether a search is writing to the folder.
         plain: Validation metrics of models without a search; None before the end of a search.
         trials: All trials of the study.
+        seconds: Wall-clock time that the search has taken, over all sessions.
     """
 
     folder: RunFolder
@@ -46,6 +49,7 @@ class Run:
     searching: bool
     plain: PlainScores | None = None
     trials: tuple[TrialView, ...] = ()
+    seconds: float = 0.0
 
     @property
     def why_empty(self) -> str:
@@ -132,4 +136,15 @@ def read_run(folder: RunFolder) -> Run:
             hypervolume=objectives.hypervolume(candidates),
         )
     plain = read_part(read_plain_scores, folder)
-    return Run(folder, study, objectives, candidates, progress, folder.is_locked(), plain, tuple(trials))
+    searching = folder.is_locked()
+    seconds = StudyAttributes(stored).seconds + (_since_last_end(trials) if searching else 0.0)
+    return Run(folder, study, objectives, candidates, progress, searching, plain, tuple(trials), seconds)
+
+
+def _since_last_end(trials: Sequence[TrialView]) -> float:
+    """Returns the seconds since a training ended, or since the running session started if none has ended in it."""
+    running = [one.frozen.datetime_start for one in trials if one.is_running and one.frozen.datetime_start]
+    ended = [one.frozen.datetime_complete for one in trials if one.frozen.datetime_complete]
+    if not running:
+        return 0.0
+    return max((datetime.now() - max([min(running), *ended])).total_seconds(), 0.0)

@@ -1,5 +1,6 @@
-"""Where the running training of a trial is, from the files of its folder."""
+"""Where the running training of a trial is, and its curve, from the files of its folder."""
 
+import json
 from pathlib import Path
 
 from nasfuse.spec.recipe import Recipe
@@ -22,6 +23,17 @@ def training_position(folder: Path, recipe: Recipe) -> str:
     if n_done == validation.n_trainings:
         return "measuring"
     return f"fold {n_done + 1}/{validation.n_trainings}, {_epoch(folder / f'fold{n_done}', epochs)}"
+
+
+def running_curve(folder: Path) -> list[float]:
+    """Returns the metric after each epoch so far, of the newest fold with cross-validation; empty before the first."""
+    files = sorted(folder.glob("**/metrics.jsonl"), key=lambda file: file.stat().st_mtime)
+    try:
+        lines = files[-1].read_text(encoding="utf-8").splitlines() if files else []
+        values = [json.loads(line)["val_metric"] for line in lines]
+    except (OSError, ValueError, KeyError):  # it is being written by another version
+        return []
+    return [value for value in values if value is not None]
 
 
 def _epoch(folder: Path, epochs: int) -> str:

@@ -241,7 +241,7 @@ def best(candidates: Sequence[Candidate], objectives: Objectives) -> Candidate:
 
 @dataclass(frozen=True)
 class Knee:
-    """The member of a front that is recommended: the cheapest that is about as good as the best one.
+    """The member of a front that is recommended; `nasfuse.search.picks.KNEE` defines it.
 
     Attributes:
         candidate: The member.

@@ -11,8 +11,8 @@ from nasfuse.search.trial import TrialView
 
 #: What a hypervolume is, in one sentence.
 HYPERVOLUME = (
-    "The hypervolume is the area between the front and a reference point (the metric of a constant prediction at the "
-    "largest cost), in units of the metric times decades of cost: the larger, the better the whole front."
+    "The hypervolume is the area between a front and its reference point, the metric of a constant prediction at the "
+    "largest cost, in units of the metric times decades of cost: the larger, the better the front as a whole."
 )
 
 
