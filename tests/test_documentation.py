@@ -94,6 +94,9 @@ def check_command(line):
     verb = " ".join(arguments[:2]) if arguments[0] == "data" else arguments[0]
     if verb == "...":
         return
+    if verb.startswith("--"):
+        assert verb in {option for parameter in typer.main.get_command(app).params for option in parameter.opts}, line
+        return
     assert verb in VERBS, line
     unknown = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", " ".join(arguments[1:]))) - options_of(verb) - {"--help"}
     assert not unknown, line

@@ -33,8 +33,9 @@ def export(
     pick: Annotated[
         Literal["best", "knee", "cheapest"] | None,
         typer.Option(
-            help="Which of the points within all limits: best metric, knee (the cheapest of those that are about as good "
-            "as the best; the report defines it), or cheapest. Default: cheapest with --min-metric or --within, else best."
+            help="Which of the points within all limits: best metric, knee (the cheapest of those that are about as "
+            "good as the best; the report defines it), or cheapest. Default: cheapest with --min-metric or --within, "
+            "else best."
         ),
     ] = None,
     max_macs: Annotated[int | None, typer.Option(min=1, help="Limit: at most this many MACs.")] = None,

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 #: Seconds without a line after which a line says what is trained, if the output is not a terminal.
 SILENCE_S = 60.0
 
-#: Seconds after the end of a budget in minutes from which the end of the search says so.
-_WORTH_TELLING_S = 5.0
-
 #: Seconds between two looks at whether such a line is due.
 _LOOK_EVERY_S = 5.0
 
@@ -88,13 +85,6 @@ class LiveDisplay:
             self._watch.join()
         if self.ran and self._progress is not None:
             self._console.print(self._line(), soft_wrap=True)
-            minutes = self._study.budget.minutes
-            over = 0.0 if minutes is None else self._seconds - 60 * minutes
-            if over > _WORTH_TELLING_S:
-                self._console.print(
-                    f"The budget limits when trainings start; those that ran then took {_clock(over)} more.",
-                    soft_wrap=True,
-                )
 
     def ready(self, dataset: "Dataset", *, workers: int, progress: "Progress", seconds: float) -> None:
         """Shows the data and the workers at the start of the trials; earlier sessions took `seconds`."""

@@ -58,16 +58,6 @@ def test_a_line_says_what_was_stopped_and_saved(shown):
     assert search.display._line().endswith("4 epochs saved")
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(93.0, False), (286.0, True)])
-def test_the_end_says_how_long_the_last_trainings_took_beyond_the_budget(shown, seconds, told):
-    search = shown(budget={"minutes": 1.5})
-    with search.display:
-        search.ready()
-        search.ends(3, seconds=seconds)
-    sentence = "The budget limits when trainings start; those that ran then took 3:16 more."
-    assert (search.lines()[-1] == sentence) is told
-
-
 def test_a_terminal_says_why(shown):
     search = shown(is_terminal=True)
     search.ready()
