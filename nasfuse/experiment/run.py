@@ -116,7 +116,8 @@ def run_search(
                 display.note(_time_of_the_end(study.budget.minutes, time_limit.longest_minutes))
             if coarser:
                 display.note(
-                    f"{counted(len(coarser), 'hand-made design')} with larger strides or fewer epochs, to fit the time"
+                    "trained with larger strides or fewer epochs, to fit the time: "
+                    f"{counted(len(coarser), 'hand-made design')}"
                 )
             if too_long := [name for name in time_limit.above(survey.designs) if name not in coarser]:
                 display.note(f"hand-made designs that would take too much of the time: {'; '.join(too_long)}")
@@ -223,8 +224,8 @@ def _time_of_the_end(minutes: float, longest: float | None) -> str:
         minutes: The budget.
         longest: Estimated minutes of the longest training; None if there is no estimate.
     """
-    more = "" if longest is None else f", up to {longest:.2g} minutes more by an estimate, and longer on a busy machine"
-    return f"trainings start in the first {minutes:g} minutes; those that run then are finished{more}"
+    more = "" if longest is None else f", up to {longest:.2g} min more by an estimate, and longer on a busy machine"
+    return f"trainings start in the first {minutes:g} min; those that run then are finished{more}"
 
 
 def _n_workers(resources: ResourcesConfig, fitting: int, display: Display) -> int:
