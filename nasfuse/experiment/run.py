@@ -124,7 +124,8 @@ def run_search(
                 display.note(_time_of_the_end(study, time_limit.longest_minutes))
             if coarser:
                 display.note(
-                    f"{counted(len(coarser), 'hand-made design')} with larger strides or fewer epochs, to fit the time"
+                    "trained with larger strides or fewer epochs, to fit the time: "
+                    f"{counted(len(coarser), 'hand-made design')}"
                 )
             if too_long := [name for name in time_limit.above(survey.designs) if name not in coarser]:
                 display.note(f"hand-made designs that would take too much of the time: {'; '.join(too_long)}")
@@ -243,11 +244,11 @@ def _time_of_the_end(study: StudyConfig, longest: float | None) -> str:
         longest: Estimated minutes of the longest training; None if there is no estimate.
     """
     minutes = study.budget.minutes or 0.0
-    start = f"no training starts after {minutes:g} minutes"
+    start = f"no training starts after {minutes:g} min"
     if study.data.validation is None:
         grace = Budget.from_config(study.budget).left_s(seconds=60 * minutes) or 0.0
         return f"{start}; one that still runs {grace:.0f} s later is stopped"
-    more = "" if longest is None else f", up to {longest:.2g} minutes more by an estimate, and longer on a busy machine"
+    more = "" if longest is None else f", up to {longest:.2g} min more by an estimate, and longer on a busy machine"
     return f"{start}; cross-validations that run then are finished{more}"
 
 

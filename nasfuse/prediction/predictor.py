@@ -1,6 +1,6 @@
 """What all networks have that take data as they are: predictions as class names, probabilities and tables."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MOST_LISTED = 10
 
 
-class Predictor(nn.Module):
+class Predictor(nn.Module, ABC):
     """One or several trained networks with the preprocessing and the names of their training data.
 
     All methods take new data without targets: a mapping from names to arrays as in the data file of the training, a
