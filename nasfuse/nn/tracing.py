@@ -31,6 +31,11 @@ def is_tracing() -> bool:
     return bool(by_jit or torch.onnx.is_in_onnx_export() or torch.compiler.is_exporting())
 
 
+def must_fit_all() -> bool:
+    """Returns whether torch is recording a trace that will be run on other values, so outside `one_path_wanted`."""
+    return is_tracing() and not _one_path_wanted.get()
+
+
 def refuse_tracing(what: str, remedy: str) -> None:
     """Raises an error if torch is recording a trace that will be run on other values.
 
@@ -41,7 +46,7 @@ def refuse_tracing(what: str, remedy: str) -> None:
     Raises:
         TracingError: Under `torch.jit.trace`, an ONNX exporter or `torch.export`, outside `one_path_wanted`.
     """
-    if is_tracing() and not _one_path_wanted.get():
+    if must_fit_all():
         raise TracingError(f"{what}, and a trace would keep the path of its example for all inputs; {remedy}")
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from nasfuse.nn.attention import Seen
 from nasfuse.nn.reducers.base import Reducer, compact, kept_of, n_kept, take
 from nasfuse.nn.tokens import Extent, Tokens
-from nasfuse.nn.tracing import is_tracing
+from nasfuse.nn.tracing import must_fit_all
 
 
 class Merge(Reducer):
@@ -65,9 +65,10 @@ class Merge(Reducer):
             return [(before - after, after) for before, after in pairwise([n_tokens, *counts])]
         plan: list[tuple[int | Tensor, int]] = []
         lengths, kept = tokens.lengths(), kept_of(tokens, self.ratio)
-        n_rounds = _most_rounds(n_tokens, self.ratio) if is_tracing() else 0
+        for_all = must_fit_all()
+        n_rounds = _most_rounds(n_tokens, self.ratio) if for_all else 0
         # ceil(n / 2) can cost a short sample one more round; a trace has as many rounds as any length needs
-        while n_tokens > n_left or len(plan) < n_rounds or (not is_tracing() and bool((lengths > kept).any())):
+        while n_tokens > n_left or len(plan) < n_rounds or (not for_all and bool((lengths > kept).any())):
             n_tokens = max((n_tokens + 1) // 2, n_left)
             target = torch.maximum(kept, (lengths + 1) // 2)
             plan.append(((lengths - target)[:, None], n_tokens))
