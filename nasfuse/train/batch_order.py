@@ -11,15 +11,18 @@ from nasfuse.data.dataset import Split
 #: the samples of a batch less random.
 _WINDOW = 8
 
+#: Number of windows of an epoch below which batches are random; with one, all epochs would have the same batches.
+_LEAST_WINDOWS = 2
+
 
 def batches_of_epoch(
     split: Split, rows: Tensor, *, batch_size: int, names: Iterable[str], generator: torch.Generator
 ) -> list[Tensor]:
     """Returns the rows of the batches of an epoch, which has each of `rows` once.
 
-    The order is random. Where modalities have padded sequences, every `_WINDOW` batches of that order are sorted by the
-    samples' numbers of steps, divided again, and shuffled (length bucketing), as a batch is as long as its longest
-    sequence.
+    The order is random. Where modalities have padded sequences, and the epoch at least 16 batches, every `_WINDOW`
+    batches of that order are sorted by the samples' numbers of steps, divided again, and shuffled (length bucketing),
+    as a batch is as long as its longest sequence.
 
     Args:
         split: Samples of the training.
@@ -30,7 +33,7 @@ def batches_of_epoch(
     """
     order = rows[torch.randperm(len(rows), generator=generator)]
     found = [lengths for name in names if (lengths := split.lengths(name)) is not None]
-    if not found:
+    if not found or len(rows) < _LEAST_WINDOWS * _WINDOW * batch_size:
         return list(torch.split(order, batch_size))
     n_steps = torch.stack(found).sum(dim=0)
     batches: list[Tensor] = []

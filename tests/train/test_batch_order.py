@@ -13,7 +13,7 @@ def split_of(**lengths):
     return Split(columns, torch.zeros(96, dtype=torch.int64))
 
 
-def batches(split, rows, *, seed=0, size=8, names=("a",)):
+def batches(split, rows, *, seed=0, size=4, names=("a",)):
     generator = torch.Generator().manual_seed(seed)
     return batches_of_epoch(split, rows, batch_size=size, names=names, generator=generator)
 
@@ -28,14 +28,21 @@ def test_every_row_is_met_once(lengths, n_rows):
     rows = torch.randperm(96, generator=torch.Generator().manual_seed(1))[:n_rows]
     found = batches(split_of(a=lengths), rows)
     assert sorted(torch.cat(found).tolist()) == sorted(rows.tolist())
-    assert len(found) == -(-n_rows // 8)
-    assert all(len(one) <= 8 for one in found)
+    assert len(found) == -(-n_rows // 4)
+    assert all(len(one) <= 4 for one in found)
 
 
 def test_without_padding_the_order_is_that_of_a_permutation():
     order = torch.randperm(96, generator=torch.Generator().manual_seed(0))
-    for one, expected in zip(batches(split_of(a=None), torch.arange(96)), order.split(8), strict=True):
+    for one, expected in zip(batches(split_of(a=None), torch.arange(96)), order.split(4), strict=True):
         assert torch.equal(one, expected)
+
+
+def test_an_epoch_of_few_batches_is_random():
+    """Sorted as a whole, all epochs would have the same batches."""
+    found = batches(split_of(a=drawn_lengths()), torch.arange(60))
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(torch.cat(found), order)
 
 
 def test_a_batch_is_hardly_longer_than_its_samples():
@@ -51,7 +58,7 @@ def test_a_batch_is_hardly_longer_than_its_samples():
 def test_epochs_differ_and_a_seed_repeats_them():
     split = split_of(a=drawn_lengths())
     generator = torch.Generator().manual_seed(3)
-    options = {"batch_size": 8, "names": ("a",), "generator": generator}
+    options = {"batch_size": 4, "names": ("a",), "generator": generator}
     first, second = (torch.cat(batches_of_epoch(split, torch.arange(96), **options)) for _ in range(2))
     assert not torch.equal(first, second)
     assert torch.equal(first, torch.cat(batches(split, torch.arange(96), seed=3)))
@@ -69,4 +76,4 @@ def test_steps_of_several_sequences_are_added():
     lengths = drawn_lengths()
     window = torch.cat(batches(split_of(a=lengths, b=41 - lengths), torch.arange(64), names=("a", "b")))
     order = torch.randperm(64, generator=torch.Generator().manual_seed(0))
-    assert {tuple(one.tolist()) for one in window.split(8)} == {tuple(one.tolist()) for one in order.split(8)}
+    assert {tuple(one.tolist()) for one in window.split(4)} == {tuple(one.tolist()) for one in order.split(4)}
