@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 from nasfuse.data import Dataset, Split
-from nasfuse.errors import DataError, RunFolderError
+from nasfuse.errors import CheckpointError, DataError, RunFolderError
 from nasfuse.experiment.point_networks import PointNetwork, point_networks
 from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.nn import RoutedNetwork
@@ -97,8 +97,8 @@ def keep_details(folder: RunFolder, study: StudyConfig, front: Sequence[Candidat
     """Writes the details of the members of a front into the folder of the run, for `read_details`.
 
     Members that are in the file already are not measured again, because the network of a training does not change.
-    Ensembles and points whose network is not in the folder any more are left out. So that this takes seconds, a network
-    is run on as many validation samples, evenly chosen, as it can by its latency in `_SECONDS`.
+    Ensembles and points whose network is damaged or not in the folder any more are left out. So that this takes
+    seconds, a network is run on as many validation samples, evenly chosen, as it can by its latency in `_SECONDS`.
 
     Raises:
         MissingFileError: The data of the study are not there.
@@ -134,7 +134,10 @@ def keep_details(folder: RunFolder, study: StudyConfig, front: Sequence[Candidat
 def _parts(folder: RunFolder, study: StudyConfig, member: Candidate) -> list[PointNetwork]:
     """Returns the networks of a point, of the first division into folds, with some of their validation samples."""
     validation = study.data.validation
-    parts = point_networks(folder, study, member, device=_CPU)
+    try:
+        parts = point_networks(folder, study, member, device=_CPU)
+    except CheckpointError:  # a damaged file is a matter of those who need its network
+        return []
     parts = parts if validation is None else parts[: validation.folds]
     most = max(_LEAST_SAMPLES, int(_SECONDS / member.measured.latency_s)) // max(len(parts), 1)
     return [PointNetwork(part.saved, replace(part.dataset, val=_some(part.dataset.val, most))) for part in parts]

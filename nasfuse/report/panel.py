@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,8 @@ def _curves(run: Run, candidate: Candidate) -> list[Block]:
         place = run.folder.trial(trial)
         for file in sorted({*place.glob("metrics.jsonl"), *place.glob("fold*/metrics.jsonl")}):
             fold = "" if file.parent == place else f", {file.parent.name}"
-            found[f"trial {trial}{fold}"] = _thinned(read_curve(file))
+            with suppress(ValueError, TypeError):  # a damaged file, without which the report is still of use
+                found[f"trial {trial}{fold}"] = _thinned(read_curve(file))
     found = dict(list(found.items())[:_MOST_CURVES])
     if not any(found.values()):
         return []

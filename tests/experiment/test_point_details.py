@@ -1,14 +1,17 @@
 """Details of the points of a front: figures by class, errors, routes and solver steps."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from nasfuse.data import Scale, Split
+from nasfuse.domain.modality import Task
 from nasfuse.errors import RunFolderError
 from nasfuse.experiment.objective import Training, cached_dataset
-from nasfuse.experiment.point_details import keep_details, read_details
+from nasfuse.experiment.point_details import _details, keep_details, read_details
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.prediction import read_network
@@ -83,6 +86,17 @@ def test_routes_without_the_router(run):
     assert line.random_mix[-1][1] == line.cascade[-1][1], "all samples take the costliest route"
     assert line.random_mix[0][1] == line.cascade[0][1], "all take the cheapest one"
     assert line.random_mix[0][0] < line.random_mix[-1][0]
+
+
+def test_residuals_have_the_unit_of_the_data():
+    scale = Scale(torch.tensor([[100.0]], dtype=torch.float64), torch.tensor([[10.0]], dtype=torch.float64))
+    val = Split({}, torch.tensor([[-1.0], [0.0], [2.0]]), target_scale=scale)
+    saved = SimpleNamespace(task=Task("regression", 1), output_names=("price",), network=torch.nn.Identity())
+    part = SimpleNamespace(saved=saved, dataset=SimpleNamespace(val=val))
+    one = _details("0", [part], [torch.tensor([[-1.0], [0.5], [1.0]])])
+    assert one.confusion is None
+    assert one.residuals == [[(90.0, 90.0), (100.0, 105.0), (120.0, 110.0)]]
+    assert one.by_class[0]["mae"] == pytest.approx((0 + 5 + 10) / 3)
 
 
 def test_what_is_known_is_not_measured_again(run, monkeypatch):

@@ -111,7 +111,7 @@ function drawChart(figure, chart, choose) {
   let near = [], chosen = null;
 
   function draw() {
-    const width = Math.max(figure.clientWidth, 240), height = Math.round(Math.min(Math.max(width * 0.55, 220), choose ? 480 : 300));
+    const width = Math.max(figure.clientWidth, 240), height = Math.round(Math.min(Math.max(width * 0.55, choose ? 300 : 220), choose ? 480 : 300));
     const box = { left: 56, right: width - 14, top: 14, bottom: height - 44 };
     svg.replaceChildren();
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);

@@ -38,7 +38,7 @@ function newTable(place, columns) {
   const table = element("table", {}, element("div", { class: "scroll", tabindex: 0 }, place));
   if (columns.length) {
     const line = element("tr", {}, table);
-    columns.forEach((name, index) => element("th", { scope: "col", ...(index ? { class: "n" } : {}) }, line, name));
+    columns.forEach((name, index) => element("th", { scope: "col", title: name, ...(index ? { class: "n" } : {}) }, line, name));
   }
   return table;
 }
