@@ -93,7 +93,7 @@ def check_command(line):
     if verb == "...":
         return
     assert verb in VERBS, line
-    unknown = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", " ".join(arguments[1:]))) - options_of(verb) - {"--help"}
+    unknown = set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", " ".join(arguments[1:]))) - options_of(verb) - {"--help"}
     assert not unknown, line
 
 
@@ -120,7 +120,7 @@ class TestOptionsAlone:
     def test_named_options_exist(self, page):
         own = {option for verb in VERBS if verb != "data" for option in options_of(verb)}
         spans = [span for span in re.findall(r"`([^`]+)`", text_of(page)) if not span.startswith("python ")]
-        named = {option for span in spans for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", span)}
+        named = {option for span in spans for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", span)}
         assert named <= own
 
 
