@@ -98,7 +98,7 @@ def check_command(line):
         assert verb in {option for parameter in typer.main.get_command(app).params for option in parameter.opts}, line
         return
     assert verb in VERBS, line
-    unknown = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", " ".join(arguments[1:]))) - options_of(verb) - {"--help"}
+    unknown = set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", " ".join(arguments[1:]))) - options_of(verb) - {"--help"}
     assert not unknown, line
 
 
@@ -125,7 +125,7 @@ class TestOptionsAlone:
     def test_named_options_exist(self, page):
         own = {option for verb in VERBS if verb != "data" for option in options_of(verb)}
         spans = [span for span in re.findall(r"`([^`]+)`", text_of(page)) if not span.startswith("python ")]
-        named = {option for span in spans for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", span)}
+        named = {option for span in spans for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", span)}
         assert named <= own
 
 

@@ -10,6 +10,7 @@ from nasfuse.cli.doctor import doctor
 from nasfuse.cli.evaluate import evaluate
 from nasfuse.cli.export import export
 from nasfuse.cli.init import init
+from nasfuse.cli.latency import latency
 from nasfuse.cli.pareto import pareto
 from nasfuse.cli.predict import predict
 from nasfuse.cli.report import report
@@ -43,6 +44,6 @@ def _options(
     pass
 
 
-for _verb in (init, search, status, pareto, compare, report, export, train, evaluate, predict, doctor):
+for _verb in (init, search, status, pareto, compare, report, export, latency, train, evaluate, predict, doctor):
     app.command()(_verb)
 app.add_typer(data_app, name="data")

@@ -92,6 +92,11 @@ def export(
     )
     chosen = choice.candidate
     recipe = found.recipe(chosen)
+    saved = None
+    if onnx is not None or torch is not None:
+        from nasfuse.export.deployable import network_of_point
+
+        saved = network_of_point(found, chosen)
     document = {**to_row(chosen), "explanation": explanation(found, choice), "recipe_hash": recipe.hash}
     if not as_json:
         measured = chosen.measured
@@ -107,10 +112,8 @@ def export(
         if not as_json:
             trains = command_line("train", output)
             out.print(f"wrote {output} (recipe {recipe.hash}); train it with: {trains}", soft_wrap=True)
-    if onnx is not None or torch is not None:
-        from nasfuse.export.deployable import network_of_point
-
-        document |= _deploy(network_of_point(found, chosen), onnx, torch, int8=int8, quiet=as_json)
+    if saved is not None:
+        document |= _deploy(saved, onnx, torch, int8=int8, quiet=as_json)
     if as_json:
         print_json(document)
 

@@ -50,6 +50,11 @@ class RunFolder:
         return self.root / "point_details.json"
 
     @property
+    def latency_file(self) -> Path:
+        """Path of the file with the times of the front as it is deployed."""
+        return self.root / "latency.json"
+
+    @property
     def macs_file(self) -> Path:
         """Path of the file with the MACs of the front, in closed form and counted."""
         return self.root / "macs.json"

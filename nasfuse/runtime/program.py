@@ -46,6 +46,9 @@ class Program:
         self.task = task
         self.router = plain["router"]
         self.stages = [_Stage(stage, open_graph) for stage in plain["stages"]]
+        if self.router is not None and self.router["kind"] == "gate":
+            costs = self.router["price"] * np.asarray(self.router["relative_costs"])
+            self._scale, self._shift = np.asarray(self.router["scale"]), np.asarray(self.router["offset"]) - costs
         self.input_names = frozenset(name for stage in self.stages for name in stage.reads)
         solves = [piece.solve for stage in self.stages for piece in stage.pieces if piece.solve]
         self._counts = bool(solves) and all(one["counts_samples"] for one in solves)
@@ -71,10 +74,11 @@ class Program:
     def _gated(self, inputs: Tensors, batch: "_Batch", chosen: Array | None) -> tuple[Array, NDArray[np.int64]]:
         router = self.router
         known = {**inputs, **self.stages[0].run(inputs, batch, None)}
-        if chosen is None:
-            logits = known[_GATE].astype(np.float64) * router["scale"] + np.asarray(router["offset"])
-            chosen = (logits - router["price"] * np.asarray(router["relative_costs"])).argmax(axis=1)
-        routes = np.asarray(chosen, np.int64)
+        routes = self._choice(known) if chosen is None else np.asarray(chosen, np.int64)
+        if batch.n_samples == 1:  # without the sorting, which takes longer than a small network
+            number = int(routes[0])
+            name, stage = _OUTPUT.format(number), router["stage_of_route"][number]
+            return (known[name] if stage == 0 else self.stages[stage].run(known, batch, None)[name]), routes
         values: Array | None = None
         for number in np.unique(routes):
             name, stage = _OUTPUT.format(number), router["stage_of_route"][number]
@@ -90,6 +94,10 @@ class Program:
             values[rows] = own
         assert values is not None, "a batch has at least one sample"
         return values, routes
+
+    def _choice(self, known: Tensors) -> NDArray[np.int64]:
+        """Returns the routes (b,) that the router chooses."""
+        return np.asarray((known[_GATE].astype(np.float64) * self._scale + self._shift).argmax(axis=1))
 
     def _sequential(self, inputs: Tensors, batch: "_Batch", chosen: Array | None) -> tuple[Array, NDArray[np.int64]]:
         n_samples, last = batch.n_samples, len(self.stages) - 1

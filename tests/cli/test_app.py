@@ -167,7 +167,6 @@ def test_messages_of_the_library(monkeypatch, message, shown):
         ["search", "digits", "--max-macs", "0"],
         ["search", "digits", "--minutes", "0"],
         ["search", "digits", "--unknown"],
-        ["export", "run"],
         ["export", "run", "-o", "x", "--pick", "worst"],
         ["evaluate", "model.pt", "--split", "train"],
         ["train", "r.yaml", "--seeds", "0"],

@@ -1,0 +1,144 @@
+"""`nasfuse export --onnx` and `--torch`, and `nasfuse latency`, on a network of the digits and a run that holds it."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import nasfuse as package
+from nasfuse.experiment.objective import Training
+from nasfuse.export import latency as timing
+from nasfuse.runtime import load
+from nasfuse.spec.recipe import Recipe
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """The file of a network with two routes, trained for one epoch."""
+    folder = tmp_path_factory.mktemp("digits")
+    streams = {name: {"encoder": "mlp", "width": 8} for name in ("left", "right")}
+    network = {
+        "route": ["left", "right"],
+        "streams": streams,
+        "fusion": {"kind": "sum", "width": 8},
+        "router": {"kind": "sequential", "routes": ["left", "left+right"], "threshold": 0.5},
+    }
+    recipe = Recipe.parse({"data": {"source": "digits"}, "network": network, "training": {"epochs": 1}})
+    Training()(recipe, seed=1, division=0, folder=folder, report=lambda *_: None, weight_sources={})
+    return folder / "model.pt"
+
+
+@pytest.fixture
+def few_calls(monkeypatch):
+    monkeypatch.setattr(timing, "_N_ROUNDS", 1)
+    monkeypatch.setattr(timing, "_N_SINGLE", 3)
+
+
+@pytest.fixture
+def run_with_networks(run_folder, model):
+    for number in (0, 2):
+        shutil.copy(model, run_folder / "trials" / str(number) / "model.pt")
+    return run_folder
+
+
+class TestBundles:
+    def test_of_a_file(self, nasfuse, model, tmp_path):
+        out = nasfuse("export", model, "--onnx", "bundle").out
+        assert "difference from the network: " in out
+        assert " at most, over " in out
+        assert "by the network, " in out
+        assert "wrote bundle (2 graphs, " in out
+        manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+        assert manifest["figures"]["network"] == manifest["figures"]["bundle"]
+        assert manifest["parity"]["difference"] < 1e-4
+        assert manifest["program"]["router"]["routes"] == ["left", "left+right"]
+
+    def test_its_predictions_are_those_of_the_network(self, nasfuse, model, tmp_path):
+        nasfuse("export", model, "--onnx", "bundle")
+        rng = np.random.default_rng(0)
+        data = {name: rng.integers(0, 17, (20, 8, 4)).astype(float) for name in ("left", "right")}
+        found = load(tmp_path / "bundle").predict(data)
+        table = package.load_network(model).predict_table(data)
+        assert found.named.tolist() == table["prediction"].tolist()
+        assert list(found.routes) == table["route"].tolist()
+
+    def test_of_a_point_of_a_run_with_its_recipe(self, nasfuse, run_with_networks, tmp_path):
+        ran = nasfuse("export", run_with_networks, "--trial", 2, "-o", "r.yaml", "--onnx", "bundle", "--json")
+        assert ran.json["trial"] == 2
+        assert ran.json["onnx"]["parity"]["n_borderline"] == 0
+        assert (tmp_path / "r.yaml").is_file()
+        assert load(tmp_path / "bundle").manifest["task"] == {"kind": "multiclass", "n_outputs": 10}
+
+    def test_weights_of_8_bits(self, nasfuse, model, tmp_path):
+        nasfuse("export", model, "--onnx", "whole")
+        ran = nasfuse("export", model, "--onnx", "small", "--int8", "--json")
+        manifest = load(tmp_path / "small").manifest
+        assert manifest["int8"]
+        figures = ran.json["onnx"]["figures"]
+        assert figures["bundle"] == pytest.approx(figures["network"], abs=0.1)
+        assert ran.json["onnx"]["parity"]["difference"] > 1e-4, "rounding of weights shows"
+
+    def test_an_older_bundle_is_replaced(self, nasfuse, model, tmp_path):
+        nasfuse("export", model, "--onnx", "bundle")
+        (tmp_path / "bundle" / "old.onnx").touch()
+        assert nasfuse("export", model, "--onnx", "bundle").code == 0
+        assert not (tmp_path / "bundle" / "old.onnx").exists()
+
+
+def test_torch_programs(nasfuse, model, tmp_path):
+    ran = nasfuse("export", model, "--torch", "programs", "--json")
+    assert set(ran.json["torch"]["differences"]) == {"left", "left+right"}
+    manifest = json.loads((tmp_path / "programs" / "manifest.json").read_text())
+    program = torch.export.load(tmp_path / "programs" / manifest["programs"]["left"]).module()
+    shape = manifest["inputs"][0]["shape"]
+    dtype = getattr(torch, manifest["inputs"][0]["dtype"])
+    assert program({name: torch.zeros(7, *shape, dtype=dtype) for name in manifest["tensors"]}).shape == (7, 10)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "nothing to write: give -o for a recipe, or --onnx or --torch for a network"),
+        (["--int8", "-o", "r.yaml"], "--int8 is about ONNX graphs; give --onnx, too"),
+        (["--onnx", "b", "--point", 1], "--point is for a model.pt, and"),
+        (["--onnx", "b", "--trial", 1], "has no network of trial 1 any more; export the recipe of the point and train"),
+    ],
+)
+def test_refusals(refuses, run_with_networks, options, message):
+    assert message in refuses("export", run_with_networks, *options)
+
+
+def test_refusals_of_files(refuses, model, tmp_path):
+    assert "-o writes the recipe of a point of a search" in refuses("export", model, "-o", "r.yaml")
+    assert "criteria such as --pick choose from" in refuses("export", model, "--onnx", "b", "--pick", "best")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    assert "mine has files that are no export; give the name of a new" in refuses("export", model, "--onnx", "mine")
+
+
+@pytest.mark.usefixtures("few_calls")
+class TestLatency:
+    def test_of_a_file(self, nasfuse, model):
+        ran = nasfuse("latency", model, "--batch", 4, "--json")
+        (one,) = ran.json["timings"]
+        assert one["batch"] == 4
+        assert all(one[name]["median_s"] > 0 for name in ("deployed", "deployed_batch", "eager", "eager_batch"))
+        assert ran.json["rank_correlations"] is None
+
+    def test_of_a_front(self, nasfuse, run_with_networks):
+        ran = nasfuse("latency", run_with_networks, "--batch", 4)
+        assert "Time per sample in microseconds" in ran.out
+        assert "not timed: trial 4 (" in " ".join(ran.err.split())
+        assert [one["label"] for one in json.loads((run_with_networks / "latency.json").read_text())] == ["0", "2"]
+
+
+def test_rank_correlation_of_three():
+    def at(macs, deployed, eager):
+        each = {name: timing.Latency(value, 0.0, value) for name, value in (("deployed", deployed), ("eager", eager))}
+        return timing.Timing("x", macs, 2, 1, each["deployed"], each["deployed"], each["eager"], each["eager"])
+
+    timings = [at(10, 1.0, 3.0), at(20, 2.0, 2.0), at(40, 9.0, 1.0)]
+    assert timing.rank_correlations(timings) == {"deployed": pytest.approx(1.0), "eager": pytest.approx(-1.0)}
+    assert timing.rank_correlations(timings[:2]) is None
