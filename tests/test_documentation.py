@@ -92,6 +92,9 @@ def check_command(line):
     verb = " ".join(arguments[:2]) if arguments[0] == "data" else arguments[0]
     if verb == "...":
         return
+    if verb.startswith("-"):  # an option of the program
+        assert verb in {option for parameter in typer.main.get_command(app).params for option in parameter.opts}, line
+        return
     assert verb in VERBS, line
     unknown = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", " ".join(arguments[1:]))) - options_of(verb) - {"--help"}
     assert not unknown, line
@@ -103,10 +106,15 @@ class TestCommands:
     def test_good_ones_pass(self):
         check_command("nasfuse search mine.yaml --max-macs 5")
         check_command("nasfuse data check mine.npz")
+        check_command("nasfuse --version")
 
     @pytest.mark.parametrize(
         ("line", "match"),
-        [("nasfuse serach mine.yaml", "serach"), ("nasfuse pareto runs/x --max-macs 5", "max-macs")],
+        [
+            ("nasfuse serach mine.yaml", "serach"),
+            ("nasfuse --verson", "verson"),
+            ("nasfuse pareto runs/x --max-macs 5", "max-macs"),
+        ],
     )
     def test_bad_ones_are_found(self, line, match):
         with pytest.raises(AssertionError, match=match):
