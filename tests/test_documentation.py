@@ -94,7 +94,7 @@ def check_command(line):
     verb = " ".join(arguments[:2]) if arguments[0] == "data" else arguments[0]
     if verb == "...":
         return
-    if verb.startswith("--"):
+    if verb.startswith("-"):  # an option of the program
         assert verb in {option for parameter in typer.main.get_command(app).params for option in parameter.opts}, line
         return
     assert verb in VERBS, line
@@ -108,10 +108,15 @@ class TestCommands:
     def test_good_ones_pass(self):
         check_command("nasfuse search mine.yaml --max-macs 5")
         check_command("nasfuse data check mine.npz")
+        check_command("nasfuse --version")
 
     @pytest.mark.parametrize(
         ("line", "match"),
-        [("nasfuse serach mine.yaml", "serach"), ("nasfuse pareto runs/x --max-macs 5", "max-macs")],
+        [
+            ("nasfuse serach mine.yaml", "serach"),
+            ("nasfuse --verson", "verson"),
+            ("nasfuse pareto runs/x --max-macs 5", "max-macs"),
+        ],
     )
     def test_bad_ones_are_found(self, line, match):
         with pytest.raises(AssertionError, match=match):
