@@ -23,18 +23,25 @@ class LossEntry:
     options: tuple[str, ...] = ()
 
 
-#: Losses by name. The first one of a task is its default.
+def _own_losses() -> list[LossEntry]:
+    """Returns the losses that the kinds of task have by themselves."""
+    tasks: dict[str, tuple[str, ...]] = {}
+    for task in TASKS.values():
+        tasks[task.loss] = (*tasks.get(task.loss, ()), task.name)
+    return [LossEntry(loss, of_loss, "nasfuse.tasks.losses.own:OwnLoss") for loss, of_loss in tasks.items()]
+
+
+#: Losses by name. The first one of a task is its default, that of the task itself.
 LOSSES: dict[str, LossEntry] = {
     loss.name: loss
     for loss in (
-        LossEntry("cross_entropy", ("multiclass", "multilabel"), "nasfuse.tasks.losses.own:OwnLoss"),
+        *_own_losses(),
         LossEntry("focal", ("multiclass", "multilabel"), "nasfuse.tasks.losses.focal:FocalLoss", ("focal_gamma",)),
         LossEntry(
             "ranked_probability",
             ("multiclass",),
             "nasfuse.tasks.losses.ranked_probability:RankedProbabilityLoss",
         ),
-        LossEntry("huber", ("regression",), "nasfuse.tasks.losses.own:OwnLoss"),
         LossEntry("l1", ("regression",), "nasfuse.tasks.losses.l1:L1Loss"),
         LossEntry("squared", ("regression",), "nasfuse.tasks.losses.squared:SquaredLoss"),
     )

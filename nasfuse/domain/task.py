@@ -12,19 +12,39 @@ class TaskEntry:
         implementation: `module:class` of its `nasfuse.tasks.base.TaskKind`, imported where it is needed.
         has_classes: Whether its targets are classes or labels, which can be smoothed and weighted.
         is_exclusive: Whether a sample has exactly one of the classes.
+        loss: Name of its own loss (`TaskKind.loss`) in recipes, the default; kinds of task may share a name.
     """
 
     name: str
     implementation: str
     has_classes: bool
     is_exclusive: bool
+    loss: str
 
 
 TASKS: dict[str, TaskEntry] = {
     task.name: task
     for task in (
-        TaskEntry("multiclass", "nasfuse.tasks.multiclass:Multiclass", has_classes=True, is_exclusive=True),
-        TaskEntry("multilabel", "nasfuse.tasks.multilabel:Multilabel", has_classes=True, is_exclusive=False),
-        TaskEntry("regression", "nasfuse.tasks.regression:Regression", has_classes=False, is_exclusive=False),
+        TaskEntry(
+            "multiclass",
+            "nasfuse.tasks.multiclass:Multiclass",
+            has_classes=True,
+            is_exclusive=True,
+            loss="cross_entropy",
+        ),
+        TaskEntry(
+            "multilabel",
+            "nasfuse.tasks.multilabel:Multilabel",
+            has_classes=True,
+            is_exclusive=False,
+            loss="cross_entropy",
+        ),
+        TaskEntry(
+            "regression",
+            "nasfuse.tasks.regression:Regression",
+            has_classes=False,
+            is_exclusive=False,
+            loss="huber",
+        ),
     )
 }

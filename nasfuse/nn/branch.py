@@ -66,8 +66,8 @@ class Branch(nn.Module):
         return logits
 
     def knobs(self) -> tuple[Knob, ...]:
-        """Returns the settings of the fusion that can be changed after training."""
-        return () if self.fusion is None else self.fusion.knobs()
+        """Returns the settings of the fusion and the head that can be changed after training."""
+        return (*(() if self.fusion is None else self.fusion.knobs()), *self.head.knobs())
 
     def macs(self, extents: Mapping[str, Extent]) -> int:
         """Returns the multiply-accumulates after the streams, for tokens of `extents`."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from nasfuse.nn.knob import Knob
 from nasfuse.nn.per_stream import PerStream
 from nasfuse.nn.tokens import Tokens
 
@@ -27,6 +28,10 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def macs(self) -> int:
         """Returns the multiply-accumulates per sample."""
+
+    def knobs(self) -> tuple[Knob, ...]:
+        """Returns the settings that can be changed after training."""
+        return ()
 
 
 class LinearHead(Head):
@@ -82,3 +87,7 @@ class StreamHeads(nn.Module):
     def macs(self) -> int:
         """Returns the multiply-accumulates of all heads per sample."""
         return sum(self.heads[name].macs() for name in self.heads)
+
+    def knobs(self) -> tuple[Knob, ...]:
+        """Returns the settings of the heads that can be changed after training."""
+        return tuple(knob for name in self.heads for knob in self.heads[name].knobs())

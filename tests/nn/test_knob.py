@@ -7,6 +7,7 @@ import pytest
 from nasfuse.domain.knob import knob_paths
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn import build_network
+from nasfuse.nn.head import LinearHead
 from nasfuse.nn.knob import Knob, joined, knobs_as_trained, knobs_at, set_knobs, settings_of
 from nasfuse.spec.recipe import Recipe
 
@@ -53,6 +54,15 @@ def test_an_unknown_knob_changes_nothing(modules, knobs):
     with pytest.raises(InvalidInputError, match=message), knobs_at(knobs, {"max_step": 3}):
         pytest.fail("the block does not run")
     assert [module.value for module in modules] == [0.5, 0.5, 7]
+
+
+@pytest.mark.parametrize(("fusion", "n_heads"), [("concat", 1), ("late", 2)])
+def test_knobs_of_heads_are_those_of_their_network(make_recipe, dataset, monkeypatch, fusion, n_heads):
+    monkeypatch.setattr(LinearHead, "knobs", lambda head: (knob_of(head, "scale"),))
+    network = build_network(make_recipe(fusion=fusion).network, dataset.modalities, dataset.task)
+    set_knobs(network.knobs(), {"scale": 2.0})
+    heads = [module for module in network.modules() if isinstance(module, LinearHead)]
+    assert [head.value for head in heads] == [2.0] * n_heads
 
 
 def test_every_knob_of_a_network_has_a_place_in_a_recipe(make_sparse_knobs, dataset):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from nasfuse.nn.fusion.base import Fusion
 from nasfuse.nn.head import Head, StreamHeads
+from nasfuse.nn.knob import Knob
 from nasfuse.nn.tokens import Extent, Tokens
 
 
@@ -39,3 +40,7 @@ class Late(Fusion):
     def macs(self, extents: Mapping[str, Extent]) -> int:
         """Returns the multiply-accumulates of the heads."""
         return self.heads.macs()
+
+    def knobs(self) -> tuple[Knob, ...]:
+        """Returns the knobs of the heads."""
+        return self.heads.knobs()
