@@ -206,7 +206,7 @@ class TestLimits:
                 study.tell(trial, [abs(sums[-1] - 3.0), 1.0])
         assert sorted(sums) == list(range(9))
 
-    def test_none_of_100_is_above_with_the_model_then_the_fallback_and_running_trials(self, monkeypatch):
+    def test_none_of_200_is_above_with_the_model_then_the_fallback_and_running_trials(self, monkeypatch):
         monkeypatch.setattr(known_cost, "MAX_FULL", 20)
         limit = log_cost({"width": 16})
         draws = DOMAIN.rows(np.random.default_rng(0).random((2000, 4)))
@@ -214,7 +214,7 @@ class TestLimits:
         assert above > 0.85
         study = optuna.create_study(directions=["minimize", "minimize"])
         running = []
-        for number in range(100):
+        for number in range(200):
             trial, parameters = ask(study, make(max_cost=limit - 0.5)())
             assert log_cost(parameters) <= limit - 0.5
             running.append((trial, parameters))
@@ -222,7 +222,7 @@ class TestLimits:
                 for one, own in running:
                     study.tell(one, [error_of(own), log_cost(own)])
                 running = []
-        assert fallbacks(study) == [f"there are more than 20 full trainings or {MAX_OBSERVATIONS} observations"] * 76
+        assert fallbacks(study) == [f"there are more than 20 full trainings or {MAX_OBSERVATIONS} observations"] * 176
 
     def test_the_limit_may_be_on_the_least_cost(self):
         _, drawn = search(make(cost_of=None, least_cost_of=log_cost, max_cost=log_cost({"width": 16})), n_trials=12)
