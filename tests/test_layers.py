@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "tasks": LIGHT,
     "data": [*LIGHT, "tasks"],
     "nn": [*LIGHT, "tasks", "data"],
-    "runtime": ["errors"],
+    "runtime": ["errors", "domain"],
     "deployment": [*LIGHT, "tasks", "data", "nn", "runtime"],
     "cost": [*LIGHT, "tasks", "data", "nn", "runtime", "deployment"],
     "train": [*LIGHT, "tasks", "data", "nn", "runtime", "deployment", "cost"],

@@ -5,33 +5,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nasfuse.domain.task import TASKS
+
 Array = NDArray[Any]
 
 
 def probabilities(task: str, outputs: Array) -> Array | None:
     """Returns (n, k) float64 probabilities of classes or labels for outputs (n, k); None for a regression."""
     values = outputs.astype(np.float64)
-    if task == "multiclass":
+    if TASKS[task].is_exclusive:
         shifted = np.exp(values - values.max(axis=1, keepdims=True))
         result: Array = shifted / shifted.sum(axis=1, keepdims=True)
         return result
-    if task == "multilabel":
-        return _sigmoid(values)
-    return None
+    return _sigmoid(values) if TASKS[task].has_classes else None
 
 
 def predicted(task: str, outputs: Array) -> Array:
     """Returns (n,) numbers of classes, (n, k) zeros and ones, or (n, k) standardised numbers; float64."""
-    if task == "multiclass":
+    if TASKS[task].is_exclusive:
         return np.asarray(outputs.argmax(axis=1), np.float64)
-    if task == "multilabel":
+    if TASKS[task].has_classes:
         return (outputs > 0).astype(np.float64)
     return np.asarray(outputs, np.float64)
 
 
 def confidence(task: str, outputs: Array) -> Array:
     """Returns (n,) how sure float64 outputs (n, k) are: the largest probability, or 1 - the mean entropy in bits."""
-    if task == "multiclass":
+    if TASKS[task].is_exclusive:
         shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         largest: Array = 1 / shifted.sum(axis=1)
         return largest
