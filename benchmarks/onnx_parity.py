@@ -76,10 +76,10 @@ def networks():
                 continue
             router = {"routes": ROUTES, "reads": reads, "form": form, "threshold": 0.45}
             yield f"gate on {reads} by {form}", routed(router)
-            among = {"routes": ["s:1+v", "s:2+v", "s+v"], **{k: v for k, v in router.items() if k != "routes"}}
+            among = {"routes": ["s:1+v", "s+v"], **{k: v for k, v in router.items() if k != "routes"}}
             streams = {"s": stream("conv", depth=3), "v": stream("mlp", depth=3)}
             yield f"gate on {reads} by {form}, among fusions", routed(among, streams=streams)
-    among = {"kind": "sequential", "routes": ["s:1+v", "s:2+v", "s+v"], "threshold": 0.55}
+    among = {"kind": "sequential", "routes": ["s:1+v", "s+v"], "threshold": 0.55}
     streams = {"s": stream("transformer", depth=3), "v": stream("mlp", depth=3)}
     yield "sequential among fusions", routed(among, streams=streams)
 
