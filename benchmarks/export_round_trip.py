@@ -58,11 +58,11 @@ def reloaded(run: Run, candidate: Candidate) -> float:
     import optuna
 
     study = optuna.load_study(study_name=run.study.name, storage=run.folder.storage_url(run.study))
-    recorded = {trial.number: trial.points[candidate.point].metric for trial in trials_of(study) if trial.is_complete}
+    trials = {trial.number: trial for trial in trials_of(study)}
     distances = []
     for number in candidate.trainings:
         found = evaluate_checkpoint(run.folder.network(number), split="val", device=CPU, point=candidate.point)
-        distances.append(abs(found["value"] - recorded[number]))
+        distances.append(abs(found["value"] - trials[number].points[candidate.point].metric))
     return max(distances)
 
 
