@@ -72,7 +72,8 @@ class TestTheComparison:
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_every_command_prints_what_the_page_says(tmp_path):
-    shutil.copy(ROOT / "docs" / "make_products.py", tmp_path)
+    for script in ("make_products.py", "use_bundle.py"):
+        shutil.copy(ROOT / "docs" / script, tmp_path)
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
