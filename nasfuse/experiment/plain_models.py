@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nasfuse.data import Dataset, Split
+from nasfuse.domain.task import TASKS
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.nn.linear_stream import statistics_of
 from nasfuse.spec.data import DataConfig
-from nasfuse.tasks import task_kind
+from nasfuse.tasks import TaskKind, task_kind
 from nasfuse.train.cross_validation import pooled_score
 
 Floats = NDArray[np.float64]
@@ -33,6 +34,8 @@ _INVERSE_STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 _STRENGTHS = np.logspace(0, 5, 11)
 #: Largest number of training samples and of pixels along a side of an image that linear models see.
 _MOST_SAMPLES, _MOST_PIXELS = 5000, 16
+#: Weight of the squared weights in the loss of a kind of task that has no model in scikit-learn.
+_PENALTY = 1e-3
 #: Share of train by which the regularisation is chosen.
 _HELD_OUT = 0.2
 
@@ -59,9 +62,10 @@ class PlainScores:
 def plain_scores(config: DataConfig, *, metric: str, n_divisions: int = N_DIVISIONS) -> PlainScores:
     """Returns the validation metrics of the best constant prediction and of a linear model.
 
-    The linear model is a logistic regression (one per label of multilabel targets) or a ridge regression on the
-    standardised values of all modalities side by side: vectors unchanged, images of at most 16 x 16 pixels, statistics
-    of the channels of sequences, and frequencies of token ids. At most 5,000 training samples are used.
+    The linear model is a logistic regression (one per label of multilabel targets), a ridge regression, or for other
+    kinds of task a linear map that minimises their loss, on the standardised values of all modalities side by side:
+    vectors unchanged, images of at most 16 x 16 pixels, statistics of the channels of sequences, and frequencies of
+    token ids. At most 5,000 training samples are used.
 
     Args:
         config: Description of the data. With `validation`, predictions of the folds are pooled, as in a search.
@@ -101,8 +105,10 @@ def _linear_outputs(dataset: Dataset) -> Tensor:
     scaler = StandardScaler()
     inputs = scaler.fit_transform(_features(dataset, dataset.train, chosen))
     others = scaler.transform(_features(dataset, dataset.val, torch.arange(len(dataset.val))))
-    targets = dataset.train.targets[chosen].numpy()
-    if task_kind(dataset.task.kind).is_standardised:
+    kind, targets = task_kind(dataset.task.kind), dataset.train.targets[chosen].numpy()
+    if not TASKS[dataset.task.kind].has_classes and not kind.is_standardised:
+        return _by_own_loss(kind, inputs, targets, others, n_outputs=dataset.task.n_outputs)
+    if kind.is_standardised:
         found = RidgeCV(_STRENGTHS).fit(inputs, targets).predict(others).reshape(len(others), -1)
     elif targets.ndim == 1:
         found = _logits(inputs, targets, others, n_classes=dataset.task.n_outputs)
@@ -110,6 +116,24 @@ def _linear_outputs(dataset: Dataset) -> Tensor:
         columns = [_logits(inputs, column, others, n_classes=2) for column in targets.T.astype(np.int64)]
         found = np.stack([column[:, 1] - column[:, 0] for column in columns], axis=1)
     return torch.from_numpy(np.asarray(found, np.float32))
+
+
+def _by_own_loss(kind: TaskKind, inputs: Floats, targets: Any, others: Floats, *, n_outputs: int) -> Tensor:
+    """Returns (n, n_outputs) outputs of a linear model that minimises the loss of the task and a small penalty."""
+    x, y = torch.from_numpy(inputs), torch.from_numpy(targets)
+    weights = torch.zeros(x.shape[1], n_outputs, dtype=x.dtype, requires_grad=True)
+    offsets = torch.zeros(n_outputs, dtype=x.dtype, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights, offsets], max_iter=200, line_search_fn="strong_wolfe")
+
+    def objective() -> Tensor:
+        optimizer.zero_grad()
+        value = kind.loss(x @ weights + offsets, y) + _PENALTY * weights.square().sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(objective)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        return (torch.from_numpy(others) @ weights + offsets).float()
 
 
 def _logits(inputs: Floats, targets: Any, others: Floats, *, n_classes: int) -> Floats:

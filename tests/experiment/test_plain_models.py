@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
+from sklearn.linear_model import PoissonRegressor
 
+from nasfuse.experiment import plain_models
 from nasfuse.experiment.plain_models import plain_scores, pooled_scores
 from nasfuse.spec.data import DataConfig, expand_modalities
 
@@ -54,3 +57,19 @@ def test_the_predictions_of_folds_are_pooled(config_of, repeats):
     assert len(scores.linear) == repeats
     assert all(one * 48 == pytest.approx(round(one * 48)) for one in scores.linear)  # a share of all 48 samples
     assert scores.mean("linear") > 0.75
+
+
+class Counts:
+    """The loss of counts: that of a Poisson distribution with the exponential of the output as its mean."""
+
+    def loss(self, outputs, targets):
+        return (outputs[:, 0].exp() - targets * outputs[:, 0]).mean()
+
+
+def test_a_kind_of_task_without_a_model_of_its_own_is_fitted_by_its_loss():
+    rng = np.random.default_rng(0)
+    inputs, others = rng.normal(size=(300, 4)), rng.normal(size=(20, 4))
+    counts = rng.poisson(np.exp(inputs @ [0.5, -0.3, 0.0, 0.2] + 0.4)).astype(np.float64)
+    found = plain_models._by_own_loss(Counts(), inputs, counts, others, n_outputs=1)
+    expected = PoissonRegressor(alpha=2 * plain_models._PENALTY, tol=1e-8, max_iter=1000).fit(inputs, counts)
+    assert torch.allclose(found[:, 0].exp().double(), torch.from_numpy(expected.predict(others)), rtol=1e-3)
