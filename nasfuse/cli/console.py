@@ -35,6 +35,7 @@ _VERBS = (
     "compare",
     "report",
     "export",
+    "latency",
     "train",
     "evaluate",
     "predict",

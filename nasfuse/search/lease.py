@@ -60,12 +60,16 @@ class _Holder:
 
 
 class Lease:
-    """The right to write to a study; see `leased`."""
+    """The right to write to a study; see `leased`.
 
-    def __init__(self, storage: BaseStorage, study: str, lease_id: int, holder: _Holder) -> None:
+    Attributes:
+        number: Identifier of the study in the storage that stands for the lease.
+    """
+
+    def __init__(self, storage: BaseStorage, study: str, number: int) -> None:
         """Keeps what `leased` has created in `storage`."""
         self._storage, self._study = storage, study
-        self._id, self._holder = lease_id, holder
+        self.number = number
         self._n_beats = 0
         self._is_lost = False
 
@@ -73,7 +77,7 @@ class Lease:
         """Gives a sign of life; a storage that does not answer is tried again at the next one."""
         self._n_beats += 1
         try:
-            self._storage.set_study_user_attr(self._id, _BEAT, self._n_beats)
+            self._storage.set_study_system_attr(self.number, _BEAT, self._n_beats)
         except KeyError:
             self._is_lost = True
         except (OptunaError, SQLAlchemyError, OSError):
@@ -121,7 +125,7 @@ def leased(
         ended.set()
         thread.join()
         with suppress(KeyError, OptunaError, SQLAlchemyError, OSError):
-            storage.delete_study(lease._id)
+            storage.delete_study(lease.number)
 
 
 def _acquire(
@@ -138,11 +142,11 @@ def _acquire(
         holder = _Holder.here()
         with suppress(DuplicatedStudyError):
             lease_id = storage.create_new_study([StudyDirection.MINIMIZE], lease_name(study))
-            storage.set_study_user_attr(lease_id, _HOLDER, vars(holder))
-            return Lease(storage, study, lease_id, holder)
+            storage.set_study_system_attr(lease_id, _HOLDER, vars(holder))
+            return Lease(storage, study, lease_id)
         try:
             lease_id = storage.get_study_id_from_name(lease_name(study))
-            attributes = storage.get_study_user_attrs(lease_id)
+            attributes = storage.get_study_system_attrs(lease_id)
         except KeyError:  # has just been released
             continue
         other = _Holder(**attributes[_HOLDER]) if _HOLDER in attributes else None

@@ -94,7 +94,7 @@ MEASURED = Measurements((), {"epochs": 3})
         ([{"epoch": 1, "metric": 0.4}], {"epoch": 1, "metric": 0.4}, Died()),
         ([], None, Died()),
     ],
-    ids=["measured", "failed", "stopped", "died while it was stopped", "died after a report", "died"],
+    ids=["measured", "failed", "faulted", "stopped", "died while it was stopped", "died after a report", "died"],
 )
 def test_how_a_trial_ends(searcher, reports, result, outcome):
     for report in reports:

@@ -26,6 +26,7 @@ VERBS = [
     "compare",
     "report",
     "export",
+    "latency",
     "train",
     "evaluate",
     "predict",

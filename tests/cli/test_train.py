@@ -294,7 +294,7 @@ def test_a_training_starts_from_a_network(nasfuse, write, tmp_path):
     (folder,) = (tmp_path / "runs").iterdir()
     assert "-from-" in folder.name
     again = nasfuse("train", "r.yaml", "--init", "first/seed0/model.pt", "--device", "cpu")
-    assert "1 of 1 networks were in" in again.sentence
+    assert "1 of 1 network was in" in again.sentence
 
 
 def test_a_network_that_shares_nothing_is_no_start(nasfuse, write, refuses):

@@ -69,7 +69,7 @@ def test_a_bundle_needs_numpy_and_onnxruntime_alone(static, folder, tmp_path):
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found, modules = map(json.loads, done.stdout.splitlines())
-    assert {one.split(".")[1] for one in modules if "." in one} == {"errors", "runtime"}
+    assert {one.split(".")[1] for one in modules if "." in one} == {"domain", "errors", "runtime"}
     network = nasfuse.load_network(static[0])
     assert found["named"] == network.predict(unlabelled()).tolist()
     assert np.allclose(found["probabilities"], network.predict_proba(unlabelled()), atol=1e-4)

@@ -112,7 +112,7 @@ class TestRouted:
             assert len(one.targets) == 1
             route = None if chosen is None else int(chosen)
             told.append((route, float(network.threshold)))
-            return Latency(10.0 ** (len(told) - 1), 1.0)
+            return Latency(10.0 ** (len(told) - 1), 1.0, 1.0)
 
         monkeypatch.setitem(measure.__globals__, "measure_latency", measure_latency)
         points, _ = measure(routed, dataset, metric="accuracy", device=CPU)
