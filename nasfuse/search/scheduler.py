@@ -204,8 +204,8 @@ class Scheduler:
     def wants_more(self, *, running: int) -> bool:
         """Returns whether the budget allows another trial beside the `running` ones.
 
-        Trials that were interrupted began within the time of the study and are finished after it, as those that run
-        when it ends.
+        Trials that were interrupted began within the time of the study and are continued after it, for as long as those
+        that run when it ends.
         """
         if self.exhausted:
             return False
