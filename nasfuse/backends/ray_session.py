@@ -14,8 +14,9 @@ from nasfuse.backends.interrupts import Interrupted
 from nasfuse.backends.session_folder import session_folder
 from nasfuse.errors import NasfuseError
 
-# Read by Ray when it is imported: quiet, no result loggers, no state snapshots, no C++ stack on SIGTERM, and a worker
-# that runs out of memory dies like any other instead of aborting the experiment.
+# Read by Ray when it is imported: quiet, no result loggers, no state snapshots, no C++ stack on SIGTERM, a worker
+# that runs out of memory dies like any other instead of aborting the experiment, and workers get as much of a busy
+# machine as other programs (by default they are the last).
 _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -24,6 +25,7 @@ _ENVIRONMENT = {
     "RAY_TRAIN_V2_ENABLED": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_worker_niceness": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",

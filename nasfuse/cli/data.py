@@ -178,7 +178,7 @@ def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
     return {
         **document,
         "warnings": list(dict.fromkeys(str(one.message) for one in noted if issubclass(one.category, DataWarning))),
-        "findings": audit(dataset, raw=raw, config=config, told_missing=told_missing),
+        "findings": audit(dataset, raw=raw, config=config, metric=metric, told_missing=told_missing),
         "metric": metric,
         "scores": {name: round(scores.mean(name), 6) for name in ("constant", "linear")},
         "divisions": len(scores.linear),

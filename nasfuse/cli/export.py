@@ -160,14 +160,14 @@ def _deploy(
         if not quiet:
             borderline = f", {parity.n_borderline} decided differently" if parity.n_borderline else ""
             out.print(
-                f"difference from the network: {parity.difference:.1e} at most, over {parity.n_samples} validation "
-                f"samples ({parity.allowed:.1e} is rounding{borderline})",
+                f"difference from the network: {parity.difference:.1e} at most, over {parity.n_samples} "
+                f"{figures['samples']} samples ({parity.allowed:.1e} is rounding{borderline})",
                 soft_wrap=True,
             )
             value = "not finite" if figures["bundle"] is None else metric_text(figures["bundle"])
             out.print(
-                f"{figures['metric']} (validation): {metric_text(figures['network'])} by the network, {value} by the "
-                f"bundle{' with 8-bit weights' if int8 else ''}",
+                f"{figures['metric']} ({figures['samples']}): {metric_text(figures['network'])} by the network, "
+                f"{value} by the bundle{' with 8-bit weights' if int8 else ''}",
                 soft_wrap=True,
             )
             size = f"{written.n_graphs} graph{'s' if written.n_graphs > 1 else ''}, {written.n_bytes / 1000:,.0f} kB"

@@ -22,9 +22,10 @@ def latency(
     """
     from dataclasses import asdict
 
-    from nasfuse.cli.console import out, print_json, warn
+    from nasfuse.cli.console import err, out, print_json, warn
     from nasfuse.export.latency import rank_correlations, write_timings
 
+    err.print("timing each network, deployed and eager, some seconds each ...", style="dim")
     timings, missing = _of_run(run, batch, threads) if run.is_dir() else (_of_file(run, batch, threads), [])
     if run.is_dir():
         from nasfuse.experiment.run_folder import RunFolder

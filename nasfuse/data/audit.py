@@ -21,7 +21,12 @@ _ALIKE = 0.9999
 
 
 def audit(
-    dataset: Dataset, *, raw: RawTable | None, config: DataConfig, told_missing: Collection[str] = ()
+    dataset: Dataset,
+    *,
+    raw: RawTable | None,
+    config: DataConfig,
+    metric: str = "accuracy",
+    told_missing: Collection[str] = (),
 ) -> list[str]:
     """Returns one sentence for each finding: classes, groups, missing values, constants, duplicates and leaks.
 
@@ -29,16 +34,17 @@ def audit(
         dataset: Data set with a division into train and val.
         raw: Columns from which it was made; None for a shipped set.
         config: Description of the data.
+        metric: Metric of the study.
         told_missing: Modalities of which missing values have given a warning when they were read.
     """
     absent = _absent(dataset, told_missing)
-    findings = [*_classes(dataset, config), *absent, *_duplicates(dataset), *_constants(dataset)]
+    findings = [*_classes(dataset, config, metric), *absent, *_duplicates(dataset), *_constants(dataset)]
     if raw is not None:
         findings += [*_missing(raw, config), *_leaks(raw, config)]
     return findings
 
 
-def _classes(dataset: Dataset, config: DataConfig) -> Iterator[str]:
+def _classes(dataset: Dataset, config: DataConfig, metric: str) -> Iterator[str]:
     targets = torch.cat([dataset.train.targets, dataset.val.targets])
     if targets.dtype != torch.int64:
         return
@@ -49,7 +55,7 @@ def _classes(dataset: Dataset, config: DataConfig) -> Iterator[str]:
         few, many = order[0], order[-1]
         yield (
             f"the classes have from {counts[few]} ({names[few]}) to {counts[many]} ({names[many]}) samples outside "
-            "test; accuracy hides rare classes, so consider metric: macro_f1"
+            "test" + ("; accuracy hides rare classes, so consider metric: macro_f1" if metric == "accuracy" else "")
         )
     n_folds = config.validation.folds if config.validation is not None else 0
     small = [names[number] for number in order if counts[number] < n_folds]

@@ -35,7 +35,7 @@ class Written:
         n_graphs: Number of graphs.
         n_bytes: Size of the graphs.
         parity: Differences from the network.
-        figures: Metric and MACs on validation data, as in the manifest.
+        figures: Metric and MACs on validation samples, or training samples if there are no others, as in the manifest.
     """
 
     folder: Path
@@ -127,7 +127,8 @@ def write_bundle(saved: SavedNetwork, folder: Path, *, int8: bool = False) -> Wr
     parity = compare(saved.network, deployment.bundle(), deployment.inputs, samples)
     if not int8:
         parity.check()
-    figures = _figures(saved, parity, dataset, samples)
+    is_validation = saved.val_metric is not None and len(dataset.val) > 0  # a refit trains on train and val together
+    figures = _figures(saved, parity, dataset, samples, of="validation" if is_validation else "training")
     manifest = {**deployment.manifest, "figures": figures, "parity": parity.to_plain()}
     write_files(folder, manifest, deployment.graphs)
     n_bytes = sum(len(graph) for graph in deployment.graphs.values())
@@ -146,7 +147,7 @@ def check_folder(folder: Path) -> None:
         raise InvalidInputError(f"{folder} has files that are no export; give the name of a new folder")
 
 
-def _figures(saved: SavedNetwork, parity: Parity, dataset: Dataset, samples: Split) -> dict[str, Any]:
+def _figures(saved: SavedNetwork, parity: Parity, dataset: Dataset, samples: Split, *, of: str) -> dict[str, Any]:
     recipe, task = saved.recipe, saved.task.kind
 
     def value(outputs: torch.Tensor) -> float:
@@ -156,6 +157,7 @@ def _figures(saved: SavedNetwork, parity: Parity, dataset: Dataset, samples: Spl
     return {
         "data_fingerprint": dataset.fingerprint,
         "metric": recipe.metric,
+        "samples": of,
         "n_samples": len(samples),
         "network": value(parity.network),
         "bundle": value(parity.bundle) if np.isfinite(parity.bundle.numpy()).all() else None,

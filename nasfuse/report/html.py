@@ -28,6 +28,7 @@ def write_report(path: Path, run: Run) -> None:
     Warns:
         RunFolderWarning: The file of a part is damaged; the report is written without it.
     """
+    is_searching = run.folder.is_locked()
     counts = run.progress.states.items()
     progress, folder = run.progress, run.folder.root
     chosen = list(picks(progress.front, run.objectives).values()) if progress.front else []
@@ -46,7 +47,7 @@ def write_report(path: Path, run: Run) -> None:
             objectives=run.objectives,
             cost_title=COSTS[run.objectives.cost].title,
             progress=progress,
-            states=", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts if count),
+            states=", ".join(f"{count} {_state(name, is_searching=is_searching)}" for name, count in counts if count),
             picks=chosen,
             lines=lines,
             knee=KNEE,
@@ -79,3 +80,8 @@ def _robustness(run: Run) -> list[Robustness]:
     """Returns the members of the front without each modality, as far as they have been measured."""
     known = read_part(read_robustness, run.folder) or {}
     return [known[member.label] for member in run.progress.front if member.label in known]
+
+
+def _state(name: str, *, is_searching: bool) -> str:
+    """Returns the name of a state for people; trials that run without a search are interrupted."""
+    return "interrupted" if name == "running" and not is_searching else name.replace("_", " ")

@@ -14,7 +14,7 @@ from nasfuse.spec.data import DataConfig, expand_modalities
 N = 120
 
 
-def findings(target="y", task="multiclass", **changes):
+def findings(target="y", task="multiclass", *, metric="accuracy", **changes):
     rng = np.random.default_rng(0)
     columns = {
         "price": rng.normal(size=N),
@@ -28,12 +28,17 @@ def findings(target="y", task="multiclass", **changes):
     plain = {"source": "x", "modalities": {"t": {"kind": "table", "columns": used}}, "target": target, "task": task}
     config = DataConfig.parse(expand_modalities({"data": {**plain, **options}})["data"])
     dataset = divided(described_table(raw, config), config, division=0)
-    return audit(dataset, raw=raw, config=config)
+    return audit(dataset, raw=raw, config=config, metric=metric)
 
 
 def test_good_data_have_no_findings():
     assert findings() == []
     assert audit(load_digits(), raw=None, config=DataConfig(source="digits")) == []
+
+
+def test_a_metric_that_sees_rare_classes_is_not_advised_again():
+    (finding,) = findings(y=["a"] * 100 + ["b"] * 20, metric="macro_f1")
+    assert finding == "the classes have from 18 (b) to 90 (a) samples outside test"
 
 
 @pytest.mark.parametrize(
