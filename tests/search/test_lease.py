@@ -90,6 +90,17 @@ def test_a_driver_that_gives_no_sign_of_life_is_dead_and_learns_of_it(elsewhere)
         second.check()
 
 
+def test_a_driver_learns_from_a_database_that_it_was_taken_over(tmp_path):
+    url = sqlite_url(tmp_path / "s.db")
+    with hold(open_storage(url), Clock(), []) as lease:
+        lease.beat()
+        lease.check()
+        open_storage(url).delete_study(lease.number)
+        lease.beat()
+        with pytest.raises(RunFolderError, match="another search has taken study x over"):
+            lease.check()
+
+
 def test_a_process_of_this_machine_that_is_gone_is_taken_over_at_once(tmp_path):
     url = sqlite_url(tmp_path / "s.db")
     code = (
