@@ -56,6 +56,8 @@ METRICS: dict[str, Metric] = {
         Metric("auc", "maximize", ("multiclass", "multilabel")),
         Metric("auprc", "maximize", ("multiclass", "multilabel")),
         Metric("log_loss", "minimize", ("multiclass", "multilabel")),
+        Metric("miou", "maximize", ("segmentation",)),
+        Metric("pixel_accuracy", "maximize", ("segmentation",)),
         Metric("r2", "maximize", ("regression",)),
         Metric("mae", "minimize", ("regression",), has_unit=True),
         Metric("rmse", "minimize", ("regression",), has_unit=True),

@@ -49,8 +49,10 @@ class Task:
 
     Attributes:
         kind: Name of the kind, one of `nasfuse.domain.task.TASKS`.
-        n_outputs: Number of outputs of the network.
+        n_outputs: Number of outputs of the network, for every pixel if the task has label maps.
+        size: (H, W) of the label maps of a task with one label per pixel; None for other tasks.
     """
 
     kind: str
     n_outputs: int
+    size: tuple[int, int] | None = None

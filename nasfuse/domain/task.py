@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+#: Label of pixels without a label, in memory; data may use another number.
+VOID = 255
+
 
 @dataclass(frozen=True)
 class TaskEntry:
@@ -13,6 +16,8 @@ class TaskEntry:
         has_classes: Whether its targets are classes or labels, which can be smoothed and weighted.
         is_exclusive: Whether a sample has exactly one of the classes.
         loss: Name of its own loss (`TaskKind.loss`) in recipes, the default; kinds of task may share a name.
+        is_dense: Whether a target is a map of one label per pixel, with `VOID` where there is none. Outputs are then
+            (b, n_outputs, H, W) at the size of the map.
     """
 
     name: str
@@ -20,6 +25,7 @@ class TaskEntry:
     has_classes: bool
     is_exclusive: bool
     loss: str
+    is_dense: bool = False
 
 
 TASKS: dict[str, TaskEntry] = {
@@ -45,6 +51,14 @@ TASKS: dict[str, TaskEntry] = {
             has_classes=False,
             is_exclusive=False,
             loss="huber",
+        ),
+        TaskEntry(
+            "segmentation",
+            "nasfuse.tasks.segmentation:Segmentation",
+            has_classes=True,
+            is_exclusive=True,
+            loss="cross_entropy",
+            is_dense=True,
         ),
     )
 }
