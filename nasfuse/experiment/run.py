@@ -306,6 +306,7 @@ def _reference(study: StudyConfig, survey: SpaceSurvey, dataset: Dataset) -> tup
 def constant_metric(dataset: Dataset, metric: str) -> float:
     """Returns the metric on val of the constant prediction that is best for the training set."""
     task, val = dataset.task, dataset.val.targets
-    constant = task_kind(task.kind).constant(dataset.train.targets, task.n_outputs, metric=metric)
-    outputs = constant.expand(len(val), -1)
-    return score(metric, outputs, val, task=task.kind, target_scale=dataset.target_scale)
+    kind = task_kind(task.kind)
+    constant = kind.constant(dataset.train.targets, task.n_outputs, metric=metric)
+    digests = kind.digests_of_constant(constant, val)
+    return score(metric, digests, val, task=task.kind, target_scale=dataset.target_scale)

@@ -79,6 +79,15 @@ class Recipe(Model):
         return self
 
     @model_validator(mode="after")
+    def _frequencies_are_those_of_pixels(self) -> Self:
+        if self.training.class_weights == "median_frequency" and not TASKS[self.data.task].is_dense:
+            raise MisfitError(
+                "training.class_weights",
+                f"median_frequency is a rule for pixels, not for a {self.data.task}; use balanced",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _stream_loss_trains_all(self) -> Self:
         training, fusion = self.training, self.network.fusion
         if training.stream_loss == 0:

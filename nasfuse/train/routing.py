@@ -10,7 +10,7 @@ from nasfuse.nn.routing.gate import straight_through, temperature_at
 from nasfuse.nn.routing.network import AllRoutes
 from nasfuse.spec.routing import RoutingConfig
 
-#: Function from logits (b, n_outputs) of a batch to its mean loss.
+#: Function from logits (b, n_outputs), or maps, of a batch to its mean loss.
 LossOfLogits = Callable[[Tensor], Tensor]
 
 
@@ -45,7 +45,7 @@ def mean_route_loss(outputs: Tensor, loss: LossOfLogits) -> Tensor:
     It is the expected loss of a uniformly random route per sample, without its variance.
 
     Args:
-        outputs: Outputs of the routes, shape (b, n_routes, n_outputs).
+        outputs: Outputs or digests of the routes, shape (b, n_routes, ...).
         loss: Function from the logits of one route to their loss.
     """
     losses = [loss(outputs[:, number].float()) for number in range(outputs.shape[1])]
@@ -74,6 +74,6 @@ class RoutingLoss:
         assert routes.gate is not None, "there is a router"
         temperature = temperature_at(progress, start=config.temperature, end=config.final_temperature)
         weights, _ = straight_through(routes.gate, temperature=temperature, gumbel=config.gumbel)
-        mixed = (weights[:, :, None] * routes.outputs.float()).sum(dim=1)
+        mixed = (weights.view(*weights.shape, *[1] * (routes.outputs.dim() - 2)) * routes.outputs.float()).sum(dim=1)
         cost = resource_loss(weights, self.costs.to(weights), budget=config.budget)
         return loss(mixed) + config.resource_weight * cost

@@ -217,10 +217,10 @@ def test_validation_is_of_the_costliest_route_first_and_of_the_choice_then(make,
     run = loop._Run(make(routing={"resource_weight": 0.5}), dataset, seed=0, device=CPU)
     for epoch in range(5):
         result = run.one_epoch()
-        table = run._table()
+        table = run.validation.table(dataset)
         table = table.calibrated() if epoch >= 3 else table
         chosen = table.chosen(0.5 if epoch >= 3 else 0.0)
-        loss = float(task_kind("multiclass").loss(table.outputs[torch.arange(len(chosen)), chosen], table.targets))
+        loss = float(task_kind("multiclass").loss(table.digests[torch.arange(len(chosen)), chosen], table.targets))
         if epoch >= 3:
             loss += 0.5 * table.at(0.5).macs / table.at(0.0).macs
         assert result.val_metric == table.metric_of(chosen)
