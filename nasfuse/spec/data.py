@@ -73,6 +73,9 @@ class DataConfig(Model):
         classes: Names of the classes in their order, for example `[low, middle, high]`, for labels that are words or
             whole numbers. Default: alphabetical or numerical order.
         task: Kind of task, one of `nasfuse.domain.task.TASKS`.
+        aligned: Images that are registered with each other, pixel by pixel, and with the label maps of a dense task:
+            random movements in training (`training.shift`, `.flip`, `.scale`) are the same for all of them and for the
+            labels.
         val_fraction: Share of train that is used as val if the file has no val. Groups are kept whole, so with few
             large groups the actual share may differ; a warning then reports it.
         validation: Cross-validation on train and val together in searches, for small data sets. `train` then trains
@@ -86,6 +89,7 @@ class DataConfig(Model):
     group: str | None = None
     classes: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     task: str = "multiclass"
+    aligned: tuple[Name, ...] = ()
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15
     validation: ValidationConfig | None = None
 
@@ -103,6 +107,25 @@ class DataConfig(Model):
         if twice is not None:
             raise ValueError(f"must be different names, got {twice!r} twice; remove one")
         return classes
+
+    @field_validator("aligned")
+    @classmethod
+    def _are_named_once(cls, aligned: tuple[str, ...]) -> tuple[str, ...]:
+        twice = next((name for name in aligned if aligned.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"must be different modalities, got {twice} twice; remove one")
+        return aligned
+
+    @model_validator(mode="after")
+    def _aligned_are_modalities(self) -> Self:
+        unknown = next((name for name in self.aligned if self.modalities and name not in self.modalities), None)
+        if unknown is not None:
+            raise MisfitError(
+                "aligned",
+                f"{unknown!r} is no modality of the data; {nearest(unknown, self.modalities)}. Label maps of a dense "
+                "task always move with them and are not named",
+            )
+        return self
 
     @model_validator(mode="after")
     def _classes_need_their_task(self) -> Self:
@@ -132,6 +155,8 @@ class DataConfig(Model):
         are at their defaults, so that the hashes of earlier recipes stay.
         """
         plain = self.to_plain()
+        if not self.aligned:
+            del plain["aligned"]
         for name, entry in self.modalities.items():
             if isinstance(entry, TextConfig) and entry.tokenizer == TextConfig.model_fields["tokenizer"].default:
                 del plain["modalities"][name]["tokenizer"]

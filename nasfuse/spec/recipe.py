@@ -21,7 +21,7 @@ from nasfuse.spec.schema.yaml_file import Document, read_document, to_yaml
 from nasfuse.spec.training import TrainingConfig
 
 #: Fields of the training that did not exist when the first trials were recorded, whose hashes are to stay.
-_LATER = ("class_weights", "stream_loss", *LOSS_OPTIONS)
+_LATER = ("class_weights", "stream_loss", "flip", "scale", *LOSS_OPTIONS)
 
 
 class Recipe(Model):
@@ -92,6 +92,10 @@ class Recipe(Model):
         training, fusion = self.training, self.network.fusion
         if training.stream_loss == 0:
             return self
+        if TASKS[self.data.task].is_dense:
+            raise MisfitError(
+                "training.stream_loss", f"the streams of a {self.data.task} have no label maps of their own; remove it"
+            )
         if training.mixup_at == "manifold" and training.mixup > 0:
             raise MisfitError(
                 "training.stream_loss",
@@ -114,6 +118,11 @@ class Recipe(Model):
     @model_validator(mode="after")
     def _manifold_mixup_needs_one_route(self) -> Self:
         training = self.training
+        if training.mixup_at == "manifold" and training.mixup > 0 and TASKS[self.data.task].is_dense:
+            raise MisfitError(
+                "training.mixup_at",
+                f"manifold mixes one state of a network, and a {self.data.task} reads several scales; set it to inputs",
+            )
         if training.mixup_at == "manifold" and training.mixup > 0 and self.network.router is not None:
             raise MisfitError(
                 "training.mixup_at",

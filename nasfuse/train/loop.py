@@ -202,7 +202,10 @@ class _Run:
         check_training(recipe, dataset)
         check_network(recipe, self.network, dataset)
         self.augmentation = Augmentation.from_config(
-            recipe.training, ids=token_ids(recipe, dataset), fixed=frozenset(fixed_stems(self.network))
+            recipe.training,
+            ids=token_ids(recipe, dataset),
+            fixed=frozenset(fixed_stems(self.network)),
+            aligned=recipe.data.aligned,
         )
         self.manifold_mixup = ManifoldMixup.from_config(recipe.training, self.network)
         self.batches = torch.Generator().manual_seed(derive_seed(seed, "batches"))
