@@ -15,13 +15,16 @@ from nasfuse.spec.data_source import located
 from nasfuse.spec.fusion import LateFusion
 from nasfuse.spec.metric import MetricName
 from nasfuse.spec.network import NetworkConfig
-from nasfuse.spec.routing import SequentialRouter
+from nasfuse.spec.routing import RoutingConfig, SequentialRouter
 from nasfuse.spec.schema.model import MisfitError, Model
 from nasfuse.spec.schema.yaml_file import Document, read_document, to_yaml
 from nasfuse.spec.training import TrainingConfig
 
 #: Fields of the training that did not exist when the first trials were recorded, whose hashes are to stay.
 _LATER = ("class_weights", "stream_loss", "flip", "scale", *LOSS_OPTIONS)
+
+#: The same of `training.routing`.
+_LATER_OF_ROUTING = ("routes_per_step",)
 
 
 class Recipe(Model):
@@ -161,6 +164,10 @@ class Recipe(Model):
         for name in _LATER:
             if training[name] == TrainingConfig.model_fields[name].default:
                 del training[name]
+        routing = training.get("routing", {})
+        for name in _LATER_OF_ROUTING:
+            if routing.get(name) == RoutingConfig.model_fields[name].default:
+                del routing[name]
         canonical = json.dumps({**plain, "data": self.data.identity}, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

@@ -34,7 +34,7 @@ from nasfuse.train.manifold_mixup import ManifoldMixup
 from nasfuse.train.mixup import Loss
 from nasfuse.train.optimizer import adamw
 from nasfuse.train.preconditions import check_network, check_training, token_ids
-from nasfuse.train.routing import RoutingLoss, hold_out, mean_route_loss
+from nasfuse.train.routing import RoutingLoss, hold_out, mean_route_loss, random_route
 from nasfuse.train.stream_loss import StreamLoss
 from nasfuse.train.validation import Validation
 
@@ -251,6 +251,10 @@ class _Run:
         return self.routing is not None and self.epoch >= self.first_stage
 
     @property
+    def _trains_one_route(self) -> bool:
+        return self.routing is not None and not self.router_learns and self.routing.config.routes_per_step == "one"
+
+    @property
     def frozen(self) -> bool:
         return self.routing is not None and self.router_learns and self.routing.config.freeze
 
@@ -332,6 +336,10 @@ class _Run:
             if not isinstance(self.network, RoutedNetwork):
                 with self.stream_loss.listening():
                     logits = self.network(batch.inputs, batch.masks, present=batch.present).float()
+                return self.stream_loss.of(loss(logits), loss)
+            if self._trains_one_route:
+                with self.stream_loss.listening():
+                    logits = random_route(self.network, batch).float()
                 return self.stream_loss.of(loss(logits), loss)
             with self.stream_loss.listening():
                 routes = self.network.all_routes(batch.inputs, batch.masks, present=batch.present)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from nasfuse.data.dataset import Split
+from nasfuse.data.dataset import Batch, Split
 from nasfuse.nn.routing.gate import straight_through, temperature_at
-from nasfuse.nn.routing.network import AllRoutes
+from nasfuse.nn.routing.network import AllRoutes, RoutedNetwork
 from nasfuse.spec.routing import RoutingConfig
 
 #: Function from logits (b, n_outputs), or maps, of a batch to its mean loss.
@@ -50,6 +50,17 @@ def mean_route_loss(outputs: Tensor, loss: LossOfLogits) -> Tensor:
     """
     losses = [loss(outputs[:, number].float()) for number in range(outputs.shape[1])]
     return torch.stack(losses).mean()
+
+
+def random_route(network: RoutedNetwork, batch: Batch) -> Tensor:
+    """Returns the outputs of one route for a batch, drawn uniformly from torch's current generator.
+
+    Nothing else runs, neither other routes nor the router. DynMM draws a route for every sample; one for the batch
+    costs as much, and a layer sees all samples of the batch or none.
+    """
+    number = int(torch.randint(len(network.branches), ()))
+    outputs: Tensor = network.branches[number](network.states(batch.inputs, batch.masks, batch.present))
+    return outputs
 
 
 class RoutingLoss:
