@@ -13,6 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import METRICS, get_metric
+from nasfuse.domain.task import TASKS
 from nasfuse.errors import ConfigError, InvalidInputError, NasfuseError, Problem, nearest
 from nasfuse.spec.data import DataConfig, expand_modalities
 from nasfuse.spec.data_source import located
@@ -193,9 +194,15 @@ class StudyConfig(Model):
 
     @field_validator("ensembles")
     @classmethod
-    def _is_measured_without_modalities(cls, ensembles: int, info: ValidationInfo) -> int:
+    def _can_be_chosen(cls, ensembles: int, info: ValidationInfo) -> int:
         if ensembles > 1 and info.data.get("robust_metric") is not None:
             raise ValueError("is not available with robust_metric, which ensembles do not have; remove one of them")
+        data = info.data.get("data")
+        if ensembles > 1 and data is not None and TASKS[data.task].is_dense:
+            raise ValueError(
+                f"is not available for a {data.task}, because ensembles are chosen by the outputs of all networks, "
+                "which are not kept for all pixels of a split; remove it"
+            )
         return ensembles
 
     @field_validator("budget")
