@@ -72,7 +72,7 @@ def predict(
     from nasfuse.prediction.new_data import new_data
     from nasfuse.report.predictions import WRITERS, kept_columns
 
-    raw = new_data(data)
+    raw = new_data(data, columns=predictor.columns)
     kept = kept_columns(raw, keep or ())
     found = _with_progress(predictor, raw)
     WRITERS[output.suffix.lower()](output, found, kept)

@@ -68,6 +68,20 @@ def label_maps(raw: RawTable, config: DataConfig, *, n_classes: int | None = Non
     return found, config.class_list or (() if is_plain else tuple(str(number) for number in numbers))
 
 
+def occurring_numbers(raw: RawTable, column: str) -> NDArray[np.int64]:
+    """Returns the sorted numbers that occur in the label maps of a column, of which some may be missing.
+
+    Raises:
+        DataError: A file is no label map.
+    """
+    values = raw.column(column, "data.target")
+    if values.dtype.kind not in "OU":
+        return np.unique(values).astype(np.int64)
+    maps: list[Any] = read_files(raw, column, "data.target", load=lambda path: np.unique(_read_map(path)), rows=None)
+    _raise_first(maps)
+    return np.unique(np.concatenate([one for one in maps if one is not None])).astype(np.int64)
+
+
 def class_numbers(config: DataConfig, n_classes: int) -> tuple[int, ...]:
     """Returns the number that each class has in the data: 0, 1, ... without that of `data.void`.
 

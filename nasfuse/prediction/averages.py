@@ -33,11 +33,12 @@ class NetworkAverage(Predictor):
         self._networks = tuple(networks)
         first = networks[0]
         self.class_names, self.task = first.class_names, first.task
+        self.columns = tuple(dict.fromkeys(column for network in networks for column in network.columns))
         self.modalities = tuple({one.name: one for network in networks for one in network.modalities}.values())
 
     def forward(self, data: Any) -> Tensor:
         """Returns outputs whose probabilities or numbers are the means; numbers have the scale of the first network."""
-        raw = new_data(data)
+        raw = new_data(data, columns=self.columns)
         outputs = [network(raw) for network in self._networks]
         scales = [network.target_scale for network in self._networks]
         first = scales[0]
@@ -51,7 +52,7 @@ class NetworkAverage(Predictor):
 
     def predictions(self, data: Any, *, started: Callable[[int], Callable[[int], None]] | None = None) -> Predictions:
         """Returns the average of the predictions for all rows; see `Predictor.predictions`."""
-        raw = new_data(data)
+        raw = new_data(data, columns=self.columns)
         first = self._networks[0].predictions(raw, started=started)
         with warnings.catch_warnings():  # folds differ in which categories are rare
             warnings.filterwarnings("ignore", message=".* has categories that were rare", category=DataWarning)

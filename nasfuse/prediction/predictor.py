@@ -29,11 +29,13 @@ class Predictor(nn.Module, ABC):
         class_names: Names of the classes or labels; empty for a regression.
         modalities: Modalities that are read.
         task: Kind of task and number of outputs.
+        columns: Names of the columns or arrays that are read.
     """
 
     class_names: tuple[str, ...]
     modalities: tuple[Modality, ...]
     task: Task
+    columns: tuple[str, ...]
 
     @abstractmethod
     def forward(self, data: Any) -> Tensor:

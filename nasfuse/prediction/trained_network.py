@@ -37,6 +37,8 @@ class TrainedNetwork(Predictor):
         self.class_names = () if saved.target_scale is not None else saved.output_names
         self.modalities = tuple(saved.inputs.values())
         self.task = saved.task
+        transforms = [saved.preprocessing.transforms[name] for name in saved.inputs]
+        self.columns = tuple(dict.fromkeys(column for one in transforms for column in one.columns))
         self.val_metric, self.test_metric = saved.val_metric, saved.test_metric
 
     @property
@@ -46,7 +48,7 @@ class TrainedNetwork(Predictor):
 
     def forward(self, data: Any) -> Tensor:
         """Returns the outputs (n, n_outputs); see `Predictor.forward`."""
-        raw = new_data(data)
+        raw = new_data(data, columns=self.columns)
         inputs = inputs_of(self._saved, raw)
         warn_of_unknown(self._saved, raw)
         check_rows(inputs.problems)
@@ -54,7 +56,7 @@ class TrainedNetwork(Predictor):
 
     def predictions(self, data: Any, *, started: Callable[[int], Callable[[int], None]] | None = None) -> Predictions:
         """Returns the predictions for all rows; see `Predictor.predictions`."""
-        raw = new_data(data)
+        raw = new_data(data, columns=self.columns)
         inputs = inputs_of(self._saved, raw)
         warn_of_unknown(self._saved, raw)
         advance = None if started is None else started(len(inputs.rows))
