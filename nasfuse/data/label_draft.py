@@ -70,7 +70,8 @@ def draft_labels(raw: RawTable, target: str) -> LabelDraft:
     values = raw.columns[target]
     numbers = occurring_numbers(raw, target)
     named_in = _names_array(raw)
-    names, void = _class_names(raw, named_in), None
+    names = _class_names(raw, named_in)
+    void: int | str | None = None
     largest = int(numbers[-1])
     if largest == VOID and VOID - 1 not in numbers:
         void, numbers = VOID, numbers[:-1]
