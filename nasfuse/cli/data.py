@@ -143,6 +143,7 @@ def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
     """Returns what is known about a data set, and its problems."""
     from nasfuse.data import load_dataset
     from nasfuse.data.audit import audit
+    from nasfuse.data.label_audit import label_facts
     from nasfuse.data.sources.registry import load_raw
     from nasfuse.domain.metric import METRICS
     from nasfuse.errors import DataWarning, MissingValuesWarning, counted
@@ -166,6 +167,8 @@ def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint,
         **task_kind(task.kind).describe(dataset.train.targets, task.n_outputs),
     }
+    if task.size is not None:
+        document |= label_facts(dataset)
     if dataset.class_names and dataset.train.targets.dim() == 1:
         counts = dataset.train.targets.bincount(minlength=task.n_outputs).tolist()
         sizes = [f"{name} {count}" for name, count in zip(dataset.class_names, counts, strict=True)][:_MOST_CLASSES]
@@ -229,7 +232,7 @@ def _suggest(source: str, *, target: str | None, as_json: bool) -> tuple[dict[st
         return {"arrays": shapes, "data": {"source": source, "modalities": {}}, "problem": None}, None
     draft = draft_data(raw, target=target)
     block: dict[str, Any] = {"source": source, "modalities": draft.modalities}
-    for key in ("target", "task", "classes", "split", "group"):
+    for key in ("target", "task", "classes", "void", "metadata", "split", "group"):
         value = getattr(draft, key)
         if value is not None and value != DataConfig.model_fields[key].default:
             block[key] = list(value) if isinstance(value, tuple) else value
