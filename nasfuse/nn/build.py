@@ -16,6 +16,7 @@ from nasfuse.nn.maxout import maxout_stream
 from nasfuse.nn.network import FusionNetwork, Network, StreamNetwork, knobs_of, streams_macs
 from nasfuse.nn.placeholder import Placeholder
 from nasfuse.nn.random_convolution import random_conv_stream
+from nasfuse.nn.resnet import resnet_stream
 from nasfuse.nn.routing.gated import GatedNetwork
 from nasfuse.nn.routing.router import InputRouter, Router, RouteRouter, StreamRouter
 from nasfuse.nn.routing.sequential import SequentialNetwork
@@ -35,6 +36,7 @@ STREAMS: dict[str, Callable[..., Stream]] = {
     "transformer": transformer_stream,
     "random_conv": random_conv_stream,
     "maxout": maxout_stream,
+    "resnet": resnet_stream,
 }
 
 
@@ -89,7 +91,7 @@ def _build_one(config: NetworkConfig, modalities: Sequence[Modality], task: Task
     streams = {name: _stream(config, known[name], depth, task) for name, depth in config.depths.items()}
     for name, stream in streams.items():
         if known[name].can_be_absent or (drops and len(streams) > 1):
-            stream.placeholder = Placeholder(stream.width)
+            stream.placeholder = Placeholder(stream.width_at(0))
     if config.router is None:
         route = Route(config.stages(dict.fromkeys(config.route)), "+".join(config.route))
         return FusionNetwork(streams, _branch(config, route, streams, task))
