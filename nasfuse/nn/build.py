@@ -20,6 +20,7 @@ from nasfuse.nn.resnet import resnet_stream
 from nasfuse.nn.routing.gated import GatedNetwork
 from nasfuse.nn.routing.router import InputRouter, Router, RouteRouter, StreamRouter
 from nasfuse.nn.routing.sequential import SequentialNetwork
+from nasfuse.nn.routing.stems_router import StemsRouter
 from nasfuse.nn.sites.sites import Sites
 from nasfuse.nn.stream import Stream, conv_stream, mlp_stream, transformer_stream
 from nasfuse.spec.network import NetworkConfig
@@ -157,6 +158,10 @@ def _router(
     cheapest = branches[0]
     if router.reads == "cheap_route":
         return RouteRouter(cheapest.route.n_stages, cheapest.width, n_outputs=task.n_outputs, task=task.kind, **options)
+    if router.reads == "stems":
+        stems = {name: streams[name] for name in config.route}
+        extents = {name: stem.macs(lengths.get(name, 0), n_stages=0)[1] for name, stem in stems.items()}
+        return StemsRouter({name: stem.width_at(0) for name, stem in stems.items()}, extents, **options)
     if router.reads == "inputs":
         return InputRouter([known[name] for name in config.route], **options)
     name = min(

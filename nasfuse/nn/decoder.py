@@ -70,7 +70,10 @@ class LearnedUpsampling(nn.Module):
 
 
 class DecoderStep(nn.Module):
-    """A convolution of 3 x 3, residual blocks, and upsampling to the next finer scale, whose projection is added."""
+    """A convolution of 3 x 3, residual blocks, and upsampling to the next finer scale, which is added.
+
+    The finer scale is projected by a convolution of 1 x 1 where its width is another.
+    """
 
     def __init__(self, in_width: int, width: int, skip_width: int, *, n_blocks: int, upsampling: Upsampling) -> None:
         """Builds the step for maps of `in_width` features and a finer scale of `skip_width` features."""
@@ -78,21 +81,21 @@ class DecoderStep(nn.Module):
         self.unit = ConvolutionUnit(in_width, width, 3)
         self.blocks = nn.Sequential(*(NonBottleneck1D(width, width, stride=1, dropout=0.0) for _ in range(n_blocks)))
         self.up = LearnedUpsampling(width) if upsampling == "learned" else None
-        self.skip = ConvolutionUnit(skip_width, width, 1)
+        self.skip = ConvolutionUnit(skip_width, width, 1) if skip_width != width else None
 
     def forward(self, x: Tensor, finer: Tensor) -> Tensor:
         """Returns (b, width, h, w) at the size of `finer` (b, skip_width, h, w)."""
         size = (finer.shape[2], finer.shape[3])
         x = self.blocks(self.unit(x))
         x = _bilinear(x, size) if self.up is None else self.up(x, size)
-        result: Tensor = x + self.skip(finer)
-        return result
+        return x + (finer if self.skip is None else self.skip(finer))
 
     def macs(self, grid: Grid, finer: Grid) -> int:
         """Returns the multiply-accumulates for maps of these sizes."""
         blocks: list[NonBottleneck1D] = list(self.blocks)  # type: ignore[arg-type]
         up = 0 if self.up is None else finer[0] * finer[1] * self.up.macs_per_position
-        return self.unit.macs(grid) + sum(block.macs(grid) for block in blocks) + up + self.skip.macs(finer)
+        skip = 0 if self.skip is None else self.skip.macs(finer)
+        return self.unit.macs(grid) + sum(block.macs(grid) for block in blocks) + up + skip
 
 
 class Decoder(nn.Module):
