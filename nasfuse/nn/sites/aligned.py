@@ -8,14 +8,19 @@ from torch.nn import functional as F
 from nasfuse.nn.tokens import Extent, Tokens, from_map
 
 
-def aligned(other: Tokens, main: Tokens) -> Tokens:
+def aligned(other: Tokens, main: Tokens, *, is_single: bool = False) -> Tokens:
     """Returns as many tokens of another stream as the main stream has; padding is 0. MACs: 0.
 
-    Maps are averaged over the area of a token of the main stream, or repeated where the main stream is finer. A single
-    token is repeated for all. Sequences are aligned by their first token: what one has more is cut or 0.
+    Maps are averaged over the area of a token of the main stream, or repeated where the main stream is finer. Sequences
+    are aligned by their first token: what one has more is cut or 0.
+
+    Args:
+        other: Tokens of the other stream.
+        main: Tokens of the main stream.
+        is_single: Whether samples of the other stream always have a single token, which is then repeated for all.
     """
     n_tokens = main.values.shape[1]
-    if other.values.shape[1] == 1 != n_tokens:
+    if is_single:
         return Tokens(other.masked().expand(-1, n_tokens, -1))
     if main.grid is not None:
         if other.grid == main.grid:
