@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch.nn import functional as F
 
+from nasfuse.nn.area_average import area_average
 from nasfuse.nn.tokens import Extent, Tokens, from_map
 
 
@@ -25,7 +26,7 @@ def aligned(other: Tokens, main: Tokens, *, is_single: bool = False) -> Tokens:
     if main.grid is not None:
         if other.grid == main.grid:
             return replace(other, cls=None)
-        return from_map(F.adaptive_avg_pool2d(other.as_map(), main.grid))
+        return from_map(area_average(other.as_map(), main.grid))
     missing = n_tokens - other.values.shape[1]
     real = other.values.new_ones(other.values.shape[:2], dtype=torch.bool) if other.mask is None else other.mask
     real = F.pad(real, (0, missing))
