@@ -159,7 +159,8 @@ class BranchBuilder:
             make: Callable[..., SiteOperator] = SITE_OPERATORS[fusion.operator]
             operator = make(width, widths, **options)
             self._check_alignment(operator, main, stages[main], others, f"site {number}")
-            sites.append(Site(stages[main], others))
+            single = {name for name, n in others.items() if self._extent(name, n) == Extent(1)}
+            sites.append(Site(stages[main], others, frozenset(single)))
             operators.append(operator)
         return Sites(main, sites, operators)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nasfuse.nn.area_average import area_average
 from nasfuse.nn.knob import Knob
 from nasfuse.nn.residual_blocks import ConvolutionUnit, Grid, NonBottleneck1D
 from nasfuse.nn.tokens import Extent, Tokens
@@ -36,7 +37,7 @@ class PyramidPooling(nn.Module):
         size = x.shape[2:]
         maps = [x]
         for side, unit in zip(BINS, self.bins, strict=True):
-            maps.append(F.interpolate(unit(F.adaptive_avg_pool2d(x, side)), size=size, mode="nearest"))
+            maps.append(F.interpolate(unit(area_average(x, (side, side))), size=size, mode="nearest"))
         result: Tensor = self.out(torch.cat(maps, dim=1))
         return result
 

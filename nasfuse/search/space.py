@@ -385,7 +385,7 @@ class Space:
         return complete
 
     def _chosen(self, where: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Returns the values of a baseline by concrete path; None if values fixed by the study contradict it."""
+        """Returns the values of a baseline by concrete path; None if the task or the study rules one out."""
         parameters = {parameter.name: parameter for parameter in self.parameters}
         route = streams_of(self._route(f"{where}.{ROUTE}", values.get(ROUTE, self.constants[ROUTE])))
         chosen: dict[str, Any] = {}
@@ -393,6 +393,8 @@ class Space:
             here = f"{where}.{path}"
             value = self._route(here, value) if path == ROUTE else value
             paths = self._streams.paths(path)
+            if not choices_of(path, [value], self._task):
+                return None
             is_field = path in self._config.fields or any(one in parameters or one in self.constants for one in paths)
             if not is_field:
                 self._complain(here, f"no field of this space; {_nearest_path(path, list(parameters))}")

@@ -5,22 +5,28 @@ from dataclasses import replace
 import torch
 from torch.nn import functional as F
 
+from nasfuse.nn.area_average import area_average
 from nasfuse.nn.tokens import Extent, Tokens, from_map
 
 
-def aligned(other: Tokens, main: Tokens) -> Tokens:
+def aligned(other: Tokens, main: Tokens, *, is_single: bool = False) -> Tokens:
     """Returns as many tokens of another stream as the main stream has; padding is 0. MACs: 0.
 
-    Maps are averaged over the area of a token of the main stream, or repeated where the main stream is finer. A single
-    token is repeated for all. Sequences are aligned by their first token: what one has more is cut or 0.
+    Maps are averaged over the area of a token of the main stream, or repeated where the main stream is finer. Sequences
+    are aligned by their first token: what one has more is cut or 0.
+
+    Args:
+        other: Tokens of the other stream.
+        main: Tokens of the main stream.
+        is_single: Whether samples of the other stream always have a single token, which is then repeated for all.
     """
     n_tokens = main.values.shape[1]
-    if other.values.shape[1] == 1 != n_tokens:
+    if is_single:
         return Tokens(other.masked().expand(-1, n_tokens, -1))
     if main.grid is not None:
         if other.grid == main.grid:
             return replace(other, cls=None)
-        return from_map(F.adaptive_avg_pool2d(other.as_map(), main.grid))
+        return from_map(area_average(other.as_map(), main.grid))
     missing = n_tokens - other.values.shape[1]
     real = other.values.new_ones(other.values.shape[:2], dtype=torch.bool) if other.mask is None else other.mask
     real = F.pad(real, (0, missing))

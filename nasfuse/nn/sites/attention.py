@@ -67,7 +67,7 @@ class SiteBottleneck(SiteOperator):
     def forward(self, main: Tokens, others: Mapping[str, Tokens]) -> Tokens:
         """Returns the tokens after both blocks, see `SiteOperator.forward`."""
         source = _joined(others, self.project)
-        shared = self.shared.expand(len(source.values), -1, -1)
+        shared = self.shared.expand(source.values.shape[0], -1, -1)
         shared = self.gather(shared, source.values, source.mask, source.sizes)
         return main.out_of_line(self.spread(main.in_line().values, shared, None))
 

@@ -18,10 +18,12 @@ class Site:
     Attributes:
         main: Stages of the main stream before the site.
         others: Stages of each other stream before the site.
+        single: Names of the other streams of which samples always have a single token there.
     """
 
     main: int
     others: Mapping[str, int]
+    single: frozenset[str] = frozenset()
 
 
 class Sites(nn.Module):
@@ -66,7 +68,8 @@ class Sites(nn.Module):
         """Returns the tokens of the main stream after the last site of `line`."""
         operator = self._operator(line)
         if not operator.reads_any_number:
-            others = {name: aligned(tokens, main) for name, tokens in others.items()}
+            single = self.sites[line.taken[-1].site].single
+            others = {name: aligned(tokens, main, is_single=name in single) for name, tokens in others.items()}
         result: Tokens = operator(main, others)
         return result
 
