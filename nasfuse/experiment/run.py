@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 
 from nasfuse.backends.base import OpenBackend, too_small
+from nasfuse.backends.interrupts import is_ending
 from nasfuse.backends.objective import Objective
 from nasfuse.data import Dataset
 from nasfuse.data.mapped_table import share_table
@@ -30,6 +31,7 @@ from nasfuse.experiment.trial_files import TrialFiles
 from nasfuse.search.budget import Budget
 from nasfuse.search.hand_made_designs import LARGEST_RATIO
 from nasfuse.search.lease import leased
+from nasfuse.search.patience import Patience
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.scheduler import Scheduler
 from nasfuse.search.space import Space
@@ -115,6 +117,7 @@ def run_search(
             check_macs=time_limit.check,
             fingerprint=dataset.fingerprint,
             saved_epochs=lambda number: saved_progress(folder.trial(number)),
+            patience=Patience(note=display.note, is_ending=is_ending),
         )
         folder.claim(study)  # after the scheduler has checked the data of the study
         if scheduler.wants_more(running=0):

@@ -21,6 +21,7 @@ from nasfuse.search.failures import recurring_failures, void_failures
 from nasfuse.search.front import Objectives
 from nasfuse.search.inheritance import WeightSources
 from nasfuse.search.optuna_internals import study_id_of, trial_id_of
+from nasfuse.search.patience import Patience
 from nasfuse.search.samplers import make_sampler
 from nasfuse.search.space import Space
 from nasfuse.search.stopping.rungs import Rungs
@@ -102,6 +103,7 @@ class Scheduler:
         fingerprint: str = "",
         saved_epochs: Callable[[int], int] = lambda _number: 0,
         clock: Callable[[], float] = time.monotonic,
+        patience: Patience | None = None,
     ) -> None:
         """Opens the study in `storage`, or creates it.
 
@@ -118,6 +120,7 @@ class Scheduler:
             fingerprint: Fingerprint of the data.
             saved_epochs: Returns the number of epochs from which the training of a trial can be resumed.
             clock: Returns the time in seconds since an arbitrary moment, for budgets in minutes.
+            patience: Calls the storage, and again while it does not answer.
 
         Raises:
             RunFolderError: The storage holds another study of this name, or one on other data or of another version of
@@ -131,7 +134,7 @@ class Scheduler:
         self._costs = ComputedCosts(space, macs_of, cost=study.cost, check=check, check_macs=check_macs)
         maximize = METRICS[study.objective].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
-        self._storage = WriteThroughStorage(storage, study.name)
+        self._storage = WriteThroughStorage(storage, study.name, patience=patience)
         self._study = optuna.create_study(
             storage=self._storage,
             study_name=study.name,

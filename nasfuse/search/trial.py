@@ -69,9 +69,9 @@ class StoppedTraining:
     log_cost: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrialView:
-    """Read-only, typed view of one trial.
+    """Read-only, typed view of one trial; two views are equal if they are the same object.
 
     A trial is a training (suggested, hand-made, or a repetition of an earlier one), an operating point of an earlier
     training, or a draw that was never trained: its parameters are no valid network, or the network is too costly.
