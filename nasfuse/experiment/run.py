@@ -198,6 +198,8 @@ def _run(
         objective or default, resources=resources, folder_of=folder.trial, scratch=folder.root / ".tune"
     )
     with opening as backend:
+        for note in backend.notes:
+            display.note(note)
         n_workers = _n_workers(resources, backend.capacity, display)
         files = TrialFiles(folder)
         driver = _new_driver(scheduler, n_workers=n_workers, files=files, display=display, check=check)
