@@ -59,6 +59,7 @@ def run_search(
     *,
     display: Display,
     address: str | None = None,
+    retry_failed: bool = False,
     objective: Objective | None = None,
     open_backend: OpenBackend | None = None,
 ) -> Progress:
@@ -69,6 +70,7 @@ def run_search(
         folder: New folder, or folder of the same study.
         display: Output of progress and messages.
         address: Address of a Ray cluster; None starts Ray on this machine.
+        retry_failed: Whether trainings that failed in earlier sessions are run again.
         objective: Function that trials call; None trains their recipes.
         open_backend: Function that starts the backend; None is Ray, at `address`.
 
@@ -118,6 +120,7 @@ def run_search(
             fingerprint=dataset.fingerprint,
             saved_epochs=lambda number: saved_progress(folder.trial(number)),
             patience=Patience(note=display.note, is_ending=is_ending),
+            retry_failed=retry_failed,
         )
         folder.claim(study)  # after the scheduler has checked the data of the study
         if scheduler.wants_more(running=0):

@@ -17,7 +17,7 @@ from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import NasfuseError, RecurringFailureError, RunFolderError
 from nasfuse.search.budget import Budget
 from nasfuse.search.computed_costs import ComputedCosts
-from nasfuse.search.failures import recurring_failures, void_failures
+from nasfuse.search.failures import recurring_failures, retry_failures, void_failures
 from nasfuse.search.front import Objectives
 from nasfuse.search.inheritance import WeightSources
 from nasfuse.search.optuna_internals import study_id_of, trial_id_of
@@ -104,6 +104,7 @@ class Scheduler:
         saved_epochs: Callable[[int], int] = lambda _number: 0,
         clock: Callable[[], float] = time.monotonic,
         patience: Patience | None = None,
+        retry_failed: bool = False,
     ) -> None:
         """Opens the study in `storage`, or creates it.
 
@@ -121,6 +122,7 @@ class Scheduler:
             saved_epochs: Returns the number of epochs from which the training of a trial can be resumed.
             clock: Returns the time in seconds since an arbitrary moment, for budgets in minutes.
             patience: Calls the storage, and again while it does not answer.
+            retry_failed: Whether trainings that failed in earlier sessions are run again, before anything else.
 
         Raises:
             RunFolderError: The storage holds another study of this name, or one on other data or of another version of
@@ -161,6 +163,9 @@ class Scheduler:
         if study.robust_metric is not None:
             self._attributes.robust_metric = study.robust_metric
         void_failures(self._study)
+        if retry_failed:
+            retry_failures(self._study)
+            self._storage.publish_all()
         self._orphans = [trial.number for trial in self.trials() if trial.is_running]
         self._suggestions = Suggestions(self._study, self._storage, study, space, costs=self._costs)
         self._rungs = Rungs(study)

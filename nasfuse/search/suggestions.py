@@ -58,14 +58,17 @@ class Suggestions:
     def draw(self, objectives: Objectives, *, seconds: float) -> Draw | None:
         """Returns the next trial and its parameters; None if every network of the space was handed out.
 
-        That is a hand-made design while their share of the budget lasts; else, in the last part of the budget, a
-        repetition of a member of the front; else what the sampler suggests.
+        That is a training that failed and is tried again; else a hand-made design while their share of the budget
+        lasts; else, in the last part of the budget, a repetition of a member of the front; else what the sampler
+        suggests.
 
         Args:
             objectives: Objectives of the study.
             seconds: Wall-clock time that the search has taken.
         """
         trials = trials_of(self._study)
+        if any(trial.is_waiting for trial in trials):
+            return self._ask()
         if self._is_time_to_confirm(objectives, trials, seconds=seconds) and self._enqueue_repetition(objectives):
             return self._ask()
         design = self.designs.first(trials, seconds=seconds)

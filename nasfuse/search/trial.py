@@ -48,6 +48,9 @@ _RECORD = "record"
 #: Attributes that are the outcome of a training; a trial whose result is hidden is shown without them.
 _OUTCOME = frozenset({_POINTS, _RECORD, _RUNGS, _STOPPED, _REASON, _FROM_SCRATCH})
 
+#: Attributes that say why a training takes place.
+_ORIGIN = (_BASELINE, _REPEAT_OF, _DIVISION)
+
 #: Characters after which a reason is cut off.
 _LONGEST_REASON = 1000
 
@@ -405,6 +408,12 @@ def enqueue_repetition(study: optuna.Study, first: TrialView, *, division: int) 
     """Enqueues a further training of the recipe of `first`, on another division of the data."""
     name = {_BASELINE: first.baseline} if first.is_baseline else {}
     study.enqueue_trial(first.params, user_attrs={**name, _REPEAT_OF: first.number, _DIVISION: division})
+
+
+def enqueue_again(study: optuna.Study, failed: TrialView) -> None:
+    """Enqueues another attempt at a training that failed, as the same design or repetition."""
+    kept = {key: failed.frozen.user_attrs[key] for key in _ORIGIN if key in failed.frozen.user_attrs}
+    study.enqueue_trial(failed.params, user_attrs=kept)
 
 
 def operating_point_trial(

@@ -67,6 +67,12 @@ class WriteThroughStorage(EditableStorage):
             )
         self._trial_behind[trial_id] = behind_id
 
+    def publish_all(self) -> None:
+        """Writes all drafts to the storage behind."""
+        for study_id in self._study_behind:
+            for trial in super().get_all_trials(study_id, deepcopy=False):
+                self.publish(trial_id_of(trial))
+
     def _created(self, behind_study: int, trial: FrozenTrial) -> tuple[int, int]:
         """Creates a trial in the storage behind, and returns its identifier and its number there."""
         behind_id = self._behind.create_new_trial(behind_study, trial)
