@@ -7,7 +7,8 @@ from itertools import takewhile
 import optuna
 
 from nasfuse.search.study_attributes import StudyAttributes
-from nasfuse.search.trial import TrialView, enqueue_again, trials_of
+from nasfuse.search.trial import TrialView, enqueue_again
+from nasfuse.search.views import trials_of
 
 #: Number of different recipes that fail in a row with the same reason before the search ends.
 EQUAL_FAILURES = 5

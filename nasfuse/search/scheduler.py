@@ -28,7 +28,8 @@ from nasfuse.search.stopping.rungs import Rungs
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.suggestions import Draw, Suggestions
 from nasfuse.search.swept_points import observations_of, values_of
-from nasfuse.search.trial import TrialView, TrialWriter, trials_of
+from nasfuse.search.trial import TrialView, TrialWriter
+from nasfuse.search.views import trials_of
 from nasfuse.search.visibility import DEFAULT_VISIBILITY_LAG, split_by_visibility, visibility_lag
 from nasfuse.search.write_through import WriteThroughStorage
 from nasfuse.seeds import derive_seed

@@ -18,8 +18,9 @@ from nasfuse.search.samplers import Domain, SamplerContext, make_sampler
 from nasfuse.search.samplers.costs import Costs
 from nasfuse.search.samplers.coverage import Coverage, suggested_rows
 from nasfuse.search.space import Space
-from nasfuse.search.trial import TrialView, TrialWriter, enqueue_baseline, enqueue_repetition, trials_of
+from nasfuse.search.trial import TrialView, TrialWriter, enqueue_baseline, enqueue_repetition
 from nasfuse.search.unvisited import Unvisited
+from nasfuse.search.views import trials_of
 from nasfuse.search.write_through import WriteThroughStorage
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.study import StudyConfig

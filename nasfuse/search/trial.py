@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -17,7 +16,6 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
-from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.spec.recipe import Recipe
 
 # Written when a trial is enqueued or drawn.
@@ -303,27 +301,6 @@ class TrialView:
     @property
     def _attributes(self) -> dict[str, Any]:
         return self.frozen.user_attrs
-
-
-#: Views of finished trials by number. Each suggestion reads all trials several times, and most of them have ended.
-_finished: WeakKeyDictionary[optuna.Study, dict[int, TrialView]] = WeakKeyDictionary()
-
-
-def trials_of(study: optuna.Study) -> list[TrialView]:
-    """Returns a view of every trial of `study`, by number."""
-    void = StudyAttributes(study).void
-    cache = _finished.setdefault(study, {})
-    return [_view(trial, cache, is_void=trial.number in void) for trial in study.get_trials(deepcopy=False)]
-
-
-def _view(trial: FrozenTrial, cache: dict[int, TrialView], *, is_void: bool) -> TrialView:
-    view = cache.get(trial.number)
-    if view is not None and view.frozen is trial and view.is_void == is_void:
-        return view
-    view = TrialView(trial, is_void)
-    if view.is_finished:
-        cache[trial.number] = view
-    return view
 
 
 class TrialWriter:

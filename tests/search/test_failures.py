@@ -8,7 +8,8 @@ from optuna.trial import TrialState
 from nasfuse.errors import RecurringFailureError
 from nasfuse.search import open_storage, sqlite_url, summarise
 from nasfuse.search.failures import EQUAL_FAILURES, FIRST_FAILURES, kind_of, recurring_failures
-from nasfuse.search.trial import TrialView, trials_of
+from nasfuse.search.trial import TrialView
+from nasfuse.search.views import trials_of
 
 NAN = "NonFiniteError: the training loss became nan in epoch {}; lower training.lr"
 SHAPE = "RuntimeError: shapes ({0}x8 and 7x{0}) cannot be multiplied"
