@@ -9,8 +9,10 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import nasfuse
 from nasfuse.backends.interrupts import Interrupted
 from nasfuse.backends.session_folder import session_folder
 from nasfuse.errors import NasfuseError
@@ -86,8 +88,10 @@ def _cluster(address: str) -> Iterator[None]:
 
 
 def _connect(address: str) -> None:
+    # Nodes run the code of this process, and need only the packages that it imports.
+    code = {"py_modules": [str(Path(nasfuse.__file__).parent)], "excludes": ["**/__pycache__"]}
     try:
-        _init(address=address)
+        _init(address=address, runtime_env=code)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise _no_cluster(address, error) from error
 

@@ -176,11 +176,14 @@ def can_unshare():
 
 @pytest.mark.skipif(not can_unshare(), reason="mount namespaces need root")
 def test_a_node_that_does_not_see_the_run_folder_is_left_out_and_said_once(tmp_path):
+    """The other node has an older version of the code, and runs that of the driver."""
     (tmp_path / "run").mkdir()
+    (tmp_path / "old" / "nasfuse").mkdir(parents=True)
+    (tmp_path / "old" / "nasfuse" / "__init__.py").write_text("raise ImportError('the nodes have an older version')")
     display = Display()
     study = STUDY.replace("trials: 8", "trials: 3").replace("training.epochs: 30", "training.epochs: 3")
     with (
-        running_cluster(cwd=tmp_path, RAY_AUTH_MODE="disabled") as (address, _),
+        running_cluster(cwd=tmp_path, RAY_AUTH_MODE="disabled", PYTHONPATH=str(tmp_path / "old")) as (address, _),
         node_that_does_not_see(tmp_path / "run", address),
     ):
         wait_for_nodes(address, 2)
