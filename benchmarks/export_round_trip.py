@@ -31,7 +31,7 @@ from nasfuse.experiment.run_reader import Run, read_run
 from nasfuse.experiment.space_survey import macs_of
 from nasfuse.prediction import read_network
 from nasfuse.search.front import Candidate
-from nasfuse.search.trial import trials_of
+from nasfuse.search.views import trials_of
 from nasfuse.spec.ensemble import load_recipe
 
 CPU = torch.device("cpu")

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 
 from nasfuse.backends.base import OpenBackend, too_small
+from nasfuse.backends.interrupts import is_ending
 from nasfuse.backends.objective import Objective
 from nasfuse.data import Dataset
 from nasfuse.data.mapped_table import share_table
@@ -30,6 +31,7 @@ from nasfuse.experiment.trial_files import TrialFiles
 from nasfuse.search.budget import Budget
 from nasfuse.search.hand_made_designs import LARGEST_RATIO
 from nasfuse.search.lease import leased
+from nasfuse.search.patience import Patience
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.scheduler import Scheduler
 from nasfuse.search.space import Space
@@ -57,6 +59,7 @@ def run_search(
     *,
     display: Display,
     address: str | None = None,
+    retry_failed: bool = False,
     objective: Objective | None = None,
     open_backend: OpenBackend | None = None,
 ) -> Progress:
@@ -67,6 +70,7 @@ def run_search(
         folder: New folder, or folder of the same study.
         display: Output of progress and messages.
         address: Address of a Ray cluster; None starts Ray on this machine.
+        retry_failed: Whether trainings that failed in earlier sessions are run again.
         objective: Function that trials call; None trains their recipes.
         open_backend: Function that starts the backend; None is Ray, at `address`.
 
@@ -115,6 +119,8 @@ def run_search(
             check_macs=time_limit.check,
             fingerprint=dataset.fingerprint,
             saved_epochs=lambda number: saved_progress(folder.trial(number)),
+            patience=Patience(note=display.note, is_ending=is_ending),
+            retry_failed=retry_failed,
         )
         folder.claim(study)  # after the scheduler has checked the data of the study
         if scheduler.wants_more(running=0):
@@ -195,6 +201,8 @@ def _run(
         objective or default, resources=resources, folder_of=folder.trial, scratch=folder.root / ".tune"
     )
     with opening as backend:
+        for note in backend.notes:
+            display.note(note)
         n_workers = _n_workers(resources, backend.capacity, display)
         files = TrialFiles(folder)
         driver = _new_driver(scheduler, n_workers=n_workers, files=files, display=display, check=check)
