@@ -164,6 +164,12 @@ def _deploy(
                 f"{figures['samples']} samples ({parity.allowed:.1e} is rounding{borderline})",
                 soft_wrap=True,
             )
+            if parity.n_sensitive:
+                out.print(
+                    f"{parity.n_sensitive} of them do not count, since their fixed points do not converge: rounding of "
+                    f"inputs changes the network itself by up to {parity.change:.1e}; a higher max_steps may help",
+                    soft_wrap=True,
+                )
             value = "not finite" if figures["bundle"] is None else metric_text(figures["bundle"])
             out.print(
                 f"{figures['metric']} ({figures['samples']}): {metric_text(figures['network'])} by the network, "

@@ -1,19 +1,21 @@
 """Cutting of graphs and constants for shapes, on graphs of a few nodes made by hand."""
 
+import math
+
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from nasfuse.deployment.cutting import Graph
+from nasfuse.deployment.precision import with_supported_types
 from nasfuse.deployment.quantisation import quantised
 from nasfuse.deployment.shapes import with_constant_shapes
 from nasfuse.runtime.bundle import open_session
 
 
-def model_of(nodes, inputs, outputs, **weights):
-    described = [
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names] for names in (inputs, outputs)
-    ]
+def model_of(nodes, inputs, outputs, *, dtype=TensorProto.FLOAT, **weights):
+    described = [[helper.make_tensor_value_info(name, dtype, None) for name in names] for names in (inputs, outputs)]
     initializers = [numpy_helper.from_array(value, name) for name, value in weights.items()]
     graph = helper.make_graph(nodes, "g", *described, initializers)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
@@ -77,11 +79,28 @@ def test_an_expand_of_a_row_to_the_batch_remains():
     assert model.graph.node[1].input[1] == "s"
 
 
+def test_operators_that_exist_in_float32_alone_keep_the_others_in_float64():
+    nodes = [
+        helper.make_node("Erf", ["x"], ["e"]),
+        helper.make_node("Conv", ["e", "w"], ["c"]),
+        helper.make_node("Add", ["c", "y"], ["z"]),
+    ]
+    model = model_of(nodes, ["x", "y"], ["z"], dtype=TensorProto.DOUBLE, w=np.array([[[2.0]]]))
+    run = open_session(with_supported_types(model).SerializeToString(), threads=1).run
+    (found,) = run(["z"], {"x": np.array([[[0.3]]]), "y": np.array([[[1e-9]]])})
+    assert found.dtype == np.float64
+    assert found.item() == pytest.approx(2 * math.erf(0.3), abs=1e-6)
+    (without,) = run(["z"], {"x": np.array([[[0.3]]]), "y": np.array([[[0.0]]])})
+    assert (found - without).item() == pytest.approx(1e-9, rel=1e-6), "the sum has more digits than float32"
+
+
 def test_weights_of_8_bits_are_close():
     rng = np.random.default_rng(0)
     weight, x = rng.normal(size=(16, 4)).astype(np.float32), rng.normal(size=(5, 16)).astype(np.float32)
     model = model_of([helper.make_node("MatMul", ["x", "w"], ["y"])], ["x"], ["y"], w=weight)
     model = onnx.shape_inference.infer_shapes(model)
-    small = quantised({"m": model.SerializeToString()})["m"]
-    found = open_session(small, threads=1).run(["y"], {"x": x})[0]
+    graphs = {"m": model.SerializeToString(), "step": model.SerializeToString()}
+    small = quantised(graphs, exact={"step"})
+    assert small["step"] == graphs["step"]
+    found = open_session(small["m"], threads=1).run(["y"], {"x": x})[0]
     assert 0 < abs(found - x @ weight).max() < 0.1 * abs(x @ weight).max()
