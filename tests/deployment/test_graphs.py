@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from nasfuse.deployment.cutting import Graph
 from nasfuse.deployment.precision import with_supported_types
 from nasfuse.deployment.quantisation import quantised
-from nasfuse.deployment.shapes import with_constant_shapes
+from nasfuse.deployment.shapes import with_constant_shapes, without_single_parts
 from nasfuse.runtime.bundle import open_session
 
 
@@ -77,6 +77,43 @@ def test_an_expand_of_a_row_to_the_batch_remains():
     model = model_of(nodes, ["x"], ["y"], row=np.zeros((1, 2), np.float32))
     with_constant_shapes(model, [{"x": np.zeros((size, 2), np.float32)} for size in (3, 5)])
     assert model.graph.node[1].input[1] == "s"
+
+
+def rows_of_ones(taken):
+    """A Where by `taken` (3,) for each sample, whose rows are made for the batch."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"], end=1),
+        helper.make_node("Concat", ["s", "three"], ["both"], axis=0),
+        helper.make_node("Expand", ["taken", "both"], ["rows"]),
+        helper.make_node("Where", ["rows", "x", "zeros"], ["y"]),
+    ]
+    weights = {"three": np.array([3]), "taken": np.array([taken]), "zeros": np.zeros((1, 3), np.float32)}
+    model = model_of(nodes, ["x"], ["y"], **weights)
+    with_constant_shapes(model, [{"x": np.zeros((size, 3), np.float32)} for size in (3, 5)])
+    return model
+
+
+def test_the_same_row_for_every_sample_becomes_one_row():
+    piece = Graph(rows_of_ones([True, False, True])).piece(["y"], known=())
+    assert len(piece.nodes) == 1
+    run = open_session(Graph(rows_of_ones([True, False, True])).write(piece), threads=1).run
+    assert run(["y"], {"x": np.ones((7, 3), np.float32)})[0].tolist() == [[1, 0, 1]] * 7
+
+
+def test_a_where_that_always_takes_one_side_passes_it_on():
+    model = rows_of_ones([True, True, True])
+    assert [node.op_type for node in model.graph.node][-1] == "Identity"
+    run = open_session(Graph(model).write(Graph(model).piece(["y"], known=())), threads=1).run
+    assert run(["y"], {"x": np.full((2, 3), 4, np.float32)})[0].tolist() == [[4, 4, 4]] * 2
+    other = rows_of_ones([False, False, False])  # the other side has one row where the result has one per sample
+    assert [node.op_type for node in other.graph.node][-1] == "Where"
+
+
+def test_a_concatenation_of_one_tensor_passes_it_on():
+    model = model_of([helper.make_node("Concat", ["x"], ["y"], axis=1)], ["x"], ["y"])
+    without_single_parts(model)
+    assert model.graph.node[0].op_type == "Identity"
+    assert not model.graph.node[0].attribute
 
 
 def test_operators_that_exist_in_float32_alone_keep_the_others_in_float64():
