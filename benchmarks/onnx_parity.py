@@ -118,7 +118,7 @@ def changes(one, expected, routes):
     chosen = {"chosen": torch.from_numpy(routes)} if isinstance(one.network, RoutedNetwork) else {}
     generator = torch.Generator().manual_seed(0)
     largest = np.zeros(N_SAMPLES)
-    for _ in range(2):
+    for _ in range(3):
         rounded = {
             name: x * (1 + torch.finfo(x.dtype).eps * (2 * torch.randint(2, x.shape, generator=generator) - 1))
             if x.is_floating_point()

@@ -62,7 +62,7 @@ def export(
     names a point instead. The network is compared with what is written on validation data, and not written if they
     differ.
     """
-    from nasfuse.cli.console import command_line, out, print_json
+    from nasfuse.cli.console import command_line, out, print_json, say
     from nasfuse.cli.output_file import check_output
     from nasfuse.experiment.run_folder import RunFolder, write_text
     from nasfuse.experiment.run_reader import read_run
@@ -103,9 +103,9 @@ def export(
         reported = measured.reported_metric
         also = "" if reported is None else f", {recipe.metric} {metric_text(reported)}"
         figures = f"{found.objectives.metric} {metric_text(measured.metric)}{also} (validation), {measured.macs:,} MACs"
-        out.print(f"trial {chosen.label}: {figures}", soft_wrap=True)
-        out.print(recipe.summary, soft_wrap=True)
-        out.print(explanation(found, choice), soft_wrap=True)
+        say(out, f"trial {chosen.label}: {figures}")
+        say(out, recipe.summary)
+        say(out, explanation(found, choice))
     if output is not None:
         write_text(output, recipe.to_yaml())
         document["file"] = str(output)
@@ -148,7 +148,7 @@ def _deploy(
     saved: "SavedNetwork", onnx: Path | None, torch: Path | None, *, int8: bool, quiet: bool
 ) -> dict[str, object]:
     """Writes the network, prints what was checked, and returns it."""
-    from nasfuse.cli.console import out
+    from nasfuse.cli.console import out, say
 
     document: dict[str, object] = {}
     if onnx is not None:
@@ -159,22 +159,22 @@ def _deploy(
         document["onnx"] = {"folder": str(onnx), "figures": figures, "parity": parity.to_plain()}
         if not quiet:
             borderline = f", {parity.n_borderline} decided differently" if parity.n_borderline else ""
-            out.print(
+            say(
+                out,
                 f"difference from the network: {parity.difference:.1e} at most, over {parity.n_samples} "
                 f"{figures['samples']} samples ({parity.allowed:.1e} is rounding{borderline})",
-                soft_wrap=True,
             )
             if parity.n_sensitive:
-                out.print(
+                say(
+                    out,
                     f"{parity.n_sensitive} of them do not count, since their fixed points do not converge: rounding of "
                     f"inputs changes the network itself by up to {parity.change:.1e}; a higher max_steps may help",
-                    soft_wrap=True,
                 )
             value = "not finite" if figures["bundle"] is None else metric_text(figures["bundle"])
-            out.print(
+            say(
+                out,
                 f"{figures['metric']} ({figures['samples']}): {metric_text(figures['network'])} by the network, "
                 f"{value} by the bundle{' with 8-bit weights' if int8 else ''}",
-                soft_wrap=True,
             )
             size = f"{written.n_graphs} graph{'s' if written.n_graphs > 1 else ''}, {written.n_bytes / 1000:,.0f} kB"
             out.print(f"wrote {onnx} ({size}); run it with nasfuse.runtime.load({str(onnx)!r})", soft_wrap=True)
@@ -185,5 +185,5 @@ def _deploy(
         document["torch"] = {"folder": str(torch), "differences": differences}
         if not quiet:
             shown = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
-            out.print(f"wrote {torch}; largest difference from the network by route: {shown}", soft_wrap=True)
+            say(out, f"wrote {torch}; largest difference from the network by route: {shown}")
     return document

@@ -22,7 +22,7 @@ def latency(
     """
     from dataclasses import asdict
 
-    from nasfuse.cli.console import err, out, print_json, warn
+    from nasfuse.cli.console import err, out, print_json, say, warn
     from nasfuse.export.latency import rank_correlations, write_timings
 
     err.print("timing each network, deployed and eager, some seconds each ...", style="dim")
@@ -40,7 +40,7 @@ def latency(
     out.print(_table(timings, batch, threads))
     if correlations:
         shown = ", ".join(f"{name} {value:.2f}" for name, value in correlations.items())
-        out.print(f"rank correlation of MACs and time: {shown}", soft_wrap=True)
+        say(out, f"rank correlation of MACs and time: {shown}")
 
 
 def _of_file(path: Path, batch: int, threads: int) -> "list[Timing]":

@@ -26,6 +26,9 @@ _MOST_BORDERLINE = 0.001
 #: Samples that are also computed one at a time.
 _N_SINGLE = 8
 
+#: Times that inputs are rounded to find sensitive samples.
+_N_ROUNDINGS = 3
+
 #: Sensitive samples may differ by this many times the largest change that rounding of the inputs makes to one of them.
 _SENSITIVE_FACTOR = 10
 
@@ -160,9 +163,11 @@ def _changes(network: Network, inputs: RawInputs, samples: Split, expected: Outp
         for rows in torch.split(torch.arange(len(samples)), BATCH_ROWS):
             values, masks, present = inputs(inputs.of_samples(samples, rows))
             chosen = {} if expected.routes is None else {"chosen": expected.routes[rows]}
-            rounded = {name: _rounded(one, generator) for name, one in values.items()}
-            outputs = network(rounded, masks, present=present, **chosen)
-            found[rows.numpy()] = (outputs - expected.values[rows]).abs().amax(dim=1).numpy()
+            for _ in range(_N_ROUNDINGS):
+                rounded = {name: _rounded(one, generator) for name, one in values.items()}
+                outputs = network(rounded, masks, present=present, **chosen)
+                change = (outputs - expected.values[rows]).abs().amax(dim=1).numpy()
+                found[rows.numpy()] = np.maximum(found[rows.numpy()], change)
     return found
 
 
