@@ -100,7 +100,6 @@ def test_torch_programs(nasfuse, model, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "nothing to write: give -o for a recipe, or --onnx or --torch for a network"),
         (["--int8", "-o", "r.yaml"], "--int8 is about ONNX graphs; give --onnx, too"),
         (["--onnx", "b", "--point", 1], "--point is for a model.pt, and"),
         (["--onnx", "b", "--trial", 1], "has no network of trial 1 any more; export the recipe of the point and train"),
@@ -112,6 +111,7 @@ def test_refusals(refuses, run_with_networks, options, message):
 
 def test_refusals_of_files(refuses, model, tmp_path):
     assert "-o writes the recipe of a point of a search" in refuses("export", model, "-o", "r.yaml")
+    assert "nothing to write: give --onnx or --torch with the name of a folder" in refuses("export", model)
     assert "criteria such as --pick choose from" in refuses("export", model, "--onnx", "b", "--pick", "best")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").touch()
