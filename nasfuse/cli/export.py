@@ -16,7 +16,9 @@ def export(
         Path,
         typer.Argument(help="Folder of a search, for example runs/mine; with --onnx or --torch also a model.pt."),
     ],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Recipe file (YAML) to write. Default: print it.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Recipe file (YAML) to write. Default: print it.")
+    ] = None,
     onnx: Annotated[
         Path | None,
         typer.Option(help="Folder to write with the network as ONNX graphs, which nasfuse.runtime runs without torch."),

@@ -127,6 +127,14 @@ class TestLatency:
         assert all(one[name]["median_s"] > 0 for name in ("deployed", "deployed_batch", "eager", "eager_batch"))
         assert ran.json["rank_correlations"] is None
 
+    def test_of_a_bundle(self, nasfuse, model):
+        nasfuse("export", model, "--onnx", "bundle")
+        ran = nasfuse("latency", "bundle", "--batch", 4)
+        assert ran.out.split("\n")[1].split() == ["route", "MACs", "deployed", "deployed,", "4"]
+        timings = nasfuse("latency", "bundle", "--batch", 4, "--json").json["timings"]
+        assert [one["label"] for one in timings] == ["left", "left+right"]
+        assert all(one["deployed"]["median_s"] > 0 and one["eager"] is None for one in timings)
+
     def test_of_a_front(self, nasfuse, run_with_networks):
         ran = nasfuse("latency", run_with_networks, "--batch", 4)
         assert "Time per sample in microseconds" in ran.out
