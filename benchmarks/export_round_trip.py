@@ -186,11 +186,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--runs", type=Path, default=Path("runs/round_trip"), help="folder of the searches")
+    parser.add_argument("--only", choices=SPACES, help="one of the three searches")
     parser.add_argument("--out", type=argparse.FileType("w"), default="-", help="file of the results")
     options = parser.parse_args()
     torch.set_num_threads(1)
     n_points = n_good = 0
-    for name in SPACES:
+    for name in SPACES if options.only is None else (options.only,):
         start = time.monotonic()
         run = searched(name, options.runs / name, options)
         print(f"{name}: {len(run.progress.front)} points", file=options.out, flush=True)
