@@ -20,6 +20,7 @@ from nasfuse.data.sources.registry import data_file, divided
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.errors import CheckpointError
 from nasfuse.experiment.run_folder import write_text
+from nasfuse.experiment.stall_watch import StallWatch, watching
 from nasfuse.nn import Network
 from nasfuse.nn.knob import set_knobs
 from nasfuse.prediction import read_network, save_network
@@ -54,6 +55,7 @@ class Training:
         select_by: Metric of the operating points and of the reports, beside which that of the recipe is reported; None
             for that of the recipe.
         without_each: Whether points are also measured without each modality, for their `robust_metric`.
+        epoch_s: Longest time of an epoch in seconds, after which the process is ended; None for that of `watching`.
         deployed_latency: Whether the latency of points is that of their ONNX graphs instead of eager PyTorch, which
             takes some seconds more.
     """
@@ -63,6 +65,7 @@ class Training:
     shared_table: Path | None = None
     select_by: str | None = None
     without_each: bool = False
+    epoch_s: float | None = None
     deployed_latency: bool = False
 
     def __call__(
@@ -84,20 +87,28 @@ class Training:
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if self.on_cuda else "cpu")
         started = time.perf_counter()
-        if recipe.data.validation is None:
-            points, details = self._train(
-                recipe,
-                seed=seed,
-                division=division,
-                folder=folder,
-                report=report,
-                weight_sources=weight_sources,
-                device=device,
-            )
-        else:
-            points, details = self._cross_validate(
-                recipe, recipe.data.validation, seed=seed, division=division, folder=folder, device=device
-            )
+        with watching(folder, limit_s=self.epoch_s) as watch:
+            if recipe.data.validation is None:
+                points, details = self._train(
+                    recipe,
+                    seed=seed,
+                    division=division,
+                    folder=folder,
+                    report=report,
+                    weight_sources=weight_sources,
+                    device=device,
+                    watch=watch,
+                )
+            else:
+                points, details = self._cross_validate(
+                    recipe,
+                    recipe.data.validation,
+                    seed=seed,
+                    division=division,
+                    folder=folder,
+                    device=device,
+                    watch=watch,
+                )
         record = {
             **details,
             "seed": seed,
@@ -123,12 +134,14 @@ class Training:
         report: Report,
         weight_sources: Mapping[str, Path],
         device: torch.device,
+        watch: StallWatch,
     ) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
         dataset = self._load(recipe.data, division)
         folder.mkdir(parents=True, exist_ok=True)
         curve: list[Epoch] = []
 
         def note(epoch: Epoch) -> None:
+            watch.goes_on()
             curve.append(epoch)
             write_curve(folder / "metrics.jsonl", curve)
             assert epoch.val_metric is not None, "there are validation samples"
@@ -178,6 +191,7 @@ class Training:
         division: int,
         folder: Path,
         device: torch.device,
+        watch: StallWatch,
     ) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
         """Trains one network per fold; cross-validations with different `division` have different folds."""
         n_trainings = validation.n_trainings
@@ -186,7 +200,9 @@ class Training:
             number = division * n_trainings + k
             dataset = self._load(recipe.data, number)
             place, own = folder / f"fold{k}", derive_seed(seed, "fold", k)
-            network = train_once(recipe, dataset, place, seed=own, division=number, device=device)
+            network = train_once(
+                recipe, dataset, place, seed=own, division=number, device=device, report=lambda _: watch.goes_on()
+            )
             folds.append(FoldNetwork(network, dataset))
         metric, n_folds = self.select_by or recipe.metric, validation.folds
         points, more = measure_folds(folds, n_folds=n_folds, metric=metric, device=device)

@@ -210,6 +210,7 @@ def _run(
         shared_table=shared_table,
         select_by=study.select_by,
         without_each=study.robust_metric is not None,
+        epoch_s=None if resources.epoch_minutes is None else 60 * resources.epoch_minutes,
         deployed_latency=_times_deployed(study, display),
     )
     if objective is None:
