@@ -14,8 +14,9 @@ from nasfuse.deployment import RawInputs
 from nasfuse.errors import DeploymentError
 from nasfuse.nn import Network
 from nasfuse.nn.equilibrium import FixedPointLayer, equilibrium_layers
-from nasfuse.prediction.outputs import BATCH_ROWS, outputs_of
+from nasfuse.prediction.outputs import outputs_of
 from nasfuse.runtime import Bundle
+from nasfuse.train.inference import batches_in_order
 
 #: Largest difference of outputs, relative to the largest output, that rounding explains.
 TOLERANCE = 1e-4
@@ -94,7 +95,7 @@ def compare(network: Network, bundle: Bundle, inputs: RawInputs, samples: Split)
     """
     expected = outputs_of(network, samples, device=torch.device("cpu"))
     values, differs = [], np.zeros(len(samples), bool)
-    for rows in torch.split(torch.arange(len(samples)), BATCH_ROWS):
+    for rows in batches_in_order(samples, names=network.stream_names):
         raw = _numpy(inputs.of_samples(samples, rows))
         found = bundle.run(raw)
         values.append(found.values)
@@ -132,7 +133,7 @@ def _allowed(network: Network, inputs: RawInputs, samples: Split, outputs: Tenso
     tolerance = max(TOLERANCE, *(layer.inference_rule.tolerance for layer in layers))
     changed = []
     with torch.no_grad():
-        for rows in torch.split(torch.arange(len(samples)), BATCH_ROWS):
+        for rows in batches_in_order(samples, names=network.stream_names):
             values, masks, present = inputs(inputs.of_samples(samples, rows))
             rounded = {
                 name: one * (1 + torch.finfo(one.dtype).eps) if one.is_floating_point() else one

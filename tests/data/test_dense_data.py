@@ -16,8 +16,6 @@ from nasfuse.spec.data import DataConfig, expand_modalities
 from nasfuse.spec.modality import ImageFilesConfig
 from tests.dense_scenes import CLASSES, HEIGHT, WIDTH, data_block, scenes, write_folder
 
-pytest.importorskip("nasfuse.tasks.segmentation")
-
 
 def written(tmp_path, arrays, **more):
     np.savez(tmp_path / "scenes.npz", **arrays)
