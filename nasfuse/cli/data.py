@@ -232,7 +232,7 @@ def _suggest(source: str, *, target: str | None, as_json: bool) -> tuple[dict[st
         return {"arrays": shapes, "data": {"source": source, "modalities": {}}, "problem": None}, None
     draft = draft_data(raw, target=target)
     block: dict[str, Any] = {"source": source, "modalities": draft.modalities}
-    for key in ("target", "task", "classes", "void", "metadata", "split", "group"):
+    for key in ("aligned", "target", "task", "classes", "void", "metadata", "split", "group"):
         value = getattr(draft, key)
         if value is not None and value != DataConfig.model_fields[key].default:
             block[key] = list(value) if isinstance(value, tuple) else value

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from nasfuse.cli.device import Device, device_of
-from nasfuse.domain.metric import metric_text
+from nasfuse.domain.metric import METRICS, metric_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,6 +38,12 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Modality that all samples lack, to see what the network does without it. Repeatable."),
     ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column that is no input, such as day, by whose values to show metric and routes. Repeatable."
+        ),
+    ] = None,
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
@@ -55,7 +61,13 @@ def evaluate(
 
     with feature_bar(err):
         result = evaluate_checkpoint(
-            checkpoint, split=split, device=device_of(device), source=data, point=point, without=without or ()
+            checkpoint,
+            split=split,
+            device=device_of(device),
+            source=data,
+            point=point,
+            without=without or (),
+            by=by or (),
         )
     if "warning" in result:
         warn(result["warning"])
@@ -70,6 +82,8 @@ def evaluate(
     out.print(
         Text.assemble(f"{result['split']} {result['metric']} ", value, f" on {counted(result['samples'], 'sample')}")
     )
+    for name in (name for name in METRICS if name in result):
+        out.print(f"{name} {metric_text(result[name])}")
     if "calibration_error" in result:
         out.print(f"calibration error (ECE, 15 bins) {metric_text(result['calibration_error'])}")
     for name, what in result.get("without", {}).items():
@@ -78,11 +92,25 @@ def evaluate(
         out.print(", ".join(f"{name} {value:.6g}" for name, value in result["settings"].items()))
     for name, share in result.get("routes", {}).items():
         say(out, f"{share:>6.1%} take {name}")
+    for column, groups in result.get("by", {}).items():
+        out.print(_table([_group_row(column, result["metric"], group) for group in groups]))
     if 1 < len(result["by_class"]) <= _MOST_SHOWN:
         out.print(_table(result["by_class"]))
     if "outside_macs" in result:
         out.print(f"{result['outside_macs']:,} MACs outside of the network, for the features that it reads")
     say(out, f"{result['macs']:,} MACs, recipe {result['recipe_hash']}: {result['summary']}")
+
+
+def _group_row(column: str, metric: str, group: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the figures of the samples with one value of a column as a line of a table."""
+    shares = {f"on {name}": f"{share:.1%}" for name, share in group["routes"].items()}
+    return {
+        "name": f"{column} {group['value']}",
+        "samples": group["samples"],
+        metric: group["metric"],
+        "MACs": f"{group['macs']:,.0f}",
+        **shares,
+    }
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> "Table":

@@ -75,6 +75,7 @@ def _search(
 ) -> None:
     from nasfuse.cli.console import command_line, err, explain_fault, out, print_json, say, warn
     from nasfuse.cli.feature_bar import feature_bar
+    from nasfuse.domain.task import TASKS
     from nasfuse.errors import counted
 
     with err.status("loading data and starting workers ..."):
@@ -120,6 +121,7 @@ def _search(
     else:
         tell = (err if as_json else out).print
         tell(f"\nReport: {folder.report_file} (front.csv and front.png are in the same folder)", soft_wrap=True)
-        example = command_line("predict", folder.root, "NEW", "-o", "predictions.csv")
-        tell(f"Predictions for a file NEW of the same form, by the best point: {example}", soft_wrap=True)
+        output = "maps" if TASKS[run.study.data.task].is_dense else "predictions.csv"
+        example = command_line("predict", folder.root, "NEW", "-o", output)
+        tell(f"Predictions for new data NEW of the same form, by the best point: {example}", soft_wrap=True)
     raise typer.Exit(int(bool(failed or lost)))

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from nasfuse.data.arrays import fitted_table
 from nasfuse.data.columns.base import Rows, Transform
 from nasfuse.data.dataset import Scale
 from nasfuse.data.layout import ModalityArrays
+from nasfuse.data.metadata import metadata_values
 from nasfuse.data.preprocessing import Preprocessing
 from nasfuse.data.raw_table import RawTable, missing, texts
 from nasfuse.data.table import Table
@@ -48,6 +50,8 @@ def described_table(
             f"{raw.noun.capitalize()}s: {listed(raw.columns)}"
         )
     targets, names = raw_targets(raw, config)
+    for name in config.metadata:
+        metadata_values(raw, name, torch.arange(len(targets)))
 
     def encode(rows: Rows) -> tuple[dict[str, ModalityArrays], Preprocessing]:
         fitted = Preprocessing.fit(config.modalities, raw, rows, given=transforms)

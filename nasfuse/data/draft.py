@@ -70,6 +70,11 @@ class DataDraft:
     notes: dict[str, str]
     left_out: dict[str, str]
 
+    @property
+    def aligned(self) -> tuple[str, ...]:
+        """Returns `data.aligned`: the images that belong to label maps, if there are several."""
+        return tuple(self.modalities) if TASKS[self.task].is_dense and len(self.modalities) > 1 else ()
+
 
 def draft_data(raw: RawTable, *, target: str | None = None) -> DataDraft:
     """Returns a first description of raw data.

@@ -1,5 +1,6 @@
 """Label maps, one class number per pixel: their numbers, their files, and how they fit the images."""
 
+import math
 import warnings
 from collections.abc import Mapping
 from itertools import count, islice
@@ -31,7 +32,7 @@ def label_maps(raw: RawTable, config: DataConfig, *, n_classes: int | None = Non
     """Returns (n, H, W) class numbers from 0, `VOID` where there is no label, and the names of the classes.
 
     The classes are those of `data.classes`, else all numbers up to the largest one in the data. Files are resized by
-    nearest neighbour to the size of the images that are read from files.
+    nearest neighbour to the size of the largest images that are read from files.
 
     Args:
         raw: Data with the column or array of `data.target`.
@@ -92,18 +93,23 @@ def class_numbers(config: DataConfig, n_classes: int) -> tuple[int, ...]:
 
 
 def check_aligned(name: str, modalities: Mapping[str, Modality], size: tuple[int, int]) -> None:
-    """Checks that all images of a data set have the size (H, W) of its label maps.
+    """Checks that all images of a data set have the proportions of its label maps (H, W), up to rounding.
 
     Raises:
-        DataError: An image has another size.
+        DataError: An image has others.
     """
     for key, modality in modalities.items():
-        if modality.kind == "image" and modality.shape[1:] != size:
+        if modality.kind == "image" and not _are_scaled(modality.shape[1:], size):
             own, maps = (" x ".join(map(str, part)) for part in (modality.shape[1:], size))
             raise DataError(
-                f"{name}: modality {key} has images of {own} pixels and the label maps have {maps}; they must show the "
-                "same scene pixel by pixel, so resize one of them"
+                f"{name}: modality {key} has images of {own} pixels and the label maps have {maps}, which is no scaled "
+                "copy; they must show the same scene, so cut one of them"
             )
+
+
+def _are_scaled(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Returns whether two sizes (H, W) have the same proportions, up to the rounding of a side."""
+    return abs(one[0] * other[1] - one[1] * other[0]) <= max(*one, *other)
 
 
 def _n_classes(place: str, values: Array, void: int | None) -> int:
@@ -171,15 +177,8 @@ def _of_files(raw: RawTable, column: str, values: Array, config: DataConfig) -> 
     images = {name: entry for name, entry in config.modalities.items() if isinstance(entry, ImageFilesConfig)}
     for name, entry in images.items():
         _check_pairs(raw, column, entry.column or name, maps)
-    shapes = {entry.shape for entry in images.values()}
-    if len(shapes) > 1:
-        raise DataError(
-            f"{raw.origin}: the images have different sizes in data.modalities ("
-            + ", ".join(f"{name} {' x '.join(map(str, entry.shape))}" for name, entry in images.items())
-            + "); give all of them one size, which the label maps get, too"
-        )
-    if shapes:
-        height, width = shapes.pop()
+    if images:
+        height, width = max((entry.shape for entry in images.values()), key=math.prod)
         return np.stack([_resized(one, height, width) for one in maps])
     other = next((row for row, one in enumerate(maps) if one.shape != maps[0].shape), None)
     if other is not None:
@@ -214,11 +213,11 @@ def _check_pairs(raw: RawTable, column: str, images: str, maps: list[Any]) -> No
     for row, (size, one) in enumerate(zip(sizes, maps, strict=True)):
         if not isinstance(size, tuple):
             continue
-        (height, width), (own_height, own_width) = size, one.shape
-        if abs(height * own_width - width * own_height) > max(height, width, own_height, own_width):
+        if not _are_scaled(size, one.shape):
+            own, image = (" x ".join(map(str, part)) for part in (one.shape, size))
             raise DataError(
-                f"{raw.place(column, row)}: the label map has {own_height} x {own_width} pixels and the image in "
-                f"column {images} {height} x {width}, which is no scaled copy; they must show the same scene"
+                f"{raw.place(column, row)}: the label map has {own} pixels and the image in column {images} {image}, "
+                "which is no scaled copy; they must show the same scene"
             )
 
 

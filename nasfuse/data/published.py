@@ -50,6 +50,10 @@ PUBLISHED: dict[str, PublishedFile] = {
         "made from UCI data set 341, https://archive.ics.uci.edu/dataset/341",
     ),
     "humor.pkl": PublishedFile(f"{_AFFECT}, audio (n, 50, 81), vision (n, 50, 371), labels (n, 1, 1)", _MULTIBENCH),
+    "mfnet_rgbt.npz": PublishedFile(
+        ".npz with rgb (220, 120, 160, 3), thermal (220, 120, 160), y (220, 120, 160) classes of pixels, split, day",
+        "made from MFNet, https://www.mi.t.u-tokyo.ac.jp/static/projects/mil_multispectral/",
+    ),
     "mosei_senti_data.pkl": PublishedFile(
         f"{_AFFECT}, audio (n, 50, 74), vision (n, 50, 35), labels (n, 1, 1)", _MULTIBENCH
     ),
@@ -62,6 +66,11 @@ PUBLISHED: dict[str, PublishedFile] = {
     "multimodal_imdb.hdf5": PublishedFile(
         "HDF5 with features (25959, 300), vgg_features (25959, 4096), genres (25959, 23)",
         "the Internet Archive, https://archive.org/details/mmimdb",
+    ),
+    "nyuv2": PublishedFile(
+        "folder with train (795) and test (654), each with the folders rgb, depth and labels_40 of PNG files called "
+        "0001.png and so on, and optionally train.txt and test.txt with these numbers",
+        "made from nyu_depth_v2_labeled.mat, https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html",
     ),
     "ROSMAP": PublishedFile(f"{_OMICS}: views of 200 features, 245 and 106 rows", _MOGONET),
     "rosmap.npz": PublishedFile(

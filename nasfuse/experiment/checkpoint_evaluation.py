@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,19 @@ from torch import Tensor
 from nasfuse.cost.outside import outside_macs
 from nasfuse.data import Dataset, Split, load_dataset
 from nasfuse.data.input_scales import with_input_scales
+from nasfuse.data.metadata import metadata_values
 from nasfuse.data.target_scale import with_target_scale
+from nasfuse.domain.metric import METRICS
+from nasfuse.domain.task import TASKS
 from nasfuse.errors import DataError, InvalidInputError, nearest
 from nasfuse.experiment.idle_settings import data_warnings_once
+from nasfuse.experiment.metadata_groups import (
+    Measured,
+    group_figures,
+    measured_digests,
+    measured_routes,
+    raw_metadata,
+)
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.nn import Network, RoutedNetwork
 from nasfuse.prediction import SavedNetwork, read_network
@@ -27,6 +37,7 @@ from nasfuse.train import measured_macs, predict_digests, tabulate_routes
 from nasfuse.train.calibration_error import calibration_error
 from nasfuse.train.class_figures import class_figures
 from nasfuse.train.metrics import score
+from nasfuse.train.route_table import RouteTable
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,7 @@ def evaluate_checkpoint(
     source: str | None = None,
     point: int = 0,
     without: Sequence[str] = (),
+    by: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Returns metric, loss, calibration error, MACs and figures by class of a saved network.
 
@@ -73,6 +85,7 @@ def evaluate_checkpoint(
         point: Index of the operating point; 0 is the network's own setting.
         without: Modalities that all samples lack. In the result, `without` says for each what stands for it: the
             learned `placeholder` of the network, or the `mean` of the training data in a network that has none.
+        by: Columns of the data that are no inputs, by whose values `by` of the result has figures; see `GroupFigures`.
 
     Raises:
         MissingFileError: The checkpoint or the data do not exist.
@@ -93,9 +106,21 @@ def evaluate_checkpoint(
             f"the network in {path} was trained on all samples outside test (data.validation), so there are none in "
             f"{split}; evaluate it on test"
         )
-    macs, routes = spent_macs(network, recipe, part, dataset, device)
+    table = _route_table(network, recipe, part, dataset, device)
+    macs, routes = _spent(network, table, part, dataset, device)
     digests = predict_digests(network, part, task=saved.task.kind, device=device)
     value, loss = _figures(recipe, digests, part)
+    measured = measured_digests(
+        digests,
+        part.targets,
+        metric=recipe.metric,
+        task=saved.task.kind,
+        target_scale=part.target_scale,
+        macs=macs,
+    )
+    if table is not None and isinstance(network, RoutedNetwork):
+        measured = measured_routes(table, float(network.threshold))
+    groups = _groups(data, part, by if torch.isfinite(digests).all() else (), measured)
     warning = _warning(samples, saved)
     outside = saved.preprocessing.outside_macs
     calibration = calibration_error(digests, part.targets, task=saved.task.kind)
@@ -114,6 +139,7 @@ def evaluate_checkpoint(
         "metric": recipe.metric,
         "value": value,
         "loss": loss,
+        **_other_metrics(recipe, digests, part),
         **({"calibration_error": calibration} if calibration is not None else {}),
         "by_class": class_figures(
             digests, part.targets, names=saved.output_names, task=saved.task.kind, target_scale=part.target_scale
@@ -121,6 +147,7 @@ def evaluate_checkpoint(
         "macs": round(macs),
         **({"outside_macs": outside_macs_of(network, outside, routes)} if outside else {}),
         **({"routes": routes} if routes else {}),
+        **({"by": groups} if groups else {}),
         **({"settings": settings} if settings else {}),
         "recipe_hash": recipe.hash,
         "summary": recipe.summary,
@@ -209,13 +236,46 @@ def _figures(recipe: AnyRecipe, digests: Tensor, part: Split) -> tuple[float, fl
     return value, float(task_kind(task).split_loss(digests, part.targets))
 
 
+def _other_metrics(recipe: AnyRecipe, digests: Tensor, part: Split) -> dict[str, float]:
+    """Returns the other metrics of a dense task, which are few and cost nothing more."""
+    task = recipe.data.task
+    if not TASKS[task].is_dense or not torch.isfinite(digests).all():
+        return {}
+    names = [one.name for one in METRICS.values() if task in one.tasks and one.name != recipe.metric]
+    return {name: score(name, digests, part.targets, task=task) for name in names}
+
+
+def _groups(data: DataConfig, part: Split, by: Sequence[str], measured: Measured) -> dict[str, list[dict[str, Any]]]:
+    """Returns the figures by the values of each column of `by`."""
+    if not by:
+        return {}
+    raw = raw_metadata(data, by)
+    if part.rows is None:
+        raise InvalidInputError(f"--by: the rows of {data.source} are not known; leave it out")
+    values = {name: metadata_values(raw, name, part.rows) for name in by}
+    return {name: [asdict(one) for one in group_figures(found, measured)] for name, found in values.items()}
+
+
 def spent_macs(
     network: Network, recipe: AnyRecipe, part: Split, dataset: Dataset, device: torch.device
 ) -> tuple[float, dict[str, float]]:
     """Returns the expected MACs per sample of `part`, and the share of each route if there is a router."""
+    return _spent(network, _route_table(network, recipe, part, dataset, device), part, dataset, device)
+
+
+def _route_table(
+    network: Network, recipe: AnyRecipe, part: Split, dataset: Dataset, device: torch.device
+) -> RouteTable | None:
     if not isinstance(network, RoutedNetwork):
+        return None
+    return tabulate_routes(network, part, dataset, metric=recipe.metric, device=device)
+
+
+def _spent(
+    network: Network, table: RouteTable | None, part: Split, dataset: Dataset, device: torch.device
+) -> tuple[float, dict[str, float]]:
+    if table is None or not isinstance(network, RoutedNetwork):
         return measured_macs(network, part, dataset, device=device), {}
-    table = tabulate_routes(network, part, dataset, metric=recipe.metric, device=device)
     routed = table.at(float(network.threshold))
     return routed.macs, dict(zip(network.route_names, routed.usage, strict=True))
 

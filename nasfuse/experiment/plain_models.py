@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from nasfuse.data import Dataset, Split
 from nasfuse.domain.task import TASKS
 from nasfuse.experiment.objective import cached_dataset
+from nasfuse.experiment.pixel_models import pixel_digests
 from nasfuse.nn.linear_stream import statistics_of
 from nasfuse.spec.data import DataConfig
 from nasfuse.tasks import TaskKind, task_kind
@@ -65,7 +66,8 @@ def plain_scores(config: DataConfig, *, metric: str, n_divisions: int = N_DIVISI
     The linear model is a logistic regression (one per label of multilabel targets), a ridge regression, or for other
     kinds of task a linear map that minimises their loss, on the standardised values of all modalities side by side:
     vectors unchanged, images of at most 16 x 16 pixels, statistics of the channels of sequences, and frequencies of
-    token ids. At most 5,000 training samples are used.
+    token ids. At most 5,000 training samples are used. For label maps it is a logistic regression of every pixel, see
+    `pixel_digests`.
 
     Args:
         config: Description of the data. With `validation`, predictions of the folds are pooled, as in a search.
@@ -93,7 +95,8 @@ def pooled_scores(parts: Sequence[Dataset], metric: str) -> tuple[float, float]:
     constants = [kind.constant(part.train.targets, task.n_outputs, metric=metric) for part in parts]
     pairs = zip(constants, parts, strict=True)
     constant = [kind.digests_of_constant(one.float(), part.val.targets) for one, part in pairs]
-    linear = [_linear_outputs(part) for part in parts]
+    model = pixel_digests if TASKS[task.kind].is_dense else _linear_outputs
+    linear = [model(part) for part in parts]
     return (
         pooled_score(metric, constant, splits, task=task.kind),
         pooled_score(metric, linear, splits, task=task.kind),

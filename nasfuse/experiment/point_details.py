@@ -11,13 +11,24 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
-from nasfuse.data import Dataset, Split
+from nasfuse.data import Dataset, RawTable, Split
+from nasfuse.data.metadata import metadata_values
 from nasfuse.errors import CheckpointError, DataError, RunFolderError
+from nasfuse.experiment.label_pictures import PredictedMap, SamplePicture, predicted_maps, sample_pictures
+from nasfuse.experiment.metadata_groups import (
+    GroupFigures,
+    Measured,
+    group_figures,
+    measured_digests,
+    measured_routes,
+    raw_metadata,
+)
 from nasfuse.experiment.point_networks import PointNetwork, point_networks
 from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.nn import RoutedNetwork
 from nasfuse.nn.equilibrium import equilibrium_layers, listening
 from nasfuse.search.front import Candidate
+from nasfuse.spec.data_source import SHIPPED_SOURCES
 from nasfuse.spec.study import StudyConfig
 from nasfuse.tasks import task_kind
 from nasfuse.train import predict_digests, tabulate_routes
@@ -38,6 +49,9 @@ _SECONDS, _LEAST_SAMPLES = 1.0, 300
 #: Points of the lines of routes without the router.
 _N_LINE = 9
 
+#: Samples with pictures, which points with other validation samples may add.
+_MOST_PICTURED = 12
+
 _CPU = torch.device("cpu")
 
 
@@ -54,6 +68,8 @@ class PointDetails:
         residuals: Target and prediction of up to 200 samples for each output of a regression; None for other tasks.
         routes: Share of the samples on each route; empty for a static network.
         steps: Solve to the number of states by solver steps; empty without an equilibrium.
+        groups: Column of `data.metadata` to the figures of the samples with each of its values.
+        maps: Row of a sample to the label maps that each route predicts; empty for other tasks.
     """
 
     label: str
@@ -63,6 +79,8 @@ class PointDetails:
     residuals: list[list[tuple[float, float]]] | None = None
     routes: dict[str, float] = field(default_factory=dict)
     steps: dict[str, dict[int, int]] = field(default_factory=dict)
+    groups: dict[str, list[GroupFigures]] = field(default_factory=dict)
+    maps: dict[int, list[PredictedMap]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,10 +105,12 @@ class FrontDetails:
     Attributes:
         points: Label of a point to its details.
         lines: Number of a training to its routes without the router.
+        samples: Row of a sample to its pictures, for the maps of the points; empty without label maps.
     """
 
     points: dict[str, PointDetails] = field(default_factory=dict)
     lines: dict[int, RouteLines] = field(default_factory=dict)
+    samples: dict[int, SamplePicture] = field(default_factory=dict)
 
 
 def keep_details(folder: RunFolder, study: StudyConfig, front: Sequence[Candidate]) -> None:
@@ -107,15 +127,18 @@ def keep_details(folder: RunFolder, study: StudyConfig, front: Sequence[Candidat
         known = read_details(folder)
     except RunFolderError:  # it is written again
         known = FrontDetails()
-    points, lines = dict(known.points), dict(known.lines)
+    points, lines, samples = dict(known.points), dict(known.lines), dict(known.samples)
     tables: dict[object, tuple[Dataset, RouteTable]] = {}
+    metadata = _metadata(study)
     for member in front:
         parts = [] if member.label in points else _parts(folder, study, member)
         if not parts:
             continue
         if not isinstance(parts[0].saved.network, RoutedNetwork):
             digests = [_digests(part, part.dataset.val) for part in parts]
-            points[member.label] = _details(member.label, parts, digests)
+            details = _details(member.label, parts, digests)
+            groups = _static_groups(study, member, parts, digests, metadata)
+            points[member.label] = _with_pictures(replace(details, groups=groups), parts[0], samples)
             continue
         network = parts[0].saved.network
         setting = (member.trial, frozenset(item for item in member.measured.settings.items() if item[0] != "threshold"))
@@ -123,12 +146,15 @@ def keep_details(folder: RunFolder, study: StudyConfig, front: Sequence[Candidat
             tables[setting] = (parts[0].dataset, _table(study, network, parts[0].dataset))
         dataset, table = tables[setting]
         part = PointNetwork(parts[0].saved, dataset)
-        points[member.label] = _routed_details(member.label, part, table, float(network.threshold))
+        threshold = float(network.threshold)
+        details = _routed_details(member.label, part, table, threshold)
+        groups = _groups([dataset.val], measured_routes(table, threshold), metadata)
+        points[member.label] = _with_pictures(replace(details, groups=groups), part, samples)
         if member.trial not in lines:
             with suppress(DataError):  # the metric may be undefined on some of the samples
                 lines[member.trial] = _lines(member.trial, network, dataset, table)
     if points.keys() != known.points.keys():
-        write_text(folder.details_file, json.dumps(asdict(FrontDetails(points, lines))))
+        write_text(folder.details_file, json.dumps(asdict(FrontDetails(points, lines, samples))))
 
 
 def _parts(folder: RunFolder, study: StudyConfig, member: Candidate) -> list[PointNetwork]:
@@ -183,6 +209,64 @@ def _routed_details(label: str, part: PointNetwork, table: RouteTable, threshold
     details = _details(label, [part], [table.digests_of(chosen)])
     usage = torch.bincount(chosen, minlength=len(table.names)).double() / len(chosen)
     return replace(details, routes=dict(zip(table.names, usage.tolist(), strict=True)))
+
+
+def _metadata(study: StudyConfig) -> dict[str, RawTable]:
+    """Returns the columns of metadata, each with the data that has it; a shipped data set has none."""
+    names = () if study.data.source in SHIPPED_SOURCES else study.data.metadata
+    return dict.fromkeys(names, raw_metadata(study.data, names)) if names else {}
+
+
+def _static_groups(
+    study: StudyConfig,
+    member: Candidate,
+    parts: Sequence[PointNetwork],
+    digests: Sequence[Tensor],
+    metadata: Mapping[str, RawTable],
+) -> dict[str, list[GroupFigures]]:
+    splits = [part.dataset.val for part in parts]
+    together, targets = pooled(digests, splits)
+    measured = measured_digests(
+        together,
+        targets,
+        metric=study.objective,
+        task=study.data.task,
+        target_scale=splits[0].target_scale,
+        macs=member.measured.macs,
+    )
+    return _groups(splits, measured, metadata)
+
+
+def _groups(
+    splits: Sequence[Split], measured: Measured, metadata: Mapping[str, RawTable]
+) -> dict[str, list[GroupFigures]]:
+    """Returns the figures by value of each column of metadata; of samples whose rows are not known there are none."""
+    rows = [split.rows for split in splits if split.rows is not None]
+    if len(rows) < len(splits):
+        return {}
+    return {
+        name: group_figures(metadata_values(raw, name, torch.cat(rows)), measured) for name, raw in metadata.items()
+    }
+
+
+def _with_pictures(details: PointDetails, part: PointNetwork, samples: dict[int, SamplePicture]) -> PointDetails:
+    """Returns the details with predicted label maps of a few samples, whose pictures are added to `samples`."""
+    saved, dataset = part.saved, part.dataset
+    if dataset.task.size is None:
+        return details
+    config = saved.recipe.data
+    maps = predicted_maps(
+        saved.network,
+        dataset.val,
+        config,
+        task=dataset.task.kind,
+        n_classes=dataset.task.n_outputs,
+        device=_CPU,
+    )
+    for row, pictures in sample_pictures(dataset, dataset.val, config).items():
+        if len(samples) < _MOST_PICTURED:
+            samples.setdefault(row, pictures)
+    return replace(details, maps={row: found for row, found in maps.items() if row in samples})
 
 
 def _steps(parts: Sequence[PointNetwork]) -> dict[str, dict[int, int]]:

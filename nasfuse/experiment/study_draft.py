@@ -49,6 +49,8 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
         lines += _modality_lines(modality, entry, draft.notes)
     if not is_dense:  # a vector of a whole image has no pixels
         lines += _frozen_lines(draft)
+    if draft.aligned:
+        lines.append(f"  aligned: {_value(list(draft.aligned))}  # show the same place pixel by pixel")
     lines.append(f"  target: {_value(draft.target)}{_comment(draft.notes.get(draft.target))}")
     lines.append(f"  task: {draft.task}")
     if draft.classes is not None:

@@ -14,8 +14,9 @@ from nasfuse.deployment import RawInputs
 from nasfuse.errors import DeploymentError
 from nasfuse.nn import Network
 from nasfuse.nn.equilibrium import equilibrium_layers
-from nasfuse.prediction.outputs import BATCH_ROWS, Outputs, outputs_of
+from nasfuse.prediction.outputs import Outputs, outputs_of
 from nasfuse.runtime import Bundle
+from nasfuse.train.inference import batches_in_order
 
 #: Largest difference of outputs, relative to the largest output, that rounding explains.
 TOLERANCE = 1e-4
@@ -107,7 +108,7 @@ def compare(network: Network, bundle: Bundle, inputs: RawInputs, samples: Split)
     expected = outputs_of(network, samples, device=torch.device("cpu"))
     allowed = TOLERANCE * max(1.0, float(expected.values.abs().max()))
     values, distances, other_routes, other_steps = [], [], [], []
-    for rows in torch.split(torch.arange(len(samples)), BATCH_ROWS):
+    for rows in batches_in_order(samples, names=network.stream_names):
         raw = {name: tensor.numpy() for name, tensor in inputs.of_samples(samples, rows).items()}
         routes = None if expected.routes is None else expected.routes[rows].numpy()
         n_steps = None if expected.n_steps is None else expected.n_steps[rows].numpy()
@@ -160,7 +161,7 @@ def _changes(network: Network, inputs: RawInputs, samples: Split, expected: Outp
         return found
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for rows in torch.split(torch.arange(len(samples)), BATCH_ROWS):
+        for rows in batches_in_order(samples, names=network.stream_names):
             values, masks, present = inputs(inputs.of_samples(samples, rows))
             chosen = {} if expected.routes is None else {"chosen": expected.routes[rows]}
             for _ in range(_N_ROUNDINGS):

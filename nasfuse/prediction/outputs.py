@@ -10,9 +10,7 @@ from nasfuse.data import Split
 from nasfuse.nn import Network, RoutedNetwork
 from nasfuse.nn.equilibrium import FixedPointLayer, Solved, equilibrium_layers, listening
 from nasfuse.nn.routing.network import listening_to_routes
-
-#: Samples, and pixels of its largest images, that a network computes at once, at most, but at least one sample.
-BATCH_ROWS, _BATCH_PIXELS = 512, 2**19
+from nasfuse.train.inference import batches_in_order
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def outputs_of(
     network.eval()
     parts = []
     with torch.no_grad():
-        for rows in torch.split(torch.arange(len(split)), _batch_rows(split, network.stream_names)):
+        for rows in batches_in_order(split, names=network.stream_names):
             batch = split.batch(rows, names=network.stream_names).to(device)
             with listening(_solvers(network)) as solves, listening_to_routes(network) as routes:
                 values = network(batch.inputs, batch.masks, present=batch.present).float()
@@ -66,13 +64,6 @@ def outputs_of(
         _joined([part.routes for part in parts]),
         _joined([part.n_steps for part in parts]),
     )
-
-
-def _batch_rows(split: Split, names: Sequence[str]) -> int:
-    """Returns the number of samples of a batch, which is smaller for large images."""
-    images = [split.columns[name].values for name in names if split.columns[name].values.dim() == 4]
-    n_pixels = max((one.shape[-2] * one.shape[-1] for one in images), default=1)
-    return min(BATCH_ROWS, max(_BATCH_PIXELS // n_pixels, 1))
 
 
 def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:

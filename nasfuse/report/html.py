@@ -68,6 +68,7 @@ def write_report(path: Path, run: Run) -> None:
                     "front": asdict(front_chart(run, chosen, lines)),
                     **{name: asdict(chart) for name, chart in named_charts.items()},
                 },
+                "samples": {str(row): asdict(one) for row, one in details.samples.items()},
                 "panels": {one.label: panel(run, one, details.points.get(one.label)) for one in shown},
                 "export": export_command(folder, "--trial", "N").rsplit("N", 1),
             },

@@ -7,11 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from nasfuse.data.label_maps import class_numbers
 from nasfuse.domain.metric import metric_text
+from nasfuse.domain.task import VOID
 from nasfuse.errors import MissingFileError
 from nasfuse.experiment.objective import read_curve
 from nasfuse.experiment.point_details import PointDetails
 from nasfuse.experiment.run_reader import Run
+from nasfuse.prediction.label_images import label_colors
 from nasfuse.report.chart import DASHES, MARKS, Axis, Chart, Point, Series
 from nasfuse.search.front import Candidate
 from nasfuse.train import Epoch
@@ -39,7 +42,8 @@ def export_command(folder: Path, *choice: str) -> str:
 def panel(run: Run, candidate: Candidate, details: PointDetails | None) -> list[Block]:
     """Returns the blocks of a point, which `templates/panel.js` draws in this order.
 
-    A block has a `kind` and a `title`: a `chart`, a `table`, a `matrix` of classes, `bars` with shares, or `code`.
+    A block has a `kind` and a `title`: a `chart`, a `table`, a `matrix` of classes, `bars` with shares, `pictures` of
+    samples, or `code`.
 
     Args:
         run: The run.
@@ -48,7 +52,7 @@ def panel(run: Run, candidate: Candidate, details: PointDetails | None) -> list[
     """
     blocks = _curves(run, candidate)
     if details is not None:
-        blocks += [*_of_outputs(details), *_of_inference(details)]
+        blocks += [*_of_outputs(details), *_of_inference(details), *_of_groups(run, details), *_of_maps(run, details)]
     try:
         recipe = run.recipe(candidate).to_yaml()
     except MissingFileError:
@@ -110,12 +114,13 @@ def _of_outputs(details: PointDetails) -> list[Block]:
     names = [str(one["name"]) for one in details.by_class]
     columns = list(details.by_class[0])
     rows = [[_cell(one[column]) for column in columns] for one in details.by_class[:_MOST_ROWS]]
-    title = "By class" if "samples" in columns else "By number"
+    title = "By class" if {"samples", "pixels"} & set(columns) else "By number"
     blocks: list[Block] = [
         {"kind": "table", "title": f"{title}, {measured}", "columns": ["", *columns[1:]], "rows": rows}
     ]
     if details.confusion is not None:
-        title = "Confusion matrix: rows are true classes, columns predicted ones"
+        unit = " (pixels)" if "pixels" in columns else ""
+        title = f"Confusion matrix{unit}: rows are true classes, columns predicted ones"
         blocks.append({"kind": "matrix", "title": title, "names": names, "counts": details.confusion})
     for name, pairs in zip(names, details.residuals or (), strict=False):
         points = [Point(truth, _short(guess - truth), [f"{truth:g}: {guess - truth:+.3g}"]) for truth, guess in pairs]
@@ -147,6 +152,54 @@ def _of_inference(details: PointDetails) -> list[Block]:
         shares = {f"{n_steps} steps": count / total for n_steps, count in counts.items()}
         blocks.append(_bars(f"Solver steps of the equilibrium ({name})", shares))
     return blocks
+
+
+def _of_groups(run: Run, details: PointDetails) -> list[Block]:
+    """Returns the figures of the samples with each value of the columns of metadata."""
+    blocks: list[Block] = []
+    for column, groups in details.groups.items():
+        routes = [name for name in details.routes if any(name in group.routes for group in groups)]
+        rows = [
+            [
+                group.value,
+                f"{group.samples:,}",
+                metric_text(group.metric, digits=3),
+                f"{group.macs:,.0f}",
+                *(f"{group.routes.get(name, 0.0):.1%}" for name in routes),
+            ]
+            for group in groups
+        ]
+        names = ["", "samples", run.study.objective, "MACs", *(f"on {name}" for name in routes)]
+        blocks.append({"kind": "table", "title": f"By {column}", "columns": names, "rows": rows})
+    return blocks
+
+
+def _of_maps(run: Run, details: PointDetails) -> list[Block]:
+    """Returns the pictures of a few validation samples with the maps that each route predicts."""
+    if not details.maps:
+        return []
+    names = [str(one["name"]) for one in details.by_class]
+    numbers = class_numbers(run.study.data, len(names))
+    legend = [[name, _color(number)] for name, number in zip(names, numbers, strict=True)]
+    samples = [
+        {
+            "row": row,
+            "maps": [
+                {
+                    "name": f"{one.route or 'prediction'}{' (taken)' if one.route and one.is_taken else ''}",
+                    "png": one.labels,
+                }
+                for one in maps
+            ],
+        }
+        for row, maps in details.maps.items()
+    ]
+    title = "Validation samples: inputs, labels, and what each route predicts"
+    return [{"kind": "pictures", "title": title, "legend": [*legend, ["no label", _color(VOID)]], "samples": samples}]
+
+
+def _color(number: int) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*label_colors()[number])
 
 
 def _bars(title: str, shares: Mapping[str, float]) -> Block:

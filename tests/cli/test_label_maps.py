@@ -12,8 +12,6 @@ from nasfuse.spec.data import DataConfig, expand_modalities
 from tests.dense_network import trained_network
 from tests.dense_scenes import data_block, scenes, write_folder
 
-pytest.importorskip("nasfuse.tasks.segmentation")
-
 
 @pytest.fixture
 def network(tmp_path, monkeypatch):

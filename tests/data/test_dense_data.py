@@ -1,5 +1,7 @@
 """Data sets with a label for every pixel: targets, types in memory, divisions, and sharing between processes."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -13,8 +15,6 @@ from nasfuse.errors import DataError
 from nasfuse.spec.data import DataConfig, expand_modalities
 from nasfuse.spec.modality import ImageFilesConfig
 from tests.dense_scenes import CLASSES, HEIGHT, WIDTH, data_block, scenes, write_folder
-
-pytest.importorskip("nasfuse.tasks.segmentation")
 
 
 def written(tmp_path, arrays, **more):
@@ -54,10 +54,18 @@ def test_images_keep_their_type_in_memory_and_are_standardised_in_batches(tmp_pa
     assert float(dataset.scales["thermal"].mean) == pytest.approx(of_train.mean())
 
 
-def test_images_of_another_size_than_the_label_maps_are_refused(tmp_path):
+def test_images_may_be_smaller_but_not_of_other_proportions(tmp_path):
     arrays = scenes()
     arrays["thermal"] = arrays["thermal"][:, ::2, ::2]
-    match = r"modality thermal has images of 12 x 16 pixels and the label maps have 24 x 32; they must show the same"
+    dataset = load_dataset(written(tmp_path, arrays))
+    assert ([modality.shape for modality in dataset.modalities], dataset.task.size) == (
+        [(3, 24, 32), (1, 12, 16)],
+        (24, 32),
+    )
+    arrays["thermal"] = arrays["thermal"][:, :, ::2]
+    match = (
+        r"modality thermal has images of 12 x 8 pixels and the label maps have 24 x 32, which is no scaled copy; they"
+    )
     with pytest.raises(DataError, match=match):
         load_dataset(written(tmp_path, arrays))
 
@@ -110,7 +118,7 @@ def test_depth_of_16_bits_is_read_from_files_without_loss(tmp_path):
     raw = RawTable("t", "t.csv", {"thermal": paths}, 5, tmp_path)
     config = ImageFilesConfig(kind="image_files", size=(HEIGHT, WIDTH), channels=1)
     fitted = ImageFiles.fit("thermal", config, raw, np.arange(5))
-    values = ImageFiles.from_state(fitted.state()).read(raw).arrays.values
+    values = pickle.loads(pickle.dumps(ImageFiles.from_state(fitted.state()))).read(raw).arrays.values
     assert (values.dtype, values[..., 0].tolist()) == (np.uint16, (arrays["thermal"].astype(int) * 256).tolist())
     raw.columns["thermal"][1] = f"{arrays['split'][1]}/labels/0001.png"
     problem = fitted.read(raw).problems[0]

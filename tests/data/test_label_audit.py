@@ -8,8 +8,6 @@ from nasfuse.data.audit import audit
 from nasfuse.data.label_audit import label_facts
 from nasfuse.spec.data import DataConfig
 
-pytest.importorskip("nasfuse.tasks.segmentation")
-
 
 @pytest.fixture
 def dataset():

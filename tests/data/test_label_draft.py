@@ -27,6 +27,7 @@ def test_arrays_with_names_of_the_classes():
     assert data == {
         "source": "s",
         "modalities": {"rgb": "image", "thermal": "image"},
+        "aligned": ["rgb", "thermal"],
         "target": "y",
         "task": "segmentation",
         "classes": list(CLASSES),

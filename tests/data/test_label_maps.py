@@ -186,12 +186,12 @@ class TestFiles:
         with pytest.raises(DataError, match=r"column y of t\.csv, row 1: the label map is missing in 1 row; add it"):
             self.maps(table)
 
-    def test_images_of_different_sizes_are_not_aligned(self, table):
-        images = {name: {"kind": "image_files", "column": "rgb", "size": size} for name, size in (("a", 4), ("b", 8))}
-        with pytest.raises(
-            DataError, match=r"different sizes in data\.modalities \(a 4 x 4, b 8 x 8\); give all of them"
-        ):
-            label_maps(table, config(modalities=images))
+    def test_they_get_the_size_of_the_largest_images(self, table):
+        images = {
+            name: {"kind": "image_files", "column": "rgb", "size": size}
+            for name, size in (("a", [2, 4]), ("b", [4, 8]))
+        }
+        assert label_maps(table, config(modalities=images))[0].shape == (2, 4, 8)
 
     def test_arrays_of_different_sizes_in_cells(self, table):
         cells = np.empty(2, dtype=object)

@@ -17,8 +17,6 @@ from nasfuse.spec.data import DataConfig, expand_modalities
 from tests.dense_network import OFFSETS, WEIGHTS, trained_network
 from tests.dense_scenes import CLASSES, data_block, scenes
 
-pytest.importorskip("nasfuse.tasks.segmentation")
-
 
 @pytest.fixture(scope="module")
 def described(tmp_path_factory):
@@ -75,7 +73,7 @@ class TestInMemory:
         assert found.frame()["share_car"].isna().all()
 
     def test_maps_of_all_rows_are_never_in_memory_as_logits(self, described, network, monkeypatch):
-        monkeypatch.setattr("nasfuse.prediction.outputs._BATCH_PIXELS", 3 * 24 * 32)
+        monkeypatch.setattr("nasfuse.train.inference._PIXELS", 3 * 24 * 32)
         kept = []
         outputs = outputs_of(
             network.network,

@@ -1,17 +1,22 @@
 """Runs for the tests of the pages, from records without training."""
 
+import base64
 import functools
 import itertools
 import json
 import math
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 
+from nasfuse.experiment.label_pictures import PredictedMap, SamplePicture
+from nasfuse.experiment.metadata_groups import GroupFigures
 from nasfuse.experiment.objective import write_curve
 from nasfuse.experiment.point_details import FrontDetails, PointDetails, RouteLines
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.run_reader import read_run
+from nasfuse.prediction.label_images import label_png
 from nasfuse.report.html import write_report
 from nasfuse.search.front import Candidate, front_of
 from nasfuse.train import Epoch
@@ -54,6 +59,7 @@ def make_page(small_run, tmp_path_factory):
         details = FrontDetails(
             points={one.label: _details(one.label, family) for one in front},
             lines={front[0].trial: RouteLines(front[0].trial, line, line)} if family == "routed" else {},
+            samples={7: SamplePicture({"rgb": _picture()}, _picture())} if family == "dense" else {},
         )
         write_text(folder.details_file, json.dumps(asdict(details)))
         run = replace(
@@ -78,4 +84,13 @@ def _details(label, family):
         confusion=[[18, 2, 0], [1, 19, 0], [0, 5, 15]],
         routes={"left": 0.75, "left+right": 0.25} if family == "routed" else {},
         steps={"joint": {3: 40, 4: 20}} if family == "equilibrium" else {},
+        groups={HOSTILE: [GroupFigures(HOSTILE, 30, 0.5, 1000.0)]} if family == "dense" else {},
+        maps={7: [PredictedMap("left", False, _picture()), PredictedMap("left+right", True, _picture())]}
+        if family == "dense"
+        else {},
     )
+
+
+def _picture():
+    """Returns a label map of 12 x 16 pixels as the details hold it."""
+    return base64.b64encode(label_png(np.arange(192, dtype=np.uint8).reshape(12, 16) % 3)).decode("ascii")

@@ -38,7 +38,8 @@ def open_page(browser):
         address = path.as_uri()
         page.on("console", lambda message: problems.append(message.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: problems.append(request.url) if request.url != address else None)
+        known = (address, "data:")  # the file itself, and pictures in it
+        page.on("request", lambda request: None if request.url.startswith(known) else problems.append(request.url))
         page.set_default_timeout(10_000)
         page.goto(address)
         page.wait_for_selector("figure svg path", state="attached")
@@ -61,6 +62,7 @@ def background(page):
         ("routed", 10, "Samples by route, cheapest first"),
         ("sparse", 300, "Confusion matrix"),
         ("equilibrium", 300, "Solver steps of the equilibrium (joint)"),
+        ("dense", 10, "Validation samples: inputs, labels, and what each route predicts"),
     ],
 )
 def test_a_point_can_be_looked_at_and_chosen(make_page, open_page, family, count, shown):
@@ -84,6 +86,18 @@ def test_a_point_can_be_looked_at_and_chosen(make_page, open_page, family, count
         assert text in panel.inner_text()
     assert page.locator("tr.chosen").count() == 1
     assert page.title().startswith("</script><script>document.title='broken'"), "nothing in it has been run"
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_pictures_of_samples(make_page, open_page, size):
+    page = open_page(make_page("dense", 10), size=size)
+    page.locator("tr [data-point]").first.press("Enter")
+    pictures = page.locator(".sample img")
+    assert pictures.evaluate_all("images => images.map((one) => one.naturalWidth)") == [16, 16, 16, 16]
+    names = page.locator(".sample figcaption").all_inner_texts()
+    assert names == ["rgb", "labels", "left", "left+right (taken)"]
+    assert pictures.first.get_attribute("alt") == "rgb of sample 7"
+    assert page.locator(".classes li").count() == 4
 
 
 def test_keys_do_what_the_pointer_does(make_page, open_page):

@@ -2,6 +2,8 @@
 
 import pytest
 
+from nasfuse.experiment.label_pictures import PredictedMap
+from nasfuse.experiment.metadata_groups import GroupFigures
 from nasfuse.experiment.objective import write_curve
 from nasfuse.experiment.point_details import PointDetails
 from nasfuse.experiment.run_reader import read_run
@@ -42,6 +44,24 @@ def test_figures_of_classes(run):
     assert (matrix["names"], matrix["counts"]) == (["<cat>"], [[3]])
     assert routes["rows"] == [["left", 0.25, "25.0%"], ["left+right", 0.75, "75.0%"]]
     assert steps["rows"] == [["2 steps", 0.25, "25.0%"], ["5 steps", 0.75, "75.0%"]]
+
+
+def test_pictures_and_figures_by_metadata(run):
+    by_class = [{"name": name, "pixels": 3, "iou": 0.5} for name in ("cat", "dog")]
+    groups = {"day": [GroupFigures("night", 2, 0.25, 1500.0, {"a": 0.5, "a+b": 0.5})]}
+    maps = {
+        7: [PredictedMap("a", False, "QQ=="), PredictedMap("a+b", True, "Qg==")],
+        9: [PredictedMap("", True, "Qw==")],
+    }
+    details = PointDetails("0", 2, by_class, routes={"a": 0.5, "a+b": 0.5}, groups=groups, maps=maps)
+    _, _, day, pictures = panel(run, member(run, 0), details)[:4]
+    assert (day["title"], day["columns"]) == ("By day", ["", "samples", "accuracy", "MACs", "on a", "on a+b"])
+    assert day["rows"] == [["night", "2", "0.250", "1,500", "50.0%", "50.0%"]]
+    assert pictures["legend"] == [["cat", "#000000"], ["dog", "#800000"], ["no label", "#e0e0c0"]]
+    assert [(one["row"], [each["name"] for each in one["maps"]]) for one in pictures["samples"]] == [
+        (7, ["a", "a+b (taken)"]),
+        (9, ["prediction"]),
+    ]
 
 
 def test_residuals_of_numbers(run):

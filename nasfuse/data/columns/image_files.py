@@ -31,8 +31,8 @@ class ImageFiles(ColumnTransform):
     Attributes:
         name: Name of the modality.
         config: Description of the modality.
-        fill: (C,) mean colour of the training samples, which stands for a missing image; uint8, or uint16 for grey
-            values of 16 bits.
+        fill: (C,) mean colour of the training samples, which stands for a missing image; uint8, or int32 for grey
+            values of 16 bits (tensors of uint16 cannot be unpickled).
     """
 
     name: str
@@ -50,14 +50,15 @@ class ImageFiles(ColumnTransform):
             problem = next((f": {one.message}" for one in found if isinstance(one, Problem)), "")
             raise DataError(f"{raw.place(column)} names no image that can be read{problem or '; name another column'}")
         mean = np.mean([image.mean(axis=(0, 1)) for image in images], axis=0)
-        return cls(name, config, torch.from_numpy(mean.round().astype(images[0].dtype)))
+        dtype = np.uint8 if images[0].dtype == np.uint8 else np.int32
+        return cls(name, config, torch.from_numpy(mean.round().astype(dtype)))
 
     def read(self, raw: RawTable) -> Reading:
         """Returns (n, H, W, C) uint8 or uint16."""
         column, where = column_of(self.name, self.config.column)
-        fill = self.fill.numpy()
-        found = _read(raw, column, where, self.config, None, dtype=fill.dtype)
-        images = np.empty((len(found), *self.config.shape, self.config.channels), fill.dtype)
+        fill, dtype = self.fill.numpy(), np.dtype(np.uint8 if self.fill.dtype == torch.uint8 else np.uint16)
+        found = _read(raw, column, where, self.config, None, dtype=dtype)
+        images = np.empty((len(found), *self.config.shape, self.config.channels), dtype)
         for row, one in enumerate(found):
             images[row] = one if isinstance(one, np.ndarray) else fill
         problems = tuple(one for one in found if isinstance(one, Problem))

@@ -19,6 +19,21 @@ const DRAWN = {
       element("span", { class: "bar", style: `width:${100 * share}%` }, element("td", { class: "share" }, line));
     }
   },
+  pictures: (block, place) => {
+    const legend = element("ul", { class: "classes" }, place);
+    for (const [name, color] of block.legend) {
+      const entry = element("li", {}, legend);
+      element("span", { class: "patch", style: `background:${color}` }, entry);
+      element("span", {}, entry, name);
+    }
+    for (const sample of block.samples) {
+      const known = data.samples[sample.row];
+      const line = element("div", { class: "sample", role: "group", "aria-label": `sample ${sample.row}` }, place);
+      for (const [name, png] of Object.entries(known.inputs)) picture(line, name, png, sample.row);
+      picture(line, "labels", known.labels, sample.row);
+      for (const map of sample.maps) picture(line, map.name, map.png, sample.row);
+    }
+  },
   matrix: (block, place) => {
     const table = newTable(place, ["true \\ predicted", ...block.names]);
     table.className = "matrix";
@@ -33,6 +48,12 @@ const DRAWN = {
     });
   },
 };
+
+function picture(place, name, png, row) {
+  const figure = element("figure", {}, place);
+  element("img", { src: `data:image/png;base64,${png}`, alt: `${name} of sample ${row}` }, figure);
+  element("figcaption", {}, figure, name);
+}
 
 function newTable(place, columns) {
   const table = element("table", {}, element("div", { class: "scroll", tabindex: 0 }, place));
@@ -54,7 +75,7 @@ function choosePoint(id) {
   element("pre", { tabindex: 0, id: "command" }, place, data.export.join(id));
   const blocks = element("div", { class: "blocks" }, place);
   for (const block of data.panels[id] || []) {
-    const section = element("section", {}, blocks);
+    const section = element("section", block.kind === "pictures" ? { class: "all" } : {}, blocks);
     element("h3", {}, section, block.title);
     DRAWN[block.kind](block, section);
   }

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from nasfuse.data.sources.registry import load_dataset
 from nasfuse.experiment.run import make_space
@@ -77,6 +78,25 @@ def sounds(path):
             file["class_name"] = [f"class {number}" for number in range(10)]
 
 
+def rooms(path):
+    """A folder in the layout of NYU Depth V2, of small images; numbers of the samples go on in test."""
+    rng, first = np.random.default_rng(0), 1
+    for word, n_rows in {"train": ROWS["train"] + ROWS["val"], "test": ROWS["test"]}.items():
+        numbers = [f"{number:04d}" for number in range(first, first + n_rows)]
+        for number in numbers:
+            pixels = {
+                "rgb": rng.integers(0, 256, (12, 16, 3)).astype(np.uint8),
+                "depth": rng.integers(700, 9000, (12, 16)).astype(np.uint16),
+                "labels_13": rng.integers(0, 14, (12, 16)).astype(np.uint8),
+                "labels_40": rng.integers(0, 41, (12, 16)).astype(np.uint8),
+            }
+            for folder, values in pixels.items():
+                (path / word / folder).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(values).save(path / word / folder / f"{number}.png")
+        (path / f"{word}.txt").write_text("\n".join(numbers))
+        first += n_rows
+
+
 #: By study: how its file is written, the shapes of its modalities, and the number of outputs.
 PUBLISHED = {
     "mosi": (lambda path: affect(path, widths=(300, 5, 20), labels="real"), [(50, 300), (50, 5), (50, 20)], 1),
@@ -93,6 +113,7 @@ PUBLISHED = {
     "brca": (lambda path: omics(path, widths=(1000, 1000, 503), n_classes=5), [(1000,), (1000,), (503,)], 5),
     "rosmap": (lambda path: omics(path, widths=(200, 200, 200), n_classes=2), [(200,)] * 3, 2),
     "vggsound": (sounds, [(38, 1024), (38, 1024), (1200, 128)], 10),
+    "nyuv2": (rooms, [(3, 120, 160), (1, 120, 160)], 40),
 }
 
 
@@ -118,14 +139,18 @@ def test_a_study_reads_the_file_of_its_authors(published):
     assert [modality.shape for modality in dataset.modalities] == shapes
     assert dataset.task.n_outputs == n_outputs
     space = make_space(study, dataset)
-    recipe = space.recipe(space.baselines["linear, late fusion"])
     names = tuple(modality.name for modality in dataset.modalities)
-    assert set(recipe.network.streams) == set(names)
+    designs = [
+        space.recipe(space.baselines[name])
+        for name in ("linear, late fusion", "every stage (ESANet)")
+        if name in space.baselines
+    ]
+    recipe = next(one for one in designs if set(one.network.streams) == set(names))
     network = build_network(recipe.network, dataset.modalities, dataset.task).eval()
     batch = dataset.train.batch(torch.arange(4), names=names)
     with torch.no_grad():
         outputs = network(batch.inputs, batch.masks)
-    assert outputs.shape == (4, n_outputs)
+    assert outputs.shape == (4, n_outputs, *(dataset.task.size or ()))
     assert torch.isfinite(outputs).all()
     if study.data.source.endswith(".pkl"):
         assert all(modality.padding == "left" for modality in dataset.modalities)
