@@ -129,6 +129,8 @@ def make_config():
             stream = {"encoder": encoder, "depth": depth, "width": width * (1 + position % 2), "dropout": dropout}
             if encoder == "random_conv":
                 stream |= {"stride": stride, "n_kernels": 6, "n_dilations": 2}
+            elif encoder == "resnet":
+                stream |= {"stride": 1}
             elif encoder == "conv":
                 own = kind if kind in ("max", "average") else "max"
                 stream |= {"stride": stride, "reducer": {"kind": own, "keep_ratio": keep_ratio}}

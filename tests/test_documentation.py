@@ -14,7 +14,6 @@ from nasfuse.data.sources.registry import READERS
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import METRICS
 from nasfuse.domain.modality import ENCODERS
-from nasfuse.nn.fusion import FUSIONS
 from nasfuse.nn.reducers import REDUCERS
 from nasfuse.search.history import HYPERVOLUME
 from nasfuse.search.picks import KNEE
@@ -28,11 +27,12 @@ from nasfuse.spec.modality import (
     TextFeaturesConfig,
 )
 from nasfuse.spec.recipe import Recipe
-from nasfuse.spec.schema.fields import known_paths
+from nasfuse.spec.schema.fields import known_paths, types_at
 from nasfuse.spec.shipped import shipped_files
 from nasfuse.spec.study import Sampler, StudyConfig
 
 ROOT = Path(__file__).parents[1]
+FUSION_KINDS = [kind for one in types_at(Recipe, "network.fusion.kind") for kind in typing.get_args(one)]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]
 FOLDERS = ("nasfuse", "tests", "benchmarks", "docs", "search_spaces", "studies", ".ci")
 
@@ -179,7 +179,7 @@ class TestFields:
         ("field", "names"),
         [
             (r"`network\.streams\.\*\.encoder`", {name for names in ENCODERS.values() for name in names}),
-            (r"`network\.fusion\.kind`", FUSIONS),
+            (r"`network\.fusion\.kind`", FUSION_KINDS),
         ],
         ids=["encoder", "fusion"],
     )
@@ -206,7 +206,7 @@ class TestReadme:
     @pytest.mark.parametrize(
         ("label", "names"),
         [
-            ("fusion", FUSIONS),
+            ("fusion", FUSION_KINDS),
             ("encoder", {name for names in ENCODERS.values() for name in names}),
             ("reducer", REDUCERS),
             ("metric", METRICS),

@@ -115,7 +115,8 @@ def _branches(network: RoutedNetwork) -> list[Branch]:
 def _named(states: StreamStates) -> dict[str, Tensor]:
     """Returns the tensors of the states that have been cached; samples are their first axis."""
     found: dict[str, Tensor] = {}
-    for (stream, n_stages), tokens in states.cached().items():
+    for place, tokens in states.cached().items():
         parts = {"values": tokens.values, "mask": tokens.mask, "cls": tokens.cls, "sizes": tokens.sizes}
-        found |= {f"state.{stream}.{n_stages}.{part}": one for part, one in parts.items() if one is not None}
+        name = f"state.{place.line.name}.{place.n_stages}"
+        found |= {f"{name}.{part}": one for part, one in parts.items() if one is not None}
     return found

@@ -12,7 +12,7 @@ PaddingSide = Literal["left", "right"]
 ENCODERS: dict[str, tuple[str, ...]] = {
     "vector": ("mlp", "linear", "maxout"),
     "sequence": ("transformer", "conv", "mlp", "linear", "random_conv"),
-    "image": ("conv", "transformer", "mlp", "linear", "random_conv"),
+    "image": ("conv", "transformer", "mlp", "linear", "random_conv", "resnet"),
 }
 
 

@@ -14,6 +14,7 @@ from nasfuse.spec.fusion import EquilibriumFusion
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.reducer import GumbelReducer
 from nasfuse.spec.schema.model import Model
+from nasfuse.spec.sites import OPERATOR_OPTIONS, WITH_HEADS, SitesConfigBase, SitesFusion
 from nasfuse.spec.stream import LinearStream, RandomConvStream, TransformerStream
 
 
@@ -24,7 +25,7 @@ def idle_settings(recipe: Recipe, dataset: Dataset) -> dict[str, str]:
     their networks is not: a `training.patience` with cross-validation, and noise and shifts where some inputs are
     fixed features.
     """
-    rules = (_of_data, _of_streams, _of_augmentation, _of_training, _of_equilibrium)
+    rules = (_of_data, _of_streams, _of_augmentation, _of_training, _of_sites, _of_equilibrium)
     return dict(pair for rule in rules for pair in rule(recipe, dataset))
 
 
@@ -132,6 +133,20 @@ def _of_training(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
     term = training.equilibrium
     if term is not None and term.jacobian_weight == 0 and _is_changed(term, "jacobian_frequency"):
         yield "training.equilibrium.jacobian_frequency", "training.equilibrium.jacobian_weight is 0"
+
+
+def _of_sites(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
+    fusion = recipe.network.fusion
+    if isinstance(fusion, SitesConfigBase) and fusion.sites is not None:
+        for name in ("n_sites", "position"):
+            if _is_changed(fusion, name):
+                yield f"network.fusion.{name}", "network.fusion.sites gives the sites one by one"
+    if isinstance(fusion, SitesFusion):
+        options = dict.fromkeys(name for names in OPERATOR_OPTIONS.values() for name in names)
+        own = {*OPERATOR_OPTIONS[fusion.operator], *(("heads",) if fusion.operator in WITH_HEADS else ())}
+        for name in (*options, "heads"):
+            if name not in own and _is_changed(fusion, name):
+                yield f"network.fusion.{name}", f"the operator {fusion.operator} has no such option"
 
 
 def _of_equilibrium(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:

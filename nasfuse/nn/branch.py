@@ -1,14 +1,16 @@
 """Routes through the streams, and the layers after the streams on a route: fusion and head."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor, nn
 
+from nasfuse.nn.decoder import Decoder
 from nasfuse.nn.fusion import Fusion
 from nasfuse.nn.head import Head
 from nasfuse.nn.knob import Knob
+from nasfuse.nn.places import Place, streams_at
 from nasfuse.nn.tokens import Extent, Tokens
 
 
@@ -28,8 +30,8 @@ class Route:
 class States(Protocol):
     """The tokens of the streams of a batch."""
 
-    def at(self, stream: str, n_stages: int) -> Tokens:
-        """Returns the tokens of `stream` after its stem and `n_stages` stages."""
+    def at(self, place: Place) -> Tokens:
+        """Returns the tokens at a place: after the stem and some stages of a stream, and after sites."""
 
 
 class Branch(nn.Module):
@@ -37,38 +39,61 @@ class Branch(nn.Module):
 
     Attributes:
         route: Streams and stages that the branch uses.
+        fusion: Fusion of the streams at the end of the route; None if the head reads a single place.
+        head: Layers from the features to the outputs; routes of a fusion at sites share one.
+        places: Places whose tokens the branch reads.
     """
 
-    def __init__(self, route: Route, *, fusion: Fusion | None, head: Head) -> None:
-        """Builds the branch from its parts; `fusion` is None for a route of one stream."""
+    head: Head | Decoder
+
+    def __init__(
+        self, route: Route, *, fusion: Fusion | None, head: Head | Decoder, places: Sequence[Place] | None = None
+    ) -> None:
+        """Builds the branch from its parts.
+
+        Args:
+            route: Streams and stages.
+            fusion: None for a route of one stream, and for a fusion at sites, which has been before.
+            head: Head, or a decoder for label maps.
+            places: What the branch reads, if it is not each stream where the route ends.
+        """
         super().__init__()
         self.route = route
         self.fusion = fusion
         self.head = head
+        self.places = streams_at(route.n_stages) if places is None else tuple(places)
 
     @property
     def width(self) -> int:
-        """Returns the number of input features of the head."""
+        """Returns the number of `features`."""
         return self.head.width
 
-    def features(self, states: States) -> Tensor:
-        """Returns the (b, width) features before the head."""
-        tokens = {name: states.at(name, n_stages) for name, n_stages in self.route.n_stages.items()}
+    def run(self, states: States) -> tuple[Tensor, Tensor]:
+        """Returns the outputs, see `forward`, and the features of the samples (b, width) behind them."""
+        tokens = [states.at(place) for place in self.places]
+        if isinstance(self.head, Decoder):
+            return self.head(tokens), tokens[-1].mean()
+        features = self._features(tokens)
+        return self.head(features), features
+
+    def _features(self, tokens: Sequence[Tokens]) -> Tensor:
         if self.fusion is None:
-            (only,) = tokens.values()
+            (only,) = tokens
             return only.vector()
-        fused: Tensor = self.fusion(tokens)
+        fused: Tensor = self.fusion({place.line.stream: one for place, one in zip(self.places, tokens, strict=True)})
         return fused
 
     def forward(self, states: States) -> Tensor:
-        """Returns logits (b, n_outputs); real numbers for a regression."""
-        logits: Tensor = self.head(self.features(states))
-        return logits
+        """Returns logits (b, n_outputs), (b, n_outputs, H, W) for label maps; real numbers for a regression."""
+        return self.run(states)[0]
 
     def knobs(self) -> tuple[Knob, ...]:
         """Returns the settings of the fusion and the head that can be changed after training."""
         return (*(() if self.fusion is None else self.fusion.knobs()), *self.head.knobs())
 
-    def macs(self, extents: Mapping[str, Extent]) -> int:
-        """Returns the multiply-accumulates after the streams, for tokens of `extents`."""
-        return (0 if self.fusion is None else self.fusion.macs(extents)) + self.head.macs()
+    def macs(self, extents: Mapping[Place, Extent]) -> int:
+        """Returns the multiply-accumulates after the streams and sites, for tokens of `extents` at the places."""
+        if isinstance(self.head, Decoder):
+            return self.head.macs([extents[place] for place in self.places])
+        own = {place.line.stream: extents[place] for place in self.places}
+        return (0 if self.fusion is None else self.fusion.macs(own)) + self.head.macs()

@@ -7,18 +7,21 @@ from nasfuse.domain.modality import ENCODERS, Modality, Task
 from nasfuse.domain.route import parse_route
 from nasfuse.errors import InvalidInputError, nearest
 from nasfuse.nn.branch import Branch, Route
+from nasfuse.nn.build_branches import BranchBuilder
 from nasfuse.nn.ensemble import EnsembleNetwork
-from nasfuse.nn.fusion import FUSIONS, Fusion
-from nasfuse.nn.head import Head, IdentityHead, LinearHead
 from nasfuse.nn.knob import knobs_as_trained
 from nasfuse.nn.linear_stream import linear_stream
 from nasfuse.nn.maxout import maxout_stream
-from nasfuse.nn.network import FusionNetwork, Network, StreamNetwork, knobs_of, streams_macs
+from nasfuse.nn.network import FusionNetwork, Network, StreamNetwork, knobs_of
 from nasfuse.nn.placeholder import Placeholder
+from nasfuse.nn.places import places_macs
 from nasfuse.nn.random_convolution import random_conv_stream
+from nasfuse.nn.resnet import resnet_stream
 from nasfuse.nn.routing.gated import GatedNetwork
 from nasfuse.nn.routing.router import InputRouter, Router, RouteRouter, StreamRouter
 from nasfuse.nn.routing.sequential import SequentialNetwork
+from nasfuse.nn.routing.stems_router import StemsRouter
+from nasfuse.nn.sites.sites import Sites
 from nasfuse.nn.stream import Stream, conv_stream, mlp_stream, transformer_stream
 from nasfuse.spec.network import NetworkConfig
 from nasfuse.spec.routing import GateRouter, SequentialRouter
@@ -35,6 +38,7 @@ STREAMS: dict[str, Callable[..., Stream]] = {
     "transformer": transformer_stream,
     "random_conv": random_conv_stream,
     "maxout": maxout_stream,
+    "resnet": resnet_stream,
 }
 
 
@@ -89,19 +93,23 @@ def _build_one(config: NetworkConfig, modalities: Sequence[Modality], task: Task
     streams = {name: _stream(config, known[name], depth, task) for name, depth in config.depths.items()}
     for name, stream in streams.items():
         if known[name].can_be_absent or (drops and len(streams) > 1):
-            stream.placeholder = Placeholder(stream.width)
+            stream.placeholder = Placeholder(stream.width_at(0))
+    lengths = {name: known[name].shape[0] for name in streams if known[name].kind == "sequence"}
+    builder = BranchBuilder(config, streams, task, lengths=lengths)
     if config.router is None:
         route = Route(config.stages(dict.fromkeys(config.route)), "+".join(config.route))
-        return FusionNetwork(streams, _branch(config, route, streams, task))
-    routes = [Route(config.stages(parse_route(text)), text) for text in config.router.routes]
-    lengths = {name: known[name].shape[0] for name in streams if known[name].kind == "sequence"}
-    branches = [_branch(config, route, streams, task) for route in routes]
-    threshold = config.router.initial_threshold
+        return FusionNetwork(streams, builder.branch(route), sites=builder.sites)
+    branches = [builder.branch(Route(config.stages(parse_route(text)), text)) for text in config.router.routes]
+    options: dict[str, Any] = {
+        "lengths": lengths,
+        "threshold": config.router.initial_threshold,
+        "sites": builder.sites,
+    }
     if isinstance(config.router, SequentialRouter):
-        return SequentialNetwork(streams, branches, task=task.kind, lengths=lengths, threshold=threshold)
-    branches = _by_cost(branches, streams, lengths)
+        return SequentialNetwork(streams, branches, task=task.kind, **options)
+    branches = _by_cost(branches, streams, lengths, builder.sites)
     router = _router(config, config.router, branches, streams, known, task, lengths)
-    return GatedNetwork(streams, branches, router, lengths=lengths, threshold=threshold)
+    return GatedNetwork(streams, branches, router, **options)
 
 
 def _fit_the_data(config: NetworkConfig, known: Mapping[str, Modality]) -> None:
@@ -124,35 +132,13 @@ def _stream(config: NetworkConfig, modality: Modality, depth: int, task: Task) -
     return STREAMS[stream.encoder](modality, depth=depth, **options)
 
 
-def _branch(config: NetworkConfig, route: Route, streams: Mapping[str, Stream], task: Task) -> Branch:
-    names = list(route.n_stages)
-    if len(names) == 1:
-        return Branch(route, fusion=None, head=_stream_head(config, names[0], streams, task))
-    assert config.fusion is not None, "checked by the recipe"
-    options = config.fusion.model_dump(exclude={"kind", "placement"})
-    operator = FUSIONS[config.fusion.kind]
-    if operator.fuses_outputs:
-        heads = {name: _stream_head(config, name, streams, task) for name in names}
-        return Branch(route, fusion=operator(heads, **options), head=IdentityHead(task.n_outputs))
-    deepest = max(config.streams[name].depth for name in names)
-    n_joint = max(deepest - config.fusion.placement, 0)
-    widths = {name: streams[name].width if config.fusion.reads_tokens else streams[name].out_width for name in names}
-    fusion: Fusion = operator(widths, n_joint=n_joint, **options)
-    head = LinearHead(fusion.out_width, n_outputs=task.n_outputs, **config.head_options)
-    return Branch(route, fusion=fusion, head=head)
-
-
-def _stream_head(config: NetworkConfig, name: str, streams: Mapping[str, Stream], task: Task) -> Head:
-    if isinstance(config.streams[name], LinearStream) and config.linear_width is None:
-        return IdentityHead(task.n_outputs)
-    return LinearHead(streams[name].out_width, n_outputs=task.n_outputs, **config.head_options)
-
-
-def _by_cost(branches: Sequence[Branch], streams: Mapping[str, Stream], lengths: Mapping[str, int]) -> list[Branch]:
+def _by_cost(
+    branches: Sequence[Branch], streams: Mapping[str, Stream], lengths: Mapping[str, int], sites: Sites | None
+) -> list[Branch]:
     """Returns the branches with those first whose streams, fusion and head cost least at full lengths."""
 
     def cost(branch: Branch) -> int:
-        total, extents = streams_macs(streams, branch.route.n_stages, lengths)
+        total, extents = places_macs(streams, branch.places, lengths, sites=sites)
         return total + branch.macs(extents)
 
     with knobs_as_trained(knobs_of(streams, branches)):
@@ -172,6 +158,10 @@ def _router(
     cheapest = branches[0]
     if router.reads == "cheap_route":
         return RouteRouter(cheapest.route.n_stages, cheapest.width, n_outputs=task.n_outputs, task=task.kind, **options)
+    if router.reads == "stems":
+        stems = {name: streams[name] for name in config.route}
+        extents = {name: stem.macs(lengths.get(name, 0), n_stages=0)[1] for name, stem in stems.items()}
+        return StemsRouter({name: stem.width_at(0) for name, stem in stems.items()}, extents, **options)
     if router.reads == "inputs":
         return InputRouter([known[name] for name in config.route], **options)
     name = min(
@@ -179,4 +169,4 @@ def _router(
         key=lambda one: streams[one].macs(lengths.get(one, 0), n_stages=cheapest.route.n_stages[one])[0],
     )
     on_grid = streams[name].stem.extent(lengths.get(name, 0)).grid is not None
-    return StreamRouter(name, streams[name].width, on_grid=on_grid, **options)
+    return StreamRouter(name, streams[name].width_at(0), on_grid=on_grid, **options)

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from nasfuse.nn.branch import Branch
 from nasfuse.nn.knob import Knob, joined
 from nasfuse.nn.per_stream import PerStream
+from nasfuse.nn.places import places_macs, with_sources
+from nasfuse.nn.sites.sites import Sites
 from nasfuse.nn.states import StreamStates
 from nasfuse.nn.stream import Stream
-from nasfuse.nn.tokens import Extent
 
 
 class Network(nn.Module, ABC):
@@ -42,7 +43,7 @@ class Network(nn.Module, ABC):
         *,
         present: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
-        """Returns logits (b, n_outputs); real numbers for a regression.
+        """Returns logits (b, n_outputs), (b, n_outputs, H, W) for label maps; real numbers for a regression.
 
         Args:
             inputs: Modality name to its batch (`nasfuse.data.Batch.inputs`).
@@ -71,9 +72,11 @@ class StreamNetwork(Network):
 
     Attributes:
         streams: Streams by name.
+        sites: Sites at which the main stream takes in others, shared by all routes; None without any.
     """
 
     streams: PerStream[Stream]
+    sites: Sites | None
 
     @property
     def stream_names(self) -> tuple[str, ...]:
@@ -102,17 +105,6 @@ class StreamNetwork(Network):
         stream.load_state_dict(own)
 
 
-def streams_macs(
-    streams: PerStream[Stream] | Mapping[str, Stream], n_stages: Mapping[str, int], lengths: Mapping[str, int]
-) -> tuple[int, dict[str, Extent]]:
-    """Returns the multiply-accumulates of streams up to a number of stages, and the extents of their tokens there."""
-    total, extents = 0, {}
-    for name, count in n_stages.items():
-        macs, extents[name] = streams[name].macs(lengths.get(name, 0), n_stages=count)
-        total += macs
-    return total, extents
-
-
 def knobs_of(streams: PerStream[Stream] | Mapping[str, Stream], branches: Sequence[Branch]) -> tuple[Knob, ...]:
     """Returns the knobs of the branches and of the stages that they run, one knob per name."""
     found: list[Knob] = []
@@ -129,12 +121,13 @@ class FusionNetwork(StreamNetwork):
         branch: Fusion and head.
     """
 
-    def __init__(self, streams: Mapping[str, Stream], branch: Branch) -> None:
+    def __init__(self, streams: Mapping[str, Stream], branch: Branch, *, sites: Sites | None = None) -> None:
         """Builds the network from its parts."""
         super().__init__()
         self.streams = PerStream(streams)
+        self.sites = sites
         self.branch = branch
-        self._stops = {name: frozenset({n_stages}) for name, n_stages in branch.route.n_stages.items()}
+        self._stops = with_sources(branch.places, sites)
 
     def forward(
         self,
@@ -144,7 +137,8 @@ class FusionNetwork(StreamNetwork):
         present: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """Returns logits (b, n_outputs); see `Network.forward`."""
-        logits: Tensor = self.branch(StreamStates(self.streams, inputs, masks, stops=self._stops, present=present))
+        states = StreamStates(self.streams, inputs, masks, stops=self._stops, sites=self.sites, present=present)
+        logits: Tensor = self.branch(states)
         return logits
 
     def knobs(self) -> tuple[Knob, ...]:
@@ -157,5 +151,5 @@ class FusionNetwork(StreamNetwork):
 
     def macs(self, lengths: Mapping[str, int]) -> int:
         """Returns the multiply-accumulates of one sample in closed form."""
-        total, extents = streams_macs(self.streams, self.branch.route.n_stages, lengths)
+        total, extents = places_macs(self.streams, self.branch.places, lengths, sites=self.sites)
         return total + self.branch.macs(extents)

@@ -64,21 +64,32 @@ class Stream(nn.Module):
     """A stem followed by stages.
 
     Attributes:
-        width: Features per token.
+        width: Features per token after the last stage.
         readout: Readout, which computes the output vector from the tokens.
-        out_width: Features of the output vector.
+        out_width: Features of the output vector after the last stage.
         placeholder: What stands for the modality in samples that lack it; None: the mean of the modality.
     """
 
-    def __init__(self, stem: Stem, stages: Sequence[Stage], *, width: int, readout: Sequence[str] = ("mean",)) -> None:
-        """Builds the stream from its parts; `readout` has keys of `nasfuse.nn.readout.READOUTS`."""
+    def __init__(
+        self, stem: Stem, stages: Sequence[Stage], *, width: int | Sequence[int], readout: Sequence[str] = ("mean",)
+    ) -> None:
+        """Builds the stream; `width` is a number or a list (see `width_at`), `readout` has keys of `READOUTS`."""
         super().__init__()
-        self.width = width
+        self._widths = (width,) * (len(stages) + 1) if isinstance(width, int) else tuple(width)
+        self.width = self._widths[-1]
         self.readout = Readout(tuple(readout))
-        self.out_width = len(self.readout.names) * width
+        self.out_width = self.out_width_at(len(stages))
         self.stem = stem
         self.stages = nn.ModuleList(stages)
         self.placeholder: Placeholder | None = None
+
+    def width_at(self, n_stages: int) -> int:
+        """Returns the features per token after the stem and `n_stages` stages."""
+        return self._widths[n_stages]
+
+    def out_width_at(self, n_stages: int) -> int:
+        """Returns the features of the output vector after the stem and `n_stages` stages."""
+        return len(self.readout.names) * self._widths[n_stages]
 
     def start(self, inputs: Tensor, mask: Tensor | None, present: Tensor | None = None) -> Tokens:
         """Returns the tokens after the stem, with the placeholder in samples that are not `present` (b,)."""

@@ -114,12 +114,24 @@ class Tokens:
             return self.with_values(values)
         return replace(self, values=values[:, 1:], cls=values[:, 0])
 
+    def as_map(self) -> Tensor:
+        """Returns the tokens of an image as a map (b, d, h, w), which shares their memory."""
+        assert self.grid is not None, "only images have a grid"
+        batch, _, width = self.values.shape
+        return self.values.transpose(1, 2).view(batch, width, *self.grid)
+
     def lengths(self) -> Tensor:
         """Returns the (b,) number of real tokens of each sample."""
         batch, n_tokens, _ = self.values.shape
         if self.mask is None:
             return torch.full((batch,), n_tokens, device=self.values.device)
         return self.mask.sum(dim=1)
+
+
+def from_map(values: Tensor) -> Tokens:
+    """Returns the tokens of a map (b, d, h, w), row by row."""
+    height, width = values.shape[2:]
+    return Tokens(values.flatten(2).transpose(1, 2), None, (int(height), int(width)))
 
 
 def join(parts: Sequence[Tokens]) -> Tokens:

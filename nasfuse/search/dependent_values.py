@@ -8,6 +8,7 @@ from nasfuse.search.streams import PREFIX
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.reducer import DEFAULT_KIND
 from nasfuse.spec.schema.fields import accepts, types_at
+from nasfuse.spec.sites import ChainFusion, SitesFusion, main_stream
 
 
 def suitable_options(
@@ -32,6 +33,8 @@ def suitable_options(
 def distinct_routes(word: str, network: Mapping[str, Any]) -> list[str]:
     """Returns the routes in `word`, without those that are equal to an earlier one because streams are shallow."""
     fusion = network.get("fusion", {"kind": "concat"})
+    if fusion["kind"] in ("sites", "chain"):
+        return _routes_to_sites(word, network)
     placement = _stages_of("network.fusion", fusion["kind"], fusion, "placement")
     routes = []
     for text in routes_of(word):
@@ -41,6 +44,28 @@ def distinct_routes(word: str, network: Mapping[str, Any]) -> list[str]:
             depth = _stages_of(f"{PREFIX}{name}", stream["encoder"], stream, "depth")
             if wanted is not None and wanted >= most_stages(depth, n_streams=len(stages), placement=placement):
                 stages[name] = None
+        routes.append(write_route(stages))
+    return list(dict.fromkeys(routes))
+
+
+def _routes_to_sites(word: str, network: Mapping[str, Any]) -> list[str]:
+    """Returns the distinct routes in `word` for a fusion at sites, each stream of which ends at the next site."""
+    texts, names = routes_of(word), list(network["route"])
+    options = network["fusion"]
+    fusion = SitesFusion.parse(options) if options["kind"] == "sites" else ChainFusion.parse(options)
+    main = main_stream(fusion.main, names, texts) if isinstance(fusion, SitesFusion) else None
+    depths = {
+        name: _stages_of(f"{PREFIX}{name}", one["encoder"], one, "depth") for name, one in network["streams"].items()
+    }
+    order = sorted(names, key=lambda name: name != main)
+    sites = fusion.sites_for({name: depths[name] for name in order})
+    routes = []
+    for text in texts:
+        stages = parse_route(text)
+        for name, wanted in stages.items():
+            known = sorted({site[name] for site in sites if name in site})
+            later = [one for one in known if wanted is not None and one >= wanted]
+            stages[name] = later[0] if later and later[0] < known[-1] and len(stages) > 1 and name != main else None
         routes.append(write_route(stages))
     return list(dict.fromkeys(routes))
 

@@ -8,6 +8,7 @@ from nasfuse.domain.loss import LOSS_OPTIONS, get_loss
 from nasfuse.spec.fusion import EquilibriumFusion
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.reducer import LatentReducer
+from nasfuse.spec.sites import OPERATOR_OPTIONS, WITH_HEADS, SitesConfigBase, SitesFusion
 
 #: Fields of an equilibrium that stop or steer its iteration, which has no choice with a single step.
 _OF_ITERATION = ("solver", "tolerance", "inference_tolerance")
@@ -17,8 +18,9 @@ def effective_hash(recipe: Recipe) -> str:
     """Returns a hash that recipes share if they differ only in settings without effect.
 
     Recognised are the kind and stage of a reducer that keeps all tokens, a placement behind the last stage of every
-    stream, the ratio of an MLP whose hidden width is given, the solver and the tolerance of an equilibrium with one
-    step, a loss that is the default of the task, and the options of other losses.
+    stream, sites that are given by their number or one by one, options of other site operators, the ratio of an MLP
+    whose hidden width is given, the solver and the tolerance of an equilibrium with one step, a loss that is the
+    default of the task, and the options of other losses.
     """
     plain = recipe.to_plain()
     loss = get_loss(recipe.training.loss, recipe.data.task)
@@ -41,6 +43,15 @@ def effective_hash(recipe: Recipe) -> str:
             written["placement"] = min(written["placement"], max(recipe.network.depths.values()))
         if isinstance(fusion, EquilibriumFusion) and fusion.max_steps == 1:
             _drop(written, *_OF_ITERATION)
+        if isinstance(fusion, SitesConfigBase):
+            _drop(written, "n_sites", "position")
+            written["sites"] = recipe.network.sites
+        if isinstance(fusion, SitesFusion):
+            written["main"] = recipe.network.main
+            own = OPERATOR_OPTIONS[fusion.operator]
+            _drop(written, *({name for names in OPERATOR_OPTIONS.values() for name in names} - set(own)))
+            if fusion.operator not in WITH_HEADS:
+                _drop(written, "heads")
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -9,10 +9,8 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import BaseTrial
 
-from nasfuse.domain.loss import losses_of
 from nasfuse.domain.modality import ENCODERS, Modality
 from nasfuse.domain.route import is_dynamic, streams_of
-from nasfuse.domain.task import TASKS
 from nasfuse.errors import ConfigError, Problem, nearest
 from nasfuse.search.dependent_values import distinct_routes, suitable_options
 from nasfuse.search.parameters import (
@@ -26,16 +24,11 @@ from nasfuse.search.parameters import (
     set_path,
 )
 from nasfuse.search.streams import PREFIX, WILDCARD, Streams, stream_of
+from nasfuse.search.task_fields import choices_of, is_field_of
 from nasfuse.spec.data import DataConfig
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.schema.fields import accepts, known_paths, types_at
 from nasfuse.spec.space import FieldConfig, SpaceConfig
-
-#: Fields that are left out for tasks without classes.
-_OF_CLASSES = ("training.label_smoothing", "training.class_weights", "training.focal_gamma")
-
-#: Field whose choices are those of the task.
-_LOSS = "training.loss"
 
 _DEFAULT_TASK: str = DataConfig.model_fields["task"].default
 
@@ -238,7 +231,7 @@ class Space:
             where = f"fields.{key}"
             if not self._is_field(key, where):
                 continue
-            if key in _OF_CLASSES and not TASKS[self._task].has_classes:
+            if not is_field_of(key, self._task):
                 continue
             if isinstance(entry.default, Mapping) and "*" not in key:
                 self._complain(f"{where}.default", f"a default by kind needs a field of every stream ({WILDCARD}...)")
@@ -282,8 +275,7 @@ class Space:
             self._complain(f"{where}.choices", f"{bad[0]!r} is not a value of this field; {_hint(path)}")
             return None
         suitable = [choice for choice in choices if self._suits(where, path, choice)]
-        if path == _LOSS:
-            suitable = [choice for choice in suitable if choice in losses_of(self._task)]
+        suitable = choices_of(path, suitable, self._task)
         return CategoricalDistribution(suitable) if suitable else None
 
     def _constant_values(self) -> dict[str, Any]:
@@ -393,7 +385,7 @@ class Space:
         return complete
 
     def _chosen(self, where: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Returns the values of a baseline by concrete path; None if values fixed by the study contradict it."""
+        """Returns the values of a baseline by concrete path; None if the task or the study rules one out."""
         parameters = {parameter.name: parameter for parameter in self.parameters}
         route = streams_of(self._route(f"{where}.{ROUTE}", values.get(ROUTE, self.constants[ROUTE])))
         chosen: dict[str, Any] = {}
@@ -401,6 +393,8 @@ class Space:
             here = f"{where}.{path}"
             value = self._route(here, value) if path == ROUTE else value
             paths = self._streams.paths(path)
+            if not choices_of(path, [value], self._task):
+                return None
             is_field = path in self._config.fields or any(one in parameters or one in self.constants for one in paths)
             if not is_field:
                 self._complain(here, f"no field of this space; {_nearest_path(path, list(parameters))}")

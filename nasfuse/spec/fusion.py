@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from nasfuse.spec.reducer import FusionReducerConfig, MaxReducer
 from nasfuse.spec.schema.model import MisfitError, Model
+from nasfuse.spec.sites import ChainFusion, SitesFusion
 from nasfuse.spec.stream import Heads, check_heads
 
 #: Largest number of reversible updates whose states are reconstructed without visible rounding errors.
@@ -285,6 +286,8 @@ FusionConfig = Annotated[
     | EquilibriumFusion
     | BottleneckFusion
     | CrossAttentionFusion
-    | JointTokensFusion,
+    | JointTokensFusion
+    | SitesFusion
+    | ChainFusion,
     Field(discriminator="kind"),
 ]

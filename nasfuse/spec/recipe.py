@@ -18,6 +18,7 @@ from nasfuse.spec.network import NetworkConfig
 from nasfuse.spec.routing import RoutingConfig, SequentialRouter
 from nasfuse.spec.schema.model import MisfitError, Model
 from nasfuse.spec.schema.yaml_file import Document, read_document, to_yaml
+from nasfuse.spec.sites import ChainFusion, SitesConfigBase, SitesFusion
 from nasfuse.spec.training import TrainingConfig
 
 #: Fields of the training that did not exist when the first trials were recorded, whose hashes are to stay.
@@ -95,9 +96,10 @@ class Recipe(Model):
         training, fusion = self.training, self.network.fusion
         if training.stream_loss == 0:
             return self
-        if TASKS[self.data.task].is_dense:
+        if isinstance(fusion, SitesConfigBase):
             raise MisfitError(
-                "training.stream_loss", f"the streams of a {self.data.task} have no label maps of their own; remove it"
+                "training.stream_loss",
+                f"it is that of streams before a fusion, and kind: {fusion.kind} reads them several times; remove it",
             )
         if training.mixup_at == "manifold" and training.mixup > 0:
             raise MisfitError(
@@ -121,16 +123,35 @@ class Recipe(Model):
     @model_validator(mode="after")
     def _manifold_mixup_needs_one_route(self) -> Self:
         training = self.training
-        if training.mixup_at == "manifold" and training.mixup > 0 and TASKS[self.data.task].is_dense:
-            raise MisfitError(
-                "training.mixup_at",
-                f"manifold mixes one state of a network, and a {self.data.task} reads several scales; set it to inputs",
-            )
         if training.mixup_at == "manifold" and training.mixup > 0 and self.network.router is not None:
             raise MisfitError(
                 "training.mixup_at",
                 "manifold is not supported with a router, because a route may leave a stream before the depth at which "
                 "it is mixed; set it to inputs, or remove network.router",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _manifold_mixup_needs_one_depth(self) -> Self:
+        training, is_dense = self.training, TASKS[self.data.task].is_dense
+        if training.mixup_at == "manifold" and training.mixup > 0:
+            if is_dense or isinstance(self.network.fusion, ChainFusion):
+                what = "the decoder of label maps" if is_dense else "a chain"
+                raise MisfitError(
+                    "training.mixup_at",
+                    f"manifold mixes features at one depth, and {what} reads several; set it to inputs",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _label_maps_need_a_decoder(self) -> Self:
+        fusion, is_dense = self.network.fusion, TASKS[self.data.task].is_dense
+        if self.network.decoder is not None and not is_dense:
+            raise MisfitError("network.decoder", f"a {self.data.task} has no label maps to decode; remove it")
+        if is_dense and fusion is not None and not isinstance(fusion, SitesFusion):
+            raise MisfitError(
+                "network.fusion.kind",
+                f"{fusion.kind} gives one vector per sample, and {self.data.task} needs a map; use kind: sites",
             )
         return self
 

@@ -80,14 +80,15 @@ class GateRouter(RouterConfigBase):
 
     Attributes:
         reads: Input of the router. `inputs`: the raw inputs of all streams, as in the paper. `cheapest_stream`: the
-            output of the stem of the cheapest stream of the cheapest route. `cheap_route`: features and confidence of
-            the cheapest route, which then runs for every sample (a cascade).
+            output of the stem of the cheapest stream of the cheapest route. `stems`: the outputs of the stems of all
+            streams, as in the paper for label maps. `cheap_route`: features and confidence of the cheapest route, which
+            then runs for every sample (a cascade).
         form: Architecture: `linear`, `mlp`, or, for inputs with steps or pixels, `conv` or `transformer`.
         width: Hidden features of the router.
     """
 
     kind: Literal["gate"] = "gate"
-    reads: Literal["inputs", "cheapest_stream", "cheap_route"] = "cheap_route"
+    reads: Literal["inputs", "cheapest_stream", "stems", "cheap_route"] = "cheap_route"
     form: Literal["linear", "mlp", "conv", "transformer"] = "mlp"
     width: Annotated[int, Field(ge=1, le=4096)] = 16
 
@@ -104,6 +105,8 @@ class GateRouter(RouterConfigBase):
                 f"a router that reads cheap_route has one vector as its input, which {self.form} cannot process; "
                 "choose linear or mlp",
             )
+        if self.reads == "stems" and self.form == "transformer":
+            raise MisfitError("form", "a router that reads stems has no form transformer; choose linear, mlp or conv")
         return self
 
 

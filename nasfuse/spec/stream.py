@@ -134,6 +134,49 @@ class ConvStream(StreamConfigBase):
     ] = "mean"
 
 
+class ResnetStream(StreamConfigBase):
+    """Residual network on an image, whose stages are scales: every one but the first halves the sides of the map.
+
+    Normalisation is by groups of features of a sample, so that it depends neither on the batch nor on the routes of
+    other samples (published ones have batch norm).
+
+    Attributes:
+        depth: Number of scales; with a stem of stride 4, four scales have strides 4, 8, 16 and 32.
+        width: Features of the first scale.
+        growth: Features of a scale divided by those of the scale before.
+        blocks: Residual blocks of every scale, or a list of those of each.
+        block: `basic` (ResNet-18 and -34), `bottleneck` (ResNet-50; inside, a quarter of the features) or `nbt1d`
+            (factored convolutions, as in ERFNet and ESANet).
+        stride: Stride of the stem; 4 is a convolution and max pooling.
+        stem_width: Features of the stem; None: those inside the first block.
+        readout: As of a convolutional stream.
+    """
+
+    encoder: Literal["resnet"]
+    depth: Annotated[int, Field(ge=0, le=8)] = 4
+    width: Annotated[int, Field(ge=1, le=8192)] = 16
+    growth: Annotated[float, Field(ge=1, le=4)] = 2.0
+    blocks: Annotated[int, Field(ge=1, le=64)] | tuple[Annotated[int, Field(ge=1, le=64)], ...] = 1
+    block: Literal["basic", "bottleneck", "nbt1d"] = "basic"
+    stride: Literal[1, 2, 4] = 4
+    stem_width: Annotated[int, Field(ge=1, le=8192)] | None = None
+    readout: Annotated[str, AfterValidator(partial(_check_readout, known=STATISTICS))] = "mean"
+
+    @property
+    def summary(self) -> str:
+        """Returns a short description for tables."""
+        counts = self.blocks if isinstance(self.blocks, int) else "-".join(str(count) for count in self.blocks)
+        return f"{super().summary} {self.block} x{counts}/{self.stride}"
+
+    @model_validator(mode="after")
+    def _blocks_of_each_scale(self) -> Self:
+        if not isinstance(self.blocks, int) and len(self.blocks) != self.depth:
+            raise ValueError(
+                f"blocks has {len(self.blocks)} numbers for {self.depth} scales; give one for each, or one for all"
+            )
+        return self
+
+
 class RandomConvStream(StreamConfigBase):
     """Random convolutions that are not trained, and a residual MLP on the shares of positions above biases.
 
@@ -214,6 +257,6 @@ def check_heads(heads: int, width: int) -> None:
 
 
 StreamConfig = Annotated[
-    LinearStream | MlpStream | MaxoutStream | ConvStream | TransformerStream | RandomConvStream,
+    LinearStream | MlpStream | MaxoutStream | ConvStream | TransformerStream | RandomConvStream | ResnetStream,
     Field(discriminator="encoder"),
 ]

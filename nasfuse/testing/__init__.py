@@ -5,6 +5,7 @@ object under test, and pytest collects the tests with it; the suites need pytest
 
 - `FusionSuite`: a fusion operator, `nasfuse.nn.fusion.Fusion`.
 - `EncoderSuite`: the encoder of one modality, `nasfuse.nn.stream.Stream`.
+- `SiteSuite`: an operator of a fusion at sites, `nasfuse.nn.sites.SiteOperator`.
 - `ReducerSuite`: a token reducer, `nasfuse.nn.reducers.Reducer`.
 - `RoutedSuite`: a network with several routes, `nasfuse.nn.routing.network.RoutedNetwork`.
 - `RouterSuite`: a router, `nasfuse.nn.routing.router.Router`.
@@ -15,7 +16,7 @@ object under test, and pytest collects the tests with it; the suites need pytest
 
 import pytest
 
-for _suite in ("suite", "fusion", "encoder", "reducer", "router", "source", "sampler", "backend"):
+for _suite in ("suite", "fusion", "encoder", "site", "reducer", "router", "source", "sampler", "backend"):
     pytest.register_assert_rewrite(f"nasfuse.testing.{_suite}")
 
 from nasfuse.testing.backend import BackendSuite  # noqa: E402 - after their assertions are registered
@@ -24,6 +25,7 @@ from nasfuse.testing.fusion import FusionSuite  # noqa: E402
 from nasfuse.testing.reducer import ReducerSuite  # noqa: E402
 from nasfuse.testing.router import RoutedSuite, RouterSuite  # noqa: E402
 from nasfuse.testing.sampler import SamplerSuite  # noqa: E402
+from nasfuse.testing.site import SiteSuite  # noqa: E402
 from nasfuse.testing.source import SourceSuite  # noqa: E402
 
 __all__ = [
@@ -34,5 +36,6 @@ __all__ = [
     "RoutedSuite",
     "RouterSuite",
     "SamplerSuite",
+    "SiteSuite",
     "SourceSuite",
 ]

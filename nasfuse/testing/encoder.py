@@ -57,10 +57,10 @@ class EncoderSuite(ModuleSuite):
             mask = None if length is None else torch.ones(3, length).bool()
             tokens = encoder(inputs, mask, n_stages=n_stages)
             _, extent = encoder.macs(length or 0, n_stages=n_stages)
-            assert tokens.values.shape == (3, extent.n_tokens, encoder.width)
+            assert tokens.values.shape == (3, extent.n_tokens, encoder.width_at(n_stages))
             assert tokens.grid == extent.grid
             assert tokens.n_cls == extent.n_cls
-            assert tokens.vector().shape == (3, encoder.out_width)
+            assert tokens.vector().shape == (3, encoder.out_width_at(n_stages))
 
     def test_stages_beyond_the_asked_ones_do_not_run(self, make_encoder: MakeEncoder, modality: Modality) -> None:
         encoder = make_encoder(modality, depth=3)

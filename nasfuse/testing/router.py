@@ -102,7 +102,7 @@ class RoutedSuite(ModuleSuite):
             branches: list[Branch] = list(network.branches)  # type: ignore[arg-type]
             for branch in branches:
                 if branch is not branches[route]:
-                    branch.head.register_forward_pre_hook(lambda *_: pytest.fail("another route ran"))
+                    branch.register_forward_pre_hook(lambda *_: pytest.fail("another route ran"))
             assert torch.allclose(network(inputs, masks), expected, atol=1e-6)
 
     def test_closed_form_of_macs_equals_the_count(self, network: RoutedNetwork) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn.branch import Branch
+from nasfuse.nn.decoder import Decoder
 from nasfuse.nn.fixed_stem import FixedStem
 from nasfuse.nn.fusion.late import Late
 from nasfuse.nn.head import IdentityHead, LinearHead
@@ -95,6 +96,8 @@ def _paths_of_outputs(network: Network) -> Iterator[str]:
     """Yields the modules whose results are outputs of the network: heads, and streams without one."""
     paths: dict[nn.Module, str] = {module: path for path, module in network.named_modules()}
     yield from (path for module, path in paths.items() if isinstance(module, LinearHead))
+    decoders = [path for module, path in paths.items() if isinstance(module, Decoder)]
+    yield from (f"{path}.{part}" for path in decoders for part in ("out", "up"))
     if not isinstance(network, StreamNetwork):
         return
     for branch in (module for module in network.modules() if isinstance(module, Branch)):

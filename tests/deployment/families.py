@@ -21,9 +21,13 @@ MODALITIES = {
         Modality("q", "sequence", (7,), 11),
         Modality("v", "vector", (5,)),
         Modality("i", "image", (3, 6, 6)),
+        Modality("j", "image", (1, 9, 7)),
     )
 }
 TASK = Task("multiclass", 3)
+
+#: Tasks of the networks that do not classify.
+OTHER_TASKS = {"label maps": Task("segmentation", 3, (11, 8))}
 
 #: Options with which the fixed points of untrained cells exist, so that rounding does not grow from step to step.
 CONTRACTION = {"spectral_bound": 0.5, "tolerance": 1e-5, "max_steps": 60, "gate": "sigmoid"}
@@ -57,6 +61,14 @@ def routed(router, *, fusion=None, streams=None):
         "router": router,
     }
 
+
+def at_sites(streams, router=None, *, kind="sites", **more):
+    options = {"fusion": {"kind": kind, **more}, **({} if router is None else {"router": router})}
+    return {"route": list(streams), "streams": streams, **options}
+
+
+DEEP = stream("mlp", depth=2)
+RESNET = stream("resnet", stride=1, depth=2)
 
 GATES = [
     ("inputs", "mlp"),
@@ -115,6 +127,24 @@ NETWORKS = {
         {"kind": "sequential", "routes": ROUTES, "threshold": 0.55},
         fusion={"kind": "equilibrium", "solver": "picard", **CONTRACTION},
     ),
+    "resnet": static({"i": stream("resnet", block="bottleneck"), "j": stream("resnet", block="nbt1d", stride=2)}),
+    "sites": at_sites({"i": RESNET, "j": RESNET, "v": DEEP}),
+    "sites with a bottleneck": at_sites({"s": stream("conv"), "i": RESNET}, operator="bottleneck"),
+    "chain": at_sites({"s": stream("conv"), "i": RESNET}, kind="chain", width=8),
+    "gate on stems over sites": at_sites(
+        {"v": DEEP, "i": RESNET},
+        {"routes": ["v", "v+i:1", "v+i"], "reads": "stems", "threshold": 0.4},
+        operator="cross_attention",
+    ),
+    "sequential over sites": at_sites(
+        {"v": DEEP, "i": RESNET, "s": stream("conv")},
+        {"kind": "sequential", "routes": ["v", "v+i:1", "v+i:1+s"], "threshold": 0.55},
+        operator="cross_attention",
+    ),
+    "label maps": {
+        **at_sites({"i": RESNET, "j": RESNET}),
+        "decoder": {"upsampling": "learned", "context": "pyramid_pooling"},
+    },
     "always the cheapest": routed({"routes": ROUTES, "threshold": 1.0}),
 }
 
@@ -122,7 +152,8 @@ NETWORKS = {
 def build(name):
     """Returns the network called `name` in evaluation mode, with the weights of a seed."""
     torch.manual_seed(0)
-    return build_network(NetworkConfig.parse(NETWORKS[name]), list(MODALITIES.values()), TASK).eval()
+    task = OTHER_TASKS.get(name, TASK)
+    return build_network(NetworkConfig.parse(NETWORKS[name]), list(MODALITIES.values()), task).eval()
 
 
 def raw_input(modality, *, has_lengths=False, can_be_absent=False):

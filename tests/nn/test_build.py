@@ -11,13 +11,15 @@ from nasfuse.nn.fusion import FUSIONS
 from nasfuse.nn.reducers import REDUCERS
 from nasfuse.spec.network import NetworkConfig
 
+KINDS = {*FUSIONS, *REDUCERS, "sites", "chain"}
 
-@pytest.mark.parametrize(("tag", "registry"), [("kind", {**FUSIONS, **REDUCERS}), ("encoder", STREAMS)])
+
+@pytest.mark.parametrize(("tag", "registry"), [("kind", KINDS), ("encoder", {*STREAMS})])
 def test_what_a_recipe_can_name_can_be_built_and_the_other_way_round(tag, registry):
     definitions = NetworkConfig.model_json_schema()["$defs"]
     options = [entry for name, entry in definitions.items() if not name.endswith("Router")]
     tags = [option["properties"].get(tag, {}) for option in options]
-    assert {entry["const"] for entry in tags if "const" in entry} == registry.keys()
+    assert {entry["const"] for entry in tags if "const" in entry} == registry
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,11 @@ class TestExpansion:
 
     def test_encoders_are_filtered_by_kind(self):
         space = make(
-            {"network.streams.*.encoder": {"choices": ["transformer", "conv", "mlp", "linear", "random_conv"]}}
+            {
+                "network.streams.*.encoder": {
+                    "choices": ["transformer", "conv", "mlp", "linear", "random_conv", "resnet"]
+                }
+            }
         )
         found = {p.name.split(".")[2]: set(p.distribution.choices) for p in space.parameters}
         assert found == {"v": {"mlp", "linear"}, "s": set(ENCODERS["sequence"]), "i": set(ENCODERS["image"])}

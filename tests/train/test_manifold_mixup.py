@@ -30,8 +30,8 @@ class Given:
     def __init__(self, tokens):
         self.tokens = tokens
 
-    def at(self, stream, n_stages):
-        return self.tokens[stream]
+    def at(self, place):
+        return self.tokens[place.line.stream]
 
 
 def mixed_by_hand(tokens, mixture):
@@ -51,7 +51,7 @@ def logits_by_hand(network, batch, *, depth, mixture, mixed_after=MIXED_AFTER):
                 tokens[name] = stream.stages[stage - 1](tokens[name])
             if mixed_after[name][depth : depth + 1] == [stage]:
                 tokens[name] = mixed_by_hand(tokens[name], mixture)
-    features = network.branch.features(Given(tokens))
+    _, features = network.branch.run(Given(tokens))
     if depth == len(mixed_after[name]):
         features = mixture.weight * features + (1 - mixture.weight) * features[mixture.order]
     return network.branch.head(features)

@@ -8,11 +8,13 @@ from torch import Tensor, nn
 
 from nasfuse.nn.branch import Branch
 from nasfuse.nn.knob import knobs_as_trained
-from nasfuse.nn.network import knobs_of, streams_macs
+from nasfuse.nn.network import knobs_of
+from nasfuse.nn.places import places_macs, streams_at
 from nasfuse.nn.routing.calibration import Calibration, CalibrationStatus, price_at
 from nasfuse.nn.routing.gate import choose
 from nasfuse.nn.routing.network import AllRoutes, RoutedNetwork
 from nasfuse.nn.routing.router import InputRouter, Router, RouteRouter
+from nasfuse.nn.sites.sites import Sites
 from nasfuse.nn.states import StreamStates
 from nasfuse.nn.stream import Stream
 
@@ -43,6 +45,7 @@ class GatedNetwork(RoutedNetwork):
         *,
         lengths: Mapping[str, int],
         threshold: float,
+        sites: Sites | None = None,
     ) -> None:
         """Builds the network from its parts.
 
@@ -52,8 +55,9 @@ class GatedNetwork(RoutedNetwork):
             router: Router that reads inputs, streams or the first branch.
             lengths: Full lengths of the sequences, for the comparison of the costs of routes.
             threshold: Initial threshold.
+            sites: Sites at which the main stream takes in others; None without any.
         """
-        super().__init__(streams, branches, needs=router.needs, lengths=lengths, threshold=threshold)
+        super().__init__(streams, branches, needs=router.needs, lengths=lengths, threshold=threshold, sites=sites)
         self.router = router
         self._sort_branches(lengths)
         self._measure_costs()
@@ -146,8 +150,8 @@ class GatedNetwork(RoutedNetwork):
 
     def route_macs(self, lengths: Mapping[str, int]) -> list[int]:
         """Returns the MACs of each route including the router and its inputs; `lengths` as in `static_macs`."""
-        _, extents = streams_macs(self.streams, self.router.needs, lengths)
-        own = self.router.macs(lengths, extents)
+        _, extents = places_macs(self.streams, streams_at(self.router.needs), lengths)
+        own = self.router.macs(lengths, {place.line.stream: extent for place, extent in extents.items()})
         return [
             own + self._macs([*before, number], lengths, self.router.needs)
             for number, before in enumerate(self.run_before())
@@ -158,9 +162,7 @@ class GatedNetwork(RoutedNetwork):
     ) -> tuple[Tensor, Tensor | None]:
         """Returns the logits before calibration, and the outputs of the cheapest route if the router reads them."""
         if isinstance(self.router, RouteRouter):
-            cheapest = self._branches()[0]
-            features = cheapest.features(states)
-            cheap: Tensor = cheapest.head(features)
+            cheap, features = self._branches()[0].run(states)
             return self.router(features, cheap), cheap
         if isinstance(self.router, InputRouter):
             return self.router(inputs, masks), None
@@ -184,7 +186,7 @@ class GatedNetwork(RoutedNetwork):
                 logits = branches[number](states if everyone else states.rows(rows))
             if everyone:
                 return logits
-            outputs = logits.new_empty(len(chosen), logits.shape[1]) if outputs is None else outputs
+            outputs = logits.new_empty(len(chosen), *logits.shape[1:]) if outputs is None else outputs
             outputs[rows] = logits
         assert outputs is not None, "a batch has at least one sample"
         return outputs

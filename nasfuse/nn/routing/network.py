@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn.branch import Branch
 from nasfuse.nn.knob import Knob, knobs_as_trained, settings_of
-from nasfuse.nn.network import Network, StreamNetwork, knobs_of, streams_macs
+from nasfuse.nn.network import Network, StreamNetwork, knobs_of
 from nasfuse.nn.per_stream import PerStream
+from nasfuse.nn.places import places_macs, streams_at, with_sources
 from nasfuse.nn.routing.calibration import Calibration
 from nasfuse.nn.routing.exits import ExitCalibration
+from nasfuse.nn.sites.sites import Sites
 from nasfuse.nn.states import StreamStates
 from nasfuse.nn.stream import Stream
 from nasfuse.nn.tracing import refuse_tracing
@@ -27,7 +29,7 @@ class AllRoutes:
 
     Attributes:
         gate: Uncalibrated logits of the router, shape (b, n_routes); None in a network without a router.
-        outputs: Outputs of the routes, shape (b, n_routes, n_outputs).
+        outputs: Outputs of the routes, shape (b, n_routes, n_outputs), for label maps (b, n_routes, n_outputs, H, W).
     """
 
     gate: Tensor | None
@@ -64,6 +66,7 @@ class RoutedNetwork(StreamNetwork):
         needs: Mapping[str, int],
         lengths: Mapping[str, int],
         threshold: float,
+        sites: Sites | None = None,
     ) -> None:
         """Builds the network from its parts; subclasses call `_measure_costs` at the end of their constructor.
 
@@ -73,15 +76,14 @@ class RoutedNetwork(StreamNetwork):
             needs: Stream to the number of stages that run for all samples before the choice.
             lengths: Full lengths of the sequences, for the comparison of the costs of routes.
             threshold: Initial threshold.
+            sites: Sites at which the main stream takes in others; None without any.
         """
         super().__init__()
         self.streams = PerStream(streams)
+        self.sites = sites
         self.branches = nn.ModuleList(branches)
-        stops: dict[str, set[int]] = {name: set() for name in streams}
-        for one in [needs, *(branch.route.n_stages for branch in branches)]:
-            for name, n_stages in one.items():
-                stops[name].add(n_stages)
-        self._stops = {name: frozenset(counts) for name, counts in stops.items()}
+        read = [place for branch in branches for place in branch.places]
+        self._stops = with_sources([*streams_at(needs), *read], sites)
         self._full_lengths = dict(lengths)
         self._kept: dict[frozenset[tuple[str, float]], Calibration | ExitCalibration] = {}
         self.listener: Callable[[Tensor], None] | None = None
@@ -114,8 +116,8 @@ class RoutedNetwork(StreamNetwork):
         return dict(zip(self.route_names, self.route_macs(self._full_lengths), strict=True))
 
     def parts(self) -> nn.ModuleList:
-        """Returns streams and branches, without the router."""
-        return nn.ModuleList([self.streams, self.branches])
+        """Returns streams, sites and branches, without the router."""
+        return nn.ModuleList([self.streams, *([] if self.sites is None else [self.sites]), self.branches])
 
     def knobs(self) -> tuple[Knob, ...]:
         """Returns the knobs of the streams and of all branches, and the threshold."""
@@ -134,7 +136,7 @@ class RoutedNetwork(StreamNetwork):
         *,
         present: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
-        """Returns logits (b, n_outputs), see `Network.forward`.
+        """Returns logits, see `Network.forward`.
 
         Args:
             inputs: Modality name to its batch.
@@ -274,16 +276,11 @@ class RoutedNetwork(StreamNetwork):
         return [self._macs([number], lengths) for number in range(len(self.branches))]
 
     def _macs(self, numbers: Sequence[int], lengths: Mapping[str, int], needs: Mapping[str, int] | None = None) -> int:
-        """Returns the multiply-accumulates of the branches `numbers`, with shared stages of streams counted once."""
+        """Returns the multiply-accumulates of the branches `numbers`, with shared stages and sites counted once."""
         branches = [self._branches()[number] for number in numbers]
-        most = dict(needs or {})
-        for branch in branches:
-            for name, n_stages in branch.route.n_stages.items():
-                most[name] = max(most.get(name, 0), n_stages)
-        total, _ = streams_macs(self.streams, most, lengths)
-        return total + sum(
-            branch.macs(streams_macs(self.streams, branch.route.n_stages, lengths)[1]) for branch in branches
-        )
+        read = [place for branch in branches for place in branch.places]
+        total, extents = places_macs(self.streams, [*streams_at(needs or {}), *read], lengths, sites=self.sites)
+        return total + sum(branch.macs(extents) for branch in branches)
 
     def _branches(self) -> list[Branch]:
         return list(self.branches)  # type: ignore[arg-type]
@@ -292,7 +289,7 @@ class RoutedNetwork(StreamNetwork):
         self, inputs: Mapping[str, Tensor], masks: Mapping[str, Tensor], present: Mapping[str, Tensor] | None
     ) -> StreamStates:
         """Returns the states of a batch, of which nothing has been computed yet; arguments as in `forward`."""
-        return StreamStates(self.streams, inputs, masks, stops=self._stops, present=present)
+        return StreamStates(self.streams, inputs, masks, stops=self._stops, sites=self.sites, present=present)
 
 
 @contextmanager

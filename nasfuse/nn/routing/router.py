@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from nasfuse.domain.modality import Modality
 from nasfuse.nn.branch import States
 from nasfuse.nn.per_stream import PerStream
+from nasfuse.nn.places import Line, Place
 from nasfuse.nn.stream import (
     ConvolutionStage,
     Stage,
@@ -110,7 +111,7 @@ class StreamRouter(Router):
 
     def forward(self, states: States) -> Tensor:
         """Returns logits (b, n_routes)."""
-        tokens = states.at(self.stream, 0)
+        tokens = states.at(Place(Line(self.stream), 0))
         if self.stage is None:
             features = self.project(tokens.mean())
         else:

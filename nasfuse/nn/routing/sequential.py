@@ -7,8 +7,10 @@ from torch import Tensor
 
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn.branch import Branch
+from nasfuse.nn.decoder import Decoder
 from nasfuse.nn.routing.exits import ExitCalibration, confidence, levels_at
 from nasfuse.nn.routing.network import AllRoutes, RoutedNetwork
+from nasfuse.nn.sites.sites import Sites
 from nasfuse.nn.states import StreamStates
 from nasfuse.nn.stream import Stream
 from nasfuse.tasks import task_kind
@@ -41,6 +43,7 @@ class SequentialNetwork(RoutedNetwork):
         task: str,
         lengths: Mapping[str, int],
         threshold: float,
+        sites: Sites | None = None,
     ) -> None:
         """Builds the network from its parts.
 
@@ -50,13 +53,16 @@ class SequentialNetwork(RoutedNetwork):
             task: Kind of task, which defines the confidence of outputs.
             lengths: Full lengths of the sequences, for the comparison of the costs of routes.
             threshold: Initial threshold.
+            sites: Sites at which the main stream takes in others; None without any.
 
         Raises:
             InvalidInputError: Outputs of this kind of task have no confidence.
         """
-        super().__init__(streams, branches, needs={}, lengths=lengths, threshold=threshold)
+        super().__init__(streams, branches, needs={}, lengths=lengths, threshold=threshold, sites=sites)
         self.task = task_kind(task)
-        if self.task.confidence(torch.zeros(1, branches[0].head.n_outputs)) is None:
+        head = branches[0].head
+        one_pixel = (1, 1) if isinstance(head, Decoder) else ()
+        if self.task.confidence(torch.zeros(1, head.n_outputs, *one_pixel)) is None:
             raise InvalidInputError(
                 f"network.router.kind: a sequential router stops where a route is sure, and outputs of a {task} do not "
                 "say how sure they are; use kind: gate"
@@ -108,7 +114,7 @@ class SequentialNetwork(RoutedNetwork):
         return outputs
 
     def _run_exits(self, states: StreamStates, chosen: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Returns logits (b, n_outputs), and the route at which each sample stopped (b,)."""
+        """Returns logits (b, n_outputs, ...), and the route at which each sample stopped (b,)."""
         *exits, last = self._branches()
         levels = levels_at(float(self.threshold), self.exit_levels)
         outputs: Tensor | None = None

@@ -8,6 +8,9 @@ from typing import Annotated, Any, Union
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+#: Fields whose values are the tags of unions.
+_DISCRIMINATORS = ("kind", "encoder")
+
 
 def members_of(annotation: Any) -> Iterator[Any]:
     """Yields the members of a union, without None and without metadata."""
@@ -54,9 +57,10 @@ def tagged_members(types: Sequence[Any], tag: str | int) -> list[type[BaseModel]
 
 
 def _is_tagged(model: type[BaseModel], tag: str | int) -> bool:
+    fields = (model.model_fields[name] for name in _DISCRIMINATORS if name in model.model_fields)
     return any(
         typing.get_origin(field.annotation) is typing.Literal and tag in typing.get_args(field.annotation)
-        for field in model.model_fields.values()
+        for field in fields
     )
 
 

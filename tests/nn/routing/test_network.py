@@ -23,6 +23,8 @@ READS = [
     ("cheapest_stream", "mlp"),
     ("cheapest_stream", "conv"),
     ("cheapest_stream", "transformer"),
+    ("stems", "linear"),
+    ("stems", "mlp"),
     ("cheap_route", "linear"),
     ("cheap_route", "mlp"),
 ]

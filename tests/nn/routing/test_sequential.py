@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from nasfuse.domain.modality import Task
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn import build_network
+from nasfuse.nn.places import Line, Place
 from nasfuse.nn.routing.exits import ExitCalibration, first_sure, levels_at
 from nasfuse.spec.network import NetworkConfig
 from nasfuse.testing import RoutedSuite
@@ -91,7 +92,10 @@ def test_costs_are_those_of_all_that_ran(make_sequential):
     after_streams = []
     for branch in network.branches:
         stages = branch.route.n_stages
-        extents = {name: network.streams[name].macs(LENGTHS.get(name, 0), n_stages=n)[1] for name, n in stages.items()}
+        extents = {
+            Place(Line(name), n): network.streams[name].macs(LENGTHS.get(name, 0), n_stages=n)[1]
+            for name, n in stages.items()
+        }
         after_streams.append(branch.macs(extents))
     heads = [sum(after_streams[:number]) for number in range(4)]
     assert [one - other for one, other in zip(routed, static, strict=True)] == heads
