@@ -79,6 +79,8 @@ def _of_streams(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
         readout = parse_readout(getattr(stream, "readout", "mean"))
         if fusion is not None and fusion.reads_tokens and network.router is None and set(readout) - {"mean", "cls"}:
             yield f"network.streams.{name}.readout", f"{fusion.kind} fusion reads the tokens of a stream"
+        if network.main not in (None, name) and readout != ("mean",):
+            yield f"network.streams.{name}.readout", f"the main stream {network.main} reads the tokens of the stream"
 
 
 def _of_augmentation(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,7 @@ from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.errors import CheckpointError
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.nn import Network
+from nasfuse.nn.knob import set_knobs
 from nasfuse.prediction import read_network, save_network
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.data import DataConfig, ValidationConfig
@@ -34,9 +35,11 @@ from nasfuse.train import (
     saved_epochs,
     train_network,
 )
+from nasfuse.train.deployed_latency import with_deployed_latency
 from nasfuse.train.point_metric import metric_of_folds, metric_of_network
 from nasfuse.train.reported_metric import with_reported_metric
 from nasfuse.train.robust_metric import with_robust_metric
+from nasfuse.train.sweep import set_network
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Training:
         select_by: Metric of the operating points and of the reports, beside which that of the recipe is reported; None
             for that of the recipe.
         without_each: Whether points are also measured without each modality, for their `robust_metric`.
+        deployed_latency: Whether the latency of points is that of their ONNX graphs instead of eager PyTorch, which
+            takes some seconds more.
     """
 
     threads: int = 1
@@ -58,6 +63,7 @@ class Training:
     shared_table: Path | None = None
     select_by: str | None = None
     without_each: bool = False
+    deployed_latency: bool = False
 
     def __call__(
         self,
@@ -102,6 +108,7 @@ class Training:
             "python": platform.python_version(),
             "device": torch.cuda.get_device_name() if self.on_cuda else "cpu",
             "threads": self.threads,
+            "latency_of": "onnxruntime" if self.deployed_latency else "torch",
             "wall_s": round(time.perf_counter() - started, 3),
         }
         return Measurements(points, record)
@@ -141,6 +148,8 @@ class Training:
         network = trained.network
         outside = dataset.preprocessing.outside_macs
         points, more = measure(trained, dataset, metric=metric, device=device, outside=outside)
+        if self.deployed_latency:
+            points = with_deployed_latency(points, network, dataset, set_to=set_network)
         if self.without_each:
             names = [modality.name for modality in dataset.modalities]
             with metric_of_network(network, dataset, metric=metric, device=device) as metric_at:
@@ -184,6 +193,10 @@ class Training:
         first = folds[0].network
         outside = outside_macs(first, folds[0].dataset.preprocessing.outside_macs)
         points = tuple(replace(point, outside_macs=outside) for point in points)
+        if self.deployed_latency:
+            points = with_deployed_latency(
+                points, first, folds[0].dataset, set_to=lambda network, settings: set_knobs(network.knobs(), settings)
+            )
         if self.without_each:
             names = [modality.name for modality in folds[0].dataset.modalities]
             metric_at = metric_of_folds(folds, n_folds=n_folds, metric=metric, device=device)

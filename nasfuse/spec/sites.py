@@ -1,11 +1,11 @@
 """Schema of fusions at several sites: which streams are joined, after which of their stages."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from nasfuse.domain.route import parse_route
+from nasfuse.domain.route import parse_route, routes_of
 from nasfuse.spec.data import Name
 from nasfuse.spec.schema.model import Model
 
@@ -36,12 +36,20 @@ def main_stream(given: str | None, route: Sequence[str], routes: Sequence[str]) 
     return given or next(iter(shared), route[0])
 
 
+def _sites_of_text(value: Any) -> Any:
+    """Returns sites in text form, `rgb:1+depth:2 > rgb:3+depth:3`, as mappings, and a list as a tuple."""
+    if isinstance(value, str):
+        return tuple(parse_route(text) for text in routes_of(value))
+    return tuple(value) if isinstance(value, list) else value
+
+
 class SitesConfigBase(Model):
     """Sites of a fusion, given one by one or by their number.
 
     Attributes:
-        sites: Stages of each stream before each site, such as `[{rgb: 1, depth: 2}, {rgb: 3, depth: 3}]`; takes
-            precedence over `n_sites` and `position`. A stream that a site does not name does not take part in it.
+        sites: Stages of each stream before each site, such as `[{rgb: 1, depth: 2}, {rgb: 3, depth: 3}]`, or one word
+            `rgb:1+depth:2 > rgb:3+depth:3` among the choices of a space; takes precedence over `n_sites` and
+            `position`. A stream that a site does not name does not take part in it.
         n_sites: Number of sites, which come after the same number of stages of every stream; None: one after each
             stage that two streams have, stems included. If there are fewer, all of them.
         position: Whether these are the `first` sites, from the stems on, or the `last`.
@@ -52,7 +60,9 @@ class SitesConfigBase(Model):
     #: What is fused are tokens of the main stream, or vectors in cells of their own.
     reads_tokens: ClassVar[bool] = False
 
-    sites: tuple[Annotated[dict[Name, Stages], Field(min_length=2)], ...] | None = None
+    sites: Annotated[
+        tuple[Annotated[dict[Name, Stages], Field(min_length=2)], ...] | None, BeforeValidator(_sites_of_text)
+    ] = None
     n_sites: Annotated[int, Field(ge=1, le=65)] | None = None
     position: Literal["first", "last"] = "last"
 

@@ -75,5 +75,5 @@ class StreamLoss(nn.Module):
 
 
 def _heads(network: StreamNetwork, branch: Branch, n_outputs: int) -> StreamHeads:
-    widths = {name: network.streams[name].out_width for name in branch.route.n_stages}
+    widths = {name: network.streams[name].out_width_at(n_stages) for name, n_stages in branch.route.n_stages.items()}
     return StreamHeads({name: LinearHead(width, n_outputs=n_outputs, dropout=0.0) for name, width in widths.items()})

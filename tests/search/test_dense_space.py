@@ -86,3 +86,14 @@ def test_equal_sites_have_one_hash():
     assert hashed(n_sites=2) == hashed(sites=listed) == hashed(n_sites=2, main="rgb", heads=2, n_bottlenecks=9)
     assert hashed() == hashed(n_sites=7) == hashed(n_sites=3, position="first")
     assert len({hashed(), hashed(n_sites=2), hashed(reduction=4), hashed(main="depth"), hashed(operator="sum")}) == 5
+
+
+def test_sites_one_by_one_are_drawn_as_words():
+    word = "image:1+depth:2 > image:3+depth:3"
+    field = {"choices": [word, "image:0+depth:0"]}
+    fixed = {"network.fusion.kind": "sites", "network.streams.*.encoder": "resnet"}
+    config = SpaceConfig.parse({"fields": {"network.fusion.sites": field}, "fixed": fixed})
+    data = {"source": "x.npz", "target": "y", "modalities": {"image": "image", "depth": "image"}}
+    space = Space(config, REGISTERED, base={"metric": "accuracy", "data": data})
+    recipe = space.recipe({"network.fusion.sites": word})
+    assert recipe.network.sites == ({"image": 1, "depth": 2}, {"image": 3, "depth": 3})

@@ -117,6 +117,14 @@ class TestNumberedSites:
         assert pair({"main": "depth"}).main == "depth"
 
 
+def test_sites_as_one_word():
+    config = pair({"sites": "rgb:0+depth:2 > rgb:1+depth:1"})
+    assert config.sites == ({"rgb": 0, "depth": 2}, {"rgb": 1, "depth": 1})
+    assert NetworkConfig.parse(config.to_plain()) == config
+    with pytest.raises(ConfigError, match=r"fusion\.sites.*must be an integer, got None"):
+        pair({"sites": "rgb:0+depth"})
+
+
 def test_stages_behind_the_last_site_are_not_built():
     config = pair({"sites": [{"rgb": 2, "depth": 1}]})
     assert config.depths == {"rgb": 2, "depth": 1}
