@@ -48,6 +48,8 @@ def test_a_network_learns_label_maps(dataset):
     (point,), record = measure(trained, dataset, metric="miou", device=CPU)
     assert (point.metric, record) == (trained.chosen.val_metric, {})
     assert point.macs == trained.network.static_macs({})[0]
+    without, _ = evaluate(trained.network, dataset.val.without("b"), metric="miou", task=dataset.task, device=CPU)
+    assert without < point.metric - 0.2, "classes differ in b"
     logits = predict_logits(trained.network, dataset.val, device=CPU)
     loss = KIND.loss(logits, dataset.val.targets).item()
     assert trained.chosen.val_loss == pytest.approx(loss, rel=1e-5)
