@@ -96,10 +96,6 @@ class Recipe(Model):
         training, fusion = self.training, self.network.fusion
         if training.stream_loss == 0:
             return self
-        if TASKS[self.data.task].is_dense:
-            raise MisfitError(
-                "training.stream_loss", f"the streams of a {self.data.task} have no label maps of their own; remove it"
-            )
         if isinstance(fusion, SitesConfigBase):
             raise MisfitError(
                 "training.stream_loss",
@@ -127,11 +123,6 @@ class Recipe(Model):
     @model_validator(mode="after")
     def _manifold_mixup_needs_one_route(self) -> Self:
         training = self.training
-        if training.mixup_at == "manifold" and training.mixup > 0 and TASKS[self.data.task].is_dense:
-            raise MisfitError(
-                "training.mixup_at",
-                f"manifold mixes one state of a network, and a {self.data.task} reads several scales; set it to inputs",
-            )
         if training.mixup_at == "manifold" and training.mixup > 0 and self.network.router is not None:
             raise MisfitError(
                 "training.mixup_at",

@@ -135,28 +135,30 @@ class Segmentation(TaskKind):
         n_samples, n_classes = outputs.shape[:2]
         logs = F.log_softmax(_wide(outputs), dim=1)
         largest, guess = logs.max(dim=1)
-        labelled, truth = targets != VOID, targets.long()
-        sample = torch.arange(n_samples, device=targets.device)[:, None, None].expand_as(truth)[labelled]
-        confidence, right = largest.exp()[labelled].double(), guess[labelled] == truth[labelled]
+        labelled, truth, confidence = targets != VOID, targets.long(), largest.exp()
+        sample = torch.arange(n_samples, device=targets.device)[:, None, None]
 
         def summed(places: Tensor, n_places: int, values: Tensor | None = None) -> Tensor:
-            counts = torch.bincount(sample * n_places + places, weights=values, minlength=n_samples * n_places)
+            weights = None if values is None else values.flatten()
+            places = (sample * n_places + places).flatten()
+            counts = torch.bincount(places, weights=weights, minlength=n_samples * n_places)
             return counts.view(n_samples, n_places).double()
 
-        pairs = truth[labelled] * n_classes + guess[labelled]
+        n_pairs = n_classes * n_classes
+        pairs = torch.where(labelled, truth * n_classes + guess, n_pairs)  # the last number is that of no label
         n_labelled = labelled.sum(dim=(1, 2)).double()
         if loss is None:
-            of_truth = logs.gather(1, truth.where(labelled, 0)[:, None])[:, 0].double()
-            losses = -(of_truth * labelled).sum(dim=(1, 2))
+            of_truth = logs.gather(1, truth.where(labelled, 0)[:, None])[:, 0]
+            losses = -(of_truth * labelled).sum(dim=(1, 2), dtype=torch.float64)
         else:
             means = [loss(outputs[row : row + 1], targets[row : row + 1]) for row in range(n_samples)]
             losses = torch.stack(means).double() * n_labelled
         digest = PixelDigest(
-            confusion=summed(pairs, n_classes**2).view(n_samples, n_classes, n_classes),
+            confusion=summed(pairs, n_pairs + 1)[:, :-1].view(n_samples, n_classes, n_classes),
             loss=losses,
             n_labelled=n_labelled,
             features=_features(logs, largest, guess).double(),
-            gaps=summed(confidence_bins(confidence), N_BINS, right.double() - confidence),
+            gaps=summed(confidence_bins(confidence), N_BINS, ((guess == truth).to(confidence) - confidence) * labelled),
         )
         return digest.packed()
 

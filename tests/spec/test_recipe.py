@@ -403,16 +403,6 @@ def test_a_modality_may_be_its_kind_alone(load):
         ),
         (
             "source: digits",
-            "source: x.npz\n  task: segmentation\ntraining: {stream_loss: 0.3}",
-            r"line 5: training\.stream_loss: the streams of a segmentation have no label maps of their own; remove it$",
-        ),
-        (
-            "source: digits",
-            "source: x.npz\n  task: segmentation\ntraining: {mixup: 0.3, mixup_at: manifold}",
-            r"line 5: training\.mixup_at: manifold mixes one state of a network, and a segmentation reads several",
-        ),
-        (
-            "source: digits",
             "source: x.npz\n  modalities: {left: image, right: image}\n  aligned: [left, rigth]",
             r"line 5: data\.aligned: 'rigth' is no modality of the data; did you mean 'right'\?",
         ),

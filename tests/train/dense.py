@@ -1,14 +1,12 @@
-"""A small data set with label maps, and networks for it: maps of classes from two registered images."""
+"""A small data set with label maps of two registered images, and networks for it."""
 
 import torch
-from torch import nn
 
 from nasfuse.data import Scale, Split
 from nasfuse.data.dataset import Column, Dataset
 from nasfuse.domain.modality import Modality, Task
 from nasfuse.domain.task import VOID
 from nasfuse.nn import build_network
-from nasfuse.nn.branch import Branch
 from nasfuse.spec.network import NetworkConfig
 
 SIZE = (12, 16)
@@ -42,30 +40,23 @@ def dense_dataset(n_samples=24, *, seed=0, n_void=20):
     )
 
 
-class MapBranch(Branch):
-    """A branch whose logits are added to a learned map, so that pixels differ."""
-
-    def __init__(self, branch, n_outputs):
-        super().__init__(branch.route, fusion=branch.fusion, head=branch.head)
-        self.map = nn.Parameter(torch.randn(n_outputs, *SIZE))
-
-    def forward(self, states):
-        return super().forward(states)[:, :, None, None] + self.map
+#: Options of the network of `network_config` that cost little.
+STREAM = {"encoder": "resnet", "depth": 2, "width": 4, "stride": 1}
+ROUTES = ("a", "a+b:1", "a+b")
 
 
-def routed_network(dataset, *, kind="gate", routes=("a", "a+b:1", "a+b")):
-    """A routed network with maps as outputs."""
-    stream = {"encoder": "conv", "depth": 2, "width": 4, "stride": 2}
-    router = {"kind": kind, "routes": list(routes)} | ({"reads": "inputs", "form": "conv"} if kind == "gate" else {})
-    config = NetworkConfig.parse(
-        {
-            "route": ["a", "b"],
-            "streams": {"a": stream, "b": stream},
-            "fusion": {"kind": "concat", "placement": 2, "width": 4},
-            "router": router,
-        }
-    )
-    task = Task("multiclass", dataset.task.n_outputs)
-    network = build_network(config, dataset.modalities, task)
-    network.branches = nn.ModuleList([MapBranch(branch, task.n_outputs) for branch in network.branches])
-    return network.eval()
+def network_config(*, kind=None):
+    """A network for label maps, static or with a router."""
+    gate = {"reads": "inputs", "form": "conv", "width": 4} if kind == "gate" else {}
+    return {
+        "route": ["a", "b"],
+        "streams": {"a": STREAM, "b": STREAM},
+        "fusion": {"kind": "sites", "operator": "sum"},
+        "decoder": {"width": 8},
+        **({"router": {"kind": kind, "routes": list(ROUTES), **gate}} if kind else {}),
+    }
+
+
+def routed_network(dataset, *, kind="gate"):
+    """An untrained network with routes for label maps."""
+    return build_network(NetworkConfig.parse(network_config(kind=kind)), dataset.modalities, dataset.task).eval()
