@@ -37,7 +37,7 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
     lines = [
         f"# A first study for {raw.origin}: {counted(n_rows, 'row')}, "
         f"{counted(len(raw.columns), raw.noun)}. Every line can be changed.",
-        "# The fields are explained in docs/spaces.md, kinds of modalities in docs/data.md.",
+        "# docs/spaces.md explains the fields, docs/data.md the kinds of modalities.",
         f"name: {name}",
         "data:",
         f"  source: {_value(source)}",
@@ -58,7 +58,7 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
         lines.append(f"  group: {_value(draft.group)}  # rows of one group are never divided between splits")
     if n_rows < _SMALL and not _has_val(raw, draft):
         lines.append(
-            f"  validation: {{folds: 5}}  # cross-validation, as there are under {_SMALL:,} rows; 5 times as slow"
+            f"  validation: {{folds: 5}}  # cross-validated: under {_SMALL:,} rows; 5 times as slow"
         )
     if draft.left_out:
         lines.append("  # left out:")
