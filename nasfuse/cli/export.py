@@ -119,7 +119,7 @@ def export(
         document["file"] = str(output)
         if not as_json:
             trains = command_line("train", output)
-            out.print(f"wrote {output} (recipe {recipe.hash}); train it with: {trains}", soft_wrap=True)
+            say(out, f"wrote {output} (recipe {recipe.hash}); train it with: {trains}")
     if saved is not None:
         document |= _deploy(saved, onnx, torch, int8=int8, quiet=as_json)
     if as_json:
@@ -185,7 +185,7 @@ def _deploy(
                 f"{value} by the bundle{' with 8-bit weights' if int8 else ''}",
             )
             size = f"{written.n_graphs} graph{'s' if written.n_graphs > 1 else ''}, {written.n_bytes / 1000:,.0f} kB"
-            out.print(f"wrote {onnx} ({size}); run it with nasfuse.runtime.load({str(onnx)!r})", soft_wrap=True)
+            say(out, f"wrote {onnx} ({size}); run it with nasfuse.runtime.load({str(onnx)!r})")
     if torch is not None:
         from nasfuse.export.torch_files import write_torch_programs
 

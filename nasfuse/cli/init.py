@@ -54,7 +54,7 @@ def init(
     print(file.read_text(encoding="utf-8"), end="")
     out.print(
         f"\nWritten to {file}. Read it, then run:\n"
-        f"  {command_line('data', 'check', file)}    # missing values, leaks, what a linear model scores\n"
+        f"  {command_line('data', 'check', file)}  # missing values, leaks, linear model\n"
         f"  {command_line('search', file)}",
         soft_wrap=True,
     )

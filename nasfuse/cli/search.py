@@ -119,9 +119,10 @@ def _search(
         again = command_line("report", run.folder.root)
         warn(f"all trials are kept; run the same command, or {again}, to write the report")
     else:
-        tell = (err if as_json else out).print
-        tell(f"\nReport: {folder.report_file} (front.csv and front.png are in the same folder)", soft_wrap=True)
+        console = err if as_json else out
+        say(console, f"\nReport: {folder.report_file} (front.csv and front.png are in the same folder)")
         output = "maps" if TASKS[run.study.data.task].is_dense else "predictions.csv"
         example = command_line("predict", folder.root, "NEW", "-o", output)
-        tell(f"Predictions for new data NEW of the same form, by the best point: {example}", soft_wrap=True)
+        say(console, "Predictions for new data NEW of the same form, by the best point:")
+        console.print(f"  {example}", soft_wrap=True)
     raise typer.Exit(int(bool(failed or lost)))

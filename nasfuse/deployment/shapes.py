@@ -65,9 +65,15 @@ def with_constant_shapes(model: Any, examples: Sequence[Mapping[str, Array]]) ->
         node.input[place] = constants[key]
 
 
-def without_single_parts(model: Any) -> None:
-    """Lets a concatenation of one tensor pass it on; each node takes as long as the arithmetic of a small layer."""
+def simplify(model: Any) -> None:
+    """Removes what onnxruntime leaves: each node takes as long as the arithmetic of a small layer.
+
+    A concatenation of one tensor passes it on. Inputs that are absent at the end of a list are removed, with which a
+    Pad would not become part of the Conv that follows.
+    """
     for node in model.graph.node:
+        while node.input and not node.input[-1]:
+            node.input.pop()
         if node.op_type == "Concat" and len(node.input) == 1:
             _pass_on(node, node.input[0])
 

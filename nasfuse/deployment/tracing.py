@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nasfuse.data.extras import required
 from nasfuse.deployment.precision import with_supported_types
 from nasfuse.deployment.raw_inputs import RawInputs
-from nasfuse.deployment.shapes import with_constant_shapes, without_single_parts
+from nasfuse.deployment.shapes import simplify, with_constant_shapes
 from nasfuse.deployment.stages import Layout
 from nasfuse.nn.equilibrium import FixedPointLayer, equilibrium_layers
 from nasfuse.nn.equilibrium.cells import Cell
@@ -99,7 +99,7 @@ def trace(network: Network, inputs: RawInputs, layout: Layout) -> Traced:
     model = with_supported_types(onnx.load_from_string(file.getvalue()))
     arrays = [{name: one.numpy() for name, one in tensors.items()} for tensors in (examples, others)]
     with_constant_shapes(model, arrays)
-    without_single_parts(model)
+    simplify(model)
     stage_results = {name for stage in layout.stages for name in stage.results}
     shared = {name for name in whole.output_names if name.startswith("state.") or name in stage_results}
     return Traced(model, solves, frozenset(shared))

@@ -39,7 +39,7 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
     lines = [
         f"# A first study for {raw.origin}: {counted(n_rows, 'row')}, "
         f"{counted(len(raw.columns), raw.noun)}. Every line can be changed.",
-        "# The fields are explained in docs/spaces.md, kinds of modalities in docs/data.md.",
+        "# docs/spaces.md explains the fields, docs/data.md the kinds of modalities.",
         f"name: {name}",
         "data:",
         f"  source: {_value(source)}",
@@ -66,9 +66,7 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
     if draft.metadata:
         lines.append(f"  metadata: {_value(list(draft.metadata))}  # no inputs; results are also shown by their values")
     if n_rows < _SMALL and not _has_val(raw, draft) and not is_dense:
-        lines.append(
-            f"  validation: {{folds: 5}}  # cross-validation, as there are under {_SMALL:,} rows; 5 times as slow"
-        )
+        lines.append(f"  validation: {{folds: 5}}  # cross-validated: under {_SMALL:,} rows; 5 times as slow")
     if draft.left_out:
         lines.append("  # left out:")
         lines += [f"  #   {_value(column)}: {' '.join(reason.split())}" for column, reason in draft.left_out.items()]

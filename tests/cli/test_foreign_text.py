@@ -68,7 +68,7 @@ def test_the_end_of_a_search(nasfuse, root):
     assert f"{root} has spent its budget" in ran.err
     assert HOSTILE in ran.out
     assert f"Report: {root}/report.html" in ran.out
-    assert "by the best point: nasfuse predict " in ran.out
+    assert "by the best point:\n  nasfuse predict " in ran.out
 
 
 def test_training_and_evaluating(nasfuse, recipe):

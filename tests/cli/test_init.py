@@ -47,7 +47,7 @@ def test_a_study_is_written_and_checked(nasfuse, tmp_path):
     assert ran.err == "", "the check tells of missing values"
     assert ran.out.splitlines()[-3:] == [
         "Written to products.yaml. Read it, then run:",
-        "  nasfuse data check products.yaml    # missing values, leaks, what a linear model scores",
+        "  nasfuse data check products.yaml  # missing values, leaks, linear model",
         "  nasfuse search products.yaml",
     ]
     document = nasfuse("data", "check", "products.yaml", "--json").json

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from nasfuse.deployment.cutting import Graph
 from nasfuse.deployment.precision import with_supported_types
 from nasfuse.deployment.quantisation import quantised
-from nasfuse.deployment.shapes import with_constant_shapes, without_single_parts
+from nasfuse.deployment.shapes import simplify, with_constant_shapes
 from nasfuse.runtime.bundle import open_session
 
 
@@ -111,9 +111,15 @@ def test_a_where_that_always_takes_one_side_passes_it_on():
 
 def test_a_concatenation_of_one_tensor_passes_it_on():
     model = model_of([helper.make_node("Concat", ["x"], ["y"], axis=1)], ["x"], ["y"])
-    without_single_parts(model)
+    simplify(model)
     assert model.graph.node[0].op_type == "Identity"
     assert not model.graph.node[0].attribute
+
+
+def test_absent_inputs_at_the_end_are_removed():
+    model = model_of([helper.make_node("Clip", ["x", "low", ""], ["y"])], ["x"], ["y"], low=np.float32(0))
+    simplify(model)
+    assert list(model.graph.node[0].input) == ["x", "low"]
 
 
 def test_operators_that_exist_in_float32_alone_keep_the_others_in_float64():
