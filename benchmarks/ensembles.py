@@ -26,7 +26,8 @@ from nasfuse.nn import build_network
 from nasfuse.nn.knob import set_knobs
 from nasfuse.search.front import Candidate, candidates_of, front_of
 from nasfuse.search.storage import open_to_read
-from nasfuse.search.trial import TrialView, trials_of
+from nasfuse.search.trial import TrialView
+from nasfuse.search.views import trials_of
 from nasfuse.spec.study import StudyConfig
 from nasfuse.tasks import task_kind
 from nasfuse.train import load_checkpoint, predict_logits

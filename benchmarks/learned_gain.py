@@ -108,7 +108,7 @@ def gain_curve(
 
 def _features(table: RouteTable, split: Split, stop: int, *, uses_statistics: bool) -> Array:
     """Returns the (n, k) inputs of the models at exit `stop`."""
-    outputs = table.outputs[:, stop].double()
+    outputs = table.digests[:, stop].double()
     blocks = [outputs, task_kind(table.task.kind).confidence_features(outputs)]
     if uses_statistics:
         blocks += [_statistics(split, name) for name in _not_run(table, stop)]

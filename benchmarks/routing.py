@@ -15,6 +15,8 @@ results at equal cost:
 - learned gain: at every exit of a sequential network, a model of what going on gains (`learned_gain.py`), which reads
   the outputs of the exit and statistics of the other modalities; "gain of outputs" reads the outputs only
 
+Tables of label maps have no outputs, and so neither the models of the gain nor the clairvoyant.
+
 The oracle knows the targets, the clairvoyant rule only the predictions of the costliest route. The oracle of two seeds
 chooses between two trainings of the same static network, whose differences are random, as a reference for the oracle.
 
@@ -43,7 +45,7 @@ from nasfuse.nn import RoutedNetwork
 from nasfuse.nn.routing.sequential import SequentialNetwork
 from nasfuse.spec.recipe import Recipe
 from nasfuse.tasks import task_kind
-from nasfuse.train import evaluate, predict_logits, tabulate_routes, train_network
+from nasfuse.train import evaluate, predict_digests, tabulate_routes, train_network
 from nasfuse.train.metrics import score
 from nasfuse.train.router_baselines import clairvoyant, confidence_cascade, oracle, random_mix, static_routes
 
@@ -136,7 +138,8 @@ def on_split(
     other = None if gated is None else tabulate_routes(gated, split, dataset, metric=metric, device=CPU)
     two_route = [] if gated is None else cascades(gated, split, dataset, metric)[0]
     gains: dict[str, Curve] = {"learned gain": [], "gain of outputs": []}
-    if isinstance(network, SequentialNetwork):
+    keeps_outputs = task_kind(dataset.task.kind).keeps_outputs
+    if isinstance(network, SequentialNetwork) and keeps_outputs:
         val = tabulate_routes(network, dataset.val, dataset, metric=metric, device=CPU)
         for name in gains:
             is_with = name == "learned gain"
@@ -166,7 +169,7 @@ def on_split(
         "rows": rows,
         "static routes": static_routes(table),
         "oracle": oracle(table),
-        "clairvoyant": clairvoyant(table),
+        **({"clairvoyant": clairvoyant(table)} if keeps_outputs else {}),
     }
 
 
@@ -184,12 +187,12 @@ def static_networks(recipe: Recipe, routes: Sequence[str], dataset: Dataset, see
     lucky = {}
     for name in ("val", "test"):
         split = dataset.split(name)
-        outputs = torch.stack([predict_logits(one, split, device=CPU) for one in (network, second)], dim=1)
-        best = task_kind(dataset.task.kind).errors(outputs, split.targets).argmin(dim=1)
-        chosen = outputs[torch.arange(len(best)), best]
-        lucky[name] = score(
-            recipe.metric, chosen, split.targets, task=dataset.task.kind, target_scale=split.target_scale
-        )
+        kind = dataset.task.kind
+        digests = [predict_digests(one, split, task=kind, device=CPU) for one in (network, second)]
+        both = torch.stack(digests, dim=1)
+        best = task_kind(kind).errors(both, split.targets).argmin(dim=1)
+        chosen = both[torch.arange(len(best)), best]
+        lucky[name] = score(recipe.metric, chosen, split.targets, task=kind, target_scale=split.target_scale)
     result["static oracle of two seeds"] = {"macs": result[f"static {routes[-1]}"]["macs"], **lucky}
     return result
 
@@ -234,7 +237,7 @@ def report(results: list[dict[str, Any]], split: str) -> None:
         points = [r[split]["static routes"][number] for r in results]
         macs = statistics.fmean(point[0] for point in points)
         print(f"  {'always ' + route:<28} {macs:>10,.0f} MACs  {spread([point[1] for point in points])}")
-    for name in ("oracle", "clairvoyant"):
+    for name in (name for name in ("oracle", "clairvoyant") if name in results[0][split]):
         points = [r[split][name] for r in results]
         macs = statistics.fmean(point[0] for point in points)
         print(f"  {name:<28} {macs:>10,.0f} MACs  {spread([point[1] for point in points])}")

@@ -23,7 +23,7 @@ from nasfuse.experiment.run import make_space
 from nasfuse.experiment.space_survey import macs_of
 from nasfuse.search.computed_costs import ComputedCosts
 from nasfuse.search.samplers import Domain, SamplerContext, make_sampler
-from nasfuse.search.trial import trials_of
+from nasfuse.search.views import trials_of
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.study import StudyConfig
 

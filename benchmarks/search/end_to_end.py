@@ -39,7 +39,7 @@ from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.search.front import Candidate, Objectives, candidates_of, front_of
 from nasfuse.search.storage import open_to_read
-from nasfuse.search.trial import trials_of
+from nasfuse.search.views import trials_of
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig

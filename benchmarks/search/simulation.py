@@ -18,7 +18,8 @@ from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.experiment.driver import SearchDriver
 from nasfuse.search.scheduler import Assignment, Scheduler
 from nasfuse.search.study_attributes import StudyAttributes
-from nasfuse.search.trial import TrialView, trials_of
+from nasfuse.search.trial import TrialView
+from nasfuse.search.views import trials_of
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.study import StudyConfig
 

@@ -1,6 +1,6 @@
 """The interface between a driver, which decides which trials run, and a backend, which runs them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from pathlib import Path
@@ -58,6 +58,10 @@ class Backend(Protocol):
     @property
     def capacity(self) -> int:
         """Trials that fit on the workers at a time; 0 if that many workers are still to come."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Sentences for the user about machines that are not used."""
 
     def run(self, driver: Driver) -> None:
         """Runs trials until the driver is done and no trial runs."""

@@ -63,6 +63,15 @@ class Interrupts:
             raise Interrupted(self.received)
 
 
+#: The innermost handler that is in force; None outside `interruptible`.
+_current: Interrupts | None = None
+
+
+def is_ending() -> bool:
+    """Returns whether a signal has asked the program to end, also where `Interrupted` is still deferred."""
+    return _current is not None and _current.received is not None
+
+
 @contextmanager
 def interruptible() -> Iterator[Interrupts]:
     """Turns the signals that ask for an end into `Interrupted` inside the block.
@@ -74,10 +83,12 @@ def interruptible() -> Iterator[Interrupts]:
     Raises:
         Interrupted: At the end of the block, where it was swallowed inside.
     """
+    global _current
     interrupts = Interrupts()
     if threading.current_thread() is not threading.main_thread():
         yield interrupts
         return
+    outer, _current = _current, interrupts
     before = {one: signal.getsignal(one) for one in _SIGNALS}
     taken = [one for one in _SIGNALS if before[one] is not signal.SIG_IGN]
     for one in taken:
@@ -88,6 +99,7 @@ def interruptible() -> Iterator[Interrupts]:
         interrupts.check()  # code that waits in C++, as Ray's, raises a plain KeyboardInterrupt for every signal
         raise
     finally:
+        _current = outer
         for one in taken:
             # An enclosing block must not catch a second signal while it puts its work away.
             if interrupts.received is None or not isinstance(before[one], Interrupts):

@@ -6,7 +6,7 @@ experiment.
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from nasfuse.backends.base import Decision, Driver, Pause, too_small
+from nasfuse.backends.node_check import Nodes, check_nodes
 from nasfuse.backends.objective import Objective, Task, failure_of
 from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Outcome, Stopped
 from nasfuse.domain.operating_point import Measurements
@@ -46,10 +47,11 @@ def open_ray(
 
     Raises:
         InvalidInputError: This machine is too small for one trial, or has no folder for Ray's sockets.
-        NasfuseError: There is no cluster at `address`.
+        NasfuseError: There is no cluster at `address`, or none of its nodes can run trials.
     """
     with ray_session(address):
-        backend = RayBackend(objective, resources=resources, folder_of=folder_of, scratch=scratch)
+        nodes = None if address is None else check_nodes(scratch, needs_cuda=resources.gpus_per_trial > 0)
+        backend = RayBackend(objective, resources=resources, folder_of=folder_of, scratch=scratch, nodes=nodes)
         if backend.capacity == 0 and address is None:  # a cluster may still grow
             raise too_small(resources)
         yield backend
@@ -59,29 +61,48 @@ class RayBackend:
     """Runs trials on the Ray cluster that this process is connected to."""
 
     def __init__(
-        self, objective: Objective, *, resources: ResourcesConfig, folder_of: Callable[[int], Path], scratch: Path
+        self,
+        objective: Objective,
+        *,
+        resources: ResourcesConfig,
+        folder_of: Callable[[int], Path],
+        scratch: Path,
+        nodes: Nodes | None = None,
     ) -> None:
-        """Keeps the arguments, which are those of `open_ray`."""
+        """Keeps the arguments, which are those of `open_ray`, and the nodes of a cluster that were checked."""
         self._objective = objective
         self._resources = resources
         self._folder_of = folder_of
         self._scratch = scratch
+        self._nodes = nodes
 
     @property
     def capacity(self) -> int:
         """Trials that fit on the cluster at a time; 0 if it is still too small for one."""
-        return cluster_workers(self._resources.cpus_per_trial, self._resources.gpus_per_trial)
+        nodes = None if self._nodes is None else self._nodes.fit.values()
+        return cluster_workers(self._resources.cpus_per_trial, self._resources.gpus_per_trial, nodes=nodes)
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the nodes lack that get no trials, a sentence each."""
+        return () if self._nodes is None else tuple(self._nodes.unfit.values())
 
     def run(self, driver: Driver) -> None:
         """Runs trials until the driver is done and no trial runs."""
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(driver.n_workers)
         self._tuner(driver).fit()
 
+    def _resources_of_a_trial(self) -> tune.PlacementGroupFactory:
+        bundle = {"CPU": self._resources.cpus_per_trial, "GPU": self._resources.gpus_per_trial}
+        selector = {} if self._nodes is None else self._nodes.selector
+        options = {"bundle_label_selector": [selector]} if selector else {}
+        return tune.PlacementGroupFactory([bundle], **options)
+
     def _tuner(self, driver: Driver) -> tune.Tuner:
         searcher = _DriverSearcher(driver, self._folder_of)
         trainable = tune.with_resources(
             tune.with_parameters(_run_trial, objective=self._objective),
-            {"cpu": self._resources.cpus_per_trial, "gpu": self._resources.gpus_per_trial},
+            self._resources_of_a_trial(),
         )
         return tune.Tuner(
             trainable,

@@ -6,10 +6,13 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import nasfuse
 from nasfuse.backends.interrupts import Interrupted
 from nasfuse.backends.session_folder import session_folder
 from nasfuse.errors import NasfuseError
@@ -36,7 +39,7 @@ for _name, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
 
 import ray  # noqa: E402 - after its environment
-from ray._private import ray_constants  # noqa: E402
+from ray._private import ray_constants, worker  # noqa: E402
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # noqa: E402
 
 _STORE_BYTES = 200 * 2**20
@@ -57,9 +60,20 @@ def ray_session(address: str | None) -> Iterator[None]:
         NasfuseError: No cluster answers there.
         Interrupted: SIGTERM came while Ray started, and this is the main thread.
     """
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    with _cluster(address) if address is not None else _local():
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    with _silent(), _cluster(address) if address is not None else _local():
         yield
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keeps Ray from printing that a worker has died; the driver tries its trial again."""
+    before = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = before
 
 
 @contextmanager
@@ -85,8 +99,10 @@ def _cluster(address: str) -> Iterator[None]:
 
 
 def _connect(address: str) -> None:
+    # Nodes run the code of this process, and need only the packages that it imports.
+    code = {"py_modules": [str(Path(nasfuse.__file__).parent)], "excludes": ["**/__pycache__"]}
     try:
-        _init(address=address)
+        _init(address=address, runtime_env=code)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise _no_cluster(address, error) from error
 
@@ -94,7 +110,7 @@ def _connect(address: str) -> None:
 def _init(**arguments: Any) -> None:
     before = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **arguments)
+        ray.init(log_to_driver=False, logging_level=logging.CRITICAL, configure_logging=True, **arguments)
     except SystemExit as error:  # raised by the handler that Ray sets for SIGTERM
         raise Interrupted(signal.SIGTERM) from error
     finally:
@@ -156,9 +172,17 @@ def _answers(address: str) -> None:
             raise _no_cluster(address, error) from error
 
 
-def cluster_workers(cpus_per_trial: int, gpus_per_trial: float) -> int:
-    """Returns how many trials fit on the connected cluster at a time; 0 where it is too small for one."""
-    resources = ray.cluster_resources()
+def cluster_workers(
+    cpus_per_trial: int, gpus_per_trial: float, *, nodes: Iterable[Mapping[str, float]] | None = None
+) -> int:
+    """Returns how many trials fit on the connected cluster at a time; 0 where it is too small for one.
+
+    Args:
+        cpus_per_trial: Cores of a trial.
+        gpus_per_trial: GPUs of a trial.
+        nodes: Resources of the nodes that may be used; None: all nodes.
+    """
+    resources = ray.cluster_resources() if nodes is None else _summed(nodes)
     by_cpu = int(resources.get("CPU", 1)) // cpus_per_trial
     if gpus_per_trial <= 0:
         return by_cpu
@@ -166,3 +190,10 @@ def cluster_workers(cpus_per_trial: int, gpus_per_trial: float) -> int:
     # A fraction is that of a single GPU: three GPUs run three trials of 0.6 at a time, although 3 / 0.6 is 5.
     by_gpu = n_gpus * int(1 / gpus_per_trial) if gpus_per_trial < 1 else int(n_gpus / gpus_per_trial)
     return min(by_cpu, by_gpu)
+
+
+def _summed(nodes: Iterable[Mapping[str, float]]) -> Mapping[str, float]:
+    total: Counter[str] = Counter()
+    for resources in nodes:
+        total.update(resources)
+    return total

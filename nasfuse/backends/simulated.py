@@ -48,6 +48,7 @@ class SimulatedBackend:
 
     Attributes:
         capacity: Trials that fit on the simulated workers at a time.
+        notes: Empty.
         now: Simulated time in seconds.
     """
 
@@ -59,6 +60,7 @@ class SimulatedBackend:
             capacity: Trials that fit on the simulated workers at a time.
         """
         self.capacity = capacity
+        self.notes: Sequence[str] = ()
         self.now = 0.0
         self._train = train
         self._running: dict[int, _Running] = {}

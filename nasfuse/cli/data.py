@@ -22,7 +22,7 @@ def list_sets(
     """List the data sets of the shipped studies, whether their files were found, and the files in the data folder."""
     from rich.text import Text
 
-    from nasfuse.cli.console import out, print_json
+    from nasfuse.cli.console import out, print_json, say
     from nasfuse.data.published import published_files
     from nasfuse.data.sources.registry import READERS, data_folder
     from nasfuse.spec.data_source import SHIPPED_SOURCES
@@ -48,15 +48,15 @@ def list_sets(
     for one in published:
         where = f"found: {one.found}" if one.found else f"not found in {' or '.join(map(str, one.places))}"
         of = f"{'study' if len(one.studies) == 1 else 'studies'} {', '.join(one.studies)}"
-        out.print(Text.assemble((one.source, "bold"), f"  {of}  {where}"), soft_wrap=True)
+        say(out, Text.assemble((one.source, "bold"), f"  {of}  {where}"))
         if not one.found:
-            out.print(Text(f"    {one.file.contents}\n    origin: {one.file.origin}", "dim"), soft_wrap=True)
+            say(out, Text(f"    {one.file.contents}\n    origin: {one.file.origin}", "dim"))
     for file in files:
         if file not in {str(one.found) for one in published}:
-            out.print(file, soft_wrap=True)
+            say(out, file)
     if not files:
         hint = f"no data files in {folder} (set NASFUSE_DATA to the folder of your data)"
-        out.print(hint, style="dim", soft_wrap=True)
+        say(out, hint, style="dim")
 
 
 @data_app.command("check")
@@ -143,6 +143,7 @@ def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
     """Returns what is known about a data set, and its problems."""
     from nasfuse.data import load_dataset
     from nasfuse.data.audit import audit
+    from nasfuse.data.label_audit import label_facts
     from nasfuse.data.sources.registry import load_raw
     from nasfuse.domain.metric import METRICS
     from nasfuse.errors import DataWarning, MissingValuesWarning, counted
@@ -166,6 +167,8 @@ def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint,
         **task_kind(task.kind).describe(dataset.train.targets, task.n_outputs),
     }
+    if task.size is not None:
+        document |= label_facts(dataset)
     if dataset.class_names and dataset.train.targets.dim() == 1:
         counts = dataset.train.targets.bincount(minlength=task.n_outputs).tolist()
         sizes = [f"{name} {count}" for name, count in zip(dataset.class_names, counts, strict=True)][:_MOST_CLASSES]
@@ -206,7 +209,7 @@ def _print(document: dict[str, Any]) -> None:
 
 def _suggest(source: str, *, target: str | None, as_json: bool) -> tuple[dict[str, Any], "DataConfig | None"]:
     """Lists arrays or columns and prints a suggested data block; None instead of it if there is no target."""
-    from nasfuse.cli.console import out
+    from nasfuse.cli.console import out, say
     from nasfuse.data.draft import draft_data, find_target
     from nasfuse.data.sources.registry import load_raw
     from nasfuse.errors import DataError
@@ -220,16 +223,16 @@ def _suggest(source: str, *, target: str | None, as_json: bool) -> tuple[dict[st
     if not as_json:
         for name, values in raw.columns.items():
             what = "text or lists" if values.dtype.kind == "O" else str(values.dtype)
-            out.print(f"{name:>16}  {what} {' x '.join(map(str, values.shape))}", soft_wrap=True)
+            say(out, f"{name:>16}  {what} {' x '.join(map(str, values.shape))}")
     try:
         target = find_target(raw) if target is None else target
     except DataError as error:
         if not as_json:
-            out.print(f"\n{error}", soft_wrap=True)
+            say(out, f"\n{error}")
         return {"arrays": shapes, "data": {"source": source, "modalities": {}}, "problem": None}, None
     draft = draft_data(raw, target=target)
     block: dict[str, Any] = {"source": source, "modalities": draft.modalities}
-    for key in ("target", "task", "classes", "split", "group"):
+    for key in ("target", "task", "classes", "void", "metadata", "split", "group"):
         value = getattr(draft, key)
         if value is not None and value != DataConfig.model_fields[key].default:
             block[key] = list(value) if isinstance(value, tuple) else value
@@ -239,7 +242,7 @@ def _suggest(source: str, *, target: str | None, as_json: bool) -> tuple[dict[st
         )
         print(to_yaml({"data": block}), end="")
         for name, reason in draft.left_out.items():
-            out.print(f"left out: {name}: {reason}", soft_wrap=True)
+            say(out, f"left out: {name}: {reason}")
         out.print()
     document = {"arrays": shapes, "data": block, "problem": None}
     return document, DataConfig.parse(expand_modalities({"data": block})["data"])

@@ -32,3 +32,22 @@ def check_output(path: Path | None, option: str, *, suffixes: Collection[str], i
         raise MissingFileError(f"{option} {path}: there is no folder {path.parent}; create it first")
     if path.exists() and any(file.exists() and path.samefile(file) for file in inputs):
         raise InvalidInputError(f"{option} {path} is a file that is read and would be overwritten; give another name")
+
+
+def check_empty_folder(path: Path, option: str) -> None:
+    """Checks that `path` can become a folder of new files: it is new or empty, and its parent exists.
+
+    Args:
+        path: The folder.
+        option: Option that names it, for messages.
+
+    Raises:
+        InvalidInputError: The path is a file, or a folder with files.
+        MissingFileError: The parent folder does not exist.
+    """
+    if path.is_file():
+        raise InvalidInputError(f"{option} {path} is a file; give the name of a folder, or of a file with a suffix")
+    if path.is_dir() and any(path.iterdir()):
+        raise InvalidInputError(f"{option} {path} is not empty; give a new folder, or remove that one")
+    if not path.parent.is_dir():
+        raise MissingFileError(f"{option} {path}: there is no folder {path.parent}; create it first")

@@ -29,7 +29,12 @@ def predict(
     data: Annotated[
         str, typer.Argument(help="Data with the columns or arrays of the training: a file or a folder; no targets.")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .csv, .parquet or .npz.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", help="File to write: .csv, .parquet or .npz; for label maps also a folder of PNG files."
+        ),
+    ],
     keep: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,6 +50,12 @@ def predict(
         Literal["best", "knee", "cheapest"] | None,
         typer.Option(help="Point of the front, with the folder of a search: best, knee or cheapest. Default: best."),
     ] = None,
+    probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--probabilities", help="For label maps: write the probability of each class of all pixels (.npz)."
+        ),
+    ] = False,
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
@@ -52,13 +63,20 @@ def predict(
 
     The file has a row for each row of the data, in the same order: the prediction, probabilities, the route of a
     network with a router, and the steps of its solver. Rows that cannot be used are left empty, with the reason in the
-    column `problem`; the exit code is 3 if there are any.
+    column `problem`; the exit code is 3 if there are any. Label maps become a PNG file for each row in a new folder,
+    or the array `prediction` of an `.npz` file.
     """
-    from nasfuse.cli.console import out, print_json, warn
-    from nasfuse.cli.output_file import check_output
+    from nasfuse.cli.console import out, print_json, say, warn
+    from nasfuse.cli.output_file import check_empty_folder, check_output
     from nasfuse.errors import InvalidInputError, counted
 
-    check_output(output, "-o", suffixes=SUFFIXES, inputs=(network, *_files(data)))
+    is_folder = not output.suffix or output.is_dir()
+    if is_folder:
+        check_empty_folder(output, "-o")
+    else:
+        check_output(output, "-o", suffixes=SUFFIXES, inputs=(network, *_files(data)))
+    if probabilities and output.suffix.lower() != ".npz":
+        raise InvalidInputError(f"--probabilities of all pixels need -o FILE.npz, got {output}; change one of the two")
     if point is not None and network.is_dir():
         raise InvalidInputError(
             f"--point is for the network of one trial, {network}/trials/N/model.pt; name it, or use --pick"
@@ -68,14 +86,18 @@ def predict(
     _check_order(network, data)
     predictor, described = _predictor(network, point=point, pick=pick, device=device)
     if described and not as_json:
-        out.print(described, soft_wrap=True)
+        say(out, described)
     from nasfuse.prediction.new_data import new_data
-    from nasfuse.report.predictions import WRITERS, kept_columns
+    from nasfuse.report.predictions import WRITERS, kept_columns, row_names, write_label_maps
 
-    raw = new_data(data)
+    _check_kind(predictor, output, is_folder=is_folder, probabilities=probabilities)
+    raw = new_data(data, columns=predictor.columns)
     kept = kept_columns(raw, keep or ())
-    found = _with_progress(predictor, raw)
-    WRITERS[output.suffix.lower()](output, found, kept)
+    found = _with_progress(predictor, raw, probabilities=probabilities)
+    if is_folder:
+        write_label_maps(output, found, kept, row_names(raw, predictor.columns, len(found)))
+    else:
+        WRITERS[output.suffix.lower()](output, found, kept)
     if found.problems:
         listed = ", ".join(str(row) for row in list(found.problems)[:_MOST_LISTED])
         more = f" and {len(found.problems) - _MOST_LISTED} more" if len(found.problems) > _MOST_LISTED else ""
@@ -90,8 +112,25 @@ def predict(
         print_json({"file": str(output), "rows": len(found), "predicted": usable, "problems": problems})
     else:
         share = f"{usable} of {rows}" if found.problems else rows
-        out.print(f"wrote the predictions for {share} to {output}", soft_wrap=True)
+        say(out, f"wrote the predictions for {share} to {output}")
     raise typer.Exit(SOME_UNUSABLE if found.problems else 0)
+
+
+def _check_kind(predictor: "Predictor", output: Path, *, is_folder: bool, probabilities: bool) -> None:
+    """Checks that what is asked for exists for the task of a network."""
+    from nasfuse.errors import InvalidInputError
+
+    if predictor.task.size is not None:
+        return
+    if is_folder:
+        kinds = ", ".join(SUFFIXES)
+        raise InvalidInputError(
+            f"-o {output} has no suffix, and the network predicts no label maps; add one of {kinds}"
+        )
+    if probabilities:
+        raise InvalidInputError(
+            "--probabilities are for label maps; other predictions always have them, so leave it out"
+        )
 
 
 def _check_order(network: Path, data: str) -> None:
@@ -138,7 +177,7 @@ def _predictor(network: Path, *, point: int | None, pick: str | None, device: st
     return predictor, f"trial {chosen.label} ({figures} on validation data){mean}"
 
 
-def _with_progress(predictor: "Predictor", raw: "RawTable") -> "Predictions":
+def _with_progress(predictor: "Predictor", raw: "RawTable", *, probabilities: bool) -> "Predictions":
     """Returns the predictions for new data, with a progress bar."""
     from rich.progress import Progress
 
@@ -152,4 +191,4 @@ def _with_progress(predictor: "Predictor", raw: "RawTable") -> "Predictions":
             bars.update(task, total=n_rows, completed=0, description="predicting")
             return lambda count: bars.advance(task, count)
 
-        return predictor.predictions(raw, started=started)
+        return predictor.predictions(raw, started=started, pixel_probabilities=probabilities)

@@ -27,6 +27,9 @@ def search(
         int | None, typer.Option(min=1, help="Maximum number of parallel trials. Default: as many as fit.")
     ] = None,
     address: Annotated[str | None, typer.Option(help="Address of a Ray cluster. Default: this machine.")] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Train again what failed in earlier sessions, before anything else.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of suggestions and trainings.")] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder of the search. Default: runs/<name of the study>.")
@@ -52,7 +55,7 @@ def search(
     folder = RunFolder(output or Path("runs") / asked.name)
     display = LiveDisplay(err, asked, folder)
     with resumable(lambda: _kept(folder, display)):
-        _search(asked, folder, display=display, address=address, as_json=as_json)
+        _search(asked, folder, display=display, address=address, retry_failed=retry_failed, as_json=as_json)
 
 
 def _kept(folder: "RunFolder", display: "LiveDisplay") -> str:
@@ -62,23 +65,29 @@ def _kept(folder: "RunFolder", display: "LiveDisplay") -> str:
 
 
 def _search(
-    study: "StudyConfig", folder: "RunFolder", *, display: "LiveDisplay", address: str | None, as_json: bool
+    study: "StudyConfig",
+    folder: "RunFolder",
+    *,
+    display: "LiveDisplay",
+    address: str | None,
+    retry_failed: bool,
+    as_json: bool,
 ) -> None:
-    from nasfuse.cli.console import command_line, err, explain_fault, out, print_json, warn
+    from nasfuse.cli.console import command_line, err, explain_fault, out, print_json, say, warn
     from nasfuse.cli.feature_bar import feature_bar
     from nasfuse.errors import counted
 
     with err.status("loading data and starting workers ..."):
         from nasfuse.experiment.run import run_search
     with display, feature_bar(err):
-        progress = run_search(study, folder, display=display, address=address)
+        progress = run_search(study, folder, display=display, address=address, retry_failed=retry_failed)
     if not display.ran:
         stopped = f", {progress.states['stopped']} stopped early" if progress.states["stopped"] else ""
         complete = counted(progress.states["complete"], "trial")
-        err.print(
+        say(
+            err,
             f"{folder.root} has spent its budget ({complete} complete{stopped}); "
             "continue with a larger --trials or --minutes.",
-            soft_wrap=True,
         )
     from nasfuse.experiment.damaged_part import read_part
     from nasfuse.experiment.macs_check import read_checks

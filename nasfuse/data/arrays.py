@@ -8,12 +8,14 @@ from torch import Tensor
 
 from nasfuse.data.columns.base import Rows
 from nasfuse.data.dataset import Dataset, Scale
+from nasfuse.data.label_maps import check_aligned
 from nasfuse.data.layout import ModalityArrays, check_modality
 from nasfuse.data.partition import divide_into_splits
 from nasfuse.data.preprocessing import Preprocessing
 from nasfuse.data.table import Table
 from nasfuse.data.targets import as_classes
 from nasfuse.domain.modality import Task
+from nasfuse.domain.task import TASKS
 from nasfuse.errors import DataError
 from nasfuse.tasks import task_kind
 
@@ -38,7 +40,8 @@ def build_dataset(
     Args:
         name: Name in reports and messages.
         modalities: One or more modalities by name.
-        targets: (n,) classes (see `as_classes`), (n, k) zeros and ones, or (n,) or (n, k) real numbers.
+        targets: (n,) classes (see `as_classes`), (n, k) zeros and ones, (n,) or (n, k) real numbers, or (n, H, W) label
+            maps as `label_maps` returns them.
         task: Kind of task, one of `nasfuse.domain.task.TASKS`.
         splits: (n,) strings `train`, `val` and `test`. None: 80/10/10, stratified by class.
         groups: (n,) group of each sample. Groups are kept whole.
@@ -119,7 +122,8 @@ def fitted_table(
     Args:
         name: Name in reports and messages.
         encode: Returns the modalities of all samples and their preprocessing, fitted on the rows that it gets.
-        targets: (n,) class numbers from 0, (n, k) zeros and ones, or (n,) or (n, k) real numbers.
+        targets: (n,) class numbers from 0, (n, k) zeros and ones, (n,) or (n, k) real numbers, or (n, H, W) label maps
+            as `label_maps` returns them.
         task: See `build_dataset`.
         splits: See `build_dataset`.
         groups: See `build_dataset`.
@@ -131,7 +135,7 @@ def fitted_table(
     Raises:
         DataError: An array violates the data format; the message names it.
     """
-    labels, the_task = _targets(name, targets, task)
+    labels, the_task = _targets(name, targets, task, n_names=len(class_names))
     rows = divide_into_splits(name, labels.numpy(), task, splits=splits, groups=groups, val_fraction=val_fraction)
     is_fixed = keeps_val and splits is not None and groups is None and bool((splits == "val").any())
     parts = ("train",) if is_fixed else ("train", "val")
@@ -142,6 +146,8 @@ def fitted_table(
         key: check_modality(f"{name}: modality {key}", key, arrays, n_samples=len(labels))
         for key, arrays in modalities.items()
     }
+    if the_task.size is not None:
+        check_aligned(name, {key: modality for key, (_, modality) in checked.items()}, the_task.size)
     return Table.of(
         name,
         {key: arrays for key, (arrays, _) in checked.items()},
@@ -158,9 +164,12 @@ def fitted_table(
     )
 
 
-def _targets(name: str, targets: Array, task: str) -> tuple[Tensor, Task]:
+def _targets(name: str, targets: Array, task: str, *, n_names: int) -> tuple[Tensor, Task]:
     where = f"{name}: the labels"
     if len(targets) == 0:
         raise DataError(f"{where} are empty; there is nothing to learn from")
     checked, n_outputs = task_kind(task).check_targets(where, targets)
-    return checked, Task(task, n_outputs)
+    if not TASKS[task].is_dense:
+        return checked, Task(task, n_outputs)
+    height, width = checked.shape[1:]
+    return checked, Task(task, max(n_outputs, n_names), (height, width))

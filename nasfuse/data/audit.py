@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from nasfuse.data.dataset import Dataset, Split
+from nasfuse.data.label_audit import label_findings
 from nasfuse.data.raw_table import Array, RawTable, missing, texts
 from nasfuse.errors import counted, listed
 from nasfuse.spec.data import DataConfig
@@ -38,9 +39,11 @@ def audit(
         told_missing: Modalities of which missing values have given a warning when they were read.
     """
     absent = _absent(dataset, told_missing)
-    findings = [*_classes(dataset, config, metric), *absent, *_duplicates(dataset), *_constants(dataset)]
+    is_dense = dataset.task.size is not None
+    classes = label_findings(dataset, metric=metric) if is_dense else _classes(dataset, config, metric)
+    findings = [*classes, *absent, *_duplicates(dataset), *_constants(dataset)]
     if raw is not None:
-        findings += [*_missing(raw, config), *_leaks(raw, config)]
+        findings += [*_missing(raw, config), *(() if is_dense else _leaks(raw, config))]
     return findings
 
 

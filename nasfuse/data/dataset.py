@@ -17,7 +17,7 @@ class Batch:
     Attributes:
         inputs: Values by modality: (b, F), (b, T, F), (b, T) token ids or (b, C, H, W).
         masks: Masks by sequence, (b, T): true for data, false for padding; absent if no sequence is padded.
-        targets: (b,) class numbers, or (b, n_outputs) labels or standardised real numbers.
+        targets: (b,) class numbers, (b, n_outputs) labels or standardised real numbers, or (b, H, W) uint8 label maps.
         present: Samples that have a modality, (b,) bool; no entry if all have it. See `without` for the others.
     """
 
@@ -78,7 +78,7 @@ class Column:
     """One modality of one split.
 
     Attributes:
-        values: (u, ...) stored rows: float32 numbers, uint8 or ids, shared by the splits of all divisions.
+        values: (u, ...) stored rows: float32 numbers, uint8, uint16 or ids, shared by the splits of all divisions.
         index: (n,) row of each sample; None if sample i is row i.
         lengths: (n,) true length of each sequence; None if all have full length.
         scale: Scale of the stored numbers, applied by `gather`; None for token ids.
@@ -140,15 +140,18 @@ class Split:
 
     Attributes:
         columns: Columns by modality.
-        targets: (n,) int64 or (n, n_outputs) float32; regression targets are standardised.
+        targets: (n,) int64 or (n, n_outputs) float32; regression targets are standardised. Label maps are (n, H, W)
+            uint8, with `nasfuse.domain.task.VOID` where there is no label.
         groups: (n,) number of the group of each sample; None if the data have no groups.
         target_scale: Scale of regression targets, (1, n_outputs) float64; None for other tasks.
+        rows: (n,) row of each sample in the file, counted from 0; None where it is not known.
     """
 
     columns: dict[str, Column]
     targets: Tensor
     groups: Tensor | None = None
     target_scale: Scale | None = None
+    rows: Tensor | None = None
 
     def __len__(self) -> int:
         """Returns the number of samples."""
@@ -174,8 +177,8 @@ class Split:
     def of_samples(self, rows: Tensor) -> "Split":
         """Returns the split of the samples `rows` (k,)."""
         columns = {name: column.of_samples(rows) for name, column in self.columns.items()}
-        groups = None if self.groups is None else self.groups[rows]
-        return replace(self, columns=columns, targets=self.targets[rows], groups=groups)
+        groups, numbers = (None if part is None else part[rows] for part in (self.groups, self.rows))
+        return replace(self, columns=columns, targets=self.targets[rows], groups=groups, rows=numbers)
 
     def lengths(self, name: str) -> Tensor | None:
         """Returns the (n,) true lengths of a sequence; None if all have full length."""

@@ -12,8 +12,10 @@ from nasfuse.data.array_draft import draft_arrays
 from nasfuse.data.columns.number import parsed_numbers
 from nasfuse.data.columns.table import are_dates, guess_type
 from nasfuse.data.description import SPLITS
+from nasfuse.data.label_draft import draft_labels, draft_metadata, is_label_map
 from nasfuse.data.raw_table import Array, RawTable, missing, texts
 from nasfuse.data.sources.folder import IMAGE_ENDINGS
+from nasfuse.data.sources.label_folder import is_label_folder
 from nasfuse.data.targets import as_classes
 from nasfuse.domain.task import TASKS
 from nasfuse.errors import DataError, counted, listed
@@ -49,6 +51,8 @@ class DataDraft:
         target: Column of the target.
         task: Kind of task.
         classes: `data.classes`, for whole numbers with gaps or below 0; None where the classes need no list.
+        void: `data.void`, of label maps; None if all their numbers are classes.
+        metadata: Columns that are no inputs and tell kinds of samples apart, of data with label maps.
         split: Column of the splits; None if there is none.
         group: Column of the groups; None if there is none.
         notes: Why a column is what it is, by column.
@@ -59,6 +63,8 @@ class DataDraft:
     target: str
     task: str
     classes: tuple[str, ...] | None
+    void: int | str | None
+    metadata: tuple[str, ...]
     split: str | None
     group: str | None
     notes: dict[str, str]
@@ -80,6 +86,8 @@ def draft_data(raw: RawTable, *, target: str | None = None) -> DataDraft:
     split = next((name for name in raw.columns if name.lower() == "split" and _is_split(raw.columns[name])), None)
     if values.ndim == 0 or not len(values):
         raise DataError(f"{raw.place(target)} must hold one target per row, got shape {values.shape}; name another one")
+    if is_label_map(raw, target):
+        return _with_labels(raw, target, split)
     labelled = values[~missing(values)]
     if not len(labelled):
         raise DataError(f"{raw.place(target)} has no value; name another one")
@@ -97,7 +105,22 @@ def draft_data(raw: RawTable, *, target: str | None = None) -> DataDraft:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise DataError(f"{raw.origin} has no {raw.noun} from which {target} could be predicted ({reasons or 'empty'})")
     classes = _classes(labelled) if TASKS[task].is_exclusive else None
-    return DataDraft(modalities, target, task, classes, split, group, notes, left_out)
+    return DataDraft(modalities, target, task, classes, None, (), split, group, notes, left_out)
+
+
+def _with_labels(raw: RawTable, target: str, split: str | None) -> DataDraft:
+    """Returns the description of data whose target is a label map per sample."""
+    draft, n_samples = draft_labels(raw, target), len(raw.columns[target])
+    if not draft.modalities:
+        raise DataError(f"{raw.origin} has no images of the size of the label maps {target}; add them")
+    group = next((name for name in raw.columns if name.lower() in GROUPS and _is_group(raw, name, target, split)), None)
+    used = [name for name in (target, split, group, *draft.modalities) if name is not None]
+    metadata = draft_metadata(raw, n_samples, used)
+    others = [name for name in raw.columns if name not in {*used, *metadata, *draft.named_in}]
+    left_out = dict.fromkeys(others, "it has no images of the size of the label maps, and tells no samples apart")
+    task = next(name for name, entry in TASKS.items() if entry.is_dense)
+    notes = {target: draft.note}
+    return DataDraft(draft.modalities, target, task, draft.classes, draft.void, metadata, split, group, notes, left_out)
 
 
 def find_target(raw: RawTable) -> str:
@@ -108,6 +131,9 @@ def find_target(raw: RawTable) -> str:
     """
     by_name = {name.lower(): name for name in reversed(list(raw.columns))}
     found = next((by_name[name] for name in TARGETS if name in by_name), None)
+    labels = [name for name in raw.columns if is_label_folder(name)]
+    if found is None and len(labels) == 1:
+        return labels[0]
     if found is None:
         raise DataError(
             f"{raw.origin} has no {raw.noun} called {', '.join(TARGETS[:-1])} or {TARGETS[-1]}; name the target with "

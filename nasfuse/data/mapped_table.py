@@ -12,18 +12,24 @@ from nasfuse.data.table import Table
 from nasfuse.errors import DataError
 
 _REST = "table.pkl"
+_TARGETS = "targets.npy"
 
 
 def share_table(table: Table, folder: Path) -> None:
-    """Writes a table to `folder`, and replaces its values in memory by maps of the files, also in its data sets."""
+    """Writes a table to `folder`, and replaces its values in memory by maps of the files, also in its data sets.
+
+    Targets are in the files, too, because label maps may be as large as the inputs.
+    """
     shutil.rmtree(folder, ignore_errors=True)  # never written in place: workers of a killed search may still map it
     folder.mkdir(parents=True)
     rest = {}
     for number, (name, storage) in enumerate(table.storages.items()):
         np.save(_values_file(folder, number), storage.values.numpy())
-        storage.values.data = _mapped(folder, number)  # in place, because data sets hold the same tensor
+        storage.values.data = _mapped(_values_file(folder, number))  # in place, because data sets hold the same tensor
         rest[name] = replace(storage, values=torch.empty(0))
-    (folder / _REST).write_bytes(pickle.dumps(replace(table, storages=rest)))
+    np.save(folder / _TARGETS, table.targets.numpy())
+    table.targets.data = _mapped(folder / _TARGETS)
+    (folder / _REST).write_bytes(pickle.dumps(replace(table, storages=rest, targets=torch.empty(0))))
 
 
 def map_table(folder: Path) -> Table:
@@ -35,23 +41,23 @@ def map_table(folder: Path) -> Table:
     try:
         rest: Table = pickle.loads((folder / _REST).read_bytes())
         storages = {
-            name: replace(storage, values=_mapped(folder, number))
+            name: replace(storage, values=_mapped(_values_file(folder, number)))
             for number, (name, storage) in enumerate(rest.storages.items())
         }
+        targets = _mapped(folder / _TARGETS)
     except OSError as error:
         raise DataError(
             f"the data of the search cannot be read from {folder}: {error.strerror}; the run folder must be on a file "
             "system that every node can access"
         ) from error
-    return replace(rest, storages=storages)
+    return replace(rest, storages=storages, targets=targets)
 
 
 def _values_file(folder: Path, number: int) -> Path:
     return folder / f"{number}.npy"
 
 
-def _mapped(folder: Path, number: int) -> torch.Tensor:
-    file = _values_file(folder, number)
+def _mapped(file: Path) -> torch.Tensor:
     try:
         # Copy-on-write, because torch has no read-only tensors; nothing is written, so that nothing is copied.
         return torch.from_numpy(np.load(file, mmap_mode="c"))

@@ -29,11 +29,11 @@ class Storage:
     """One modality of all samples, in one copy that the splits of all divisions share.
 
     Numbers are stored as (x - mean) / std of `unit`, computed in float64, so that float32 represents them with full
-    relative precision for any unit and offset. `uint8` and ids are stored unchanged.
+    relative precision for any unit and offset. `uint8`, images of `uint16` and ids are stored unchanged.
 
     Attributes:
         where: Prefix of messages.
-        values: (u, ...) float32, uint8 or int64 ids.
+        values: (u, ...) float32, uint8, uint16 or int64 ids.
         index: (n,) row of each sample; None if u = n.
         lengths: (n,) true length of each sequence; None if all have full length.
         unit: Scale from the file's numbers to the stored ones, float64; None for ids. Its std is infinite for a feature
@@ -73,8 +73,9 @@ class Storage:
         given = None if is_ids else _checked_scale(where, given, values.ndim, n_features)
         unit, peak = None, np.zeros(n_features)
         stored: NDArray[Any] = values
-        if not is_ids and values.dtype == np.uint8:
-            unit, peak = _scale(np.zeros(n_features), np.ones(n_features), values.ndim), np.full(n_features, 255.0)
+        largest = None if is_ids else largest_unchanged(values)
+        if largest is not None:
+            unit, peak = _scale(np.zeros(n_features), np.ones(n_features), values.ndim), np.full(n_features, largest)
         elif not is_ids:
             if arrays.present is not None:
                 scaled_by = scaled_by[arrays.present[scaled_by]]
@@ -113,7 +114,7 @@ class Storage:
             return None
         if self.given is not None:
             ndim, width = self.values.dim(), len(self.peak)
-            is_raw = self.values.dtype == torch.uint8
+            is_raw = not self.values.dtype.is_floating_point
             stored = self.given if is_raw else _scale(np.zeros(width), np.ones(width), ndim)
             self._check_reach(*_flat(stored))
             return stored, self.given
@@ -156,6 +157,18 @@ class Storage:
                 f"{self.where}: feature {int(far.argmax())} holds a value more than {_MOST_DEVIATIONS:g} standard "
                 "deviations from the mean of the training samples; correct it"
             )
+
+
+def largest_unchanged(values: NDArray[Any]) -> float | None:
+    """Returns the largest value of the number type of arrays that are stored unchanged; None for other arrays.
+
+    These are `uint8`, and images of `uint16`, whose scale `Column.gather` applies.
+
+    Args:
+        values: (u, ...) values, images with four axes.
+    """
+    types = ("uint8", "uint16") if values.ndim == 4 else ("uint8",)
+    return float(np.iinfo(values.dtype).max) if values.dtype.name in types else None
 
 
 def _unit_of(arrays: CheckedArrays, samples: Rows) -> tuple[Floats, Floats, Floats]:

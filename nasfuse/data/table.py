@@ -31,7 +31,8 @@ class Table:
         modalities: Descriptions of the modalities, in the order of the file or configuration.
         task: Prediction task.
         storages: Samples by modality.
-        targets: (n,) int64, (n, n_outputs) float32 labels, or (n, n_outputs) float64 numbers in the unit of the data.
+        targets: (n,) int64, (n, n_outputs) float32 labels, (n, n_outputs) float64 numbers in the unit of the data, or
+            (n, H, W) uint8 label maps.
         splits: (n,) strings `train`, `val` and `test`; None if the data have no splits.
         groups: (n,) group of each sample; None if the data have no groups.
         val_fraction: Share of train that becomes val if `splits` has no val.
@@ -157,7 +158,11 @@ class Table:
         codes = None if self.groups is None else torch.from_numpy(np.unique(self.groups, return_inverse=True)[1])
         parts = {
             part: Split(
-                self._columns(index, scales), targets[index], None if codes is None else codes[index], target_scale
+                self._columns(index, scales),
+                _rows_of(targets, index),
+                None if codes is None else codes[index],
+                target_scale,
+                rows=index,
             )
             for part, index in rows.items()
         }
@@ -193,6 +198,13 @@ class Table:
             scale = scales[key]
             columns[key] = storage.column(rows, None if scale is None else scale[0])
         return columns
+
+
+def _rows_of(targets: Tensor, rows: Tensor) -> Tensor:
+    """Returns the targets of sorted `rows` (k,): a view where these follow one another, as label maps are large."""
+    if len(rows) and int(rows[-1] - rows[0]) == len(rows) - 1:
+        return targets[int(rows[0]) : int(rows[-1]) + 1]
+    return targets[rows]
 
 
 def _given(name: str, modality: str, scales: Mapping[str, Scale] | None) -> Scale | None:

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasfuse.data.class_labels import number_words
+from nasfuse.data.label_maps import label_maps
 from nasfuse.data.raw_table import RawTable, missing
+from nasfuse.domain.task import TASKS
 from nasfuse.errors import DataError, counted, listed
 from nasfuse.spec.data import DataConfig
 from nasfuse.tasks import task_kind
@@ -28,6 +30,8 @@ def raw_targets(
     Raises:
         DataError: A column does not exist, a value is missing, or a class is none of `class_names`.
     """
+    if TASKS[config.task].is_dense:
+        return label_maps(raw, config, n_classes=len(class_names) or None)
     columns = (config.target,) if isinstance(config.target, str) else config.target
     parts = [_complete(raw, column, raw.column(column, "data.target")) for column in columns]
     where = f"{raw.origin}: the labels"

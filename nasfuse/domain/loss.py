@@ -36,7 +36,12 @@ LOSSES: dict[str, LossEntry] = {
     loss.name: loss
     for loss in (
         *_own_losses(),
-        LossEntry("focal", ("multiclass", "multilabel"), "nasfuse.tasks.losses.focal:FocalLoss", ("focal_gamma",)),
+        LossEntry(
+            "focal",
+            ("multiclass", "multilabel", "segmentation"),
+            "nasfuse.tasks.losses.focal:FocalLoss",
+            ("focal_gamma",),
+        ),
         LossEntry(
             "ranked_probability",
             ("multiclass",),

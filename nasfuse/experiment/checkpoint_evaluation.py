@@ -23,7 +23,7 @@ from nasfuse.spec.data import DataConfig
 from nasfuse.spec.data_source import SHIPPED_SOURCES, located
 from nasfuse.spec.ensemble import AnyRecipe
 from nasfuse.tasks import task_kind
-from nasfuse.train import measured_macs, predict_logits, tabulate_routes
+from nasfuse.train import measured_macs, predict_digests, tabulate_routes
 from nasfuse.train.calibration_error import calibration_error
 from nasfuse.train.class_figures import class_figures
 from nasfuse.train.metrics import score
@@ -94,11 +94,11 @@ def evaluate_checkpoint(
             f"{split}; evaluate it on test"
         )
     macs, routes = spent_macs(network, recipe, part, dataset, device)
-    logits = predict_logits(network, part, device=device)
-    value, loss = _figures(recipe, logits, part)
+    digests = predict_digests(network, part, task=saved.task.kind, device=device)
+    value, loss = _figures(recipe, digests, part)
     warning = _warning(samples, saved)
     outside = saved.preprocessing.outside_macs
-    calibration = calibration_error(logits, part.targets, task=saved.task.kind)
+    calibration = calibration_error(digests, part.targets, task=saved.task.kind)
     settings = saved.settings[point]
     unusable = {str(row): reason for row, reason in samples.problems.items()}
     return {
@@ -116,7 +116,7 @@ def evaluate_checkpoint(
         "loss": loss,
         **({"calibration_error": calibration} if calibration is not None else {}),
         "by_class": class_figures(
-            logits, part.targets, names=saved.output_names, task=saved.task.kind, target_scale=part.target_scale
+            digests, part.targets, names=saved.output_names, task=saved.task.kind, target_scale=part.target_scale
         ),
         "macs": round(macs),
         **({"outside_macs": outside_macs_of(network, outside, routes)} if outside else {}),
@@ -200,13 +200,13 @@ def _of_training(dataset: Dataset, data: DataConfig, split: str | None) -> _Samp
     return _Samples(name, dataset.split(name), dataset, data.source, dataset.content_fingerprint, {})
 
 
-def _figures(recipe: AnyRecipe, logits: Tensor, part: Split) -> tuple[float, float]:
+def _figures(recipe: AnyRecipe, digests: Tensor, part: Split) -> tuple[float, float]:
     """Returns the metric and the loss; NaN if an output is not finite."""
-    if not torch.isfinite(logits).all():
+    if not torch.isfinite(digests).all():
         return float("nan"), float("nan")
     task = recipe.data.task
-    value = score(recipe.metric, logits, part.targets, task=task, target_scale=part.target_scale)
-    return value, float(task_kind(task).loss(logits, part.targets))
+    value = score(recipe.metric, digests, part.targets, task=task, target_scale=part.target_scale)
+    return value, float(task_kind(task).split_loss(digests, part.targets))
 
 
 def spent_macs(

@@ -13,6 +13,9 @@ from nasfuse.search.faults import Faults, Verdict
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.scheduler import Assignment, Scheduler
 
+#: Share of the time that the driver spends on the state of the search, where that takes longer than `_SHORT_S`.
+_SHARE_OF_PROGRESS, _SHORT_S = 0.05, 0.005
+
 
 class Observer(Protocol):
     """Is notified of starts and ends of trials, in the process of the driver."""
@@ -26,7 +29,8 @@ class Observer(Protocol):
         Args:
             number: Number of the trial.
             outcome: How it ended: `Measured`, `Stopped` or `Failed`.
-            progress: State of the search with this trial.
+            progress: State of the search with this trial; in a large search it may be that of a moment ago, except
+                when no other trial runs.
             seconds: Time since the first trial started, over all sessions.
         """
 
@@ -71,6 +75,8 @@ class SearchDriver:
         self._waiting: list[tuple[float, Assignment]] = []  # trials that met a fault, with the time of the next attempt
         self._note, self._check, self._clock, self._sleep = note, check, clock, sleep
         self._error: NasfuseError | None = None
+        self._recent: Progress | None = None
+        self._refresh_at = 0.0
         self._interrupts = Interrupts()
 
     @property
@@ -191,9 +197,18 @@ class SearchDriver:
         trial = self._scheduler.trials()[number]
         if trial.is_failed:  # also a trial that died too often, or whose measurements are not finite
             outcome = Failed(str(trial.reason))
-        progress, seconds = self.progress, self._scheduler.seconds
+        progress, seconds = self._recent_progress(), self._scheduler.seconds
         for observer in self._observers:
             observer.ended(number, outcome, progress=progress, seconds=seconds)
+
+    def _recent_progress(self) -> Progress:
+        """Returns the state of the search, or of a moment ago where it takes long to compute and trials run."""
+        if self._recent is None or not self._running or time.perf_counter() >= self._refresh_at:
+            started = time.perf_counter()
+            self._recent = self.progress
+            took = time.perf_counter() - started
+            self._refresh_at = started + (took / _SHARE_OF_PROGRESS if took > _SHORT_S else 0.0)
+        return self._recent
 
     def _is_taken_over(self) -> bool:
         """Returns whether another driver has taken the study over; this one then writes nothing more to it."""

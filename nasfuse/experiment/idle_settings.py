@@ -63,7 +63,7 @@ def _of_data(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
     if recipe.data.source in SHIPPED_SOURCES:
         for name in type(recipe.data).model_fields:
             # metrics are checked with the task
-            if name not in ("source", "task", "validation") and _is_changed(recipe.data, name):
+            if name not in ("source", "task", "validation", "aligned") and _is_changed(recipe.data, name):
                 yield f"data.{name}", f"the data set {recipe.data.source} is shipped and describes itself"
     elif recipe.data.validation is not None and _is_changed(recipe.data, "val_fraction"):
         yield "data.val_fraction", "data.validation divides train and val into folds"
@@ -93,6 +93,9 @@ def _of_augmentation(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, st
             f"no modality of the network is an image or a sequence without lengths that {training.shift:g} of its size "
             "moves by a step",
         )
+    for name, is_on in (("flip", training.flip > 0), ("scale", training.scale > 1)):
+        if is_on and not any(modality.kind == "image" for modality in modalities):
+            yield f"training.{name}", "no modality of the network is an image"
     if training.input_noise > 0 and not numbers:
         yield "training.input_noise", "the network reads token ids alone, which get no noise"
     if training.modality_dropout > 0 and len(modalities) < 2:

@@ -91,7 +91,8 @@ def pooled_scores(parts: Sequence[Dataset], metric: str) -> tuple[float, float]:
     task, splits = parts[0].task, [part.val for part in parts]
     kind = task_kind(task.kind)
     constants = [kind.constant(part.train.targets, task.n_outputs, metric=metric) for part in parts]
-    constant = [one.expand(len(part.val), -1).float() for one, part in zip(constants, parts, strict=True)]
+    pairs = zip(constants, parts, strict=True)
+    constant = [kind.digests_of_constant(one.float(), part.val.targets) for one, part in pairs]
     linear = [_linear_outputs(part) for part in parts]
     return (
         pooled_score(metric, constant, splits, task=task.kind),

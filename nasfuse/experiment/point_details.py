@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter
-from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 from nasfuse.data import Dataset, Split
@@ -21,7 +20,7 @@ from nasfuse.nn.equilibrium import equilibrium_layers, listening
 from nasfuse.search.front import Candidate
 from nasfuse.spec.study import StudyConfig
 from nasfuse.tasks import task_kind
-from nasfuse.train import predict_logits, tabulate_routes
+from nasfuse.train import predict_digests, tabulate_routes
 from nasfuse.train.class_figures import class_figures
 from nasfuse.train.cross_validation import pooled
 from nasfuse.train.route_table import RouteTable
@@ -50,7 +49,8 @@ class PointDetails:
         label: Label of the point.
         samples: Number of validation samples that it was run on; with cross-validation those of all folds.
         by_class: Figures of each output, as `class_figures` returns them.
-        confusion: Number of samples by true class and predicted class; None for other tasks, or with many classes.
+        confusion: Number of samples, or of labelled pixels, by true class and predicted class; None for other tasks, or
+            with many classes.
         residuals: Target and prediction of up to 200 samples for each output of a regression; None for other tasks.
         routes: Share of the samples on each route; empty for a static network.
         steps: Solve to the number of states by solver steps; empty without an equilibrium.
@@ -114,8 +114,8 @@ def keep_details(folder: RunFolder, study: StudyConfig, front: Sequence[Candidat
         if not parts:
             continue
         if not isinstance(parts[0].saved.network, RoutedNetwork):
-            outputs = [predict_logits(part.saved.network, part.dataset.val, device=_CPU) for part in parts]
-            points[member.label] = _details(member.label, parts, outputs)
+            digests = [_digests(part, part.dataset.val) for part in parts]
+            points[member.label] = _details(member.label, parts, digests)
             continue
         network = parts[0].saved.network
         setting = (member.trial, frozenset(item for item in member.measured.settings.items() if item[0] != "threshold"))
@@ -148,26 +148,30 @@ def _some(split: Split, most: int) -> Split:
     return split if len(split) <= most else split.of_samples(torch.linspace(0, len(split) - 1, most).long())
 
 
-def _details(label: str, parts: Sequence[PointNetwork], outputs: Sequence[Tensor]) -> PointDetails:
+def _details(label: str, parts: Sequence[PointNetwork], digests: Sequence[Tensor]) -> PointDetails:
     splits = [part.dataset.val for part in parts]
-    together, targets = pooled(outputs, splits)
+    together, targets = pooled(digests, splits)
     task, scale, names = parts[0].saved.task, splits[0].target_scale, parts[0].saved.output_names
-    guess = task_kind(task.kind).predict(together)
-    residuals = confusion = None
+    kind = task_kind(task.kind)
+    residuals = None
+    counts = kind.confusion(together, targets) if len(names) <= _MOST_CLASSES else None
     if scale is not None:
+        guess = kind.predict(together)
         both = [(part * scale.std + scale.mean).reshape(len(targets), -1) for part in (targets, guess)]
         rows = torch.linspace(0, len(targets) - 1, min(len(targets), _MOST_RESIDUALS)).long()
         residuals = [list(zip(*(_rounded(one[rows, k]) for one in both), strict=True)) for k in range(len(names))]
-    elif targets.ndim == 1 and len(names) <= _MOST_CLASSES:
-        confusion = confusion_matrix(targets.numpy(), guess.numpy(), labels=list(range(len(names)))).tolist()
     return PointDetails(
         label=label,
         samples=len(targets),
         by_class=class_figures(together, targets, names=names, task=task.kind, target_scale=scale),
-        confusion=confusion,
+        confusion=None if counts is None else counts.tolist(),
         residuals=residuals,
         steps=_steps(parts),
     )
+
+
+def _digests(part: PointNetwork, split: Split) -> Tensor:
+    return predict_digests(part.saved.network, split, task=part.saved.task.kind, device=_CPU)
 
 
 def _rounded(values: Tensor) -> list[float]:
@@ -176,7 +180,7 @@ def _rounded(values: Tensor) -> list[float]:
 
 def _routed_details(label: str, part: PointNetwork, table: RouteTable, threshold: float) -> PointDetails:
     chosen = table.chosen(threshold)
-    details = _details(label, [part], [table.outputs[torch.arange(len(chosen)), chosen]])
+    details = _details(label, [part], [table.digests_of(chosen)])
     usage = torch.bincount(chosen, minlength=len(table.names)).double() / len(chosen)
     return replace(details, routes=dict(zip(table.names, usage.tolist(), strict=True)))
 
@@ -188,7 +192,7 @@ def _steps(parts: Sequence[PointNetwork]) -> dict[str, dict[int, int]]:
         layers = equilibrium_layers(part.saved.network)
         if layers:
             with listening(layers) as solves:
-                predict_logits(part.saved.network, _some(part.dataset.val, _LEAST_SAMPLES), device=_CPU)
+                _digests(part, _some(part.dataset.val, _LEAST_SAMPLES))
             for solved in solves:
                 counts.setdefault(solved.name, Counter()).update(solved.solution.n_steps.tolist())
     return {name: dict(sorted(count.items())) for name, count in counts.items()}

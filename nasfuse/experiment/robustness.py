@@ -13,7 +13,7 @@ from nasfuse.experiment.point_networks import PointNetwork, point_networks
 from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.search.front import Candidate
 from nasfuse.spec.study import StudyConfig
-from nasfuse.train import predict_logits
+from nasfuse.train import predict_digests
 from nasfuse.train.cross_validation import pooled_score
 
 
@@ -63,11 +63,12 @@ def _measured(study: StudyConfig, member: Candidate, parts: Sequence[PointNetwor
 
     def metric(*absent: str) -> float:
         splits = [part.dataset.val.without(*absent) for part in parts]
-        outputs = [
-            predict_logits(part.saved.network, split, device=device) for part, split in zip(parts, splits, strict=True)
+        digests = [
+            predict_digests(part.saved.network, split, task=task, device=device)
+            for part, split in zip(parts, splits, strict=True)
         ]
         return statistics.fmean(
-            pooled_score(objective, outputs[start : start + n_pooled], splits[start : start + n_pooled], task=task)
+            pooled_score(objective, digests[start : start + n_pooled], splits[start : start + n_pooled], task=task)
             for start in range(0, len(parts), n_pooled)
         )
 

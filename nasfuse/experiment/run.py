@@ -4,11 +4,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
+from importlib.util import find_spec
 from typing import Protocol
 
 import torch
 
 from nasfuse.backends.base import OpenBackend, too_small
+from nasfuse.backends.interrupts import is_ending
 from nasfuse.backends.objective import Objective
 from nasfuse.data import Dataset
 from nasfuse.data.mapped_table import share_table
@@ -30,6 +32,7 @@ from nasfuse.experiment.trial_files import TrialFiles
 from nasfuse.search.budget import Budget
 from nasfuse.search.hand_made_designs import LARGEST_RATIO
 from nasfuse.search.lease import leased
+from nasfuse.search.patience import Patience
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.scheduler import Scheduler
 from nasfuse.search.space import Space
@@ -57,6 +60,7 @@ def run_search(
     *,
     display: Display,
     address: str | None = None,
+    retry_failed: bool = False,
     objective: Objective | None = None,
     open_backend: OpenBackend | None = None,
 ) -> Progress:
@@ -67,6 +71,7 @@ def run_search(
         folder: New folder, or folder of the same study.
         display: Output of progress and messages.
         address: Address of a Ray cluster; None starts Ray on this machine.
+        retry_failed: Whether trainings that failed in earlier sessions are run again.
         objective: Function that trials call; None trains their recipes.
         open_backend: Function that starts the backend; None is Ray, at `address`.
 
@@ -115,6 +120,8 @@ def run_search(
             check_macs=time_limit.check,
             fingerprint=dataset.fingerprint,
             saved_epochs=lambda number: saved_progress(folder.trial(number)),
+            patience=Patience(note=display.note, is_ending=is_ending),
+            retry_failed=retry_failed,
         )
         folder.claim(study)  # after the scheduler has checked the data of the study
         if scheduler.wants_more(running=0):
@@ -153,6 +160,21 @@ def run_search(
         return summarise(scheduler.trials(), scheduler.objectives)
 
 
+def _times_deployed(study: StudyConfig, display: Display) -> bool:
+    """Returns whether trials time their networks as ONNX graphs, and says why not where latency is the cost."""
+    if study.cost != "latency_s":
+        return False
+    absent = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    if study.resources.gpus_per_trial > 0:
+        display.note("cost latency_s is that of eager PyTorch on the GPU, since ONNX graphs are timed on the CPU alone")
+    elif absent:
+        display.note(
+            f"cost latency_s is that of eager PyTorch, since {' and '.join(absent)} cannot be imported: "
+            "pip install 'nasfuse[onnx]' times networks as they are deployed"
+        )
+    return study.resources.gpus_per_trial == 0 and not absent
+
+
 def check_machine(resources: ResourcesConfig) -> None:
     """Checks that a trial fits on this machine, before Ray is started there.
 
@@ -188,6 +210,8 @@ def _run(
         shared_table=shared_table,
         select_by=study.select_by,
         without_each=study.robust_metric is not None,
+        epoch_s=None if resources.epoch_minutes is None else 60 * resources.epoch_minutes,
+        deployed_latency=_times_deployed(study, display),
     )
     if objective is None:
         share_table(cached_table(study.data.model_dump_json()), shared_table)
@@ -195,6 +219,8 @@ def _run(
         objective or default, resources=resources, folder_of=folder.trial, scratch=folder.root / ".tune"
     )
     with opening as backend:
+        for note in backend.notes:
+            display.note(note)
         n_workers = _n_workers(resources, backend.capacity, display)
         files = TrialFiles(folder)
         driver = _new_driver(scheduler, n_workers=n_workers, files=files, display=display, check=check)
@@ -306,6 +332,7 @@ def _reference(study: StudyConfig, survey: SpaceSurvey, dataset: Dataset) -> tup
 def constant_metric(dataset: Dataset, metric: str) -> float:
     """Returns the metric on val of the constant prediction that is best for the training set."""
     task, val = dataset.task, dataset.val.targets
-    constant = task_kind(task.kind).constant(dataset.train.targets, task.n_outputs, metric=metric)
-    outputs = constant.expand(len(val), -1)
-    return score(metric, outputs, val, task=task.kind, target_scale=dataset.target_scale)
+    kind = task_kind(task.kind)
+    constant = kind.constant(dataset.train.targets, task.n_outputs, metric=metric)
+    digests = kind.digests_of_constant(constant, val)
+    return score(metric, digests, val, task=task.kind, target_scale=dataset.target_scale)

@@ -18,7 +18,8 @@ from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.storage import open_to_read
 from nasfuse.search.study_attributes import StudyAttributes
-from nasfuse.search.trial import TrialView, trials_of
+from nasfuse.search.trial import TrialView
+from nasfuse.search.views import trials_of
 from nasfuse.spec.ensemble import AnyRecipe, EnsembleRecipe, MemberConfig
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig

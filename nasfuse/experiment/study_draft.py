@@ -19,6 +19,8 @@ _SMALL = 1000
 _IMBALANCE = 4.0
 #: Minutes of a search.
 _MINUTES = 10
+#: Space of networks for label maps.
+_DENSE_SPACE = "space: dense  # convolutional encoders that are fused at several stages, with a decoder"
 #: Kind of a modality to that with the features of a frozen encoder.
 _FROZEN = {"text": "text_features", "image_files": "image_features"}
 
@@ -32,7 +34,7 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
         name: Name of the study.
         source: `data.source`.
     """
-    n_rows = len(raw.columns[draft.target])
+    n_rows, is_dense = len(raw.columns[draft.target]), TASKS[draft.task].is_dense
     metric, why = _metric(raw, draft)
     lines = [
         f"# A first study for {raw.origin}: {counted(n_rows, 'row')}, "
@@ -45,18 +47,23 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
     ]
     for modality, entry in draft.modalities.items():
         lines += _modality_lines(modality, entry, draft.notes)
-    lines += _frozen_lines(draft)
+    if not is_dense:  # a vector of a whole image has no pixels
+        lines += _frozen_lines(draft)
     lines.append(f"  target: {_value(draft.target)}{_comment(draft.notes.get(draft.target))}")
     lines.append(f"  task: {draft.task}")
     if draft.classes is not None:
         lines.append(f"  classes: {_value(list(draft.classes))}  # in this order")
+    if draft.void is not None:
+        lines.append(f"  void: {_value(draft.void)}  # pixels without a label, which is no class")
     if draft.split is not None:
         lines.append(f"  split: {_value(draft.split)}")
     else:
         lines.append("  # no column split with train, val and test: rows are divided 80/10/10")
     if draft.group is not None:
         lines.append(f"  group: {_value(draft.group)}  # rows of one group are never divided between splits")
-    if n_rows < _SMALL and not _has_val(raw, draft):
+    if draft.metadata:
+        lines.append(f"  metadata: {_value(list(draft.metadata))}  # no inputs; results are also shown by their values")
+    if n_rows < _SMALL and not _has_val(raw, draft) and not is_dense:
         lines.append(
             f"  validation: {{folds: 5}}  # cross-validation, as there are under {_SMALL:,} rows; 5 times as slow"
         )
@@ -65,8 +72,8 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
         lines += [f"  #   {_value(column)}: {' '.join(reason.split())}" for column, reason in draft.left_out.items()]
     lines += [
         f"metric: {metric}  # {why}",
-        "space: full  # all encoders and fusions",
-        f"budget: {{minutes: {_MINUTES}}}  # more minutes find better networks",
+        _DENSE_SPACE if is_dense else "space: full  # all encoders and fusions",
+        f"budget: {{minutes: {2 * _MINUTES if is_dense else _MINUTES}}}  # more minutes find better networks",
         "seed: 0",
     ]
     return "\n".join(lines) + "\n"
@@ -107,6 +114,8 @@ def _has_val(raw: RawTable, draft: DataDraft) -> bool:
 
 
 def _metric(raw: RawTable, draft: DataDraft) -> tuple[str, str]:
+    if TASKS[draft.task].is_dense:
+        return "miou", "mean over the classes of intersection over union; pixel_accuracy would hide rare classes"
     if not TASKS[draft.task].has_classes:
         return "r2", "share of the variance that is explained; mae is an error in the unit of the target"
     if not TASKS[draft.task].is_exclusive:

@@ -22,6 +22,12 @@ def non_dominated(costs: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     """
     table = as_costs(costs)
     mask = np.zeros(len(table), dtype=np.bool_)
+    if table.shape[1] == 2 and len(table):
+        order = _lexicographic(table)
+        second = table[order, 1]
+        mask[order[0]] = True
+        mask[order[1:]] = second[1:] < np.minimum.accumulate(second)[:-1]
+        return mask
     front = np.empty_like(table)
     n_front = 0
     # In lexicographic order no row is dominated by a later one, and of duplicates the first comes first.

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nasfuse.domain.task import VOID
 from nasfuse.errors import DataWarning
 from nasfuse.prediction.new_data import new_data
 from nasfuse.prediction.predictions import Predictions
@@ -33,11 +34,12 @@ class NetworkAverage(Predictor):
         self._networks = tuple(networks)
         first = networks[0]
         self.class_names, self.task = first.class_names, first.task
+        self.columns = tuple(dict.fromkeys(column for network in networks for column in network.columns))
         self.modalities = tuple({one.name: one for network in networks for one in network.modalities}.values())
 
     def forward(self, data: Any) -> Tensor:
         """Returns outputs whose probabilities or numbers are the means; numbers have the scale of the first network."""
-        raw = new_data(data)
+        raw = new_data(data, columns=self.columns)
         outputs = [network(raw) for network in self._networks]
         scales = [network.target_scale for network in self._networks]
         first = scales[0]
@@ -49,14 +51,26 @@ class NetworkAverage(Predictor):
             ]
         return task_kind(self.task.kind).average(torch.stack(outputs)).float()
 
-    def predictions(self, data: Any, *, started: Callable[[int], Callable[[int], None]] | None = None) -> Predictions:
-        """Returns the average of the predictions for all rows; see `Predictor.predictions`."""
-        raw = new_data(data)
-        first = self._networks[0].predictions(raw, started=started)
+    def predictions(
+        self,
+        data: Any,
+        *,
+        started: Callable[[int], Callable[[int], None]] | None = None,
+        pixel_probabilities: bool = False,
+    ) -> Predictions:
+        """Returns the average of the predictions for all rows; see `Predictor.predictions`.
+
+        The probabilities of all pixels are in memory meanwhile, because they are averaged.
+        """
+        raw = new_data(data, columns=self.columns)
+        first = self._networks[0].predictions(raw, started=started, pixel_probabilities=True)
         with warnings.catch_warnings():  # folds differ in which categories are rare
             warnings.filterwarnings("ignore", message=".* has categories that were rare", category=DataWarning)
-            others = [network.predictions(raw, started=started) for network in self._networks[1:]]
-        return averaged([first, *others])
+            others = [
+                network.predictions(raw, started=started, pixel_probabilities=True) for network in self._networks[1:]
+            ]
+        found = averaged([first, *others])
+        return found if pixel_probabilities or not found.numbers else replace(found, probabilities=None)
 
 
 def averaged(parts: Sequence[Predictions]) -> Predictions:
@@ -73,7 +87,10 @@ def averaged(parts: Sequence[Predictions]) -> Predictions:
     if first.probabilities is None:
         return replace(common, values=np.mean([part.values for part in parts], axis=0))
     means = np.mean([part.probabilities for part in parts if part.probabilities is not None], axis=0)
-    if first.values.ndim == 1:
+    if first.numbers:
+        is_empty = np.isnan(means).any(axis=(1, 2, 3))[:, None, None]
+        values = np.where(is_empty, VOID, np.nan_to_num(means).argmax(axis=1)).astype(np.uint8)
+    elif first.values.ndim == 1:
         values = np.where(np.isnan(means).any(axis=1), np.nan, np.nan_to_num(means).argmax(axis=1))
     else:
         values = np.where(np.isnan(means), np.nan, means > 0.5)

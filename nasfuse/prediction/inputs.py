@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nasfuse.data import Column, ModalityArrays, Scale, Split
 from nasfuse.data.layout import CheckedArrays, check_modality
-from nasfuse.data.storage import Storage
+from nasfuse.data.storage import Storage, largest_unchanged
 from nasfuse.domain.modality import Modality
 from nasfuse.errors import DataError
 from nasfuse.prediction.saved_network import SavedNetwork
@@ -97,8 +97,8 @@ def _standardised(where: str, arrays: CheckedArrays, unit: Scale | None, stored_
     n_samples = len(arrays.values if arrays.index is None else arrays.index)
     rows = np.arange(n_samples)
     is_raw = unit is not None and bool((unit.mean == 0).all() and (unit.std == 1).all())
-    if arrays.values.dtype == np.uint8 and not is_raw:
-        arrays = replace(arrays, values=arrays.values.astype(np.float32))  # `uint8` is stored without a unit
+    if unit is not None and not is_raw and largest_unchanged(arrays.values) is not None:
+        arrays = replace(arrays, values=arrays.values.astype(np.float32))  # these types are stored without a unit
     storage = Storage.of(where, arrays, scaled_by=rows, is_ids=unit is None, given=unit)
     return storage.column(torch.from_numpy(rows), stored_scale)
 

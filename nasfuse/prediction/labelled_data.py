@@ -1,6 +1,6 @@
 """Other data with targets on which a saved network is evaluated."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from nasfuse.data.sources.registry import load_raw
 from nasfuse.data.target_scale import standardised
 from nasfuse.data.targets import raw_targets
 from nasfuse.domain.modality import Task
+from nasfuse.domain.task import TASKS
 from nasfuse.errors import DataError, InvalidInputError, counted, listed
 from nasfuse.prediction.inputs import Inputs
 from nasfuse.prediction.new_data import inputs_of
@@ -59,7 +60,7 @@ class LabelledData:
         if not len(rows):
             found = ", ".join(sorted({str(one) for one in self.splits}))
             raise InvalidInputError(f"{self.origin} has no samples in {name}, only in {found}; choose another --split")
-        return name, _of_rows(self.samples, rows)
+        return name, self.samples.of_samples(rows)
 
 
 def labelled_data(saved: SavedNetwork, data: DataConfig) -> LabelledData:
@@ -77,7 +78,8 @@ def labelled_data(saved: SavedNetwork, data: DataConfig) -> LabelledData:
     raw = load_raw(data.source)
     _check_has_targets(raw, data)
     inputs, has_all = _inputs(saved, raw)
-    names = saved.output_names if task_kind(saved.task.kind).takes_words else ()
+    has_classes = task_kind(saved.task.kind).takes_words or TASKS[saved.task.kind].is_dense
+    names = saved.output_names if has_classes else ()
     targets, _ = raw_targets(raw, data, class_names=names)
     if len(targets) != inputs.n_rows:
         raise DataError(
@@ -87,7 +89,10 @@ def labelled_data(saved: SavedNetwork, data: DataConfig) -> LabelledData:
     scale = saved.target_scale
     digest = content_digest(inputs.checked if has_all else {}, kept.numpy())
     samples = Split(
-        inputs.columns, kept if scale is None else standardised(kept, scale), groups=None, target_scale=scale
+        inputs.columns,
+        kept if scale is None else standardised(kept, scale),
+        target_scale=scale,
+        rows=torch.from_numpy(inputs.rows),
     )
     is_other = isinstance(data.split, SplitRows) and data.split.n_rows != inputs.n_rows
     splits = None if is_other else splits_of(raw, data, n_rows=inputs.n_rows)
@@ -144,14 +149,16 @@ def checked_targets(where: str, targets: Array, task: Task, *, names: tuple[str,
             )
         return torch.from_numpy(targets.astype(np.int64))
     checked, n_outputs = kind.check_targets(where, targets)
+    if task.size is not None:
+        if tuple(checked.shape[1:]) == task.size:
+            return checked
+        own, trained = (" x ".join(map(str, size)) for size in (checked.shape[1:], task.size))
+        raise DataError(
+            f"{where} are maps of {own} pixels, and the network was trained with {trained}; resize them and the images"
+        )
     if n_outputs != task.n_outputs:
         raise DataError(
             f"{where} have {n_outputs} outputs, and the network was trained for {task.n_outputs}; evaluate it on data "
             "with the same targets"
         )
     return checked
-
-
-def _of_rows(samples: Split, rows: Tensor) -> Split:
-    columns = {name: column.of_samples(rows) for name, column in samples.columns.items()}
-    return replace(samples, columns=columns, targets=samples.targets[rows])

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from nasfuse.data.columns import Transform
@@ -16,12 +16,13 @@ from nasfuse.prediction.saved_network import SavedNetwork
 from nasfuse.spec.data_source import is_function
 
 
-def new_data(data: Any) -> RawTable:
+def new_data(data: Any, *, columns: Collection[str] = ()) -> RawTable:
     """Returns raw data from a file, a folder, a function, or an object from Python.
 
     Args:
         data: A path or another source (`nasfuse.data.sources.registry.load_raw`), or an object
             (`nasfuse.data.sources.function.as_raw`).
+        columns: Columns that a network reads; see `nasfuse.data.sources.registry.load_raw`.
 
     Raises:
         MissingFileError: There is no such file.
@@ -31,7 +32,7 @@ def new_data(data: Any) -> RawTable:
         return as_raw(data, name="the data")
     source = os.fspath(data)
     try:
-        return load_raw(source)
+        return load_raw(source, columns=columns)
     except MissingFileError as error:
         if is_function(source):
             raise

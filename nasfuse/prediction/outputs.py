@@ -11,8 +11,8 @@ from nasfuse.nn import Network, RoutedNetwork
 from nasfuse.nn.equilibrium import FixedPointLayer, Solved, equilibrium_layers, listening
 from nasfuse.nn.routing.network import listening_to_routes
 
-#: Samples that a network computes at once.
-BATCH_ROWS = 512
+#: Samples, and pixels of its largest images, that a network computes at once, at most, but at least one sample.
+BATCH_ROWS, _BATCH_PIXELS = 512, 2**19
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Outputs:
     """Outputs for n samples, on the CPU.
 
     Attributes:
-        values: (n, n_outputs) float32: logits, or standardised numbers of a regression.
+        values: What was kept of the outputs (n, ...) float32: logits, standardised numbers of a regression, or the
+            result of `kept`.
         routes: (n,) number of the route of each sample; None for a static network.
         n_steps: (n,) solver steps of each sample: the sum over its fixed points, and for states that are solved side
             by side the largest number; None without a solver, or if samples have fixed points of several tokens.
@@ -32,7 +33,12 @@ class Outputs:
 
 
 def outputs_of(
-    network: Network, split: Split, *, device: torch.device, advance: Callable[[int], None] | None = None
+    network: Network,
+    split: Split,
+    *,
+    device: torch.device,
+    advance: Callable[[int], None] | None = None,
+    kept: Callable[[Tensor], Tensor] | None = None,
 ) -> Outputs:
     """Returns the outputs of a network in evaluation mode; only the routes that samples take are computed.
 
@@ -41,14 +47,16 @@ def outputs_of(
         split: Samples.
         device: CPU or GPU.
         advance: Called with the number of samples after each batch.
+        kept: Returns what is kept of the outputs of a batch, for maps of outputs, which are large; None: all.
     """
     network.eval()
     parts = []
     with torch.no_grad():
-        for rows in torch.split(torch.arange(len(split)), BATCH_ROWS):
+        for rows in torch.split(torch.arange(len(split)), _batch_rows(split, network.stream_names)):
             batch = split.batch(rows, names=network.stream_names).to(device)
             with listening(_solvers(network)) as solves, listening_to_routes(network) as routes:
-                values = network(batch.inputs, batch.masks, present=batch.present).float().cpu()
+                values = network(batch.inputs, batch.masks, present=batch.present).float()
+            values = (values if kept is None else kept(values)).cpu()
             taken = routes[0].cpu() if routes else None
             parts.append(Outputs(values, taken, _steps(network, solves, taken, n_samples=len(rows))))
             if advance is not None:
@@ -58,6 +66,13 @@ def outputs_of(
         _joined([part.routes for part in parts]),
         _joined([part.n_steps for part in parts]),
     )
+
+
+def _batch_rows(split: Split, names: Sequence[str]) -> int:
+    """Returns the number of samples of a batch, which is smaller for large images."""
+    images = [split.columns[name].values for name in names if split.columns[name].values.dim() == 4]
+    n_pixels = max((one.shape[-2] * one.shape[-1] for one in images), default=1)
+    return min(BATCH_ROWS, max(_BATCH_PIXELS // n_pixels, 1))
 
 
 def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:

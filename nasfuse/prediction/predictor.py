@@ -29,28 +29,40 @@ class Predictor(nn.Module, ABC):
         class_names: Names of the classes or labels; empty for a regression.
         modalities: Modalities that are read.
         task: Kind of task and number of outputs.
+        columns: Names of the columns or arrays that are read.
     """
 
     class_names: tuple[str, ...]
     modalities: tuple[Modality, ...]
     task: Task
+    columns: tuple[str, ...]
 
     @abstractmethod
     def forward(self, data: Any) -> Tensor:
         """Returns the outputs (n, n_outputs) float32 on the CPU: logits, or standardised numbers of a regression.
+
+        Of label maps they are (n, n_outputs, H, W).
 
         Raises:
             DataError: The data lack an input or have another form than in the training, or a row cannot be used.
         """
 
     @abstractmethod
-    def predictions(self, data: Any, *, started: Callable[[int], Callable[[int], None]] | None = None) -> Predictions:
+    def predictions(
+        self,
+        data: Any,
+        *,
+        started: Callable[[int], Callable[[int], None]] | None = None,
+        pixel_probabilities: bool = False,
+    ) -> Predictions:
         """Returns the predictions for all rows; rows that cannot be used are empty.
 
         Args:
             data: New data.
             started: Called with the number of rows that can be used when they have been read; returns a function that
                 is called with the number of rows of each batch after it. Of several networks, each calls it.
+            pixel_probabilities: Whether predictions of label maps have the probabilities of all classes of each pixel,
+                which are large; other predictions always have theirs.
 
         Raises:
             DataError: See `predict_table`.
@@ -59,7 +71,8 @@ class Predictor(nn.Module, ABC):
     def predict(self, data: Any) -> NDArray[Any]:
         """Returns names of classes (n,), zeros and ones of labels (n, k), or numbers in the unit of the data.
 
-        Numbers have the shape (n,), or (n, k) if there are k > 1.
+        Numbers have the shape (n,), or (n, k) if there are k > 1. Label maps are (n, H, W) uint8, with the numbers that
+        the classes have in the data of the training.
 
         Raises:
             DataError: See `forward`.
@@ -71,11 +84,13 @@ class Predictor(nn.Module, ABC):
     def predict_proba(self, data: Any) -> NDArray[Any]:
         """Returns the probabilities (n, k) of classes or labels in the order of `class_names`.
 
+        Of label maps they are (n, k, H, W).
+
         Raises:
             DataError: See `forward`.
             InvalidInputError: The task is a regression.
         """
-        found = self.predictions(data)
+        found = self.predictions(data, pixel_probabilities=True)
         if found.probabilities is None:
             raise InvalidInputError(f"the network predicts numbers ({self.task.kind}), not probabilities; use predict")
         check_rows(found.problems)

@@ -11,7 +11,7 @@ from torch import Tensor
 from nasfuse.data import Scale
 from nasfuse.prediction.new_data import inputs_of, new_data, warn_of_unknown
 from nasfuse.prediction.outputs import outputs_of
-from nasfuse.prediction.predictions import Predictions, predictions_of
+from nasfuse.prediction.predictions import Predictions, kept_maps, predictions_of
 from nasfuse.prediction.predictor import Predictor, check_rows
 from nasfuse.prediction.saved_network import SavedNetwork, read_network
 from nasfuse.spec.ensemble import AnyRecipe
@@ -37,6 +37,8 @@ class TrainedNetwork(Predictor):
         self.class_names = () if saved.target_scale is not None else saved.output_names
         self.modalities = tuple(saved.inputs.values())
         self.task = saved.task
+        transforms = [saved.preprocessing.transforms[name] for name in saved.inputs]
+        self.columns = tuple(dict.fromkeys(column for one in transforms for column in one.columns))
         self.val_metric, self.test_metric = saved.val_metric, saved.test_metric
 
     @property
@@ -45,20 +47,29 @@ class TrainedNetwork(Predictor):
         return self._saved.target_scale
 
     def forward(self, data: Any) -> Tensor:
-        """Returns the outputs (n, n_outputs); see `Predictor.forward`."""
-        raw = new_data(data)
+        """Returns the outputs (n, n_outputs), or maps; see `Predictor.forward`."""
+        raw = new_data(data, columns=self.columns)
         inputs = inputs_of(self._saved, raw)
         warn_of_unknown(self._saved, raw)
         check_rows(inputs.problems)
         return outputs_of(self.network, inputs.split(), device=self._device()).values
 
-    def predictions(self, data: Any, *, started: Callable[[int], Callable[[int], None]] | None = None) -> Predictions:
+    def predictions(
+        self,
+        data: Any,
+        *,
+        started: Callable[[int], Callable[[int], None]] | None = None,
+        pixel_probabilities: bool = False,
+    ) -> Predictions:
         """Returns the predictions for all rows; see `Predictor.predictions`."""
-        raw = new_data(data)
+        raw = new_data(data, columns=self.columns)
         inputs = inputs_of(self._saved, raw)
         warn_of_unknown(self._saved, raw)
         advance = None if started is None else started(len(inputs.rows))
-        outputs = outputs_of(self.network, inputs.split(), device=self._device(), advance=advance)
+        kept = None
+        if self.task.size is not None:
+            kept = kept_maps(self._saved, with_probabilities=pixel_probabilities)
+        outputs = outputs_of(self.network, inputs.split(), device=self._device(), advance=advance, kept=kept)
         return predictions_of(self._saved, outputs, rows=inputs.rows, n_rows=inputs.n_rows, problems=inputs.problems)
 
     def _device(self) -> torch.device:

@@ -1,4 +1,7 @@
-"""Predictions as a file: CSV, Parquet or `.npz`, with columns of the data by which people join them."""
+"""Predictions as a file: CSV, Parquet or `.npz`, with columns of the data by which people join them.
+
+Label maps also become a folder of PNG files.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -7,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasfuse.data.raw_table import RawTable
+from nasfuse.data.raw_table import RawTable, texts
 from nasfuse.errors import DataError, InvalidInputError, listed
 from nasfuse.experiment.run_folder import replacing
 from nasfuse.prediction import Predictions
+from nasfuse.prediction.label_images import label_png
 
 if TYPE_CHECKING:
     import pandas
@@ -57,6 +61,42 @@ def write_npz(path: Path, predictions: Predictions, kept: Mapping[str, Array]) -
         arrays[name] = np.array(["" if one is None else str(one) for one in values]) if is_text else values
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def write_label_maps(folder: Path, predictions: Predictions, kept: Mapping[str, Array], names: Sequence[str]) -> None:
+    """Writes a PNG file of class numbers for each row that has a prediction, and `samples.csv` with a line per row.
+
+    Args:
+        folder: Folder that is empty or does not exist.
+        predictions: Predictions of label maps.
+        kept: See `write_csv`; `file` is added to them.
+        names: (n,) different names of the files, without ending.
+    """
+    folder.mkdir(exist_ok=True)
+    files = np.array([None if row in predictions.problems else f"{name}.png" for row, name in enumerate(names)], object)
+    for values, file in zip(predictions.named, files, strict=True):
+        if file is not None:
+            (folder / file).write_bytes(label_png(values))
+    write_csv(folder / "samples.csv", predictions, {**_first([], kept, len(predictions)), "file": files})
+
+
+def row_names(raw: RawTable, columns: Sequence[str], n_rows: int) -> list[str]:
+    """Returns a name of each row: that of its file of the first of `columns`, its `id`, or else its number.
+
+    Args:
+        raw: The data.
+        columns: Columns that a network reads.
+        n_rows: Number of rows.
+    """
+    for column in [*columns[:1], "id"]:
+        values = raw.columns.get(column)
+        if values is None or values.ndim != 1 or len(values) != n_rows or values.dtype.kind not in "OU":
+            continue
+        found = [Path(text).stem for text in texts(values)]
+        if all(found) and len(set(found)) == n_rows:
+            return found
+    digits = len(str(n_rows - 1))
+    return [f"{row:0{digits}d}" for row in range(n_rows)]
 
 
 def _frame(predictions: Predictions, kept: Mapping[str, Array]) -> "pandas.DataFrame":

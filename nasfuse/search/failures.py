@@ -7,7 +7,8 @@ from itertools import takewhile
 import optuna
 
 from nasfuse.search.study_attributes import StudyAttributes
-from nasfuse.search.trial import TrialView, trials_of
+from nasfuse.search.trial import TrialView, enqueue_again
+from nasfuse.search.views import trials_of
 
 #: Number of different recipes that fail in a row with the same reason before the search ends.
 EQUAL_FAILURES = 5
@@ -58,6 +59,21 @@ def void_failures(study: optuna.Study) -> None:
     if recurring:
         attributes = StudyAttributes(study)
         attributes.void = attributes.void | recurring
+
+
+def retry_failures(study: optuna.Study) -> None:
+    """Enqueues all trainings that failed once more.
+
+    The failed trials count as if they had never been handed out.
+
+    Args:
+        study: A study that is being continued.
+    """
+    failed = [trial for trial in trials_of(study) if trial.was_trained and trial.is_failed]
+    attributes = StudyAttributes(study)
+    attributes.void = attributes.void | {trial.number for trial in failed}
+    for trial in failed:
+        enqueue_again(study, trial)
 
 
 def kind_of(failed: TrialView) -> str:

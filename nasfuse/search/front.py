@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import optuna
@@ -158,18 +159,38 @@ def candidates_of(
         with_inherited: Whether to include recipes that were only trained from inherited weights, with the results of
             these trainings. Their `trainings` are empty.
     """
-    groups: dict[tuple[str, int, frozenset[tuple[str, float]]], list[tuple[TrialView, OperatingPoint]]] = {}
+    of_recipe: dict[str, list[TrialView]] = {}
     for trial in _trainings(trials, with_inherited=with_inherited):
+        of_recipe.setdefault(trial.recipe_hash, []).append(trial)
+    return [candidate for trainings in of_recipe.values() for candidate in _of_recipe(trainings, max_macs)]
+
+
+#: Candidates of a recipe by its first training, with the trainings and the limit for which they were computed. A search
+#: asks for all candidates several times per trial, and those of one recipe have changed.
+_known: WeakKeyDictionary[TrialView, tuple[list[TrialView], int | None, list[Candidate]]] = WeakKeyDictionary()
+
+
+def _of_recipe(trainings: list[TrialView], max_macs: int | None) -> list[Candidate]:
+    """Returns the candidates of the trainings of one recipe."""
+    first = trainings[0]
+    if first in _known:
+        before, limit, candidates = _known[first]
+        if before == trainings and limit == max_macs:
+            return candidates
+    groups: dict[tuple[int, frozenset[tuple[str, float]]], list[tuple[TrialView, OperatingPoint]]] = {}
+    for trial in trainings:
         for index, point in enumerate(trial.points):
             # Points are the same in all trainings of a recipe, except for thresholds; other versions may differ.
             setting = frozenset(item for item in point.settings.items() if item[0] != "threshold")
-            groups.setdefault((trial.recipe_hash, index, setting), []).append((trial, point))
+            groups.setdefault((index, setting), []).append((trial, point))
     # A setting must hold and stay within max_macs in all trainings; otherwise its mean would cover some of them only.
-    return [
+    candidates = [
         _candidate(index, group)
-        for (_, index, _), group in groups.items()
+        for (index, _), group in groups.items()
         if all(measured.holds and measured.is_within(max_macs) for _, measured in group)
     ]
+    _known[first] = trainings, max_macs, candidates
+    return candidates
 
 
 def _trainings(trials: Sequence[TrialView], *, with_inherited: bool) -> list[TrialView]:

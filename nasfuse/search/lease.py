@@ -10,12 +10,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.exceptions import DuplicatedStudyError, OptunaError
+from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
-from sqlalchemy.exc import SQLAlchemyError
 
 from nasfuse.errors import RunFolderError
+from nasfuse.search.patience import OUTAGES
 
 #: Seconds between two signs of life of a driver.
 BEAT_S = 10.0
@@ -80,7 +80,7 @@ class Lease:
             self._storage.set_study_system_attr(self.number, _BEAT, self._n_beats)
         except KeyError:
             self._is_lost = True
-        except (OptunaError, SQLAlchemyError, OSError):
+        except OUTAGES:
             pass
 
     def check(self) -> None:
@@ -124,7 +124,7 @@ def leased(
     finally:
         ended.set()
         thread.join()
-        with suppress(KeyError, OptunaError, SQLAlchemyError, OSError):
+        with suppress(KeyError, *OUTAGES):
             storage.delete_study(lease.number)
 
 
@@ -137,21 +137,27 @@ def _acquire(
     sleep: Callable[[float], None],
 ) -> Lease:
     seen: tuple[Any, Any] | None = None
+    told = False
     since = clock()
     while True:
         holder = _Holder.here()
-        with suppress(DuplicatedStudyError):
-            lease_id = storage.create_new_study([StudyDirection.MINIMIZE], lease_name(study))
-            storage.set_study_system_attr(lease_id, _HOLDER, vars(holder))
-            return Lease(storage, study, lease_id)
         try:
+            with suppress(DuplicatedStudyError):
+                lease_id = storage.create_new_study([StudyDirection.MINIMIZE], lease_name(study))
+                storage.set_study_system_attr(lease_id, _HOLDER, vars(holder))
+                return Lease(storage, study, lease_id)
             lease_id = storage.get_study_id_from_name(lease_name(study))
             attributes = storage.get_study_system_attrs(lease_id)
         except KeyError:  # has just been released
             continue
+        except OUTAGES:  # the other search can give no sign of life either
+            seen = None
+            sleep(BEAT_S / 2)
+            continue
         other = _Holder(**attributes[_HOLDER]) if _HOLDER in attributes else None
         state = (lease_id, attributes.get(_BEAT))
-        if seen is None and other is not None and not other.is_gone():
+        if not told and other is not None and not other.is_gone():
+            told = True
             note(f"waiting for another search of {study}, on {other.host} (process {other.pid}), to end")
         if state != seen:
             seen, since = state, clock()

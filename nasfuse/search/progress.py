@@ -56,16 +56,17 @@ def summarise(trials: Sequence[TrialView], objectives: Objectives) -> Progress:
     hand_made = [candidate for candidate in candidates if candidate.baseline is not None]
     epochs = [epochs_of(trial) for trial in trials if _ran(trial)]
     waits = [trial.suggestion_s for trial in trials if trial.suggestion_s is not None]
+    front = front_of(candidates, objectives)
     return Progress(
         states={name: counts.get(name, 0) for name in STATES},
         done=sum(trial.was_trained for trial in trials),
         epochs_spent=sum(spent for spent, _ in epochs),
         epochs_saved=sum(asked - spent for spent, asked in epochs),
         inherited=sum(trial.was_trained and trial.is_inherited for trial in trials),
-        hypervolume=objectives.hypervolume(candidates),
+        hypervolume=objectives.hypervolume(front),
         seconds_per_suggestion=float(np.median(waits)) if waits else None,
-        front=front_of(candidates, objectives),
-        best=best(candidates, objectives) if candidates else None,
+        front=front,
+        best=best(front or candidates, objectives) if candidates else None,
         best_baseline=best(hand_made, objectives) if hand_made else None,
         reasons={trial.number: trial.reason for trial in trials if trial.is_failed},
         n_above_limit=sum(_is_above(trial, objectives.max_macs) for trial in trials),

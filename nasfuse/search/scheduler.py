@@ -17,17 +17,19 @@ from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import NasfuseError, RecurringFailureError, RunFolderError
 from nasfuse.search.budget import Budget
 from nasfuse.search.computed_costs import ComputedCosts
-from nasfuse.search.failures import recurring_failures, void_failures
+from nasfuse.search.failures import recurring_failures, retry_failures, void_failures
 from nasfuse.search.front import Objectives
 from nasfuse.search.inheritance import WeightSources
 from nasfuse.search.optuna_internals import study_id_of, trial_id_of
+from nasfuse.search.patience import Patience
 from nasfuse.search.samplers import make_sampler
 from nasfuse.search.space import Space
 from nasfuse.search.stopping.rungs import Rungs
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.suggestions import Draw, Suggestions
 from nasfuse.search.swept_points import observations_of, values_of
-from nasfuse.search.trial import TrialView, TrialWriter, trials_of
+from nasfuse.search.trial import TrialView, TrialWriter
+from nasfuse.search.views import trials_of
 from nasfuse.search.visibility import DEFAULT_VISIBILITY_LAG, split_by_visibility, visibility_lag
 from nasfuse.search.write_through import WriteThroughStorage
 from nasfuse.seeds import derive_seed
@@ -102,6 +104,8 @@ class Scheduler:
         fingerprint: str = "",
         saved_epochs: Callable[[int], int] = lambda _number: 0,
         clock: Callable[[], float] = time.monotonic,
+        patience: Patience | None = None,
+        retry_failed: bool = False,
     ) -> None:
         """Opens the study in `storage`, or creates it.
 
@@ -118,6 +122,8 @@ class Scheduler:
             fingerprint: Fingerprint of the data.
             saved_epochs: Returns the number of epochs from which the training of a trial can be resumed.
             clock: Returns the time in seconds since an arbitrary moment, for budgets in minutes.
+            patience: Calls the storage, and again while it does not answer.
+            retry_failed: Whether trainings that failed in earlier sessions are run again, before anything else.
 
         Raises:
             RunFolderError: The storage holds another study of this name, or one on other data or of another version of
@@ -131,7 +137,7 @@ class Scheduler:
         self._costs = ComputedCosts(space, macs_of, cost=study.cost, check=check, check_macs=check_macs)
         maximize = METRICS[study.objective].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
-        self._storage = WriteThroughStorage(storage, study.name)
+        self._storage = WriteThroughStorage(storage, study.name, patience=patience)
         self._study = optuna.create_study(
             storage=self._storage,
             study_name=study.name,
@@ -158,6 +164,9 @@ class Scheduler:
         if study.robust_metric is not None:
             self._attributes.robust_metric = study.robust_metric
         void_failures(self._study)
+        if retry_failed:
+            retry_failures(self._study)
+            self._storage.publish_all()
         self._orphans = [trial.number for trial in self.trials() if trial.is_running]
         self._suggestions = Suggestions(self._study, self._storage, study, space, costs=self._costs)
         self._rungs = Rungs(study)

@@ -15,6 +15,13 @@ from nasfuse.errors import RunFolderError
 
 _SQLITE = "sqlite:///"
 
+#: What to do where the driver of a database is missing, by its module.
+_DRIVERS = {
+    "psycopg": "pip install 'nasfuse[postgresql]'",
+    "pymysql": "pip install 'nasfuse[mysql]'",
+    "MySQLdb": "pip install 'nasfuse[mysql]' and let the URL begin with mysql+pymysql://",
+}
+
 _UNREADABLE = (SQLAlchemyError, OptunaError, RuntimeError, OSError, ImportError, ValueError)
 
 
@@ -61,7 +68,8 @@ def open_storage(url: str) -> RDBStorage:
     """
     quieten_optuna()
     is_sqlite = url.startswith("sqlite")
-    options = {"connect_args": {"timeout": 60}} if is_sqlite else {}
+    # Connections that a server has cut in the meantime are opened anew.
+    options = {"connect_args": {"timeout": 60}} if is_sqlite else {"pool_pre_ping": True}
     url = with_password(url)
     try:
         storage = RDBStorage(url, engine_kwargs=options)
@@ -97,11 +105,14 @@ def open_to_read(url: str) -> RDBStorage:
 
 
 def _cannot_open(url: str, error: Exception) -> RunFolderError:
-    reason = str(error.__cause__ or error).splitlines()[0]
+    cause = error.__cause__ or error
+    reason = str(cause).splitlines()[0]
     try:
         shown = make_url(url).render_as_string(hide_password=True)
     except SQLAlchemyError:
         shown = url
+    if isinstance(cause, ModuleNotFoundError) and cause.name in _DRIVERS:
+        return RunFolderError(f"the study's storage {shown} needs a driver: {_DRIVERS[cause.name]}")
     return RunFolderError(f"cannot open the study's storage {shown}: {reason}; check the file or the URL")
 
 

@@ -18,8 +18,9 @@ from nasfuse.search.samplers import Domain, SamplerContext, make_sampler
 from nasfuse.search.samplers.costs import Costs
 from nasfuse.search.samplers.coverage import Coverage, suggested_rows
 from nasfuse.search.space import Space
-from nasfuse.search.trial import TrialView, TrialWriter, enqueue_baseline, enqueue_repetition, trials_of
+from nasfuse.search.trial import TrialView, TrialWriter, enqueue_baseline, enqueue_repetition
 from nasfuse.search.unvisited import Unvisited
+from nasfuse.search.views import trials_of
 from nasfuse.search.write_through import WriteThroughStorage
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.study import StudyConfig
@@ -58,14 +59,17 @@ class Suggestions:
     def draw(self, objectives: Objectives, *, seconds: float) -> Draw | None:
         """Returns the next trial and its parameters; None if every network of the space was handed out.
 
-        That is a hand-made design while their share of the budget lasts; else, in the last part of the budget, a
-        repetition of a member of the front; else what the sampler suggests.
+        That is a training that failed and is tried again; else a hand-made design while their share of the budget
+        lasts; else, in the last part of the budget, a repetition of a member of the front; else what the sampler
+        suggests.
 
         Args:
             objectives: Objectives of the study.
             seconds: Wall-clock time that the search has taken.
         """
         trials = trials_of(self._study)
+        if any(trial.is_waiting for trial in trials):
+            return self._ask()
         if self._is_time_to_confirm(objectives, trials, seconds=seconds) and self._enqueue_repetition(objectives):
             return self._ask()
         design = self.designs.first(trials, seconds=seconds)

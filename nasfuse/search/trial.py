@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -17,7 +16,6 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
-from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.spec.recipe import Recipe
 
 # Written when a trial is enqueued or drawn.
@@ -48,6 +46,9 @@ _RECORD = "record"
 #: Attributes that are the outcome of a training; a trial whose result is hidden is shown without them.
 _OUTCOME = frozenset({_POINTS, _RECORD, _RUNGS, _STOPPED, _REASON, _FROM_SCRATCH})
 
+#: Attributes that say why a training takes place.
+_ORIGIN = (_BASELINE, _REPEAT_OF, _DIVISION)
+
 #: Characters after which a reason is cut off.
 _LONGEST_REASON = 1000
 
@@ -69,9 +70,9 @@ class StoppedTraining:
     log_cost: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrialView:
-    """Read-only, typed view of one trial.
+    """Read-only, typed view of one trial; two views are equal if they are the same object.
 
     A trial is a training (suggested, hand-made, or a repetition of an earlier one), an operating point of an earlier
     training, or a draw that was never trained: its parameters are no valid network, or the network is too costly.
@@ -302,27 +303,6 @@ class TrialView:
         return self.frozen.user_attrs
 
 
-#: Views of finished trials by number. Each suggestion reads all trials several times, and most of them have ended.
-_finished: WeakKeyDictionary[optuna.Study, dict[int, TrialView]] = WeakKeyDictionary()
-
-
-def trials_of(study: optuna.Study) -> list[TrialView]:
-    """Returns a view of every trial of `study`, by number."""
-    void = StudyAttributes(study).void
-    cache = _finished.setdefault(study, {})
-    return [_view(trial, cache, is_void=trial.number in void) for trial in study.get_trials(deepcopy=False)]
-
-
-def _view(trial: FrozenTrial, cache: dict[int, TrialView], *, is_void: bool) -> TrialView:
-    view = cache.get(trial.number)
-    if view is not None and view.frozen is trial and view.is_void == is_void:
-        return view
-    view = TrialView(trial, is_void)
-    if view.is_finished:
-        cache[trial.number] = view
-    return view
-
-
 class TrialWriter:
     """Writes the user attributes of one trial."""
 
@@ -405,6 +385,12 @@ def enqueue_repetition(study: optuna.Study, first: TrialView, *, division: int) 
     """Enqueues a further training of the recipe of `first`, on another division of the data."""
     name = {_BASELINE: first.baseline} if first.is_baseline else {}
     study.enqueue_trial(first.params, user_attrs={**name, _REPEAT_OF: first.number, _DIVISION: division})
+
+
+def enqueue_again(study: optuna.Study, failed: TrialView) -> None:
+    """Enqueues another attempt at a training that failed, as the same design or repetition."""
+    kept = {key: failed.frozen.user_attrs[key] for key in _ORIGIN if key in failed.frozen.user_attrs}
+    study.enqueue_trial(failed.params, user_attrs=kept)
 
 
 def operating_point_trial(

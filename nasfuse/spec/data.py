@@ -71,8 +71,15 @@ class DataConfig(Model):
         group: Name of an array of group labels. Samples of one group are never divided between train and val. If the
             file's own val shares groups with train, both are divided again.
         classes: Names of the classes in their order, for example `[low, middle, high]`, for labels that are words or
-            whole numbers. Default: alphabetical or numerical order.
+            whole numbers. Default: alphabetical or numerical order. Of label maps, in the order of their numbers, which
+            need not all occur.
+        void: Number of pixels without a label in label maps, or its name in `classes`. It is no class. Default: all
+            numbers are classes.
+        metadata: Columns or arrays that are no inputs, by whose values results are shown, for example `[day]`.
         task: Kind of task, one of `nasfuse.domain.task.TASKS`.
+        aligned: Images that are registered with each other, pixel by pixel, and with the label maps of a dense task:
+            random movements in training (`training.shift`, `.flip`, `.scale`) are the same for all of them and for the
+            labels.
         val_fraction: Share of train that is used as val if the file has no val. Groups are kept whole, so with few
             large groups the actual share may differ; a warning then reports it.
         validation: Cross-validation on train and val together in searches, for small data sets. `train` then trains
@@ -85,7 +92,10 @@ class DataConfig(Model):
     split: str | SplitRows = "split"
     group: str | None = None
     classes: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+    void: int | str | None = None
+    metadata: tuple[str, ...] = ()
     task: str = "multiclass"
+    aligned: tuple[Name, ...] = ()
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15
     validation: ValidationConfig | None = None
 
@@ -104,11 +114,50 @@ class DataConfig(Model):
             raise ValueError(f"must be different names, got {twice!r} twice; remove one")
         return classes
 
+    @field_validator("aligned")
+    @classmethod
+    def _are_named_once(cls, aligned: tuple[str, ...]) -> tuple[str, ...]:
+        twice = next((name for name in aligned if aligned.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"must be different modalities, got {twice} twice; remove one")
+        return aligned
+
+    @model_validator(mode="after")
+    def _aligned_are_modalities(self) -> Self:
+        unknown = next((name for name in self.aligned if self.modalities and name not in self.modalities), None)
+        if unknown is not None:
+            raise MisfitError(
+                "aligned",
+                f"{unknown!r} is no modality of the data; {nearest(unknown, self.modalities)}. Label maps of a dense "
+                "task always move with them and are not named",
+            )
+        return self
+
     @model_validator(mode="after")
     def _classes_need_their_task(self) -> Self:
         if self.classes is not None and not TASKS[self.task].is_exclusive:
             raise MisfitError("classes", f"a {self.task} has no classes that exclude one another; remove it")
         return self
+
+    @model_validator(mode="after")
+    def _void_is_of_label_maps(self) -> Self:
+        if self.void is None:
+            return self
+        if not TASKS[self.task].is_dense:
+            raise MisfitError("void", f"is for label maps, and a {self.task} has none; remove it")
+        if isinstance(self.void, str) and self.void not in (self.classes or ()):
+            raise MisfitError("void", f"{self.void!r} is none of data.classes; name one of them, or give its number")
+        return self
+
+    @property
+    def void_number(self) -> int | None:
+        """Returns the number of pixels without a label in the data; None if all numbers are classes."""
+        return (self.classes or ()).index(self.void) if isinstance(self.void, str) else self.void
+
+    @property
+    def class_list(self) -> tuple[str, ...]:
+        """Returns the names of the classes without the one of `void`; empty if they are not listed."""
+        return tuple(name for name in self.classes or () if name != self.void)
 
     def at(self, source: str) -> "DataConfig":
         """Returns a copy with another `source`; a path relative to the working folder becomes absolute."""
@@ -126,12 +175,15 @@ class DataConfig(Model):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Returns the fields that identify the data: all but the paths of files and encoders, which may be moved.
+        """Returns the fields that identify the data: all but metadata and the paths of files and encoders.
 
-        The content of files is compared by fingerprints instead. Later additions to the schema are left out where they
-        are at their defaults, so that the hashes of earlier recipes stay.
+        Files may be moved; their content is compared by fingerprints instead. Later additions to the schema are left
+        out where they are at their defaults, so that the hashes of earlier recipes stay.
         """
         plain = self.to_plain()
+        if not self.aligned:
+            del plain["aligned"]
+        del plain["metadata"]
         for name, entry in self.modalities.items():
             if isinstance(entry, TextConfig) and entry.tokenizer == TextConfig.model_fields["tokenizer"].default:
                 del plain["modalities"][name]["tokenizer"]

@@ -116,14 +116,19 @@ class ImageFilesConfig(Model):
     Attributes:
         kind: `image_files`.
         column: Name of the column. Default: the name of the modality.
-        size: Height and width in pixels to which images are resized.
-        channels: 3 for colours, 1 for grey values.
+        size: Height and width in pixels to which images are resized; one number for squares.
+        channels: 3 for colours, 1 for grey values, of 8 or 16 bits as in the files.
     """
 
     kind: Literal["image_files"]
     column: str | None = None
-    size: Annotated[int, Field(ge=1)] = 32
+    size: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = 32
     channels: Literal[1, 3] = 3
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Returns (height, width)."""
+        return self.size if isinstance(self.size, tuple) else (self.size, self.size)
 
 
 class AudioFilesConfig(Model):

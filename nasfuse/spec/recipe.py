@@ -15,14 +15,17 @@ from nasfuse.spec.data_source import located
 from nasfuse.spec.fusion import LateFusion
 from nasfuse.spec.metric import MetricName
 from nasfuse.spec.network import NetworkConfig
-from nasfuse.spec.routing import SequentialRouter
+from nasfuse.spec.routing import RoutingConfig, SequentialRouter
 from nasfuse.spec.schema.model import MisfitError, Model
 from nasfuse.spec.schema.yaml_file import Document, read_document, to_yaml
 from nasfuse.spec.sites import ChainFusion, SitesConfigBase, SitesFusion
 from nasfuse.spec.training import TrainingConfig
 
 #: Fields of the training that did not exist when the first trials were recorded, whose hashes are to stay.
-_LATER = ("class_weights", "stream_loss", *LOSS_OPTIONS)
+_LATER = ("class_weights", "stream_loss", "flip", "scale", *LOSS_OPTIONS)
+
+#: The same of `training.routing`.
+_LATER_OF_ROUTING = ("routes_per_step",)
 
 
 class Recipe(Model):
@@ -80,10 +83,23 @@ class Recipe(Model):
         return self
 
     @model_validator(mode="after")
+    def _frequencies_are_those_of_pixels(self) -> Self:
+        if self.training.class_weights == "median_frequency" and not TASKS[self.data.task].is_dense:
+            raise MisfitError(
+                "training.class_weights",
+                f"median_frequency is a rule for pixels, not for a {self.data.task}; use balanced",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _stream_loss_trains_all(self) -> Self:
         training, fusion = self.training, self.network.fusion
         if training.stream_loss == 0:
             return self
+        if TASKS[self.data.task].is_dense:
+            raise MisfitError(
+                "training.stream_loss", f"the streams of a {self.data.task} have no label maps of their own; remove it"
+            )
         if isinstance(fusion, SitesConfigBase):
             raise MisfitError(
                 "training.stream_loss",
@@ -111,6 +127,11 @@ class Recipe(Model):
     @model_validator(mode="after")
     def _manifold_mixup_needs_one_route(self) -> Self:
         training = self.training
+        if training.mixup_at == "manifold" and training.mixup > 0 and TASKS[self.data.task].is_dense:
+            raise MisfitError(
+                "training.mixup_at",
+                f"manifold mixes one state of a network, and a {self.data.task} reads several scales; set it to inputs",
+            )
         if training.mixup_at == "manifold" and training.mixup > 0 and self.network.router is not None:
             raise MisfitError(
                 "training.mixup_at",
@@ -173,6 +194,10 @@ class Recipe(Model):
         for name in _LATER:
             if training[name] == TrainingConfig.model_fields[name].default:
                 del training[name]
+        routing = training.get("routing", {})
+        for name in _LATER_OF_ROUTING:
+            if routing.get(name) == RoutingConfig.model_fields[name].default:
+                del routing[name]
         canonical = json.dumps({**plain, "data": self.data.identity}, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

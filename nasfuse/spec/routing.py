@@ -151,6 +151,9 @@ class RoutingConfig(Model):
         gumbel: Whether Gumbel noise is added to the gate's logits in training.
         first_stage: Share of the epochs that belong to the first stage, which trains all routes equally without the
             router.
+        routes_per_step: Routes that a step of the first stage trains: `all`, on their mean loss, or `one`, drawn
+            uniformly for the batch. The expected loss is the same; `one` takes the time of a mean route and has more
+            noise.
         freeze: Whether streams, fusions and heads are frozen in the second stage. The router is then trained on samples
             without noise, shift or mixup.
         holdout: Share of the training samples (of the groups, if the data have groups) that is left out of the first
@@ -164,6 +167,7 @@ class RoutingConfig(Model):
     final_temperature: Annotated[float, Field(gt=0)] | None = None
     gumbel: bool = False
     first_stage: Annotated[float, Field(ge=0, lt=1)] = 0.7
+    routes_per_step: Literal["all", "one"] = "all"
     freeze: bool = True
     holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.15
 
@@ -178,6 +182,14 @@ class RoutingConfig(Model):
     def _routes_are_trained(self) -> Self:
         if self.freeze and self.first_stage == 0:
             raise MisfitError("first_stage", "must be above 0 with freeze: true, or routes are never trained; raise it")
+        return self
+
+    @model_validator(mode="after")
+    def _one_route_needs_a_first_stage(self) -> Self:
+        if self.routes_per_step == "one" and self.first_stage == 0:
+            raise MisfitError(
+                "routes_per_step", "it belongs to the first stage, and first_stage is 0; raise that, or remove it"
+            )
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import METRICS, get_metric
+from nasfuse.domain.task import TASKS
 from nasfuse.errors import ConfigError, InvalidInputError, NasfuseError, Problem, nearest
 from nasfuse.spec.data import DataConfig, expand_modalities
 from nasfuse.spec.data_source import located
@@ -53,11 +54,15 @@ class ResourcesConfig(Model):
             fit.
         cpus_per_trial: CPU cores per trial, also the number of torch threads.
         gpus_per_trial: GPUs per trial: a whole number, or a fraction of one GPU.
+        epoch_minutes: Longest time of an epoch; the process of a training that takes longer is ended, and the training
+            goes on in another one. None: two hours for the first epoch, then thirty times the longest one so far, at
+            least ten minutes.
     """
 
     workers: Annotated[int, Field(ge=1)] | None = None
     cpus_per_trial: Annotated[int, Field(ge=1)] = 1
     gpus_per_trial: Annotated[float, Field(ge=0)] = 0.0
+    epoch_minutes: Annotated[float, Field(gt=0)] | None = None
 
     @field_validator("gpus_per_trial")
     @classmethod
@@ -193,9 +198,15 @@ class StudyConfig(Model):
 
     @field_validator("ensembles")
     @classmethod
-    def _is_measured_without_modalities(cls, ensembles: int, info: ValidationInfo) -> int:
+    def _can_be_chosen(cls, ensembles: int, info: ValidationInfo) -> int:
         if ensembles > 1 and info.data.get("robust_metric") is not None:
             raise ValueError("is not available with robust_metric, which ensembles do not have; remove one of them")
+        data = info.data.get("data")
+        if ensembles > 1 and data is not None and TASKS[data.task].is_dense:
+            raise ValueError(
+                f"is not available for a {data.task}, because ensembles are chosen by the outputs of all networks, "
+                "which are not kept for all pixels of a split; remove it"
+            )
         return ensembles
 
     @field_validator("budget")

@@ -37,8 +37,10 @@ class TrainingConfig(Model):
         label_smoothing: Share of the target probability that is spread over all classes, or for a binary label moved
             to the opposite label. Not available for a regression.
         class_weights: `balanced` weights each class, or each value of a yes/no label, in the training loss by the
-            inverse of its share of the training samples; `none` weights all samples equally. Validation losses have no
-            weights. Not available for a regression.
+            inverse of its share of the training samples (of a dense task: of the labelled pixels); `median_frequency`
+            weights a class of pixels by the median frequency of the classes divided by its own, where the frequency is
+            its share of the samples that have it (dense tasks only); `none` weights all equally. Validation losses have
+            no weights. Not available for a regression.
         stream_loss: Share s of the loss that is the mean loss of the streams: (1 - s) loss + s mean_m loss_m. With
             `late` fusion these are the losses of its heads; other fusions get heads that exist during training alone.
             The share of streams in a dynamic network is part of the first stage of its training.
@@ -47,8 +49,13 @@ class TrainingConfig(Model):
             (after the stems, after a stage of every stream, or before the head). Networks with a router do not support
             `manifold`.
         input_noise: Standard deviation of Gaussian noise on the standardised inputs. Inputs of fixed features (random
-            convolutions) get no noise and no shifts, so that their features can be computed once.
+            convolutions) get no noise and are not moved, so that their features can be computed once.
         shift: Largest random translation of images and sequences, as a share of their size, rounded to whole steps.
+            Images that `data.aligned` names, and the label maps of a dense task, are shifted, mirrored and zoomed
+            together, others independently. Where nothing is known, images repeat their edges, and labels are void.
+        flip: Probability that an image is mirrored left to right.
+        scale: Largest zoom factor s of images: the factor is drawn from U(1, s), and a window of the size of the image
+            is cut out anywhere. 1 disables it.
         modality_dropout: Probability that a training sample of a network with several streams is treated as lacking a
             modality, for each of them; a sample never loses all. Every stream then has a learned placeholder.
         routing: Training of routes and router; None in a network without a router.
@@ -67,12 +74,14 @@ class TrainingConfig(Model):
     loss: Annotated[str | None, AfterValidator(_is_a_loss)] = None
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    class_weights: Literal["none", "balanced"] = "none"
+    class_weights: Literal["none", "balanced", "median_frequency"] = "none"
     stream_loss: Annotated[float, Field(ge=0, le=1)] = 0.0
     mixup: Annotated[float, Field(ge=0)] = 0.0
     mixup_at: Literal["inputs", "manifold"] = "inputs"
     input_noise: Annotated[float, Field(ge=0)] = 0.0
     shift: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    flip: Annotated[float, Field(ge=0, le=1)] = 0.0
+    scale: Annotated[float, Field(ge=1, le=8)] = 1.0
     modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     ratio_weight: Annotated[float, Field(ge=0)] = 2.0
     routing: RoutingConfig | None = None

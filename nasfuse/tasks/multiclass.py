@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from nasfuse.errors import DataError
 from nasfuse.tasks.base import Array, TaskKind
+from nasfuse.tasks.confidence_bins import confidence_gaps
 
 
 class Multiclass(TaskKind):
@@ -96,9 +97,20 @@ class Multiclass(TaskKind):
         """Returns the logarithms of the shares of the classes, half a sample added to each."""
         return ((torch.bincount(targets, minlength=n_outputs) + 0.5) / (len(targets) + 0.5 * n_outputs)).log()
 
-    def errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def errors(self, digests: Tensor, targets: Tensor) -> Tensor:
         """Returns 1 where the class is wrong."""
-        return (self.predict(outputs) != targets[:, None]).double()
+        return (self.predict(digests) != targets[:, None]).double()
+
+    def confusion(self, digests: Tensor, targets: Tensor) -> Tensor | None:
+        """Returns the numbers of samples by class and predicted class."""
+        n_outputs = digests.shape[1]
+        pairs = targets * n_outputs + self.predict(digests)
+        return torch.bincount(pairs, minlength=n_outputs * n_outputs).view(n_outputs, n_outputs)
+
+    def confidence_gaps(self, digests: Tensor, targets: Tensor) -> Tensor | None:
+        """Returns the gaps of the samples."""
+        confidence = F.softmax(digests.double(), dim=1).amax(dim=1)
+        return confidence_gaps(confidence, self.predict(digests) == targets) / len(targets)
 
     def confidence_features(self, outputs: Tensor) -> Tensor:
         """Returns the largest probability, its margin to the second, and the entropy over its maximum."""

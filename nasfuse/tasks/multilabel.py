@@ -62,9 +62,9 @@ class Multilabel(TaskKind):
         """Returns the logits of the shares of the labels, half a sample with and half without each label added."""
         return torch.logit((targets.sum(dim=0) + 0.5) / (len(targets) + 1))
 
-    def errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def errors(self, digests: Tensor, targets: Tensor) -> Tensor:
         """Returns the share of labels that are wrong."""
-        return ((outputs > 0) != (targets[:, None] > 0)).double().mean(dim=2)
+        return ((digests > 0) != (targets[:, None] > 0)).double().mean(dim=2)
 
     def confidence_features(self, outputs: Tensor) -> Tensor:
         """Returns the mean and the largest entropy of the labels, in bits."""

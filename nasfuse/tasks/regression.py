@@ -47,9 +47,9 @@ class Regression(TaskKind):
             return targets.mean(dim=0)
         return torch.from_numpy(np.median(targets.numpy(), axis=0))
 
-    def errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def errors(self, digests: Tensor, targets: Tensor) -> Tensor:
         """Returns the mean over outputs of the absolute error over that of the best constant, the median."""
         numbers = targets.double()
         spread = (numbers - numbers.median(dim=0).values).abs().mean(dim=0)
         spread = torch.where(spread > 0, spread, 1.0)
-        return ((outputs - targets[:, None]).abs().double() / spread).mean(dim=2)
+        return ((digests - targets[:, None]).abs().double() / spread).mean(dim=2)

@@ -3,7 +3,7 @@
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 from nasfuse.train.cross_validation import FoldNetwork, measure_folds
 from nasfuse.train.equilibrium import measured_macs, record_equilibria
-from nasfuse.train.evaluation import evaluate, predict_logits
+from nasfuse.train.evaluation import evaluate, predict_digests, predict_logits
 from nasfuse.train.loop import Epoch, Trained, saved_epochs, train_network
 from nasfuse.train.measurement import measure
 from nasfuse.train.preconditions import check_network, check_training
@@ -20,6 +20,7 @@ __all__ = [
     "measure",
     "measure_folds",
     "measured_macs",
+    "predict_digests",
     "predict_logits",
     "record_equilibria",
     "save_checkpoint",

@@ -1,4 +1,6 @@
-"""Augmentation of batches: shifts, noise, modality dropout and mixup."""
+"""Augmentation of batches: shifts, mirroring, zoom, noise, modality dropout and mixup."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -7,6 +9,7 @@ from nasfuse.data.dataset import Batch, blanked
 from nasfuse.errors import InvalidInputError
 from nasfuse.spec.training import TrainingConfig
 from nasfuse.train.mixup import Loss, Mixture
+from nasfuse.train.movement import Movement
 
 
 class Augmentation:
@@ -19,8 +22,11 @@ class Augmentation:
         input_noise: float,
         modality_dropout: float,
         mixup: float,
+        flip: float = 0.0,
+        scale: float = 1.0,
         ids: frozenset[str] = frozenset(),
         fixed: frozenset[str] = frozenset(),
+        aligned: tuple[str, ...] = (),
     ) -> None:
         """Builds an augmentation of the given strengths (see `TrainingConfig`).
 
@@ -29,18 +35,32 @@ class Augmentation:
             input_noise: Standard deviation of the noise.
             modality_dropout: Probability that a sample loses a modality, for each of them.
             mixup: Alpha of the mixup of inputs.
+            flip: Probability of images to be mirrored.
+            scale: Largest zoom factor of images.
             ids: Names of sequences of token ids, which get no noise, no shifts and no mixup.
-            fixed: Names of inputs of fixed features, which get no noise and no shifts.
+            fixed: Names of inputs of fixed features, which get no noise and are not moved.
+            aligned: Names of images that are registered with each other, and with the label maps if targets are maps:
+                one movement is drawn for all of them. Others move independently.
 
         Raises:
-            InvalidInputError: Inputs are mixed and there are token ids, which cannot be averaged.
+            InvalidInputError: Inputs are mixed and there are token ids, which cannot be averaged; or aligned images
+                move and some of them have fixed features.
         """
         if mixup > 0 and ids:
             raise InvalidInputError(
                 f"training.mixup: token ids cannot be averaged, and {', '.join(sorted(ids))} holds them; set it to 0, "
                 "or set training.mixup_at to manifold, which averages their embeddings"
             )
+        still = [name for name in aligned if name in fixed]
+        if still and (shift > 0 or flip > 0 or scale > 1):
+            raise InvalidInputError(
+                f"data.aligned: {still[0]} has an encoder with fixed features, whose inputs are not moved with the "
+                "others; set training.shift and training.flip to 0 and training.scale to 1, or choose another encoder"
+            )
         self.shift = shift
+        self.flip = flip
+        self.scale = scale
+        self.aligned = aligned
         self.input_noise = input_noise
         self.modality_dropout = modality_dropout
         self.mixup = mixup
@@ -49,7 +69,12 @@ class Augmentation:
 
     @classmethod
     def from_config(
-        cls, training: TrainingConfig, *, ids: frozenset[str], fixed: frozenset[str] = frozenset()
+        cls,
+        training: TrainingConfig,
+        *,
+        ids: frozenset[str],
+        fixed: frozenset[str] = frozenset(),
+        aligned: tuple[str, ...] = (),
     ) -> "Augmentation":
         """Returns the augmentation of inputs that `training` configures, without manifold mixup."""
         return cls(
@@ -57,8 +82,11 @@ class Augmentation:
             input_noise=training.input_noise,
             modality_dropout=training.modality_dropout,
             mixup=training.mixup if training.mixup_at == "inputs" else 0.0,
+            flip=training.flip,
+            scale=training.scale,
             ids=ids,
             fixed=fixed,
+            aligned=aligned,
         )
 
     @property
@@ -67,20 +95,48 @@ class Augmentation:
         return max(self.modality_dropout, self.mixup) > 0
 
     def apply(self, batch: Batch) -> Batch:
-        """Returns the batch with shifts, noise and modality dropout."""
-        inputs = dict(batch.inputs)
-        for name, values in batch.inputs.items():
+        """Returns the batch with movements, noise and modality dropout."""
+        inputs, targets = dict(batch.inputs), batch.targets
+        together = [name for name in self.aligned if name in inputs]
+        if together and self._moves:
+            size = max((tuple(inputs[name].shape[2:]) for name in together), key=lambda one: one[0] * one[1])
+            movement = self._movement(inputs[together[0]], size=targets.shape[1:] if targets.dim() == 3 else size)
+            inputs.update({name: movement.of_images(inputs[name]) for name in together})
+            targets = movement.of_labels(targets) if targets.dim() == 3 else targets
+        for name, values in inputs.items():
             if name in self.ids or name in self.fixed:
                 continue
-            if self.shift > 0 and name not in batch.masks:
-                values = _shifted(values, self.shift)
+            if name not in together:
+                values = self._moved_alone(values, is_padded=name in batch.masks)
             if self.input_noise > 0:
                 values = values + self.input_noise * torch.randn_like(values)
             if name in batch.present:
                 values = blanked(values, ~batch.present[name])
             inputs[name] = values
-        changed = Batch(inputs, batch.masks, batch.targets, batch.present)
+        changed = Batch(inputs, batch.masks, targets, batch.present)
         return self._without_some(changed) if self.modality_dropout > 0 and len(inputs) > 1 else changed
+
+    @property
+    def _moves(self) -> bool:
+        return self.shift > 0 or self.flip > 0 or self.scale > 1
+
+    def _movement(self, images: Tensor, *, size: Sequence[int], shift: float | None = None) -> Movement:
+        return Movement.draw(
+            len(images),
+            size=(size[0], size[1]),
+            shift=self.shift if shift is None else shift,
+            scale=self.scale,
+            flip=self.flip,
+            device=images.device,
+        )
+
+    def _moved_alone(self, values: Tensor, *, is_padded: bool) -> Tensor:
+        """Returns a modality that is registered with no other one."""
+        if self.shift > 0 and not is_padded:
+            values = _shifted(values, self.shift)
+        if (self.flip > 0 or self.scale > 1) and values.dim() == 4:
+            values = self._movement(values, size=values.shape[2:], shift=0.0).of_images(values)
+        return values
 
     def mix(self, batch: Batch, loss: Loss) -> tuple[Batch, Loss]:
         """Returns a batch whose inputs are mixed with those of a permutation of it, and the loss of mixed samples.

@@ -13,7 +13,7 @@ from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.nn.knob import knobs_at
 from nasfuse.nn.network import Network
 from nasfuse.train.equilibrium import measured_macs, record_equilibria
-from nasfuse.train.evaluation import predict_logits
+from nasfuse.train.evaluation import predict_digests
 from nasfuse.train.measurement import own_point, swept_point
 from nasfuse.train.metrics import score
 from nasfuse.train.sweep import sweep_with
@@ -58,12 +58,12 @@ def measure_folds(
     first, task = folds[0], folds[0].dataset.task
 
     def by_division(setting: Mapping[str, float]) -> list[float]:
-        outputs = [_outputs(fold, setting, device) for fold in folds]
+        digests = [_digests(fold, setting, device) for fold in folds]
         found = []
         for start in range(0, len(folds), n_folds):
             part = slice(start, start + n_folds)
             splits = [fold.dataset.val for fold in folds[part]]
-            found.append(pooled_score(metric, outputs[part], splits, task=task.kind))
+            found.append(pooled_score(metric, digests[part], splits, task=task.kind))
         return found
 
     def macs(setting: Mapping[str, float]) -> float:
@@ -86,32 +86,32 @@ def measure_folds(
     return (point, *(swept_point(first.network, point, one, first.dataset, device=device) for one in swept)), record
 
 
-def pooled_score(metric: str, outputs: Sequence[Tensor], splits: Sequence[Split], *, task: str) -> float:
+def pooled_score(metric: str, digests: Sequence[Tensor], splits: Sequence[Split], *, task: str) -> float:
     """Returns the metric called `metric` of the predictions for several splits together; NaN if one is not finite.
 
     Args:
         metric: Name of the metric.
-        outputs: (n, n_outputs) outputs of a network for each split.
+        digests: (n, m) digests of the outputs of a network for each split.
         splits: Splits, which may standardise regression targets differently.
         task: Kind of task.
 
     Raises:
         DataError: The metric is undefined for the targets.
     """
-    together, targets = pooled(outputs, splits)
+    together, targets = pooled(digests, splits)
     if not torch.isfinite(together).all():
         return float("nan")
     return score(metric, together, targets, task=task, target_scale=splits[0].target_scale)
 
 
-def pooled(outputs: Sequence[Tensor], splits: Sequence[Split]) -> tuple[Tensor, Tensor]:
-    """Returns the outputs and the targets of several splits together; numbers are standardised as in the first split.
+def pooled(digests: Sequence[Tensor], splits: Sequence[Split]) -> tuple[Tensor, Tensor]:
+    """Returns the digests and the targets of several splits together; numbers are standardised as in the first split.
 
     Args:
-        outputs: (n, n_outputs) outputs of a network for each split.
+        digests: (n, m) digests of the outputs of a network for each split.
         splits: Splits, which may standardise regression targets differently.
     """
-    together = torch.cat([_in_scale_of(splits[0], one, split) for one, split in zip(outputs, splits, strict=True)])
+    together = torch.cat([_in_scale_of(splits[0], one, split) for one, split in zip(digests, splits, strict=True)])
     return together, torch.cat([_in_scale_of(splits[0], split.targets, split) for split in splits])
 
 
@@ -123,9 +123,9 @@ def _in_scale_of(first: Split, numbers: Tensor, split: Split) -> Tensor:
     return (numbers.double() * own.std + (own.mean - common.mean)) / common.std
 
 
-def _outputs(fold: FoldNetwork, setting: Mapping[str, float], device: torch.device) -> Tensor:
+def _digests(fold: FoldNetwork, setting: Mapping[str, float], device: torch.device) -> Tensor:
     with knobs_at(fold.network.knobs(), setting):
-        return predict_logits(fold.network, fold.dataset.val, device=device)
+        return predict_digests(fold.network, fold.dataset.val, task=fold.dataset.task.kind, device=device)
 
 
 def _macs(fold: FoldNetwork, setting: Mapping[str, float], device: torch.device) -> float:

@@ -1,4 +1,4 @@
-"""Evaluating a network on a split: logits in batches, metric and loss."""
+"""Evaluating a network on a split: digests of its outputs in batches, metric and loss."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from nasfuse.data.dataset import Batch, Split
 from nasfuse.domain.modality import Task
 from nasfuse.nn.network import Network
 from nasfuse.tasks import task_kind
-from nasfuse.tasks.losses import TrainingLoss
+from nasfuse.tasks.base import BatchLoss
 from nasfuse.train.inference import run_split
 from nasfuse.train.metrics import score
 
@@ -22,6 +22,27 @@ def predict_logits(network: Network, split: Split, *, device: torch.device) -> T
     return torch.cat(run_split(network, split, logits_of, device=device))
 
 
+def predict_digests(
+    network: Network, split: Split, *, task: str, device: torch.device, loss: BatchLoss | None = None
+) -> Tensor:
+    """Returns the (n, m) digests of the outputs for every sample of `split`, on the CPU, in inference mode.
+
+    Args:
+        network: On `device`.
+        split: Samples.
+        task: Kind of task, which defines what is kept of outputs (`TaskKind.digest`).
+        device: CPU or GPU.
+        loss: Loss of which the digests have the sum; None is that of the task.
+    """
+    kind = task_kind(task)
+
+    def digest_of(batch: Batch) -> Tensor:
+        outputs: Tensor = network(batch.inputs, batch.masks, present=batch.present)
+        return kind.digest(outputs.float(), batch.targets, loss=loss).cpu()
+
+    return torch.cat(run_split(network, split, digest_of, device=device))
+
+
 def evaluate(
     network: Network,
     split: Split,
@@ -29,7 +50,7 @@ def evaluate(
     metric: str,
     task: Task,
     device: torch.device,
-    loss: TrainingLoss | None = None,
+    loss: BatchLoss | None = None,
 ) -> tuple[float, float]:
     """Returns (metric, loss) of `network` on `split`.
 
@@ -46,8 +67,8 @@ def evaluate(
     Raises:
         DataError: The metric is undefined on this split.
     """
-    logits = predict_logits(network, split, device=device)
-    value = float((loss or task_kind(task.kind).loss)(logits, split.targets))
-    if not torch.isfinite(logits).all():
+    digests = predict_digests(network, split, task=task.kind, device=device, loss=loss)
+    value = float(task_kind(task.kind).split_loss(digests, split.targets, loss=loss))
+    if not torch.isfinite(digests).all():
         return float("nan"), float("nan")
-    return score(metric, logits, split.targets, task=task.kind, target_scale=split.target_scale), value
+    return score(metric, digests, split.targets, task=task.kind, target_scale=split.target_scale), value

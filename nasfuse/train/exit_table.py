@@ -23,7 +23,7 @@ class ExitTable(RouteTable):
 
     def chosen(self, threshold: float) -> Tensor:
         """Returns the number of the route at which each sample stops, shape (n,)."""
-        confidences = self.calibration.confidences(self.outputs, task_kind(self.task.kind))
+        confidences = self.calibration.confidences(self.digests, task_kind(self.task.kind))
         return first_sure(confidences, self.calibration.levels_at(threshold))
 
     def only_route(self, threshold: float) -> int | None:
@@ -39,8 +39,8 @@ class ExitTable(RouteTable):
     def calibrated(self) -> "ExitTable":
         """Returns the table with temperatures and levels fitted to its samples, see `nasfuse.train.exits`."""
         kind = task_kind(self.task.kind)
-        temperatures = fit_temperatures(self.outputs, self.targets, kind)
-        confidences = replace(self.calibration, temperatures=temperatures).confidences(self.outputs, kind)
+        temperatures = fit_temperatures(self.digests, self.targets, kind)
+        confidences = replace(self.calibration, temperatures=temperatures).confidences(self.digests, kind)
         levels = fit_levels(
             confidences.numpy(), self.errors().numpy(), self.macs.double().numpy(), best=self.best_routes().numpy()
         )

@@ -25,7 +25,7 @@ _MOST_LEVELS, _LEAST_LEVELS = 65, 3
 _HOTTEST = 20.0
 
 
-def fit_temperatures(outputs: Tensor, targets: Tensor, task: TaskKind) -> Tensor:
+def fit_temperatures(digests: Tensor, targets: Tensor, task: TaskKind) -> Tensor:
     """Returns the temperatures that minimise the loss of each route but the last, shape (n_routes - 1,).
 
     This is temperature scaling (Guo et al., 2017).
@@ -33,11 +33,16 @@ def fit_temperatures(outputs: Tensor, targets: Tensor, task: TaskKind) -> Tensor
     What differs: the n targets are smoothed as if there were one more sample, whose label is unknown. A route that is
     right about every sample would otherwise get the lowest temperature, at which all its confidences are 1.
 
+    Where digests are not the outputs, which are then not there to be rescaled, all temperatures are 1. The levels of
+    exits are chosen on the confidences as they are, so that samples stop as well without a scale.
+
     Args:
-        outputs: Outputs of the routes, shape (n, n_routes, n_outputs).
-        targets: Targets of the samples, shape (n,) or (n, k).
+        digests: Digests of the outputs of the routes, shape (n, n_routes, m).
+        targets: Targets of the samples.
         task: Kind of task, which defines the loss.
     """
+    if not task.keeps_outputs:
+        return torch.ones(digests.shape[1] - 1, dtype=torch.float64)
     smoothing = 1 / (len(targets) + 1)
 
     def best(logits: Tensor) -> float:
@@ -48,7 +53,7 @@ def fit_temperatures(outputs: Tensor, targets: Tensor, task: TaskKind) -> Tensor
         )
         return math.exp(found.x)
 
-    exits = outputs[:, :-1].double()
+    exits = digests[:, :-1].double()
     return torch.tensor([best(exits[:, number]) for number in range(exits.shape[1])], dtype=torch.float64)
 
 

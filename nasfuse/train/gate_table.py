@@ -46,7 +46,7 @@ class GateTable(RouteTable):
     @property
     def is_finite(self) -> bool:
         """Whether all numbers of the table are finite."""
-        return bool(torch.isfinite(self.outputs).all() and torch.isfinite(self.gate).all())
+        return bool(torch.isfinite(self.digests).all() and torch.isfinite(self.gate).all())
 
     def rows(self, rows: Tensor) -> "GateTable":
         """Returns the table of the samples `rows` (k,)."""

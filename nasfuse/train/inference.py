@@ -1,16 +1,31 @@
 """Inference over a split, batch by batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from nasfuse.data.dataset import Batch, Split
 from nasfuse.nn.network import Network
 
 Result = TypeVar("Result")
 
-_ROWS = 512
+#: Samples of a batch at most, and pixels of its largest images or label maps at most, but at least one sample.
+_ROWS, _PIXELS = 512, 2**19
+
+
+def batches_in_order(split: Split, *, names: Iterable[str]) -> tuple[Tensor, ...]:
+    """Returns the rows of the batches in which a network is run over a split, in order.
+
+    Args:
+        split: All its samples are used.
+        names: Modalities that the network reads.
+    """
+    images = [split.columns[name].values for name in names if split.columns[name].values.dim() == 4]
+    maps = [*images, *([split.targets] if split.targets.dim() == 3 else [])]
+    n_pixels = max((one.shape[-2] * one.shape[-1] for one in maps), default=1)
+    return torch.split(torch.arange(len(split)), min(_ROWS, max(_PIXELS // n_pixels, 1)))
 
 
 def run_split(network: Network, split: Split, call: Callable[[Batch], Result], *, device: torch.device) -> list[Result]:
@@ -26,5 +41,5 @@ def run_split(network: Network, split: Split, call: Callable[[Batch], Result], *
     with torch.no_grad():
         return [
             call(split.batch(rows, names=network.stream_names).to(device))
-            for rows in torch.split(torch.arange(len(split)), _ROWS)
+            for rows in batches_in_order(split, names=network.stream_names)
         ]

@@ -21,26 +21,22 @@ from nasfuse.nn.network import Network
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
-from nasfuse.spec.routing import GuaranteeConfig
-from nasfuse.tasks import task_kind
 from nasfuse.tasks.losses import training_loss
 from nasfuse.train.augmentation import Augmentation
 from nasfuse.train.batch_order import batches_of_epoch
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
+from nasfuse.train.class_weights import class_weights
 from nasfuse.train.equilibrium import EquilibriumTerm
-from nasfuse.train.evaluation import evaluate
 from nasfuse.train.fixed_features import features_computed_once, fit_stems
-from nasfuse.train.guarantee import with_guarantee
 from nasfuse.train.inheritance import inherit_streams
 from nasfuse.train.initial_weights import InitialWeights
 from nasfuse.train.manifold_mixup import ManifoldMixup
 from nasfuse.train.mixup import Loss
 from nasfuse.train.optimizer import adamw
 from nasfuse.train.preconditions import check_network, check_training, token_ids
-from nasfuse.train.route_table import RouteTable
-from nasfuse.train.routing import RoutingLoss, hold_out, mean_route_loss
+from nasfuse.train.routing import RoutingLoss, hold_out, mean_route_loss, random_route
 from nasfuse.train.stream_loss import StreamLoss
-from nasfuse.train.tabulate import tabulate_routes
+from nasfuse.train.validation import Validation
 
 _SAVE_EVERY_S = 10.0
 
@@ -189,7 +185,6 @@ class _Run:
         self.identity = f"{recipe.hash} {seed} {dataset.fingerprint}"
         self.training = recipe.training
         self.patience = recipe.training.patience if recipe.data.validation is None else recipe.training.epochs
-        self.metric = recipe.metric
         self.dataset = dataset
         self.device = device
         self.task = dataset.task
@@ -207,7 +202,10 @@ class _Run:
         check_training(recipe, dataset)
         check_network(recipe, self.network, dataset)
         self.augmentation = Augmentation.from_config(
-            recipe.training, ids=token_ids(recipe, dataset), fixed=frozenset(fixed_stems(self.network))
+            recipe.training,
+            ids=token_ids(recipe, dataset),
+            fixed=frozenset(fixed_stems(self.network)),
+            aligned=recipe.data.aligned,
         )
         self.manifold_mixup = ManifoldMixup.from_config(recipe.training, self.network)
         self.batches = torch.Generator().manual_seed(derive_seed(seed, "batches"))
@@ -215,16 +213,19 @@ class _Run:
         self.optimizer = adamw(self.trained, lr=recipe.training.lr, weight_decay=recipe.training.weight_decay)
         every = torch.arange(len(dataset.train))
         self.rows = (every, every)  # those of the first and of the second stage; there is no first one without a router
-        self.class_weights: Tensor | None = None
-        if recipe.training.class_weights == "balanced":
-            weights = task_kind(self.task.kind).balanced_weights(dataset.train.targets, self.task.n_outputs)
-            assert weights is not None, "checked by the recipe"
-            self.class_weights = weights.to(device)
+        weights = class_weights(recipe.training.class_weights, dataset.train.targets, self.task)
+        self.class_weights = None if weights is None else weights.to(device)
         self.equilibrium = EquilibriumTerm(self.network, recipe.training.equilibrium)
         self.routing: RoutingLoss | None = None
         self.first_stage = 0  # epochs that train all routes, without the router
-        self.router = recipe.network.router
-        self.guarantee_seed = derive_seed(seed, "guarantee")
+        self.validation = Validation(
+            self.network,
+            metric=recipe.metric,
+            loss=self.criterion,
+            device=device,
+            router=recipe.network.router,
+            seed=derive_seed(seed, "guarantee"),
+        )
         if isinstance(self.network, RoutedNetwork) and recipe.training.routing is not None:
             self.routing = RoutingLoss(recipe.training.routing, self.network.cost_shares())
             share = recipe.training.routing.first_stage
@@ -248,6 +249,10 @@ class _Run:
     @property
     def router_learns(self) -> bool:
         return self.routing is not None and self.epoch >= self.first_stage
+
+    @property
+    def _trains_one_route(self) -> bool:
+        return self.routing is not None and not self.router_learns and self.routing.config.routes_per_step == "one"
 
     @property
     def frozen(self) -> bool:
@@ -332,6 +337,10 @@ class _Run:
                 with self.stream_loss.listening():
                     logits = self.network(batch.inputs, batch.masks, present=batch.present).float()
                 return self.stream_loss.of(loss(logits), loss)
+            if self._trains_one_route:
+                with self.stream_loss.listening():
+                    logits = random_route(self.network, batch).float()
+                return self.stream_loss.of(loss(logits), loss)
             with self.stream_loss.listening():
                 routes = self.network.all_routes(batch.inputs, batch.masks, present=batch.present)
         if self.routing is None or not self.router_learns:
@@ -348,41 +357,13 @@ class _Run:
     def _validate(self) -> tuple[float, float]:
         """Returns metric and loss on validation data in inference mode."""
         if not isinstance(self.network, RoutedNetwork):
-            return evaluate(
-                self.network,
-                self.dataset.val,
-                metric=self.metric,
-                task=self.task,
-                device=self.device,
-                loss=self.criterion,
-            )
-        table = self._table()
-        if not table.is_finite:
-            return float("nan"), float("nan")
+            return self.validation.of_network(self.dataset)
         if self.routing is None:
-            mean_loss = mean_route_loss(table.outputs, lambda logits: self.criterion(logits, table.targets))
-            return table.at(0.0).metric, float(mean_loss)
-        threshold = 0.0
-        if self.router_learns:
-            table, threshold = self._set_up(table)
-        routed, chosen = table.at(threshold), table.chosen(threshold)
-        logits = table.outputs[torch.arange(len(chosen)), chosen]
-        loss = float(self.criterion(logits, table.targets))
-        full = float(table.static_macs.double().mean(dim=0)[-1])
-        return routed.metric, loss + self.routing.config.resource_weight * routed.macs / full * self.router_learns
-
-    def _table(self) -> RouteTable:
-        assert isinstance(self.network, RoutedNetwork)
-        return tabulate_routes(self.network, self.dataset.val, self.dataset, metric=self.metric, device=self.device)
-
-    def _set_up(self, table: RouteTable) -> tuple[RouteTable, float]:
-        """Returns the calibrated table of validation data, and the threshold of the recipe for it."""
-        assert self.router is not None, "there are routes"
-        if self.router.macs is None and isinstance(self.router.threshold, GuaranteeConfig):
-            return with_guarantee(table, self.router.threshold, seed=self.guarantee_seed)
-        calibrated = table.calibrated()
-        macs = self.router.macs
-        return calibrated, self.router.initial_threshold if macs is None else calibrated.threshold_for(macs)
+            return self.validation.of_all_routes(self.dataset)
+        if not self.router_learns:
+            return self.validation.of_costliest_route(self.dataset)
+        weight = self.routing.config.resource_weight
+        return self.validation.of_router(self.dataset, resource_weight=weight, is_frozen=self.frozen)
 
     def _steps_of_stage(self) -> tuple[int, int]:
         """Returns the number of finished steps of the current stage, and the number of all its steps."""
@@ -407,7 +388,7 @@ class _Run:
             self.network.load_state_dict(self.best_state)
             chosen, status = self.best, "early stop"
         if isinstance(self.network, RoutedNetwork):
-            table, threshold = self._set_up(self._table())
+            table, threshold = self.validation.set_up(self.validation.table(self.dataset))
             self.network.calibrate(table.calibration)
             self.network.set_threshold(threshold)
             chosen = replace(chosen, val_metric=table.at(threshold).metric)

@@ -1,4 +1,4 @@
-"""Metrics of logits, computed by scikit-learn."""
+"""Metrics of digests of outputs, computed by scikit-learn or from confusion matrices."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from nasfuse.data.dataset import Scale
 from nasfuse.domain.metric import METRICS
 from nasfuse.errors import DataError, counted
-from nasfuse.tasks import task_kind
+from nasfuse.tasks import TaskKind, task_kind
 from nasfuse.train.affect import polarity_score, seven_class_accuracy
 
 Values = NDArray[np.generic]
@@ -77,6 +77,19 @@ def _over_varying(of_one: Averaged, truth: Tensor, scores: Tensor) -> float:
     return float(np.mean([of_one(has[:, k].numpy(), scores[:, k].numpy()) for k in varying]))
 
 
+def _mean_iou(confusion: Values) -> float:
+    """Returns the mean of TP / (TP + FP + FN) over the classes that occur in the targets."""
+    counts = confusion.astype(np.float64)
+    occurs = counts.sum(axis=1) > 0
+    hits = np.diagonal(counts)
+    union = counts.sum(axis=0) + counts.sum(axis=1) - hits
+    return float((hits[occurs] / union[occurs]).mean())
+
+
+def _share_right(confusion: Values) -> float:
+    return float(np.trace(confusion) / confusion.sum())
+
+
 #: Metrics of predictions.
 _SCORES: dict[str, Callable[[Values, Values], float]] = {
     "accuracy": sk.accuracy_score,
@@ -105,8 +118,14 @@ _PROBABILITY_SCORES: dict[str, Callable[[Tensor, Tensor], float]] = {
     "quadratic_kappa": _quadratic_kappa,
 }
 
+#: Metrics of confusion matrices (true class, predicted class) over a whole split.
+_CONFUSION_SCORES: dict[str, Callable[[Values], float]] = {
+    "miou": _mean_iou,
+    "pixel_accuracy": _share_right,
+}
 
-def score(name: str, logits: Tensor, targets: Tensor, *, task: str, target_scale: Scale | None = None) -> float:
+
+def score(name: str, digests: Tensor, targets: Tensor, *, task: str, target_scale: Scale | None = None) -> float:
     """Returns the metric called `name` (`nasfuse.domain.metric.METRICS`).
 
     `balanced_accuracy` and `macro_f1` are means over the classes, or labels, with a positive sample in `targets`. If a
@@ -118,11 +137,15 @@ def score(name: str, logits: Tensor, targets: Tensor, *, task: str, target_scale
     curves and of the average precisions of each class against the rest, or of each label, over those that some samples
     have and others have not. `quadratic_kappa` is Cohen's kappa of ordered classes with squared distances of their
     numbers. `log_loss` is the mean cross entropy (natural logarithm), of multilabel targets over samples and labels.
+    `miou` is the mean over the classes that occur in `targets` of intersection over union, each of the labelled pixels
+    of all samples together; pixels of these classes that are predicted as a class that does not occur count as missed.
+    `pixel_accuracy` is the share of the labelled pixels whose class is right.
 
     Args:
         name: Name of the metric.
-        logits: Outputs of the network, (n, n_outputs); standardised numbers for a regression.
-        targets: Classes (n,), or labels or standardised numbers (n, n_outputs).
+        digests: Digests of the outputs of the network, (n, m): for most tasks the outputs (n, n_outputs), of a
+            regression standardised numbers.
+        targets: Classes (n,), labels or standardised numbers (n, n_outputs), or label maps (n, H, W).
         task: Kind of task.
         target_scale: Mean and standard deviation by which the targets of a regression were standardised; None if they
             were not.
@@ -131,13 +154,15 @@ def score(name: str, logits: Tensor, targets: Tensor, *, task: str, target_scale
         DataError: The metric is undefined for `targets`, independent of the predictions.
     """
     kind = task_kind(task)
+    if name in _CONFUSION_SCORES:
+        return _of_confusion(name, kind, digests, targets)
     if name == "log_loss":
-        return float(kind.loss(logits.double(), targets.double() if targets.is_floating_point() else targets))
+        return float(kind.loss(digests.double(), targets.double() if targets.is_floating_point() else targets))
     if name in _PROBABILITY_SCORES:
-        scores = kind.log_probabilities(logits.double())
+        scores = kind.log_probabilities(digests.double())
         assert scores is not None, "the metric applies to the task"
         return _PROBABILITY_SCORES[name](targets, scores)
-    truth, guess = targets, kind.predict(logits)
+    truth, guess = targets, kind.predict(digests)
     if kind.is_standardised:
         truth, guess = truth.double(), guess.double()
         if target_scale is not None and METRICS[name].has_unit:
@@ -146,3 +171,11 @@ def score(name: str, logits: Tensor, targets: Tensor, *, task: str, target_scale
         if target_scale is not None and METRICS[name].has_origin:
             truth, guess = (values * target_scale.std + target_scale.mean for values in (truth, guess))
     return float(_SCORES[name](truth.numpy(), guess.numpy()))
+
+
+def _of_confusion(name: str, kind: TaskKind, digests: Tensor, targets: Tensor) -> float:
+    confusion = kind.confusion(digests, targets)
+    assert confusion is not None, "the metric applies to the task"
+    if not confusion.any():
+        raise DataError(f"no pixel of this split has a label, so {name} is undefined; add samples with labels")
+    return _CONFUSION_SCORES[name](confusion.numpy())

@@ -10,7 +10,7 @@ from nasfuse.data.dataset import Dataset, Split
 from nasfuse.nn.knob import knobs_at, settings_of
 from nasfuse.nn.network import Network
 from nasfuse.train.cross_validation import FoldNetwork, pooled_score
-from nasfuse.train.evaluation import evaluate, predict_logits
+from nasfuse.train.evaluation import evaluate, predict_digests
 from nasfuse.train.sweep import set_network
 
 #: From the settings of a point and the name of a modality that all samples lack (None: they lack none) to the metric.
@@ -48,12 +48,12 @@ def metric_of_folds(folds: Sequence[FoldNetwork], *, n_folds: int, metric: str, 
 
     def metric_at(settings: Mapping[str, float], without: str | None) -> float:
         splits = [_lacking(fold.dataset.val, without) for fold in folds]
-        outputs = []
+        digests = []
         for fold, split in zip(folds, splits, strict=True):
             with knobs_at(fold.network.knobs(), settings):
-                outputs.append(predict_logits(fold.network, split, device=device))
+                digests.append(predict_digests(fold.network, split, task=task, device=device))
         parts = [slice(start, start + n_folds) for start in range(0, len(folds), n_folds)]
-        return statistics.fmean(pooled_score(metric, outputs[part], splits[part], task=task) for part in parts)
+        return statistics.fmean(pooled_score(metric, digests[part], splits[part], task=task) for part in parts)
 
     return metric_at
 

@@ -43,15 +43,15 @@ class Routed:
 
 @dataclass(frozen=True, kw_only=True)
 class RouteTable(ABC):
-    """Outputs and costs of all routes of a network on a split, and the rule by which the network chooses a route.
+    """Predictions and costs of all routes of a network on a split, and the rule by which the network chooses a route.
 
     Attributes:
         names: Names of the routes, cheapest first.
-        outputs: Outputs of every route, shape (n, n_routes, n_outputs).
+        digests: Digests of the outputs of every route, shape (n, n_routes, m); see `nasfuse.tasks.TaskKind.digest`.
         macs: Multiply-accumulates of each sample on each route, shape (n, n_routes), including everything that runs to
             make the choice. Equilibria count with the mean steps of the split, see `sample_macs_about_mean`.
         static_macs: Multiply-accumulates of the routes as static networks, shape (n, n_routes).
-        targets: Targets of the split, shape (n,) or (n, k); standardised for a regression, as its outputs.
+        targets: Targets of the split, shape (n,) or (n, k), or label maps (n, H, W); standardised for a regression.
         metric: Name of the metric.
         task: Kind of task and number of outputs.
         target_scale: Scale of the standardised targets of a regression; None for other tasks.
@@ -59,7 +59,7 @@ class RouteTable(ABC):
     """
 
     names: tuple[str, ...]
-    outputs: Tensor
+    digests: Tensor
     macs: Tensor
     static_macs: Tensor
     targets: Tensor
@@ -79,7 +79,7 @@ class RouteTable(ABC):
     @property
     def is_finite(self) -> bool:
         """Whether all numbers of the table are finite."""
-        return bool(torch.isfinite(self.outputs).all())
+        return bool(torch.isfinite(self.digests).all())
 
     def at(self, threshold: float) -> Routed:
         """Returns metric, expected MACs and usage at `threshold`."""
@@ -89,9 +89,12 @@ class RouteTable(ABC):
 
     def metric_of(self, chosen: Tensor) -> float:
         """Returns the metric where sample i takes route `chosen[i]`."""
-        rows = torch.arange(len(chosen))
-        outputs = self.outputs[rows, chosen]
-        return score(self.metric, outputs, self.targets, task=self.task.kind, target_scale=self.target_scale)
+        digests = self.digests_of(chosen)
+        return score(self.metric, digests, self.targets, task=self.task.kind, target_scale=self.target_scale)
+
+    def digests_of(self, chosen: Tensor) -> Tensor:
+        """Returns the digests (n, m) of the outputs where sample i takes route `chosen[i]`."""
+        return self.digests[torch.arange(len(chosen)), chosen]
 
     def _expected(self, chosen: Tensor, only: int | None) -> float:
         table = self.macs if only is None else self.static_macs
@@ -147,7 +150,7 @@ class RouteTable(ABC):
 
     def errors(self) -> Tensor:
         """Returns the error of each route on each sample, shape (n, n_routes), by the `errors` of the kind of task."""
-        return task_kind(self.task.kind).errors(self.outputs, self.targets)
+        return task_kind(self.task.kind).errors(self.digests, self.targets)
 
     def best_routes(self) -> Tensor:
         """Returns the choice of an oracle, shape (n,): the cheapest of the routes with the smallest error for a sample.
@@ -164,7 +167,7 @@ class RouteTable(ABC):
 
     def _of_rows(self, rows: Tensor) -> dict[str, Any]:
         """Returns the fields of every table for the samples `rows`."""
-        names = ("outputs", "macs", "static_macs", "targets")
+        names = ("digests", "macs", "static_macs", "targets")
         return {name: getattr(self, name)[rows] for name in names}
 
     @abstractmethod

@@ -5,6 +5,7 @@ import torch
 from nasfuse.cost.network_macs import sample_macs_about_mean
 from nasfuse.data.dataset import Dataset, Split
 from nasfuse.domain.metric import METRICS
+from nasfuse.errors import InvalidInputError
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.tasks import task_kind
 from nasfuse.train.route_table import RouteTable
@@ -65,9 +66,17 @@ def clairvoyant(table: RouteTable) -> tuple[float, float]:
     It needs no target, but the outputs of all routes, so it is no rule that could be run. Beside `oracle` it shows how
     much of that is knowledge of the targets. Numbers that differ by less than the kind of task calls `equally_wrong`
     are equal.
+
+    Raises:
+        InvalidInputError: The table has no outputs, only digests.
     """
     kind = task_kind(table.task.kind)
-    differ = kind.errors(table.outputs, kind.predict(table.outputs[:, -1]).to(table.targets.dtype))
+    if not kind.keeps_outputs:
+        raise InvalidInputError(
+            f"where two routes predict the same is not known of a {table.task.kind}, whose outputs are not kept; leave "
+            "out the clairvoyant"
+        )
+    differ = kind.errors(table.digests, kind.predict(table.digests[:, -1]).to(table.targets.dtype))
     first = (differ <= kind.equally_wrong).int().argmax(dim=1)
     return float(table.static_macs.gather(1, first[:, None]).double().mean()), table.metric_of(first)
 
@@ -88,7 +97,7 @@ def confidence_cascade(
         upper: Number of the other route, by default the costliest.
     """
     upper = range(len(table.names))[upper]
-    sure = task_kind(table.task.kind).confidence(table.outputs[:, 0])
+    sure = task_kind(table.task.kind).digest_confidence(table.digests[:, 0])
     if sure is None:
         return []
     macs = sample_macs_about_mean(network.cascade_macs, network, split, dataset)

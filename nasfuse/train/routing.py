@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from nasfuse.data.dataset import Split
+from nasfuse.data.dataset import Batch, Split
 from nasfuse.nn.routing.gate import straight_through, temperature_at
-from nasfuse.nn.routing.network import AllRoutes
+from nasfuse.nn.routing.network import AllRoutes, RoutedNetwork
 from nasfuse.spec.routing import RoutingConfig
 
-#: Function from logits (b, n_outputs) of a batch to its mean loss.
+#: Function from logits (b, n_outputs), or maps, of a batch to its mean loss.
 LossOfLogits = Callable[[Tensor], Tensor]
 
 
@@ -45,11 +45,22 @@ def mean_route_loss(outputs: Tensor, loss: LossOfLogits) -> Tensor:
     It is the expected loss of a uniformly random route per sample, without its variance.
 
     Args:
-        outputs: Outputs of the routes, shape (b, n_routes, n_outputs).
+        outputs: Outputs or digests of the routes, shape (b, n_routes, ...).
         loss: Function from the logits of one route to their loss.
     """
     losses = [loss(outputs[:, number].float()) for number in range(outputs.shape[1])]
     return torch.stack(losses).mean()
+
+
+def random_route(network: RoutedNetwork, batch: Batch) -> Tensor:
+    """Returns the outputs of one route for a batch, drawn uniformly from torch's current generator.
+
+    Nothing else runs, neither other routes nor the router. DynMM draws a route for every sample; one for the batch
+    costs as much, and a layer sees all samples of the batch or none.
+    """
+    number = int(torch.randint(len(network.branches), ()))
+    outputs: Tensor = network.branches[number](network.states(batch.inputs, batch.masks, batch.present))
+    return outputs
 
 
 class RoutingLoss:
@@ -74,6 +85,6 @@ class RoutingLoss:
         assert routes.gate is not None, "there is a router"
         temperature = temperature_at(progress, start=config.temperature, end=config.final_temperature)
         weights, _ = straight_through(routes.gate, temperature=temperature, gumbel=config.gumbel)
-        mixed = (weights[:, :, None] * routes.outputs.float()).sum(dim=1)
+        mixed = (weights.view(*weights.shape, *[1] * (routes.outputs.dim() - 2)) * routes.outputs.float()).sum(dim=1)
         cost = resource_loss(weights, self.costs.to(weights), budget=config.budget)
         return loss(mixed) + config.resource_weight * cost

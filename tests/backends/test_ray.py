@@ -9,6 +9,7 @@ import pytest
 from nasfuse.backends import ray as module
 from nasfuse.backends import ray_session
 from nasfuse.backends.base import Decision, Pause
+from nasfuse.backends.node_check import Nodes
 from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Stopped
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import InvalidInputError
@@ -25,7 +26,8 @@ RECIPE = Recipe.parse(
 @pytest.mark.parametrize("address", [None, "somewhere:6379"])
 def test_a_machine_that_is_too_small_for_a_trial_is_refused_and_a_cluster_may_grow(monkeypatch, address):
     monkeypatch.setattr(module, "ray_session", lambda address: contextlib.nullcontext())
-    monkeypatch.setattr(module, "cluster_workers", lambda cpus, gpus: 0)
+    monkeypatch.setattr(module, "cluster_workers", lambda cpus, gpus, nodes: 0)
+    monkeypatch.setattr(module, "check_nodes", lambda folder, needs_cuda: Nodes({}, {}))
     resources = ResourcesConfig(cpus_per_trial=3, gpus_per_trial=0.5)
     opening = module.open_ray(None, resources=resources, folder_of=Path, scratch=Path("x"), address=address)
     if address is not None:

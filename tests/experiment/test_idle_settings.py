@@ -31,6 +31,8 @@ def changed(recipe, **blocks):
         ("v", {"shift": 0.2}, "no modality of the network is an image or a sequence without lengths that 0.2 of its"),
         ("s", {"shift": 0.2}, "no modality of the network is an image or a sequence without lengths"),
         ("q", {"shift": 0.2}, "no modality of the network is an image or a sequence without lengths"),
+        ("s", {"flip": 0.2}, "no modality of the network is an image"),
+        ("v", {"scale": 1.2}, "no modality of the network is an image"),
         ("i", {"shift": 0.05}, "no modality of the network is an image or a sequence without lengths that 0.05 of its"),
         ("q", {"input_noise": 0.1}, "the network reads token ids alone, which get no noise"),
         ("v", {"modality_dropout": 0.1}, "the network has one stream, which is never lost"),
@@ -63,6 +65,7 @@ def test_of_cross_validation(make_recipe, dataset):
     ("names", "training"),
     [
         ("vi", {"shift": 0.2}),
+        ("vi", {"flip": 0.5, "scale": 1.2}),
         ("vq", {"input_noise": 0.1}),
         ("vq", {"modality_dropout": 0.1}),
         ("v", {"mixup_at": "manifold", "mixup": 0.2}),

@@ -50,7 +50,7 @@ class Fold(nn.Module):
     def __init__(self, outputs, *, scale=None, task="multiclass"):
         super().__init__()
         self.outputs, self.target_scale = torch.tensor(outputs), scale
-        self.class_names, self.modalities = (), tuple(MODALITIES.values())[:1]
+        self.class_names, self.columns, self.modalities = (), (), tuple(MODALITIES.values())[:1]
         self.task = Task(task, self.outputs.shape[1])
 
     def forward(self, data):

@@ -8,7 +8,8 @@ from optuna.trial import TrialState
 from nasfuse.errors import RecurringFailureError
 from nasfuse.search import open_storage, sqlite_url, summarise
 from nasfuse.search.failures import EQUAL_FAILURES, FIRST_FAILURES, kind_of, recurring_failures
-from nasfuse.search.trial import TrialView, trials_of
+from nasfuse.search.trial import TrialView
+from nasfuse.search.views import trials_of
 
 NAN = "NonFiniteError: the training loss became nan in epoch {}; lower training.lr"
 SHAPE = "RuntimeError: shapes ({0}x8 and 7x{0}) cannot be multiplied"
@@ -157,3 +158,38 @@ class TestInASearch:
             scheduler.fail(scheduler.next().number, f"KeyError: {'x' * number}")
         with pytest.raises(RecurringFailureError, match="10 trainings in a row failed"):
             scheduler.next()
+
+
+def run(scheduler, measured, *, fails=lambda assignment: False):
+    """Runs a study to its end, and returns its assignments."""
+    done = []
+    while scheduler.wants_more(running=0):
+        assignment = scheduler.next()
+        done.append(assignment)
+        if fails(assignment):
+            scheduler.fail(assignment.number, f"KeyError: {assignment.recipe.hash}")
+        else:
+            scheduler.finish(assignment.number, measured())
+    return done
+
+
+def test_what_failed_is_run_again_first_and_in_place_of_the_budget_it_had(open_scheduler, make_study, measured):
+    storage, study = InMemoryStorage(), make_study(budget={"trials": 9})
+    first = run(open_scheduler(storage, study), measured, fails=lambda one: one.number in (0, 4))
+    assert [one.baseline for one in first][:2] != [None, None]
+    assert run(open_scheduler(storage, study), measured) == [], "failures are final if nobody asks"
+    again = run(open_scheduler(storage, study, retry_failed=True), measured)
+    lost = [first[0], first[4]]
+    assert [(one.recipe.hash, one.baseline) for one in again] == [(one.recipe.hash, one.baseline) for one in lost]
+    trials = open_scheduler(storage, study).trials()
+    assert [trial.number for trial in trials if trial.is_void] == [0, 4]
+    assert sum(trial.was_trained for trial in trials) == 9 and not any(trial.is_waiting for trial in trials)
+    assert run(open_scheduler(storage, study, retry_failed=True), measured) == [], "nothing has failed since"
+
+
+def test_trainings_that_are_to_be_run_again_survive_the_death_of_the_driver(open_scheduler, make_study, measured):
+    storage, study = InMemoryStorage(), make_study(budget={"trials": 4})
+    first = run(open_scheduler(storage, study), measured, fails=lambda one: one.number == 1)
+    open_scheduler(storage, study, retry_failed=True)  # and dies
+    (again,) = run(open_scheduler(storage, study), measured)
+    assert again.recipe.hash == first[1].recipe.hash

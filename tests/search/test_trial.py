@@ -19,9 +19,9 @@ from nasfuse.search.trial import (
     enqueue_baseline,
     enqueue_repetition,
     operating_point_trial,
-    trials_of,
     without_outcome,
 )
+from nasfuse.search.views import trials_of
 from nasfuse.spec.recipe import Recipe
 
 PACKAGE = Path(__file__).parents[2] / "nasfuse"
@@ -224,3 +224,22 @@ def test_no_other_module_touches_user_attributes():
     assert {"search/trial.py", "search/study_attributes.py"} <= set(found), "the owners of the keys were found"
     strangers = sorted(set(found) - OWNERS)
     assert not strangers, f"{', '.join(strangers)} touch user attributes; add a property to nasfuse/search/trial.py"
+
+
+def test_views_of_ended_trials_are_kept_and_those_shown_without_results_are_not(study):
+    for _ in range(3):
+        study.tell(study.ask(), [0.5, 1.0])
+    running = study.ask()
+    first = trials_of(study)
+    assert [one.is_complete for one in first] == [True, True, True, False]
+    frozen = study.get_trials(deepcopy=False)
+    hidden = [*frozen[:2], without_outcome(frozen[2]), frozen[3]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study, "get_trials", lambda deepcopy: hidden)
+        seen = trials_of(study)
+    assert [one.is_complete for one in seen] == [True, True, False, False]
+    assert all(one is other for one, other in zip(seen[:2], first[:2], strict=True))
+    study.tell(running, [0.6, 2.0])
+    after = trials_of(study)
+    assert [one.is_complete for one in after] == [True] * 4
+    assert all(one is other for one, other in zip(after[:3], first[:3], strict=True))

@@ -245,11 +245,19 @@ def test_the_hash_does_not_depend_on_order_or_enumerated_defaults(load):
         ("stream_loss: 0.0", "stream_loss: 0.5"),
         ("class_weights: none", "class_weights: balanced"),
         ("focal_gamma: 2.0", "loss: focal"),
+        ("flip: 0.0", "flip: 0.5"),
+        ("scale: 1.0", "scale: 1.4"),
     ],
 )
 def test_later_fields_count_in_the_hash_unless_they_are_at_their_defaults(load, default, other):
     assert load(GOOD + f"training: {{{default}}}\n").hash == load(GOOD).hash
     assert load(GOOD + f"training: {{{other}}}\n").hash != load(GOOD).hash
+
+
+def test_alignment_counts_in_the_hash_where_there_is_some(load):
+    text = GOOD.replace("source: digits", "source: x.npz%s")
+    assert load(text % "\n  aligned: []").hash == load(text % "").hash
+    assert load(text % "\n  aligned: [left, right]").hash != load(text % "").hash
 
 
 def test_the_tokenizer_counts_in_the_hash_unless_it_is_the_default(load):
@@ -387,6 +395,31 @@ def test_a_modality_may_be_its_kind_alone(load):
             "source: digits",
             "source: x.npz\n  task: regression\ntraining: {class_weights: balanced}",
             r"line 5: training\.class_weights: a regression has no classes to weight; remove it$",
+        ),
+        (
+            "source: digits",
+            "source: x.npz\ntraining: {class_weights: median_frequency}",
+            r"line 4: training\.class_weights: median_frequency is a rule for pixels, not for a multiclass",
+        ),
+        (
+            "source: digits",
+            "source: x.npz\n  task: segmentation\ntraining: {stream_loss: 0.3}",
+            r"line 5: training\.stream_loss: the streams of a segmentation have no label maps of their own; remove it$",
+        ),
+        (
+            "source: digits",
+            "source: x.npz\n  task: segmentation\ntraining: {mixup: 0.3, mixup_at: manifold}",
+            r"line 5: training\.mixup_at: manifold mixes one state of a network, and a segmentation reads several",
+        ),
+        (
+            "source: digits",
+            "source: x.npz\n  modalities: {left: image, right: image}\n  aligned: [left, rigth]",
+            r"line 5: data\.aligned: 'rigth' is no modality of the data; did you mean 'right'\?",
+        ),
+        (
+            "source: digits",
+            "source: x.npz\n  aligned: [left, left]",
+            r"line 4: data\.aligned: must be different modalities, got left twice; remove one$",
         ),
         (
             "source: digits",

@@ -70,6 +70,19 @@ def test_no_samples_are_held_out_if_routes_are_not_frozen(load):
     assert RoutingConfig(freeze=False, holdout=0.0) == routing
 
 
+def test_all_routes_in_a_step_are_no_part_of_the_hash(load):
+    default, one = (
+        load(GOOD.replace("resource_weight: 0.1", f"resource_weight: 0.1\n    routes_per_step: {value}"))
+        for value in ("all", "one")
+    )
+    assert default.hash == load(GOOD).hash != one.hash
+
+
+def test_one_route_in_a_step_needs_a_first_stage(load):
+    text = GOOD.replace("resource_weight: 0.1", "routes_per_step: one\n    first_stage: 0\n    freeze: false")
+    assert "routing.routes_per_step: it belongs to the first stage, and first_stage is 0" in str(problem_of(load, text))
+
+
 def test_routes_and_router_may_be_trained_together_from_the_start(load):
     text = GOOD.replace("resource_weight: 0.1", "first_stage: 0\n    freeze: false")
     recipe = load(text.replace("  routing:", "  epochs: 1\n  routing:"))

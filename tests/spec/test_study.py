@@ -290,3 +290,9 @@ def test_a_limit_without_modalities(write):
     (only,) = problems(write(STUDY + "robust_metric: 0.7\nensembles: 3\n"))
     assert "ensembles: is not available with robust_metric, which ensembles do not have; remove one of them" in only
     assert "robust_metric" in problems(write(STUDY + "robust_metric: .inf\n"))[0]
+
+
+def test_ensembles_are_not_chosen_by_pixels(write):
+    text = STUDY.replace("source: digits", "source: x.npz, task: segmentation")
+    (only,) = problems(write(text + "metric: miou\nensembles: 3\n"))
+    assert "ensembles: is not available for a segmentation, because ensembles are chosen by the outputs" in only

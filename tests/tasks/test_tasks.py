@@ -1,6 +1,7 @@
 """Every kind of task keeps the promises of `TaskKind`, and nothing else compares names of tasks."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 import nasfuse
 from nasfuse.domain.metric import METRICS
-from nasfuse.domain.task import TASKS
+from nasfuse.domain.task import TASKS, VOID
 from nasfuse.errors import DataError, InvalidInputError
 from nasfuse.tasks import task_kind
 
@@ -18,6 +19,7 @@ EXAMPLES = {
     "multiclass": np.array([0, 1, 2, 1, 0, 2, 2, 2]),
     "multilabel": np.array([[0, 1], [1, 1], [0, 0], [1, 0], [0, 1], [1, 1]]),
     "regression": np.array([[0.5, 3.0], [1.5, -2.0], [-4.0, 0.25], [2.0, 1.0]]),
+    "segmentation": np.array([[[0, 1, 2], [2, 2, 255]], [[1, 1, 0], [0, 255, 255]]], np.uint8),
 }
 METRIC_OF = {name: next(metric.name for metric in METRICS.values() if name in metric.tasks) for name in TASKS}
 
@@ -32,8 +34,15 @@ def checked(name):
     return task_kind(name).check_targets("d", EXAMPLES[name])
 
 
+def maps(name, n_outputs):
+    """The axes of the outputs of a sample."""
+    return (n_outputs, *EXAMPLES[name].shape[1:]) if TASKS[name].is_dense else (n_outputs,)
+
+
 def perfect(name, targets, n_outputs):
     """Outputs that predict `targets`, and are sure of it."""
+    if TASKS[name].is_dense:
+        return 20.0 * torch.nn.functional.one_hot(targets.long().clamp_max(n_outputs - 1)).movedim(-1, 1).float()
     if name == "multiclass":
         return 20.0 * torch.nn.functional.one_hot(targets, n_outputs).float()
     return 20.0 * (2 * targets - 1) if name == "multilabel" else targets.float()
@@ -46,23 +55,24 @@ def test_every_kind_has_an_example_and_a_metric():
 def test_perfect_outputs_predict_the_targets_without_error(name, checked):
     kind, (targets, n_outputs) = task_kind(name), checked
     outputs = perfect(name, targets, n_outputs)
-    assert torch.allclose(kind.predict(outputs).double(), targets.double())
-    assert kind.errors(outputs[:, None], targets).abs().max() < 1e-6
+    is_known = targets != VOID
+    assert torch.allclose(kind.predict(outputs)[is_known].double(), targets[is_known].double())
+    assert kind.errors(kind.digest(outputs, targets)[:, None], targets).abs().max() < 1e-6
 
 
 def test_a_wrong_route_has_the_larger_error(name, checked):
     kind, (targets, n_outputs) = task_kind(name), checked
     right = perfect(name, targets, n_outputs)
-    wrong = -right - 1.0 if name != "multiclass" else right.roll(1, dims=1)
-    errors = kind.errors(torch.stack([right, wrong], dim=1), targets)
+    wrong = right.roll(1, dims=1) if TASKS[name].is_exclusive else -right - 1.0
+    errors = kind.errors(torch.stack([kind.digest(outputs, targets) for outputs in (right, wrong)], dim=1), targets)
     assert errors.shape == (len(targets), 2)
     assert (errors[:, 1] > errors[:, 0] + kind.equally_wrong).all()
 
 
 def test_the_loss_is_lowest_for_the_targets_and_has_a_gradient(name, checked):
     kind, (targets, n_outputs) = task_kind(name), checked
-    other = torch.zeros(len(targets), n_outputs, requires_grad=True)
-    targets = targets if name == "multiclass" else targets.float()
+    other = torch.zeros(len(targets), *maps(name, n_outputs), requires_grad=True)
+    targets = targets if TASKS[name].is_exclusive else targets.float()
     loss = kind.loss(other, targets)
     loss.backward()
     assert other.grad.abs().max() > 0
@@ -83,13 +93,49 @@ def test_confidence_rises_with_distance_from_the_decision(name, checked):
 
 def test_confidence_features_have_the_announced_width(name, checked):
     kind, (_, n_outputs) = task_kind(name), checked
-    assert kind.confidence_features(torch.randn(5, n_outputs)).shape == (5, kind.n_confidence_features(n_outputs))
+    outputs = torch.randn(5, *maps(name, n_outputs))
+    assert kind.confidence_features(outputs).shape == (5, kind.n_confidence_features(n_outputs))
 
 
 def test_the_constant_prediction_has_the_shape_of_outputs(name, checked):
     kind, (targets, n_outputs) = task_kind(name), checked
-    targets = targets if name == "multiclass" else targets.float()
-    assert kind.constant(targets, n_outputs, metric=METRIC_OF[name]).shape == (n_outputs,)
+    targets = targets if TASKS[name].is_exclusive else targets.float()
+    constant = kind.constant(targets, n_outputs, metric=METRIC_OF[name])
+    assert constant.shape == (n_outputs,)
+    outputs = constant.view(1, -1, *[1] * (len(maps(name, n_outputs)) - 1)).expand(len(targets), *maps(name, n_outputs))
+    expected = kind.digest(outputs, targets)
+    assert torch.allclose(kind.digests_of_constant(constant, targets), expected, atol=1e-5)
+
+
+def test_what_is_said_of_a_split_is_the_same_from_digests(name, checked):
+    kind, (targets, n_outputs) = task_kind(name), checked
+    targets = targets if TASKS[name].is_exclusive else targets.float()
+    outputs = torch.randn(len(targets), *maps(name, n_outputs), generator=torch.Generator().manual_seed(2))
+    digests = torch.cat([kind.digest(outputs[:1], targets[:1]), kind.digest(outputs[1:], targets[1:])])
+    assert digests.dim() == 2
+    assert float(kind.split_loss(digests, targets)) == pytest.approx(float(kind.loss(outputs, targets)), rel=1e-5)
+    sure = kind.confidence(outputs)
+    assert (sure is None) == (kind.digest_confidence(digests) is None)
+    if sure is not None:
+        assert torch.allclose(kind.digest_confidence(digests), sure, atol=1e-6)
+    confusion, gaps = kind.confusion(digests, targets), kind.confidence_gaps(digests, targets)
+    assert (confusion is not None) == (gaps is not None) == TASKS[name].is_exclusive
+    if confusion is not None:
+        known = targets != VOID
+        pairs = zip(targets[known].tolist(), kind.predict(outputs)[known].tolist(), strict=True)
+        counts = Counter(pairs)
+        expected = [[counts[true, guess] for guess in range(n_outputs)] for true in range(n_outputs)]
+        assert confusion.tolist() == expected
+        assert float(gaps.sum()) == pytest.approx(
+            float(
+                (kind.predict(outputs)[known] == targets[known]).double().mean() - probabilities(outputs)[known].mean()
+            )
+        )
+
+
+def probabilities(outputs):
+    """The largest probability of each sample or pixel."""
+    return outputs.double().softmax(dim=1).amax(dim=1)
 
 
 def test_strata_have_one_entry_per_sample(name):
@@ -132,11 +178,12 @@ class TestBalancedWeights:
         assert (weights is not None) == TASKS[name].has_classes
         if weights is None:
             return
-        outputs = torch.zeros(len(targets), n_outputs, requires_grad=True)
+        outputs = torch.zeros(len(targets), *maps(name, n_outputs), requires_grad=True)
         loss = kind.loss(outputs, targets, class_weights=weights)
         assert torch.isclose(loss, kind.loss(outputs, targets)), "constant outputs lose as much as without weights"
         loss.backward()
-        assert outputs.grad.sum(dim=0).abs().max() < 1e-6, "no class is worth more than another"
+        per_class = outputs.grad.movedim(1, -1).reshape(-1, n_outputs).sum(dim=0)
+        assert per_class.abs().max() < 1e-6, "no class is worth more than another"
 
     def test_a_label_that_no_sample_has_is_no_division_by_zero(self):
         targets = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
@@ -147,8 +194,8 @@ class TestBalancedWeights:
 
 def test_the_average_of_equal_outputs_predicts_the_same(name, checked):
     kind, (targets, n_outputs) = task_kind(name), checked
-    outputs = torch.randn(len(targets), n_outputs, generator=torch.Generator().manual_seed(0))
-    averaged = kind.average(outputs.expand(3, -1, -1))
+    outputs = torch.randn(len(targets), *maps(name, n_outputs), generator=torch.Generator().manual_seed(0))
+    averaged = kind.average(outputs.expand(3, *outputs.shape))
     assert torch.allclose(kind.predict(averaged).double(), kind.predict(outputs).double(), atol=1e-6)
     assert kind.loss(averaged, targets).item() == pytest.approx(kind.loss(outputs, targets).item(), rel=1e-5)
 
@@ -156,6 +203,6 @@ def test_the_average_of_equal_outputs_predicts_the_same(name, checked):
 def test_an_average_is_never_worse_than_the_mean_of_the_losses(name, checked):
     # Losses are convex in the averaged probabilities or numbers (Jensen).
     kind, (targets, n_outputs) = task_kind(name), checked
-    outputs = 3 * torch.randn(5, len(targets), n_outputs, generator=torch.Generator().manual_seed(1))
+    outputs = 3 * torch.randn(5, len(targets), *maps(name, n_outputs), generator=torch.Generator().manual_seed(1))
     losses = [kind.loss(one, targets).item() for one in outputs]
     assert kind.loss(kind.average(outputs), targets).item() <= sum(losses) / 5 + 1e-6

@@ -46,7 +46,7 @@ def make_table():
         return GateTable(
             names=tuple("abcdef"[:n_routes]),
             gate=gate,
-            outputs=outputs,
+            digests=outputs,
             macs=static + router_macs,
             static_macs=static,
             relative_costs=relative,

@@ -28,7 +28,7 @@ def exits(*, n_samples=60, n_routes=3, seed=0, strength=2.0, cost=(100, 130, 300
     static = torch.tensor([cost[:n_routes]]).expand(n_samples, -1)
     return ExitTable(
         names=tuple("abcdef"[:n_routes]),
-        outputs=outputs,
+        digests=outputs,
         macs=static + torch.arange(n_routes),
         static_macs=static,
         targets=targets,
@@ -77,7 +77,7 @@ class TestLevels:
         """Where the middle route is nearly free and nearly as good as the last, samples stop there."""
         table = exits(n_samples=3000, seed=2, cost=(100, 120, 1000)).calibrated()
         routed = table.at(table.threshold_for(400))
-        sure = table.calibration.confidences(table.outputs, task_kind("multiclass"))[:, 0]
+        sure = table.calibration.confidences(table.digests, task_kind("multiclass"))[:, 0]
         chosen = torch.zeros(len(sure), dtype=torch.int64)
         chosen[sure.argsort()[: round(len(sure) * (routed.macs - 100) / 900)]] = 2
         assert routed.metric > table.metric_of(chosen) + 0.02
@@ -127,7 +127,7 @@ def test_routes_that_are_always_right_still_spend_a_budget():
     table = exits(n_samples=200, strength=0.0)
     rows = torch.arange(200)
     margin = 3 + torch.rand(200, 3, generator=torch.Generator().manual_seed(0))
-    table.outputs[rows, :, table.targets] = table.outputs.amax(dim=2) + margin
+    table.digests[rows, :, table.targets] = table.digests.amax(dim=2) + margin
     table = table.calibrated()
     cheap, full = table.at(1.0).macs, table.at(0.0).macs
     for share in (0.3, 0.6, 0.9):
@@ -160,5 +160,5 @@ class TestTable:
     def test_some_of_its_samples(self):
         table = exits()
         part = table.rows(torch.tensor([3, 5]))
-        assert torch.equal(part.outputs, table.outputs[[3, 5]])
+        assert torch.equal(part.digests, table.digests[[3, 5]])
         assert len(part.targets) == len(part.macs) == len(part.static_macs) == 2

@@ -117,6 +117,40 @@ def test_interrupted_in_either_stage_and_resumed_equals_unbroken(
     assert_same(unbroken, train(recipe, dataset, resume_file=tmp_path / "p.pt"))
 
 
+def test_one_route_per_step_is_resumed_with_the_same_draws(make, dataset, tmp_path, monkeypatch, assert_same, differ):
+    monkeypatch.setattr(loop, "_SAVE_EVERY_S", -1.0)
+    recipe = make(routing={"routes_per_step": "one"}, **RANDOM)
+    unbroken = train(recipe, dataset)
+
+    def interrupt(epoch):
+        if epoch.epoch == 2:
+            raise Interruption
+
+    with pytest.raises(Interruption, match=r"^$"):
+        train(recipe, dataset, report=interrupt, resume_file=tmp_path / "p.pt")
+    assert_same(unbroken, train(recipe, dataset, resume_file=tmp_path / "p.pt"))
+    assert differ(unbroken, train(make(**RANDOM), dataset))
+
+
+def test_one_route_per_step_runs_one_branch_until_the_router_is_trained(make, dataset):
+    run = loop._Run(make(routing={"routes_per_step": "one"}, batch_size=8), dataset, seed=0, device=CPU)
+    seen = []
+    for number, branch in enumerate(run.network.branches):
+        branch.register_forward_hook(lambda module, *_, number=number: seen.append((number, module.training)))
+    gates = []
+    run.network.router.register_forward_hook(lambda module, *_: gates.append(module.training))
+    for _ in range(3):
+        run.one_epoch()
+    n_steps = run.step
+    steps = [number for number, is_step in seen if is_step]
+    assert len(steps) == n_steps
+    assert 0.25 < sum(steps) / n_steps < 0.75, "each route about as often"
+    assert not gates
+    assert {number for number, is_step in seen if not is_step} == {1}, "validation runs the costliest route alone"
+    run.one_epoch()
+    assert sum(gates) == run.step - n_steps
+
+
 @pytest.mark.parametrize("freeze", [True, False])
 def test_routes_are_trained_before_the_router(make, dataset, freeze):
     run = loop._Run(make(routing={"freeze": freeze}), dataset, seed=0, device=CPU)
@@ -217,10 +251,10 @@ def test_validation_is_of_the_costliest_route_first_and_of_the_choice_then(make,
     run = loop._Run(make(routing={"resource_weight": 0.5}), dataset, seed=0, device=CPU)
     for epoch in range(5):
         result = run.one_epoch()
-        table = run._table()
+        table = run.validation.table(dataset)
         table = table.calibrated() if epoch >= 3 else table
         chosen = table.chosen(0.5 if epoch >= 3 else 0.0)
-        loss = float(task_kind("multiclass").loss(table.outputs[torch.arange(len(chosen)), chosen], table.targets))
+        loss = float(task_kind("multiclass").loss(table.digests[torch.arange(len(chosen)), chosen], table.targets))
         if epoch >= 3:
             loss += 0.5 * table.at(0.5).macs / table.at(0.0).macs
         assert result.val_metric == table.metric_of(chosen)

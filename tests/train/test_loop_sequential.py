@@ -49,7 +49,7 @@ def test_the_network_does_what_the_table_says(trained, settled):
         network.set_threshold(threshold)
         chosen = table.chosen(threshold)
         logits = predict_logits(network, settled.val, device=CPU)
-        assert torch.allclose(table.outputs[torch.arange(len(chosen)), chosen], logits, atol=1e-4)
+        assert torch.allclose(table.digests[torch.arange(len(chosen)), chosen], logits, atol=1e-4)
         metric, _ = evaluate(network, settled.val, metric="accuracy", task=settled.task, device=CPU)
         assert table.at(threshold).metric == metric
     network.set_threshold(0.5)
@@ -61,8 +61,8 @@ def test_all_routes_are_trained_in_every_epoch(make, dataset):
         before = {name: parameter.clone() for name, parameter in run.network.named_parameters()}
         result = run.one_epoch()
         assert all(not torch.equal(before[name], one) for name, one in run.network.named_parameters())
-        table = run._table()
-        losses = [task_kind("multiclass").loss(table.outputs[:, k], table.targets) for k in range(3)]
+        table = run.validation.table(dataset)
+        losses = [task_kind("multiclass").loss(table.digests[:, k], table.targets) for k in range(3)]
         assert result.val_loss == pytest.approx(float(torch.stack(losses).mean()))
         assert result.val_metric == table.at(0.0).metric
 

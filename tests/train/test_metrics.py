@@ -8,6 +8,7 @@ from sklearn import metrics as sk
 
 from nasfuse.data import Scale
 from nasfuse.domain.metric import METRICS
+from nasfuse.domain.task import TASKS, VOID
 from nasfuse.errors import DataError
 from nasfuse.tasks import task_kind
 from nasfuse.train.metrics import score
@@ -23,6 +24,9 @@ def perfect(task):
     if task == "multilabel":
         targets = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
         return 99.0 * (2 * targets - 1), targets
+    if TASKS[task].is_dense:
+        targets = torch.tensor([[[0, 1], [2, VOID]]]).to(torch.uint8)
+        return 99.0 * torch.nn.functional.one_hot(targets.long().clamp_max(2)).movedim(-1, 1).float(), targets
     targets = torch.tensor([[1.0], [2.0], [4.0]])
     return targets.clone(), targets
 
@@ -30,7 +34,8 @@ def perfect(task):
 @pytest.mark.parametrize(("name", "task"), PAIRS)
 def test_perfect_beats_wrong_in_the_declared_direction(name, task):
     logits, targets = perfect(task)
-    best, wrong = (score(name, x, targets, task=task) for x in (logits, -logits))
+    digest = task_kind(task).digest
+    best, wrong = (score(name, digest(x, targets), targets, task=task) for x in (logits, -logits))
     assert METRICS[name].sign * best < METRICS[name].sign * wrong
     assert best == pytest.approx(0.0 if METRICS[name].direction == "minimize" else 1.0)
 
@@ -252,3 +257,32 @@ def test_two_classes_and_one_label_are_smoothed_alike():
     label = task_kind("multilabel").loss(logits[:, None], labels[:, None], label_smoothing=0.2)
     two = torch.stack([torch.zeros(6), logits], dim=1)
     assert torch.allclose(label, task_kind("multiclass").loss(two, labels.long(), label_smoothing=0.2))
+
+
+class TestPixels:
+    """Metrics of label maps against scikit-learn, which sees all labelled pixels as samples."""
+
+    targets = torch.randint(5, (6, 7, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    outputs = torch.randn(6, 6, 7, 8, generator=torch.Generator().manual_seed(1))
+
+    def score(self, name, outputs, targets):
+        """The metric from digests of batches of two and four samples."""
+        parts = [slice(0, 2), slice(2, None)]
+        digests = torch.cat([task_kind("segmentation").digest(outputs[part], targets[part]) for part in parts])
+        return score(name, digests, targets, task="segmentation")
+
+    @pytest.mark.parametrize("n_void", [0, 40, 330])
+    def test_pixels_are_samples(self, n_void):
+        targets = self.targets.flatten().clone()
+        targets[torch.randperm(len(targets), generator=torch.Generator().manual_seed(2))[:n_void]] = VOID
+        targets = targets.view_as(self.targets)
+        truth, guess = targets[targets != VOID], self.outputs.argmax(dim=1)[targets != VOID]
+        accuracy = sk.accuracy_score(truth, guess)
+        assert self.score("pixel_accuracy", self.outputs, targets) == pytest.approx(accuracy)
+        # class 5 is predicted and never true: its pixels are missed by others, and it is not in the mean
+        expected = sk.jaccard_score(truth, guess, labels=truth.unique(), average="macro")
+        assert self.score("miou", self.outputs, targets) == pytest.approx(expected)
+
+    def test_a_split_without_labels_has_no_metric(self):
+        with pytest.raises(DataError, match="no pixel of this split has a label, so miou is undefined"):
+            self.score("miou", self.outputs, torch.full_like(self.targets, VOID))

@@ -9,6 +9,7 @@ from nasfuse.errors import InvalidInputError
 from nasfuse.nn import build_network
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train import check_network, check_training, train_network
+from tests.train.dense import dense_dataset
 
 ROUTER = {"routes": ["v", "v+s"], "macs": 1}
 
@@ -35,6 +36,34 @@ def test_a_search_sees_what_a_training_would_raise(make_recipe, dataset, changes
         check(recipe, dataset)
     with pytest.raises(InvalidInputError, match=message):
         train_network(recipe, dataset, seed=0, device=torch.device("cpu"))
+
+
+def with_data(recipe, **data):
+    plain = recipe.to_plain()
+    return Recipe.parse({**plain, "data": {**plain["data"], **data}})
+
+
+@pytest.mark.parametrize(
+    ("aligned", "message"),
+    [
+        (["i", "j"], r"^data\.aligned: 'j' is no modality of the data; Known: i, q, s, v$"),
+        (["i", "s"], r"^data\.aligned: s is a sequence, and only images are aligned; remove it$"),
+    ],
+)
+def test_only_images_of_the_data_are_aligned(make_recipe, dataset, aligned, message):
+    with pytest.raises(InvalidInputError, match=message):
+        check_training(with_data(make_recipe(), aligned=aligned), dataset)
+
+
+@pytest.mark.parametrize(("field", "value"), [("shift", 0.1), ("flip", 0.5), ("scale", 1.4)])
+def test_labels_of_pixels_move_with_all_images_or_none(make_recipe, field, value):
+    dense, labels = dense_dataset(), {"task": "segmentation"}
+    still = make_recipe(encoders={"a": "conv"}, fusion=None, metric="miou")
+    recipe = make_recipe(encoders={"a": "conv"}, fusion=None, metric="miou", **{field: value})
+    with pytest.raises(InvalidInputError, match=rf"^training\.{field}: labels of pixels must move .*, and a is not"):
+        check_training(with_data(recipe, aligned=["b"], **labels), dense)
+    check_training(with_data(recipe, aligned=["a", "b"], **labels), dense)
+    check_training(with_data(still, **labels), dense)
 
 
 @pytest.mark.parametrize(

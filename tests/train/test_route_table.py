@@ -75,7 +75,7 @@ class TestOfANetwork:
         table = table_of(network, dataset)
         chosen = table.chosen(threshold)
         logits = predict_logits(network, dataset.val, device=CPU)
-        assert torch.allclose(table.outputs[torch.arange(len(chosen)), chosen], logits, atol=1e-5)
+        assert torch.allclose(table.digests[torch.arange(len(chosen)), chosen], logits, atol=1e-5)
         metric, _ = evaluate(network, dataset.val, metric="accuracy", task=dataset.task, device=CPU)
         assert table.at(threshold).metric == metric
 
@@ -122,7 +122,7 @@ class TestOfANetwork:
         chosen = table.chosen(threshold)
         assert len(chosen.unique()) > 1 or threshold == 0.9
         logits = predict_logits(network, dataset.val, device=CPU)
-        assert torch.allclose(table.outputs[torch.arange(len(chosen)), chosen], logits, atol=1e-5)
+        assert torch.allclose(table.digests[torch.arange(len(chosen)), chosen], logits, atol=1e-5)
 
     def test_of_routes_of_equal_cost_the_last_is_the_costliest(self, equal_routes):
         recipe, dataset = equal_routes
@@ -140,7 +140,7 @@ class TestOfANetwork:
     def test_batches_make_no_difference(self, network, table, dataset, monkeypatch):
         monkeypatch.setattr(inference, "_ROWS", 7)
         again = table_of(network, dataset)
-        assert torch.allclose(again.outputs, table.outputs, atol=1e-5)
+        assert torch.allclose(again.digests, table.digests, atol=1e-5)
         assert torch.allclose(again.gate, table.gate, atol=1e-5)
         assert torch.equal(again.macs, table.macs)
 
@@ -172,8 +172,8 @@ class TestOfANetwork:
         before = torch.get_rng_state()
         first, second = table_of(network, dataset), table_of(network, dataset)
         assert torch.equal(torch.get_rng_state(), before)
-        assert torch.equal(first.outputs, second.outputs), "no dropout"
-        assert not first.outputs.requires_grad
+        assert torch.equal(first.digests, second.digests), "no dropout"
+        assert not first.digests.requires_grad
 
 
 class TestThresholds:

@@ -122,7 +122,7 @@ class TestOracle:
         assert metric >= table.at(threshold).metric
         assert all(metric >= other for _, other in static_routes(table))
         naive = [
-            next((k for k in range(3) if table.outputs[i, k].argmax() == table.targets[i]), 0)
+            next((k for k in range(3) if table.digests[i, k].argmax() == table.targets[i]), 0)
             for i in range(len(table.targets))
         ]
         assert macs == pytest.approx(sum(int(table.static_macs[i, k]) for i, k in enumerate(naive)) / len(naive))
@@ -162,7 +162,7 @@ class TestConfidenceCascade:
     def test_the_least_confident_samples_are_escalated_first(self, make_recipe, make_dataset, task, metric):
         dataset = make_dataset(task)
         network, table, points = self.cascade(make_recipe, dataset, metric, n_points=3)
-        logits = table.outputs[:, 0].double()
+        logits = table.digests[:, 0].double()
         if task == "multiclass":
             sure = F.softmax(logits, dim=1).amax(dim=1)
         else:

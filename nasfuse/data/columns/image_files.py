@@ -18,7 +18,7 @@ from nasfuse.data.raw_table import RawTable
 from nasfuse.errors import DataError
 from nasfuse.spec.modality import ImageFilesConfig
 
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[np.uint8 | np.uint16]
 
 #: Number of training samples from which the mean colour is computed, at least.
 _N_SAMPLED = 200
@@ -26,12 +26,13 @@ _N_SAMPLED = 200
 
 @dataclass(frozen=True)
 class ImageFiles(ColumnTransform):
-    """Images from files, resized to `size` x `size` without regard to their proportions.
+    """Images from files, resized to one size without regard to their proportions.
 
     Attributes:
         name: Name of the modality.
         config: Description of the modality.
-        fill: (C,) uint8 mean colour of the training samples, which stands for a missing image.
+        fill: (C,) mean colour of the training samples, which stands for a missing image; uint8, or uint16 for grey
+            values of 16 bits.
     """
 
     name: str
@@ -49,15 +50,16 @@ class ImageFiles(ColumnTransform):
             problem = next((f": {one.message}" for one in found if isinstance(one, Problem)), "")
             raise DataError(f"{raw.place(column)} names no image that can be read{problem or '; name another column'}")
         mean = np.mean([image.mean(axis=(0, 1)) for image in images], axis=0)
-        return cls(name, config, torch.from_numpy(mean.round().astype(np.uint8)))
+        return cls(name, config, torch.from_numpy(mean.round().astype(images[0].dtype)))
 
     def read(self, raw: RawTable) -> Reading:
-        """Returns (n, size, size, C) uint8."""
+        """Returns (n, H, W, C) uint8 or uint16."""
         column, where = column_of(self.name, self.config.column)
-        found = _read(raw, column, where, self.config, None)
-        images = np.empty((len(found), self.config.size, self.config.size, self.config.channels), np.uint8)
+        fill = self.fill.numpy()
+        found = _read(raw, column, where, self.config, None, dtype=fill.dtype)
+        images = np.empty((len(found), *self.config.shape, self.config.channels), fill.dtype)
         for row, one in enumerate(found):
-            images[row] = one if isinstance(one, np.ndarray) else self.fill.numpy()
+            images[row] = one if isinstance(one, np.ndarray) else fill
         problems = tuple(one for one in found if isinstance(one, Problem))
         return Reading(ModalityArrays("image", images, present=present_of(found)), problems, column)
 
@@ -72,12 +74,24 @@ class ImageFiles(ColumnTransform):
 
 
 def _read(
-    raw: RawTable, column: str, where: str, config: ImageFilesConfig, rows: Rows | None
+    raw: RawTable,
+    column: str,
+    where: str,
+    config: ImageFilesConfig,
+    rows: Rows | None,
+    *,
+    dtype: np.dtype[Any] | None = None,
 ) -> list[Pixels | Problem | None]:
+    height, width = config.shape
+
     def load(path: Path) -> Pixels:
         image = opened_image(path.read_bytes(), mode="RGB" if config.channels == 3 else "L")
-        resized = image.resize((config.size, config.size), Image.Resampling.BILINEAR)
-        return np.asarray(resized, np.uint8).reshape(config.size, config.size, config.channels)
+        resized = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+        values = resized.astype(resized.dtype.newbyteorder("=")).reshape(height, width, config.channels)
+        if dtype is not None and values.dtype != dtype:
+            bits = [8 * one.itemsize for one in (values.dtype, dtype)]
+            raise ValueError(f"it has {bits[0]} bits per value, and the training images have {bits[1]}")
+        return values
 
     return read_files(raw, column, where, load=load, rows=rows)
 
@@ -87,7 +101,7 @@ def opened_image(content: bytes, *, mode: Literal["RGB", "L"]) -> Image.Image:
 
     Args:
         content: Bytes of the file.
-        mode: `RGB` for colours, `L` for grey values.
+        mode: `RGB` for colours, `L` for grey values, which keep 16 bits if the file has them.
 
     Raises:
         UnknownContentError: It is no image.
@@ -97,4 +111,5 @@ def opened_image(content: bytes, *, mode: Literal["RGB", "L"]) -> Image.Image:
     except UnidentifiedImageError:  # its message is the address of the buffer
         raise UnknownContentError("image") from None
     with opened as image:
-        return ImageOps.exif_transpose(image).convert(mode)
+        turned = ImageOps.exif_transpose(image)
+        return turned if mode == "L" and turned.mode.startswith("I;16") else turned.convert(mode)

@@ -1,7 +1,7 @@
 """Lookup of data: shipped sets by name, files and folders by path, functions by module."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
@@ -19,6 +19,7 @@ from nasfuse.data.sources.folder_table import has_table, read_folder_table
 from nasfuse.data.sources.frame import read_feather, read_json_lines
 from nasfuse.data.sources.function import raw_of_function
 from nasfuse.data.sources.hdf5 import read_hdf5
+from nasfuse.data.sources.label_folder import has_folders, has_label_folder, read_label_folder
 from nasfuse.data.sources.npz import read_npz
 from nasfuse.data.sources.omics import has_omics, read_omics
 from nasfuse.data.sources.parquet import read_parquet
@@ -70,6 +71,7 @@ class FolderLayout:
 #: Layouts of folders by name, of which the first that fits is used.
 FOLDER_LAYOUTS: dict[str, FolderLayout] = {
     "omics": FolderLayout(has_omics, read_omics),
+    "label maps": FolderLayout(has_label_folder, lambda path: read_label_folder(path, TABLE_READERS)),
     "files by split": FolderLayout(
         lambda path: has_split_files(path, READERS), lambda path: read_split_files(path, READERS)
     ),
@@ -154,12 +156,14 @@ def load_table(
     return described_table(load_raw(config.source), config, scales=scales, transforms=transforms)
 
 
-def load_raw(source: str) -> RawTable:
+def load_raw(source: str, *, columns: Collection[str] = ()) -> RawTable:
     """Returns the columns or arrays of a file, a folder or a function. Neither targets nor splits are required.
 
     Args:
         source: Path of a file or folder, looked up as given and then in `data_folder()`, or `module:function` or
             `file.py:function`.
+        columns: Columns that are needed. A folder that has a folder of images for each of them is read as samples with
+            these columns, also without label maps.
 
     Raises:
         MissingFileError: There is no such file or folder.
@@ -168,6 +172,8 @@ def load_raw(source: str) -> RawTable:
     if is_function(source):
         return raw_of_function(source)
     path = find_file(source)
+    if path.is_dir() and has_folders(path, columns):
+        return read_label_folder(path, TABLE_READERS)
     if path.is_dir():
         return next(layout for layout in FOLDER_LAYOUTS.values() if layout.fits(path)).read(path)
     if path.suffix.lower() not in READERS:

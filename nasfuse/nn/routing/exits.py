@@ -48,11 +48,13 @@ class ExitCalibration:
         """Returns the (n_routes - 1,) levels at `threshold`, see `levels_at`."""
         return levels_at(threshold, self.levels)
 
-    def confidences(self, outputs: Tensor, task: TaskKind) -> Tensor:
-        """Returns the confidences at the exits (n, n_routes - 1) for outputs (n, n_routes, n_outputs) of the routes."""
-        columns = [
-            confidence(outputs[:, number], temperature, task) for number, temperature in enumerate(self.temperatures)
-        ]
+    def confidences(self, digests: Tensor, task: TaskKind) -> Tensor:
+        """Returns the confidences at the exits (n, n_routes - 1) for digests (n, n_routes, m) of the outputs."""
+        columns = []
+        for number, temperature in enumerate(self.temperatures):
+            sure = task.digest_confidence(digests[:, number], temperature=temperature)
+            assert sure is not None, "checked where the network is built"
+            columns.append(sure)
         return torch.stack(columns, dim=1)
 
 
@@ -66,7 +68,7 @@ def levels_at(threshold: float, levels: Tensor) -> Tensor:
 
 
 def confidence(outputs: Tensor, temperature: Tensor, task: TaskKind) -> Tensor:
-    """Returns float64 confidences (n,) of outputs (n, n_outputs) after temperature scaling (Guo et al., 2017)."""
+    """Returns float64 confidences (n,) of outputs (n, ...) after temperature scaling (Guo et al., 2017)."""
     sure = task.confidence(outputs.double() / temperature)
     assert sure is not None, "checked where the network is built"
     return sure

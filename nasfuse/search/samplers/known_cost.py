@@ -17,7 +17,8 @@ from nasfuse.search.samplers.coverage import Coverage, suggested_rows
 from nasfuse.search.samplers.domain import Array, Domain
 from nasfuse.search.samplers.fallback import tpe, tpe_draws
 from nasfuse.search.samplers.training_data import Observations
-from nasfuse.search.trial import TrialWriter, trials_of
+from nasfuse.search.trial import TrialWriter
+from nasfuse.search.views import trials_of
 from nasfuse.seeds import derive_seed
 
 #: Largest numbers of complete trainings and of observations; beyond, a Gaussian process is slow and TPE is used.

@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial
 
 from nasfuse.search.samplers.domain import Array, Domain
 from nasfuse.search.stopping.extrapolation import LARGEST, Extrapolation
-from nasfuse.search.trial import TrialView, trials_of
+from nasfuse.search.trial import TrialView
+from nasfuse.search.views import trials_of
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,11 @@ class FocalLoss(TrainingLoss):
     def __call__(
         self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, class_weights: Tensor | None = None
     ) -> Tensor:
-        """Returns the mean over samples and labels."""
+        """Returns the mean over samples, labels or labelled pixels; 0 if no pixel has a label."""
         logs, wanted = self.kind.choices(outputs, targets, label_smoothing=label_smoothing)
         # 1 - p, above 0, where the gradient of its power would be infinite
         missed = (-logs.expm1()).clamp_min(torch.finfo(logs.dtype).tiny)
         each = -(wanted * missed**self.gamma * logs).sum(dim=-1)
         weights = self.kind.weights_of(targets, class_weights)
-        return each.mean() if weights is None else (weights * each).mean()
+        each = each if weights is None else weights * each
+        return each.mean() if each.numel() else each.sum()

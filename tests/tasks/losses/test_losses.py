@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nasfuse.domain.loss import LOSS_OPTIONS, LOSSES, get_loss, losses_of
-from nasfuse.domain.task import TASKS
+from nasfuse.domain.task import TASKS, VOID
 from nasfuse.errors import InvalidInputError
 from nasfuse.spec.training import TrainingConfig
 from nasfuse.tasks import task_kind
@@ -20,16 +20,20 @@ TARGETS = {
     "multiclass": torch.tensor([0, 1, 2, 2]),
     "multilabel": torch.tensor([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]]),
     "regression": torch.tensor([[0.5, 3.0], [1.5, -2.0], [-4.0, 0.25]]),
+    "segmentation": torch.tensor([[[0, 1], [2, VOID]], [[2, VOID], [VOID, 2]]]).to(torch.uint8),
 }
-N_OUTPUTS = {"multiclass": 3, "multilabel": 2, "regression": 2}
+N_OUTPUTS = {"multiclass": 3, "multilabel": 2, "regression": 2, "segmentation": 3}
 
 
 def outputs_of(task, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(len(TARGETS[task]), N_OUTPUTS[task], generator=generator, dtype=torch.float64)
+    axes = TARGETS[task].shape[1:] if TASKS[task].is_dense else ()
+    return torch.randn(len(TARGETS[task]), N_OUTPUTS[task], *axes, generator=generator, dtype=torch.float64)
 
 
 def perfect(task):
+    if TASKS[task].is_dense:
+        return 20.0 * torch.nn.functional.one_hot(TARGETS[task].long().clamp_max(2), 3).movedim(-1, 1).double()
     if task == "multiclass":
         return 20.0 * torch.nn.functional.one_hot(TARGETS[task], 3).double()
     return (20.0 * (2 * TARGETS[task] - 1) if task == "multilabel" else TARGETS[task]).double()
@@ -41,6 +45,7 @@ class TestRegistry:
             "multiclass": "cross_entropy",
             "multilabel": "cross_entropy",
             "regression": "huber",
+            "segmentation": "cross_entropy",
         }
 
     @pytest.mark.parametrize("task", TASKS)
@@ -80,7 +85,7 @@ class TestAll:
 
     def test_the_gradient_is_that_of_the_value(self, task, name):
         loss, outputs = training_loss(task, name, options=OPTIONS), outputs_of(task).requires_grad_()
-        targets = TARGETS[task] if task == "multiclass" else TARGETS[task].double()
+        targets = TARGETS[task] if TASKS[task].is_exclusive else TARGETS[task].double()
         assert torch.autograd.gradcheck(lambda given: loss(given, targets, label_smoothing=0.1), outputs)
 
     def test_weights_of_classes_multiply_losses(self, task, name):
@@ -93,12 +98,29 @@ class TestAll:
         only = targets[:1]
         rare = ones.clone()
         rare.view(-1)[-1] = 100.0  # class 2, or presence of the last label
+        if TASKS[task].is_dense:  # three of its pixels have a label, one of them class 2
+            each = loss(outputs[:1], only) * 3
+            of_rare = loss(outputs[:1], torch.where(only == 2, only, VOID))
+            assert torch.isclose(loss(outputs[:1], only, class_weights=rare) * 3, each + 99 * of_rare)
+            return
         expected = 1.0 if task == "multiclass" else 100.0
         single = loss(outputs[:1, -1:], only[:, -1:]) if task == "multilabel" else loss(outputs[:1], only)
         weighted = loss(outputs[:1], only, class_weights=rare)
         rest = loss(outputs[:1, :1], only[:, :1]) if task == "multilabel" else torch.zeros(())
         parts = (expected * single + rest) / 2 if task == "multilabel" else expected * single
         assert torch.isclose(weighted, parts)
+
+
+@pytest.mark.parametrize("name", [name for task, name in PAIRS if TASKS[task].is_dense])
+def test_a_batch_without_labels_loses_nothing_and_has_a_gradient(name):
+    outputs = outputs_of("segmentation").requires_grad_()
+    loss = training_loss("segmentation", name, options=OPTIONS)
+    value = loss(
+        outputs, torch.full_like(TARGETS["segmentation"], VOID), label_smoothing=0.1, class_weights=torch.ones(3)
+    )
+    value.backward()
+    assert value.item() == 0
+    assert not outputs.grad.any()
 
 
 class TestFocal:
@@ -117,14 +139,14 @@ class TestFocal:
         assert loss(logit, torch.ones(1, 1)).item() == pytest.approx(-math.log(0.75) / 64)
         assert loss(logit, torch.zeros(1, 1)).item() == pytest.approx(-math.log(0.25) * 27 / 64)
 
-    @pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+    @pytest.mark.parametrize("task", ["multiclass", "multilabel", "segmentation"])
     def test_without_an_exponent_it_is_the_cross_entropy(self, task):
         kind, targets = task_kind(task), TARGETS[task]
         weights = kind.balanced_weights(targets, N_OUTPUTS[task]).double()
         given = {"label_smoothing": 0.2, "class_weights": weights}
         loss = FocalLoss(kind, focal_gamma=0.0)
         outputs = outputs_of(task)
-        targets = targets if task == "multiclass" else targets.double()
+        targets = targets if TASKS[task].is_exclusive else targets.double()
         assert torch.isclose(loss(outputs, targets, **given), kind.loss(outputs, targets, **given))
 
     @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
