@@ -14,7 +14,7 @@ from nasfuse.spec.fusion import EquilibriumFusion
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.reducer import GumbelReducer
 from nasfuse.spec.schema.model import Model
-from nasfuse.spec.sites import OPERATOR_OPTIONS, WITH_HEADS, SitesConfigBase, SitesFusion
+from nasfuse.spec.sites import ALL_OPTIONS, SitesConfigBase, SitesFusion
 from nasfuse.spec.stream import LinearStream, RandomConvStream, TransformerStream
 
 
@@ -144,10 +144,8 @@ def _of_sites(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, str]]:
             if _is_changed(fusion, name):
                 yield f"network.fusion.{name}", "network.fusion.sites gives the sites one by one"
     if isinstance(fusion, SitesFusion):
-        options = dict.fromkeys(name for names in OPERATOR_OPTIONS.values() for name in names)
-        own = {*OPERATOR_OPTIONS[fusion.operator], *(("heads",) if fusion.operator in WITH_HEADS else ())}
-        for name in (*options, "heads"):
-            if name not in own and _is_changed(fusion, name):
+        for name in ALL_OPTIONS:
+            if name not in fusion.options_in_use and _is_changed(fusion, name):
                 yield f"network.fusion.{name}", f"the operator {fusion.operator} has no such option"
 
 

@@ -148,15 +148,16 @@ class BranchBuilder:
         sites: list[Site] = []
         operators: list[SiteOperator] = []
         for number, stages in enumerate(config.sites, start=1):
+            kind = fusion.operator_of(number - 1, len(config.sites))
             others = {name: n for name, n in stages.items() if name != main and n <= built[name]}
             if not others:  # no route reaches it
                 continue
             widths = {name: self._streams[name].width_at(n) for name, n in others.items()}
             width = self._streams[main].width_at(stages[main])
-            options = {name: getattr(fusion, name) for name in OPERATOR_OPTIONS[fusion.operator]}
-            if fusion.operator in WITH_HEADS:
+            options = {name: getattr(fusion, name) for name in OPERATOR_OPTIONS[kind]}
+            if kind in WITH_HEADS:
                 options["heads"] = self._heads(fusion, width, f"site {number}")
-            make: Callable[..., SiteOperator] = SITE_OPERATORS[fusion.operator]
+            make: Callable[..., SiteOperator] = SITE_OPERATORS[kind]
             operator = make(width, widths, **options)
             self._check_alignment(operator, main, stages[main], others, f"site {number}")
             single = {name for name, n in others.items() if self._extent(name, n) == Extent(1)}

@@ -8,7 +8,7 @@ from nasfuse.domain.loss import LOSS_OPTIONS, get_loss
 from nasfuse.spec.fusion import EquilibriumFusion
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.reducer import LatentReducer
-from nasfuse.spec.sites import OPERATOR_OPTIONS, WITH_HEADS, SitesConfigBase, SitesFusion
+from nasfuse.spec.sites import ALL_OPTIONS, SitesConfigBase, SitesFusion
 
 #: Fields of an equilibrium that stop or steer its iteration, which has no choice with a single step.
 _OF_ITERATION = ("solver", "tolerance", "inference_tolerance")
@@ -48,10 +48,9 @@ def effective_hash(recipe: Recipe) -> str:
             written["sites"] = recipe.network.sites
         if isinstance(fusion, SitesFusion):
             written["main"] = recipe.network.main
-            own = OPERATOR_OPTIONS[fusion.operator]
-            _drop(written, *({name for names in OPERATOR_OPTIONS.values() for name in names} - set(own)))
-            if fusion.operator not in WITH_HEADS:
-                _drop(written, "heads")
+            _drop(written, *(set(ALL_OPTIONS) - fusion.options_in_use))
+            if fusion.last_operator in (None, fusion.operator):
+                _drop(written, "last_operator")
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -23,6 +23,9 @@ OPERATOR_OPTIONS: dict[str, tuple[str, ...]] = {
 #: Operators with attention heads.
 WITH_HEADS = frozenset({"cross_attention", "bottleneck"})
 
+#: Options of any operator.
+ALL_OPTIONS = tuple(dict.fromkeys([*(name for names in OPERATOR_OPTIONS.values() for name in names), "heads"]))
+
 
 def main_stream(given: str | None, route: Sequence[str], routes: Sequence[str]) -> str:
     """Returns the main stream of a fusion at sites: the given one, or the first that is on all routes of a router.
@@ -86,6 +89,9 @@ class SitesConfigBase(Model):
         return f"the {self.position} {'stage' if self.n_sites == 1 else f'{self.n_sites} stages'}"
 
 
+Operator = Literal["se_add", "sum", "concat", "cross_attention", "bottleneck"]
+
+
 class SitesFusion(SitesConfigBase):
     """A main stream that takes in features of the others at several sites and goes on (ESANet, DynMM's fusion level).
 
@@ -96,6 +102,7 @@ class SitesFusion(SitesConfigBase):
         main: Name of the main stream, which every route has; None: the first stream that every route has.
         operator: `se_add` (ESANet), `sum`, `concat` (with a projection), `cross_attention`, or `bottleneck` (attention
             through a few shared tokens). The first three need tokens that correspond; those of images are resized.
+        last_operator: Operator of the last site, for example attention at the coarsest scale; None: `operator`.
         reduction: Width divided by the hidden width of a squeeze-and-excite gate; `se_add`.
         heads: Attention heads, a divisor of the width of the main stream; None: 4, 2 or 1, of at least 8 features each.
         mlp_ratio: Hidden width of the MLP of an attention block divided by its width.
@@ -108,7 +115,8 @@ class SitesFusion(SitesConfigBase):
 
     kind: Literal["sites"]
     main: Name | None = None
-    operator: Literal["se_add", "sum", "concat", "cross_attention", "bottleneck"] = "se_add"
+    operator: Operator = "se_add"
+    last_operator: Operator | None = None
     reduction: Annotated[int, Field(ge=1)] = 16
     heads: Annotated[int, Field(ge=1)] | None = None
     mlp_ratio: Annotated[int, Field(ge=1, le=16)] = 2
@@ -119,7 +127,19 @@ class SitesFusion(SitesConfigBase):
     def summary(self) -> str:
         """Returns a short description for tables."""
         main = "" if self.main is None else f" into {self.main}"
-        return f"{self.operator}{main} at {self._places}"
+        last = "" if self.last_operator in (None, self.operator) else f", {self.last_operator} at the last"
+        return f"{self.operator}{main} at {self._places}{last}"
+
+    def operator_of(self, number: int, n_sites: int) -> Operator:
+        """Returns the operator of site `number` of `n_sites`, counted from 0."""
+        return self.last_operator or self.operator if number == n_sites - 1 else self.operator
+
+    @property
+    def options_in_use(self) -> frozenset[str]:
+        """Names of the options that an operator of the fusion has."""
+        operators = {self.operator, self.last_operator or self.operator}
+        own = {name for operator in operators for name in OPERATOR_OPTIONS[operator]}
+        return frozenset(own | ({"heads"} if operators & WITH_HEADS else set()))
 
 
 class ChainFusion(SitesConfigBase):

@@ -85,6 +85,8 @@ def test_equal_sites_have_one_hash():
     listed = [{"rgb": n, "depth": n} for n in (1, 2)]
     assert hashed(n_sites=2) == hashed(sites=listed) == hashed(n_sites=2, main="rgb", heads=2, n_bottlenecks=9)
     assert hashed() == hashed(n_sites=7) == hashed(n_sites=3, position="first")
+    assert hashed(last_operator="se_add") == hashed()
+    assert hashed(last_operator="bottleneck") != hashed(last_operator="bottleneck", n_bottlenecks=9)
     assert len({hashed(), hashed(n_sites=2), hashed(reduction=4), hashed(main="depth"), hashed(operator="sum")}) == 5
 
 

@@ -206,6 +206,12 @@ def test_tokens_that_do_not_correspond_are_refused():
         build_network(config, known, TASK)
 
 
+def test_the_last_site_may_have_another_operator():
+    network = build_network(pair({"last_operator": "cross_attention"}), PAIR, TASK)
+    kinds = [type(operator).__name__ for operator in network.sites.operators]
+    assert kinds == ["SiteSeAdd", "SiteSeAdd", "SiteCrossAttention"]
+
+
 def test_heads_that_do_not_divide_are_refused():
     with pytest.raises(InvalidInputError, match="heads: 3 does not divide the width 4 of the main stream at site 1"):
         build_network(pair({"operator": "cross_attention", "heads": 3}), PAIR, TASK)
