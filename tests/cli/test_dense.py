@@ -24,7 +24,6 @@ SPACE = {
         "network.fusion.operator": "sum",
         "network.router.kind": "sequential",
         "training.epochs": 3,
-        "training.batch_size": 4,
     },
     "recommended": ["routed"],
     "baselines": {"thermal": {"network.route": "thermal"}, "routed": {"network.route": "rgb > rgb+thermal"}},
