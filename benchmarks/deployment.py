@@ -1,15 +1,16 @@
 """How fast are exported networks, and does their time follow their MACs?
 
 Prints, for networks from a thousand to a million MACs, the median time of a call of one sample in onnxruntime and in
-eager PyTorch, on one thread; the rank correlations of both with MACs; and for routed networks, the mean time of a
-sample (medians of the routes, weighted by their shares) over that of the costliest route alone, beside the same ratio
-of MACs.
+eager PyTorch, on one thread; the rank correlations of both with MACs; and for routed networks from 0.1 to 10
+million MACs, the mean time of a sample over that of the costliest route alone, and by how much this ratio is above that
+of MACs: one sample at a time (medians of the routes, weighted by their shares) and in batches of 64.
 
-    .venv/bin/python benchmarks/deployment.py
+    .venv/bin/python benchmarks/deployment.py           # --only front or routed
 
 Weights are random: times depend on shapes alone. Of several rounds, the fastest counts.
 """
 
+import argparse
 from itertools import product
 
 import numpy as np
@@ -66,7 +67,8 @@ FRONT = {
     ),
 }
 
-CHEAP, COSTLY = mlp(8), (conv(64, depth=4, stride=1), conv(128, depth=8, stride=1))
+CHEAP = mlp(8)
+COSTLY = (conv(24, depth=2, stride=1), conv(64, depth=6, stride=1), conv(192, depth=8, stride=1))
 ROUTED = {
     "gate on the cheap route": {"kind": "gate", "reads": "cheap_route", "form": "mlp"},
     "gate on the inputs": {"kind": "gate", "reads": "inputs", "form": "linear"},
@@ -95,17 +97,27 @@ class Pair:
         if threshold is not None:
             self.network.set_threshold(threshold)
         inputs = raw_inputs(self.network)
-        deployed = deploy(self.network, inputs)
+        self.exported = deploy(self.network, inputs)
         self.inputs = RawInputs(inputs)
-        self.program = Program(
-            deployed.program, lambda name: open_session(deployed.graphs[name], threads=1), task=TASK.kind
-        )
+        self.program = self.opened(self.exported.program)
 
-    def deployed(self, n_samples=1, *, route=None):
-        """Times calls of the program; with `route`, the router runs, and this route is taken whatever it says."""
+    def opened(self, program):
+        return Program(program, lambda name: open_session(self.exported.graphs[name], threads=1), task=TASK.kind)
+
+    def always(self, route):
+        """Returns the program of a router that always chooses route 0 or 1, and computes its choice all the same."""
+        router = dict(self.exported.program["router"])
+        if router["kind"] == "sequential":
+            router["levels"] = [0.0 if route == 0 else 2.0] * len(router["levels"])
+        else:
+            router["price"] = 1e9 if route == 0 else -1e9
+        return self.opened({**self.exported.program, "router": router})
+
+    def deployed(self, n_samples=1, *, program=None, routes=None):
+        """Times calls of the program, or of another one; with `routes`, these are taken whatever the router says."""
         raw = {name: one.numpy() for name, one in self.inputs.examples(n_samples).items()}
-        chosen = None if route is None else np.full(n_samples, route)
-        return timed(lambda _: self.program.run(raw, chosen), **RUNS)
+        program = program or self.program
+        return timed(lambda _: program.run(raw, routes), **RUNS)
 
     def eager(self, n_samples=1):
         values, masks, present = self.inputs(self.inputs.examples(n_samples))
@@ -114,7 +126,18 @@ class Pair:
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=["front", "routed"], help="which of the two tables")
+    only = parser.parse_args().only
     torch.set_num_threads(1)
+    if only != "routed":
+        measure_front()
+    if only != "front":
+        measure_routed()
+
+
+def measure_front():
+    """Prints the times of static networks, deployed and eager, and how they are ranked."""
     print(
         f"{'network':36}{'MACs':>10}{'onnx':>9}{'IQR':>7}{'eager':>9}{'faster':>8}{'onnx/64':>9}{'eager/64':>9}   (us)"
     )
@@ -140,26 +163,41 @@ def main():
     print(f"{spearmanr(macs, eager).statistic:.3f} eager")
     print(f"eager over deployed: {np.median(np.array(eager) / deployed):.1f} (median), ", end="")
     print(f"{(np.array(eager) / deployed).min():.1f} at least\n")
-    measure_routed()
 
 
 def measure_routed():
-    """Prints the times of routed networks beside those of their costliest route."""
-    print(f"{'router':26}{'full, us':>10}{'cheap share':>13}{'MACs ratio':>12}{'time ratio':>12}")
+    """Prints the times of routed networks beside those of their costliest route, one at a time and in batches."""
+    print(f"{'router':26}{'MACs':>11}{'batch':>7}{'full, us':>10}{'IQR':>6}", end="")
+    print("".join(f"{f'{share:.0%} cheap':>18}" for share in SHARES) + "   (time ratio - MACs ratio)")
     for (name, options), audio in product(ROUTED.items(), COSTLY):
         router = {"routes": ["image", "image+audio"], **options, "threshold": 0.5}
         plain = pair(CHEAP, audio, width=32, router=router)
         routed, full = Pair(plain), Pair(plain, threshold=0.0)
         by_route = routed.network.route_macs({"audio": 40})
         whole = routed.network.static_macs({"audio": 40})[-1]
-        rounds = []
-        with one_at_a_time():
-            for _ in range(N_ROUNDS):
-                rounds.append([full.deployed().median_s, *(routed.deployed(route=k).median_s for k in (0, 1))])
-        alone, *times = np.min(rounds, axis=0)
-        for share in SHARES:
-            macs, mean = (share * each[0] + (1 - share) * each[1] for each in (by_route, times))
-            print(f"{name:26}{1e6 * alone:10.1f}{share:13.0%}{macs / whole:12.2f}{mean / alone:12.2f}", flush=True)
+        for n_samples in (1, 64):
+            cheap = [np.arange(64) < round(64 * share) for share in SHARES]
+            if n_samples == 1:
+                calls = [{"program": routed.always(route)} for route in (0, 1)]
+            else:
+                calls = [{"routes": np.where(each, 0, 1)} for each in cheap]
+            rounds = []
+            with one_at_a_time():
+                for _ in range(N_ROUNDS):
+                    alone = full.deployed(n_samples)
+                    rounds.append([alone, *(routed.deployed(n_samples, **call) for call in calls)])
+            alone, *times = (min(each, key=lambda t: t.median_s) for each in zip(*rounds, strict=True))
+            print(f"{name:26}{whole:11,}{n_samples:7}{1e6 * alone.median_s:10.1f}{1e6 * alone.iqr_s:6.1f}", end="")
+            for number, share in enumerate(SHARES):
+                share = share if n_samples == 1 else np.mean(cheap[number])
+                macs = share * by_route[0] + (1 - share) * by_route[1]
+                if n_samples == 1:
+                    mean = share * times[0].median_s + (1 - share) * times[1].median_s
+                else:
+                    mean = times[number].median_s
+                ratio = mean / alone.median_s
+                print(f"{f'{ratio:.2f} {ratio - macs / whole:+.2f}':>18}", end="")
+            print(flush=True)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Does every point of a front come back: its recipe, its MACs, its metric, and the metric of the saved file?
 
-Searches the digits three times, in the spaces of static networks, of routed networks and of equilibria. Each point of
+Searches the digits three times, in the spaces of static networks, of routed networks and of fixed points. Each point of
 the three fronts is then exported as by `nasfuse export` and trained as by `nasfuse train`. Compared are
 
 - the hash of the recipe in the exported file, in the folder of the trainings, and in their networks;
 - the MACs of the costliest route at full length, of the exported recipe and of the point, to the unit;
 - the mean validation metric of the trainings and that of the search, in standard errors of their difference, by the
-  standard deviation pooled over all trainings of all points of the front (a point may have been trained once);
+  standard deviation of the point's own trainings or that pooled over all points of the front, whichever is larger (two
+  or three trainings may agree by chance, and networks with few weights vary more than others);
+- the metric of the point's network and of one that is trained with the same seed on the same division;
 - the metric of each saved network, of the trainings and of the search, read from the file and computed again.
 
     nice -n 5 python benchmarks/export_round_trip.py --out round_trip.txt
@@ -26,16 +28,20 @@ import nasfuse
 from nasfuse.data.sources.digits import load_digits
 from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 from nasfuse.experiment.final_training import FinalResult, train_recipe
+from nasfuse.experiment.objective import Training
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import Run, read_run
 from nasfuse.experiment.space_survey import macs_of
 from nasfuse.prediction import read_network
 from nasfuse.search.front import Candidate
+from nasfuse.search.trial import TrialView
 from nasfuse.search.views import trials_of
 from nasfuse.spec.ensemble import load_recipe
 
 CPU = torch.device("cpu")
 SPACES = {"digits": "fusion", "routed": "dynmm", "equilibrium": "deq"}
+#: What all networks of a search have; in the space `deq`, the cheapest networks have no fixed point.
+FIXED = {"equilibrium": {"network.fusion.kind": "equilibrium", "network.fusion.gradient": "implicit"}}
 #: Largest distance of a metric that is computed again.
 CLOSE = 1e-6
 
@@ -46,19 +52,39 @@ def searched(name: str, folder: Path, options: argparse.Namespace) -> Run:
         "name": name,
         "data": {"source": "digits"},
         "space": SPACES[name],
-        "fixed": {"training.epochs": options.epochs},
+        "fixed": {"training.epochs": options.epochs, **FIXED.get(name, {})},
         "budget": {"trials": options.trials, "repeats": 2},
     }
     nasfuse.search(study, output=folder, progress=False)
     return read_run(RunFolder(folder))
 
 
-def reloaded(run: Run, candidate: Candidate) -> float:
-    """Returns the largest distance of the metric of the networks of a point, computed again, from what was recorded."""
+def recorded(run: Run) -> dict[int, TrialView]:
+    """Returns the trials of a run by number."""
     import optuna
 
     study = optuna.load_study(study_name=run.study.name, storage=run.folder.storage_url(run.study))
-    trials = {trial.number: trial for trial in trials_of(study)}
+    return {trial.number: trial for trial in trials_of(study)}
+
+
+def repeated(run: Run, candidate: Candidate) -> float:
+    """Returns the distance of the metric of a point from that of a training with the same seed and division."""
+    trial = recorded(run)[candidate.trial]
+    with tempfile.TemporaryDirectory() as folder:
+        found = Training()(
+            run.folder.recipe(candidate.trial),
+            seed=trial.record["seed"],
+            division=trial.record["division"],
+            folder=Path(folder),
+            report=lambda *_: None,
+            weight_sources={},
+        )
+    return abs(found.points[candidate.point].metric - trial.points[candidate.point].metric)
+
+
+def reloaded(run: Run, candidate: Candidate) -> float:
+    """Returns the largest distance of the metric of the networks of a point, computed again, from what was recorded."""
+    trials = recorded(run)
     distances = []
     for number in candidate.trainings:
         found = evaluate_checkpoint(run.folder.network(number), split="val", device=CPU, point=candidate.point)
@@ -74,12 +100,14 @@ class RoundTrip:
         candidate: The point.
         result: The trainings.
         again: Largest distance of a metric that was computed again.
+        same_seed: Distance of the metric of a training with the seed and division of the search.
         wrong: What differs.
     """
 
     candidate: Candidate
     result: FinalResult
     again: float
+    same_seed: float
     wrong: tuple[str, ...]
 
     @property
@@ -90,8 +118,9 @@ class RoundTrip:
         return [(count, sd) for count, sd in found if sd is not None]
 
     def distance(self, sd: float) -> float:
-        """Returns the difference of the mean metrics in standard errors, for a standard deviation of one training."""
-        mean = self.result.spread("val")[0]
+        """Returns the difference of the mean metrics in standard errors, for a pooled `sd` of one training."""
+        mean, own = self.result.spread("val")
+        sd = max(sd, own or 0.0)
         n_searched, n_trained = len(self.candidate.trainings), len(self.result.seeds)
         return (mean - self.candidate.measured.metric) / (sd * math.sqrt(1 / n_searched + 1 / n_trained))
 
@@ -124,7 +153,10 @@ def round_trip(run: Run, candidate: Candidate, options: argparse.Namespace) -> R
                 again = max(again, abs(found - value))
         if again > CLOSE:
             wrong.append(f"metric of the file differs by {again:.1g}")
-    return RoundTrip(candidate, result, again, tuple(wrong))
+        same_seed = repeated(run, candidate)
+        if same_seed > CLOSE:
+            wrong.append(f"metric with the seed of the search differs by {same_seed:.1g}")
+    return RoundTrip(candidate, result, again, same_seed, tuple(wrong))
 
 
 def judged(trips: list[RoundTrip], options: argparse.Namespace) -> int:
@@ -141,7 +173,7 @@ def judged(trips: list[RoundTrip], options: argparse.Namespace) -> int:
         print(
             f"  {trip.candidate.label:>6} {point.macs:>9,} {result.macs:>9,} MACs  val {point.metric:.4f} "
             f"({len(trip.candidate.trainings)}) {statistics.fmean(values):.4f} ({len(values)}) {distance:+.1f} se  "
-            f"file {trip.again:.0e}  {'; '.join(wrong) or 'good'}  {trip.candidate.summary}",
+            f"file {trip.again:.0e} seed {trip.same_seed:.0e}  {'; '.join(wrong) or 'good'}  {trip.candidate.summary}",
             file=options.out,
             flush=True,
         )
@@ -155,11 +187,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--runs", type=Path, default=Path("runs/round_trip"), help="folder of the searches")
+    parser.add_argument("--only", choices=SPACES, help="one of the three searches")
     parser.add_argument("--out", type=argparse.FileType("w"), default="-", help="file of the results")
     options = parser.parse_args()
     torch.set_num_threads(1)
     n_points = n_good = 0
-    for name in SPACES:
+    for name in SPACES if options.only is None else (options.only,):
         start = time.monotonic()
         run = searched(name, options.runs / name, options)
         print(f"{name}: {len(run.progress.front)} points", file=options.out, flush=True)

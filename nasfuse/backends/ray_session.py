@@ -39,7 +39,7 @@ for _name, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
 
 import ray  # noqa: E402 - after its environment
-from ray._private import ray_constants  # noqa: E402
+from ray._private import ray_constants, worker  # noqa: E402
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # noqa: E402
 
 _STORE_BYTES = 200 * 2**20
@@ -60,9 +60,20 @@ def ray_session(address: str | None) -> Iterator[None]:
         NasfuseError: No cluster answers there.
         Interrupted: SIGTERM came while Ray started, and this is the main thread.
     """
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    with _cluster(address) if address is not None else _local():
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    with _silent(), _cluster(address) if address is not None else _local():
         yield
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keeps Ray from printing that a worker has died; the driver tries its trial again."""
+    before = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = before
 
 
 @contextmanager
@@ -99,7 +110,7 @@ def _connect(address: str) -> None:
 def _init(**arguments: Any) -> None:
     before = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **arguments)
+        ray.init(log_to_driver=False, logging_level=logging.CRITICAL, configure_logging=True, **arguments)
     except SystemExit as error:  # raised by the handler that Ray sets for SIGTERM
         raise Interrupted(signal.SIGTERM) from error
     finally:

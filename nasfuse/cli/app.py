@@ -1,5 +1,7 @@
 """The commands of `nasfuse`, each in its own file."""
 
+import inspect
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -44,6 +46,12 @@ def _options(
     pass
 
 
+def _register(verb: Callable[..., None]) -> None:
+    """Adds a verb, whose help is wrapped for the terminal and not where its docstring is."""
+    paragraphs = (inspect.getdoc(verb) or "").split("\n\n")
+    app.command(help="\n\n".join(" ".join(one.split()) for one in paragraphs))(verb)
+
+
 for _verb in (init, search, status, pareto, compare, report, export, latency, train, evaluate, predict, doctor):
-    app.command()(_verb)
+    _register(_verb)
 app.add_typer(data_app, name="data")

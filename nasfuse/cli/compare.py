@@ -20,7 +20,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
     """Compare the fronts of runs with the same metric and cost: hypervolumes, and who leads at which cost."""
-    from nasfuse.cli.console import err, print_json
+    from nasfuse.cli.console import err, print_json, say
     from nasfuse.cli.output_file import check_output
     from nasfuse.experiment.run_folder import RunFolder
     from nasfuse.experiment.run_reader import read_run
@@ -36,12 +36,12 @@ def compare(
         from nasfuse.report.comparison_figure import write_comparison_figure
 
         write_comparison_figure(plot, found)
-        err.print(f"wrote {plot}", soft_wrap=True)
+        say(err, f"wrote {plot}")
     if html is not None:
         from nasfuse.report.comparison_figure import write_comparison_page
 
         write_comparison_page(html, found)
-        err.print(f"wrote {html}", soft_wrap=True)
+        say(err, f"wrote {html}")
     if as_json:
         print_json(_document(found))
     else:

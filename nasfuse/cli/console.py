@@ -49,17 +49,17 @@ LINE_EVERY_S = 10.0
 
 def explain(message: str) -> None:
     """Prints an error message without a traceback."""
-    err.print(Text.assemble(("error:", "bold red"), " ", for_people(message)), soft_wrap=True)
+    say(err, Text.assemble(("error:", "bold red"), " ", for_people(message)))
 
 
 def explain_fault(message: str) -> None:
     """Prints that nasfuse itself is wrong, without a traceback."""
-    err.print(Text.assemble(("fault of nasfuse:", "bold red"), " ", message), soft_wrap=True)
+    say(err, Text.assemble(("fault of nasfuse:", "bold red"), " ", message))
 
 
 def warn(message: str) -> None:
     """Prints a warning; the command continues."""
-    err.print(Text.assemble(("warning:", "bold yellow"), " ", for_people(message)), soft_wrap=True)
+    say(err, Text.assemble(("warning:", "bold yellow"), " ", for_people(message)))
 
 
 def for_people(message: str) -> str:
@@ -90,8 +90,8 @@ def command_line(*arguments: object) -> str:
 def say(console: Console, text: str | Text, *, style: str | None = None) -> None:
     """Prints a sentence: wrapped between words on a terminal, in one line elsewhere.
 
-    Lines with a command or a path to copy are printed with `soft_wrap=True` instead, which a terminal may wrap anywhere
-    and copies as one line.
+    A command to copy is printed with `soft_wrap=True` instead, which a terminal may wrap anywhere and copies as one
+    line.
     """
     console.print(text, style=style, soft_wrap=not console.is_terminal)
 

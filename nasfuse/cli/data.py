@@ -22,7 +22,7 @@ def list_sets(
     """List the data sets of the shipped studies, whether their files were found, and the files in the data folder."""
     from rich.text import Text
 
-    from nasfuse.cli.console import out, print_json
+    from nasfuse.cli.console import out, print_json, say
     from nasfuse.data.published import published_files
     from nasfuse.data.sources.registry import READERS, data_folder
     from nasfuse.spec.data_source import SHIPPED_SOURCES
@@ -48,15 +48,15 @@ def list_sets(
     for one in published:
         where = f"found: {one.found}" if one.found else f"not found in {' or '.join(map(str, one.places))}"
         of = f"{'study' if len(one.studies) == 1 else 'studies'} {', '.join(one.studies)}"
-        out.print(Text.assemble((one.source, "bold"), f"  {of}  {where}"), soft_wrap=True)
+        say(out, Text.assemble((one.source, "bold"), f"  {of}  {where}"))
         if not one.found:
-            out.print(Text(f"    {one.file.contents}\n    origin: {one.file.origin}", "dim"), soft_wrap=True)
+            say(out, Text(f"    {one.file.contents}\n    origin: {one.file.origin}", "dim"))
     for file in files:
         if file not in {str(one.found) for one in published}:
-            out.print(file, soft_wrap=True)
+            say(out, file)
     if not files:
         hint = f"no data files in {folder} (set NASFUSE_DATA to the folder of your data)"
-        out.print(hint, style="dim", soft_wrap=True)
+        say(out, hint, style="dim")
 
 
 @data_app.command("check")
@@ -209,7 +209,7 @@ def _print(document: dict[str, Any]) -> None:
 
 def _suggest(source: str, *, target: str | None, as_json: bool) -> tuple[dict[str, Any], "DataConfig | None"]:
     """Lists arrays or columns and prints a suggested data block; None instead of it if there is no target."""
-    from nasfuse.cli.console import out
+    from nasfuse.cli.console import out, say
     from nasfuse.data.draft import draft_data, find_target
     from nasfuse.data.sources.registry import load_raw
     from nasfuse.errors import DataError
@@ -223,12 +223,12 @@ def _suggest(source: str, *, target: str | None, as_json: bool) -> tuple[dict[st
     if not as_json:
         for name, values in raw.columns.items():
             what = "text or lists" if values.dtype.kind == "O" else str(values.dtype)
-            out.print(f"{name:>16}  {what} {' x '.join(map(str, values.shape))}", soft_wrap=True)
+            say(out, f"{name:>16}  {what} {' x '.join(map(str, values.shape))}")
     try:
         target = find_target(raw) if target is None else target
     except DataError as error:
         if not as_json:
-            out.print(f"\n{error}", soft_wrap=True)
+            say(out, f"\n{error}")
         return {"arrays": shapes, "data": {"source": source, "modalities": {}}, "problem": None}, None
     draft = draft_data(raw, target=target)
     block: dict[str, Any] = {"source": source, "modalities": draft.modalities}
@@ -242,7 +242,7 @@ def _suggest(source: str, *, target: str | None, as_json: bool) -> tuple[dict[st
         )
         print(to_yaml({"data": block}), end="")
         for name, reason in draft.left_out.items():
-            out.print(f"left out: {name}: {reason}", soft_wrap=True)
+            say(out, f"left out: {name}: {reason}")
         out.print()
     document = {"arrays": shapes, "data": block, "problem": None}
     return document, DataConfig.parse(expand_modalities({"data": block})["data"])

@@ -16,7 +16,7 @@ def doctor(
     """Check the installed packages, the CPU cores, the GPU, the start of Ray and the data folder."""
     from rich.text import Text
 
-    from nasfuse.cli.console import err, out, print_json
+    from nasfuse.cli.console import err, out, print_json, say
 
     checks: list[dict[str, Any]] = []
 
@@ -39,7 +39,7 @@ def doctor(
     else:
         for check in checks:
             mark = ("ok", "green") if check["ok"] else ("!!", "red")
-            out.print(Text.assemble(mark, f"  {check['check']:<14} {check['value']}"), soft_wrap=True)
+            say(out, Text.assemble(mark, f"  {check['check']:<14} {check['value']}"))
     if not all(check["ok"] for check in checks):
         raise typer.Exit(1)
 

@@ -54,7 +54,7 @@ def evaluate(
     """
     from rich.text import Text
 
-    from nasfuse.cli.console import err, out, print_json, warn
+    from nasfuse.cli.console import err, out, print_json, say, warn
     from nasfuse.cli.feature_bar import feature_bar
     from nasfuse.errors import counted
     from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
@@ -87,18 +87,18 @@ def evaluate(
     if "calibration_error" in result:
         out.print(f"calibration error (ECE, 15 bins) {metric_text(result['calibration_error'])}")
     for name, what in result.get("without", {}).items():
-        out.print(f"without {name}: {_STANDS_IN[what]}", soft_wrap=True)
+        say(out, f"without {name}: {_STANDS_IN[what]}")
     if "settings" in result:
         out.print(", ".join(f"{name} {value:.6g}" for name, value in result["settings"].items()))
     for name, share in result.get("routes", {}).items():
-        out.print(f"{share:>6.1%} take {name}", soft_wrap=True)
+        say(out, f"{share:>6.1%} take {name}")
     for column, groups in result.get("by", {}).items():
         out.print(_table([_group_row(column, result["metric"], group) for group in groups]))
     if 1 < len(result["by_class"]) <= _MOST_SHOWN:
         out.print(_table(result["by_class"]))
     if "outside_macs" in result:
         out.print(f"{result['outside_macs']:,} MACs outside of the network, for the features that it reads")
-    out.print(f"{result['macs']:,} MACs, recipe {result['recipe_hash']}: {result['summary']}", soft_wrap=True)
+    say(out, f"{result['macs']:,} MACs, recipe {result['recipe_hash']}: {result['summary']}")
 
 
 def _group_row(column: str, metric: str, group: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,9 @@ def export(
         Path,
         typer.Argument(help="Folder of a search, for example runs/mine; with --onnx or --torch also a model.pt."),
     ],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Recipe file (YAML) to write.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Recipe file (YAML) to write. Default: print it.")
+    ] = None,
     onnx: Annotated[
         Path | None,
         typer.Option(help="Folder to write with the network as ONNX graphs, which nasfuse.runtime runs without torch."),
@@ -60,9 +62,9 @@ def export(
 
     --pick chooses among the points that keep all of --max-macs, --max-latency-ms, --min-metric and --within; --trial
     names a point instead. The network is compared with what is written on validation data, and not written if they
-    differ.
+    differ. Without -o, --onnx and --torch, the recipe is printed.
     """
-    from nasfuse.cli.console import command_line, out, print_json
+    from nasfuse.cli.console import command_line, err, out, print_json, say
     from nasfuse.cli.output_file import check_output
     from nasfuse.experiment.run_folder import RunFolder, write_text
     from nasfuse.experiment.run_reader import read_run
@@ -98,14 +100,20 @@ def export(
 
         saved = network_of_point(found, chosen)
     document = {**to_row(chosen), "explanation": explanation(found, choice), "recipe_hash": recipe.hash}
+    prints_recipe = output is None and saved is None
+    if prints_recipe:
+        document["recipe"] = recipe.to_plain()
     if not as_json:
+        to = err if prints_recipe else out
         measured = chosen.measured
         reported = measured.reported_metric
         also = "" if reported is None else f", {recipe.metric} {metric_text(reported)}"
         figures = f"{found.objectives.metric} {metric_text(measured.metric)}{also} (validation), {measured.macs:,} MACs"
-        out.print(f"trial {chosen.label}: {figures}", soft_wrap=True)
-        out.print(recipe.summary, soft_wrap=True)
-        out.print(explanation(found, choice), soft_wrap=True)
+        say(to, f"trial {chosen.label}: {figures}")
+        say(to, recipe.summary)
+        say(to, explanation(found, choice))
+        if prints_recipe:
+            print(recipe.to_yaml(), end="")
     if output is not None:
         write_text(output, recipe.to_yaml())
         document["file"] = str(output)
@@ -132,14 +140,14 @@ def _check_options(
     """Checks that there is something to write, and that the options belong to it."""
     from nasfuse.errors import InvalidInputError
 
-    if output is None and onnx is None and torch is None:
-        raise InvalidInputError("nothing to write: give -o for a recipe, or --onnx or --torch for a network")
     if int8 and onnx is None:
         raise InvalidInputError("--int8 is about ONNX graphs; give --onnx, too")
     if point is not None and not is_file:
         raise InvalidInputError(f"--point is for a model.pt, and {run} is the folder of a search; use --trial N:P")
     if is_file and output is not None:
         raise InvalidInputError(f"-o writes the recipe of a point of a search, and {run} is no folder of one")
+    if is_file and onnx is None and torch is None:
+        raise InvalidInputError("nothing to write: give --onnx or --torch with the name of a folder")
     if is_file and any(one is not None for one in criteria):
         raise InvalidInputError(f"criteria such as --pick choose from the folder of a search, and {run} is none")
 
@@ -148,7 +156,7 @@ def _deploy(
     saved: "SavedNetwork", onnx: Path | None, torch: Path | None, *, int8: bool, quiet: bool
 ) -> dict[str, object]:
     """Writes the network, prints what was checked, and returns it."""
-    from nasfuse.cli.console import out
+    from nasfuse.cli.console import out, say
 
     document: dict[str, object] = {}
     if onnx is not None:
@@ -159,16 +167,22 @@ def _deploy(
         document["onnx"] = {"folder": str(onnx), "figures": figures, "parity": parity.to_plain()}
         if not quiet:
             borderline = f", {parity.n_borderline} decided differently" if parity.n_borderline else ""
-            out.print(
+            say(
+                out,
                 f"difference from the network: {parity.difference:.1e} at most, over {parity.n_samples} "
                 f"{figures['samples']} samples ({parity.allowed:.1e} is rounding{borderline})",
-                soft_wrap=True,
             )
+            if parity.n_sensitive:
+                say(
+                    out,
+                    f"{parity.n_sensitive} of them do not count, since their fixed points do not converge: rounding of "
+                    f"inputs changes the network itself by up to {parity.change:.1e}; a higher max_steps may help",
+                )
             value = "not finite" if figures["bundle"] is None else metric_text(figures["bundle"])
-            out.print(
+            say(
+                out,
                 f"{figures['metric']} ({figures['samples']}): {metric_text(figures['network'])} by the network, "
                 f"{value} by the bundle{' with 8-bit weights' if int8 else ''}",
-                soft_wrap=True,
             )
             size = f"{written.n_graphs} graph{'s' if written.n_graphs > 1 else ''}, {written.n_bytes / 1000:,.0f} kB"
             out.print(f"wrote {onnx} ({size}); run it with nasfuse.runtime.load({str(onnx)!r})", soft_wrap=True)
@@ -179,5 +193,5 @@ def _deploy(
         document["torch"] = {"folder": str(torch), "differences": differences}
         if not quiet:
             shown = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
-            out.print(f"wrote {torch}; largest difference from the network by route: {shown}", soft_wrap=True)
+            say(out, f"wrote {torch}; largest difference from the network by route: {shown}")
     return document

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from nasfuse.cli.console import LINE_EVERY_S
+from nasfuse.cli.console import LINE_EVERY_S, say
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def feature_bar(console: Console) -> Iterator[None]:
         nonlocal bars, printed
         if not console.is_terminal:
             if time.monotonic() - printed > LINE_EVERY_S:
-                console.print(f"{what}: {done:,} of {total:,}", soft_wrap=True)
+                say(console, f"{what}: {done:,} of {total:,}")
                 printed = time.monotonic()
             return
         if what not in tasks:

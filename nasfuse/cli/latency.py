@@ -1,46 +1,57 @@
 """`nasfuse latency`: times networks as they are deployed."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from nasfuse.cost.latency import Latency
     from nasfuse.export.latency import Timing
 
 
 def latency(
-    run: Annotated[Path, typer.Argument(help="Folder of a search, for its front, or a model.pt.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a search, for its front, a model.pt, or a bundle.")],
     batch: Annotated[int, typer.Option(min=2, help="Samples of a call with many.")] = 64,
     threads: Annotated[int, typer.Option(min=1, help="Threads of a call.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the times as JSON.")] = False,
 ) -> None:
     """Time networks as they are deployed: as ONNX graphs, for one sample and for a batch, beside eager PyTorch.
 
-    The times of a front are written into latency.json of the run folder, and compared with its MACs. Times are those
-    of this machine now: stop what else runs on it.
+    The times of a front are written into latency.json of the run folder, and compared with its MACs. A bundle (the
+    folder of export --onnx) is timed on random samples, each of its routes apart. Times are those of this machine now:
+    stop what else runs on it.
     """
     from dataclasses import asdict
 
-    from nasfuse.cli.console import err, out, print_json, warn
-    from nasfuse.export.latency import rank_correlations, write_timings
+    from nasfuse.cli.console import err, out, print_json, say, warn
+    from nasfuse.export.latency import rank_correlations, time_bundle, write_timings
 
-    err.print("timing each network, deployed and eager, some seconds each ...", style="dim")
-    timings, missing = _of_run(run, batch, threads) if run.is_dir() else (_of_file(run, batch, threads), [])
-    if run.is_dir():
+    err.print("timing each network, some seconds each ...", style="dim")
+    missing: list[str] = []
+    correlations = None
+    if (run / "manifest.json").is_file():
+        timings = time_bundle(run, batch=batch, threads=threads)
+    elif run.is_dir():
         from nasfuse.experiment.run_folder import RunFolder
 
+        timings, missing = _of_run(run, batch, threads)
         write_timings(RunFolder(run), timings)
-    correlations = rank_correlations(timings)
+        correlations = rank_correlations(timings)
+    else:
+        timings = _of_file(run, batch, threads)
     if missing:
         warn(f"not timed: {'; '.join(missing)}")
     if as_json:
         print_json({"timings": [asdict(one) for one in timings], "rank_correlations": correlations})
         return
-    out.print(_table(timings, batch, threads))
+    plural = "s" * (threads > 1)
+    say(out, f"Time per sample in microseconds: median (interquartile range), {threads} thread{plural}", style="bold")
+    out.print(_table(timings, batch))
     if correlations:
         shown = ", ".join(f"{name} {value:.2f}" for name, value in correlations.items())
-        out.print(f"rank correlation of MACs and time: {shown}", soft_wrap=True)
+        say(out, f"rank correlation of MACs and time: {shown}")
 
 
 def _of_file(path: Path, batch: int, threads: int) -> "list[Timing]":
@@ -81,16 +92,28 @@ def _of_run(folder: Path, batch: int, threads: int) -> "tuple[list[Timing], list
     return timings, missing
 
 
-def _table(timings: "list[Timing]", batch: int, threads: int) -> object:
+def _table(timings: "list[Timing]", batch: int) -> object:
     from rich.table import Table
 
-    title = f"Time per sample in microseconds: median (interquartile range), {threads} thread{'s' * (threads > 1)}"
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
-    for column in ("trial", "MACs", "deployed", "eager", "faster", f"deployed, {batch}", f"eager, {batch}"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    columns: dict[str, Callable[[Any], str]] = {
+        "trial": lambda one: one.label,
+        "MACs": lambda one: "" if one.macs is None else f"{one.macs:,}",
+        "deployed": lambda one: _single(one.deployed),
+        "eager": lambda one: _single(one.eager),
+        "faster": lambda one: f"{one.eager.median_s / one.deployed.median_s:.1f}x",
+        f"deployed, {batch}": lambda one: f"{1e6 * one.deployed_batch.median_s / one.batch:.2f}",
+        f"eager, {batch}": lambda one: f"{1e6 * one.eager_batch.median_s / one.batch:.2f}",
+    }
+    of_bundle = all(one.eager is None for one in timings)
+    shown = [name for name in columns if not of_bundle or not name.startswith(("eager", "faster"))]
+    for name in shown:
+        title = "route" if of_bundle and name == "trial" else name
+        table.add_column(title, justify="right", no_wrap=True)
     for one in timings:
-        singles = [f"{1e6 * each.median_s:.1f} ({1e6 * each.iqr_s:.1f})" for each in (one.deployed, one.eager)]
-        ratio = f"{one.eager.median_s / one.deployed.median_s:.1f}x"
-        many = [f"{1e6 * each.median_s / one.batch:.2f}" for each in (one.deployed_batch, one.eager_batch)]
-        table.add_row(one.label, f"{one.macs:,}", *singles, ratio, *many)
+        table.add_row(*(columns[name](one) for name in shown))
     return table
+
+
+def _single(latency: "Latency") -> str:
+    return f"{1e6 * latency.median_s:.1f} ({1e6 * latency.iqr_s:.1f})"

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from nasfuse.cli.console import LINE_EVERY_S
+from nasfuse.cli.console import LINE_EVERY_S, say
 from nasfuse.cli.search_screen import Running, left_of_budget, progress_line, search_screen
 from nasfuse.errors import counted
 from nasfuse.experiment.training_position import running_curve, training_position
@@ -84,7 +84,7 @@ class LiveDisplay:
             self._ended.set()
             self._watch.join()
         if self.ran and self._progress is not None:
-            self._console.print(self._line(), soft_wrap=True)
+            say(self._console, self._line())
 
     def ready(self, dataset: "Dataset", *, workers: int, progress: "Progress", seconds: float) -> None:
         """Shows the data and the workers at the start of the trials; earlier sessions took `seconds`."""
@@ -96,15 +96,15 @@ class LiveDisplay:
         shapes = ", ".join(str(modality) for modality in dataset.modalities)
         task = f"{dataset.task.kind}, {counted(dataset.task.n_outputs, 'output')}"
         sizes = f"{len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test"
-        self._console.print(Text.assemble((self._study.name, "bold"), f": {shapes}; {task}"), soft_wrap=True)
+        say(self._console, Text.assemble((self._study.name, "bold"), f": {shapes}; {task}"))
         validation = self._study.data.validation
         if validation is not None:
             sizes += f" in the first of {validation.n_trainings} folds"
-        self._console.print(f"{sizes}; {counted(workers, 'worker')}", soft_wrap=True)
+        say(self._console, f"{sizes}; {counted(workers, 'worker')}")
 
     def note(self, text: str) -> None:
         """Prints a note about the search."""
-        self._console.print(text, style="dim", soft_wrap=True)
+        say(self._console, text, style="dim")
 
     def started(self, assignment: "Assignment") -> None:
         """Shows a trial that was given to a worker."""
@@ -126,7 +126,7 @@ class LiveDisplay:
             self._message = f"trial {number} stopped after epoch {outcome.epoch}, {why}"
         self._running.pop(number, None)
         if isinstance(outcome, Failed):
-            self._console.print(self._message, style="yellow", soft_wrap=True)
+            say(self._console, self._message, style="yellow")
         if not self._console.is_terminal and self._clock() - self._last_line > LINE_EVERY_S:
             self._print(self._line())
 
@@ -145,7 +145,7 @@ class LiveDisplay:
             self.sign_of_life()
 
     def _print(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True)
+        say(self._console, line)
         self._last_line = self._clock()
 
     @property

@@ -34,7 +34,7 @@ def pareto(
     as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON, with the recipes.")] = False,
 ) -> None:
     """Show the front of a run: the operating points that are not dominated by any other."""
-    from nasfuse.cli.console import err, print_json
+    from nasfuse.cli.console import err, print_json, say
     from nasfuse.cli.output_file import check_output
     from nasfuse.experiment.run_folder import RunFolder
     from nasfuse.experiment.run_reader import read_run
@@ -49,10 +49,10 @@ def pareto(
     objectives, front = by_cost(found, "latency_s" if latency else found.objectives.cost)
     if csv is not None:
         write_csv(csv, front)
-        err.print(f"wrote {csv}", soft_wrap=True)
+        say(err, f"wrote {csv}")
     if plot is not None:
         write_figure(plot, found, objectives, front)
-        err.print(f"wrote {plot}", soft_wrap=True)
+        say(err, f"wrote {plot}")
     without = _measure(found, front) if robust else []
     if as_json:
         print_json(front_document(found, objectives, front, without))
@@ -71,7 +71,7 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
     from nasfuse.search.front import is_perfect, knee_of
 
     if not front:
-        out.print(f"{run.folder.root} {run.why_empty}.", soft_wrap=True)
+        say(out, f"{run.folder.root} {run.why_empty}.")
         return
     knee = knee_of(front, objectives)
     volume = metric_text(objectives.hypervolume(run.candidates), digits=3)

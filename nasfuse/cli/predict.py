@@ -66,7 +66,7 @@ def predict(
     column `problem`; the exit code is 3 if there are any. Label maps become a PNG file for each row in a new folder,
     or the array `prediction` of an `.npz` file.
     """
-    from nasfuse.cli.console import out, print_json, warn
+    from nasfuse.cli.console import out, print_json, say, warn
     from nasfuse.cli.output_file import check_empty_folder, check_output
     from nasfuse.errors import InvalidInputError, counted
 
@@ -86,7 +86,7 @@ def predict(
     _check_order(network, data)
     predictor, described = _predictor(network, point=point, pick=pick, device=device)
     if described and not as_json:
-        out.print(described, soft_wrap=True)
+        say(out, described)
     from nasfuse.prediction.new_data import new_data
     from nasfuse.report.predictions import WRITERS, kept_columns, row_names, write_label_maps
 
@@ -112,7 +112,7 @@ def predict(
         print_json({"file": str(output), "rows": len(found), "predicted": usable, "problems": problems})
     else:
         share = f"{usable} of {rows}" if found.problems else rows
-        out.print(f"wrote the predictions for {share} to {output}", soft_wrap=True)
+        say(out, f"wrote the predictions for {share} to {output}")
     raise typer.Exit(SOME_UNUSABLE if found.problems else 0)
 
 

@@ -13,7 +13,7 @@ def report(
     ] = None,
 ) -> None:
     """Write the interactive report of a run: one HTML file with its front, designs, trials, curves and failures."""
-    from nasfuse.cli.console import out, warn
+    from nasfuse.cli.console import out, say, warn
     from nasfuse.cli.output_file import check_output
     from nasfuse.errors import NasfuseError
     from nasfuse.experiment.point_details import keep_details
@@ -29,4 +29,4 @@ def report(
         warn(f"{error}; the report has no figures by class of points that were not measured before")
     path = output or found.folder.report_file
     write_report(path, found)
-    out.print(f"wrote {path}", soft_wrap=True)
+    say(out, f"wrote {path}")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import typer
 
 from nasfuse.backends.interrupts import interruptible
-from nasfuse.cli.console import command_line, err
+from nasfuse.cli.console import command_line, err, say
 
 #: Exit code after Ctrl-C, as shells report it.
 _CTRL_C = 130
@@ -29,5 +29,5 @@ def resumable(kept: Callable[[], str]) -> Iterator[None]:
 
 
 def _print_command(kept: str) -> None:
-    err.print(f"\nInterrupted; {kept}. Continue with:", soft_wrap=True)
+    say(err, f"\nInterrupted; {kept}. Continue with:")
     err.print(f"  {command_line(*sys.argv[1:])}", style="bold", soft_wrap=True)

@@ -73,7 +73,7 @@ def _search(
     retry_failed: bool,
     as_json: bool,
 ) -> None:
-    from nasfuse.cli.console import command_line, err, explain_fault, out, print_json, warn
+    from nasfuse.cli.console import command_line, err, explain_fault, out, print_json, say, warn
     from nasfuse.cli.feature_bar import feature_bar
     from nasfuse.domain.task import TASKS
     from nasfuse.errors import counted
@@ -85,10 +85,10 @@ def _search(
     if not display.ran:
         stopped = f", {progress.states['stopped']} stopped early" if progress.states["stopped"] else ""
         complete = counted(progress.states["complete"], "trial")
-        err.print(
+        say(
+            err,
             f"{folder.root} has spent its budget ({complete} complete{stopped}); "
             "continue with a larger --trials or --minutes.",
-            soft_wrap=True,
         )
     from nasfuse.experiment.damaged_part import read_part
     from nasfuse.experiment.macs_check import read_checks

@@ -47,7 +47,7 @@ def train(
     from rich.progress import Progress
     from rich.text import Text
 
-    from nasfuse.cli.console import LINE_EVERY_S, err, explain_fault, out, print_json
+    from nasfuse.cli.console import LINE_EVERY_S, err, explain_fault, out, print_json, say
     from nasfuse.cli.feature_bar import feature_bar
     from nasfuse.cli.resumable import resumable
     from nasfuse.errors import InvalidInputError, counted
@@ -74,8 +74,8 @@ def train(
     curves = TensorBoardCurves(folder, metric=what.metric) if tensorboard else None
     torch.set_num_threads(threads)
     where = device_of(device)
-    err.print(what.summary, soft_wrap=True)
-    err.print(f"data: {what.data.source}", soft_wrap=True)
+    say(err, what.summary)
+    say(err, f"data: {what.data.source}")
     epochs = sum(member.training.epochs for member in what.members)
     with resumable(lambda: f"what was trained is kept in {folder}"):
         with Progress(console=err, transient=True, disable=not err.is_terminal) as bars, feature_bar(err):
@@ -94,7 +94,7 @@ def train(
                 text = f"seed {number + 1}/{seeds}, epoch {epoch.epoch}/{epochs}: {figure}"
                 bars.update(task, completed=number * epochs + epoch.epoch, description=text)
                 if not err.is_terminal and time.monotonic() - printed > LINE_EVERY_S:
-                    err.print(text, soft_wrap=True)
+                    say(err, text)
                     printed = time.monotonic()
 
             result = train_recipe(
@@ -113,9 +113,9 @@ def train(
     if len(trained_now) < seeds:
         held = seeds - len(trained_now)
         verbs = ("was", "has") if held == 1 else ("were", "have")
-        err.print(
+        say(
+            err,
             f"{held} of {counted(seeds, 'network')} {verbs[0]} in {folder} and {verbs[1]} not been trained again.",
-            soft_wrap=True,
         )
     if result.check.failed:
         explain_fault(f"{result.check}; what was trained is kept")
@@ -132,13 +132,13 @@ def train(
         out.print(Text.assemble(f"{split:>5} {what.metric} ", (metric_text(mean), "bold"), spread))
     for one in result.seeds if result.route_macs else ():
         shares = ", ".join(f"{name} {share:.1%}" for name, share in one.routes.items())
-        out.print(f"routes of the test samples: {shares} ({one.macs:,.0f} MACs on validation)", soft_wrap=True)
+        say(out, f"routes of the test samples: {shares} ({one.macs:,.0f} MACs on validation)")
     for one in result.seeds:
         if one.converged:
             found = ", ".join(f"{name} {share:.1%}" for name, share in one.converged.items())
-            out.print(f"fixed points found on validation: {found}", soft_wrap=True)
+            say(out, f"fixed points found on validation: {found}")
     if result.outside_macs:
         out.print(f"{result.outside_macs:,} MACs outside of the network, for the features that it reads")
     most = f" (at most {result.most_macs:,})" if result.most_macs > result.macs else ""
-    out.print(f"{result.macs:,} MACs{most}, recipe {what.hash}; networks in {folder}", soft_wrap=True)
+    say(out, f"{result.macs:,} MACs{most}, recipe {what.hash}; networks in {folder}")
     raise typer.Exit(int(result.check.failed))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from nasfuse.cli.console import LINE_EVERY_S
+from nasfuse.cli.console import LINE_EVERY_S, say
 from nasfuse.cli.search_screen import Running, progress_line, search_screen
 from nasfuse.errors import counted
 
@@ -45,7 +45,7 @@ def watch(read: Callable[[], "Run"], console: Console, *, sleep: Callable[[float
         return run
     while run.searching:
         n_running = len(_running_trials(run))
-        console.print(progress_line(run.study, run.progress, seconds=run.seconds, n_running=n_running), soft_wrap=True)
+        say(console, progress_line(run.study, run.progress, seconds=run.seconds, n_running=n_running))
         sleep(LINE_EVERY_S)
         run = read()
     return run

@@ -1,7 +1,7 @@
 """Graphs with 8-bit weights."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from nasfuse.data.extras import required
@@ -10,11 +10,15 @@ from nasfuse.data.extras import required
 _OPERATORS = ["MatMul", "Gemm"]
 
 
-def quantised(graphs: Mapping[str, bytes]) -> dict[str, bytes]:
+def quantised(graphs: Mapping[str, bytes], *, exact: Collection[str] = ()) -> dict[str, bytes]:
     """Returns ONNX models in which the weights of linear layers are 8-bit integers, and so are their inputs.
 
     The scale of a weight is fixed, that of an input is computed from its values (dynamic quantisation of onnxruntime).
     Other operators, for example convolutions, remain as they are.
+
+    Args:
+        graphs: ONNX models by name.
+        exact: Names of graphs that remain as they are.
 
     Raises:
         MissingPackageError: The package onnxruntime or onnx is not installed.
@@ -25,6 +29,9 @@ def quantised(graphs: Mapping[str, bytes]) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
         for name, graph in graphs.items():
+            if name in exact:
+                found[name] = graph
+                continue
             before.write_bytes(graph)
             tools.quantize_dynamic(before, after, op_types_to_quantize=_OPERATORS, weight_type=tools.QuantType.QInt8)
             found[name] = after.read_bytes()

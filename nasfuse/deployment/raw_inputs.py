@@ -64,6 +64,18 @@ class RawInput:
         }
 
 
+def _joined(unit: Scale | None, stored: Scale | None) -> tuple[Tensor, Tensor]:
+    """Returns the offset and the factor, float64, of both scales one after the other: (x - offset) factor.
+
+    A feature without spread in the data is 0 in the stored numbers whatever it is, and so is its mean there.
+    """
+    assert unit is not None and stored is not None, "only numbers are float64"
+    has_spread = ~torch.isinf(unit.std)
+    mean, std = stored.mean.double(), stored.std.double()
+    offset = unit.mean + torch.where(has_spread, unit.std, 0.0) * mean
+    return offset, torch.where(has_spread, 1 / (unit.std * std), 0.0)
+
+
 class RawInputs(nn.Module):
     """Standardises inputs as `nasfuse.data.dataset.Column.gather` does."""
 
@@ -71,7 +83,7 @@ class RawInputs(nn.Module):
         """Stores the scales."""
         super().__init__()
         self.inputs = tuple(inputs)
-        self._in_two_steps = {one.name for one in inputs if one.dtype == torch.float64}
+        self._at_once = {one.name: _joined(one.unit, one.stored_scale) for one in inputs if one.dtype == torch.float64}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -137,9 +149,11 @@ class RawInputs(nn.Module):
         for one in self.inputs:
             values = tensors[one.name]
             if one.unit is not None and one.stored_scale is not None:
-                if one.name in self._in_two_steps:
-                    values = ((values - one.unit.mean) / one.unit.std).float()
-                values = (values - one.stored_scale.mean) / one.stored_scale.std
+                if one.name in self._at_once:
+                    offset, factor = self._at_once[one.name]
+                    values = ((values - offset) * factor).float()
+                else:
+                    values = (values - one.stored_scale.mean) / one.stored_scale.std
             if one.masked:
                 steps = torch.arange(one.modality.shape[0], device=values.device)
                 masks[one.name] = steps < tensors[f"{one.name}.lengths"][:, None]

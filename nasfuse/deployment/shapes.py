@@ -10,13 +10,18 @@ from nasfuse.data.extras import required
 
 Array = NDArray[Any]
 
+#: Operators that repeat an axis of length 1.
+_REPEATING = frozenset({"Add", "And", "Div", "Mul", "Sub", "Where"})
+
 
 def with_constant_shapes(model: Any, examples: Sequence[Mapping[str, Array]]) -> None:
     """Replaces numbers that a graph computes from shapes alone by constants, where they are the same for all batches.
 
     They are computed for two batch sizes. A number that is the same in both does not depend on the batch. In the target
     of a Reshape, the one entry that does is -1, which stands for what is left. In that of an Expand it is 1 where the
-    tensor has that axis already. What depends on the batch in another way remains.
+    tensor has that axis already. Rows for the samples of a batch that are all the same, for example of a mask without
+    lengths, are one row where the operator repeats it. A Where that always takes the same side is removed. What depends
+    on the batch in another way remains.
 
     Args:
         model: `onnx.ModelProto`, which is changed. Nodes that nothing reads any more are left to who writes the graph.
@@ -34,20 +39,57 @@ def with_constant_shapes(model: Any, examples: Sequence[Mapping[str, Array]]) ->
         return
     names = {node.input[place] for node, place in uses}
     names |= {node.input[0] for node, _ in uses if node.op_type in ("Expand", "Reshape")}
+    names |= {name for node, _ in uses if node.op_type in _REPEATING for name in (*node.input, *node.output)}
+    names -= {one.name for one in model.graph.initializer}
     computed = [_computed(onnx, model, sorted(names - set(one)), one) | dict(one) for one in examples]
     constants: dict[tuple[str, str], str] = {}
     for node, place in uses:
+        if node.op_type == "Identity":  # was a Where
+            continue
         name = node.input[place]
-        value = _constant(
-            node, place, [each[name] for each in computed], [each.get(node.input[0]) for each in computed]
-        )
+        values = [each[name] for each in computed]
+        value = _constant(node, place, values, [each.get(node.input[0]) for each in computed])
+        if value is None and node.op_type in _REPEATING:
+            value = _one_row(node, place, computed)
         if value is None:
             continue
+        if node.op_type == "Where" and place == 0 and (value.all() or not value.any()):
+            side = node.input[1 if value.all() else 2]
+            if all(side in each and each[side].shape == each[node.output[0]].shape for each in computed):
+                _pass_on(node, side)
+                continue
         key = (name, str(value.tolist()))
         if key not in constants:
             constants[key] = f"{name} as constant {len(constants)}"
             model.graph.initializer.append(onnx.numpy_helper.from_array(value, constants[key]))
         node.input[place] = constants[key]
+
+
+def without_single_parts(model: Any) -> None:
+    """Lets a concatenation of one tensor pass it on; each node takes as long as the arithmetic of a small layer."""
+    for node in model.graph.node:
+        if node.op_type == "Concat" and len(node.input) == 1:
+            _pass_on(node, node.input[0])
+
+
+def _pass_on(node: Any, name: str) -> None:
+    """Makes an Identity of a node, which onnxruntime removes."""
+    node.op_type = "Identity"
+    del node.input[:], node.attribute[:]
+    node.input.append(name)
+
+
+def _one_row(node: Any, place: int, computed: Sequence[Mapping[str, Array]]) -> Array | None:
+    """Returns the one row of an input whose rows are all the same, if the result has as many rows without it."""
+    name = node.input[place]
+    rows = [each[name] for each in computed]
+    if any(one.ndim < 2 or (one != one[:1]).any() for one in rows) or not np.array_equal(rows[0][:1], rows[1][:1]):
+        return None
+    for each in computed:
+        others = [each[other].shape for other in node.input if other != name and other in each]
+        if not any(len(shape) == rows[0].ndim and shape[0] == len(each[name]) for shape in others):
+            return None
+    return rows[0][:1]
 
 
 def _of_shapes(graph: Any) -> set[str]:

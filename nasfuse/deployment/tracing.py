@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from nasfuse.data.extras import required
+from nasfuse.deployment.precision import with_supported_types
 from nasfuse.deployment.raw_inputs import RawInputs
-from nasfuse.deployment.shapes import with_constant_shapes
+from nasfuse.deployment.shapes import with_constant_shapes, without_single_parts
 from nasfuse.deployment.stages import Layout
 from nasfuse.nn.equilibrium import FixedPointLayer, equilibrium_layers
 from nasfuse.nn.equilibrium.cells import Cell
@@ -51,7 +52,8 @@ class Traced:
 
     Inputs are those of `RawInputs`, and for the solve number k its solution `solution.k`, and for the graph of a step
     the iterate `iterate.k` and the arguments `argument.k.i`. Outputs are those of the layout, and the first iterates
-    `start.k`, the arguments `computed.k.i` and the image `image.k` of the iterate.
+    `start.k`, the arguments `computed.k.i` and the image `image.k` of the iterate. These are float64, as in evaluation
+    mode (`FixedPointLayer.solve`).
 
     Attributes:
         model: `onnx.ModelProto`.
@@ -94,9 +96,10 @@ def trace(network: Network, inputs: RawInputs, layout: Layout) -> Traced:
                 output_names=whole.output_names,
                 dynamic_axes={name: {0: f"rows of {name}"} for name in examples},
             )
-    model = onnx.load_from_string(file.getvalue())
+    model = with_supported_types(onnx.load_from_string(file.getvalue()))
     arrays = [{name: one.numpy() for name, one in tensors.items()} for tensors in (examples, others)]
     with_constant_shapes(model, arrays)
+    without_single_parts(model)
     stage_results = {name for stage in layout.stages for name in stage.results}
     shared = {name for name in whole.output_names if name.startswith("state.") or name in stage_results}
     return Traced(model, solves, frozenset(shared))
@@ -127,16 +130,18 @@ class _Whole(nn.Module):
 
     def solve(self, layer: FixedPointLayer, cell: Cell, arguments: tuple[Tensor, ...], start: Tensor) -> Tensor:
         """Returns the solution of a fixed point: the input of that name."""
-        number = len(self.told)
+        number, dtype = len(self.told), start.dtype
+        start = start.double()
+        arguments = tuple(one.double() for one in arguments)
         self.told.append((layer, cell, arguments, start))
         if self.given is None:
-            return start
+            return start.to(dtype)
         per_sample = self.solves[number].per_sample
         self.found[f"start.{number}"] = start
         self.found |= {f"computed.{number}.{i}": arguments[i] for i in per_sample}
         given = [self.given[f"argument.{number}.{i}"] if i in per_sample else one for i, one in enumerate(arguments)]
         self.found[f"image.{number}"] = cell.step(self.given[f"iterate.{number}"], None, *given)
-        return self.given[f"solution.{number}"]
+        return self.given[f"solution.{number}"].to(dtype)
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         self.given = dict(zip(self.input_names, tensors, strict=True))

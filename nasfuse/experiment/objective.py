@@ -20,7 +20,9 @@ from nasfuse.data.sources.registry import data_file, divided
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.errors import CheckpointError
 from nasfuse.experiment.run_folder import write_text
+from nasfuse.experiment.stall_watch import StallWatch, watching
 from nasfuse.nn import Network
+from nasfuse.nn.knob import set_knobs
 from nasfuse.prediction import read_network, save_network
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.data import DataConfig, ValidationConfig
@@ -34,9 +36,11 @@ from nasfuse.train import (
     saved_epochs,
     train_network,
 )
+from nasfuse.train.deployed_latency import with_deployed_latency
 from nasfuse.train.point_metric import metric_of_folds, metric_of_network
 from nasfuse.train.reported_metric import with_reported_metric
 from nasfuse.train.robust_metric import with_robust_metric
+from nasfuse.train.sweep import set_network
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,9 @@ class Training:
         select_by: Metric of the operating points and of the reports, beside which that of the recipe is reported; None
             for that of the recipe.
         without_each: Whether points are also measured without each modality, for their `robust_metric`.
+        epoch_s: Longest time of an epoch in seconds, after which the process is ended; None for that of `watching`.
+        deployed_latency: Whether the latency of points is that of their ONNX graphs instead of eager PyTorch, which
+            takes some seconds more.
     """
 
     threads: int = 1
@@ -58,6 +65,8 @@ class Training:
     shared_table: Path | None = None
     select_by: str | None = None
     without_each: bool = False
+    epoch_s: float | None = None
+    deployed_latency: bool = False
 
     def __call__(
         self,
@@ -78,20 +87,28 @@ class Training:
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if self.on_cuda else "cpu")
         started = time.perf_counter()
-        if recipe.data.validation is None:
-            points, details = self._train(
-                recipe,
-                seed=seed,
-                division=division,
-                folder=folder,
-                report=report,
-                weight_sources=weight_sources,
-                device=device,
-            )
-        else:
-            points, details = self._cross_validate(
-                recipe, recipe.data.validation, seed=seed, division=division, folder=folder, device=device
-            )
+        with watching(folder, limit_s=self.epoch_s) as watch:
+            if recipe.data.validation is None:
+                points, details = self._train(
+                    recipe,
+                    seed=seed,
+                    division=division,
+                    folder=folder,
+                    report=report,
+                    weight_sources=weight_sources,
+                    device=device,
+                    watch=watch,
+                )
+            else:
+                points, details = self._cross_validate(
+                    recipe,
+                    recipe.data.validation,
+                    seed=seed,
+                    division=division,
+                    folder=folder,
+                    device=device,
+                    watch=watch,
+                )
         record = {
             **details,
             "seed": seed,
@@ -102,6 +119,7 @@ class Training:
             "python": platform.python_version(),
             "device": torch.cuda.get_device_name() if self.on_cuda else "cpu",
             "threads": self.threads,
+            "latency_of": "onnxruntime" if self.deployed_latency else "torch",
             "wall_s": round(time.perf_counter() - started, 3),
         }
         return Measurements(points, record)
@@ -116,12 +134,14 @@ class Training:
         report: Report,
         weight_sources: Mapping[str, Path],
         device: torch.device,
+        watch: StallWatch,
     ) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
         dataset = self._load(recipe.data, division)
         folder.mkdir(parents=True, exist_ok=True)
         curve: list[Epoch] = []
 
         def note(epoch: Epoch) -> None:
+            watch.goes_on()
             curve.append(epoch)
             write_curve(folder / "metrics.jsonl", curve)
             assert epoch.val_metric is not None, "there are validation samples"
@@ -141,6 +161,8 @@ class Training:
         network = trained.network
         outside = dataset.preprocessing.outside_macs
         points, more = measure(trained, dataset, metric=metric, device=device, outside=outside)
+        if self.deployed_latency:
+            points = with_deployed_latency(points, network, dataset, set_to=set_network)
         if self.without_each:
             names = [modality.name for modality in dataset.modalities]
             with metric_of_network(network, dataset, metric=metric, device=device) as metric_at:
@@ -169,6 +191,7 @@ class Training:
         division: int,
         folder: Path,
         device: torch.device,
+        watch: StallWatch,
     ) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
         """Trains one network per fold; cross-validations with different `division` have different folds."""
         n_trainings = validation.n_trainings
@@ -177,13 +200,19 @@ class Training:
             number = division * n_trainings + k
             dataset = self._load(recipe.data, number)
             place, own = folder / f"fold{k}", derive_seed(seed, "fold", k)
-            network = train_once(recipe, dataset, place, seed=own, division=number, device=device)
+            network = train_once(
+                recipe, dataset, place, seed=own, division=number, device=device, report=lambda _: watch.goes_on()
+            )
             folds.append(FoldNetwork(network, dataset))
         metric, n_folds = self.select_by or recipe.metric, validation.folds
         points, more = measure_folds(folds, n_folds=n_folds, metric=metric, device=device)
         first = folds[0].network
         outside = outside_macs(first, folds[0].dataset.preprocessing.outside_macs)
         points = tuple(replace(point, outside_macs=outside) for point in points)
+        if self.deployed_latency:
+            points = with_deployed_latency(
+                points, first, folds[0].dataset, set_to=lambda network, settings: set_knobs(network.knobs(), settings)
+            )
         if self.without_each:
             names = [modality.name for modality in folds[0].dataset.modalities]
             metric_at = metric_of_folds(folds, n_folds=n_folds, metric=metric, device=device)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
+from importlib.util import find_spec
 from typing import Protocol
 
 import torch
@@ -159,6 +160,21 @@ def run_search(
         return summarise(scheduler.trials(), scheduler.objectives)
 
 
+def _times_deployed(study: StudyConfig, display: Display) -> bool:
+    """Returns whether trials time their networks as ONNX graphs, and says why not where latency is the cost."""
+    if study.cost != "latency_s":
+        return False
+    absent = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    if study.resources.gpus_per_trial > 0:
+        display.note("cost latency_s is that of eager PyTorch on the GPU, since ONNX graphs are timed on the CPU alone")
+    elif absent:
+        display.note(
+            f"cost latency_s is that of eager PyTorch, since {' and '.join(absent)} cannot be imported: "
+            "pip install 'nasfuse[onnx]' times networks as they are deployed"
+        )
+    return study.resources.gpus_per_trial == 0 and not absent
+
+
 def check_machine(resources: ResourcesConfig) -> None:
     """Checks that a trial fits on this machine, before Ray is started there.
 
@@ -194,6 +210,8 @@ def _run(
         shared_table=shared_table,
         select_by=study.select_by,
         without_each=study.robust_metric is not None,
+        epoch_s=None if resources.epoch_minutes is None else 60 * resources.epoch_minutes,
+        deployed_latency=_times_deployed(study, display),
     )
     if objective is None:
         share_table(cached_table(study.data.model_dump_json()), shared_table)

@@ -59,6 +59,12 @@ class Deployment:
     graphs: dict[str, bytes] = field(repr=False)
     inputs: RawInputs
 
+    @property
+    def steps(self) -> set[str]:
+        """Names of the graphs with a step of a fixed point; errors of 8-bit weights would grow from step to step."""
+        pieces = [piece for stage in self.manifest["program"]["stages"] for piece in stage["pieces"]]
+        return {piece["solve"]["graph"] for piece in pieces if piece["solve"] is not None}
+
     def bundle(self, *, threads: int = 1) -> Bundle:
         """Returns the bundle, ready to run."""
         return Bundle(self.manifest, lambda name: open_session(self.graphs[name], threads=threads))
@@ -123,7 +129,8 @@ def write_bundle(saved: SavedNetwork, folder: Path, *, int8: bool = False) -> Wr
         dataset, samples = samples_of_training(saved, "train")
     deployment = deployment_of(saved, samples)
     if int8:
-        deployment = Deployment({**deployment.manifest, "int8": True}, quantised(deployment.graphs), deployment.inputs)
+        small = quantised(deployment.graphs, exact=deployment.steps)
+        deployment = Deployment({**deployment.manifest, "int8": True}, small, deployment.inputs)
     parity = compare(saved.network, deployment.bundle(), deployment.inputs, samples)
     if not int8:
         parity.check()

@@ -41,7 +41,7 @@ def _described(run: Run, one: Candidate, chosen: Candidate) -> str:
     difference = METRICS[metric].sign * (chosen.measured.metric - one.measured.metric)
     word = "better" if difference > 0 else "worse"
     cost, kind = one.measured.cost(name), COSTS[name]
-    amount = f"{cost:,.0f} {kind.unit}" if kind.is_count else f"{cost:.3g} {kind.unit}"
+    amount = f"{1e3 * cost:.3g} ms" if kind.unit == "s" else f"{cost:,.0f} {kind.unit}"
     ratio = cost / max(chosen.measured.cost(name), 1e-12)
     times = f"{ratio:.2g}" if ratio < 99.5 else f"{ratio:,.0f}"
     return f"trial {one.label}, {metric_text(abs(difference))} {word} at {amount} ({times} times as much)"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasfuse.runtime.solver import solve
-from nasfuse.runtime.tasks import confidence
+from nasfuse.runtime.tasks import confidence, confidence_of_one
 
 Array = NDArray[Any]
 Tensors = dict[str, Array]
@@ -74,11 +74,12 @@ class Program:
     def _gated(self, inputs: Tensors, batch: "_Batch", chosen: Array | None) -> tuple[Array, NDArray[np.int64]]:
         router = self.router
         known = {**inputs, **self.stages[0].run(inputs, batch, None)}
-        routes = self._choice(known) if chosen is None else np.asarray(chosen, np.int64)
-        if batch.n_samples == 1:  # without the sorting, which takes longer than a small network
-            number = int(routes[0])
+        if batch.n_samples == 1:
+            number = int(chosen[0]) if chosen is not None else self._choice_of_one(known[_GATE])
             name, stage = _OUTPUT.format(number), router["stage_of_route"][number]
-            return (known[name] if stage == 0 else self.stages[stage].run(known, batch, None)[name]), routes
+            own = known[name] if stage == 0 else self.stages[stage].run(known, batch, None)[name]
+            return own, np.array([number])
+        routes = self._choice(known) if chosen is None else np.asarray(chosen, np.int64)
         values: Array | None = None
         for number in np.unique(routes):
             name, stage = _OUTPUT.format(number), router["stage_of_route"][number]
@@ -99,8 +100,36 @@ class Program:
         """Returns the routes (b,) that the router chooses."""
         return np.asarray((known[_GATE].astype(np.float64) * self._scale + self._shift).argmax(axis=1))
 
+    def _choice_of_one(self, gate: Array) -> int:
+        """Returns the choice for one sample in plain numbers, since a call of numpy takes as long as a layer."""
+        terms = zip(gate[0].tolist(), self._scale.tolist(), self._shift.tolist(), strict=True)
+        logits = [value * scale + shift for value, scale, shift in terms]
+        return logits.index(max(logits))
+
+    def _sequential_of_one(
+        self, inputs: Tensors, batch: "_Batch", chosen: Array | None
+    ) -> tuple[Array, NDArray[np.int64]]:
+        known, last = inputs, len(self.stages) - 1
+        temperatures, levels = self.router["temperatures"], self.router["levels"]
+        for number, stage in enumerate(self.stages):
+            new = stage.run(known, batch, None)
+            own = new[_OUTPUT.format(number)]
+            if number == last:
+                break
+            if chosen is not None:
+                stops = chosen[0] <= number
+            else:
+                logits = [value / temperatures[number] for value in own[0].tolist()]
+                stops = confidence_of_one(self.task, logits) >= levels[number]
+            if stops:
+                break
+            known = {**known, **new}
+        return own, np.array([number])
+
     def _sequential(self, inputs: Tensors, batch: "_Batch", chosen: Array | None) -> tuple[Array, NDArray[np.int64]]:
         n_samples, last = batch.n_samples, len(self.stages) - 1
+        if n_samples == 1:
+            return self._sequential_of_one(inputs, batch, chosen)
         known, rows = inputs, np.arange(n_samples)
         values: Array | None = None
         routes = np.full(n_samples, last)

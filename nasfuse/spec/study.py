@@ -54,11 +54,15 @@ class ResourcesConfig(Model):
             fit.
         cpus_per_trial: CPU cores per trial, also the number of torch threads.
         gpus_per_trial: GPUs per trial: a whole number, or a fraction of one GPU.
+        epoch_minutes: Longest time of an epoch; the process of a training that takes longer is ended, and the training
+            goes on in another one. None: two hours for the first epoch, then thirty times the longest one so far, at
+            least ten minutes.
     """
 
     workers: Annotated[int, Field(ge=1)] | None = None
     cpus_per_trial: Annotated[int, Field(ge=1)] = 1
     gpus_per_trial: Annotated[float, Field(ge=0)] = 0.0
+    epoch_minutes: Annotated[float, Field(gt=0)] | None = None
 
     @field_validator("gpus_per_trial")
     @classmethod

@@ -100,7 +100,6 @@ def test_torch_programs(nasfuse, model, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "nothing to write: give -o for a recipe, or --onnx or --torch for a network"),
         (["--int8", "-o", "r.yaml"], "--int8 is about ONNX graphs; give --onnx, too"),
         (["--onnx", "b", "--point", 1], "--point is for a model.pt, and"),
         (["--onnx", "b", "--trial", 1], "has no network of trial 1 any more; export the recipe of the point and train"),
@@ -112,6 +111,7 @@ def test_refusals(refuses, run_with_networks, options, message):
 
 def test_refusals_of_files(refuses, model, tmp_path):
     assert "-o writes the recipe of a point of a search" in refuses("export", model, "-o", "r.yaml")
+    assert "nothing to write: give --onnx or --torch with the name of a folder" in refuses("export", model)
     assert "criteria such as --pick choose from" in refuses("export", model, "--onnx", "b", "--pick", "best")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").touch()
@@ -126,6 +126,14 @@ class TestLatency:
         assert one["batch"] == 4
         assert all(one[name]["median_s"] > 0 for name in ("deployed", "deployed_batch", "eager", "eager_batch"))
         assert ran.json["rank_correlations"] is None
+
+    def test_of_a_bundle(self, nasfuse, model):
+        nasfuse("export", model, "--onnx", "bundle")
+        ran = nasfuse("latency", "bundle", "--batch", 4)
+        assert ran.out.split("\n")[1].split() == ["route", "MACs", "deployed", "deployed,", "4"]
+        timings = nasfuse("latency", "bundle", "--batch", 4, "--json").json["timings"]
+        assert [one["label"] for one in timings] == ["left", "left+right"]
+        assert all(one["deployed"]["median_s"] > 0 and one["eager"] is None for one in timings)
 
     def test_of_a_front(self, nasfuse, run_with_networks):
         ran = nasfuse("latency", run_with_networks, "--batch", 4)

@@ -7,7 +7,10 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 
-from nasfuse.experiment.objective import cached_dataset
+from nasfuse import load_network
+from nasfuse.experiment.objective import Training, cached_dataset
+from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.runtime import load
 from nasfuse.spec.ensemble import load_recipe
 
 
@@ -39,6 +42,26 @@ def test_it_is_exported(nasfuse, refuses, run_folder, tmp_path):
     assert nasfuse("export", run_folder, "--trial", "3", "-o", "s.yaml", "--json").json["members"] is None
     message = "--trial 2+1: no ensemble of the front has these members; it has 3+2"
     assert message in refuses("export", run_folder, "--trial", "2+1", "-o", "s.yaml")
+
+
+def test_its_bundle_averages_its_members(nasfuse, run_folder, tmp_path):
+    run = RunFolder(run_folder)
+    for trial in (2, 3):
+        Training()(
+            run.recipe(trial),
+            seed=trial,
+            division=0,
+            folder=run.trial(trial),
+            report=lambda *_: None,
+            weight_sources={},
+        )
+    ran = nasfuse("export", run_folder, "--trial", "3+2", "--onnx", "bundle", "--json")
+    assert ran.json["onnx"]["parity"]["difference"] < 1e-4
+    images = load_digits().images[:20]
+    data = {"left": images[:, :, :4], "right": images[:, :, 4:]}
+    members = [load_network(run.trial(trial) / "model.pt").predict_proba(data) for trial in (2, 3)]
+    found = load(tmp_path / "bundle").predict(data).probabilities
+    assert np.allclose(found, np.mean(members, axis=0), atol=1e-4)
 
 
 def test_it_is_in_the_report(nasfuse, run_folder):

@@ -32,6 +32,15 @@ def test_a_recipe_is_written(nasfuse, run_folder, tmp_path, options, trial):
     assert ran.json["recipe_hash"] == recipe.hash
 
 
+def test_without_a_file_the_recipe_is_printed(nasfuse, run_folder, tmp_path):
+    ran = nasfuse("export", run_folder, "--trial", 1)
+    (tmp_path / "r.yaml").write_text(ran.out)
+    assert Recipe.load(tmp_path / "r.yaml") == RunFolder(run_folder).recipe(1)
+    assert "trial 1: accuracy 0.4000 (validation), 200 MACs" in ran.err
+    printed = nasfuse("export", run_folder, "--trial", 1, "--json").json
+    assert Recipe.parse(printed["recipe"]) == RunFolder(run_folder).recipe(1)
+
+
 def test_text(nasfuse, run_folder):
     out = nasfuse("export", run_folder, "-o", "r.yaml").out
     assert "trial 4: accuracy 0.9500 (validation), 20,000 MACs" in out

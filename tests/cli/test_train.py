@@ -267,6 +267,19 @@ training: {epochs: 1}
         ran = nasfuse("train", path, "--data", "b.npz", "--seed", 3, "--device", "cpu")
         assert "seed0 holds a network of another --seed and of other data; choose another -o" in ran.sentence
 
+    def test_other_modalities(self, nasfuse, write, save, tmp_path):
+        save("a.npz")
+        assert nasfuse("train", write(self.FILE), "-o", "out", "--device", "cpu").code == 0
+        np.savez(tmp_path / "b.npz", b=np.zeros((60, 3)), y=np.arange(60) % 2)
+        np.savez(tmp_path / "wide.npz", a=np.random.default_rng(0).normal(size=(60, 5)), y=np.arange(60) % 2)
+        for command in (("train", "r.yaml", "-o", "other"), ("evaluate", "out/seed0/model.pt")):
+            ran = nasfuse(*command, "--data", "b.npz", "--device", "cpu")
+            assert ran.code == 2
+            assert "b.npz has no array 'a' (data.modalities.a); Known: b, y" in ran.sentence
+        ran = nasfuse("evaluate", "out/seed0/model.pt", "--data", "wide.npz", "--device", "cpu")
+        assert ran.code == 2
+        assert "modality a has samples of shape 5, and the network was trained with 3; give it data of" in ran.sentence
+
     def test_a_file_that_is_not_there(self, refuses, write):
         assert "no data set 'x.npz'" in refuses("train", write(), "--data", "x.npz", "-o", "out", "--device", "cpu")
 

@@ -67,6 +67,15 @@ class TestRouted:
         assert [one["pieces"][0]["inputs"] for one in program["stages"]] == [["v"]]
 
 
+@pytest.mark.parametrize("name", ["equilibrium anderson", "equilibrium mixing"])
+def test_states_of_fixed_points_are_float64(name):
+    """In float32, accelerated solvers would amplify rounding to more than their tolerance."""
+    program = Deployed(build(name), has_lengths=True).program
+    steps = [piece.step for stage in program.stages for piece in stage.pieces if piece.step is not None]
+    assert steps
+    assert {one.type for step in steps for one in (*step.get_inputs(), *step.get_outputs())} == {"tensor(double)"}
+
+
 def test_a_solver_is_told_in_the_program():
     (stage,) = Deployed(build("equilibrium damped"), has_lengths=True).deployed.program["stages"]
     solves = [piece["solve"] for piece in stage["pieces"]]

@@ -99,6 +99,9 @@ class FixedPointLayer(nn.Module, ABC):
     ) -> Tensor:
         """Returns the fixed points (states, d) of `cell.step` and tells the listener; see `Solved`.
 
+        In evaluation mode, they are solved for in float64: accelerated solvers amplify rounding, so that in float32 the
+        last digits of the features decide about 1e-3 of a solution, and about the step at which some samples stop.
+
         Args:
             number: Index of the solve in the call of the layer.
             name: Name of the solve in records.
@@ -113,9 +116,12 @@ class FixedPointLayer(nn.Module, ABC):
         gradient = self.gradient
         if gradient.kind in ("random_steps", "reversible") and not self.training:
             gradient = replace(gradient, kind="phantom")
+        first, dtype = self._first(start), start.dtype
+        if not self.training and gradient.kind != "unroll":
+            first, inputs = first.double(), tuple(one.double() for one in inputs)
         z, solution = fixed_point(
             cell.step,
-            self._first(start),
+            first,
             inputs,
             solver=self.solver,
             rule=self.rule if self.training else self.inference_rule,
@@ -124,7 +130,7 @@ class FixedPointLayer(nn.Module, ABC):
         )
         if self.listener is not None:
             self.listener(Solved(self, number, name, cell, inputs, solution, costs, backward))
-        return z
+        return z.to(dtype)
 
     def _first(self, start: Tensor) -> Tensor:
         if self.start == "zero":
