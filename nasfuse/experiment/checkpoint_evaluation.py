@@ -19,7 +19,6 @@ from nasfuse.domain.task import TASKS
 from nasfuse.errors import DataError, InvalidInputError, nearest
 from nasfuse.experiment.idle_settings import data_warnings_once
 from nasfuse.experiment.metadata_groups import (
-    Measured,
     group_figures,
     measured_digests,
     measured_routes,
@@ -106,6 +105,7 @@ def evaluate_checkpoint(
             f"the network in {path} was trained on all samples outside test (data.validation), so there are none in "
             f"{split}; evaluate it on test"
         )
+    values = _values_by(data, part, by)
     table = _route_table(network, recipe, part, dataset, device)
     macs, routes = _spent(network, table, part, dataset, device)
     digests = predict_digests(network, part, task=saved.task.kind, device=device)
@@ -120,7 +120,7 @@ def evaluate_checkpoint(
     )
     if table is not None and isinstance(network, RoutedNetwork):
         measured = measured_routes(table, float(network.threshold))
-    groups = _groups(data, part, by if torch.isfinite(digests).all() else (), measured)
+    groups = {name: [asdict(one) for one in group_figures(found, measured)] for name, found in values.items()}
     warning = _warning(samples, saved)
     outside = saved.preprocessing.outside_macs
     calibration = calibration_error(digests, part.targets, task=saved.task.kind)
@@ -245,15 +245,14 @@ def _other_metrics(recipe: AnyRecipe, digests: Tensor, part: Split) -> dict[str,
     return {name: score(name, digests, part.targets, task=task) for name in names}
 
 
-def _groups(data: DataConfig, part: Split, by: Sequence[str], measured: Measured) -> dict[str, list[dict[str, Any]]]:
-    """Returns the figures by the values of each column of `by`."""
+def _values_by(data: DataConfig, part: Split, by: Sequence[str]) -> dict[str, list[str]]:
+    """Returns the values of each column of `by` for the samples."""
     if not by:
         return {}
     raw = raw_metadata(data, by)
     if part.rows is None:
         raise InvalidInputError(f"--by: the rows of {data.source} are not known; leave it out")
-    values = {name: metadata_values(raw, name, part.rows) for name in by}
-    return {name: [asdict(one) for one in group_figures(found, measured)] for name, found in values.items()}
+    return {name: metadata_values(raw, name, part.rows) for name in by}
 
 
 def spent_macs(

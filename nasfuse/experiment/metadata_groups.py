@@ -23,7 +23,7 @@ class GroupFigures:
     Attributes:
         value: Value of the column.
         samples: Number of samples.
-        metric: Metric of these samples.
+        metric: Metric of these samples; NaN if an output is not finite.
         macs: Mean multiply-accumulates per sample.
         routes: Share of the samples on each route; empty for a static network.
     """
@@ -100,6 +100,8 @@ def measured_digests(
     """
 
     def measured(rows: Tensor) -> tuple[float, float, dict[str, float]]:
+        if not torch.isfinite(digests[rows]).all():
+            return float("nan"), macs, {}
         return score(metric, digests[rows], targets[rows], task=task, target_scale=target_scale), macs, {}
 
     return measured

@@ -19,8 +19,13 @@ _SMALL = 1000
 _IMBALANCE = 4.0
 #: Minutes of a search.
 _MINUTES = 10
-#: Space of networks for label maps.
-_DENSE_SPACE = "space: dense  # convolutional encoders that are fused at several stages, with a decoder"
+#: Space of networks for label maps, and what is set in all of them.
+_DENSE_SPACE = (
+    "space: dense  # convolutional encoders that are fused at several stages, with a decoder",
+    "fixed:",
+    "  training.batch_size: 8  # an image has many labelled pixels, so a step needs few images",
+    "  training.flip: 0.5  # half of the images are mirrored; 0 if left and right differ",
+)
 #: Kind of a modality to that with the features of a frozen encoder.
 _FROZEN = {"text": "text_features", "image_files": "image_features"}
 
@@ -72,7 +77,7 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
         lines += [f"  #   {_value(column)}: {' '.join(reason.split())}" for column, reason in draft.left_out.items()]
     lines += [
         f"metric: {metric}  # {why}",
-        _DENSE_SPACE if is_dense else "space: full  # all encoders and fusions",
+        *(_DENSE_SPACE if is_dense else ("space: full  # all encoders and fusions",)),
         f"budget: {{minutes: {2 * _MINUTES if is_dense else _MINUTES}}}  # more minutes find better networks",
         "seed: 0",
     ]

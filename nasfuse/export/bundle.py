@@ -1,6 +1,7 @@
 """Bundles: a network as ONNX graphs with a manifest, checked against the network before they are written."""
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,8 +14,10 @@ import torch
 from nasfuse import __version__
 from nasfuse.data import Dataset, Split
 from nasfuse.data.extras import required
+from nasfuse.data.label_maps import class_numbers
 from nasfuse.deployment import RawInputs, deploy
 from nasfuse.deployment.quantisation import quantised
+from nasfuse.domain.modality import Task
 from nasfuse.errors import InvalidInputError
 from nasfuse.experiment.checkpoint_evaluation import samples_of_training, spent_macs
 from nasfuse.export.bundle_sources import source_of
@@ -23,7 +26,11 @@ from nasfuse.export.parity import Parity, compare
 from nasfuse.prediction import SavedNetwork
 from nasfuse.runtime import FORMAT, Bundle
 from nasfuse.runtime.bundle import open_session
+from nasfuse.tasks import task_kind
 from nasfuse.train.metrics import score
+
+#: Numbers of all maps of outputs by which a bundle is compared with its network, at most.
+_MOST_OUTPUTS = 2**25
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,9 @@ def deployment_of(saved: SavedNetwork, samples: Split | None = None) -> Deployme
         "format": FORMAT,
         "task": {"kind": saved.task.kind, "n_outputs": saved.task.n_outputs},
         "class_names": list(saved.class_names),
+        **(
+            {} if saved.task.size is None else {"class_numbers": class_numbers(saved.recipe.data, saved.task.n_outputs)}
+        ),
         "target_scale": None
         if scale is None
         else {"mean": scale.mean.reshape(-1).tolist(), "std": scale.std.reshape(-1).tolist()},
@@ -127,6 +137,7 @@ def write_bundle(saved: SavedNetwork, folder: Path, *, int8: bool = False) -> Wr
     dataset, samples = samples_of_training(saved, "val")
     if not len(samples):
         dataset, samples = samples_of_training(saved, "train")
+    samples = _bounded(samples, saved.task)
     deployment = deployment_of(saved, samples)
     if int8:
         small = quantised(deployment.graphs, exact=deployment.steps)
@@ -154,11 +165,22 @@ def check_folder(folder: Path) -> None:
         raise InvalidInputError(f"{folder} has files that are no export; give the name of a new folder")
 
 
+def _bounded(samples: Split, task: Task) -> Split:
+    """Returns fewer samples, evenly chosen, where their maps of outputs would not fit in memory."""
+    if task.size is None:
+        return samples
+    most = max(_MOST_OUTPUTS // (task.n_outputs * math.prod(task.size)), 1)
+    if len(samples) <= most:
+        return samples
+    return samples.of_samples(torch.linspace(0, len(samples) - 1, most).long())
+
+
 def _figures(saved: SavedNetwork, parity: Parity, dataset: Dataset, samples: Split, *, of: str) -> dict[str, Any]:
     recipe, task = saved.recipe, saved.task.kind
 
     def value(outputs: torch.Tensor) -> float:
-        return score(recipe.metric, outputs, samples.targets, task=task, target_scale=samples.target_scale)
+        digests = task_kind(task).digest(outputs, samples.targets)
+        return score(recipe.metric, digests, samples.targets, task=task, target_scale=samples.target_scale)
 
     macs, routes = spent_macs(saved.network, recipe, samples, dataset, torch.device("cpu"))
     return {

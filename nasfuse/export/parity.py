@@ -47,8 +47,8 @@ class Parity:
             solver.
         difference: Largest absolute difference of the outputs of the other samples.
         allowed: Largest difference that is accepted.
-        network: (n, n_outputs) outputs of the network.
-        bundle: (n, n_outputs) outputs of the bundle, on its own routes.
+        network: (n, n_outputs) outputs of the network, or maps.
+        bundle: The same of the bundle, on its own routes.
     """
 
     n_samples: int
@@ -120,7 +120,7 @@ def compare(network: Network, bundle: Bundle, inputs: RawInputs, samples: Split)
         n_single = min(_N_SINGLE, len(rows)) if rows[0] == 0 else 0
         single = [_alone(bundle, raw, routes, row) for row in range(n_single)]
         wanted = expected.values[rows].numpy()
-        distance = np.abs(found.values - wanted).max(axis=1)
+        distance = np.abs(found.values - wanted).reshape(len(rows), -1).max(axis=1)
         for row, own in enumerate(single):
             distance[row] = np.maximum(distance[row], np.abs(own - wanted[row]).max())
         distances.append(np.where(np.isfinite(distance), distance, np.inf))
@@ -167,7 +167,7 @@ def _changes(network: Network, inputs: RawInputs, samples: Split, expected: Outp
             for _ in range(_N_ROUNDINGS):
                 rounded = {name: _rounded(one, generator) for name, one in values.items()}
                 outputs = network(rounded, masks, present=present, **chosen)
-                change = (outputs - expected.values[rows]).abs().amax(dim=1).numpy()
+                change = (outputs - expected.values[rows]).abs().flatten(1).amax(dim=1).numpy()
                 found[rows.numpy()] = np.maximum(found[rows.numpy()], change)
     return found
 

@@ -14,6 +14,8 @@ Array = NDArray[Any]
 Tensors = dict[str, Array]
 
 _GATE, _OUTPUT = "gate", "output.{}"
+#: Axes of outputs that are vectors; maps have more.
+_N_AXES_OF_VECTORS = 2
 
 
 @dataclass
@@ -21,7 +23,7 @@ class Outputs:
     """Outputs of a batch.
 
     Attributes:
-        values: (b, n_outputs) float32: logits, or standardised numbers of a regression.
+        values: (b, n_outputs) float32: logits, or standardised numbers of a regression; maps (b, n_outputs, H, W).
         routes: (b,) number of the route of each sample; None for a static network.
         n_steps: (b,) solver steps of each sample: the sum over its fixed points, and for states that are solved side
             by side the largest number; None without a solver, or if samples have fixed points of several tokens.
@@ -91,7 +93,7 @@ class Program:
                 own = known[name][rows]
             else:
                 own = self.stages[stage].run(self.stages[stage].part(known, rows), batch, rows)[name]
-            values = np.empty((len(routes), own.shape[1]), own.dtype) if values is None else values
+            values = np.empty((len(routes), *own.shape[1:]), own.dtype) if values is None else values
             values[rows] = own
         assert values is not None, "a batch has at least one sample"
         return values, routes
@@ -118,6 +120,8 @@ class Program:
                 break
             if chosen is not None:
                 stops = chosen[0] <= number
+            elif own.ndim > _N_AXES_OF_VECTORS:
+                stops = bool(confidence(self.task, own.astype(np.float64) / temperatures[number])[0] >= levels[number])
             else:
                 logits = [value / temperatures[number] for value in own[0].tolist()]
                 stops = confidence_of_one(self.task, logits) >= levels[number]
@@ -146,7 +150,7 @@ class Program:
             if values is None:
                 if stops.all():
                     return own, np.full(n_samples, number)
-                values = np.empty((n_samples, own.shape[1]), own.dtype)
+                values = np.empty((n_samples, *own.shape[1:]), own.dtype)
             values[rows[stops]] = own[stops]
             routes[rows[stops]] = number
             if stops.all():

@@ -13,7 +13,7 @@ Array = NDArray[Any]
 
 
 def probabilities(task: str, outputs: Array) -> Array | None:
-    """Returns (n, k) float64 probabilities of classes or labels for outputs (n, k); None for a regression."""
+    """Returns float64 probabilities of classes or labels for outputs (n, k) or (n, k, H, W); None for a regression."""
     values = outputs.astype(np.float64)
     if TASKS[task].is_exclusive:
         shifted = np.exp(values - values.max(axis=1, keepdims=True))
@@ -23,7 +23,12 @@ def probabilities(task: str, outputs: Array) -> Array | None:
 
 
 def predicted(task: str, outputs: Array) -> Array:
-    """Returns (n,) numbers of classes, (n, k) zeros and ones, or (n, k) standardised numbers; float64."""
+    """Returns (n,) numbers of classes, (n, k) zeros and ones, or (n, k) standardised numbers; float64.
+
+    For maps of outputs (n, k, H, W) they are (n, H, W) uint8 numbers of classes.
+    """
+    if TASKS[task].is_dense:
+        return np.asarray(outputs.argmax(axis=1), np.uint8)
     if TASKS[task].is_exclusive:
         return np.asarray(outputs.argmax(axis=1), np.float64)
     if TASKS[task].has_classes:
@@ -32,11 +37,14 @@ def predicted(task: str, outputs: Array) -> Array:
 
 
 def confidence(task: str, outputs: Array) -> Array:
-    """Returns (n,) how sure float64 outputs (n, k) are: the largest probability, or 1 - the mean entropy in bits."""
+    """Returns (n,) how sure float64 outputs (n, k) are: the largest probability, or 1 - the mean entropy in bits.
+
+    For maps (n, k, H, W) it is the mean of the largest probabilities over the pixels.
+    """
     if TASKS[task].is_exclusive:
         shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         largest: Array = 1 / shifted.sum(axis=1)
-        return largest
+        return np.asarray(largest.reshape(len(largest), -1).mean(axis=1))
     entropy = np.logaddexp(0, outputs) - outputs * _sigmoid(outputs)
     return np.asarray(1 - entropy.mean(axis=1) / np.log(2))
 

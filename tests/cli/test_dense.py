@@ -1,4 +1,4 @@
-"""Data with label maps by commands alone: init, check, search, report, export, train, predict, evaluate."""
+"""Data with label maps by commands alone: init, check, search, report, export, train, predict, bundle, evaluate."""
 
 import json
 import re
@@ -9,6 +9,7 @@ import yaml
 from PIL import Image
 
 import nasfuse.experiment.run as running
+import nasfuse.runtime as runtime
 from tests.dense_scenes import CLASSES, scenes, write_folder
 from tests.in_process import InProcess
 
@@ -23,8 +24,7 @@ SPACE = {
         "network.fusion.kind": "sites",
         "network.fusion.operator": "sum",
         "network.router.kind": "sequential",
-        "training.epochs": 3,
-        "training.batch_size": 4,
+        "training.epochs": 2,
     },
     "recommended": ["routed"],
     "baselines": {"thermal": {"network.route": "thermal"}, "routed": {"network.route": "rgb > rgb+thermal"}},
@@ -75,6 +75,12 @@ def test_from_a_folder_of_images_to_label_files(nasfuse, study, tmp_path, monkey
     files = sorted((tmp_path / "maps").glob("*.png"))
     assert [file.stem for file in files] == [f"{row:04d}" for row in range(20)]
     assert set(np.unique(np.asarray(Image.open(files[0])))) <= {0, 1, 2}
+    ran = nasfuse("export", "final/seed0/model.pt", "--onnx", "bundle")
+    assert ran.code == 0, ran.err
+    arrays = scenes(20)
+    found = runtime.load("bundle").predict({"rgb": arrays["rgb"], "thermal": arrays["thermal"].astype(np.uint16) * 256})
+    same = [found.named[row] == np.asarray(Image.open(file)) for row, file in enumerate(files)]
+    assert np.mean(same) > 0.999, "but for rounding, the bundle predicts what the network does"
     ran = nasfuse("evaluate", "final/seed0/model.pt", "--by", "time")
     assert re.search(r"^test miou 0\.\d+ on 4 samples$", ran.out, flags=re.MULTILINE)
     assert re.search(r"^pixel_accuracy 0\.\d+$", ran.out, flags=re.MULTILINE)

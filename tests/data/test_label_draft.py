@@ -67,7 +67,11 @@ def test_folders_of_files(tmp_path):
     (tmp_path / "classes.txt").write_text("\n".join(CLASSES))
     lines = [f"{row:04d},{'day' if row % 2 else 'night'}" for row in range(10)]
     (tmp_path / "samples.csv").write_text("\n".join(["id,time", *lines]))
-    data, _, _ = block(load_raw(str(tmp_path)))
+    raw = load_raw(str(tmp_path))
+    data, _, _ = block(raw)
+    text = study_text(raw, draft_data(raw), name="n", source="s")
+    assert yaml.safe_load(text)["fixed"] == {"training.batch_size": 8, "training.flip": 0.5}
+    assert "Frozen encoders" not in text, "a vector of a whole image has no pixels"
     assert data["modalities"] == {
         "depth": {"kind": "image_files", "size": [24, 32], "channels": 1},
         "rgb": {"kind": "image_files", "size": [24, 32], "channels": 3},
