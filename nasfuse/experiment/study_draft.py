@@ -57,9 +57,7 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
     if draft.group is not None:
         lines.append(f"  group: {_value(draft.group)}  # rows of one group are never divided between splits")
     if n_rows < _SMALL and not _has_val(raw, draft):
-        lines.append(
-            f"  validation: {{folds: 5}}  # cross-validated: under {_SMALL:,} rows; 5 times as slow"
-        )
+        lines.append(f"  validation: {{folds: 5}}  # cross-validated: under {_SMALL:,} rows; 5 times as slow")
     if draft.left_out:
         lines.append("  # left out:")
         lines += [f"  #   {_value(column)}: {' '.join(reason.split())}" for column, reason in draft.left_out.items()]
