@@ -57,8 +57,9 @@ def _routes_to_sites(word: str, network: Mapping[str, Any]) -> list[str]:
     depths = {
         name: _stages_of(f"{PREFIX}{name}", one["encoder"], one, "depth") for name, one in network["streams"].items()
     }
-    order = sorted(names, key=lambda name: name != main)
-    sites = fusion.sites_for({name: depths[name] for name in order})
+    if main is not None and main not in depths:
+        return list(texts)  # which the recipe refuses
+    sites = fusion.sites_for(depths, main=main)
     routes = []
     for text in texts:
         stages = parse_route(text)

@@ -80,8 +80,7 @@ class NetworkConfig(Model):
         """Stages before each site of a fusion at sites, or each cell of a chain, by stream; none for other fusions."""
         if not isinstance(self.fusion, SitesConfigBase):
             return ()
-        order = sorted(self.route, key=lambda name: name != self.main)
-        return self.fusion.sites_for({name: self.streams[name].depth for name in order})
+        return self.fusion.sites_for({name: self.streams[name].depth for name in self.route}, main=self.main)
 
     def _stages(self, name: str, route: Mapping[str, int | None]) -> int:
         wanted = route[name]

@@ -53,8 +53,9 @@ class SitesConfigBase(Model):
         sites: Stages of each stream before each site, such as `[{rgb: 1, depth: 2}, {rgb: 3, depth: 3}]`, or one word
             `rgb:1+depth:2 > rgb:3+depth:3` among the choices of a space; takes precedence over `n_sites` and
             `position`. A stream that a site does not name does not take part in it.
-        n_sites: Number of sites, which come after the same number of stages of every stream; None: one after each
-            stage that two streams have, stems included. If there are fewer, all of them.
+        n_sites: Number of sites, which come after the same number of stages of every stream, or after its last one;
+            None: one after each stage of the main stream (in a chain of the deepest one), its stem included. If there
+            are fewer, all of them.
         position: Whether these are the `first` sites, from the stems on, or the `last`.
     """
 
@@ -69,15 +70,14 @@ class SitesConfigBase(Model):
     n_sites: Annotated[int, Field(ge=1, le=65)] | None = None
     position: Literal["first", "last"] = "last"
 
-    def sites_for(self, depths: Mapping[str, int]) -> tuple[Mapping[str, int], ...]:
-        """Returns the stages before each site by stream, for streams of `depths`, the main stream first."""
+    def sites_for(self, depths: Mapping[str, int], *, main: str | None) -> tuple[Mapping[str, int], ...]:
+        """Returns the stages before each site by stream, for streams of `depths`; `main` is the main stream, if any."""
         if self.sites is not None:
             return self.sites
-        first, *others = depths.values()
-        n_common = min(first, max(others, default=first)) + 1
-        found = [{name: n for name, depth in depths.items() if depth >= n} for n in range(n_common)]
-        n_sites = min(self.n_sites or n_common, n_common)
-        return tuple(found[:n_sites] if self.position == "first" else found[n_common - n_sites :])
+        most = max(depths.values()) if main is None else depths[main]
+        found = [{name: min(n, depth) for name, depth in depths.items()} for n in range(most + 1)]
+        n_sites = min(self.n_sites or len(found), len(found))
+        return tuple(found[:n_sites] if self.position == "first" else found[len(found) - n_sites :])
 
     @property
     def _places(self) -> str:

@@ -158,8 +158,9 @@ def test_a_vector_is_no_map():
 
 
 class TestRecipes:
-    def recipe(self, task, **network):
+    def recipe(self, task, training=None, **network):
         plain = {
+            "training": training or {},
             "metric": "miou" if task == "segmentation" else "accuracy",
             "data": {"source": "x.npz", "target": "y", "modalities": {"rgb": "image", "depth": "image"}, "task": task},
             "network": {"route": ["rgb", "depth"], "streams": {"rgb": RESNET, "depth": RESNET}, **network},
@@ -173,3 +174,14 @@ class TestRecipes:
     def test_label_maps_need_a_fusion_of_maps(self):
         with pytest.raises(ConfigError, match="kind: late gives one vector per sample, and segmentation needs"):
             self.recipe("segmentation", fusion={"kind": "late"})
+
+    @pytest.mark.parametrize("kind", ["sites", "chain"])
+    def test_streams_that_are_read_several_times_have_no_loss_of_their_own(self, kind):
+        with pytest.raises(ConfigError, match=f"stream_loss: .* and kind: {kind} reads them several times; remove it"):
+            self.recipe("multiclass", {"stream_loss": 0.5}, fusion={"kind": kind})
+
+    def test_manifold_mixup_needs_one_depth(self):
+        mixup = {"mixup": 0.2, "mixup_at": "manifold"}
+        with pytest.raises(ConfigError, match="mixup_at: manifold mixes features at one depth, and a chain reads seve"):
+            self.recipe("multiclass", mixup, fusion={"kind": "chain"})
+        assert self.recipe("multiclass", mixup, fusion={"kind": "sites"}).network.main == "rgb"

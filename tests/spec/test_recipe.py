@@ -81,7 +81,7 @@ FUSIONS = st.one_of(
                 "level": st.sampled_from(["features", "tokens"]),
                 "coupled": st.booleans(),
                 "gate": st.sampled_from(["linear", "sigmoid", "tanh"]),
-                "max_steps": st.integers(40, 1000),
+                "max_steps": st.integers(16, 32),
                 "tolerance": st.floats(0, 1, exclude_min=True, exclude_max=True),
                 "cell": st.sampled_from(["deq", "mixing"]),
                 "start": st.sampled_from(["inputs", "zero", "random"]),
@@ -175,6 +175,8 @@ def recipes(draw):
         "network": network,
         "training": draw(training),
     }
+    if network.get("fusion", {}).get("kind") == "chain":
+        plain["training"].pop("mixup_at", None)
     if len(route) > 1 and draw(st.booleans()):
         network["router"] = {"routes": [route[-1], "+".join(route)], **draw(ROUTERS)}
         # One epoch for the routes, one for the router.

@@ -106,8 +106,8 @@ class TestNumberedSites:
         assert self.sites(n_sites=2) == [(1, 1), (2, 2)]
         assert self.sites(n_sites=9) == [(0, 0), (1, 1), (2, 2)]
 
-    def test_streams_of_different_depths_share_their_first_stages(self):
-        assert self.sites(depths=(3, 1)) == [(0, 0), (1, 1)]
+    def test_a_shallower_stream_takes_part_after_its_last_stage(self):
+        assert self.sites(depths=(3, 1)) == [(0, 0), (1, 1), (2, 1), (3, 1)]
         assert self.sites(depths=(1, 3), n_sites=1) == [(1, 1)]
 
     def test_the_main_stream_is_the_first_that_every_route_has(self):
