@@ -301,7 +301,7 @@ class TestOptions:
     def asked(self, nasfuse, monkeypatch, *options):
         seen = []
 
-        def note(study, folder, *, display, address):
+        def note(study, folder, *, display, address, retry_failed):
             seen.append((study, folder, address))
             raise KeyboardInterrupt
 

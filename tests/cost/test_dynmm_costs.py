@@ -219,7 +219,7 @@ def table_of(macs, *, n_samples, n_up):
     return GateTable(
         names=("E1", "E2"),
         gate=gate,
-        outputs=torch.zeros(n_samples, 2, 2),
+        digests=torch.zeros(n_samples, 2, 2),
         macs=torch.tensor([macs]).expand(n_samples, -1),
         static_macs=torch.tensor([macs]).expand(n_samples, -1),
         relative_costs=torch.tensor([0.0, 1.0]),

@@ -233,7 +233,7 @@ def test_fields_of_routers_may_stand_in_a_space_without_dynamic_routes():
         ({"network.route": {"choices": ["v > s:one"]}}, "a route is written stream+stream:stages, got 's:one'"),
         ({"network.router.routes": {"choices": ["v"]}}, "no recipe has a field network.router.routes"),
         ({"network.router.threshold": {"float": [0, 1.5]}}, "1.5 is not a value of this field; change the range"),
-        ({"network.router.reads": {"choices": ["stems"]}}, "'stems' is not a value of this field"),
+        ({"network.router.reads": {"choices": ["heads"]}}, "'heads' is not a value of this field"),
         (
             {
                 "network.fusion.kind": {"choices": ["sum"]},

@@ -155,7 +155,7 @@ class TestConfidenceCascade:
         assert points[0] == statics[0]
         assert points[-1][1] == statics[-1][1]
         # The cheap route of the vector runs first, and its stream is gone on from.
-        assert points[-1][0] == pytest.approx(statics[-1][0] + network.branches[0].macs({}))  # its head
+        assert points[-1][0] == pytest.approx(statics[-1][0] + network.branches[0].head.macs())
         assert [macs for macs, _ in points] == sorted(macs for macs, _ in points)
 
     @pytest.mark.parametrize(("task", "metric"), [("multiclass", "accuracy"), ("multilabel", "micro_f1")])
