@@ -13,7 +13,7 @@ from nasfuse.data.raw_table import Array, RawTable, missing, texts
 from nasfuse.data.sources.folder import IMAGE_ENDINGS
 from nasfuse.data.sources.label_folder import is_label_folder
 from nasfuse.domain.task import VOID
-from nasfuse.errors import counted
+from nasfuse.errors import DataError, counted
 
 #: Arrays with the names of the classes, and the file of a folder that has them, one per line.
 _NAMES, _NAMES_FILE = ("classes", "class_names", "names"), "classes.txt"
@@ -65,7 +65,7 @@ def draft_labels(raw: RawTable, target: str) -> LabelDraft:
         target: Column or array with the label maps.
 
     Raises:
-        DataError: A file of `target` is no label map.
+        DataError: A file of `target` is no label map, or there are names for some of the numbers only.
     """
     values = raw.columns[target]
     numbers = occurring_numbers(raw, target)
@@ -77,11 +77,17 @@ def draft_labels(raw: RawTable, target: str) -> LabelDraft:
         void, numbers = VOID, numbers[:-1]
         largest = int(numbers[-1]) if len(numbers) else 0
     classes: tuple[str, ...] | None = None
-    if len(names) == largest and void is None and numbers[0] == 0:
+    if len(names) == largest and void is None:
         classes, void = names, 0
     elif len(names) > largest:
         classes = names
         void = next((name for name in names if name in _NO_CLASS), void)
+    elif names:
+        listed_in = f"{raw.noun} {named_in}" if named_in else _NAMES_FILE
+        raise DataError(
+            f"{raw.origin}: {listed_in} has {counted(len(names), 'name')}, for classes 0 to {len(names) - 1}, and the "
+            f"label maps have numbers up to {largest}; correct the label maps, or add the names"
+        )
     shown = f"{counted(len(numbers), 'number')} from {numbers[0]} to {largest}" if len(numbers) else "no number"
     modalities = _of_files(raw) if values.dtype.kind == "O" else _of_arrays(raw, target)
     return LabelDraft(modalities, classes, void, f"label maps with {shown}", (named_in,) if named_in else ())

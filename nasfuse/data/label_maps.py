@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ def label_maps(raw: RawTable, config: DataConfig, *, n_classes: int | None = Non
         hint = "" if void is not None else "; if the largest number marks pixels without a label, set it as data.void"
         raise DataError(f"{place} has numbers up to {n_classes - 1}, and there can be at most {VOID} classes{hint}")
     numbers = class_numbers(config, n_classes)
-    found = _numbered(place, values, numbers, void, names=config.class_list)
+    found = _numbered(raw, column, values, numbers, void, names=config.class_list)
     _check_labelled(place, found)
     is_plain = numbers == tuple(range(n_classes))
     return found, config.class_list or (() if is_plain else tuple(str(number) for number in numbers))
@@ -124,7 +124,7 @@ def _n_classes(place: str, values: Array, void: int | None) -> int:
 
 
 def _numbered(
-    place: str, values: Array, numbers: tuple[int, ...], void: int | None, *, names: tuple[str, ...]
+    raw: RawTable, column: str, values: Array, numbers: tuple[int, ...], void: int | None, *, names: tuple[str, ...]
 ) -> LabelMaps:
     """Returns the maps with the numbers of the classes instead of those in the data."""
     top = numbers[-1]
@@ -141,8 +141,9 @@ def _numbered(
             known = listed(names) if names else f"0 to {top}"
             hint = "" if void is not None else ", or set data.void to it if it marks pixels without a label"
             raise DataError(
-                f"{place}, row {row}: the label {own[line, pixel]} at pixel row {line}, pixel column {pixel} is none "
-                f"of the {counted(len(numbers), 'class')} ({known}); correct it, add the class to data.classes{hint}"
+                f"{_place_of(raw, column, row)}: the label {own[line, pixel]} at pixel row {line}, pixel column "
+                f"{pixel} is none of the {counted(len(numbers), 'class')} ({known}); correct it or add the class to "
+                f"data.classes{hint}"
             )
         found[row] = classes
     return found
@@ -169,8 +170,9 @@ def _of_files(raw: RawTable, column: str, values: Array, config: DataConfig) -> 
     absent = missing(values)
     if absent.any():
         raise DataError(
-            f"{raw.place(column, int(absent.argmax()))}: the label map is missing in "
-            f"{counted(int(absent.sum()), 'row')}; add it, or remove these samples (`nasfuse predict` needs no labels)"
+            f"{_place_of(raw, column, int(absent.argmax()))}: the label map is missing, as in "
+            f"{counted(int(absent.sum()), 'row')} in all; add it, or remove these samples (`nasfuse predict` needs no "
+            "labels)"
         )
     maps: list[Any] = read_files(raw, column, "data.target", load=_read_map, rows=None)
     _raise_first(maps)
@@ -183,7 +185,9 @@ def _of_files(raw: RawTable, column: str, values: Array, config: DataConfig) -> 
     other = next((row for row, one in enumerate(maps) if one.shape != maps[0].shape), None)
     if other is not None:
         own, first = (" x ".join(map(str, maps[row].shape)) for row in (other, 0))
-        raise DataError(f"{raw.place(column, other)}: the label map has {own} pixels, and row 0 {first}; resize it")
+        raise DataError(
+            f"{_place_of(raw, column, other)}: the label map has {own} pixels, and row 0 {first}; resize it"
+        )
     return np.stack(maps)
 
 
@@ -216,9 +220,38 @@ def _check_pairs(raw: RawTable, column: str, images: str, maps: list[Any]) -> No
         if not _are_scaled(size, one.shape):
             own, image = (" x ".join(map(str, part)) for part in (one.shape, size))
             raise DataError(
-                f"{raw.place(column, row)}: the label map has {own} pixels and the image in column {images} {image}, "
-                "which is no scaled copy; they must show the same scene"
+                f"{_place_of(raw, column, row)}: the label map has {own} pixels and the image in column {images} "
+                f"{image}, which is no scaled copy; they must show the same scene"
             )
+
+
+def unaligned_rows(raw: RawTable, columns: Sequence[str], size: tuple[int, int]) -> dict[int, str]:
+    """Returns the rows with an image that has not the proportions of label maps (H, W), with the reason of each.
+
+    Args:
+        raw: Data without label maps.
+        columns: Columns with paths of images; those that do not exist are skipped, as are images that cannot be read.
+        size: Height and width of the label maps that a network predicts.
+    """
+    found: dict[int, str] = {}
+    for column in columns:
+        if column not in raw.columns:
+            continue
+        for row, own in enumerate(read_files(raw, column, "data.modalities", load=_size, rows=None)):
+            if isinstance(own, tuple) and not _are_scaled(own, size):
+                image, maps = (" x ".join(map(str, part)) for part in (own, size))
+                place = _place_of(raw, column, row)
+                reason = f"the image has {image} pixels and the label maps have {maps}, which is no scaled copy; cut it"
+                found.setdefault(row, f"{place}: {reason}")
+    return found
+
+
+def _place_of(raw: RawTable, column: str, row: int) -> str:
+    """Returns column and row for messages, with the file that the row names or else the name of the sample."""
+    cell = raw.columns[column][row]
+    if not isinstance(cell, str) and "id" in raw.columns and raw.n_rows is not None:
+        cell = raw.columns["id"][row]
+    return f"{raw.place(column, row)} ({cell})" if isinstance(cell, str) and cell else raw.place(column, row)
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from nasfuse.data.columns import Transform
+from nasfuse.data.columns.image_files import ImageFiles
+from nasfuse.data.label_maps import unaligned_rows
 from nasfuse.data.preprocessing import Preprocessing
 from nasfuse.data.raw_table import RawTable
 from nasfuse.data.sources.function import as_raw
@@ -58,11 +60,15 @@ def inputs_of(saved: SavedNetwork, raw: RawTable, *, names: tuple[str, ...] | No
     lacking = _lacking(saved, raw, chosen)
     there = {name: transform for name, transform in chosen.items() if name not in lacking}
     arrays, problems = Preprocessing(there).read(raw, filled=there.keys() - saved.can_be_absent)
+    unaligned: dict[int, str] = {}
+    if saved.task.size is not None:
+        files = [one.columns[0] for one in there.values() if isinstance(one, ImageFiles)]
+        unaligned = unaligned_rows(raw, files, saved.task.size)
     return prepare(
         raw.origin,
         arrays,
         saved=saved,
-        problems={problem.row: problem.message for problem in problems},
+        problems={**unaligned, **{problem.row: problem.message for problem in problems}},
         lacking={name: transform.has_lengths for name, transform in lacking.items()},
     )
 

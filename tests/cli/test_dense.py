@@ -75,6 +75,14 @@ def test_from_a_folder_of_images_to_label_files(nasfuse, study, tmp_path, monkey
     files = sorted((tmp_path / "maps").glob("*.png"))
     assert [file.stem for file in files] == [f"{row:04d}" for row in range(20)]
     assert set(np.unique(np.asarray(Image.open(files[0])))) <= {0, 1, 2}
+    for row, size in enumerate([(32, 24), (20, 24)]):
+        for name in ("rgb", "thermal"):
+            (tmp_path / "new" / name).mkdir(parents=True, exist_ok=True)
+            image = Image.new("RGB", size) if name == "rgb" else Image.fromarray(np.zeros((24, 32), np.uint16))
+            image.save(tmp_path / "new" / name / f"{row}.png")
+    ran = nasfuse("predict", "final/seed0/model.pt", "new", "-o", "new-maps")
+    assert ran.code == 3 and "1" in ran.err + ran.out, "a pair that shows other scenes has no prediction"
+    assert [file.stem for file in (tmp_path / "new-maps").glob("*.png")] == ["0"]
     ran = nasfuse("export", "final/seed0/model.pt", "--onnx", "bundle")
     assert ran.code == 0, ran.err
     arrays = scenes(20)

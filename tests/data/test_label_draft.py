@@ -7,6 +7,7 @@ import yaml
 from nasfuse.data.draft import draft_data
 from nasfuse.data.raw_table import RawTable
 from nasfuse.data.sources.registry import load_raw
+from nasfuse.errors import DataError
 from nasfuse.experiment.study_draft import study_text
 from tests.dense_scenes import CLASSES, scenes, write_folder
 
@@ -78,6 +79,18 @@ def test_folders_of_files(tmp_path):
     }
     assert (data["target"], data["classes"], data["void"]) == ("labels_3", list(CLASSES), 255)
     assert (data["split"], data["metadata"]) == ("split", ["time"])
+
+
+def test_names_for_some_of_the_numbers_only_are_refused(tmp_path):
+    """One wrong pixel, with which the data would have ten classes."""
+    arrays = scenes(6)
+    arrays["y"][4, 2, 3] = 9
+    write_folder(tmp_path, arrays)
+    (tmp_path / "classes.txt").write_text("\n".join(CLASSES))
+    n_names = len(CLASSES)
+    match = rf"has {n_names} names, for classes 0 to {n_names - 1}, and the label maps have numbers up to 9; correct"
+    with pytest.raises(DataError, match=match):
+        draft_data(load_raw(str(tmp_path)))
 
 
 def test_large_images_are_halved(tmp_path):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nasfuse.data.label_maps import class_numbers, label_maps
+from nasfuse.data.label_maps import class_numbers, label_maps, unaligned_rows
 from nasfuse.data.raw_table import RawTable
+from nasfuse.data.sources.registry import load_raw
 from nasfuse.errors import ConfigError, DataError, DataWarning
 from nasfuse.spec.data import DataConfig
 
@@ -68,7 +69,7 @@ def test_numbers_in_the_data_are_found_again():
     ("values", "block", "match"),
     [
         (MAPS, {"classes": ["a", "b"]}, r"^array y of m\.npz, row 0: the label 2 at pixel row 1, pixel column 0 is "
-         r"none of the 2 classes \(a, b\); correct it, add the class to data\.classes, or set data\.void to it"),
+         r"none of the 2 classes \(a, b\); correct it or add the class to data\.classes, or set data\.void to it"),
         (MAPS, {"classes": ["a", "b"], "void": 9}, r"none of the 2 classes \(a, b\).*add the class to data\.classes$"),
         (-MAPS, {}, r"the label -1 at pixel row 0, pixel column 1 is none of the 1 class \(0 to 0\)"),
         (MAPS + 300, {}, r"has numbers up to 302, and there can be at most 255 classes; if the largest number marks"),
@@ -151,13 +152,13 @@ class TestFiles:
         assert label_maps(table, config())[0].shape == (2, 4, 8)
         Image.fromarray(np.zeros((4, 6), np.uint8)).save(tmp_path / "y1.png")
         with pytest.raises(
-            DataError, match=r"column y of t\.csv, row 1: the label map has 4 x 6 pixels, and row 0 4 x 8"
+            DataError, match=r"column y of t\.csv, row 1 \(y1\.png\): the label map has 4 x 6 pixels, and row 0 4 x 8"
         ):
             label_maps(table, config())
 
     def test_a_pair_that_shows_other_scenes_is_named(self, table, tmp_path):
         Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "y1.png")
-        match = r"row 1: the label map has 8 x 8 pixels and the image in column rgb 4 x 8, which is no scaled copy"
+        match = r"row 1 \(y1\.png\): the label map has 8 x 8 pixels and the image in column rgb 4 x 8, which is no scaled"
         with pytest.raises(DataError, match=match):
             self.maps(table)
 
@@ -183,7 +184,9 @@ class TestFiles:
 
     def test_a_missing_label_is_said_with_its_row(self, table):
         table.columns["y"][1] = None
-        with pytest.raises(DataError, match=r"column y of t\.csv, row 1: the label map is missing in 1 row; add it"):
+        with pytest.raises(
+            DataError, match=r"column y of t\.csv, row 1: the label map is missing, as in 1 row in all; add it"
+        ):
             self.maps(table)
 
     def test_they_get_the_size_of_the_largest_images(self, table):
@@ -207,3 +210,13 @@ def test_no_warning_without_a_reason():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found(MAPS)
+
+
+def test_new_images_that_are_no_scaled_copies_of_each_other_are_named_with_their_files(tmp_path):
+    for name, size in {"a/1.png": (32, 24), "a/2.png": (32, 24), "b/1.png": (16, 12), "b/2.png": (20, 12)}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", size).save(tmp_path / name)
+    raw = load_raw(str(tmp_path), columns=["a", "b"])
+    (row, reason), *others = unaligned_rows(raw, ["a", "b", "c"], (24, 32)).items()
+    assert row == 1 and not others
+    assert "row 1 (b/2.png): the image has 12 x 20 pixels and the label maps have 24 x 32, which is no scaled" in reason

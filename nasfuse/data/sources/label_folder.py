@@ -42,9 +42,9 @@ def has_label_folder(path: Path) -> bool:
 
 
 def has_folders(path: Path, names: Collection[str]) -> bool:
-    """Returns whether a folder has folders of images of all `names`, at least one, also in folders by split."""
+    """Returns whether a folder has a folder of images of one of `names`, also in folders by split."""
     kinds = _kinds(path)
-    return bool(names) and all(name in kinds and any(_files(kinds[name])) for name in names)
+    return any(name in kinds and any(_files(kinds[name])) for name in names)
 
 
 def read_label_folder(path: Path, readers: Mapping[str, Callable[[Path], RawTable]]) -> RawTable:

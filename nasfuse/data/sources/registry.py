@@ -162,7 +162,7 @@ def load_raw(source: str, *, columns: Collection[str] = ()) -> RawTable:
     Args:
         source: Path of a file or folder, looked up as given and then in `data_folder()`, or `module:function` or
             `file.py:function`.
-        columns: Columns that are needed. A folder that has a folder of images for each of them is read as samples with
+        columns: Columns that are needed. A folder that has a folder of images for one of them is read as samples with
             these columns, also without label maps.
 
     Raises:
