@@ -122,7 +122,9 @@ def _with_labels(raw: RawTable, target: str, split: str | None) -> DataDraft:
     used = [name for name in (target, split, group, *draft.modalities) if name is not None]
     metadata = draft_metadata(raw, n_samples, used)
     others = [name for name in raw.columns if name not in {*used, *metadata, *draft.named_in}]
-    left_out = dict.fromkeys(others, "it has no images of the size of the label maps, and tells no samples apart")
+    left_out = dict.fromkeys(
+        others, "it has neither images of the size of the label maps nor a few values by which results could be shown"
+    )
     task = next(name for name, entry in TASKS.items() if entry.is_dense)
     notes = {target: draft.note}
     return DataDraft(draft.modalities, target, task, draft.classes, draft.void, metadata, split, group, notes, left_out)

@@ -158,7 +158,7 @@ class TestFiles:
 
     def test_a_pair_that_shows_other_scenes_is_named(self, table, tmp_path):
         Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "y1.png")
-        match = r"row 1 \(y1\.png\): the label map has 8 x 8 pixels and the image in column rgb 4 x 8, which is no scaled"
+        match = r"row 1 \(y1\.png\): the label map has 8 x 8 pixels and the image in column rgb 4 x 8, which is no"
         with pytest.raises(DataError, match=match):
             self.maps(table)
 
