@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import METRICS, metric_text
+from nasfuse.errors import counted
 from nasfuse.experiment.point_details import RouteLines
 from nasfuse.experiment.run_reader import Run
 from nasfuse.report.chart import DASHES, Axis, Chart, Label, Point, Series
@@ -46,7 +47,7 @@ def front_chart(run: Run, picks: Sequence[Pick], lines: Sequence[RouteLines]) ->
         title=f"{objectives.metric} and cost of {run.study.name}",
         description=(
             f"Every point is a network at one setting: further left is cheaper, {better} is better. "
-            f"The front has {len(front)} points."
+            f"The front has {counted(len(front), 'point')}."
         ),
         x=Axis(COSTS[objectives.cost].title, is_log=True),
         y=Axis(f"{objectives.metric} (validation)", limits=window[0] if window else None),
