@@ -6,8 +6,8 @@ the three fronts is then exported as by `nasfuse export` and trained as by `nasf
 - the hash of the recipe in the exported file, in the folder of the trainings, and in their networks;
 - the MACs of the costliest route at full length, of the exported recipe and of the point, to the unit;
 - the mean validation metric of the trainings and that of the search, in standard errors of their difference, by the
-  largest of the standard deviation of the point's own trainings, that pooled over all points of the front (two or three
-  trainings may agree by chance), and that of an accuracy on so few validation samples, which differ between trainings;
+  standard deviation of the point's own trainings or that pooled over all points of the front, whichever is larger (two
+  or three trainings may agree by chance, and networks with few weights vary more than others);
 - the metric of the point's network and of one that is trained with the same seed on the same division;
 - the metric of each saved network, of the trainings and of the search, read from the file and computed again.
 
@@ -120,8 +120,7 @@ class RoundTrip:
     def distance(self, sd: float) -> float:
         """Returns the difference of the mean metrics in standard errors, for a pooled `sd` of one training."""
         mean, own = self.result.spread("val")
-        share = (mean + self.candidate.measured.metric) / 2
-        sd = max(sd, own or 0.0, math.sqrt(share * (1 - share) / len(load_digits().val)))
+        sd = max(sd, own or 0.0)
         n_searched, n_trained = len(self.candidate.trainings), len(self.result.seeds)
         return (mean - self.candidate.measured.metric) / (sd * math.sqrt(1 / n_searched + 1 / n_trained))
 
