@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from nasfuse.data.table import Table
-from nasfuse.errors import DataError
+from nasfuse.errors import MissingFileError
 
 _REST = "table.pkl"
 _TARGETS = "targets.npy"
@@ -36,7 +36,7 @@ def map_table(folder: Path) -> Table:
     """Returns the table that `share_table` wrote; its values are maps of the files.
 
     Raises:
-        DataError: The files cannot be read, for example on another machine that does not see the folder.
+        MissingFileError: The files cannot be read, for example on another machine that does not see the folder.
     """
     try:
         rest: Table = pickle.loads((folder / _REST).read_bytes())
@@ -46,7 +46,7 @@ def map_table(folder: Path) -> Table:
         }
         targets = _mapped(folder / _TARGETS)
     except OSError as error:
-        raise DataError(
+        raise MissingFileError(
             f"the data of the search cannot be read from {folder}: {error.strerror}; the run folder must be on a file "
             "system that every node can access"
         ) from error

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from nasfuse.backends.faults import is_fault
 from nasfuse.data import load_table
 from nasfuse.data.mapped_table import map_table, share_table
-from nasfuse.errors import DataError
+from nasfuse.errors import MissingFileError
 from nasfuse.spec.data import DataConfig, expand_modalities
 
 
@@ -65,5 +66,14 @@ def test_a_map_survives_that_the_files_are_written_again(table, tmp_path):
 
 
 def test_a_machine_without_the_folder_says_so(tmp_path):
-    with pytest.raises(DataError, match=r"cannot be read from .*nowhere: No such file.*; the run folder must be on a"):
+    with pytest.raises(
+        MissingFileError, match=r"cannot be read from .*nowhere: No such file.*; the run folder must be on a"
+    ):
         map_table(tmp_path / "nowhere")
+
+
+def test_a_machine_that_does_not_see_the_files_fails_no_trial(tmp_path):
+    """It may have joined a cluster after the nodes were checked."""
+    with pytest.raises(MissingFileError) as found:
+        map_table(tmp_path / "nowhere")
+    assert is_fault(found.value)
