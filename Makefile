@@ -42,7 +42,7 @@ test: lint ## Lints, checks types and runs every test, three files at a time
 lint: $(INSTALLED_DEV) ## Runs ruff (rules and format) and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy nasfuse
+	$(BIN)/mypy
 
 format: $(INSTALLED_DEV) ## Rewrites the source in the project's format
 	$(BIN)/ruff check --fix .

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nasfuse.api import SearchRun, draft_study, load_run
+    from nasfuse.api.search import search
     from nasfuse.prediction import TrainedNetwork, load_network
 
     __version__: str
