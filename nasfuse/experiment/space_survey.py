@@ -10,6 +10,7 @@ import torch
 from optuna.samplers import RandomSampler
 
 from nasfuse.cost import expected_macs, measure_cost
+from nasfuse.cost.network_macs import mean_macs
 from nasfuse.data import Dataset
 from nasfuse.errors import ConfigError, InvalidInputError, NasfuseError
 from nasfuse.experiment.weightless import weightless_network
@@ -123,6 +124,25 @@ def macs_of(recipe: AnyRecipe, dataset: Dataset, *, route: int = 0) -> int:
     if isinstance(recipe, Recipe):
         check_network(recipe, network, dataset)
     return expected_macs(network, dataset, route=route)
+
+
+def training_macs_of(recipe: Recipe, dataset: Dataset) -> int:
+    """Returns the expected MACs of a recipe per sample of a training step, forwards, without training it.
+
+    A step of a routed network computes all routes, which share streams and have a fusion, a head and a decoder each.
+    With `training.routing.routes_per_step: one`, it is the mean of the routes, which most steps are.
+
+    Raises:
+        InvalidInputError: As for `macs_of`.
+    """
+    network = weightless_network(recipe, dataset)
+    check_network(recipe, network, dataset)
+    if not isinstance(network, RoutedNetwork):
+        return expected_macs(network, dataset)
+    routing = recipe.training.routing
+    if routing is not None and routing.routes_per_step == "one":
+        return round(float(mean_macs(network.static_macs, network, dataset).mean()))
+    return round(float(mean_macs(lambda lengths: [network.all_routes_macs(lengths)], network, dataset)[0]))
 
 
 def known_cost_of(recipe: Recipe, dataset: Dataset, cost: str) -> float:

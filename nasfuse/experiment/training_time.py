@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from nasfuse.data import Dataset
 from nasfuse.errors import InvalidInputError
-from nasfuse.experiment.space_survey import macs_of
+from nasfuse.experiment.space_survey import training_macs_of
 from nasfuse.spec.recipe import Recipe
+from nasfuse.spec.routing import RoutingConfig
 from nasfuse.spec.study import StudyConfig
 
 #: MACs per second of a core in trainings of small networks, of which 2e9 to 1e10 were measured on two machines.
@@ -35,7 +36,7 @@ class TimeLimit:
         """
         self._dataset = dataset
         self._threads = study.resources.cpus_per_trial
-        self._full_macs: dict[str, int] = {}  # by network
+        self._macs: dict[tuple[str, RoutingConfig | None], int] = {}  # by network and training of its routes
         self._seconds: float | None = None
         is_limited = study.sampler == "known_cost" and study.resources.gpus_per_trial == 0
         if is_limited and study.budget.minutes is not None:
@@ -53,7 +54,7 @@ class TimeLimit:
 
         Args:
             recipe: Recipe of the training.
-            macs: MACs per sample of its network; of a routed network, those of the cheapest route are enough.
+            macs: MACs per sample of its network; not used for a routed network, whose training computes several routes.
         """
         if recipe.network.router is not None:
             macs = self.macs(recipe)
@@ -80,8 +81,8 @@ class TimeLimit:
         return self.seconds(recipe, self.macs(recipe))
 
     def macs(self, recipe: Recipe) -> int:
-        """Returns the MACs of the costliest route, which a training of all routes has about."""
-        network = recipe.network.model_dump_json()
-        if network not in self._full_macs:
-            self._full_macs[network] = macs_of(recipe, self._dataset, route=-1)
-        return self._full_macs[network]
+        """Returns the MACs per sample of a training step, forwards, see `training_macs_of`."""
+        key = recipe.network.model_dump_json(), recipe.training.routing
+        if key not in self._macs:
+            self._macs[key] = training_macs_of(recipe, self._dataset)
+        return self._macs[key]

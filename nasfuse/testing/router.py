@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nasfuse.cost import count_network
 from nasfuse.data.dataset import Batch
@@ -45,6 +45,18 @@ def network_with(make_router: Callable[[GatedNetwork], Router]) -> GatedNetwork:
     parts = {name: network.streams[name] for name in network.streams}
     branches = list(network.branches)
     return GatedNetwork(parts, branches, make_router(network), lengths=LENGTHS, threshold=0.5).eval()  # type: ignore[arg-type]
+
+
+class AllOutputs(nn.Module):
+    """Computes the outputs of all routes of a network, without its router."""
+
+    def __init__(self, network: RoutedNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: dict[str, Tensor], masks: dict[str, Tensor]) -> Tensor:
+        """Returns (b, n_routes, n_outputs)."""
+        return self.network.all_routes(inputs, masks).outputs
 
 
 class RoutedSuite(ModuleSuite):
@@ -109,6 +121,10 @@ class RoutedSuite(ModuleSuite):
         batch = random_batch(list(ENCODERS), n_samples=2)
         counted = [count_network(network, batch, route=number) for number in range(len(network.route_names))]
         assert network.route_macs(LENGTHS) == counted
+
+    def test_closed_form_of_macs_of_all_routes_equals_the_count(self, network: RoutedNetwork) -> None:
+        batch = random_batch(list(ENCODERS), n_samples=2)
+        assert network.all_routes_macs(LENGTHS) == count_network(AllOutputs(network), batch)
 
     def test_every_part_of_the_network_gets_a_gradient(self, network: RoutedNetwork) -> None:
         routes = network.train().all_routes(*_inputs(_batch(8)))

@@ -11,7 +11,7 @@ from nasfuse.spec.study import StudyConfig
 from tests.tiny_study import TINY
 
 
-def recipe_of(width, *, epochs=10, validation=None, router=None):
+def recipe_of(width, *, epochs=10, validation=None, router=None, routing=None):
     plain = {
         "data": {"source": "digits", **({} if validation is None else {"validation": validation})},
         "network": {
@@ -19,7 +19,7 @@ def recipe_of(width, *, epochs=10, validation=None, router=None):
             "streams": {side: {"encoder": "mlp", "depth": 1, "width": width} for side in ("left", "right")},
             "fusion": {"kind": "sum", "placement": 1},
         },
-        "training": {"epochs": epochs},
+        "training": {"epochs": epochs, **({} if routing is None else {"routing": routing})},
     }
     return Recipe.parse(plain)
 
@@ -45,11 +45,22 @@ def test_the_time_is_that_of_all_samples_in_all_epochs(digits):
     assert limit_of(digits).seconds(folds, macs) == pytest.approx(8 * 3 * macs * 1437 * 10 / 4e9)
 
 
-def test_all_routes_are_trained(digits):
-    routed = recipe_of(512, router={"kind": "sequential", "routes": ["left", "left+right"]})
-    assert limit_of(digits).seconds(routed, macs_of(routed, digits)) == pytest.approx(
-        limit_of(digits).seconds(LARGE, macs_of(routed, digits, route=-1))
-    )
+def test_a_step_trains_all_routes_with_a_head_each(digits):
+    """The routes share the left stream; `left` has one head more, from 512 features to ten classes."""
+    n_head = 512 * 10
+    for router in ({"kind": "sequential"}, {"kind": "gate"}):
+        routed = recipe_of(512, router={**router, "routes": ["left", "left+right"]})
+        cheapest, full = macs_of(routed, digits), macs_of(routed, digits, route=-1)
+        limit = limit_of(digits)
+        assert limit.macs(routed) == full + n_head
+        assert limit.seconds(routed, cheapest) == pytest.approx(limit.seconds(LARGE, full + n_head))
+
+
+def test_a_step_that_trains_one_route_takes_the_time_of_the_mean(digits):
+    router = {"kind": "gate", "routes": ["left", "left+right"]}
+    limit, one = limit_of(digits), recipe_of(512, router=router, routing={"routes_per_step": "one"})
+    both = macs_of(one, digits), macs_of(one, digits, route=-1)
+    assert limit.macs(recipe_of(512, router=router)) > limit.macs(one) == round(sum(both) / 2)
 
 
 @pytest.mark.parametrize(

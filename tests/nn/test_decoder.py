@@ -15,6 +15,7 @@ from nasfuse.nn.tokens import from_map
 from nasfuse.spec.network import NetworkConfig
 from nasfuse.spec.recipe import Recipe
 from nasfuse.tasks.multiclass import Multiclass
+from nasfuse.testing.router import AllOutputs
 
 SIZE = (37, 22)
 TASK = Task("segmentation", 5, SIZE)
@@ -88,6 +89,7 @@ class TestCosts:
         network = build_network(parse(router={**how, "routes": ROUTES}), [RGB, DEPTH], TASK).eval()
         batch = Batch(inputs_of(1), {}, torch.zeros(1))
         assert network.route_macs({}) == [count_network(network, batch, route=number) for number in range(4)]
+        assert network.all_routes_macs({}) == count_network(AllOutputs(network), batch)
 
 
 @pytest.mark.parametrize(("reads", "form"), [("stems", "conv"), ("cheap_route", "mlp"), (None, None)])

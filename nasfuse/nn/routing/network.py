@@ -245,6 +245,10 @@ class RoutedNetwork(StreamNetwork):
     ) -> AllRoutes:
         """Returns logits of the router and outputs of all routes for all samples; streams run once for all routes."""
 
+    def all_routes_macs(self, lengths: Mapping[str, int]) -> int:
+        """Returns the MACs of `all_routes` without the router; `lengths` as in `static_macs`."""
+        return self._macs(range(len(self.branches)), lengths)
+
     @abstractmethod
     def run_before(self) -> list[list[int]]:
         """Returns for each route the numbers of the other branches that run for its samples."""
