@@ -70,6 +70,12 @@ def processes(token):
     return lines
 
 
+def test_no_process_is_started_that_one_machine_does_not_need(processes):
+    """Ray's own methods are replaced for that; where Ray has others, this test says so."""
+    for name in (b"autoscaler", b"log_monitor.py", b"dashboard/dashboard.py"):
+        assert not [line for line in processes.values() if name in line]
+
+
 def session_root():
     return Path(ray._private.worker._global_node.get_session_dir_path()).parents[1]
 
