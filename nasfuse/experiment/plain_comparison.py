@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pydantic import TypeAdapter
 
 from nasfuse.domain.metric import METRICS, metric_text
-from nasfuse.errors import RunFolderError
+from nasfuse.errors import RunFolderError, counted
 from nasfuse.experiment.plain_models import PlainScores, plain_scores
 from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.search.front import Candidate
@@ -50,7 +50,14 @@ def against_linear_model(best: Candidate, scores: PlainScores) -> str:
         verdict = "is level with"
     else:
         verdict = f"is worse by {metric_text(-gain)} than"
-    text = f"The best point ({metric} {metric_text(own)}) {verdict} a linear model ({metric_text(linear)})"
+    point = f"{metric} {metric_text(own)}{_mean_of(len(best.trainings), 'training')}"
+    model = f"{metric_text(linear)}{_mean_of(len(scores.linear), 'division')}"
+    text = f"The best point ({point}) {verdict} a linear model ({model})"
     if gain < 0:
         return f"{text}; search longer, or use the linear model."
     return f"{text}."
+
+
+def _mean_of(count: int, noun: str) -> str:
+    """Returns that a metric is a mean over as many trainings, or divisions of the data into train and val."""
+    return f", mean of {counted(count, noun)}" if count > 1 else ""

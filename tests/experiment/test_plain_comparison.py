@@ -13,19 +13,24 @@ from tests.tiny_study import TINY
 
 
 @pytest.mark.parametrize(
-    ("metric", "own", "linear", "sentence"),
+    ("metric", "own", "n_trainings", "linear", "sentence"),
     [
-        ("accuracy", 0.9, (0.7, 0.9), "accuracy 0.9000) is better by 0.1000 than a linear model (0.8000)."),
-        ("accuracy", 0.8, (0.8,), "accuracy 0.8000) is level with a linear model (0.8000)."),
-        ("accuracy", 0.7, (0.8,), "is worse by 0.1000 than a linear model (0.8000); search longer, or use the linear"),
-        ("rmse", 2.0, (3.0,), "rmse 2.0000) is better by 1.0000 than a linear model (3.0000)."),
-        ("rmse", 3.5, (3.0,), "rmse 3.5000) is worse by 0.5000 than a linear model (3.0000); search longer"),
+        (
+            "accuracy",
+            0.9,
+            3,
+            (0.7, 0.9),
+            "0.9000, mean of 3 trainings) is better by 0.1000 than a linear model (0.8000, mean of 2 divisions).",
+        ),
+        ("accuracy", 0.8, 1, (0.8,), "accuracy 0.8000) is level with a linear model (0.8000)."),
+        ("accuracy", 0.7, 1, (0.8,), "worse by 0.1000 than a linear model (0.8000); search longer, or use the linear"),
+        ("rmse", 2.0, 1, (3.0,), "rmse 2.0000) is better by 1.0000 than a linear model (3.0000)."),
+        ("rmse", 3.5, 1, (3.0,), "rmse 3.5000) is worse by 0.5000 than a linear model (3.0000); search longer"),
     ],
 )
-def test_the_sentence(metric, own, linear, sentence):
-    best = Candidate(
-        0, 0, OperatingPoint(metric=own, macs=10, params=1, latency_s=1e-3, latency_iqr_s=0.0, peak_bytes=1), "network"
-    )
+def test_the_sentence(metric, own, n_trainings, linear, sentence):
+    point = OperatingPoint(metric=own, macs=10, params=1, latency_s=1e-3, latency_iqr_s=0.0, peak_bytes=1)
+    best = Candidate(0, 0, point, "network", trainings=tuple(range(n_trainings)))
     assert sentence in against_linear_model(best, PlainScores(metric, (0.0,), linear))
 
 
