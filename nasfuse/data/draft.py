@@ -220,12 +220,12 @@ def _from_columns(
             left_out[name] = note
         elif name in arrays:
             drafted = arrays[name] if isinstance(arrays[name], dict) else {"kind": arrays[name]}
-            own[_modality_name(name, own)] = {**drafted, "array": name}
+            own[modality_name(name, own)] = {**drafted, "array": name}
         else:
-            own[_modality_name(name, own)] = _entry(raw, name, kind)
+            own[modality_name(name, own)] = _entry(raw, name, kind)
     modalities: dict[str, Any] = {}
     if table:
-        modalities[_modality_name("table", own)] = {"kind": "table", "columns": table}
+        modalities[modality_name("table", own)] = {"kind": "table", "columns": table}
     return {**modalities, **own}, left_out
 
 
@@ -324,7 +324,7 @@ def _contents(raw: RawTable, name: str) -> str:
     return "vector"
 
 
-def _modality_name(column: str, taken: Mapping[str, Any]) -> str:
+def modality_name(column: str, taken: Mapping[str, Any]) -> str:
     """Returns a name of a modality for a column, see `nasfuse.spec.data.Name`."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", column).strip("_") or "column"
     name = name if re.match(r"[A-Za-z_]", name) else f"_{name}"

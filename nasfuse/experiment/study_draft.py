@@ -7,7 +7,7 @@ import numpy as np
 import yaml
 
 from nasfuse.data.description import SPLITS
-from nasfuse.data.draft import DataDraft
+from nasfuse.data.draft import DataDraft, modality_name
 from nasfuse.data.raw_table import RawTable, missing, texts
 from nasfuse.data.targets import as_classes
 from nasfuse.domain.task import TASKS
@@ -52,6 +52,7 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
     ]
     for modality, entry in draft.modalities.items():
         lines += _modality_lines(modality, entry, draft.notes)
+    lines += _text_lines(raw, draft)
     if not is_dense:  # a vector of a whole image has no pixels
         lines += _frozen_lines(draft)
     if draft.aligned:
@@ -100,6 +101,23 @@ def _modality_lines(name: str, entry: Any, notes: dict[str, str]) -> list[str]:
         return [f"    {_value(name)}: {text}{_comment(notes.get(column))}"]
     lines = [f"    {_value(name)}:", f"      kind: {entry['kind']}", "      columns:  # number, category or date"]
     return [*lines, *(f"        {_value(one)}: {kind}{_comment(notes.get(one))}" for one, kind in columns.items())]
+
+
+def _text_lines(raw: RawTable, draft: DataDraft) -> list[str]:
+    """Returns how a category of words is read as text; empty without such a category."""
+    entries = [entry for entry in draft.modalities.values() if not isinstance(entry, str)]
+    kinds = [pair for entry in entries for pair in entry.get("columns", {}).items()]
+    words = [column for column, kind in kinds if kind == "category" and _is_text(raw, column)]
+    if not words:
+        return []
+    name = modality_name(words[0], draft.modalities)
+    entry = "text" if name == words[0] else _value({"kind": "text", "column": words[0]})
+    title = "  # to read a category as text, remove its line above and add such a modality:"
+    return [title, f"  #   {_value(name)}: {entry}"]
+
+
+def _is_text(raw: RawTable, column: str) -> bool:
+    return any(isinstance(value, str) for value in raw.columns[column])
 
 
 def _frozen_lines(draft: DataDraft) -> list[str]:

@@ -57,6 +57,29 @@ def test_lines(columns, expected):
     assert StudyConfig.parse({**yaml.safe_load(found), "space": {"fields": {"training.lr": {"choices": [0.01, 0.02]}}}})
 
 
+@pytest.mark.parametrize(
+    ("column", "entry"), [("colour", "text"), ("two words", {"kind": "text", "column": "two words"})]
+)
+def test_a_category_can_be_read_as_text(column, entry):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"price": rng.normal(size=N), "shop_id": [1, 2, 3] * 20, column: ["dark red", "blue"] * 30})
+    raw = as_raw(frame.assign(y=["yes", "no"] * 30), name="mine.csv")
+    found = study_text(raw, draft_data(raw), name="mine", source="mine.csv")
+    hint = found.partition("  # to read a category as text, ")[2].splitlines()[1]
+    modality = yaml.safe_load(hint.removeprefix("  #   "))
+    assert list(modality.values()) == [entry]
+    study = yaml.safe_load(found)
+    del study["data"]["modalities"]["table"]["columns"][column]
+    study["data"]["modalities"] |= modality
+    assert StudyConfig.parse({**study, "space": {"fields": {"training.lr": {"choices": [0.01, 0.02]}}}})
+
+
+def test_numbers_that_name_something_are_no_texts():
+    frame = pd.DataFrame({"price": np.random.default_rng(0).normal(size=N), "shop_id": [1, 2, 3] * 20})
+    raw = as_raw(frame.assign(y=["yes", "no"] * 30), name="mine.csv")
+    assert "as text" not in study_text(raw, draft_data(raw), name="mine", source="mine.csv")
+
+
 def test_a_frozen_encoder_can_be_taken_instead():
     found = text(
         title=[f"a text of {row} words" for row in range(N)], **{"two words": [f"a b {row}" for row in range(N)]}
