@@ -32,7 +32,7 @@ def status(
     if as_json:
         print_json(_document(found))
     else:
-        print_labelled(out, _lines(_document(found)), width=24)
+        print_labelled(out, _lines(found, _document(found)), width=24)
 
 
 def _document(run: "Run") -> dict[str, Any]:
@@ -43,7 +43,11 @@ def _document(run: "Run") -> dict[str, Any]:
         "searching": run.searching,
         "trials": progress.states,
         **({"above_max_macs": progress.n_above_limit} if progress.n_above_limit else {}),
-        "epochs": {"spent": progress.epochs_spent, "saved": progress.epochs_saved},
+        "epochs": {
+            "spent": progress.epochs_spent,
+            "saved": progress.epochs_saved,
+            "under_way": run.epochs_under_way,
+        },
         **({"inherited": progress.inherited} if run.study.inherit else {}),
         "hypervolume": progress.hypervolume,
         "reference": list(run.objectives.reference),
@@ -65,14 +69,14 @@ def _plain(best: "Candidate") -> dict[str, Any]:
     }
 
 
-def _lines(document: dict[str, Any]) -> list[tuple[str, str]]:
+def _lines(run: "Run", document: dict[str, Any]) -> list[tuple[str, str]]:
     best = document["best"]
     wait = document["seconds_per_suggestion"]
     leader = f"{metric_text(best['metric'])} at {best['macs']:,} MACs, trial {best['label']}" if best else "none yet"
     lines = [
         ("study", document["study"]),
         ("trials", ", ".join(f"{n} {_state(name, document)}" for name, n in document["trials"].items() if n)),
-        ("epochs", f"{document['epochs']['spent']} spent, {document['epochs']['saved']} saved"),
+        ("epochs", run.epochs_text),
         ("front", f"{counted(document['front_points'], 'point')}, hypervolume {metric_text(document['hypervolume'])}"),
         ("best", leader),
         ("per suggestion", f"{wait:.3f} s" if wait is not None else "no suggestion yet"),

@@ -14,6 +14,7 @@ from nasfuse.experiment.ensembles import read_ensembles
 from nasfuse.experiment.plain_comparison import read_plain_scores
 from nasfuse.experiment.plain_models import PlainScores
 from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.experiment.training_position import epochs_so_far
 from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best, front_of
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.storage import open_to_read
@@ -51,6 +52,20 @@ class Run:
     plain: PlainScores | None = None
     trials: tuple[TrialView, ...] = ()
     seconds: float = 0.0
+
+    @property
+    def epochs_under_way(self) -> int:
+        """Number of epochs that trainings which run, or were interrupted, have run so far."""
+        running = [trial.number for trial in self.trials if trial.is_running]
+        return sum(epochs_so_far(self.folder.trial(number)) for number in running)
+
+    @property
+    def epochs_text(self) -> str:
+        """Returns the epochs that were run and saved as text."""
+        spent = f"{self.progress.epochs_spent} spent, {self.progress.epochs_saved} saved"
+        if not self.epochs_under_way:
+            return spent
+        return f"{spent}, {self.epochs_under_way} in trainings that {'run' if self.searching else 'were interrupted'}"
 
     @property
     def why_empty(self) -> str:

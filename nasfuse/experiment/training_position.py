@@ -36,9 +36,18 @@ def running_curve(folder: Path) -> list[float]:
     return [value for value in values if value is not None]
 
 
+def epochs_so_far(folder: Path) -> int:
+    """Returns the number of epochs that the training in the folder of a trial has run, over all folds."""
+    return sum(_n_epochs(file.parent) for file in folder.glob("**/metrics.jsonl"))
+
+
 def _epoch(folder: Path, epochs: int) -> str:
-    try:
-        n_done = len((folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
-    except OSError:  # before the first epoch has ended
-        n_done = 0
+    n_done = _n_epochs(folder)
     return "measuring" if n_done >= epochs else f"epoch {n_done + 1}/{epochs}"
+
+
+def _n_epochs(folder: Path) -> int:
+    try:
+        return len((folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    except OSError:  # before the first epoch has ended
+        return 0

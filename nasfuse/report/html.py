@@ -47,6 +47,7 @@ def write_report(path: Path, run: Run) -> None:
             objectives=run.objectives,
             cost_title=COSTS[run.objectives.cost].title,
             progress=progress,
+            epochs=run.epochs_text,
             states=", ".join(f"{count} {_state(name, is_searching=is_searching)}" for name, count in counts if count),
             picks=chosen,
             lines=lines,

@@ -17,7 +17,7 @@ def test_json(nasfuse, run_folder):
         "failed": 1,
         "over_max_macs": 0,
     }
-    assert document["epochs"] == {"spent": 8, "saved": 4}
+    assert document["epochs"] == {"spent": 8, "saved": 4, "under_way": 0}
     assert document["hypervolume"] > 0
     assert document["seconds_per_suggestion"] > 0
     assert document["best"] == {"trial": 4, "point": 0, "label": "4", "metric": 0.95, "macs": 20_000}
@@ -36,7 +36,7 @@ def test_trainings_that_were_stopped(nasfuse, make_run, tmp_path):
     root = make_run(tmp_path / "run", [(0.5, 100), (0.4, 200), (0.9, 1000), 0.2, 0.3, (0.95, 20_000)]).root
     document = nasfuse("status", root, "--json").json
     assert (document["trials"]["stopped"], document["trials"]["over_max_macs"]) == (2, 0)
-    assert document["epochs"] == {"spent": 4 * 2 + 2, "saved": 4 + 2}, "their recipe asks for two"
+    assert document["epochs"] == {"spent": 4 * 2 + 2, "saved": 4 + 2, "under_way": 0}, "their recipe asks for two"
     out = nasfuse("status", root).out
     assert "4 complete, 2 stopped" in out
     assert "10 spent, 6 saved" in out
@@ -48,6 +48,16 @@ def test_trainings_from_inherited_weights(nasfuse, make_run, run_folder, tmp_pat
     assert nasfuse("status", root, "--json").json["inherited"] == 0
     assert "trainings that inherited  0" in nasfuse("status", root).out
     assert "inherited" not in nasfuse("status", run_folder).out
+
+
+def test_epochs_of_trainings_that_have_not_ended(nasfuse, run_folder):
+    (run_folder / "trials" / "5" / "metrics.jsonl").write_text("{}\n" * 3)
+    assert nasfuse("status", run_folder, "--json").json["epochs"] == {"spent": 8, "saved": 4, "under_way": 3}
+    assert "8 spent, 4 saved, 3 in trainings that were interrupted" in nasfuse("status", run_folder).out
+    assert nasfuse("report", run_folder).code == 0
+    assert "3 in trainings that were interrupted" in (run_folder / "report.html").read_text()
+    with RunFolder(run_folder).locked():
+        assert "8 spent, 4 saved, 3 in trainings that run" in nasfuse("status", run_folder).out
 
 
 def test_a_search_that_runs_is_told_from_one_that_was_interrupted(nasfuse, run_folder):
