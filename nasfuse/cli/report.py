@@ -17,6 +17,7 @@ def report(
     from nasfuse.cli.output_file import check_output
     from nasfuse.errors import NasfuseError
     from nasfuse.experiment.point_details import keep_details
+    from nasfuse.experiment.robustness import keep_robustness
     from nasfuse.experiment.run_folder import RunFolder
     from nasfuse.experiment.run_reader import read_run
     from nasfuse.report.html import write_report
@@ -25,8 +26,9 @@ def report(
     found = read_run(RunFolder(run))
     try:
         keep_details(found.folder, found.study, found.progress.front)
+        keep_robustness(found.folder, found.study, found.progress.front)
     except NasfuseError as error:
-        warn(f"{error}; the report has no figures by class of points that were not measured before")
+        warn(f"{error}; the report has no figures by class, or without a modality, of points not measured before")
     path = output or found.folder.report_file
     write_report(path, found)
     say(out, f"wrote {path}")

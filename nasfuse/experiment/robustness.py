@@ -3,18 +3,24 @@
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 import torch
 from pydantic import TypeAdapter
 
-from nasfuse.errors import RunFolderError
+from nasfuse.errors import CheckpointError, RunFolderError
+from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.point_networks import PointNetwork, point_networks
 from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.search.front import Candidate
 from nasfuse.spec.study import StudyConfig
 from nasfuse.train import predict_digests
 from nasfuse.train.cross_validation import pooled_score
+
+#: Seconds that the points measured at the end of a search may take by their latency; batches of samples take about a
+#: tenth of that.
+_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,37 @@ def _measured(study: StudyConfig, member: Candidate, parts: Sequence[PointNetwor
         without={name: metric(name) if name in read else own for name in parts[0].dataset.val.columns},
         by_mean=tuple(name for name in read if name not in first.placeholders),
     )
+
+
+def keep_robustness(folder: RunFolder, study: StudyConfig, front: Sequence[Candidate]) -> None:
+    """Writes the members of a front without each modality into the folder of a run, for `read_robustness`.
+
+    Members that are in the file already are not measured again. So that this takes seconds, only as many are measured,
+    cheapest first, as can be within `_SECONDS` by their latency; `nasfuse pareto --robust` measures all. Nothing is
+    written for data of one modality.
+
+    Raises:
+        MissingFileError: The data of the study are not there.
+    """
+    try:
+        known = dict(read_robustness(folder))
+    except RunFolderError:  # it is written again
+        known = {}
+    new = [member for member in front if member.label not in known]
+    if not new:
+        return
+    dataset = cached_dataset(study.data.model_dump_json())
+    n_trainings = 1 if study.data.validation is None else study.data.validation.n_trainings
+    n_samples = (1 + len(dataset.modalities)) * n_trainings * len(dataset.val)
+    left, found = _SECONDS, list[Robustness]()
+    for member in new if len(dataset.modalities) > 1 else []:
+        left -= member.measured.latency_s * n_samples
+        if left < 0:
+            break
+        with suppress(CheckpointError):  # a damaged file is a matter of those who need its network
+            found += measure_robustness(folder, study, [member], device=torch.device("cpu"))
+    if found:
+        write_robustness(folder, [*known.values(), *found])
 
 
 def write_robustness(folder: RunFolder, found: Sequence[Robustness]) -> None:

@@ -25,6 +25,7 @@ from nasfuse.experiment.macs_check import check_front
 from nasfuse.experiment.objective import Training, cached_dataset, cached_table, saved_progress
 from nasfuse.experiment.plain_comparison import keep_plain_scores
 from nasfuse.experiment.point_details import keep_details
+from nasfuse.experiment.robustness import keep_robustness
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.space_survey import SpaceSurvey, known_cost_of, macs_of
 from nasfuse.experiment.training_time import TimeLimit
@@ -157,6 +158,7 @@ def run_search(
             if front:
                 keep_plain_scores(folder, study)
                 keep_details(folder, study, front)
+                keep_robustness(folder, study, front)
         return summarise(scheduler.trials(), scheduler.objectives)
 
 

@@ -1,5 +1,6 @@
 """Report of a run as a self-contained HTML file."""
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def write_report(path: Path, run: Run) -> None:
             plain=run.plain,
             against_linear=against_linear_model(progress.best, run.plain) if run.plain and progress.best else None,
             robustness=_robustness(run),
+            robustness_command=shlex.join(["nasfuse", "pareto", str(folder), "--robust"]),
             outside=outside_note(progress.front, run.study.data),
             hand_made=hand_made,
             search_charts=named_charts,

@@ -1,5 +1,7 @@
 """Points of a front, and single networks, without a modality."""
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import InvalidInputError, RunFolderError
 from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 from nasfuse.experiment.objective import Training, cached_dataset
-from nasfuse.experiment.robustness import measure_robustness, read_robustness, write_robustness
+from nasfuse.experiment.robustness import keep_robustness, measure_robustness, read_robustness, write_robustness
 from nasfuse.experiment.run import run_search
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
@@ -66,13 +68,17 @@ def test_every_point_with_a_network_is_measured(run, found):
 
 def test_they_are_in_the_report_once_they_are_written(run, found):
     write_report(run.folder.report_file, run)
-    assert "without left" not in run.folder.report_file.read_text(encoding="utf-8")
+    text = run.folder.report_file.read_text(encoding="utf-8")
+    assert "without left" not in text
+    command = f"nasfuse pareto {run.folder.root} --robust"
+    assert f"Where the data have several modalities, it is measured by <code>{command}</code>" in text
     write_robustness(run.folder, found)
     assert list(read_robustness(run.folder).values()) == found
     write_report(run.folder.report_file, run)
     text = run.folder.report_file.read_text(encoding="utf-8")
-    assert "<th class=n>without left<th class=n>without right" in text
+    assert "<th scope=col class=n>without left<th scope=col class=n>without right" in text
     assert f"~{found[1].without['left']:.4f}" in text
+    assert "The other points are measured by <code>nasfuse pareto" in text, "one has no network"
     run.folder.robustness_file.write_text("{")
     with pytest.raises(
         RunFolderError, match=r"robustness\.json is damaged; remove it, and `nasfuse pareto --robust` w"
@@ -80,6 +86,18 @@ def test_they_are_in_the_report_once_they_are_written(run, found):
         read_robustness(run.folder)
     run.folder.robustness_file.unlink()
     assert read_robustness(run.folder) == {}
+
+
+def test_a_search_measures_what_takes_seconds(run, found, monkeypatch):
+    front, seconds = run.progress.front, run.progress.front[0].measured.latency_s * 3 * 180
+    for limit, labels in ((0.9 * seconds, []), (2.5 * seconds, ["0"]), (60.0, ["0", "2", "3"])):
+        monkeypatch.setattr("nasfuse.experiment.robustness._SECONDS", limit)
+        keep_robustness(run.folder, run.study, front)
+        assert list(read_robustness(run.folder)) == labels, "cheapest first"
+    assert list(read_robustness(run.folder).values()) == found
+    monkeypatch.setattr("nasfuse.experiment.robustness.measure_robustness", lambda *_, **__: pytest.fail("it is known"))
+    keep_robustness(run.folder, run.study, [member for member in front if member.label != "1"])
+    run.folder.robustness_file.unlink()
 
 
 def test_evaluation_without_a_modality(run):
@@ -173,4 +191,4 @@ def test_a_limit_for_data_of_one_modality_is_refused(tmp_path):
         }
     )
     with pytest.raises(InvalidInputError, match=r"^robust_metric: the data have one modality, and without it noth"):
-        run_search(study, RunFolder(tmp_path / "run"), display=None)
+        run_search(study, RunFolder(tmp_path / "run"), display=Mock())

@@ -82,9 +82,11 @@ def _details(label, family):
         samples=60,
         by_class=[{"name": name, "samples": 20, "precision": 0.5, "recall": None, "f1": 0.9} for name in names],
         confusion=[[18, 2, 0], [1, 19, 0], [0, 5, 15]],
-        routes={"left": 0.75, "left+right": 0.25} if family == "routed" else {},
+        routes={"left": 0.75, "left+right": 0.25} if family in ("routed", "dense") else {},
         steps={"joint": {3: 40, 4: 20}} if family == "equilibrium" else {},
-        groups={HOSTILE: [GroupFigures(HOSTILE, 30, 0.5, 1000.0)]} if family == "dense" else {},
+        groups={HOSTILE: [GroupFigures(HOSTILE, 30, 0.5, 1000.0, {"left": 0.5, "left+right": 0.5})]}
+        if family == "dense"
+        else {},
         maps={7: [PredictedMap("left", False, _picture()), PredictedMap("left+right", True, _picture())]}
         if family == "dense"
         else {},

@@ -148,6 +148,22 @@ def test_a_phone_scrolls_in_one_direction(make_page, open_page):
     assert svg.bounding_box()["width"] <= PHONE["width"]
 
 
+@pytest.mark.parametrize("family", ["routed", "dense"])
+def test_tables_of_figures_fit_on_a_phone(make_page, open_page, family):
+    """Each row is a block there, whose cells say what they are; on a desktop it is a row under the titles."""
+    page = open_page(make_page(family, 10), size=PHONE)
+    page.locator("tr [data-point]").first.press("Enter")
+    tables = page.locator(".cards")
+    assert tables.count() == {"routed": 2, "dense": 3}[family]
+    assert all(tables.evaluate_all("all => all.map((one) => one.scrollWidth <= one.clientWidth)"))
+    first = page.locator(".cards", has_text="epochs saved").locator("td").first
+    assert first.evaluate("cell => getComputedStyle(cell, '::before').content") == '"ended"'
+    assert first.inner_text() == "3"
+    page.set_viewport_size(DESKTOP)
+    assert first.evaluate("cell => getComputedStyle(cell, '::before').content") == "none"
+    assert page.locator(".cards th[scope=col]").first.is_visible()
+
+
 def test_charts_have_names(make_page, open_page):
     page = open_page(make_page("static", 10))
     charts = page.locator("figure > svg").all()

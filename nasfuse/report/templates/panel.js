@@ -4,10 +4,11 @@ const DRAWN = {
   chart: (block, place) => drawChart(element("figure", {}, place), block.chart, null),
   code: (block, place) => element("pre", { tabindex: 0 }, place, block.text),
   table: (block, place) => {
-    const table = newTable(place, block.columns);
+    const table = newTable(place, block.columns, "scroll cards");
     for (const row of block.rows) {
       const line = element("tr", {}, table);
-      row.forEach((cell, index) => element(index ? "td" : "th", index ? { class: "n" } : { scope: "row" }, line, cell));
+      row.forEach((cell, index) =>
+        element(index ? "td" : "th", index ? { class: "n", "data-label": block.columns[index] } : { scope: "row" }, line, cell));
     }
   },
   bars: (block, place) => {
@@ -55,8 +56,8 @@ function picture(place, name, png, row) {
   element("figcaption", {}, figure, name);
 }
 
-function newTable(place, columns) {
-  const table = element("table", {}, element("div", { class: "scroll", tabindex: 0 }, place));
+function newTable(place, columns, kind = "scroll") {
+  const table = element("table", {}, element("div", { class: kind, tabindex: 0 }, place));
   if (columns.length) {
     const line = element("tr", {}, table);
     columns.forEach((name, index) => element("th", { scope: "col", title: name, ...(index ? { class: "n" } : {}) }, line, name));
