@@ -57,6 +57,9 @@ class Meter:
     def ready(self, *_: Any, **__: Any) -> None:
         """Shows nothing."""
 
+    def phase(self, text: str) -> None:
+        """Shows nothing."""
+
     def note(self, text: str) -> None:
         """Shows nothing."""
 

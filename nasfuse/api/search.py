@@ -3,14 +3,14 @@
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from nasfuse.api.draft import drafted, raw_of, source_of
 from nasfuse.api.run import SearchRun, load_run
 from nasfuse.backends.outcome import Outcome
-from nasfuse.cli.console import new_console
+from nasfuse.cli.console import doing, new_console
 from nasfuse.cli.live import LiveDisplay
 from nasfuse.data import Dataset
 from nasfuse.data.raw_table import RawTable
@@ -83,7 +83,9 @@ def search(
     for one in read_part(read_checks, folder) or []:
         if one.check.failed:
             _warn(f"fault of nasfuse: trial {one.label}: {one.check}")
-    for path, reason in write_run_files(read_run(folder)).items():
+    with doing(new_console(stderr=True), "writing the report") if progress else nullcontext():
+        lost = write_run_files(read_run(folder))
+    for path, reason in lost.items():
         _warn(f"{path} was not written: {reason}")
     return load_run(folder.root)
 
@@ -130,6 +132,9 @@ def _display(study: StudyConfig, folder: RunFolder, *, shown: bool) -> Iterator[
 
 class _Silent:
     """Display that shows nothing."""
+
+    def phase(self, text: str) -> None:
+        """Does nothing."""
 
     def ready(self, dataset: Dataset, *, workers: int, progress: Progress, seconds: float) -> None:
         """Does nothing."""

@@ -9,7 +9,8 @@ import math
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,17 @@ def say(console: Console, text: str | Text, *, style: str | None = None) -> None
     line.
     """
     console.print(text, style=style, soft_wrap=not console.is_terminal)
+
+
+@contextmanager
+def doing(console: Console, text: str) -> Iterator[None]:
+    """Shows what is done in the context: while it is done on a terminal, as a line elsewhere."""
+    if not console.is_terminal:
+        say(console, f"{text} ...")
+        yield
+        return
+    with console.status(f"{text} ..."):
+        yield
 
 
 def print_labelled(console: Console, lines: Iterable[tuple[str, str]], *, width: int) -> None:

@@ -55,7 +55,7 @@ class LiveDisplay:
         self._progress: Progress | None = None
         self._workers = 0
         self._running: dict[int, Assignment] = {}
-        self._message = "starting workers ..."
+        self._message = ""
         self._offset_s = 0.0
         self._since: float | None = None
         self._last_line = clock()
@@ -101,6 +101,12 @@ class LiveDisplay:
         if validation is not None:
             sizes += f" in the first of {validation.n_trainings} folds"
         say(self._console, f"{sizes}; {counted(workers, 'worker')}")
+
+    def phase(self, text: str) -> None:
+        """Shows what is done before the first training, or after the last one."""
+        self._message = f"{text} ..."
+        if not self._console.is_terminal:
+            self._print(self._message)
 
     def note(self, text: str) -> None:
         """Prints a note about the search."""

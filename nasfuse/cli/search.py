@@ -73,14 +73,15 @@ def _search(
     retry_failed: bool,
     as_json: bool,
 ) -> None:
-    from nasfuse.cli.console import command_line, err, explain_fault, out, print_json, say, warn
+    from nasfuse.cli.console import command_line, doing, err, explain_fault, out, print_json, say, warn
     from nasfuse.cli.feature_bar import feature_bar
     from nasfuse.domain.task import TASKS
     from nasfuse.errors import counted
 
-    with err.status("loading data and starting workers ..."):
-        from nasfuse.experiment.run import run_search
     with display, feature_bar(err):
+        display.phase("loading PyTorch")
+        from nasfuse.experiment.run import run_search
+
         progress = run_search(study, folder, display=display, address=address, retry_failed=retry_failed)
     if not display.ran:
         stopped = f", {progress.states['stopped']} stopped early" if progress.states["stopped"] else ""
@@ -112,7 +113,8 @@ def _search(
     failed = [one for one in (read_part(read_checks, folder) or []) if one.check.failed]
     for one in failed:
         explain_fault(f"trial {one.label}: {one.check}")
-    lost = write_run_files(run)
+    with doing(err, "writing the report"):
+        lost = write_run_files(run)
     for path, reason in lost.items():
         warn(f"{path} was not written: {reason}")
     if lost:

@@ -48,6 +48,9 @@ from nasfuse.train.preconditions import ROUTER_WITH_FOLDS
 class Display(Observer, Protocol):
     """Shows a search while it runs."""
 
+    def phase(self, text: str) -> None:
+        """Called when a part of the search begins that trains nothing, with what is done in it ("reading the data")."""
+
     def ready(self, dataset: Dataset, *, workers: int, progress: Progress, seconds: float) -> None:
         """Called when the workers are up, before the first trial; earlier sessions took `seconds`."""
 
@@ -92,12 +95,14 @@ def run_search(
     get_metric(study.objective, study.data.task)
     if open_backend is None and address is None and not folder.study_file.is_file():
         check_machine(study.resources)  # a study that is refused claims no folder
+    display.phase("reading the data")
     with data_warnings_once(told=folder.study_file.is_file()):
         dataset = cached_dataset(study.data.model_dump_json())
         if study.robust_metric is not None and len(dataset.modalities) < 2:
             raise InvalidInputError(
                 "robust_metric: the data have one modality, and without it nothing is left; remove it"
             )
+        display.phase("building networks of the space")
         space = make_space(study, dataset)
         folder.check(study)  # after the problems of the study itself
         survey = SpaceSurvey(study, space, dataset)
@@ -153,6 +158,7 @@ def run_search(
         else:
             folder.drop_scratch()  # of a search that was killed
         if objective is None:
+            display.phase("measuring the points of the front")
             front = update_ensembles(folder, study, scheduler.trials(), scheduler.objectives)
             check_front(folder, front, dataset)
             if front:
@@ -217,6 +223,7 @@ def _run(
     )
     if objective is None:
         share_table(cached_table(study.data.model_dump_json()), shared_table)
+    display.phase("starting workers")
     opening = open_backend(
         objective or default, resources=resources, folder_of=folder.trial, scratch=folder.root / ".tune"
     )

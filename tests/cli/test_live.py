@@ -68,8 +68,26 @@ def test_a_terminal_says_why(shown):
     assert "7 spent, 4 saved" in out
 
 
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_what_is_done_around_the_trainings_is_shown(shown, is_terminal):
+    search = shown(is_terminal=is_terminal)
+    for text in ("reading the data", "starting workers"):
+        search.display.phase(text)
+        if is_terminal:
+            search.console.print(search.display._render())
+        assert search.lines() == [f"{text} ..."]
+    search.ready()
+    search.lines()
+    search.display.phase("measuring the points of the front")
+    if is_terminal:
+        search.console.print(search.display._render())
+    assert "measuring the points of the front ..." in search.lines()[-1]
+
+
 def test_a_line_a_minute_says_what_is_trained(shown):
     search = shown(budget={"minutes": 10})
+    search.display.phase("starting workers")
+    search.lines()
     search.now = SILENCE_S + 1
     search.display.sign_of_life()
     assert search.lines() == ["starting workers ..."]
@@ -123,6 +141,8 @@ def test_the_time_is_spent(shown, is_terminal):
 def test_lines_come_from_a_thread_that_ends(shown, monkeypatch):
     monkeypatch.setattr("nasfuse.cli.live._LOOK_EVERY_S", 0.01)
     search = shown()
+    search.display.phase("starting workers")
+    search.lines()
     search.now = SILENCE_S + 1
     with search.display:
         search.display._watch.join(timeout=0.3)

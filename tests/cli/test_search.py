@@ -87,7 +87,7 @@ class TestRefusals:
     def test_of_a_study(self, refuses, write, old, new, message):
         assert old in STUDY
         sentence = refuses("search", write(STUDY.replace(old, new)))
-        assert sentence.startswith("error: ")
+        assert " error: " in f" {sentence}"
         assert message in sentence
 
     def test_a_cycle(self, refuses, write):
@@ -200,6 +200,13 @@ class TestAnExistingRun:
         ran = nasfuse("search", "study.yaml", "-o", "run", "--json")
         assert ran.code == 0
         assert "run has spent its budget (2 trials complete)" in ran.sentence
+        assert [line for line in ran.err.splitlines() if line.endswith(" ...")] == [
+            "loading PyTorch ...",
+            "reading the data ...",
+            "building networks of the space ...",
+            "measuring the points of the front ...",
+            "writing the report ...",
+        ]
         assert ran.json["study"] == "small"
         assert {path.name for path in same_study.root.iterdir()} >= {"front.csv", "front.png", "report.html"}
         table = nasfuse("search", "study.yaml", "-o", "run").out

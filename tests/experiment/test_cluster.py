@@ -84,6 +84,8 @@ class Display:
 
     def ready(self, dataset, *, workers, progress, seconds): ...
 
+    def phase(self, text): ...
+
     def note(self, text):
         self.notes.append(text)
 

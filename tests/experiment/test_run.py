@@ -52,6 +52,8 @@ class Display:
     def ready(self, dataset, *, workers, progress, seconds):
         self.events.append(f"ready with {workers}")
 
+    def phase(self, text): ...
+
     def note(self, text):
         self.events.append(f"note: {text}")
 
