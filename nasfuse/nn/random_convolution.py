@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from nasfuse.domain.modality import Modality
 from nasfuse.errors import InvalidInputError
+from nasfuse.nn.embedding import normal_numbers
 from nasfuse.nn.fixed_stem import FixedStem
 from nasfuse.nn.readout import Readout
 from nasfuse.nn.stream import MlpStage, Stream
@@ -90,7 +91,7 @@ class RandomConvolutions(nn.Module):
         shape = (1, side, side) if self.on_grid else (1, side)
         self.register_buffer("kernels", kernels[chosen].reshape(*chosen.shape, *shape))
         self.register_buffer("channels", _subsets(n_channels, chosen.numel()).reshape(*chosen.shape, -1))
-        self.register_buffer("codes", None if vocabulary is None else torch.randn(vocabulary, _ID_WIDTH))
+        self.register_buffer("codes", None if vocabulary is None else normal_numbers(vocabulary, _ID_WIDTH))
         self.register_buffer("biases", torch.zeros(n_dilations, n_kernels, n_biases))
         self.n_shares = self.biases.numel()
         self.n_features = self.n_shares + 4 * n_channels

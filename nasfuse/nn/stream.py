@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,6 +14,7 @@ from nasfuse.domain.readout import parse_readout
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn.attention import TransformerBlock, Windows
 from nasfuse.nn.convolution import ResidualConvolution
+from nasfuse.nn.embedding import new_embedding
 from nasfuse.nn.knob import Knob, joined
 from nasfuse.nn.placeholder import Placeholder
 from nasfuse.nn.readout import Readout
@@ -191,7 +191,7 @@ class _SequenceStem(Stem):
         kernel = stride + 2 * overlap
         self.project = None if bare else nn.Conv1d(n_features, width, kernel, stride=stride)
         self.macs_per_token = 0 if bare else kernel * n_features * width
-        self.positions = nn.Parameter(torch.randn(1, math.ceil(longest / stride), width) * 0.02)
+        self.positions = new_embedding(1, math.ceil(longest / stride), width)
 
     def forward(self, inputs: Tensor, mask: Tensor | None) -> Tokens:
         inputs = keep_length(inputs)
@@ -239,7 +239,7 @@ class _ImageStem(Stem):
         )
         self.project = nn.Conv2d(channels, width, kernel, stride=stride)
         self.macs_per_token = kernel**2 * channels * width
-        self.positions = nn.Parameter(torch.randn(1, math.prod(self.grid), width) * 0.02)
+        self.positions = new_embedding(1, math.prod(self.grid), width)
 
     def forward(self, inputs: Tensor, mask: Tensor | None) -> Tokens:
         values = self.project(F.pad(inputs, self.padding)).flatten(2).transpose(1, 2)
@@ -261,7 +261,7 @@ class _ClsStem(Stem):
     def __init__(self, stem: Stem, width: int) -> None:
         super().__init__()
         self.stem = stem
-        self.cls = nn.Parameter(torch.randn(1, width) * 0.02)
+        self.cls = new_embedding(1, width)
 
     def forward(self, inputs: Tensor, mask: Tensor | None) -> Tokens:
         tokens: Tokens = self.stem(inputs, mask)

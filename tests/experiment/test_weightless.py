@@ -54,6 +54,24 @@ def test_no_random_number_is_drawn():
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+@pytest.mark.parametrize(
+    "fusion",
+    [
+        {"kind": "joint_tokens", "width": 4},
+        {"kind": "bottleneck", "width": 4},
+        {"kind": "equilibrium", "width": 4},
+        {"kind": "equilibrium", "width": 4, "spectral_bound": 0.9},
+    ],
+    ids=str,
+)
+def test_no_values_are_computed(fusion, monkeypatch):
+    """On the meta device torch would import its compiler for a random number, which takes seconds."""
+    monkeypatch.setattr(torch, "randn", lambda *_, **__: pytest.fail("a random number was drawn"))
+    plain = recipe_of({"left": TRANSFORMER, "right": TRANSFORMER}).to_plain()
+    plain["network"]["fusion"] = fusion
+    assert weightless_network(Recipe.parse(plain), load_digits()).stream_names == ("left", "right")
+
+
 def test_an_ensemble_has_its_members():
     members = [recipe_of(PLAIN), recipe_of({"left": {"encoder": "mlp"}})]
     ensemble = EnsembleRecipe.parse(

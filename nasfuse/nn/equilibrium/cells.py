@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
+from nasfuse.nn.embedding import normal_numbers
+
 Gate = Literal["linear", "sigmoid", "tanh"]
 
 _SQUASH: dict[Gate, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "tanh": torch.tanh}
@@ -239,9 +241,11 @@ class SpectralBound(nn.Module):
         """Makes fifteen power iterations on `weight` (rows, columns)."""
         super().__init__()
         self.bound = bound
-        self.register_buffer("vector", F.normalize(torch.randn(weight.shape[1]), dim=0))
-        for _ in range(15):
-            self._iterate(weight)
+        self.register_buffer("vector", normal_numbers(weight.shape[1]))
+        if not weight.is_meta:  # where there are no values
+            self.vector = F.normalize(self.vector, dim=0)
+            for _ in range(15):
+                self._iterate(weight)
 
     @torch.no_grad()
     def _iterate(self, weight: Tensor) -> None:

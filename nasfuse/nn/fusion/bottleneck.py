@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nasfuse.nn.attention import TransformerBlock
+from nasfuse.nn.embedding import new_embedding
 from nasfuse.nn.fusion.base import Fusion, Projections
 from nasfuse.nn.per_stream import PerStream
 from nasfuse.nn.tokens import Extent, Tokens, join
@@ -36,7 +37,7 @@ class Bottleneck(Fusion):
         super().__init__()
         self.out_width = width
         self.project = Projections(widths, width)
-        self.shared = nn.Parameter(torch.randn(1, n_bottlenecks, width) * 0.02)
+        self.shared = new_embedding(1, n_bottlenecks, width)
         self.layers = nn.ModuleList(
             PerStream(
                 {

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nasfuse.nn.attention import Seen, TransformerBlock
+from nasfuse.nn.embedding import new_embedding
 from nasfuse.nn.fusion.base import Fusion, Projections
 from nasfuse.nn.knob import Knob
 from nasfuse.nn.reducers import Reducer, build_reducer
@@ -43,7 +44,7 @@ class JointTokens(Fusion):
         self.out_width = width
         self.project = Projections(widths, width)
         self.cls = nn.Parameter(torch.zeros(1, width))
-        self.modality = nn.ParameterList(nn.Parameter(torch.randn(width) * 0.02) for _ in widths)
+        self.modality = nn.ParameterList(new_embedding(width) for _ in widths)
         n_stages = max(n_joint, 1)
         self.layers = nn.ModuleList(
             TransformerBlock(width, heads=heads, mlp_ratio=mlp_ratio, mlp_width=mlp_width, dropout=dropout)

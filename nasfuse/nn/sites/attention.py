@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 
-import torch
-from torch import nn
-
 from nasfuse.nn.attention import CrossAttentionBlock
+from nasfuse.nn.embedding import new_embedding
 from nasfuse.nn.fusion.base import Projections
 from nasfuse.nn.sites.base import SiteOperator
 from nasfuse.nn.tokens import Extent, Tokens, join
@@ -59,7 +57,7 @@ class SiteBottleneck(SiteOperator):
         """Builds the operator for a main stream of `width` and others by name."""
         super().__init__()
         self.project = Projections(others, width)
-        self.shared = nn.Parameter(torch.randn(1, n_bottlenecks, width) * 0.02)
+        self.shared = new_embedding(1, n_bottlenecks, width)
         self.gather, self.spread = (
             CrossAttentionBlock(width, heads=heads, mlp_ratio=mlp_ratio, dropout=dropout) for _ in range(2)
         )
