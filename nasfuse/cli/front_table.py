@@ -7,6 +7,7 @@ from rich.text import Text
 
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import metric_text
+from nasfuse.report.descriptions import descriptions
 from nasfuse.report.units import cost_label
 from nasfuse.search.front import Candidate, Objectives
 
@@ -14,7 +15,7 @@ from nasfuse.search.front import Candidate, Objectives
 def front_table(
     front: Sequence[Candidate], *, objectives: Objectives, title: str, wide: bool, knee: Candidate | None = None
 ) -> Table:
-    """Returns the front as a table in the order of `front`.
+    """Returns the front as a table in the order of `front`, in which a network of several points is described once.
 
     Args:
         front: Operating points.
@@ -33,7 +34,7 @@ def front_table(
     for name in ("trial", objectives.metric, "sd (n)", *reported, *robust, *(COSTS[cost].column for cost in costs)):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("network", overflow="fold")
-    for candidate in front:
+    for candidate, description in zip(front, descriptions(front), strict=True):
         measured = candidate.measured
         hand_made = Text(f"  ({candidate.baseline})" if candidate.baseline else "", "yellow")
         star = "*" if knee is not None and candidate is knee else ""
@@ -44,7 +45,7 @@ def front_table(
             *(["-" if measured.reported_metric is None else metric_text(measured.reported_metric)] if reported else []),
             *([metric_text(measured.robust_metric)] if robust and measured.robust_metric is not None else []),
             *(_written(cost, measured.cost(cost)) for cost in costs),
-            Text.assemble(candidate.summary, hand_made),
+            Text.assemble(description, hand_made),
         )
     return table
 

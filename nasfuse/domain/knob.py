@@ -22,9 +22,13 @@ class KnobPaths:
 
 _REDUCER = KnobPaths("reducer.inference_keep_ratio", "reducer.keep_ratio")
 
+#: Knobs that decide which samples take which route. All other knobs change what the routes compute.
+CHOICE_KNOBS = frozenset({"threshold", "always"})
+
 #: Name of a knob to its paths; `*` stands for the name of a stream, in both.
 _PATHS = {
     "threshold": KnobPaths("network.router.threshold"),
+    "always": KnobPaths("network.router.always"),
     "max_steps": KnobPaths("network.fusion.inference_max_steps", "network.fusion.max_steps"),
     "tolerance": KnobPaths("network.fusion.inference_tolerance", "network.fusion.tolerance"),
     "keep_ratio": KnobPaths(f"network.fusion.{_REDUCER.after}", f"network.fusion.{_REDUCER.trained}"),
@@ -53,8 +57,10 @@ def knob_paths(name: str) -> KnobPaths:
     return KnobPaths(paths.after.replace("*", stream), trained)
 
 
-def with_settings(recipe: Mapping[str, Any], settings: Mapping[str, float]) -> dict[str, Any]:
+def with_settings(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a plain recipe in which `settings`, knob to value, hold after training.
+
+    The value of `always` is the name of a route here, or None.
 
     Raises:
         InvalidInputError: No such knob, or the recipe has no such part.

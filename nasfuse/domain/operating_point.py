@@ -19,8 +19,8 @@ class OperatingPoint:
         latency_iqr_s: Interquartile range of the latency in seconds.
         peak_bytes: Activation memory of a training step, per sample.
         knobs: Knob to setting (`nasfuse.domain.knob`), for those that are not as the recipe has them, and always the
-            `threshold` of a router. Beside them, `route` names the one route that all samples take, where a router is
-            static.
+            `threshold` of a router, or `always`, the number of the route that all samples take whatever the threshold.
+            Beside them, `route` names the one route that all samples take, where a router is static.
         holds: False for a setting that cuts the network short of what it was trained for, and loses accuracy by it.
         costs: Further costs by name (`nasfuse.domain.cost.COSTS`).
         reported_metric: The metric that a study reports beside the one it selects by; None if there is one metric, or
@@ -66,15 +66,18 @@ class OperatingPoint:
 
     @property
     def settings(self) -> dict[str, float]:
-        """Returns knob to setting, without what a threshold comes to."""
+        """Returns knob to setting, without the name of the route to which a choice comes."""
         return {name: value for name, value in self.knobs.items() if name != "route"}
 
     @property
     def setting(self) -> str:
         """Returns a short description of the knobs for tables; empty if there are none."""
         shown = {name: f"{name} {value:.3g}" for name, value in self.settings.items()}
+        choice = "always" if "threshold" not in shown else "threshold"
         if "route" in self.knobs:
-            shown["threshold"] = f"always {self.knobs['route']}"
+            shown[choice] = f"always {self.knobs['route']}"
+        if choice == "threshold":
+            shown.pop("always", None)
         return ", ".join(shown.values())
 
     def to_plain(self) -> dict[str, Any]:

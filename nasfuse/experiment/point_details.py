@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nasfuse.data import Dataset, RawTable, Split
 from nasfuse.data.metadata import metadata_values
+from nasfuse.domain.knob import CHOICE_KNOBS
 from nasfuse.errors import CheckpointError, DataError, RunFolderError
 from nasfuse.experiment.label_pictures import PredictedMap, SamplePicture, predicted_maps, sample_pictures
 from nasfuse.experiment.metadata_groups import (
@@ -141,10 +142,13 @@ def keep_details(folder: RunFolder, study: StudyConfig, front: Sequence[Candidat
             points[member.label] = _with_pictures(replace(details, groups=groups), parts[0], samples)
             continue
         network = parts[0].saved.network
-        setting = (member.trial, frozenset(item for item in member.measured.settings.items() if item[0] != "threshold"))
-        if setting not in tables:  # points that differ in the threshold alone share it
+        setting = (
+            member.trial,
+            frozenset(item for item in member.measured.settings.items() if item[0] not in CHOICE_KNOBS),
+        )
+        if setting not in tables:  # points that differ in the choice of routes alone share it
             tables[setting] = (parts[0].dataset, _table(study, network, parts[0].dataset))
-        dataset, table = tables[setting]
+        dataset, table = tables[setting][0], tables[setting][1].set_to(network.always)
         part = PointNetwork(parts[0].saved, dataset)
         threshold = float(network.threshold)
         details = _routed_details(member.label, part, table, threshold)

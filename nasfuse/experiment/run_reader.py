@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import optuna
 
@@ -90,7 +91,8 @@ class Run:
 
         Knob settings are written to the fields that apply after training. For a router, the same threshold has another
         cost in another training, so the recipe contains the cost (`router.macs`) instead of a threshold between 0 and
-        1, and the threshold is determined on validation data. The data path is that of the study.
+        1, and the threshold is determined on validation data. A route that all samples take is named
+        (`router.always`). The data path is that of the study.
 
         Raises:
             MissingFileError: The recipe file of the trial does not exist.
@@ -106,7 +108,7 @@ class Run:
         )
 
     def _recipe_of_one(self, candidate: Candidate) -> Recipe:
-        settings = candidate.measured.settings
+        settings: dict[str, Any] = candidate.measured.settings
         plain = {**self.folder.recipe(candidate.trial).to_plain(), "data": self.study.data.to_plain()}
         if "threshold" in settings:
             macs = None
@@ -114,6 +116,10 @@ class Run:
                 del settings["threshold"]
                 macs = candidate.measured.macs
             plain["network"]["router"]["macs"] = macs
+        if "always" in settings:
+            settings["always"] = None if settings["always"] < 0 else candidate.measured.knobs["route"]
+        if settings.get("always") is not None:  # a limit of MACs would have no effect
+            plain["network"]["router"]["macs"] = None
         plain = with_settings(plain, settings)
         return Recipe.parse(plain, source=f"the recipe of trial {candidate.trial}")
 

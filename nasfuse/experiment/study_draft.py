@@ -23,7 +23,7 @@ _MINUTES = 10
 _DENSE_SPACE = (
     "space: dense  # convolutional encoders that are fused at several stages, with a decoder",
     "fixed:",
-    "  training.batch_size: 8  # an image has many labelled pixels, so a step needs few images",
+    "  training.batch_size: 4  # an image has many labelled pixels, so a step needs few images",
     "  training.flip: 0.5  # half of the images are mirrored; 0 if left and right differ",
 )
 #: Kind of a modality to that with the features of a frozen encoder.

@@ -18,13 +18,14 @@ from nasfuse.nn.places import places_macs
 from nasfuse.nn.random_convolution import random_conv_stream
 from nasfuse.nn.resnet import resnet_stream
 from nasfuse.nn.routing.gated import GatedNetwork
+from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.nn.routing.router import InputRouter, Router, RouteRouter, StreamRouter
 from nasfuse.nn.routing.sequential import SequentialNetwork
 from nasfuse.nn.routing.stems_router import StemsRouter
 from nasfuse.nn.sites.sites import Sites
 from nasfuse.nn.stream import Stream, conv_stream, mlp_stream, transformer_stream
 from nasfuse.spec.network import NetworkConfig
-from nasfuse.spec.routing import GateRouter, SequentialRouter
+from nasfuse.spec.routing import GateRouter, RouterConfig, SequentialRouter
 from nasfuse.spec.stream import LinearStream
 
 #: Whether the training of a network, or of each member of an ensemble, drops modalities.
@@ -106,10 +107,16 @@ def _build_one(config: NetworkConfig, modalities: Sequence[Modality], task: Task
         "sites": builder.sites,
     }
     if isinstance(config.router, SequentialRouter):
-        return SequentialNetwork(streams, branches, task=task.kind, **options)
+        return _always(SequentialNetwork(streams, branches, task=task.kind, **options), config.router)
     branches = _by_cost(branches, streams, lengths, builder.sites)
     router = _router(config, config.router, branches, streams, known, task, lengths)
-    return GatedNetwork(streams, branches, router, **options)
+    return _always(GatedNetwork(streams, branches, router, **options), config.router)
+
+
+def _always(network: RoutedNetwork, config: RouterConfig) -> RoutedNetwork:
+    """Sets the route that a recipe names for all samples, whose number depends on the costs of the routes."""
+    network.always = None if config.always is None else network.route_names.index(config.always)
+    return network
 
 
 def _fit_the_data(config: NetworkConfig, known: Mapping[str, Modality]) -> None:

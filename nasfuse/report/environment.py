@@ -7,11 +7,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 
 from nasfuse.domain.metric import metric_text
+from nasfuse.report.descriptions import descriptions
 from nasfuse.report.units import cost_label
 
 
 def make_environment() -> Environment:
-    """Returns the environment of the templates, with the filters `metric`, `cost` and `island`."""
+    """Returns the environment of the templates, with the filters `metric`, `descriptions`, `cost` and `island`."""
     environment = Environment(
         loader=PackageLoader("nasfuse.report"),
         autoescape=True,
@@ -20,6 +21,7 @@ def make_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["metric"] = metric_text
+    environment.filters["descriptions"] = descriptions
     environment.filters["cost"] = lambda value, cost: cost_label(cost, value)
     environment.filters["island"] = lambda data: htmlsafe_json_dumps(_finite(data))
     return environment

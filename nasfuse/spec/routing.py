@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from nasfuse.domain.route import extends, parse_route, write_route
+from nasfuse.errors import nearest
 from nasfuse.spec.schema.model import MisfitError, Model
 
 
@@ -41,6 +42,8 @@ class RouterConfigBase(Model):
             tested to lose little.
         macs: Largest expected MACs per sample. The threshold is set accordingly on validation data after training;
             takes precedence over `threshold`.
+        always: The one of `routes` that all samples take after training, as a static network without the computations
+            for the choice; takes precedence over `macs` and `threshold`. None: the router chooses.
     """
 
     routes: tuple[str, ...]
@@ -49,6 +52,7 @@ class RouterConfigBase(Model):
         Discriminator(_kind_of_threshold),
     ] = 0.5
     macs: Annotated[int, Field(ge=1)] | None = None
+    always: str | None = None
 
     @property
     def initial_threshold(self) -> float:
@@ -71,6 +75,14 @@ class RouterConfigBase(Model):
         if twice:
             raise ValueError(f"route {twice[0]} is given twice; give each route once")
         return routes
+
+    @model_validator(mode="after")
+    def _always_one_of_the_routes(self) -> Self:
+        if self.always is not None and self.always not in self.routes:
+            raise MisfitError(
+                "always", f"must be one of the routes, got {self.always!r}; {nearest(self.always, self.routes)}"
+            )
+        return self
 
 
 class GateRouter(RouterConfigBase):

@@ -37,10 +37,11 @@ class TrainingConfig(Model):
         label_smoothing: Share of the target probability that is spread over all classes, or for a binary label moved
             to the opposite label. Not available for a regression.
         class_weights: `balanced` weights each class, or each value of a yes/no label, in the training loss by the
-            inverse of its share of the training samples (of a dense task: of the labelled pixels); `median_frequency`
-            weights a class of pixels by the median frequency of the classes divided by its own, where the frequency is
-            its share of the samples that have it (dense tasks only); `none` weights all equally. Validation losses have
-            no weights. Not available for a regression.
+            inverse of its share of the training samples (of a dense task: of the labelled pixels); `root_balanced` by
+            the square root of that, for classes so unequal that rare ones would be predicted everywhere;
+            `median_frequency` weights a class of pixels by the median frequency of the classes divided by its own,
+            where the frequency is its share of the samples that have it (dense tasks only); `none` weights all equally.
+            Validation losses have no weights. Not available for a regression.
         stream_loss: Share s of the loss that is the mean loss of the streams: (1 - s) loss + s mean_m loss_m. With
             `late` fusion these are the losses of its heads; other fusions get heads that exist during training alone.
             The share of streams in a dynamic network is part of the first stage of its training.
@@ -74,7 +75,7 @@ class TrainingConfig(Model):
     loss: Annotated[str | None, AfterValidator(_is_a_loss)] = None
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    class_weights: Literal["none", "balanced", "median_frequency"] = "none"
+    class_weights: Literal["none", "balanced", "root_balanced", "median_frequency"] = "none"
     stream_loss: Annotated[float, Field(ge=0, le=1)] = 0.0
     mixup: Annotated[float, Field(ge=0)] = 0.0
     mixup_at: Literal["inputs", "manifold"] = "inputs"

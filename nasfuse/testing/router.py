@@ -11,6 +11,7 @@ from nasfuse.data.dataset import Batch
 from nasfuse.domain.modality import Task
 from nasfuse.nn import build_network
 from nasfuse.nn.branch import Branch
+from nasfuse.nn.knob import knobs_at
 from nasfuse.nn.routing.gated import GatedNetwork
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.nn.routing.router import Router
@@ -63,8 +64,8 @@ class RoutedSuite(ModuleSuite):
     """What holds for every network that runs one of several routes for a sample.
 
     Conditional execution that equals dense execution, independence of a sample from its batch, MACs that equal the
-    count on every route, thresholds of 0 and 1 that run one route alone, gradients in every part of the network, and
-    the state dictionary. Networks are built over the modalities of `nasfuse.testing.inputs`.
+    count on every route, thresholds of 0 and 1 that run one route alone, any route for all samples, gradients in every
+    part of the network, and the state dictionary. Networks are built over the modalities of `nasfuse.testing.inputs`.
     """
 
     @pytest.fixture
@@ -116,6 +117,22 @@ class RoutedSuite(ModuleSuite):
                 if branch is not branches[route]:
                     branch.register_forward_pre_hook(lambda *_: pytest.fail("another route ran"))
             assert torch.allclose(network(inputs, masks), expected, atol=1e-6)
+
+    def test_any_route_for_all_samples_is_a_static_network(self, network: RoutedNetwork) -> None:
+        inputs, masks = _inputs(_batch(5))
+        parts = set(network.modules()) - set(network.parts().modules())  # the router
+        branches: list[Branch] = list(network.branches)  # type: ignore[arg-type]
+        for number, name in enumerate(network.route_names):
+            with torch.inference_mode(), knobs_at(network.knobs(), {"always": float(number)}):
+                assert network.only_route() == number, name
+                expected = network.all_routes(inputs, masks).outputs[:, number]
+                others = [one for one in branches if one is not branches[number]]
+                idle = [one for one in (*others, *parts) if one is not network]
+                hooks = [one.register_forward_pre_hook(lambda *_: pytest.fail("something else ran")) for one in idle]
+                assert torch.allclose(network(inputs, masks), expected, atol=1e-6), name
+                for hook in hooks:
+                    hook.remove()
+        assert network.always is None
 
     def test_closed_form_of_macs_equals_the_count(self, network: RoutedNetwork) -> None:
         batch = random_batch(list(ENCODERS), n_samples=2)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nasfuse.cost.latency import Latency, one_at_a_time, timed
 from nasfuse.data.dataset import Dataset
 from nasfuse.deployment import RawInput, RawInputs, deploy
+from nasfuse.domain.knob import CHOICE_KNOBS
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.nn.knob import settings_of
 from nasfuse.nn.network import Network
@@ -56,7 +57,7 @@ def with_deployed_latency(
         for point in points:
             settings = {**own, **point.settings}
             set_to(network, settings)
-            median, iqr = timer.latency({name: value for name, value in settings.items() if name != "threshold"})
+            median, iqr = timer.latency({name: value for name, value in settings.items() if name not in CHOICE_KNOBS})
             found.append(replace(point, latency_s=median, latency_iqr_s=iqr))
     finally:
         set_to(network, own)
@@ -72,7 +73,7 @@ class _Timer:
     known: dict[Any, list[Latency]] = field(default_factory=dict)
 
     def latency(self, settings: Mapping[str, float]) -> tuple[float, float]:
-        """Returns median and interquartile range at the present settings; `settings` are those without thresholds."""
+        """Returns median and interquartile range at the present settings; `settings` has no `CHOICE_KNOBS`."""
         only = self.network.only_route() if isinstance(self.network, RoutedNetwork) else 0
         key = (tuple(sorted(settings.items())), only)
         if key not in self.known:

@@ -21,12 +21,12 @@ class ExitTable(RouteTable):
 
     calibration: ExitCalibration
 
-    def chosen(self, threshold: float) -> Tensor:
+    def _chosen(self, threshold: float) -> Tensor:
         """Returns the number of the route at which each sample stops, shape (n,)."""
         confidences = self.calibration.confidences(self.digests, task_kind(self.task.kind))
         return first_sure(confidences, self.calibration.levels_at(threshold))
 
-    def only_route(self, threshold: float) -> int | None:
+    def _only_route(self, threshold: float) -> int | None:
         """Returns the last route at threshold 0 and the first at 1, see `RouteTable`."""
         if 0 < threshold < 1:
             return None

@@ -31,12 +31,12 @@ class GateTable(RouteTable):
     relative_costs: Tensor
     calibration: Calibration = field(default_factory=lambda: Calibration.identity(1))
 
-    def chosen(self, threshold: float) -> Tensor:
+    def _chosen(self, threshold: float) -> Tensor:
         """Returns the number of the route of each sample, shape (n,)."""
         logits, price = self.calibration.apply(self.gate), self.calibration.price_at(threshold)
         return choose(logits, self.relative_costs, price=price)
 
-    def only_route(self, threshold: float) -> int | None:
+    def _only_route(self, threshold: float) -> int | None:
         """Returns the first or last route if the price is infinite, see `RouteTable`."""
         price = self.calibration.price_at(threshold)
         if not math.isinf(price):

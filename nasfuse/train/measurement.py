@@ -117,7 +117,7 @@ def _routed_points(
     """Returns the points at the network's own setting, then those at the others, and the record of the router."""
     one = _one_sample(network, dataset, device)
     table = tabulate_routes(network, dataset.val, dataset, metric=metric, device=device)
-    main = table.at(float(network.threshold))
+    main, by_threshold = table.at(float(network.threshold)), table.set_to(None)
     mixed, _ = random_mix(table, main.macs, seed=0)
     latencies = _route_latencies(network, one, device)
     names = network.route_names
@@ -126,9 +126,12 @@ def _routed_points(
         macs = outside_macs(network, outside, usage=routed.usage, static=routed.static)
         return replace(found, outside_macs=macs)
 
+    if network.always is not None:  # which the other points name where they differ from it
+        point = replace(point, knobs={"always": -1.0})
+
     points = [
         with_outside(_routed_point(point, routed, latencies, names), routed)
-        for routed in (main, *table.even_curve(N_CURVE))
+        for routed in (main, *by_threshold.even_curve(N_CURVE), *by_threshold.inner_routes())
     ]
     settings = sweep_settings(network, dataset.modalities)
     for setting in settings:
@@ -136,7 +139,7 @@ def _routed_points(
             latencies = _route_latencies(network, one, device)
         for swept in sweep_routed(network, setting, len(settings), dataset, metric=metric, device=device):
             assert swept.routed is not None
-            there = replace(point, knobs=setting, holds=swept.holds)
+            there = replace(point, knobs={**point.knobs, **setting}, holds=swept.holds)
             points.append(with_outside(_routed_point(there, swept.routed, latencies, names), swept.routed))
     macs = network.full_route_macs()
     return tuple(points), {**table.record(main), "random_mix": mixed, "route_macs": macs}
@@ -144,16 +147,13 @@ def _routed_points(
 
 def _route_latencies(network: RoutedNetwork, one: Batch, device: torch.device) -> list[list[tuple[float, float]]]:
     """Returns (median, interquartile range) of each route: with the router, and static."""
-    threshold = float(network.threshold)
     routed, static = [], []
     for number in range(len(network.branches)):
         timed = measure_latency(network, one, chosen=torch.tensor([number], device=device))
         routed.append((timed.median_s, timed.iqr_s))
-    for end in (1.0, 0.0):
-        network.set_threshold(end)
-        timed = measure_latency(network, one)
+        with knobs_at(network.knobs(), {"always": float(number)}):
+            timed = measure_latency(network, one)
         static.append((timed.median_s, timed.iqr_s))
-    network.set_threshold(threshold)
     return [routed, static]
 
 
@@ -165,14 +165,15 @@ def _routed_point(
         latency = sum(share * median for share, (median, _) in shares)
         spread = sum(share * iqr for share, (_, iqr) in shares)
     else:
-        latency, spread = latencies[1][min(routed.static, 1)]
+        latency, spread = latencies[1][routed.static]
     largest = max(routed.usage)
     static = {"route": names[routed.usage.index(largest)]} if largest >= STATIC_FROM else {}
+    choice = {"threshold": routed.threshold} if routed.always is None else {"always": float(routed.always)}
     return replace(
         point,
         metric=routed.metric,
         macs=math.ceil(routed.macs - 1e-6),  # a recipe that may spend as much has this setting
         latency_s=latency,
         latency_iqr_s=spread,
-        knobs={**point.knobs, "threshold": routed.threshold, **static},
+        knobs={**point.knobs, **choice, **static},
     )

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -32,6 +32,7 @@ class Routed:
         usage: Share of the samples on each route, cheapest first.
         static: Number of the route if all samples take the same one as a static network; None if routes differ by
             sample.
+        always: The same, if the network is set to one route whatever the threshold.
     """
 
     threshold: float
@@ -39,6 +40,7 @@ class Routed:
     macs: float
     usage: tuple[float, ...]
     static: int | None = None
+    always: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ class RouteTable(ABC):
         task: Kind of task and number of outputs.
         target_scale: Scale of the standardised targets of a regression; None for other tasks.
         calibration: Calibration that determines the choice at a threshold.
+        always: Number of the route that all samples take, whatever the threshold; None where the threshold decides.
     """
 
     names: tuple[str, ...]
@@ -67,14 +70,23 @@ class RouteTable(ABC):
     task: Task
     target_scale: Scale | None = None
     calibration: Calibration | ExitCalibration
+    always: int | None = None
 
-    @abstractmethod
     def chosen(self, threshold: float) -> Tensor:
         """Returns the (n,) route of each sample."""
+        return self._chosen(threshold) if self.always is None else torch.full((len(self.targets),), self.always)
 
-    @abstractmethod
     def only_route(self, threshold: float) -> int | None:
         """Returns the route that all samples take as a static network; None if routes differ by sample."""
+        return self._only_route(threshold) if self.always is None else self.always
+
+    @abstractmethod
+    def _chosen(self, threshold: float) -> Tensor:
+        """Returns the (n,) route of each sample where the threshold decides."""
+
+    @abstractmethod
+    def _only_route(self, threshold: float) -> int | None:
+        """Returns the route that all samples take at the threshold as a static network, see `only_route`."""
 
     @property
     def is_finite(self) -> bool:
@@ -85,7 +97,19 @@ class RouteTable(ABC):
         """Returns metric, expected MACs and usage at `threshold`."""
         chosen, only = self.chosen(threshold), self.only_route(threshold)
         usage = torch.bincount(chosen, minlength=len(self.names)).double() / len(chosen)
-        return Routed(threshold, self.metric_of(chosen), self._expected(chosen, only), tuple(usage.tolist()), only)
+        metric, macs = self.metric_of(chosen), self._expected(chosen, only)
+        return Routed(threshold, metric, macs, tuple(usage.tolist()), only, self.always)
+
+    def set_to(self, always: int | None) -> Self:
+        """Returns the table of the network that is set to one route for all samples, or to its threshold (None)."""
+        return replace(self, always=always)
+
+    def inner_routes(self) -> list[Routed]:
+        """Returns what each route between the cheapest and the costliest one does for all samples, cheapest first.
+
+        The other two are the ends of the curve of thresholds.
+        """
+        return [self.set_to(number).at(0.0) for number in range(1, len(self.names) - 1)]
 
     def metric_of(self, chosen: Tensor) -> float:
         """Returns the metric where sample i takes route `chosen[i]`."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from nasfuse.data.dataset import Dataset
+from nasfuse.domain.knob import CHOICE_KNOBS
 from nasfuse.domain.metric import METRICS
 from nasfuse.domain.modality import Modality
 from nasfuse.nn.knob import Knob, knobs_at, set_knobs, settings_of
@@ -58,7 +59,7 @@ class SweptPoint:
 
 
 def sweep_settings(network: Network, modalities: Sequence[Modality]) -> list[Settings]:
-    """Returns the settings of a network beside its own; the threshold of a router is not among them.
+    """Returns the settings of a network beside its own; what decides the routes is not among them.
 
     First each kind of knob at each of its values, then products of several kinds: all at their cheapest, then from the
     mildest on, at most six. Last, where a kind has several knobs (the keep ratios of streams), each alone. Left out are
@@ -186,6 +187,7 @@ def sweep_routed(
     table = _table_at(network, setting, dataset, metric=metric, device=device)
     with knobs_at(network.knobs(), setting):
         network.keep_calibration(table.calibration)
+    always = {} if network.always is None else {"always": -1.0}  # of a recipe with one route for all samples
     reference = _reference(network, setting)
     before = None if reference is None else _table_at(network, reference, dataset, metric=metric, device=device)
     n_points = min(max(_N_OTHER // n_settings, 1), _N_EACH)
@@ -196,7 +198,7 @@ def sweep_routed(
         holds = math.isfinite(routed.metric)
         if before is not None:
             holds = holds and METRICS[metric].holds(routed.metric, before.at(routed.threshold).metric)
-        settings = {**setting, "threshold": routed.threshold}
+        settings = {**setting, **always, "threshold": routed.threshold}
         points.append(SweptPoint(settings, routed.metric, routed.macs, holds, routed))
     return points
 
@@ -205,7 +207,7 @@ def _table_at(
     network: RoutedNetwork, setting: Settings, dataset: Dataset, *, metric: str, device: torch.device
 ) -> RouteTable:
     with knobs_at(network.knobs(), setting):
-        table = tabulate_routes(network, dataset.val, dataset, metric=metric, device=device)
+        table = tabulate_routes(network, dataset.val, dataset, metric=metric, device=device).set_to(None)
     return table.calibrated() if setting else table
 
 
@@ -219,7 +221,7 @@ def _reference(network: Network, setting: Settings) -> Settings | None:
 def set_network(network: Network, settings: Mapping[str, float]) -> None:
     """Gives a trained network a setting at which it was swept.
 
-    Where other knobs than the threshold change, a router gets the calibration that the sweep has fitted there.
+    Where other knobs than those of the choice change, a router gets the calibration that the sweep has fitted there.
 
     Raises:
         InvalidInputError: The network has no such knob, or the sweep has not calibrated the router there.
@@ -227,5 +229,5 @@ def set_network(network: Network, settings: Mapping[str, float]) -> None:
     before = settings_of(network.knobs())
     set_knobs(network.knobs(), settings)
     changed = {name for name, value in settings.items() if value != before[name]}
-    if isinstance(network, RoutedNetwork) and changed - {"threshold"}:
+    if isinstance(network, RoutedNetwork) and changed - CHOICE_KNOBS:
         network.recall_calibration()

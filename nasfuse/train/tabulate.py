@@ -30,7 +30,7 @@ def tabulate_routes(
     device: torch.device,
     loss: BatchLoss | None = None,
 ) -> RouteTable:
-    """Returns the route table of a network on `split`, from one pass of all routes over all samples.
+    """Returns the route table of a network on `split`, as it is set, from one pass of all routes over all samples.
 
     Args:
         network: On `device`.
@@ -64,6 +64,7 @@ def tabulate_routes(
         "metric": metric,
         "task": dataset.task,
         "target_scale": split.target_scale,
+        "always": network.always,
     }
     if isinstance(network, GatedNetwork):
         gate = torch.cat([one for one in gates if one is not None])

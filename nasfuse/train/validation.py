@@ -61,7 +61,7 @@ class Validation:
 
     def of_costliest_route(self, dataset: Dataset) -> tuple[float, float]:
         """Returns metric and loss of the costliest route for all samples; the others do not run."""
-        with knobs_at(self._network.knobs(), {"threshold": 0.0}):
+        with knobs_at(self._network.knobs(), {"threshold": 0.0, "always": -1.0}):
             return self.of_network(dataset)
 
     def of_all_routes(self, dataset: Dataset) -> tuple[float, float]:
@@ -69,7 +69,7 @@ class Validation:
         table = self.table(dataset)
         if not table.is_finite:
             return float("nan"), float("nan")
-        return table.at(0.0).metric, float(mean_route_loss(table.digests, self._loss_on(table)))
+        return table.set_to(None).at(0.0).metric, float(mean_route_loss(table.digests, self._loss_on(table)))
 
     def of_router(self, dataset: Dataset, *, resource_weight: float, is_frozen: bool) -> tuple[float, float]:
         """Returns metric and loss at the threshold of the recipe; the loss includes the weighted expected cost.
@@ -104,6 +104,8 @@ class Validation:
         """Returns the calibrated table of validation data, and the threshold of the recipe for it."""
         router = self._router
         assert router is not None, "there are routes"
+        if router.always is not None:
+            return table.calibrated(), 0.0
         if router.macs is None and isinstance(router.threshold, GuaranteeConfig):
             return with_guarantee(table, router.threshold, seed=self._seed)
         calibrated = table.calibrated()

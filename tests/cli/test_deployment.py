@@ -30,6 +30,22 @@ def model(tmp_path_factory):
     return folder / "model.pt"
 
 
+@pytest.fixture(scope="module")
+def three_routes(tmp_path_factory):
+    """The file of a network with three routes, trained for one epoch, and its operating points."""
+    folder = tmp_path_factory.mktemp("digits")
+    streams = {name: {"encoder": "mlp", "width": 8} for name in ("left", "right")}
+    network = {
+        "route": ["left", "right"],
+        "streams": streams,
+        "fusion": {"kind": "sum", "width": 8},
+        "router": {"routes": ["left", "left+right:1", "left+right"], "width": 4},
+    }
+    recipe = Recipe.parse({"data": {"source": "digits"}, "network": network, "training": {"epochs": 2}})
+    measured = Training()(recipe, seed=1, division=0, folder=folder, report=lambda *_: None, weight_sources={})
+    return folder / "model.pt", measured.points
+
+
 @pytest.fixture
 def few_calls(monkeypatch):
     monkeypatch.setattr(timing, "_N_ROUNDS", 1)
@@ -116,6 +132,25 @@ def test_refusals_of_files(refuses, model, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").touch()
     assert "mine has files that are no export; give the name of a new" in refuses("export", model, "--onnx", "mine")
+
+
+@pytest.mark.usefixtures("few_calls")
+def test_a_route_between_is_deployed_as_a_static_network(nasfuse, three_routes, tmp_path):
+    model, points = three_routes
+    (number,) = [number for number, point in enumerate(points) if point.setting == "always left+right:1"]
+    judged = nasfuse("evaluate", model, "--point", number, "--split", "val", "--device", "cpu", "--json").json
+    assert (judged["value"], judged["macs"]) == (points[number].metric, points[number].macs)
+    nasfuse("export", model, "--point", number, "--onnx", "bundle")
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    assert (manifest["program"]["only_route"], manifest["program"]["router"]) == ("left+right:1", None)
+    assert manifest["figures"]["macs"] == points[number].macs
+    rng = np.random.default_rng(0)
+    data = {name: rng.integers(0, 17, (20, 8, 4)).astype(float) for name in ("left", "right")}
+    table = package.load_network(model, point=number).predict_table(data)
+    assert set(table["route"]) == {"left+right:1"}
+    assert load(tmp_path / "bundle").predict(data).named.tolist() == table["prediction"].tolist()
+    timings = nasfuse("latency", "bundle", "--batch", 4, "--json").json["timings"]
+    assert [one["macs"] for one in timings] == [points[number].macs]
 
 
 @pytest.mark.usefixtures("few_calls")

@@ -100,6 +100,8 @@ class TestRecipes:
             ({"threshold": 1e-9, "route": "left+right"}, {"macs": 1000}),
             ({"threshold": 1.0, "route": "left"}, {"threshold": 1.0, "macs": None}),
             ({"threshold": 0.0, "route": "left+right"}, {"threshold": 0.0, "macs": None}),
+            ({"always": 1.0, "route": "left+right"}, {"always": "left+right", "macs": None}),
+            ({"always": -1.0, "threshold": 0.25}, {"always": None, "macs": 1000}),
             ({"threshold": 1.0}, {"macs": 1000}),  # static in some trainings only, so the front names no route
             ({"threshold": 0.0}, {"macs": 1000}),
         ],

@@ -96,6 +96,15 @@ def test_a_router_is_trained_by_default_as_routing_says(load, training):
     assert Recipe.parse(load(text).to_plain()) == load(text)
 
 
+def test_one_route_for_all_is_one_of_the_routes(load):
+    text = GOOD.replace(ROUTES, f"{ROUTES}\n    always: left+right")
+    assert load(text).network.router.always == "left+right"
+    assert load(text).hash != load(GOOD).hash
+    assert "network.router.always: must be one of the routes, got 'rigth'; Known: left, left+right" in str(
+        problem_of(load, text.replace("always: left+right", "always: rigth"))
+    )
+
+
 def test_a_static_network_has_no_routing(load):
     plain = load(GOOD.replace(ROUTER, "").replace(f"training:\n{ROUTING}", "")).to_plain()
     assert "routing" not in plain["training"]
@@ -325,7 +334,7 @@ def test_a_threshold_may_be_a_guarantee(load, kind):
 @pytest.mark.parametrize(
     ("option", "where", "what"),
     [
-        ("reads: inputs", "reads", "unknown key; Known: kind, macs, routes, threshold"),
+        ("reads: inputs", "reads", "unknown key; Known: always, kind, macs, routes, threshold"),
         ("threshold: {max_loss: 0}", "threshold.max_loss", "must be greater than 0, got 0"),
         ("threshold: {max_loss: 0.1, confidence: 1}", "threshold.confidence", "must be less than 1, got 1"),
     ],

@@ -9,6 +9,7 @@ import torch
 from nasfuse.cost import Latency, count_parameters, expected_macs
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.nn import build_network
+from nasfuse.nn.knob import knobs_at
 from nasfuse.train import evaluate, inference, measure, predict_logits, tabulate_routes, train_network
 from nasfuse.train.router_baselines import random_mix, static_routes
 from nasfuse.train.sweep import N_CURVE
@@ -84,8 +85,7 @@ class TestRouted:
         assert float(routed.network.threshold) == 0.4, "measuring leaves it as it was"
 
     def test_the_others_are_its_curve(self, routed, measured, dataset):
-        points = measured[0][1:]
-        assert len(points) == N_CURVE
+        points = measured[0][1 : 1 + N_CURVE]
         table = tabulate_routes(routed.network, dataset.val, dataset, metric="accuracy", device=CPU)
         for point in points:
             routed.network.set_threshold(point.knobs["threshold"])
@@ -97,9 +97,33 @@ class TestRouted:
         assert (points[0].setting, points[-1].setting) == ("always v", "always v+s")
         assert [points[0].macs, points[-1].macs] == [math.ceil(macs - 1e-6) for macs, _ in static_routes(table)][::2]
 
+    def test_after_them_each_route_between_stands_for_all_samples(self, routed, measured, dataset):
+        (point,) = measured[0][1 + N_CURVE :]
+        assert (point.settings, point.setting) == ({"always": 1.0}, "always v+s:1")
+        table = tabulate_routes(routed.network, dataset.val, dataset, metric="accuracy", device=CPU)
+        assert (point.macs, point.metric) == pytest.approx(static_routes(table)[1])
+        with knobs_at(routed.network.knobs(), point.settings):
+            value, _ = evaluate(routed.network, dataset.val, metric="accuracy", task=dataset.task, device=CPU)
+        assert value == point.metric
+
+    def test_of_a_recipe_with_one_route_for_all(self, make_recipe, dataset, routed, measured):
+        router = {"routes": list(ROUTES), "width": 4, "threshold": 0.4, "always": "v+s:1"}
+        trained = train_network(make_recipe(placement=2, router=router), dataset, seed=0, device=CPU)
+        found, record = measure(trained, dataset, metric="accuracy", device=CPU)
+        # Training and calibration do not depend on it, and all points are still there.
+        for mine, other in zip(found[1:], measured[0][1:], strict=True):
+            assert (mine.metric, mine.macs) == (other.metric, other.macs)
+            assert mine.settings == {"always": -1.0, **other.settings}
+            assert mine.setting == other.setting
+        assert (found[0].metric, found[0].macs) == (found[-1].metric, found[-1].macs)
+        assert found[0].setting == "always v+s:1"
+        assert trained.chosen.val_metric == found[0].metric
+        assert record["routing"]["static_as"] == "v+s:1"
+        assert trained.network.always == 1
+
     def test_a_point_is_called_static_exactly_where_it_is(self, routed, measured, dataset):
         table = tabulate_routes(routed.network, dataset.val, dataset, metric="accuracy", device=CPU)
-        for point in measured[0]:
+        for point in measured[0][: 1 + N_CURVE]:
             usage = table.at(point.knobs["threshold"]).usage
             assert ("route" in point.knobs) is (max(usage) >= 0.99)
             if "route" in point.knobs:
@@ -111,19 +135,22 @@ class TestRouted:
         def measure_latency(network, one, *, chosen=None):
             assert len(one.targets) == 1
             route = None if chosen is None else int(chosen)
-            told.append((route, float(network.threshold)))
+            told.append((route, network.always))
             return Latency(10.0 ** (len(told) - 1), 1.0, 1.0)
 
         monkeypatch.setitem(measure.__globals__, "measure_latency", measure_latency)
         points, _ = measure(routed, dataset, metric="accuracy", device=CPU)
-        # The whole network, each route with its router, the static ends.
-        assert told == [(None, 0.4), (0, 0.4), (1, 0.4), (2, 0.4), (None, 1.0), (None, 0.0)]
+        # The whole network, then each route with its router and as a static network.
+        assert told == [
+            (None, None),
+            *((route, always) for one in range(3) for route, always in ((one, None), (None, one))),
+        ]
         table = tabulate_routes(routed.network, dataset.val, dataset, metric="accuracy", device=CPU)
         for point in points:
-            threshold = point.knobs["threshold"]
-            usage = table.at(threshold).usage
-            between = sum(share * median for share, median in zip(usage, (10, 100, 1000), strict=True))
-            assert point.latency_s == pytest.approx({1.0: 1e4, 0.0: 1e5}.get(threshold, between))
+            threshold = point.knobs.get("threshold")
+            usage = (0, 0, 0) if threshold is None else table.at(threshold).usage
+            between = sum(share * median for share, median in zip(usage, (10, 1e3, 1e5), strict=True))
+            assert point.latency_s == pytest.approx({1.0: 1e2, None: 1e4, 0.0: 1e6}.get(threshold, between))
             assert point.latency_iqr_s == pytest.approx(1.0)
 
     def test_the_record_says_what_the_router_does_and_what_chance_would_do(self, routed, measured, dataset):
@@ -144,8 +171,9 @@ class TestRouted:
         recipe, dataset = equal_routes
         trained = train_network(recipe, dataset, seed=0, device=CPU)
         points, _ = measure(trained, dataset, metric="accuracy", device=CPU)
-        assert (points[1].setting, points[-1].setting) == ("always left", "always right")
-        assert points[1].macs == points[-1].macs
+        ends = points[1], points[N_CURVE]
+        assert [one.setting for one in ends] == ["always left", "always right"]
+        assert ends[0].macs == ends[1].macs
 
     def test_it_survives_json(self, measured):
         points, record = measured

@@ -104,7 +104,7 @@ class GatedNetwork(RoutedNetwork):
         gate, cheap = self.gate(inputs, masks, states)
         return cheap if number == 0 and cheap is not None else self._branches()[number](states), gate
 
-    def only_route(self) -> int | None:
+    def _only_route_at_threshold(self) -> int | None:
         """Returns the number of the route that all samples take at an infinite price, see `RoutedNetwork`."""
         price = price_at(float(self.threshold), self.gate_prices)
         if not math.isinf(price):

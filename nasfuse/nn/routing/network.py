@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from nasfuse.domain.knob import CHOICE_KNOBS
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn.branch import Branch
 from nasfuse.nn.knob import Knob, knobs_as_trained, settings_of
@@ -42,12 +43,13 @@ class RoutedNetwork(StreamNetwork):
     `forward` computes only what the route of each sample needs, in training and in inference mode. `all_routes`
     computes all routes for all samples, for training.
 
-    A calibration belongs to the values of the knobs other than the threshold. Calibrations at several values are kept,
+    A calibration belongs to the values of the knobs other than `CHOICE_KNOBS`. Calibrations at several values are kept,
     so that these can be set again without data.
 
     Attributes:
         branches: Branches in the order of their costs, including everything that runs for the choice, cheapest first.
         threshold: Knob from 0 (costliest route) to 1 (cheapest route).
+        always: Number of the route that all samples take, whatever the threshold; None where the threshold decides.
         relative_costs: Multiply-accumulates of the routes at full lengths on a scale from 0 (cheapest) to 1, shape
             (n_routes,).
         listener: Called with the (b,) numbers of the routes of a batch; see `listening_to_routes`.
@@ -87,6 +89,7 @@ class RoutedNetwork(StreamNetwork):
         self._full_lengths = dict(lengths)
         self._kept: dict[frozenset[tuple[str, float]], Calibration | ExitCalibration] = {}
         self.listener: Callable[[Tensor], None] | None = None
+        self.always: int | None = None
         self.register_buffer("relative_costs", torch.zeros(len(branches), dtype=torch.float64))
         self.register_buffer("threshold", torch.tensor(threshold, dtype=torch.float64))
 
@@ -120,13 +123,20 @@ class RoutedNetwork(StreamNetwork):
         return nn.ModuleList([self.streams, *([] if self.sites is None else [self.sites]), self.branches])
 
     def knobs(self) -> tuple[Knob, ...]:
-        """Returns the knobs of the streams and of all branches, and the threshold."""
+        """Returns the knobs of the streams and of all branches, the threshold, and the route that is always taken.
+
+        The value of the last one is the number of the route, or -1 where the threshold decides.
+        """
         threshold = Knob("threshold", get=lambda: float(self.threshold), set=self.set_threshold)
-        return (*knobs_of(self.streams, self._branches()), threshold)
+        always = Knob("always", get=lambda: -1.0 if self.always is None else float(self.always), set=self._set_always)
+        return (*knobs_of(self.streams, self._branches()), threshold, always)
 
     def set_threshold(self, threshold: float) -> None:
         """Sets the threshold."""
         self.threshold.fill_(threshold)
+
+    def _set_always(self, number: float) -> None:
+        self.always = None if number < 0 else int(number)
 
     def forward(
         self,
@@ -147,12 +157,13 @@ class RoutedNetwork(StreamNetwork):
 
         Raises:
             TracingError: The network is traced or exported, and the route depends on the sample. A single route can be
-                traced: `chosen` as a number, or a threshold of 0 or 1.
+                traced: `chosen` as a number, `always`, or a threshold of 0 or 1.
         """
         if isinstance(chosen, int):
             return self.run_route(chosen, inputs, masks, present=present)[0]
         states = self.states(inputs, masks, present)
-        only = None if torch.compiler.is_exporting() else self.only_route()  # which cannot read the threshold
+        # An export cannot read the threshold.
+        only = self.always if torch.compiler.is_exporting() else self.only_route()
         if chosen is None and only is not None:
             logits: Tensor = self._branches()[only](states)
             if self.listener is not None:
@@ -160,8 +171,8 @@ class RoutedNetwork(StreamNetwork):
             return logits
         refuse_tracing(
             "the route of a sample depends on its values",
-            "trace one route, by its number as chosen or by set_threshold(0) or set_threshold(1), or run the network "
-            "as it is",
+            "trace one route, by its number as chosen or as the attribute always, or by set_threshold(0) or "
+            "set_threshold(1), or run the network as it is",
         )
         return self._choose_and_run(states, inputs, masks, chosen)
 
@@ -175,11 +186,11 @@ class RoutedNetwork(StreamNetwork):
         """Sets the calibration: a `Calibration` for a router, an `ExitCalibration` for exits."""
 
     def keep_calibration(self, calibration: Calibration | ExitCalibration) -> None:
-        """Keeps a calibration for the present values of the knobs other than the threshold."""
+        """Keeps a calibration for the present values of the knobs other than `CHOICE_KNOBS`."""
         self._kept[self._other_settings()] = calibration.cpu()
 
     def recall_calibration(self) -> None:
-        """Sets the calibration that was kept for the present values of the knobs other than the threshold.
+        """Sets the calibration that was kept for the present values of the knobs other than `CHOICE_KNOBS`.
 
         Raises:
             InvalidInputError: None was kept for these values.
@@ -205,7 +216,7 @@ class RoutedNetwork(StreamNetwork):
 
     def _other_settings(self) -> frozenset[tuple[str, float]]:
         settings = settings_of(self.knobs())
-        return frozenset((name, value) for name, value in settings.items() if name != "threshold")
+        return frozenset((name, value) for name, value in settings.items() if name not in CHOICE_KNOBS)
 
     @abstractmethod
     def run_route(
@@ -218,12 +229,16 @@ class RoutedNetwork(StreamNetwork):
     ) -> tuple[Tensor, ...]:
         """Returns the logits of route `number`, followed by all other results that samples on it need."""
 
-    @abstractmethod
     def only_route(self) -> int | None:
-        """Returns the number of the route if all samples take the same one at the threshold; None otherwise.
+        """Returns the number of the route if all samples take the same one as the network is set; None otherwise.
 
         The route then runs as a static network, without the computations for the choice.
         """
+        return self._only_route_at_threshold() if self.always is None else self.always
+
+    @abstractmethod
+    def _only_route_at_threshold(self) -> int | None:
+        """Returns the number of the route if all samples take the same one at the threshold; None otherwise."""
 
     @abstractmethod
     def _choose_and_run(

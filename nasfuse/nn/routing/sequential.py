@@ -95,7 +95,7 @@ class SequentialNetwork(RoutedNetwork):
         outputs = [branch(states) for branch in self._branches()[: number % len(self.branches) + 1]]
         return tuple(reversed(outputs))
 
-    def only_route(self) -> int | None:
+    def _only_route_at_threshold(self) -> int | None:
         """Returns the last route at threshold 0 and the first at 1, see `RoutedNetwork`."""
         if 0 < float(self.threshold) < 1:
             return None
