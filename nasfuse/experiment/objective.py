@@ -33,6 +33,7 @@ from nasfuse.train import (
     load_checkpoint,
     measure,
     measure_folds,
+    metric_so_far,
     saved_epochs,
     train_network,
 )
@@ -81,8 +82,9 @@ class Training:
         """Returns the operating points of the trained recipe; writes `metrics.jsonl` and `model.pt`.
 
         A training that is stopped leaves `metrics.jsonl` of its epochs, and `resume.pt` if it ran for long. With
-        `data.validation`, there is a folder `fold0`, `fold1` and so on with these files for each fold, nothing is
-        reported, and a training that was interrupted goes on with the fold that it was in.
+        `data.validation`, there is a folder `fold0`, `fold1` and so on with these files for each fold, the metric of
+        all folds so far is reported after every fold, and a training that was interrupted goes on with the fold that
+        it was in.
         """
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if self.on_cuda else "cpu")
@@ -106,6 +108,7 @@ class Training:
                     seed=seed,
                     division=division,
                     folder=folder,
+                    report=report,
                     device=device,
                     watch=watch,
                 )
@@ -190,12 +193,13 @@ class Training:
         seed: int,
         division: int,
         folder: Path,
+        report: Report,
         device: torch.device,
         watch: StallWatch,
     ) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
         """Trains one network per fold; cross-validations with different `division` have different folds."""
-        n_trainings = validation.n_trainings
-        folds = []
+        n_trainings, metric = validation.n_trainings, self.select_by or recipe.metric
+        folds: list[FoldNetwork] = []
         for k in range(n_trainings):
             number = division * n_trainings + k
             dataset = self._load(recipe.data, number)
@@ -204,7 +208,10 @@ class Training:
                 recipe, dataset, place, seed=own, division=number, device=device, report=lambda _: watch.goes_on()
             )
             folds.append(FoldNetwork(network, dataset))
-        metric, n_folds = self.select_by or recipe.metric, validation.folds
+            reached = metric_so_far(folds, n_folds=validation.folds, metric=metric, device=device)
+            if reached is not None and k + 1 < n_trainings:
+                report((k + 1) * recipe.training.epochs, reached)
+        n_folds = validation.folds
         points, more = measure_folds(folds, n_folds=n_folds, metric=metric, device=device)
         first = folds[0].network
         outside = outside_macs(first, folds[0].dataset.preprocessing.outside_macs)
@@ -222,8 +229,8 @@ class Training:
             points = with_reported_metric(points, metric_at)
         return points, {
             "status": "complete",
-            "epochs": n_trainings * recipe.training.epochs,
-            "epochs_asked": n_trainings * recipe.training.epochs,
+            "epochs": recipe.n_epochs,
+            "epochs_asked": recipe.n_epochs,
             "data_fingerprint": folds[0].dataset.fingerprint,
             **more,
         }

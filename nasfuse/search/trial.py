@@ -224,7 +224,7 @@ class TrialView:
 
     @property
     def epochs(self) -> int:
-        """Epochs that the recipe asks for."""
+        """Epochs that the recipe asks for, of all folds."""
         return int(self._attributes[_EPOCHS])
 
     @property
@@ -328,7 +328,7 @@ class TrialWriter:
         self._write(_MACS, macs)
         if full_macs is not None:
             self._write(_FULL_MACS, full_macs)
-        self._write(_EPOCHS, recipe.training.epochs)
+        self._write(_EPOCHS, recipe.n_epochs)
 
     def weight_sources(self, sources: Mapping[str, int]) -> None:
         """Writes stream to the number of the trial whose weights it starts from."""

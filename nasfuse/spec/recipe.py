@@ -51,6 +51,12 @@ class Recipe(Model):
             values = {**values, "network": NetworkConfig.expand(values["network"])}
         return _expand_training(values)
 
+    @property
+    def n_epochs(self) -> int:
+        """Epochs of its training, or with `data.validation` of its trainings together."""
+        validation = self.data.validation
+        return self.training.epochs * (1 if validation is None else validation.n_trainings)
+
     @model_validator(mode="after")
     def _routing_needs_a_router(self) -> Self:
         routing, router = self.training.routing, self.network.router

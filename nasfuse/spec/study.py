@@ -78,9 +78,9 @@ class StoppingConfig(Model):
     A training is compared with earlier ones at several epochs (rungs): after 1 / eta of its epochs, 1 / eta**2 and so
     on. It continues if it is in the first 1 / eta by non-dominated rank and then by spread, among the best of those
     with at least its cost, or expected to end on the front. Networks with a sequential router are compared by their
-    costliest route. Hand-made designs, repetitions and networks with a learned router are never stopped, nor is any
-    training if the cost of the study is not `macs`, or if networks are cross-validated (`data.validation`): the metric
-    of one fold says too little.
+    costliest route. A cross-validation (`data.validation`) is compared after such shares of its folds. Hand-made
+    designs, repetitions and networks with a learned router are never stopped, nor is any training if the cost of the
+    study is not `macs`.
 
     Attributes:
         eta: Reduction factor; 1 / eta of the trainings continue from a rung.

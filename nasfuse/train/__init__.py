@@ -1,7 +1,7 @@
 """Training and measuring: one recipe, one seed."""
 
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
-from nasfuse.train.cross_validation import FoldNetwork, measure_folds
+from nasfuse.train.cross_validation import FoldNetwork, measure_folds, metric_so_far
 from nasfuse.train.equilibrium import measured_macs, record_equilibria
 from nasfuse.train.evaluation import evaluate, predict_digests, predict_logits
 from nasfuse.train.loop import Epoch, Trained, saved_epochs, train_network
@@ -20,6 +20,7 @@ __all__ = [
     "measure",
     "measure_folds",
     "measured_macs",
+    "metric_so_far",
     "predict_digests",
     "predict_logits",
     "record_equilibria",

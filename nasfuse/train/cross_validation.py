@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nasfuse.data.dataset import Dataset, Split
 from nasfuse.domain.operating_point import OperatingPoint
+from nasfuse.errors import DataError
 from nasfuse.nn.knob import knobs_at
 from nasfuse.nn.network import Network
 from nasfuse.train.equilibrium import measured_macs, record_equilibria
@@ -55,16 +56,10 @@ def measure_folds(
     Raises:
         NonFiniteError: The solver of an equilibrium diverged.
     """
-    first, task = folds[0], folds[0].dataset.task
+    first = folds[0]
 
     def by_division(setting: Mapping[str, float]) -> list[float]:
-        digests = [_digests(fold, setting, device) for fold in folds]
-        found = []
-        for start in range(0, len(folds), n_folds):
-            part = slice(start, start + n_folds)
-            splits = [fold.dataset.val for fold in folds[part]]
-            found.append(pooled_score(metric, digests[part], splits, task=task.kind))
-        return found
+        return _scores(folds, setting, n_folds=n_folds, metric=metric, device=device)
 
     def macs(setting: Mapping[str, float]) -> float:
         return statistics.fmean(_macs(fold, setting, device) for fold in folds)
@@ -84,6 +79,31 @@ def measure_folds(
         macs=macs,
     )
     return (point, *(swept_point(first.network, point, one, first.dataset, device=device) for one in swept)), record
+
+
+def metric_so_far(folds: Sequence[FoldNetwork], *, n_folds: int, metric: str, device: torch.device) -> float | None:
+    """Returns the metric of the predictions for the first folds of a cross-validation, the mean over its divisions.
+
+    None if the metric is undefined for these folds, for example because they lack a class. For the arguments see
+    `measure_folds`.
+    """
+    try:
+        return statistics.fmean(_scores(folds, {}, n_folds=n_folds, metric=metric, device=device))
+    except DataError:
+        return None
+
+
+def _scores(
+    folds: Sequence[FoldNetwork], setting: Mapping[str, float], *, n_folds: int, metric: str, device: torch.device
+) -> list[float]:
+    """Returns the metric of each division into folds, of which the last may lack some."""
+    digests = [_digests(fold, setting, device) for fold in folds]
+    found = []
+    for start in range(0, len(folds), n_folds):
+        part = slice(start, start + n_folds)
+        splits = [fold.dataset.val for fold in folds[part]]
+        found.append(pooled_score(metric, digests[part], splits, task=folds[0].dataset.task.kind))
+    return found
 
 
 def pooled_score(metric: str, digests: Sequence[Tensor], splits: Sequence[Split], *, task: str) -> float:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nasfuse.data import load_dataset
-from nasfuse.errors import CheckpointError, InvalidInputError
+from nasfuse.errors import CheckpointError, DataError, InvalidInputError
 from nasfuse.experiment import objective as objective_module
 from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 from nasfuse.experiment.final_training import train_recipe
@@ -18,7 +18,7 @@ from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.prediction import read_network
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
-from nasfuse.train import load_checkpoint, train_network
+from nasfuse.train import cross_validation, load_checkpoint, train_network
 from nasfuse.train.evaluation import predict_logits
 from nasfuse.train.metrics import score
 
@@ -50,8 +50,8 @@ def ignore(epoch, metric):
     raise AssertionError("nothing is reported")
 
 
-def search(recipe, folder, *, seed=5, division=0):
-    return Training()(recipe, seed=seed, division=division, folder=folder, report=ignore, weight_sources={})
+def search(recipe, folder, *, seed=5, division=0, report=lambda epoch, metric: None):
+    return Training()(recipe, seed=seed, division=division, folder=folder, report=report, weight_sources={})
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,38 @@ def test_the_record_and_the_files(recipe, measured):
         assert load_checkpoint(place / "model.pt")["division"] == k
     found = evaluate_checkpoint(folder / "fold4" / "model.pt", split="val", device=CPU)
     assert found["value"] == found["val_metric_at_training"]
+
+
+def test_the_metric_of_the_folds_so_far_is_reported_after_each(recipe, measured, tmp_path):
+    reports = []
+    again = search(recipe, tmp_path, report=lambda *reported: reports.append(reported))
+    assert [epoch for epoch, _ in reports] == [3, 6, 9, 12, 15], "of six folds of three epochs, all but the last"
+    by_division = again.record["validation"]["by_division"]
+    assert reports[2][1] == by_division[0], "three folds are the first division"
+    assert recipe.n_epochs == again.record["epochs_asked"] == 18
+
+
+def test_nothing_is_reported_while_the_metric_is_undefined(recipe, tmp_path, monkeypatch):
+    reports = []
+
+    def undefined_at_first(folds, *arguments, **options):
+        if len(folds) == 1:
+            raise DataError("a class is missing")
+        return original(folds, *arguments, **options)
+
+    original = cross_validation._scores
+    monkeypatch.setattr(cross_validation, "_scores", undefined_at_first)
+    search(recipe, tmp_path, report=lambda *reported: reports.append(reported))
+    assert [epoch for epoch, _ in reports] == [6, 9, 12, 15]
+
+
+def test_a_stopped_cross_validation_trains_no_further_fold(recipe, tmp_path):
+    def stop(epoch, metric):
+        raise SystemExit
+
+    with pytest.raises(SystemExit, match=r"^$"):
+        search(recipe, tmp_path, report=stop)
+    assert [folder.name for folder in sorted(tmp_path.glob("fold*"))] == ["fold0"]
 
 
 def test_it_depends_on_its_seed_and_division_alone(recipe, measured, tmp_path):

@@ -25,15 +25,19 @@ class Rungs:
     def epochs_of(self, recipe: Recipe) -> tuple[int, ...]:
         """Returns the epochs at which a training of `recipe` is compared with others.
 
-        There are none if the study's cost is only measured at the end, if the metric is pooled over folds, or if the
-        network has a learned router, which is trained only after its routes. A network with a sequential router is
-        compared by its costliest route, in metric and MACs.
+        There are none if the study's cost is only measured at the end, or if the network has a learned router, which is
+        trained only after its routes. A network with a sequential router is compared by its costliest route, in metric
+        and MACs. A cross-validation is compared after whole folds, which count as the epochs of a training do, by the
+        metric of the predictions for these folds; first trainings have the same folds.
         """
         router = recipe.network.router
         is_learned = router is not None and router.kind != "sequential"
-        if self._rule is None or self._cost != "macs" or is_learned or recipe.data.validation is not None:
+        if self._rule is None or self._cost != "macs" or is_learned:
             return ()
-        return self._rule.rungs(recipe.training.epochs)
+        validation, epochs = recipe.data.validation, recipe.training.epochs
+        if validation is None:
+            return self._rule.rungs(epochs)
+        return tuple(n_folds * epochs for n_folds in self._rule.rungs(validation.n_trainings))
 
     def passes(self, trial: TrialView, visible: Sequence[TrialView], *, epoch: int, metric: float) -> bool:
         """Returns whether `trial` passes its rung at `epoch`, that is, continues after it; hand-made designs always do.
