@@ -6,8 +6,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -172,28 +171,23 @@ def _answers(address: str) -> None:
             raise _no_cluster(address, error) from error
 
 
-def cluster_workers(
-    cpus_per_trial: int, gpus_per_trial: float, *, nodes: Iterable[Mapping[str, float]] | None = None
-) -> int:
-    """Returns how many trials fit on the connected cluster at a time; 0 where it is too small for one.
+def n_cores() -> int:
+    """Returns the cores of the session on this machine."""
+    return int(ray.cluster_resources()["CPU"])
+
+
+def trials_at_a_time(resources: Mapping[str, float], *, cpus_per_trial: int, gpus_per_trial: float) -> int:
+    """Returns how many trials fit on a node at a time; 0 where it is too small for one.
 
     Args:
+        resources: Resources of the node, as Ray names them.
         cpus_per_trial: Cores of a trial.
         gpus_per_trial: GPUs of a trial.
-        nodes: Resources of the nodes that may be used; None: all nodes.
     """
-    resources = ray.cluster_resources() if nodes is None else _summed(nodes)
-    by_cpu = int(resources.get("CPU", 1)) // cpus_per_trial
+    by_cpu = int(resources.get("CPU", 0)) // cpus_per_trial
     if gpus_per_trial <= 0:
         return by_cpu
     n_gpus = int(resources.get("GPU", 0))
     # A fraction is that of a single GPU: three GPUs run three trials of 0.6 at a time, although 3 / 0.6 is 5.
     by_gpu = n_gpus * int(1 / gpus_per_trial) if gpus_per_trial < 1 else int(n_gpus / gpus_per_trial)
     return min(by_cpu, by_gpu)
-
-
-def _summed(nodes: Iterable[Mapping[str, float]]) -> Mapping[str, float]:
-    total: Counter[str] = Counter()
-    for resources in nodes:
-        total.update(resources)
-    return total
