@@ -56,7 +56,7 @@ def ray_session(address: str | None) -> Iterator[None]:
 
     Raises:
         InvalidInputError: No folder on this machine can hold Ray's sockets.
-        NasfuseError: No cluster answers there.
+        NasfuseError: No cluster answers there, or Ray does not start here.
         Interrupted: SIGTERM came while Ray started, and this is the main thread.
     """
     logging.getLogger("ray").setLevel(logging.CRITICAL)
@@ -80,10 +80,21 @@ def _local() -> Iterator[None]:
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with session_folder() as folder, _authentication(token), _loopback_only():
         try:
-            _init(address="local", include_dashboard=False, object_store_memory=_STORE_BYTES, _temp_dir=str(folder))
+            _start(folder)
             yield
         finally:
             ray.shutdown()
+
+
+def _start(folder: Path) -> None:
+    try:
+        _init(address="local", include_dashboard=False, object_store_memory=_STORE_BYTES, _temp_dir=str(folder))
+    except Exception as error:  # Ray raises many kinds, also Exception itself
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise NasfuseError(
+            f"Ray has not started on this machine, which may be too busy or short of memory: {reason}; "
+            "run the same command again"
+        ) from error
 
 
 @contextmanager

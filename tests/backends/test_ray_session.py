@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nasfuse.backends.ray_session import ray, ray_session
+from nasfuse.errors import NasfuseError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -68,6 +69,18 @@ def processes(token):
         b"ray::",
     }
     return lines
+
+
+@pytest.mark.parametrize("error", [Exception("The current node timed out\nduring startup."), ConnectionError()])
+def test_a_ray_that_does_not_start_is_one_sentence_and_leaves_nothing(monkeypatch, environment, error):
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr(ray, "init", fail)
+    reason = "The current node timed out; run" if str(error) else "ConnectionError; run"
+    with pytest.raises(NasfuseError, match=f"Ray has not started on this machine.*: {reason}"), ray_session(None):
+        pass
+    assert authentication() == environment
 
 
 def session_root():
