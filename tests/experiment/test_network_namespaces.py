@@ -4,7 +4,9 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.search import open_storage
@@ -25,7 +27,7 @@ LONGEST_NS = 300 * 10**9
 #: Cross-validations, as these keep every fold that is finished; a training saves its progress every ten seconds only.
 STUDY = f"""
 name: machines
-data: {{source: digits, validation: {{folds: {N_FOLDS}}}}}
+data: {{source: mine.npz, modalities: {{left: vector, right: vector}}, validation: {{folds: {N_FOLDS}}}}}
 space:
   fields:
     network.streams.*.width: {{choices: [8, 16, 24, 32]}}
@@ -55,6 +57,16 @@ def finished_folds(folder):
     return found
 
 
+def write_data(folder, *, permuted):
+    """Returns a file with the digits, or with the digits under the labels of others."""
+    images, labels = load_digits(return_X_y=True)
+    if permuted:
+        labels = np.random.default_rng(0).permutation(labels)
+    folder.mkdir(exist_ok=True)
+    np.savez(folder / "mine.npz", left=images[:, ::2], right=images[:, 1::2], y=labels)
+    return folder / "mine.npz"
+
+
 def stored_attributes(folder):
     """Trial number to what the study holds of it."""
     asked = StudyConfig.load(folder / "study.yaml")
@@ -64,6 +76,8 @@ def stored_attributes(folder):
 
 
 def test_trials_of_a_machine_that_dies_go_on_from_their_checkpoints_on_one_that_has_joined(tmp_path):
+    """The machine that joins has other data at the same path."""
+    data, other = write_data(tmp_path, permuted=False), write_data(tmp_path / "other", permuted=True)
     (study := tmp_path / "study.yaml").write_text(STUDY)
     folder = tmp_path / "run"
     with network() as machines:
@@ -78,7 +92,7 @@ def test_trials_of_a_machine_that_dies_go_on_from_their_checkpoints_on_one_that_
             stderr=subprocess.STDOUT,
         )
         wait_until(lambda: len(finished_folds(folder)) == 2, process, what="one machine only has trials")
-        third = machines.add(n_cpus=1)
+        third = machines.add(n_cpus=1, mount=["--bind", other, data])
         wait_until(lambda: third.has_process("ray::IDLE"), process, what="the third machine has not joined")
         before, killed_ns = finished_folds(folder), time.time_ns()
         second.kill()
@@ -92,4 +106,5 @@ def test_trials_of_a_machine_that_dies_go_on_from_their_checkpoints_on_one_that_
     (moved,) = [number for number, attributes in found.items() if attributes.get("attempts")]
     assert min(written for written in after[moved].values() if written > killed_ns) < killed_ns + LONGEST_NS
     assert len({attributes["record"]["node"] for attributes in found.values()}) == 2, "the first machine and the third"
+    assert len({attributes["record"]["data_fingerprint"] for attributes in found.values()}) == 1
     assert "left out" not in shown
