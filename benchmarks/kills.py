@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,9 @@ LONGEST_S = 60.0
 
 N_TRIALS, N_EPOCHS, N_WORKERS = 16, 10, 2
 
-#: Seconds of an epoch without training.
+#: Seconds of an epoch without training, and of a search without its start.
 EPOCH_S = 0.1
+RUN_S = N_TRIALS * N_EPOCHS * EPOCH_S / N_WORKERS
 
 #: Share of the kills that happen while a session starts.
 SHARE_AT_START = 0.25
@@ -97,14 +98,6 @@ def make_table() -> Callable[..., Any]:
             return Measurements((point,), {"epochs": n_epochs, "epochs_asked": n_epochs})
 
     return Table()
-
-
-@dataclass(frozen=True)
-class Spans:
-    """Seconds of a session until its workers are there, and from then on."""
-
-    start_s: float
-    run_s: float
 
 
 class Silent:
@@ -212,6 +205,11 @@ def outcome(folder: Path) -> list[Any]:
     return found
 
 
+def check(found: list[Any], expected: list[Any]) -> None:
+    """Raises AssertionError with the trials that differ."""
+    assert found == expected, (len(found), [pair for pair in zip(found, expected, strict=False) if pair[0] != pair[1]])
+
+
 def wait_for(searches: Searches, process: "subprocess.Popen[str]", name: bytes) -> list[int]:
     """Returns the processes whose command line contains `name`, when there are some; none if the session has ended."""
     while process.poll() is None:
@@ -221,23 +219,23 @@ def wait_for(searches: Searches, process: "subprocess.Popen[str]", name: bytes) 
     return []
 
 
-def wait_for_moment(searches: Searches, process: "subprocess.Popen[str]", rng: random.Random, spans: Spans) -> None:
+def wait_for_moment(searches: Searches, process: "subprocess.Popen[str]", rng: random.Random, start_s: float) -> None:
     """Returns at a random moment of a session, or when it has ended."""
     is_at_start = rng.random() < SHARE_AT_START
-    wait_s = rng.uniform(0, spans.start_s if is_at_start else spans.run_s)
+    wait_s = rng.uniform(0, start_s if is_at_start else RUN_S)
     if not is_at_start:
         wait_for(searches, process, VICTIMS["worker"])
     with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=wait_s)
 
 
-def kill_at_random(searches: Searches, victim: str, *, moments: int, rng: random.Random, spans: Spans) -> None:
+def kill_at_random(searches: Searches, victim: str, *, moments: int, rng: random.Random, start_s: float) -> None:
     """Kills one process of a kind at so many random moments; every search is then run to its end."""
     n_kills = 0
     process = searches.start()
     while True:
         if n_kills < moments:
-            wait_for_moment(searches, process, rng, spans)
+            wait_for_moment(searches, process, rng, start_s)
             targets = [process.pid] if victim == "driver" else wait_for(searches, process, VICTIMS[victim])
             if process.poll() is None:
                 with suppress(ProcessLookupError):
@@ -286,16 +284,15 @@ def made_searches(root: Path, name: str, **options: Any) -> Iterator[Searches]:
         shutil.rmtree(searches.places, ignore_errors=True)
 
 
-def unbroken(root: Path, name: str, **options: Any) -> tuple[list[Any], Spans]:
-    """Returns the outcome of a search that nothing kills, and its times."""
+def unbroken(root: Path, name: str, **options: Any) -> tuple[list[Any], float]:
+    """Returns the outcome of a search that nothing kills, and the seconds until its workers are there."""
     with made_searches(root, name, **options) as searches:
         process, started_at = searches.start(), time.monotonic()
         wait_for(searches, process, VICTIMS["worker"])
-        ran_at = time.monotonic()
+        start_s = time.monotonic() - started_at
         assert process.wait(timeout=600) == 0, (searches.root / "errors").read_text()
-        spans = Spans(start_s=ran_at - started_at, run_s=time.monotonic() - ran_at)
         searches.wait_until_gone()
-        return outcome(searches.folder), spans
+        return outcome(searches.folder), start_s
 
 
 def main() -> None:
@@ -317,17 +314,17 @@ def main() -> None:
             expected, _ = unbroken(Path(folder), "unbroken", n_workers=1)
             with made_searches(Path(folder), "eight", n_workers=1) as searches:
                 kill_one_trial(searches, times=8)
-                assert outcome(searches.folder) == expected
+                check(outcome(searches.folder), expected)
             print("eight kills in one trial: nothing is lost")
             return
-        expected, spans = unbroken(Path(folder), "unbroken", trains=options.trains)
-        print(json.dumps({"unbroken": asdict(spans), "trials": len(expected)}), flush=True)
+        expected, start_s = unbroken(Path(folder), "unbroken", trains=options.trains)
+        print(json.dumps({"start_s": start_s, "trials": len(expected)}), flush=True)
         for victim in options.victims:
             rng = random.Random(f"{options.seed} {victim}")
             with made_searches(Path(folder), victim, trains=options.trains) as searches:
-                kill_at_random(searches, victim, moments=options.moments, rng=rng, spans=spans)
+                kill_at_random(searches, victim, moments=options.moments, rng=rng, start_s=start_s)
                 for number in range(searches.n_searches + 1):
-                    assert outcome(searches.root / str(number)) == expected, (victim, number)
+                    check(outcome(searches.root / str(number)), expected)
             print(f"{victim}: nothing is lost in {searches.n_searches + 1} searches", flush=True)
 
 

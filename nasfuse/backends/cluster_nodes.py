@@ -83,6 +83,10 @@ class ClusterNodes:
         said, self._unsaid = self._unsaid, []
         return said
 
+    def look_again(self) -> None:
+        """Lets the next `update` look at the list of nodes at once, as one may have died."""
+        self._look_at = 0.0
+
     @property
     def fit(self) -> list[Mapping[str, float]]:
         """Resources of the nodes that can run trials."""

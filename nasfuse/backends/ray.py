@@ -24,6 +24,7 @@ from nasfuse.backends.base import Decision, Driver, Pause, too_small
 from nasfuse.backends.cluster_nodes import ClusterNodes, checked_nodes
 from nasfuse.backends.objective import Objective, Task, failure_of
 from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Outcome, Stopped
+from nasfuse.backends.session_watch import hold_if_lost
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.spec.study import ResourcesConfig
 
@@ -110,8 +111,13 @@ class RayBackend:
         self._nodes.request(max(driver.n_workers - self.capacity, 0), self._bundle)
         return self._nodes.selector
 
+    def _note_death(self) -> None:
+        hold_if_lost()
+        if self._nodes is not None:
+            self._nodes.look_again()
+
     def _tuner(self, driver: Driver) -> tune.Tuner:
-        searcher = _DriverSearcher(driver, self._folder_of, partial(self._look_at_nodes, driver))
+        searcher = _DriverSearcher(driver, self._folder_of, partial(self._look_at_nodes, driver), self._note_death)
         trainable = tune.with_resources(
             tune.with_parameters(_run_trial, objective=self._objective),
             partial(_resources_of_a_trial, bundle=self._bundle),
@@ -173,12 +179,16 @@ class _DriverSearcher(Searcher):
     """Takes the trials of Tune from a driver and tells it how they ended."""
 
     def __init__(
-        self, driver: Driver, folder_of: Callable[[int], Path], select_nodes: Callable[[], dict[str, str]]
+        self,
+        driver: Driver,
+        folder_of: Callable[[int], Path],
+        select_nodes: Callable[[], dict[str, str]],
+        note_death: Callable[[], None],
     ) -> None:
         super().__init__()
         self._driver = driver
         self._folder_of = folder_of
-        self._select_nodes = select_nodes
+        self._select_nodes, self._note_death = select_nodes, note_death
         self._numbers: dict[str, int] = {}
         self._stopped: set[str] = set()
 
@@ -207,7 +217,10 @@ class _DriverSearcher(Searcher):
         """Tells the driver how a trial ended; Tune passes no result if the worker died."""
         number = self._numbers.pop(trial_id, None)
         if number is not None:
-            self._driver.on_end(number, self._outcome(trial_id, result or {}))
+            outcome = self._outcome(trial_id, result or {})
+            if isinstance(outcome, Died):
+                self._note_death()
+            self._driver.on_end(number, outcome)
 
     def _outcome(self, trial_id: str, result: dict[str, Any]) -> Outcome:
         payload = json.loads(result.get("payload", "{}"))

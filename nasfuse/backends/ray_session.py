@@ -14,6 +14,7 @@ from typing import Any
 import nasfuse
 from nasfuse.backends.interrupts import Interrupted
 from nasfuse.backends.session_folder import session_folder
+from nasfuse.backends.session_watch import watching
 from nasfuse.errors import NasfuseError
 
 # Read by Ray when it is imported: quiet, no result loggers, no state snapshots, no C++ stack on SIGTERM, a worker
@@ -81,7 +82,8 @@ def _local() -> Iterator[None]:
     with session_folder() as folder, _authentication(token), _loopback_only():
         try:
             _start(folder)
-            yield
+            with watching(_servers()):
+                yield
         finally:
             ray.shutdown()
 
@@ -95,6 +97,13 @@ def _start(folder: Path) -> None:
             f"Ray has not started on this machine, which may be too busy or short of memory: {reason}; "
             "run the same command again"
         ) from error
+
+
+def _servers() -> dict[str, Any]:
+    """Returns the processes of Ray that everything depends on."""
+    started = worker._global_node.all_processes
+    names = {"Ray's GCS": ray_constants.PROCESS_TYPE_GCS_SERVER, "Ray's raylet": ray_constants.PROCESS_TYPE_RAYLET}
+    return {name: started[kind][0].process for name, kind in names.items()}
 
 
 @contextmanager

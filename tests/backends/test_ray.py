@@ -86,7 +86,7 @@ class Driver:
 
 @pytest.fixture
 def searcher():
-    searcher = module._DriverSearcher(Driver(), lambda number: Path(str(number)), lambda: {})
+    searcher = module._DriverSearcher(Driver(), lambda number: Path(str(number)), lambda: {}, lambda: None)
     assert searcher.suggest("a")["task"].assignment.number == 5
     return searcher
 
