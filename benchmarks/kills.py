@@ -197,7 +197,7 @@ def outcome(folder: Path) -> list[Any]:
     run = RunFolder(folder)
     storage = open_storage(run.storage_url(StudyConfig.load(run.study_file)))
     (stored,) = storage.get_all_studies()
-    passing = {"suggestion_s", "attempts", "record", "points"}
+    passing = {"suggestion_s", "attempts", "saved_epochs", "record", "points"}
     found = []
     for one in storage.get_all_trials(stored._study_id):
         attributes = {key: value for key, value in one.user_attrs.items() if key not in passing}
