@@ -17,11 +17,14 @@ SESSION = "NASFUSE_RAY_SESSION"
 #: Seconds between two looks for processes, and the looks without one after which all have ended.
 _INTERVAL_S, _ENOUGH_LOOKS = 0.1, 3
 
+#: Seconds after which a process that does not die, as one that waits for a disk, is left alone.
+_LONGEST_S = 60.0
+
 
 def end_session(root: Path) -> None:
     """Kills the processes of a session, until none starts any more, and removes its folder."""
-    n_looks = 0
-    while n_looks < _ENOUGH_LOOKS:
+    n_looks, deadline = 0, time.monotonic() + _LONGEST_S
+    while n_looks < _ENOUGH_LOOKS and time.monotonic() < deadline:
         found = _processes_of(root)
         for pid in found:
             with suppress(OSError):
