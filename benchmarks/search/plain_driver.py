@@ -68,6 +68,9 @@ class PlainDriver:
         """Returns that the trial continues: nothing is stopped."""
         return Decision.CONTINUE
 
+    def note(self, text: str) -> None:
+        """Shows nothing."""
+
     def on_lost_inheritance(self, number: int, reason: str) -> None:
         """Does nothing: no trial inherits weights."""
 

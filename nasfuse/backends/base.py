@@ -1,6 +1,6 @@
 """The interface between a driver, which decides which trials run, and a backend, which runs them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from enum import Enum
 from pathlib import Path
@@ -51,17 +51,20 @@ class Driver(Protocol):
     def on_end(self, number: int, outcome: Outcome) -> None:
         """Records how trial `number` ended. A trial that died may be handed out again."""
 
+    def note(self, text: str) -> None:
+        """Shows the user a sentence about the machines."""
+
 
 class Backend(Protocol):
     """Runs the trials of a driver."""
 
     @property
     def capacity(self) -> int:
-        """Trials that fit on the workers at a time; 0 if that many workers are still to come."""
+        """Trials that fit on the workers at a time; 0 if there is no room for one."""
 
     @property
-    def notes(self) -> Sequence[str]:
-        """Sentences for the user about machines that are not used."""
+    def can_grow(self) -> bool:
+        """Whether machines may join or be lost, so that `capacity` changes during a run."""
 
     def run(self, driver: Driver) -> None:
         """Runs trials until the driver is done and no trial runs."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from nasfuse.backends.faults import is_fault
+from nasfuse.backends.faults import is_fault, is_out_of_memory
 from nasfuse.backends.outcome import Failed, Faulted, Measured
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import InheritanceError
@@ -113,7 +113,7 @@ class Task:
 
 def failure_of(error: Exception) -> Failed | Faulted:
     """Returns the failure or the fault that an exception stands for: its type and its text in one line."""
-    reason = f"{type(error).__name__}: {_one_line(error)}"
+    reason = f"{'out of memory: ' if is_out_of_memory(error) else ''}{type(error).__name__}: {_one_line(error)}"
     return Faulted(reason) if is_fault(error) else Failed(reason)
 
 

@@ -6,12 +6,13 @@ experiment.
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nasfuse.backends.ray_session import cluster_workers, ray_session  # sets Ray's environment before Ray is imported
+from nasfuse.backends.ray_session import ray_session, trials_at_a_time  # sets Ray's environment before Ray is imported
 
 # isort: split
 import ray
@@ -20,9 +21,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from nasfuse.backends.base import Decision, Driver, Pause, too_small
-from nasfuse.backends.node_check import Nodes, check_nodes
+from nasfuse.backends.cluster_nodes import ClusterNodes, checked_nodes
 from nasfuse.backends.objective import Objective, Task, failure_of
 from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Outcome, Stopped
+from nasfuse.backends.session_watch import hold_if_lost
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.spec.study import ResourcesConfig
 
@@ -49,8 +51,10 @@ def open_ray(
         InvalidInputError: This machine is too small for one trial, or has no folder for Ray's sockets.
         NasfuseError: There is no cluster at `address`, or none of its nodes can run trials.
     """
-    with ray_session(address):
-        nodes = None if address is None else check_nodes(scratch, needs_cuda=resources.gpus_per_trial > 0)
+    with ray_session(address), ExitStack() as stack:
+        nodes = None
+        if address is not None:
+            nodes = stack.enter_context(checked_nodes(scratch, needs_cuda=resources.gpus_per_trial > 0))
         backend = RayBackend(objective, resources=resources, folder_of=folder_of, scratch=scratch, nodes=nodes)
         if backend.capacity == 0 and address is None:  # a cluster may still grow
             raise too_small(resources)
@@ -67,42 +71,56 @@ class RayBackend:
         resources: ResourcesConfig,
         folder_of: Callable[[int], Path],
         scratch: Path,
-        nodes: Nodes | None = None,
+        nodes: ClusterNodes | None = None,
     ) -> None:
-        """Keeps the arguments, which are those of `open_ray`, and the nodes of a cluster that were checked."""
+        """Keeps the arguments, which are those of `open_ray`, and the nodes of a cluster; None for this machine."""
         self._objective = objective
         self._resources = resources
         self._folder_of = folder_of
         self._scratch = scratch
         self._nodes = nodes
+        self._here = ray.cluster_resources() if nodes is None else {}
 
     @property
     def capacity(self) -> int:
-        """Trials that fit on the cluster at a time; 0 if it is still too small for one."""
-        nodes = None if self._nodes is None else self._nodes.fit.values()
-        return cluster_workers(self._resources.cpus_per_trial, self._resources.gpus_per_trial, nodes=nodes)
+        """Trials that fit at a time on the nodes that can run them; 0 if there is no room for one."""
+        nodes = [self._here] if self._nodes is None else self._nodes.fit
+        cpus, gpus = self._resources.cpus_per_trial, self._resources.gpus_per_trial
+        return sum(trials_at_a_time(node, cpus_per_trial=cpus, gpus_per_trial=gpus) for node in nodes)
 
     @property
-    def notes(self) -> Sequence[str]:
-        """What the nodes lack that get no trials, a sentence each."""
-        return () if self._nodes is None else tuple(self._nodes.unfit.values())
+    def can_grow(self) -> bool:
+        """Whether trials run on a cluster, which nodes may join or leave."""
+        return self._nodes is not None
 
     def run(self, driver: Driver) -> None:
         """Runs trials until the driver is done and no trial runs."""
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(driver.n_workers)
         self._tuner(driver).fit()
 
-    def _resources_of_a_trial(self) -> tune.PlacementGroupFactory:
-        bundle = {"CPU": self._resources.cpus_per_trial, "GPU": self._resources.gpus_per_trial}
-        selector = {} if self._nodes is None else self._nodes.selector
-        options = {"bundle_label_selector": [selector]} if selector else {}
-        return tune.PlacementGroupFactory([bundle], **options)
+    @property
+    def _bundle(self) -> dict[str, float]:
+        return {"CPU": self._resources.cpus_per_trial, "GPU": self._resources.gpus_per_trial}
+
+    def _look_at_nodes(self, driver: Driver) -> dict[str, str]:
+        """Returns the labels of the nodes that may run the next trial; tells the driver which nodes are left out."""
+        if self._nodes is None:
+            return {}
+        for sentence in self._nodes.update():
+            driver.note(sentence)
+        self._nodes.request(max(driver.n_workers - self.capacity, 0), self._bundle)
+        return self._nodes.selector
+
+    def _note_death(self) -> None:
+        hold_if_lost()
+        if self._nodes is not None:
+            self._nodes.look_again()
 
     def _tuner(self, driver: Driver) -> tune.Tuner:
-        searcher = _DriverSearcher(driver, self._folder_of)
+        searcher = _DriverSearcher(driver, self._folder_of, partial(self._look_at_nodes, driver), self._note_death)
         trainable = tune.with_resources(
             tune.with_parameters(_run_trial, objective=self._objective),
-            self._resources_of_a_trial(),
+            partial(_resources_of_a_trial, bundle=self._bundle),
         )
         return tune.Tuner(
             trainable,
@@ -125,6 +143,11 @@ class RayBackend:
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
+
+
+def _resources_of_a_trial(config: dict[str, Any], *, bundle: dict[str, float]) -> tune.PlacementGroupFactory:
+    options = {"bundle_label_selector": [config["selector"]]} if config["selector"] else {}
+    return tune.PlacementGroupFactory([bundle], **options)
 
 
 def _short_name(trial: Any) -> str:
@@ -155,20 +178,28 @@ def _payload(outcome: Measured | Failed | Faulted) -> str:
 class _DriverSearcher(Searcher):
     """Takes the trials of Tune from a driver and tells it how they ended."""
 
-    def __init__(self, driver: Driver, folder_of: Callable[[int], Path]) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        folder_of: Callable[[int], Path],
+        select_nodes: Callable[[], dict[str, str]],
+        note_death: Callable[[], None],
+    ) -> None:
         super().__init__()
         self._driver = driver
         self._folder_of = folder_of
+        self._select_nodes, self._note_death = select_nodes, note_death
         self._numbers: dict[str, int] = {}
         self._stopped: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
         """Returns the configuration of the next trial, None to be asked again, or FINISHED."""
+        selector = self._select_nodes()  # first, as the driver hands out no more trials than fit on these
         assignment = self._driver.next_trial()
         if isinstance(assignment, Pause):
             return Searcher.FINISHED if assignment is Pause.DONE else None
         self._numbers[trial_id] = assignment.number
-        return {"task": Task.of(assignment, folder_of=self._folder_of)}
+        return {"task": Task.of(assignment, folder_of=self._folder_of), "selector": selector}
 
     def decide(self, trial_id: str, result: dict[str, Any]) -> Decision:
         """Returns whether a trial continues after a report; `on_trial_complete` follows if it does not."""
@@ -186,7 +217,10 @@ class _DriverSearcher(Searcher):
         """Tells the driver how a trial ended; Tune passes no result if the worker died."""
         number = self._numbers.pop(trial_id, None)
         if number is not None:
-            self._driver.on_end(number, self._outcome(trial_id, result or {}))
+            outcome = self._outcome(trial_id, result or {})
+            if isinstance(outcome, Died):
+                self._note_death()
+            self._driver.on_end(number, outcome)
 
     def _outcome(self, trial_id: str, result: dict[str, Any]) -> Outcome:
         payload = json.loads(result.get("payload", "{}"))

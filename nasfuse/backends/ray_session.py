@@ -6,8 +6,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import nasfuse
 from nasfuse.backends.interrupts import Interrupted
 from nasfuse.backends.session_folder import session_folder
+from nasfuse.backends.session_watch import watching
 from nasfuse.errors import NasfuseError
 
 # Read by Ray when it is imported: quiet, no result loggers, no state snapshots, no C++ stack on SIGTERM, a worker
@@ -58,7 +58,7 @@ def ray_session(address: str | None) -> Iterator[None]:
 
     Raises:
         InvalidInputError: No folder on this machine can hold Ray's sockets.
-        NasfuseError: No cluster answers there.
+        NasfuseError: No cluster answers there, or Ray does not start here.
         Interrupted: SIGTERM came while Ray started, and this is the main thread.
     """
     logging.getLogger("ray").setLevel(logging.CRITICAL)
@@ -82,11 +82,30 @@ def _local() -> Iterator[None]:
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with session_folder() as folder, _authentication(token), _loopback_only():
         try:
-            with _few_processes():
-                _init(address="local", include_dashboard=False, object_store_memory=_STORE_BYTES, _temp_dir=str(folder))
-            yield
+            _start(folder)
+            with watching(_servers()):
+                yield
         finally:
             ray.shutdown()
+
+
+def _start(folder: Path) -> None:
+    try:
+        with _few_processes():
+            _init(address="local", include_dashboard=False, object_store_memory=_STORE_BYTES, _temp_dir=str(folder))
+    except Exception as error:  # Ray raises many kinds, also Exception itself
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise NasfuseError(
+            f"Ray has not started on this machine, which may be too busy or short of memory: {reason}; "
+            "run the same command again"
+        ) from error
+
+
+def _servers() -> dict[str, Any]:
+    """Returns the processes of Ray that everything depends on."""
+    started = worker._global_node.all_processes
+    names = {"Ray's GCS": ray_constants.PROCESS_TYPE_GCS_SERVER, "Ray's raylet": ray_constants.PROCESS_TYPE_RAYLET}
+    return {name: started[kind][0].process for name, kind in names.items()}
 
 
 @contextmanager
@@ -190,28 +209,23 @@ def _answers(address: str) -> None:
             raise _no_cluster(address, error) from error
 
 
-def cluster_workers(
-    cpus_per_trial: int, gpus_per_trial: float, *, nodes: Iterable[Mapping[str, float]] | None = None
-) -> int:
-    """Returns how many trials fit on the connected cluster at a time; 0 where it is too small for one.
+def n_cores() -> int:
+    """Returns the cores of the session on this machine."""
+    return int(ray.cluster_resources()["CPU"])
+
+
+def trials_at_a_time(resources: Mapping[str, float], *, cpus_per_trial: int, gpus_per_trial: float) -> int:
+    """Returns how many trials fit on a node at a time; 0 where it is too small for one.
 
     Args:
+        resources: Resources of the node, as Ray names them.
         cpus_per_trial: Cores of a trial.
         gpus_per_trial: GPUs of a trial.
-        nodes: Resources of the nodes that may be used; None: all nodes.
     """
-    resources = ray.cluster_resources() if nodes is None else _summed(nodes)
-    by_cpu = int(resources.get("CPU", 1)) // cpus_per_trial
+    by_cpu = int(resources.get("CPU", 0)) // cpus_per_trial
     if gpus_per_trial <= 0:
         return by_cpu
     n_gpus = int(resources.get("GPU", 0))
     # A fraction is that of a single GPU: three GPUs run three trials of 0.6 at a time, although 3 / 0.6 is 5.
     by_gpu = n_gpus * int(1 / gpus_per_trial) if gpus_per_trial < 1 else int(n_gpus / gpus_per_trial)
     return min(by_cpu, by_gpu)
-
-
-def _summed(nodes: Iterable[Mapping[str, float]]) -> Mapping[str, float]:
-    total: Counter[str] = Counter()
-    for resources in nodes:
-        total.update(resources)
-    return total

@@ -3,11 +3,14 @@
 import fcntl
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nasfuse.backends import session_janitor
 from nasfuse.errors import InvalidInputError
 
 _PREFIX = "nf-"
@@ -29,22 +32,34 @@ _RAY = "r"
 def session_folder() -> Iterator[Path]:
     """Yields a new folder for Ray that no other user can enter, and removes it at the end.
 
-    Folders that killed drivers have left are emptied and removed, too.
+    A janitor, a process of its own, ends the processes that were started with `session_janitor.SESSION` in their
+    environment, as is that of this process inside the context, and removes the folder, also if this process is killed.
+    Folders that drivers and janitors killed together have left are emptied and removed, too.
 
     Raises:
         InvalidInputError: No folder for temporary files is writable and has a path that is short enough.
     """
     _remove_abandoned()
     root = _create()
+    with _janitor(root), (root / "new").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        (root / "new").rename(root / _OWNER)
+        folder = root / _RAY  # Ray opens the folder it is given to everybody
+        folder.mkdir()
+        yield folder
+
+
+@contextmanager
+def _janitor(root: Path) -> Iterator[None]:
+    """Runs the janitor of a session; at the end of the context its work is awaited."""
+    command = [sys.executable, "-I", "-S", session_janitor.__file__, str(root)]
+    janitor = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    os.environ[session_janitor.SESSION] = str(root)
     try:
-        with (root / "new").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            (root / "new").rename(root / _OWNER)
-            folder = root / _RAY  # Ray opens the folder it is given to everybody
-            folder.mkdir()
-            yield folder
+        yield
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        del os.environ[session_janitor.SESSION]
+        janitor.communicate()
 
 
 def _places() -> list[Path]:

@@ -48,7 +48,7 @@ class SimulatedBackend:
 
     Attributes:
         capacity: Trials that fit on the simulated workers at a time.
-        notes: Empty.
+        can_grow: False.
         now: Simulated time in seconds.
     """
 
@@ -60,7 +60,7 @@ class SimulatedBackend:
             capacity: Trials that fit on the simulated workers at a time.
         """
         self.capacity = capacity
-        self.notes: Sequence[str] = ()
+        self.can_grow = False
         self.now = 0.0
         self._train = train
         self._running: dict[int, _Running] = {}

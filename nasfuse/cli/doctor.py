@@ -61,11 +61,11 @@ def _gpu() -> str:
 
 
 def _ray() -> tuple[str, str]:
-    from nasfuse.backends.ray_session import cluster_workers, ray_session
+    from nasfuse.backends.ray_session import n_cores, ray_session
     from nasfuse.errors import NasfuseError
 
     try:
         with ray_session(None):
-            return "ray session", f"starts; {cluster_workers(1, 0)} workers of one core"
+            return "ray session", f"starts; {n_cores()} workers of one core"
     except Exception as error:
         raise NasfuseError(f"Ray does not start on this machine: {error}") from error

@@ -78,6 +78,7 @@ class SearchDriver:
         self._recent: Progress | None = None
         self._refresh_at = 0.0
         self._interrupts = Interrupts()
+        self._room: Callable[[], int] = lambda: self.n_workers
 
     @property
     def progress(self) -> Progress:
@@ -93,6 +94,8 @@ class SearchDriver:
             RunFolderError: Another search writes to the same study.
             Interrupted: A signal asked the program to end; the running trials are released.
         """
+        if backend.can_grow:
+            self._room = lambda: backend.capacity
         try:
             with interruptible() as self._interrupts:
                 backend.run(self)
@@ -120,6 +123,8 @@ class SearchDriver:
     def _next(self) -> Assignment | Pause:
         if self._is_taken_over():
             return self._pause
+        if len(self._running) >= self._room():
+            return Pause.WAIT if self._running or self._has_work() else Pause.DONE
         if self._retries:
             return self._hand_out(self._retries.pop(0))
         if self._waiting and (not self._running or self._waiting[0][0] <= self._clock()):
@@ -140,6 +145,10 @@ class SearchDriver:
         for observer in self._observers:
             observer.started(assignment)
         return self._hand_out(assignment)
+
+    def _has_work(self) -> bool:
+        """Returns whether there is a trial to hand out while none runs."""
+        return bool(self._retries or self._waiting) or (self._error is None and self._scheduler.wants_more(running=0))
 
     @property
     def _pause(self) -> Pause:
@@ -173,6 +182,10 @@ class SearchDriver:
         with self._interrupts.deferred():
             self._scheduler.start_from_scratch(number, reason)
             self._running[number] = replace(self._running[number], inherited={})
+
+    def note(self, text: str) -> None:
+        """Shows the user a sentence about the machines."""
+        self._note(text)
 
     def on_end(self, number: int, outcome: Outcome) -> None:
         """Records how trial `number` ended; one that died or met a fault is handed out again, if not too often."""

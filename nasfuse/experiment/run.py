@@ -9,7 +9,7 @@ from typing import Protocol
 
 import torch
 
-from nasfuse.backends.base import OpenBackend, too_small
+from nasfuse.backends.base import Backend, OpenBackend, too_small
 from nasfuse.backends.interrupts import is_ending
 from nasfuse.backends.objective import Objective
 from nasfuse.data import Dataset
@@ -228,9 +228,7 @@ def _run(
         objective or default, resources=resources, folder_of=folder.trial, scratch=folder.root / ".tune"
     )
     with opening as backend:
-        for note in backend.notes:
-            display.note(note)
-        n_workers = _n_workers(resources, backend.capacity, display)
+        n_workers = _n_workers(resources, backend, display)
         files = TrialFiles(folder)
         driver = _new_driver(scheduler, n_workers=n_workers, files=files, display=display, check=check)
         display.ready(dataset, workers=driver.n_workers, progress=driver.progress, seconds=scheduler.seconds)
@@ -287,20 +285,21 @@ def _time_of_the_end(study: StudyConfig, longest: float | None) -> str:
     return f"{start}; cross-validations that run then are finished{more}"
 
 
-def _n_workers(resources: ResourcesConfig, fitting: int, display: Display) -> int:
-    """Returns the number of trials that run at a time: the requested number, limited to those that fit.
+def _n_workers(resources: ResourcesConfig, backend: Backend, display: Display) -> int:
+    """Returns the number of trials that run at a time at most: the requested number.
 
-    A cluster without room for a trial is expected to grow to the requested number.
+    It is limited to the trials that fit on this machine. A cluster may grow to the requested number.
     """
+    fitting = backend.capacity
     count = resources.workers or max(fitting, 1)
-    if 0 < fitting < count:
-        display.note(
-            f"workers: {count} were asked for, and {counted(fitting, 'trial')} of "
-            f"{counted(resources.cpus_per_trial, 'core')} and {resources.gpus_per_trial:g} GPUs can run at a time "
-            f"here; {counted(fitting, 'worker')} used"
-        )
-        count = fitting
-    return count
+    if fitting >= count:
+        return count
+    display.note(
+        f"workers: {count} were asked for, and {counted(fitting, 'trial')} of "
+        f"{counted(resources.cpus_per_trial, 'core')} and {resources.gpus_per_trial:g} GPUs can run at a time "
+        + ("there now; more run when nodes join" if backend.can_grow else f"here; {counted(fitting, 'worker')} used")
+    )
+    return count if backend.can_grow else fitting
 
 
 def _new_driver(

@@ -60,4 +60,10 @@ def write_csv(path: Path, front: list[Candidate]) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=COLUMNS)
         writer.writeheader()
-        writer.writerows(to_row(candidate) for candidate in front)
+        rows = (to_row(candidate) for candidate in front)
+        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+
+
+def _cell(value: Any) -> Any:
+    """Returns a value as a cell that no spreadsheet takes for a formula, as a name of the data may look like one."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

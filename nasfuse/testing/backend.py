@@ -141,6 +141,9 @@ class RecordingDriver:
         self.threads.add(threading.get_ident())
         self.lost_inheritance.setdefault(number, []).append((reason, len(self.reports.get(number, []))))
 
+    def note(self, text: str) -> None:
+        """Shows nothing."""
+
     def on_end(self, number: int, outcome: Outcome) -> None:
         """Records the outcome; a trial that died is handed out again as the next one."""
         self.threads.add(threading.get_ident())

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import nasfuse
-from nasfuse.backends.node_check import Nodes, Requirements, problem_here
+from nasfuse.backends.node_check import Requirements, problem_here
 
 
 @pytest.fixture
@@ -53,8 +53,3 @@ def test_a_folder_that_cannot_be_written_to(asked, monkeypatch):
 def test_no_cuda(asked, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "torch finds no CUDA device there" in problem_here(replace(asked, needs_cuda=True))
-
-
-def test_unfit_nodes_are_left_out_by_their_labels():
-    assert Nodes({"a": {}}, {}).selector == {}
-    assert Nodes({"a": {}}, {"b": "x", "c": "y"}).selector == {"ray.io/node-id": "!in(b,c)"}

@@ -89,12 +89,10 @@ def test_lost_inheritance_starts_the_trial_again_without_weight_sources(run):
         OSError(28, "No space left on device", "model.pt"),
         FileNotFoundError("gone"),
         ImportError("no module named x"),
-        MemoryError(),
         MissingFileError("no data set 'x'"),
         CheckpointError("resume.pt is damaged"),
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("CUDA error: an illegal memory access was encountered"),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:118] . DefaultCPUAllocator: can't allocate memory"),
     ],
     ids=lambda error: f"{type(error).__name__} {error}"[:30],
 )
@@ -103,6 +101,22 @@ def test_what_surrounds_a_training_is_no_failure_of_its_network(run, error):
         raise error
 
     assert run(objective)[0] == Faulted(f"{type(error).__name__}: {error}")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        MemoryError("Unable to allocate 3 GiB for an array"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:118] . DefaultCPUAllocator: can't allocate memory"),
+        OSError(12, "Cannot allocate memory"),
+    ],
+)
+def test_a_lack_of_memory_is_called_so(run, error):
+    def objective(recipe, **_):
+        raise error
+
+    assert run(objective)[0] == Faulted(f"out of memory: {type(error).__name__}: {error}")
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from nasfuse.backends import ray as module
 from nasfuse.backends import ray_session
 from nasfuse.backends.base import Decision, Pause
-from nasfuse.backends.node_check import Nodes
 from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Stopped
+from nasfuse.backends.ray_session import trials_at_a_time
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import InvalidInputError
 from nasfuse.search.scheduler import Assignment
@@ -23,16 +23,23 @@ RECIPE = Recipe.parse(
 )
 
 
+class FakeNodes:
+    """Nodes of a cluster of which none can run trials."""
+
+    fit = ()
+
+
 @pytest.mark.parametrize("address", [None, "somewhere:6379"])
 def test_a_machine_that_is_too_small_for_a_trial_is_refused_and_a_cluster_may_grow(monkeypatch, address):
     monkeypatch.setattr(module, "ray_session", lambda address: contextlib.nullcontext())
-    monkeypatch.setattr(module, "cluster_workers", lambda cpus, gpus, nodes: 0)
-    monkeypatch.setattr(module, "check_nodes", lambda folder, needs_cuda: Nodes({}, {}))
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 2})
+    monkeypatch.setattr(module, "checked_nodes", lambda folder, needs_cuda: contextlib.nullcontext(FakeNodes()))
     resources = ResourcesConfig(cpus_per_trial=3, gpus_per_trial=0.5)
     opening = module.open_ray(None, resources=resources, folder_of=Path, scratch=Path("x"), address=address)
     if address is not None:
         with opening as backend:
             assert backend.capacity == 0
+            assert backend.can_grow
         return
     with pytest.raises(InvalidInputError, match=r"this machine has not the 3 cores and 0\.5 GPUs that one"), opening:
         pass
@@ -42,9 +49,17 @@ def test_a_machine_that_is_too_small_for_a_trial_is_refused_and_a_cluster_may_gr
     ("gpus_per_trial", "n_gpus", "capacity"),
     [(0, 0, 16), (1, 3, 3), (2, 5, 2), (0.5, 3, 6), (0.6, 3, 3), (0.1, 1, 10), (1, 0, 0), (0.3, 2, 6)],
 )
-def test_a_fraction_of_a_gpu_is_taken_from_a_single_one(monkeypatch, gpus_per_trial, n_gpus, capacity):
-    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 16, "GPU": n_gpus})
-    assert ray_session.cluster_workers(1, gpus_per_trial) == capacity
+def test_a_fraction_of_a_gpu_is_taken_from_a_single_one(gpus_per_trial, n_gpus, capacity):
+    resources = {"CPU": 16, "GPU": n_gpus}
+    assert trials_at_a_time(resources, cpus_per_trial=1, gpus_per_trial=gpus_per_trial) == capacity
+
+
+def test_a_trial_has_all_its_cores_on_one_node():
+    nodes = FakeNodes()
+    nodes.fit = [{"CPU": 4.0}, {"CPU": 4.0}, {"CPU": 2.0}, {"GPU": 1.0}]
+    resources = ResourcesConfig(cpus_per_trial=3)
+    backend = module.RayBackend(None, resources=resources, folder_of=Path, scratch=Path("x"), nodes=nodes)
+    assert backend.capacity == 2, "although there are cores for three"
 
 
 class Driver:
@@ -71,7 +86,7 @@ class Driver:
 
 @pytest.fixture
 def searcher():
-    searcher = module._DriverSearcher(Driver(), lambda number: Path(str(number)))
+    searcher = module._DriverSearcher(Driver(), lambda number: Path(str(number)), lambda: {}, lambda: None)
     assert searcher.suggest("a")["task"].assignment.number == 5
     return searcher
 

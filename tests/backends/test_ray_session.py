@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nasfuse.backends.ray_session import ray, ray_session
+from nasfuse.errors import NasfuseError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -74,6 +75,18 @@ def test_no_process_is_started_that_one_machine_does_not_need(processes):
     """Ray's own methods are replaced for that; where Ray has others, this test says so."""
     for name in (b"autoscaler", b"log_monitor.py", b"dashboard/dashboard.py"):
         assert not [line for line in processes.values() if name in line]
+
+
+@pytest.mark.parametrize("error", [Exception("The current node timed out\nduring startup."), ConnectionError()])
+def test_a_ray_that_does_not_start_is_one_sentence_and_leaves_nothing(monkeypatch, environment, error):
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr(ray, "init", fail)
+    reason = "The current node timed out; run" if str(error) else "ConnectionError; run"
+    with pytest.raises(NasfuseError, match=f"Ray has not started on this machine.*: {reason}"), ray_session(None):
+        pass
+    assert authentication() == environment
 
 
 def session_root():

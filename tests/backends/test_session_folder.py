@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -75,25 +76,69 @@ def test_no_place_is_one_sentence(monkeypatch, tmp_path):
         pass
 
 
-def test_the_folder_of_a_killed_driver_is_removed_and_that_of_a_living_one_is_not(place):
-    code = (
-        "import sys, tempfile\n"
-        "tempfile.tempdir = sys.argv[1]\n"
-        "from nasfuse.backends.session_folder import session_folder\n"
-        "with session_folder() as folder:\n"
-        "    print(folder, flush=True)\n"
-        "    sys.stdin.read()"
-    )
-    other = subprocess.Popen(
-        [sys.executable, "-c", code, str(place(20))], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    folder = Path(other.stdout.readline().strip())
+#: A driver that has started a process, prints where its folder is, and waits.
+DRIVER = """
+import subprocess, sys, tempfile
+tempfile.tempdir = sys.argv[1]
+from nasfuse.backends.session_folder import session_folder
+with session_folder() as folder:
+    subprocess.Popen(["sh", "-c", "sleep 600 & wait"], start_new_session=True)
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def start_driver(place):
+    """Returns a driver, its folder, its janitor, and the processes it has started."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", DRIVER, str(place)], cwd=ROOT, text=True, **pipes)
+    folder = Path(process.stdout.readline().strip())
+    (janitor,) = [pid for pid in children(process.pid) if b"janitor" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    (shell,) = set(children(process.pid)) - {janitor}
+    wait_until(lambda: children(shell))
+    return process, folder, janitor, [shell, *children(shell)]
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "in order"])
+def test_whatever_ends_a_driver_its_processes_and_its_folder_are_gone(place, is_killed):
+    process, folder, janitor, started = start_driver(place(20))
+    assert os.getsid(janitor) != os.getsid(process.pid), "Ctrl-C of a terminal does not reach it"
+    if is_killed:
+        process.kill()
+    process.communicate()
+    if not is_killed:
+        assert not folder.parent.exists()
+    wait_until(lambda: not any(map(is_alive, [janitor, *started])))
+    assert not folder.parent.exists()
+
+
+def test_a_folder_whose_driver_and_janitor_were_killed_is_removed_by_the_next_driver(place):
+    process, folder, janitor, started = start_driver(place(20))
     try:
         with session_folder():
             assert folder.is_dir()
     finally:
-        other.send_signal(signal.SIGKILL)
-        other.communicate()
+        for pid in (janitor, process.pid, *started):
+            os.kill(pid, signal.SIGKILL)
+        process.communicate()
     assert folder.is_dir()
     with session_folder():
         assert not folder.parent.exists()

@@ -10,7 +10,7 @@ from nasfuse.backends import ray_session
 @pytest.fixture
 def without_ray(monkeypatch):
     monkeypatch.setattr(ray_session, "ray_session", lambda address: contextlib.nullcontext())
-    monkeypatch.setattr(ray_session, "cluster_workers", lambda cpus, gpus: 2)
+    monkeypatch.setattr(ray_session, "n_cores", lambda: 2)
 
 
 def test_json(nasfuse, without_ray):

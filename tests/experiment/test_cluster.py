@@ -3,7 +3,6 @@
 import contextlib
 import os
 import secrets
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -151,58 +150,3 @@ budget: {trials: 1}
         (record,) = search(tmp_path / "run", address, text=study).values()
     (recipe,) = (tmp_path / "run" / "trials").glob("*/recipe.yaml")
     assert record["recipe_hash"] == Recipe.load(recipe).hash
-
-
-@contextlib.contextmanager
-def node_that_does_not_see(folder, address):
-    """Adds a node of two cores in a mount namespace of its own, where `folder` is another, empty one."""
-    ray = Path(sys.executable).with_name("ray")
-    start = f"{ray} start --address={address} --num-cpus=2 --block --disable-usage-stats"
-    process = subprocess.Popen(
-        ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs none {folder} && exec {start}"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled", "RAY_memory_monitor_refresh_ms": "0"},
-    )
-    try:
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=60)
-
-
-def can_unshare():
-    return subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
-
-
-@pytest.mark.skipif(not can_unshare(), reason="mount namespaces need root")
-def test_a_node_that_does_not_see_the_run_folder_is_left_out_and_said_once(tmp_path):
-    """The other node has an older version of the code, and runs that of the driver."""
-    (tmp_path / "run").mkdir()
-    (tmp_path / "old" / "nasfuse").mkdir(parents=True)
-    (tmp_path / "old" / "nasfuse" / "__init__.py").write_text("raise ImportError('the nodes have an older version')")
-    display = Display()
-    study = STUDY.replace("trials: 8", "trials: 3").replace("training.epochs: 30", "training.epochs: 3")
-    with (
-        running_cluster(cwd=tmp_path, RAY_AUTH_MODE="disabled", PYTHONPATH=str(tmp_path / "old")) as (address, _),
-        node_that_does_not_see(tmp_path / "run", address),
-    ):
-        wait_for_nodes(address, 2)
-        records = search(tmp_path / "run", address, text=study, display=display)
-    assert len(records) == 3 and len({record["node"] for record in records.values()}) == 1
-    (left_out,) = [note for note in display.notes if "left out" in note]
-    assert f"it does not see the run folder {tmp_path / 'run'}; put that on a file system that all nodes" in left_out
-    assert any("workers: 2 were asked for, and 1 trial" in note for note in display.notes)
-
-
-def wait_for_nodes(address, count):
-    """Waits until a cluster has `count` nodes; asked in another process, as this one connects later."""
-    ask = f"import ray; ray.init(address='{address}', log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
-    for _ in range(20):
-        environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
-        asked = [sys.executable, "-c", ask]
-        found = subprocess.run(asked, capture_output=True, text=True, check=True, env=environment).stdout
-        if int(found.split()[-1]) >= count:
-            return
-    raise AssertionError(f"the cluster has not {count} nodes")

@@ -4,10 +4,12 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from functools import partial
@@ -194,7 +196,11 @@ def n_ended(root):
     return int(found[0])
 
 
-def processes_of(root):
+#: Parts of the command lines of Ray's processes.
+RAY = (b"ray::ImplicitFunc", b"raylet/raylet", b"gcs_server")
+
+
+def processes_of(root, names=RAY):
     """Processes of Ray that belong to a driver of the search in `root`, which their environment names."""
     found = []
     for entry in Path("/proc").iterdir():
@@ -204,14 +210,15 @@ def processes_of(root):
                 line = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if of_search and any(name in line for name in (b"ray::ImplicitFunc", b"raylet", b"gcs_server")):
+            if of_search and any(name in line for name in names):
                 found.append(int(entry.name))
     return found
 
 
-def kill_driver(root, *, n_complete):
-    """Starts a search with Ray of its own, and kills its driver when `n_complete` trials have ended."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NASFUSE_MADE_UP": str(root)}
+def kill(root, victim, *, n_complete):
+    """Starts a search with Ray of its own, and kills one of its processes when `n_complete` trials have ended."""
+    places = Path(tempfile.mkdtemp(prefix="k", dir="/tmp"))  # short, for Ray's sockets
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NASFUSE_MADE_UP": str(root), "TMPDIR": str(places)}
     command = [sys.executable, __file__, str(root), str(N_CORES)]
     process = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 240
@@ -219,21 +226,31 @@ def kill_driver(root, *, n_complete):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, "the search made no progress"
         time.sleep(0.02)
-    assert processes_of(root)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    time.sleep(random.Random(n_complete).expovariate(10))
+    (pid,) = [process.pid] if victim == "driver" else processes_of(root, [victim])
+    os.kill(pid, signal.SIGKILL)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == (-signal.SIGKILL if victim == "driver" else 1), errors
+    if victim != "driver":
+        last = errors.strip().splitlines()[-1]
+        assert re.search("^Error: Ray's (GCS|raylet) on this machine has died.*run the same command again", last), (
+            errors
+        )
     deadline = time.monotonic() + 120
-    while processes_of(root) and time.monotonic() < deadline:
+    while (left := [*processes_of(root), *places.iterdir()]) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert processes_of(root) == [], "nothing goes on without its driver"
+    assert left == [], "nothing goes on without its driver"
+    places.rmdir()
 
 
-def test_one_worker_several_workers_and_a_kill_of_the_driver(tmp_path):
+def test_one_worker_several_workers_and_kills_of_the_driver_and_of_ray(tmp_path):
     one = finish(tmp_path / "one", 1)
     assert sum("stopped" in attributes for *_, attributes in one) > 3
     assert finish(tmp_path / "several", N_CORES) == one
     broken = tmp_path / "broken"
-    kill_driver(broken, n_complete=9)
+    kill(broken, "driver", n_complete=6)
+    kill(broken, b"raylet/raylet", n_complete=11)
+    kill(broken, b"gcs_server", n_complete=16)
     assert n_ended(broken) < len(one), "it was not over yet"
     assert finish(broken, 2) == one
     for number, *_, attributes in one:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -54,6 +55,14 @@ def test_csv(run, tmp_path):
         ("0", "100", "one [stream]: left"),
         ("2", "1000", "both"),
     ]
+
+
+def test_no_cell_is_a_formula(run, tmp_path):
+    (first, second) = run.progress.front
+    formula = replace(first, baseline="=HYPERLINK(1)")
+    write_csv(tmp_path / "front.csv", [formula, second])
+    with (tmp_path / "front.csv").open(newline="") as file:
+        assert [row["baseline"] for row in csv.DictReader(file)] == ["'=HYPERLINK(1)", "both"]
 
 
 def test_csv_of_nothing_has_its_header(tmp_path):

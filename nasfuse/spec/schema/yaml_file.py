@@ -21,6 +21,9 @@ _FLOAT = re.compile(r"^[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[
 _DEEPEST = 32  # largest nesting depth; recipes and studies have about a third of it
 
 
+_MOST = 100_000  # entries, those of aliases counted where they are used; aliases of aliases have 10^8 in eight lines
+
+
 _LONGEST = 2**15  # characters; LibYAML overflows the stack, and ends the process, at about 100,000 nested brackets
 
 
@@ -118,6 +121,8 @@ def _load(loader: Any) -> tuple[yaml.Node | None, dict[KeyPath, int], list[Probl
 
 
 def _walk(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], problems: list[Problem]) -> None:
+    if len(lines) > _MOST:
+        raise ValueError(f"it has more than {_MOST:,} entries; do aliases multiply them?")
     if len(path) > _DEEPEST:
         problems.append(Problem("", "nested too deeply; does an alias contain itself?", node.start_mark.line + 1))
     elif isinstance(node, yaml.MappingNode):

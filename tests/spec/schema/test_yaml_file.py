@@ -1,6 +1,7 @@
 """YAML in and out: YAML 1.2 scalars, the line of every key, one text for equal values."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -110,6 +111,11 @@ def test_merged_keys_are_values_and_may_be_given_again(write):
         ("? [a, b]\n: 1", "line 1: not valid YAML: found unhashable key"),
         ("a: 1\n---\nb: 2", "line 2: not valid YAML: but found another document"),
         ("a: &x [*x]", "line 1: nested too deeply; does an alias contain itself?"),
+        (
+            "a: &a [x]\n"
+            + "\n".join(f"{one}: &{one} [{', '.join(9 * ['*' + before])}]" for before, one in pairwise("abcdefghijk")),
+            "it has more than 100,000 entries; do aliases multiply them?",
+        ),
         ("a: " + 16_000 * "[" + 16_000 * "]", "nested too deeply"),
         ("a: " + 40_000 * "[", "nested too deeply"),
         (b"\xff\xfe", "not valid YAML: 'utf-8' codec can't decode byte 0xff"),
