@@ -39,6 +39,9 @@ from nasfuse.spec.study import StudyConfig
 #: Attempts at a training, without progress in between, after which a trial whose process dies has failed.
 MAX_ATTEMPTS = 3
 
+#: Seconds after which the time that a search has taken is written again.
+_BOOKED_EVERY_S = 1.0
+
 #: Number of rejected draws in a row after which the search ends.
 MAX_REJECTIONS = 500
 
@@ -313,15 +316,16 @@ class Scheduler:
 
     def stop(self, number: int, *, epoch: int, metric: float) -> None:
         """Records that trial `number` was stopped after `epoch`, with the value of its metric."""
-        self._writer(number).stopped(self._rungs.where_stopped(self.trials()[number], epoch=epoch, metric=metric))
-        self._end(number, state=TrialState.PRUNED)
+        with self._storage.in_one_transaction():
+            self._writer(number).stopped(self._rungs.where_stopped(self._view(number), epoch=epoch, metric=metric))
+            self._end(number, state=TrialState.PRUNED)
 
     def release(self) -> None:
         """Records an orderly end of the driver, which does not count as a failed attempt of the running trials."""
         for trial in self.trials():
             if trial.is_running and trial.number not in self._orphans:
                 self.release_one(trial.number)
-        self._book_time()
+        self._attributes.seconds = self.seconds
 
     def release_one(self, number: int) -> None:
         """Records that trial `number` is left to the next session; its next start does not count as an attempt."""
@@ -337,23 +341,23 @@ class Scheduler:
         if problem is not None:
             self.fail(number, problem)
             return
-        self._writer(number).outcome(measurements)
-        self._end(number, values_of(measurements.points[0], self._config.cost))
+        with self._storage.in_one_transaction():
+            self._writer(number).outcome(measurements)
+            self._end(number, values_of(measurements.points[0], self._config.cost))
 
     def fail(self, number: int, reason: str) -> None:
         """Records that trial `number` failed for `reason`."""
-        self._writer(number).reason(reason)
-        self._end(number, state=TrialState.FAIL)
+        with self._storage.in_one_transaction():
+            self._writer(number).reason(reason)
+            self._end(number, state=TrialState.FAIL)
 
     def _end(self, number: int, values: list[float] | None = None, *, state: TrialState | None = None) -> None:
         reached = self._rungs.take(number)
         if reached:
             self._writer(number).rungs(reached)
         self._study.tell(number, values, state=state)
-        self._book_time()
-
-    def _book_time(self) -> None:
-        self._attributes.seconds = self.seconds
+        if self.seconds - self._attributes.seconds >= _BOOKED_EVERY_S:
+            self._attributes.seconds = self.seconds
 
     def _observe(self, visible: list[TrialView]) -> None:
         """Adds the operating points of trainings that have become visible, as trials of their own."""

@@ -33,6 +33,9 @@ _INHERITED = "inherited"
 # Of a trial that is an operating point of an earlier training.
 _POINT_OF = "point_of"
 _POINT = "point"
+#: Token of the driver that runs the trial, where several drivers share a study.
+DRIVER = "driver"
+
 # Written while a training runs, or when it ends.
 _ATTEMPTS = "attempts"
 _SAVED_EPOCHS = "saved_epochs"
@@ -251,6 +254,11 @@ class TrialView:
     def point_index(self) -> int | None:
         """Index of the operating point among those of its training; None for a training."""
         return self._attributes.get(_POINT)
+
+    @property
+    def driver(self) -> str | None:
+        """Token of the driver that runs the trial; None where a study has one driver at a time."""
+        return self._attributes.get(DRIVER)
 
     @property
     def attempts(self) -> int:
