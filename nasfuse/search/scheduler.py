@@ -20,7 +20,8 @@ from nasfuse.search.computed_costs import ComputedCosts
 from nasfuse.search.failures import recurring_failures, retry_failures, void_failures
 from nasfuse.search.front import Objectives
 from nasfuse.search.inheritance import WeightSources
-from nasfuse.search.optuna_internals import study_id_of, trial_id_of
+from nasfuse.search.live_drivers import LiveDrivers
+from nasfuse.search.optuna_internals import forget_cached_trials, study_id_of, trial_id_of
 from nasfuse.search.patience import Patience
 from nasfuse.search.samplers import make_sampler
 from nasfuse.search.space import Space
@@ -29,6 +30,7 @@ from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.suggestions import Draw, Suggestions
 from nasfuse.search.swept_points import observations_of, values_of
 from nasfuse.search.trial import TrialView, TrialWriter
+from nasfuse.search.trial_rows import OutdatedError
 from nasfuse.search.views import trials_of
 from nasfuse.search.visibility import DEFAULT_VISIBILITY_LAG, split_by_visibility, visibility_lag
 from nasfuse.search.write_through import WriteThroughStorage
@@ -79,9 +81,10 @@ class Exhausted(NasfuseError):
 class Scheduler:
     """Hands out the trials of a study, decides on early stopping, and records results in the study's storage.
 
-    Only one process, the driver, may schedule a study at a time. Its state is in the storage: a trial that was running
-    when the driver died is handed out again under the same number, with the same parameters and seed, so a continued
-    study gives the same trials as one that was never interrupted.
+    A process that schedules a study is a driver. The state of the study is in the storage: a trial that was running
+    when its driver died is handed out again under the same number, with the same parameters and seed, so a continued
+    study gives the same trials as one that was never interrupted. Several drivers may share a study (`drivers`): each
+    draws the next trial from what all have done, and the storage takes it only if no other driver was faster.
 
     The parameters of a trial, its weight sources, and whether it is stopped depend on the results of earlier trainings
     except the last few (`visibility_lag` - 1 of them), ended or not. Trials are therefore the same for any
@@ -109,6 +112,7 @@ class Scheduler:
         clock: Callable[[], float] = time.monotonic,
         patience: Patience | None = None,
         retry_failed: bool = False,
+        drivers: LiveDrivers | None = None,
     ) -> None:
         """Opens the study in `storage`, or creates it.
 
@@ -127,6 +131,7 @@ class Scheduler:
             clock: Returns the time in seconds since an arbitrary moment, for budgets in minutes.
             patience: Calls the storage, and again while it does not answer.
             retry_failed: Whether trainings that failed in earlier sessions are run again, before anything else.
+            drivers: Drivers that share the study; None if this process is the only one.
 
         Raises:
             RunFolderError: The storage holds another study of this name, or one on other data or of another version of
@@ -140,7 +145,9 @@ class Scheduler:
         self._costs = ComputedCosts(space, macs_of, cost=study.cost, check=check, check_macs=check_macs)
         maximize = METRICS[study.objective].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
-        self._storage = WriteThroughStorage(storage, study.name, patience=patience)
+        self._drivers = drivers
+        token = None if drivers is None else drivers.token
+        self._storage = WriteThroughStorage(storage, study.name, patience=patience, driver=token)
         self._study = optuna.create_study(
             storage=self._storage,
             study_name=study.name,
@@ -168,17 +175,25 @@ class Scheduler:
             self._attributes.robust_metric = study.robust_metric
         void_failures(self._study)
         if retry_failed:
-            retry_failures(self._study)
-            self._storage.publish_all()
-        self._orphans = [trial.number for trial in self.trials() if trial.is_running]
+            self._retry_failed()
+        self._orphans = [trial.number for trial in self.trials() if trial.is_running] if drivers is None else []
         self._suggestions = Suggestions(self._study, self._storage, study, space, costs=self._costs)
         self._rungs = Rungs(study)
         self._weight_sources = WeightSources(space, metric=study.objective) if study.inherit else None
         self._observed: set[int] = set()
-        self._points = {(trial.point_of, trial.point_index) for trial in self.trials() if trial.is_operating_point}
         self._earlier_s = self._attributes.seconds
         self._started: float | None = None
         self.exhausted = False
+
+    def _retry_failed(self) -> None:
+        try:
+            retry_failures(self._study)
+            self._storage.publish_all()
+        except OutdatedError as error:
+            raise RunFolderError(
+                f"another search writes to study {self._config.name} while its failed trainings are enqueued; run the "
+                "same command again"
+            ) from error
 
     def _check_same(self, key: str, now: str, what: str) -> None:
         before = self._attributes.identity(key)
@@ -210,19 +225,47 @@ class Scheduler:
 
     def fix_visibility_lag(self, *, workers: int) -> None:
         """Sets the visibility lag of a new study for this number of workers; an existing study keeps its own."""
+        self._refresh()
         if self._attributes.visibility_lag is None:
             self._attributes.visibility_lag = visibility_lag(workers=workers, n_trials=self._budget.trials)
 
     def wants_more(self, *, running: int) -> bool:
-        """Returns whether the budget allows another trial beside the `running` ones.
+        """Returns whether the budget allows another trial beside the `running` ones of this driver and those of others.
 
         Trials that were interrupted began within the time of the study and are continued after it, for as long as those
         that run when it ends.
         """
         if self.exhausted:
             return False
-        seconds = 0.0 if self._orphans else self.seconds
+        self._refresh()
+        orphans = self._orphaned()
+        seconds = 0.0 if orphans else self.seconds
+        running += len(set(self._of_others()) - set(orphans))
         return self._budget.share(trainings=self._trainings() + running, seconds=seconds) < 1
+
+    @property
+    def others_run(self) -> bool:
+        """Whether trials run that other drivers have handed out."""
+        return bool(self._of_others())
+
+    def _of_others(self) -> list[int]:
+        """Returns the numbers of the running trials that other drivers have handed out, living or dead."""
+        if self._drivers is None:
+            return []
+        return [trial.number for trial in self.trials() if trial.is_running and trial.driver != self._drivers.token]
+
+    def _orphaned(self) -> list[int]:
+        """Returns the numbers of the running trials whose driver has died."""
+        if self._drivers is None:
+            return self._orphans
+        return [number for number in self._of_others() if self._drivers.has_died(self._view(number).driver)]
+
+    def _refresh(self) -> None:
+        """Reads what other drivers have written, and forgets all draws that they have made impossible."""
+        if self._drivers is None:
+            return
+        self._storage.refresh()
+        forget_cached_trials(self._study)
 
     def _trainings(self) -> int:
         return sum(trial.was_trained for trial in self.trials())
@@ -242,12 +285,20 @@ class Scheduler:
             Exhausted: `MAX_REJECTIONS` draws in a row were rejected.
             RecurringFailureError: The last trainings failed for a reason that is not specific to their recipes.
         """
+        while True:
+            try:
+                return self._next()
+            except OutdatedError:  # another driver was faster; the trial is drawn anew with what it has written
+                self._refresh()
+
+    def _next(self) -> Assignment | None:
         self.check_failures()
         if self._started is None:
             self._started = self._clock()
-        adopts = bool(self._orphans)
-        while self._orphans:
-            assignment = self._adopt(self._orphans.pop(0))
+        orphans = self._orphaned()
+        adopts = bool(orphans)
+        while orphans:
+            assignment = self._adopt(orphans.pop(0))
             if assignment is not None:
                 return assignment
         if adopts and self._budget.share(trainings=0, seconds=self.seconds) >= 1:
@@ -322,8 +373,9 @@ class Scheduler:
 
     def release(self) -> None:
         """Records an orderly end of the driver, which does not count as a failed attempt of the running trials."""
+        left = {*self._orphans, *self._of_others()}
         for trial in self.trials():
-            if trial.is_running and trial.number not in self._orphans:
+            if trial.is_running and trial.number not in left:
                 self.release_one(trial.number)
         self._attributes.seconds = self.seconds
 
@@ -363,15 +415,16 @@ class Scheduler:
         """Adds the operating points of trainings that have become visible, as trials of their own."""
         for training in visible:
             if training.is_complete and training.number not in self._observed:
-                self._observed.add(training.number)
                 self._add_points(training)
+                self._observed.add(training.number)
 
     def _add_points(self, training: TrialView) -> None:
         config = self._config
+        there = {trial.point_index for trial in self.trials() if trial.point_of == training.number}
         for point in observations_of(
             training, self._space, metric=config.objective, cost=config.cost, max_macs=config.max_macs
         ):
-            if (training.number, TrialView(point).point_index) not in self._points:
+            if TrialView(point).point_index not in there:
                 self._study.add_trial(point)
                 self._storage.publish(self._id(len(self.trials()) - 1))
 
@@ -420,6 +473,8 @@ class Scheduler:
 
     def _adopt(self, number: int) -> Assignment | None:
         """Returns the assignment of a trial that was running when its driver ended; None if it has failed too often."""
+        if self._drivers is not None:
+            self._storage.claim(self._id(number))
         if not self.retry(number):
             return None
         trial = Trial(self._study, self._id(number))

@@ -11,6 +11,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.errors import RunFolderError
+from nasfuse.search.lease import TakenOverError
 from nasfuse.search.optuna_internals import EditableStorage, FrozenStudy, study_id_of, trial_id_of
 from nasfuse.search.patience import Patience
 from nasfuse.search.trial import DRIVER, without_outcome
@@ -25,8 +26,8 @@ class WriteThroughStorage(EditableStorage):
     pruned) is published at that moment. A draft is lost if the process dies.
 
     With the token of a driver, other drivers may write to the same study. `refresh` reads what they have written. A
-    draft is published only if no other driver has created a trial since, and a running trial is changed only if it is
-    still this driver's; otherwise `OutdatedError` is raised.
+    draft is published only if no other driver has created a trial since (otherwise `OutdatedError` is raised), and a
+    running trial is changed only if it is still this driver's (otherwise `TakenOverError`).
     """
 
     def __init__(
@@ -281,7 +282,12 @@ class WriteThroughStorage(EditableStorage):
             self._rows.change(behind_id, change, only_if=owner)
             return True
 
-        self._patiently(write, settled=settled)
+        try:
+            self._patiently(write, settled=settled)
+        except OutdatedError as error:
+            if owner is None and self._driver is not None:  # a waiting trial, which another driver has started
+                raise
+            raise TakenOverError.of(self.get_study_name_from_id(self.study_id_of_trial(trial_id))) from error
 
     def _owner_of(self, trial_id: int) -> Attribute | None:
         """Returns the attribute by which a running trial is this driver's; None where there is no other driver."""
