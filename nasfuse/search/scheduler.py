@@ -1,6 +1,5 @@
 """Scheduler of a study: which trial is trained next, which training is stopped, and what is recorded of each."""
 
-import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -17,18 +16,20 @@ from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import NasfuseError, RecurringFailureError, RunFolderError
 from nasfuse.search.budget import Budget
 from nasfuse.search.computed_costs import ComputedCosts
-from nasfuse.search.failures import recurring_failures, retry_failures, void_failures
+from nasfuse.search.failures import problem_of, recurring_failures, retry_failures, void_failures
 from nasfuse.search.front import Objectives
 from nasfuse.search.inheritance import WeightSources
+from nasfuse.search.interrupted_trials import InterruptedTrials
 from nasfuse.search.live_drivers import LiveDrivers
-from nasfuse.search.optuna_internals import forget_cached_trials, study_id_of, trial_id_of
+from nasfuse.search.observed_points import ObservedPoints
+from nasfuse.search.optuna_internals import study_id_of, trial_id_of
 from nasfuse.search.patience import Patience
 from nasfuse.search.samplers import make_sampler
 from nasfuse.search.space import Space
 from nasfuse.search.stopping.rungs import Rungs
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.suggestions import Draw, Suggestions
-from nasfuse.search.swept_points import observations_of, values_of
+from nasfuse.search.swept_points import values_of
 from nasfuse.search.trial import TrialView, TrialWriter
 from nasfuse.search.trial_rows import OutdatedError
 from nasfuse.search.views import trials_of
@@ -145,7 +146,6 @@ class Scheduler:
         self._costs = ComputedCosts(space, macs_of, cost=study.cost, check=check, check_macs=check_macs)
         maximize = METRICS[study.objective].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
-        self._drivers = drivers
         token = None if drivers is None else drivers.token
         self._storage = WriteThroughStorage(storage, study.name, patience=patience, driver=token)
         self._study = optuna.create_study(
@@ -176,11 +176,11 @@ class Scheduler:
         void_failures(self._study)
         if retry_failed:
             self._retry_failed()
-        self._orphans = [trial.number for trial in self.trials() if trial.is_running] if drivers is None else []
+        self._interrupted = InterruptedTrials(self._study, self._storage, drivers)
         self._suggestions = Suggestions(self._study, self._storage, study, space, costs=self._costs)
         self._rungs = Rungs(study)
         self._weight_sources = WeightSources(space, metric=study.objective) if study.inherit else None
-        self._observed: set[int] = set()
+        self._points = ObservedPoints(self._study, self._storage, study, space)
         self._earlier_s = self._attributes.seconds
         self._started: float | None = None
         self.exhausted = False
@@ -225,7 +225,7 @@ class Scheduler:
 
     def fix_visibility_lag(self, *, workers: int) -> None:
         """Sets the visibility lag of a new study for this number of workers; an existing study keeps its own."""
-        self._refresh()
+        self._interrupted.refresh()
         if self._attributes.visibility_lag is None:
             self._attributes.visibility_lag = visibility_lag(workers=workers, n_trials=self._budget.trials)
 
@@ -237,35 +237,15 @@ class Scheduler:
         """
         if self.exhausted:
             return False
-        self._refresh()
-        orphans = self._orphaned()
-        seconds = 0.0 if orphans else self.seconds
-        running += len(set(self._of_others()) - set(orphans))
-        return self._budget.share(trainings=self._trainings() + running, seconds=seconds) < 1
+        self._interrupted.refresh()
+        trainings = self._trainings() + running + self._interrupted.n_elsewhere()
+        seconds = 0.0 if self._interrupted.numbers() else self.seconds
+        return self._budget.share(trainings=trainings, seconds=seconds) < 1
 
     @property
     def others_run(self) -> bool:
         """Whether trials run that other drivers have handed out."""
-        return bool(self._of_others())
-
-    def _of_others(self) -> list[int]:
-        """Returns the numbers of the running trials that other drivers have handed out, living or dead."""
-        if self._drivers is None:
-            return []
-        return [trial.number for trial in self.trials() if trial.is_running and trial.driver != self._drivers.token]
-
-    def _orphaned(self) -> list[int]:
-        """Returns the numbers of the running trials whose driver has died."""
-        if self._drivers is None:
-            return self._orphans
-        return [number for number in self._of_others() if self._drivers.has_died(self._view(number).driver)]
-
-    def _refresh(self) -> None:
-        """Reads what other drivers have written, and forgets all draws that they have made impossible."""
-        if self._drivers is None:
-            return
-        self._storage.refresh()
-        forget_cached_trials(self._study)
+        return self._interrupted.others_run
 
     def _trainings(self) -> int:
         return sum(trial.was_trained for trial in self.trials())
@@ -289,25 +269,24 @@ class Scheduler:
             try:
                 return self._next()
             except OutdatedError:  # another driver was faster; the trial is drawn anew with what it has written
-                self._refresh()
+                self._interrupted.refresh()
 
     def _next(self) -> Assignment | None:
         self.check_failures()
         if self._started is None:
             self._started = self._clock()
-        orphans = self._orphaned()
-        adopts = bool(orphans)
-        while orphans:
-            assignment = self._adopt(orphans.pop(0))
+        interrupted = self._interrupted.numbers()
+        for number in interrupted:
+            assignment = self._adopt(number)
             if assignment is not None:
                 return assignment
-        if adopts and self._budget.share(trainings=0, seconds=self.seconds) >= 1:
+        if interrupted and self._budget.share(trainings=0, seconds=self.seconds) >= 1:
             return None  # none of the interrupted trials could be continued, and there is no time for another
         visible, hidden = split_by_visibility(self.trials(), visibility_lag=self.visibility_lag)
         if not all(trial.is_finished for trial in visible):
             return None
         for _ in range(MAX_REJECTIONS):
-            self._observe(visible)
+            self._points.add(visible)
             with self._storage.as_running([trial.number for trial in hidden]):
                 draw = self._suggestions.draw(self.objectives, seconds=self.seconds)
             draw = draw or self._draw_after_the_last(hidden)
@@ -373,10 +352,8 @@ class Scheduler:
 
     def release(self) -> None:
         """Records an orderly end of the driver, which does not count as a failed attempt of the running trials."""
-        left = {*self._orphans, *self._of_others()}
-        for trial in self.trials():
-            if trial.is_running and trial.number not in left:
-                self.release_one(trial.number)
+        for number in self._interrupted.own():
+            self.release_one(number)
         self._attributes.seconds = self.seconds
 
     def release_one(self, number: int) -> None:
@@ -389,7 +366,7 @@ class Scheduler:
         The values of the trial are those of the first point, which its parameters describe. Operating points above the
         study's `max_macs` are recorded, but are not on the front.
         """
-        problem = _problem_of(measurements)
+        problem = problem_of(measurements)
         if problem is not None:
             self.fail(number, problem)
             return
@@ -410,23 +387,6 @@ class Scheduler:
         self._study.tell(number, values, state=state)
         if self.seconds - self._attributes.seconds >= _BOOKED_EVERY_S:
             self._attributes.seconds = self.seconds
-
-    def _observe(self, visible: list[TrialView]) -> None:
-        """Adds the operating points of trainings that have become visible, as trials of their own."""
-        for training in visible:
-            if training.is_complete and training.number not in self._observed:
-                self._add_points(training)
-                self._observed.add(training.number)
-
-    def _add_points(self, training: TrialView) -> None:
-        config = self._config
-        there = {trial.point_index for trial in self.trials() if trial.point_of == training.number}
-        for point in observations_of(
-            training, self._space, metric=config.objective, cost=config.cost, max_macs=config.max_macs
-        ):
-            if TrialView(point).point_index not in there:
-                self._study.add_trial(point)
-                self._storage.publish(self._id(len(self.trials()) - 1))
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(study_id_of(self._study), number)
@@ -473,8 +433,7 @@ class Scheduler:
 
     def _adopt(self, number: int) -> Assignment | None:
         """Returns the assignment of a trial that was running when its driver ended; None if it has failed too often."""
-        if self._drivers is not None:
-            self._storage.claim(self._id(number))
+        self._interrupted.claim(number)
         if not self.retry(number):
             return None
         trial = Trial(self._study, self._id(number))
@@ -497,13 +456,3 @@ class Scheduler:
             return False
         writer.attempts(attempts)
         return True
-
-
-def _problem_of(measurements: Measurements) -> str | None:
-    if not measurements.points:
-        return "it measured no operating point"
-    for point in [point for point in measurements.points if point.holds]:
-        for name, value in (*point.to_plain().items(), *point.costs.items()):
-            if isinstance(value, int | float) and not math.isfinite(value):
-                return f"the measurements are not finite: {name} is {value}"
-    return None
