@@ -13,6 +13,7 @@ from nasfuse.search.faults import Faults, Verdict
 from nasfuse.search.lease import TakenOverError
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.scheduler import Assignment, Scheduler
+from nasfuse.search.trial_rows import OutdatedError
 
 #: Share of the time that the driver spends on the state of the search, where that takes longer than `_SHORT_S`.
 _SHARE_OF_PROGRESS, _SHORT_S = 0.05, 0.005
@@ -141,6 +142,8 @@ class SearchDriver:
             return Pause.WAIT
         try:
             assignment = self._scheduler.next()
+        except OutdatedError:  # another driver was faster, and may have spent the budget
+            return self._next()
         except NasfuseError as error:
             self._error = error
             return self._pause

@@ -264,14 +264,8 @@ class Scheduler:
         Raises:
             Exhausted: `MAX_REJECTIONS` draws in a row were rejected.
             RecurringFailureError: The last trainings failed for a reason that is not specific to their recipes.
+            OutdatedError: Another driver was faster; `wants_more` reads what it has written.
         """
-        while True:
-            try:
-                return self._next()
-            except OutdatedError:  # another driver was faster; the trial is drawn anew with what it has written
-                self._interrupted.refresh()
-
-    def _next(self) -> Assignment | None:
         self.check_failures()
         if self._started is None:
             self._started = self._clock()

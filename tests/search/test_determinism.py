@@ -12,6 +12,7 @@ from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.errors import RunFolderError
 from nasfuse.search import open_storage, sqlite_url, summarise
 from nasfuse.search.live_drivers import LiveDrivers
+from nasfuse.search.trial_rows import OutdatedError
 
 SPACE = {
     "fields": {
@@ -228,6 +229,20 @@ def test_the_trials_of_drivers_that_die_are_continued_by_others(make, tmp_path, 
         if "driver" in trial.user_attrs
     }
     assert len(drivers) == 6, "all took part"
+
+
+def test_the_last_trial_of_the_budget_is_handed_out_once(make):
+    storage = InMemoryStorage()
+    schedulers = [
+        make(storage, LiveDrivers(storage, "paper", token=token, clock=lambda: 0.0), budget={"trials": 1})
+        for token in "ab"
+    ]
+    assert [scheduler.wants_more(running=0) for scheduler in schedulers] == [True, True]
+    assert schedulers[0].next().number == 0
+    with pytest.raises(OutdatedError, match="written to the study"):
+        schedulers[1].next()
+    assert not schedulers[1].wants_more(running=0)
+    assert schedulers[1].others_run
 
 
 def test_a_driver_that_was_taken_for_dead_writes_no_result(make):
