@@ -8,13 +8,18 @@ from typing import Protocol
 from nasfuse.backends.base import Backend, Decision, Pause
 from nasfuse.backends.interrupts import Interrupts, interruptible
 from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Outcome, Stopped
-from nasfuse.errors import NasfuseError, RecurringFailureError, RunFolderError
+from nasfuse.errors import NasfuseError, RecurringFailureError
 from nasfuse.search.faults import Faults, Verdict
+from nasfuse.search.lease import TakenOverError
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.scheduler import Assignment, Scheduler
+from nasfuse.search.trial_rows import OutdatedError
 
 #: Share of the time that the driver spends on the state of the search, where that takes longer than `_SHORT_S`.
 _SHARE_OF_PROGRESS, _SHORT_S = 0.05, 0.005
+
+#: Seconds after which a driver that has nothing to do looks at what other drivers have done.
+_POLL_S = 0.5
 
 
 class Observer(Protocol):
@@ -60,7 +65,7 @@ class SearchDriver:
             n_workers: Largest number of trials that run at a time.
             observers: Observers, called in this order.
             note: Called with a message when a trial is tried again after a fault.
-            check: Raises RunFolderError if another driver has taken the study over; None where there can be no other.
+            check: Raises TakenOverError if another driver has taken the study over; None where there can be no other.
             clock: Returns the time in seconds since an arbitrary moment.
             sleep: Waits for a number of seconds.
         """
@@ -91,7 +96,7 @@ class SearchDriver:
         Raises:
             Exhausted: No network of the space may be trained.
             RecurringFailureError: One training after another failed, or met a fault.
-            RunFolderError: Another search writes to the same study.
+            RunFolderError: Another search has taken the study over.
             Interrupted: A signal asked the program to end; the running trials are released.
         """
         if backend.can_grow:
@@ -109,16 +114,21 @@ class SearchDriver:
     def next_trial(self) -> Assignment | Pause:
         """Returns the next trial to run: one that was interrupted, else a new one; or the reason why there is none now.
 
-        After a fault, a trial waits for a while; a driver that has nothing else to do waits with it.
+        After a fault, a trial waits for a while; a driver that has nothing else to do waits with it. So does one whose
+        study has no further trial while another driver's trials run: it continues them if that driver dies.
 
         After an error of the scheduler, the search ends when the running trials have ended.
 
         Raises:
             Interrupted: A signal has come; like the other calls of a backend, this one is finished before.
         """
-        self._interrupts.check()
-        with self._interrupts.deferred():
-            return self._next()
+        while True:
+            self._interrupts.check()
+            with self._interrupts.deferred():
+                found = self._next()
+            if found is not Pause.WAIT or self._running:
+                return found
+            self._sleep(_POLL_S)
 
     def _next(self) -> Assignment | Pause:
         if self._is_taken_over():
@@ -137,6 +147,8 @@ class SearchDriver:
             return Pause.WAIT
         try:
             assignment = self._scheduler.next()
+        except OutdatedError:  # another driver was faster, and may have spent the budget
+            return self._next()
         except NasfuseError as error:
             self._error = error
             return self._pause
@@ -152,7 +164,8 @@ class SearchDriver:
 
     @property
     def _pause(self) -> Pause:
-        return Pause.WAIT if self._running or self._waiting else Pause.DONE
+        waits_for_others = self._error is None and self._scheduler.others_run
+        return Pause.WAIT if self._running or self._waiting or waits_for_others else Pause.DONE
 
     def _hand_out(self, assignment: Assignment) -> Assignment:
         self._running[assignment.number] = assignment
@@ -196,6 +209,13 @@ class SearchDriver:
         assignment = self._running.pop(number)
         if self._is_taken_over():
             return
+        try:
+            self._note_end(assignment, outcome)
+        except TakenOverError as error:
+            self._give_up(error)
+
+    def _note_end(self, assignment: Assignment, outcome: Outcome) -> None:
+        number = assignment.number
         if isinstance(outcome, Died):
             if self._scheduler.retry(number):
                 self._retries.append(assignment)
@@ -224,16 +244,20 @@ class SearchDriver:
         return self._recent
 
     def _is_taken_over(self) -> bool:
-        """Returns whether another driver has taken the study over; this one then writes nothing more to it."""
+        """Returns whether another driver has taken the study over."""
         try:
             if self._check is not None:
                 self._check()
-        except RunFolderError as error:
-            self._error = error
-            self._waiting.clear()
-            self._retries.clear()
+        except TakenOverError as error:
+            self._give_up(error)
             return True
         return False
+
+    def _give_up(self, error: TakenOverError) -> None:
+        """Ends the search when the running trials have ended; nothing more is written of them."""
+        self._error = error
+        self._waiting.clear()
+        self._retries.clear()
 
     def _is_put_off(self, assignment: Assignment, reason: str) -> bool:
         """Returns whether a trial that met a fault is tried again, or left to the next session of the search."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -26,13 +27,14 @@ from nasfuse.experiment.objective import Training, cached_dataset, cached_table,
 from nasfuse.experiment.plain_comparison import keep_plain_scores
 from nasfuse.experiment.point_details import keep_details
 from nasfuse.experiment.robustness import keep_robustness
-from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.experiment.run_folder import RunFolder, drop_scratch, scratch_of, shared_data_of
 from nasfuse.experiment.space_survey import SpaceSurvey, known_cost_of, macs_of
 from nasfuse.experiment.training_time import TimeLimit
 from nasfuse.experiment.trial_files import TrialFiles
 from nasfuse.search.budget import Budget
 from nasfuse.search.hand_made_designs import LARGEST_RATIO
 from nasfuse.search.lease import leased
+from nasfuse.search.live_drivers import can_be_shared, joined, new_token
 from nasfuse.search.patience import Patience
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.scheduler import Scheduler
@@ -109,11 +111,19 @@ def run_search(
         warn_of_idle_settings(survey.recipes, dataset)
     time_limit = TimeLimit(study, dataset, survey.recipes)
     coarser = coarsen_designs(space, time_limit, survey.designs)
-    with folder.locked(), ExitStack() as stack:
+    with ExitStack() as stack:
+        token = new_token() if study.storage is not None and can_be_shared(study.storage) else None
+        own = stack.enter_context(folder.locked(driver=token))
         storage = open_storage(folder.storage_url(study))  # before `claim`, so that a wrong address claims no folder
         folder.check_storage(study, [held.study_name for held in storage.get_all_studies()])
-        check = None
-        if study.storage is not None:  # other folders, on other machines, may use it, too
+        check, drivers = None, None
+        if token is not None:
+            drivers = stack.enter_context(
+                joined(storage, study.name, token=token, is_near=lambda other: folder.of_driver(other).is_dir())
+            )
+            check = drivers.check
+            folder.drop_dead_drivers(live=drivers.live)
+        elif study.storage is not None:  # other folders, on other machines, may use it, too
             check = stack.enter_context(leased(storage, study.name, note=display.note)).check
         scheduler = Scheduler(
             storage,
@@ -128,6 +138,7 @@ def run_search(
             saved_epochs=lambda number: saved_progress(folder.trial(number)),
             patience=Patience(note=display.note, is_ending=is_ending),
             retry_failed=retry_failed,
+            drivers=drivers,
         )
         folder.claim(study)  # after the scheduler has checked the data of the study
         if scheduler.wants_more(running=0):
@@ -150,14 +161,17 @@ def run_search(
                 folder,
                 scheduler,
                 dataset,
+                own=own,
                 display=display,
                 objective=objective,
                 open_backend=opening,
                 check=check,
             )
         else:
-            folder.drop_scratch()  # of a search that was killed
+            drop_scratch(own)  # of a search that was killed
         if objective is None:
+            if drivers is not None:
+                stack.enter_context(folder.ending())
             display.phase("measuring the points of the front")
             front = update_ensembles(folder, study, scheduler.trials(), scheduler.objectives)
             check_front(folder, front, dataset)
@@ -205,13 +219,14 @@ def _run(
     scheduler: Scheduler,
     dataset: Dataset,
     *,
+    own: Path,
     display: Display,
     objective: Objective | None,
     open_backend: OpenBackend,
     check: Callable[[], None] | None,
 ) -> None:
     resources = study.resources
-    shared_table = folder.shared_data.absolute() / dataset.fingerprint  # a process maps a path only once
+    shared_table = shared_data_of(own).absolute() / dataset.fingerprint  # a process maps a path only once
     default = Training(
         threads=resources.cpus_per_trial,
         on_cuda=resources.gpus_per_trial > 0,
@@ -224,9 +239,7 @@ def _run(
     if objective is None:
         share_table(cached_table(study.data.model_dump_json()), shared_table)
     display.phase("starting workers")
-    opening = open_backend(
-        objective or default, resources=resources, folder_of=folder.trial, scratch=folder.root / ".tune"
-    )
+    opening = open_backend(objective or default, resources=resources, folder_of=folder.trial, scratch=scratch_of(own))
     with opening as backend:
         n_workers = _n_workers(resources, backend, display)
         files = TrialFiles(folder)
@@ -239,7 +252,7 @@ def _run(
                 f"{error} (its folder: {folder.trial(error.trial)})", trial=error.trial
             ) from error
         finally:
-            folder.drop_scratch()
+            drop_scratch(own)
         if scheduler.exhausted:
             display.note(
                 "every network of the space that may be trained was trained: the search ends before its budget"

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from nasfuse.spec.data_source import located
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.schema.yaml_file import read_document
 from nasfuse.spec.study import StudyConfig
+
+#: Folder with a folder for each of the drivers that share a study.
+_DRIVERS = ".drivers"
 
 
 class RunFolder:
@@ -58,11 +61,6 @@ class RunFolder:
     def macs_file(self) -> Path:
         """Path of the file with the MACs of the front, in closed form and counted."""
         return self.root / "macs.json"
-
-    @property
-    def shared_data(self) -> Path:
-        """Path of the folder with the data that the workers of a running search share."""
-        return self.root / ".data"
 
     @property
     def plain_models_file(self) -> Path:
@@ -171,7 +169,7 @@ class RunFolder:
     def _is_free(self) -> bool:
         """Returns whether the folder holds only files of a search that ended before it claimed the folder."""
         names = {entry.name for entry in self.root.iterdir()}
-        of_search = ("lock", "study.db", FORMAT_FILE, "data.")
+        of_search = ("lock", "study.db", FORMAT_FILE, "data.", _DRIVERS)
         return not names or ("lock" in names and all(name.startswith(of_search) for name in names))
 
     def claim(self, study: StudyConfig) -> None:
@@ -200,43 +198,87 @@ class RunFolder:
                 "or remove that one if it is not needed."
             )
 
+    def of_driver(self, token: str) -> Path:
+        """Returns the path of the folder of one of several drivers, which exists while it runs."""
+        return self.root / _DRIVERS / token
+
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Locks the folder for one writer inside the block; the lock is released when the process ends in any way.
+    def locked(self, *, driver: str | None = None) -> Iterator[Path]:
+        """Locks the folder for a search inside the block; the lock is released when the process ends in any way.
+
+        Yields the path of the folder for the files that are needed only while this search runs.
+
+        Args:
+            driver: Token of one of several drivers; None if this process is the only one that may write.
 
         Raises:
-            RunFolderError: Another search is writing to it.
+            RunFolderError: Another search is writing to it, and it is not one of several.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / "lock").open("a+") as file:
+        own = self.root if driver is None else self.of_driver(driver)
+        own.mkdir(parents=True, exist_ok=True)
+        (self.root / "lock").touch()
+        with (own / "lock").open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise RunFolderError(
                     f"another search is writing to {self.root}; wait for it, or watch it with nasfuse status"
                 ) from error
+            try:
+                yield own
+            finally:
+                if driver is not None:
+                    shutil.rmtree(own, ignore_errors=True)
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Waits until no other driver is inside the block, which writes what belongs to the study as a whole."""
+        with (self.root / "lock").open("a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def is_locked(self) -> bool:
         """Returns whether a search is writing to the folder."""
-        try:
-            with (self.root / "lock").open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-        return False
+        return any(_is_locked(file) for file in (self.root / "lock", *(self.root / _DRIVERS).glob("*/lock")))
+
+    def drop_dead_drivers(self, *, live: Container[str]) -> None:
+        """Removes the folders of drivers that were killed; `live` are the tokens of those that were not."""
+        for file in (self.root / _DRIVERS).glob("*/lock"):
+            if file.parent.name not in live and not _is_locked(file):
+                shutil.rmtree(file.parent, ignore_errors=True)
 
     def drop_resume_file(self, number: int) -> None:
         """Removes the progress file of a training, or of its fold, that will not be resumed."""
         for file in self.trial(number).rglob("resume.pt"):
             file.unlink()
 
-    def drop_scratch(self) -> None:
-        """Removes the files of the backend, and the data that its workers share."""
-        shutil.rmtree(self.root / ".tune", ignore_errors=True)
-        shutil.rmtree(self.shared_data, ignore_errors=True)
+
+def _is_locked(file: Path) -> bool:
+    try:
+        with file.open() as opened:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def scratch_of(own: Path) -> Path:
+    """Returns the folder of the backend's files, in what `RunFolder.locked` yields."""
+    return own / ".tune"
+
+
+def shared_data_of(own: Path) -> Path:
+    """Returns the folder of the data that the workers of a search share, in what `RunFolder.locked` yields."""
+    return own / ".data"
+
+
+def drop_scratch(own: Path) -> None:
+    """Removes the files of the backend, and the data that its workers share."""
+    shutil.rmtree(scratch_of(own), ignore_errors=True)
+    shutil.rmtree(shared_data_of(own), ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

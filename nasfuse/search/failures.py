@@ -1,11 +1,13 @@
 """Recurring failures: many trainings in a row that fail for a reason that is not specific to their recipes."""
 
+import math
 import re
 from collections.abc import Sequence
 from itertools import takewhile
 
 import optuna
 
+from nasfuse.domain.operating_point import Measurements
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.trial import TrialView, enqueue_again
 from nasfuse.search.views import trials_of
@@ -83,3 +85,14 @@ def kind_of(failed: TrialView) -> str:
 
 def _n_recipes(trials: Sequence[TrialView]) -> int:
     return len({trial.recipe_hash for trial in trials})
+
+
+def problem_of(measurements: Measurements) -> str | None:
+    """Returns why a training with these measurements has failed; None if it has not."""
+    if not measurements.points:
+        return "it measured no operating point"
+    for point in [point for point in measurements.points if point.holds]:
+        for name, value in (*point.to_plain().items(), *point.costs.items()):
+            if isinstance(value, int | float) and not math.isfinite(value):
+                return f"the measurements are not finite: {name} is {value}"
+    return None

@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -48,6 +49,11 @@ class Candidate:
     trainings: tuple[int, ...] = ()
     metric_sd: float | None = None
     members: "tuple[Candidate, ...]" = ()
+
+    @cached_property
+    def rows(self) -> dict[tuple[str, str], tuple[float, float]]:
+        """Rows of `Objectives.costs` that were computed, by metric and cost; a search asks for them many times."""
+        return {}
 
     @property
     def label(self) -> str:
@@ -112,13 +118,14 @@ class Objectives:
 
         The logarithm makes halving the cost worth the same for networks of all sizes.
         """
-        rows = [self._row(c.measured.metric, c.measured.cost(self.cost)) for c in candidates]
+        key = (self.metric, self.cost)
+        rows = [candidate.rows.get(key) or self._add_row(candidate) for candidate in candidates]
         return np.array(rows, dtype=np.float64).reshape(-1, 2)
 
-    def is_useful(self, candidate: Candidate) -> bool:
-        """Returns whether the metric is better than that of the constant prediction of the reference point."""
-        sign = METRICS[self.metric].sign
-        return sign * candidate.measured.metric < sign * self.reference[0]
+    def are_useful(self, costs: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Returns for each row of `costs` whether the metric is better than that of a constant prediction."""
+        found: NDArray[np.bool_] = costs[:, 0] < METRICS[self.metric].sign * self.reference[0]
+        return found
 
     def is_robust(self, candidate: Candidate) -> bool:
         """Returns whether the metric reaches `robust_metric` without any one modality; always, without a limit."""
@@ -133,6 +140,11 @@ class Objectives:
             return 0.0
         return float(hypervolume(self.costs(candidates), reference=np.array(self._row(*self.reference))))
 
+    def _add_row(self, candidate: Candidate) -> tuple[float, float]:
+        row = self._row(candidate.measured.metric, candidate.measured.cost(self.cost))
+        candidate.rows[self.metric, self.cost] = row
+        return row
+
     def _row(self, metric: float, cost: float) -> tuple[float, float]:
         return METRICS[self.metric].sign * metric, math.log10(max(cost, 1e-9))
 
@@ -142,6 +154,8 @@ def allowed_candidates(
 ) -> list[Candidate]:
     """Returns the candidates of `candidates_of` that keep to the limits of the objectives."""
     found = candidates_of(trials, max_macs=objectives.max_macs, with_inherited=with_inherited)
+    if objectives.robust_metric is None:
+        return found
     return [candidate for candidate in found if objectives.is_robust(candidate)]
 
 
@@ -173,10 +187,9 @@ _known: WeakKeyDictionary[TrialView, tuple[list[TrialView], int | None, list[Can
 def _of_recipe(trainings: list[TrialView], max_macs: int | None) -> list[Candidate]:
     """Returns the candidates of the trainings of one recipe."""
     first = trainings[0]
-    if first in _known:
-        before, limit, candidates = _known[first]
-        if before == trainings and limit == max_macs:
-            return candidates
+    known = _known.get(first)
+    if known is not None and known[0] == trainings and known[1] == max_macs:
+        return known[2]
     groups: dict[tuple[int, frozenset[tuple[str, float]]], list[tuple[TrialView, OperatingPoint]]] = {}
     for trial in trainings:
         for index, point in enumerate(trial.points):
@@ -196,7 +209,7 @@ def _of_recipe(trainings: list[TrialView], max_macs: int | None) -> list[Candida
 def _trainings(trials: Sequence[TrialView], *, with_inherited: bool) -> list[TrialView]:
     complete = [trial for trial in trials if trial.is_complete and not trial.is_operating_point]
     from_scratch = [trial for trial in complete if not trial.is_inherited]
-    if not with_inherited:
+    if not with_inherited or len(from_scratch) == len(complete):
         return from_scratch
     measured = {trial.recipe_hash for trial in from_scratch}
     return [trial for trial in complete if not trial.is_inherited or trial.recipe_hash not in measured]
@@ -240,11 +253,11 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def front_of(candidates: Sequence[Candidate], objectives: Objectives) -> list[Candidate]:
     """Returns the non-dominated candidates that are better than a constant prediction, cheapest first."""
-    useful = [candidate for candidate in candidates if objectives.is_useful(candidate)]
-    if not useful:
+    costs = objectives.costs(candidates)
+    useful = np.flatnonzero(objectives.are_useful(costs))
+    if not len(useful):
         return []
-    keep = non_dominated(objectives.costs(useful))
-    front = [candidate for candidate, kept in zip(useful, keep, strict=True) if kept]
+    front = [candidates[place] for place in useful[non_dominated(costs[useful])]]
     return sorted(front, key=lambda candidate: candidate.measured.cost(objectives.cost))
 
 

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
@@ -23,7 +23,8 @@ BEAT_S = 10.0
 #: Seconds without a sign of life after which a driver is dead.
 DEAD_AFTER_S = 60.0
 
-_HOLDER, _BEAT = "holder", "beat"
+#: Attributes of the study in a storage that stands for a driver: who it is, and its sign of life.
+HOLDER, BEAT = "holder", "beat"
 
 
 def lease_name(study: str) -> str:
@@ -35,7 +36,7 @@ def lease_name(study: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Holder:
+class Holder:
     """What a driver writes about itself: a token of its own, its machine and its process."""
 
     token: str
@@ -43,12 +44,17 @@ class _Holder:
     pid: int
 
     @classmethod
-    def here(cls) -> "_Holder":
+    def here(cls) -> Self:
+        """Returns a new token, this machine and this process."""
         return cls(uuid.uuid4().hex, socket.gethostname(), os.getpid())
+
+    def is_here(self) -> bool:
+        """Returns whether it runs, or ran, on this machine."""
+        return self.host == socket.gethostname()
 
     def is_gone(self) -> bool:
         """Returns whether it ran on this machine, where its process no longer exists."""
-        if self.host != socket.gethostname():
+        if not self.is_here():
             return False
         try:
             os.kill(self.pid, 0)
@@ -57,6 +63,18 @@ class _Holder:
         except PermissionError:  # of another user
             return False
         return False
+
+
+class TakenOverError(RunFolderError):
+    """Other drivers have taken this one for dead, and continue its trials."""
+
+    @classmethod
+    def of(cls, study: str) -> Self:
+        """Returns the error of a driver of `study`."""
+        return cls(
+            f"another search has taken study {study} over, as this one gave no sign of life for "
+            f"{DEAD_AFTER_S:.0f} s; it continues there"
+        )
 
 
 class Lease:
@@ -77,19 +95,16 @@ class Lease:
         """Gives a sign of life; a storage that does not answer is tried again at the next one."""
         self._n_beats += 1
         try:
-            self._storage.set_study_system_attr(self.number, _BEAT, self._n_beats)
+            self._storage.set_study_system_attr(self.number, BEAT, self._n_beats)
         except KeyError:
             self._is_lost = True
         except OUTAGES:
             pass
 
     def check(self) -> None:
-        """Raises RunFolderError if another driver has taken the study over."""
+        """Raises TakenOverError if another driver has taken the study over."""
         if self._is_lost:
-            raise RunFolderError(
-                f"another search has taken study {self._study} over, as this one gave no sign of life for "
-                f"{DEAD_AFTER_S:.0f} s; it continues there"
-            )
+            raise TakenOverError.of(self._study)
 
 
 @contextmanager
@@ -140,11 +155,11 @@ def _acquire(
     told = False
     since = clock()
     while True:
-        holder = _Holder.here()
+        holder = Holder.here()
         try:
             with suppress(DuplicatedStudyError):
                 lease_id = storage.create_new_study([StudyDirection.MINIMIZE], lease_name(study))
-                storage.set_study_system_attr(lease_id, _HOLDER, vars(holder))
+                storage.set_study_system_attr(lease_id, HOLDER, vars(holder))
                 return Lease(storage, study, lease_id)
             lease_id = storage.get_study_id_from_name(lease_name(study))
             attributes = storage.get_study_system_attrs(lease_id)
@@ -154,8 +169,8 @@ def _acquire(
             seen = None
             sleep(BEAT_S / 2)
             continue
-        other = _Holder(**attributes[_HOLDER]) if _HOLDER in attributes else None
-        state = (lease_id, attributes.get(_BEAT))
+        other = Holder(**attributes[HOLDER]) if HOLDER in attributes else None
+        state = (lease_id, attributes.get(BEAT))
         if not told and other is not None and not other.is_gone():
             told = True
             note(f"waiting for another search of {study}, on {other.host} (process {other.pid}), to end")

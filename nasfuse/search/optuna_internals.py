@@ -9,20 +9,56 @@ from collections.abc import Mapping
 from typing import Any
 
 from optuna.distributions import FloatDistribution, IntDistribution
-from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+from optuna.storages._rdb import models
 from optuna.study import Study
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, Trial
+from sqlalchemy import Table
 
 __all__ = [
+    "STUDIES",
+    "TRIALS",
     "EditableStorage",
     "FrozenStudy",
+    "TrialTables",
     "contains",
     "forget_cached_trials",
+    "read_trials",
     "storage_of",
+    "stored_value",
     "study_id_of",
     "trial_id_of",
 ]
+
+
+def _table(model: type[models.BaseModel]) -> Table:
+    table = model.__table__
+    assert isinstance(table, Table)
+    return table
+
+
+#: Tables of the studies and of the trials in a database; `RDBStorage` checks that they are of this version of Optuna.
+STUDIES, TRIALS = _table(models.StudyModel), _table(models.TrialModel)
+
+
+class TrialTables:
+    """Tables of what belongs to trials in a database, by its kind."""
+
+    PARAMETERS = _table(models.TrialParamModel)
+    USER_ATTRIBUTES = _table(models.TrialUserAttributeModel)
+    SYSTEM_ATTRIBUTES = _table(models.TrialSystemAttributeModel)
+    VALUES = _table(models.TrialValueModel)
+
+
+def stored_value(value: float) -> tuple[float | None, Any]:
+    """Returns a value of an objective as the two columns that a database has for it."""
+    return models.TrialValueModel.value_to_stored_repr(value)
+
+
+def read_trials(storage: RDBStorage, study_id: int, *, after: int, and_also: set[int]) -> list[FrozenTrial]:
+    """Returns the trials with identifiers above `after`, and those with the identifiers `and_also`."""
+    return storage._get_trials(study_id, None, and_also, after)
 
 
 def study_id_of(study: Study | FrozenStudy) -> int:
@@ -51,7 +87,7 @@ def forget_cached_trials(study: Study) -> None:
 
 
 class EditableStorage(InMemoryStorage):
-    """In-memory storage in which the parameters of a running trial can be reset."""
+    """In-memory storage in which trials can be reset, replaced and removed."""
 
     def study_id_of_trial(self, trial_id: int) -> int:
         """Returns the identifier of the study that a trial belongs to."""
@@ -68,3 +104,21 @@ class EditableStorage(InMemoryStorage):
         trial.params, trial.distributions, trial.user_attrs = {}, {}, {}
         trial.system_attrs = {} if fixed is None else {"fixed_params": dict(fixed)}
         self._set_trial(trial_id, trial)
+
+    def replace_trial(self, trial_id: int, trial: FrozenTrial) -> None:
+        """Replaces a trial by another state of it."""
+        again = copy.copy(trial)
+        again._trial_id = trial_id
+        self._set_trial(trial_id, again)
+
+    def last_trial(self, study_id: int) -> FrozenTrial | None:
+        """Returns the last trial of a study; None if it has none."""
+        trials = self._studies[study_id].trials
+        return trials[-1] if trials else None
+
+    def drop_last_trial(self, study_id: int) -> None:
+        """Removes the last trial of a study."""
+        trials = self._studies[study_id].trials
+        del self._trial_id_to_study_id_and_number[trial_id_of(trials.pop())]
+        waiting = self._prev_waiting_trial_number
+        waiting[study_id] = min(waiting[study_id], len(trials))  # where the search for waiting trials begins

@@ -52,7 +52,8 @@ def summarise(trials: Sequence[TrialView], objectives: Objectives) -> Progress:
     """Returns the summary of `trials`, all trials of a study."""
     counts = Counter(_state(trial) for trial in trials if not trial.is_operating_point)
     candidates = allowed_candidates(trials, objectives)
-    measured = {candidate.trial for candidate in candidates_of(trials, max_macs=objectives.max_macs)}
+    is_limited = objectives.robust_metric is not None
+    measured = candidates_of(trials, max_macs=objectives.max_macs) if is_limited else candidates
     hand_made = [candidate for candidate in candidates if candidate.baseline is not None]
     epochs = [epochs_of(trial) for trial in trials if _ran(trial)]
     waits = [trial.suggestion_s for trial in trials if trial.suggestion_s is not None]
@@ -70,7 +71,7 @@ def summarise(trials: Sequence[TrialView], objectives: Objectives) -> Progress:
         best_baseline=best(hand_made, objectives) if hand_made else None,
         reasons={trial.number: trial.reason for trial in trials if trial.is_failed},
         n_above_limit=sum(_is_above(trial, objectives.max_macs) for trial in trials),
-        n_not_robust=len(measured - {candidate.trial for candidate in candidates}),
+        n_not_robust=len({candidate.trial for candidate in measured} - {candidate.trial for candidate in candidates}),
     )
 
 

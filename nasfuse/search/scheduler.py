@@ -1,6 +1,5 @@
 """Scheduler of a study: which trial is trained next, which training is stopped, and what is recorded of each."""
 
-import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +16,12 @@ from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import NasfuseError, RecurringFailureError, RunFolderError
 from nasfuse.search.budget import Budget
 from nasfuse.search.computed_costs import ComputedCosts
-from nasfuse.search.failures import recurring_failures, retry_failures, void_failures
+from nasfuse.search.failures import problem_of, recurring_failures, retry_failures, void_failures
 from nasfuse.search.front import Objectives
 from nasfuse.search.inheritance import WeightSources
+from nasfuse.search.interrupted_trials import InterruptedTrials
+from nasfuse.search.live_drivers import LiveDrivers
+from nasfuse.search.observed_points import ObservedPoints
 from nasfuse.search.optuna_internals import study_id_of, trial_id_of
 from nasfuse.search.patience import Patience
 from nasfuse.search.samplers import make_sampler
@@ -27,8 +29,9 @@ from nasfuse.search.space import Space
 from nasfuse.search.stopping.rungs import Rungs
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.suggestions import Draw, Suggestions
-from nasfuse.search.swept_points import observations_of, values_of
+from nasfuse.search.swept_points import values_of
 from nasfuse.search.trial import TrialView, TrialWriter
+from nasfuse.search.trial_rows import OutdatedError
 from nasfuse.search.views import trials_of
 from nasfuse.search.visibility import DEFAULT_VISIBILITY_LAG, split_by_visibility, visibility_lag
 from nasfuse.search.write_through import WriteThroughStorage
@@ -38,6 +41,9 @@ from nasfuse.spec.study import StudyConfig
 
 #: Attempts at a training, without progress in between, after which a trial whose process dies has failed.
 MAX_ATTEMPTS = 3
+
+#: Seconds after which the time that a search has taken is written again.
+_BOOKED_EVERY_S = 1.0
 
 #: Number of rejected draws in a row after which the search ends.
 MAX_REJECTIONS = 500
@@ -76,9 +82,10 @@ class Exhausted(NasfuseError):
 class Scheduler:
     """Hands out the trials of a study, decides on early stopping, and records results in the study's storage.
 
-    Only one process, the driver, may schedule a study at a time. Its state is in the storage: a trial that was running
-    when the driver died is handed out again under the same number, with the same parameters and seed, so a continued
-    study gives the same trials as one that was never interrupted.
+    A process that schedules a study is a driver. The state of the study is in the storage: a trial that was running
+    when its driver died is handed out again under the same number, with the same parameters and seed, so a continued
+    study gives the same trials as one that was never interrupted. Several drivers may share a study (`drivers`): each
+    draws the next trial from what all have done, and the storage takes it only if no other driver was faster.
 
     The parameters of a trial, its weight sources, and whether it is stopped depend on the results of earlier trainings
     except the last few (`visibility_lag` - 1 of them), ended or not. Trials are therefore the same for any
@@ -106,6 +113,7 @@ class Scheduler:
         clock: Callable[[], float] = time.monotonic,
         patience: Patience | None = None,
         retry_failed: bool = False,
+        drivers: LiveDrivers | None = None,
     ) -> None:
         """Opens the study in `storage`, or creates it.
 
@@ -124,6 +132,7 @@ class Scheduler:
             clock: Returns the time in seconds since an arbitrary moment, for budgets in minutes.
             patience: Calls the storage, and again while it does not answer.
             retry_failed: Whether trainings that failed in earlier sessions are run again, before anything else.
+            drivers: Drivers that share the study; None if this process is the only one.
 
         Raises:
             RunFolderError: The storage holds another study of this name, or one on other data or of another version of
@@ -137,7 +146,8 @@ class Scheduler:
         self._costs = ComputedCosts(space, macs_of, cost=study.cost, check=check, check_macs=check_macs)
         maximize = METRICS[study.objective].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
-        self._storage = WriteThroughStorage(storage, study.name, patience=patience)
+        token = None if drivers is None else drivers.token
+        self._storage = WriteThroughStorage(storage, study.name, patience=patience, driver=token)
         self._study = optuna.create_study(
             storage=self._storage,
             study_name=study.name,
@@ -165,17 +175,25 @@ class Scheduler:
             self._attributes.robust_metric = study.robust_metric
         void_failures(self._study)
         if retry_failed:
-            retry_failures(self._study)
-            self._storage.publish_all()
-        self._orphans = [trial.number for trial in self.trials() if trial.is_running]
+            self._retry_failed()
+        self._interrupted = InterruptedTrials(self._study, self._storage, drivers)
         self._suggestions = Suggestions(self._study, self._storage, study, space, costs=self._costs)
         self._rungs = Rungs(study)
         self._weight_sources = WeightSources(space, metric=study.objective) if study.inherit else None
-        self._observed: set[int] = set()
-        self._points = {(trial.point_of, trial.point_index) for trial in self.trials() if trial.is_operating_point}
+        self._points = ObservedPoints(self._study, self._storage, study, space)
         self._earlier_s = self._attributes.seconds
         self._started: float | None = None
         self.exhausted = False
+
+    def _retry_failed(self) -> None:
+        try:
+            retry_failures(self._study)
+            self._storage.publish_all()
+        except OutdatedError as error:
+            raise RunFolderError(
+                f"another search writes to study {self._config.name} while its failed trainings are enqueued; run the "
+                "same command again"
+            ) from error
 
     def _check_same(self, key: str, now: str, what: str) -> None:
         before = self._attributes.identity(key)
@@ -207,19 +225,27 @@ class Scheduler:
 
     def fix_visibility_lag(self, *, workers: int) -> None:
         """Sets the visibility lag of a new study for this number of workers; an existing study keeps its own."""
+        self._interrupted.refresh()
         if self._attributes.visibility_lag is None:
             self._attributes.visibility_lag = visibility_lag(workers=workers, n_trials=self._budget.trials)
 
     def wants_more(self, *, running: int) -> bool:
-        """Returns whether the budget allows another trial beside the `running` ones.
+        """Returns whether the budget allows another trial beside the `running` ones of this driver and those of others.
 
         Trials that were interrupted began within the time of the study and are continued after it, for as long as those
         that run when it ends.
         """
         if self.exhausted:
             return False
-        seconds = 0.0 if self._orphans else self.seconds
-        return self._budget.share(trainings=self._trainings() + running, seconds=seconds) < 1
+        self._interrupted.refresh()
+        trainings = self._trainings() + running + self._interrupted.n_elsewhere()
+        seconds = 0.0 if self._interrupted.numbers() else self.seconds
+        return self._budget.share(trainings=trainings, seconds=seconds) < 1
+
+    @property
+    def others_run(self) -> bool:
+        """Whether trials run that other drivers have handed out."""
+        return self._interrupted.others_run
 
     def _trainings(self) -> int:
         return sum(trial.was_trained for trial in self.trials())
@@ -238,22 +264,23 @@ class Scheduler:
         Raises:
             Exhausted: `MAX_REJECTIONS` draws in a row were rejected.
             RecurringFailureError: The last trainings failed for a reason that is not specific to their recipes.
+            OutdatedError: Another driver was faster; `wants_more` reads what it has written.
         """
         self.check_failures()
         if self._started is None:
             self._started = self._clock()
-        adopts = bool(self._orphans)
-        while self._orphans:
-            assignment = self._adopt(self._orphans.pop(0))
+        interrupted = self._interrupted.numbers()
+        for number in interrupted:
+            assignment = self._adopt(number)
             if assignment is not None:
                 return assignment
-        if adopts and self._budget.share(trainings=0, seconds=self.seconds) >= 1:
+        if interrupted and self._budget.share(trainings=0, seconds=self.seconds) >= 1:
             return None  # none of the interrupted trials could be continued, and there is no time for another
         visible, hidden = split_by_visibility(self.trials(), visibility_lag=self.visibility_lag)
         if not all(trial.is_finished for trial in visible):
             return None
         for _ in range(MAX_REJECTIONS):
-            self._observe(visible)
+            self._points.add(visible)
             with self._storage.as_running([trial.number for trial in hidden]):
                 draw = self._suggestions.draw(self.objectives, seconds=self.seconds)
             draw = draw or self._draw_after_the_last(hidden)
@@ -313,15 +340,15 @@ class Scheduler:
 
     def stop(self, number: int, *, epoch: int, metric: float) -> None:
         """Records that trial `number` was stopped after `epoch`, with the value of its metric."""
-        self._writer(number).stopped(self._rungs.where_stopped(self.trials()[number], epoch=epoch, metric=metric))
-        self._end(number, state=TrialState.PRUNED)
+        with self._storage.in_one_transaction():
+            self._writer(number).stopped(self._rungs.where_stopped(self._view(number), epoch=epoch, metric=metric))
+            self._end(number, state=TrialState.PRUNED)
 
     def release(self) -> None:
         """Records an orderly end of the driver, which does not count as a failed attempt of the running trials."""
-        for trial in self.trials():
-            if trial.is_running and trial.number not in self._orphans:
-                self.release_one(trial.number)
-        self._book_time()
+        for number in self._interrupted.own():
+            self.release_one(number)
+        self._attributes.seconds = self.seconds
 
     def release_one(self, number: int) -> None:
         """Records that trial `number` is left to the next session; its next start does not count as an attempt."""
@@ -333,43 +360,27 @@ class Scheduler:
         The values of the trial are those of the first point, which its parameters describe. Operating points above the
         study's `max_macs` are recorded, but are not on the front.
         """
-        problem = _problem_of(measurements)
+        problem = problem_of(measurements)
         if problem is not None:
             self.fail(number, problem)
             return
-        self._writer(number).outcome(measurements)
-        self._end(number, values_of(measurements.points[0], self._config.cost))
+        with self._storage.in_one_transaction():
+            self._writer(number).outcome(measurements)
+            self._end(number, values_of(measurements.points[0], self._config.cost))
 
     def fail(self, number: int, reason: str) -> None:
         """Records that trial `number` failed for `reason`."""
-        self._writer(number).reason(reason)
-        self._end(number, state=TrialState.FAIL)
+        with self._storage.in_one_transaction():
+            self._writer(number).reason(reason)
+            self._end(number, state=TrialState.FAIL)
 
     def _end(self, number: int, values: list[float] | None = None, *, state: TrialState | None = None) -> None:
         reached = self._rungs.take(number)
         if reached:
             self._writer(number).rungs(reached)
         self._study.tell(number, values, state=state)
-        self._book_time()
-
-    def _book_time(self) -> None:
-        self._attributes.seconds = self.seconds
-
-    def _observe(self, visible: list[TrialView]) -> None:
-        """Adds the operating points of trainings that have become visible, as trials of their own."""
-        for training in visible:
-            if training.is_complete and training.number not in self._observed:
-                self._observed.add(training.number)
-                self._add_points(training)
-
-    def _add_points(self, training: TrialView) -> None:
-        config = self._config
-        for point in observations_of(
-            training, self._space, metric=config.objective, cost=config.cost, max_macs=config.max_macs
-        ):
-            if (training.number, TrialView(point).point_index) not in self._points:
-                self._study.add_trial(point)
-                self._storage.publish(self._id(len(self.trials()) - 1))
+        if self.seconds - self._attributes.seconds >= _BOOKED_EVERY_S:
+            self._attributes.seconds = self.seconds
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(study_id_of(self._study), number)
@@ -416,6 +427,7 @@ class Scheduler:
 
     def _adopt(self, number: int) -> Assignment | None:
         """Returns the assignment of a trial that was running when its driver ended; None if it has failed too often."""
+        self._interrupted.claim(number)
         if not self.retry(number):
             return None
         trial = Trial(self._study, self._id(number))
@@ -438,13 +450,3 @@ class Scheduler:
             return False
         writer.attempts(attempts)
         return True
-
-
-def _problem_of(measurements: Measurements) -> str | None:
-    if not measurements.points:
-        return "it measured no operating point"
-    for point in [point for point in measurements.points if point.holds]:
-        for name, value in (*point.to_plain().items(), *point.costs.items()):
-            if isinstance(value, int | float) and not math.isfinite(value):
-                return f"the measurements are not finite: {name} is {value}"
-    return None

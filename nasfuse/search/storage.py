@@ -1,6 +1,7 @@
 """Opening the storage of a study: any Optuna storage URL; SQLite is tuned for one writer and many readers."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,11 +10,14 @@ import optuna
 from optuna.exceptions import OptunaError
 from optuna.storages import RDBStorage
 from sqlalchemy import event, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from nasfuse.errors import RunFolderError
 
 _SQLITE = "sqlite:///"
+
+#: Transactions, at most, in which Optuna creates its tables, the version of them, and that of its migrations.
+_STEPS_OF_TABLES = 4
 
 #: What to do where the driver of a database is missing, by its module.
 _DRIVERS = {
@@ -72,7 +76,7 @@ def open_storage(url: str) -> RDBStorage:
     options = {"connect_args": {"timeout": 60}} if is_sqlite else {"pool_pre_ping": True}
     url = with_password(url)
     try:
-        storage = RDBStorage(url, engine_kwargs=options)
+        storage = _connected(url, options)
         if is_sqlite:
             event.listen(storage.engine, "connect", _use_write_ahead_log)
             storage.engine.dispose()  # closes open connections; the new ones are tuned
@@ -81,6 +85,17 @@ def open_storage(url: str) -> RDBStorage:
     except _UNREADABLE as error:
         raise _cannot_open(url, error) from error
     return storage
+
+
+def _connected(url: str, options: dict[str, Any]) -> RDBStorage:
+    """Returns a storage whose tables exist.
+
+    Of drivers that create the tables at the same time, the slower ones fail, once for each step in which they are made.
+    """
+    for _ in range(_STEPS_OF_TABLES):
+        with suppress(IntegrityError, ProgrammingError):
+            return RDBStorage(url, engine_kwargs=options)
+    return RDBStorage(url, engine_kwargs=options)
 
 
 def open_to_read(url: str) -> RDBStorage:

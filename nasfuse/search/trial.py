@@ -33,6 +33,9 @@ _INHERITED = "inherited"
 # Of a trial that is an operating point of an earlier training.
 _POINT_OF = "point_of"
 _POINT = "point"
+#: Token of the driver that runs the trial, where several drivers share a study.
+DRIVER = "driver"
+
 # Written while a training runs, or when it ends.
 _ATTEMPTS = "attempts"
 _SAVED_EPOCHS = "saved_epochs"
@@ -86,7 +89,7 @@ class TrialView:
     frozen: FrozenTrial
     is_void: bool = False
 
-    @property
+    @cached_property
     def number(self) -> int:
         """Position in the study, counting from 0."""
         return self.frozen.number
@@ -111,12 +114,12 @@ class TrialView:
         """log10 of the study's cost; for complete trials only."""
         return float(self.frozen.values[1])
 
-    @property
+    @cached_property
     def is_waiting(self) -> bool:
         """Whether the trial is enqueued and has not been handed out."""
         return self.frozen.state is TrialState.WAITING
 
-    @property
+    @cached_property
     def is_running(self) -> bool:
         """Whether the trial was handed out and has not ended, as far as that is visible."""
         return self.frozen.state is TrialState.RUNNING
@@ -126,22 +129,22 @@ class TrialView:
         """Whether the trial has ended with a result."""
         return self.frozen.state is TrialState.COMPLETE
 
-    @property
+    @cached_property
     def is_failed(self) -> bool:
         """Whether the trial has ended without a result."""
         return self.frozen.state is TrialState.FAIL
 
-    @property
+    @cached_property
     def is_stopped(self) -> bool:
         """Whether early stopping ended the training."""
         return self.frozen.state is TrialState.PRUNED and _STOPPED in self._attributes
 
-    @property
+    @cached_property
     def is_over_max_macs(self) -> bool:
         """Whether the trial was rejected, untrained, because its network has more MACs than the study allows."""
         return self.frozen.state is TrialState.PRUNED and _STOPPED not in self._attributes
 
-    @property
+    @cached_property
     def is_finished(self) -> bool:
         """Whether the trial has ended, with or without a result."""
         return self.frozen.state.is_finished()
@@ -151,12 +154,12 @@ class TrialView:
         """Whether the trial is an operating point of an earlier training, not a training of its own."""
         return _POINT_OF in self._attributes
 
-    @property
+    @cached_property
     def is_baseline(self) -> bool:
         """Whether the trial is a hand-made design, or a repetition of one."""
         return _BASELINE in self._attributes
 
-    @property
+    @cached_property
     def is_repetition(self) -> bool:
         """Whether the trial repeats an earlier training to confirm its result."""
         return _REPEAT_OF in self._attributes
@@ -176,7 +179,7 @@ class TrialView:
         """Whether the trial has used budget: it was handed out and has ended, complete, failed or stopped."""
         return self.is_finished and self.was_handed_out
 
-    @property
+    @cached_property
     def baseline(self) -> str | None:
         """Name of the hand-made design; None for a suggestion."""
         return self._attributes.get(_BASELINE)
@@ -191,12 +194,12 @@ class TrialView:
         """Index of the division of the data into train and val: 0 for a first training, counting up for repetitions."""
         return int(self._attributes.get(_DIVISION, 0))
 
-    @property
+    @cached_property
     def has_recipe(self) -> bool:
         """Whether the trial's parameters are a valid network; the properties below need that."""
         return _RECIPE_HASH in self._attributes
 
-    @property
+    @cached_property
     def recipe_hash(self) -> str:
         """Hash of the recipe."""
         return str(self._attributes[_RECIPE_HASH])
@@ -253,6 +256,11 @@ class TrialView:
         return self._attributes.get(_POINT)
 
     @property
+    def driver(self) -> str | None:
+        """Token of the driver that runs the trial; None where a study has one driver at a time."""
+        return self._attributes.get(DRIVER)
+
+    @property
     def attempts(self) -> int:
         """Times that the training was started since it last made progress."""
         return int(self._attributes.get(_ATTEMPTS, 1))
@@ -293,12 +301,12 @@ class TrialView:
         """Why another sampler than the study's drew the trial; None where the study's own did."""
         return self._attributes.get(_FALLBACK)
 
-    @property
+    @cached_property
     def suggestion_s(self) -> float | None:
         """Seconds that the sampler took; None where no sampler was asked."""
         return self._attributes.get(_SUGGESTION_S)
 
-    @property
+    @cached_property
     def _attributes(self) -> dict[str, Any]:
         return self.frozen.user_attrs
 

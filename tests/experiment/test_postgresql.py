@@ -1,4 +1,7 @@
-"""Searches on a real PostgreSQL server: one driver after another, and a server that restarts in the middle."""
+"""Searches on a real PostgreSQL server: several drivers of one study, and a server that restarts in the middle.
+
+`NASFUSE_OUTAGE_S` is the time for which the server is away, in seconds; 0 by default.
+"""
 
 import contextlib
 import os
@@ -7,19 +10,21 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from nasfuse.search import open_storage
-from nasfuse.search.lease import lease_name
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-N_TRIALS = 60
+#: Trial from which trainings wait for a file beside the run folder: when it is there, all drivers take part.
+GATES = {40: "second", 140: "third"}
 
-# The trials of a driver end at once; it prints the number of each, and the notes of the search.
+# The trainings of a driver end after a pause; it prints the number of each as it begins and ends, the notes of the
+# search, and its front.
 DRIVER = """
 import sys, time
 from contextlib import contextmanager
@@ -32,7 +37,10 @@ from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.spec.study import StudyConfig
 
 def training(assignment):
+    print("began:", assignment.number, flush=True)
     time.sleep(float(pause))
+    while any(assignment.number >= int(at) and not Path(folder, "..", name).exists() for at, name in gates):
+        time.sleep(0.05)
     metric = int(assignment.recipe.hash, 16) % 1000 / 1000
     point = OperatingPoint(metric, 1000 + assignment.number, 10, 1e-3, 1e-4, 100)
     return SimulatedTraining((), Measured(Measurements((point,), {"epochs": 1, "epochs_asked": 1})))
@@ -49,14 +57,16 @@ class Display:
     def note(self, text): print("note:", text, flush=True)
     def ended(self, number, *_, **__): print("ended:", number, flush=True)
 
-url, folder, n_trials, pause = sys.argv[1:]
+url, folder, n_trials, pause, *gates = sys.argv[1:]
+gates = [gate.split("=") for gate in gates]
 study = StudyConfig.of({
     "name": "shared", "storage": url, "data": {"source": "digits"}, "sampler": "random",
     "space": {"fields": {"training.lr": {"float": [1e-4, 1e-1], "log": True}, "network.dropout": {"float": [0, 0.5]}},
               "fixed": {"network.streams.*.encoder": "linear", "training.epochs": 1}},
     "budget": {"trials": int(n_trials), "repeats": 1}, "resources": {"workers": 2}, "stopping": "off",
 })
-run_search(study, RunFolder(Path(folder)), display=Display(), objective=print, open_backend=open_simulated)
+found = run_search(study, RunFolder(Path(folder)), display=Display(), objective=print, open_backend=open_simulated)
+print("front:", *(one.label for one in found.front), flush=True)
 """
 
 
@@ -112,11 +122,12 @@ def server():
 
 
 @contextlib.contextmanager
-def driver(server, folder, *, pause):
-    """Yields the process of a search on the server, whose trials take `pause` seconds."""
+def driver(url, folder, *, n_trials, pause, gates=()):
+    """Yields the process of a search on the server, whose trainings take `pause` seconds."""
     process = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, server.url, str(folder), str(N_TRIALS), str(pause)],
+        [sys.executable, "-c", DRIVER, url, str(folder), str(n_trials), str(pause), *gates],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
@@ -127,51 +138,92 @@ def driver(server, folder, *, pause):
         process.wait()
 
 
-def read_until(process, text):
-    """Reads lines up to the first with `text`, and returns all."""
+def read_until(process, text, *, times=1):
+    """Reads lines up to the one with `text` that is the last of so many, and returns all."""
     lines = []
     for line in process.stdout:
         lines.append(line.strip())
-        if text in line:
+        if sum(text in one for one in lines) == times:
             return lines
-    raise AssertionError(f"no line with {text!r} in {lines}")
+    raise AssertionError(f"{times} lines with {text!r} were expected: {lines}; {process.stderr.read()}")
+
+
+def numbers(lines, word):
+    """Returns the numbers of the trials that began, or ended."""
+    return [int(line.split()[1]) for line in lines if line.startswith(f"{word}:")]
 
 
 def trials_in(server):
     storage = open_storage(server.url)
-    studies = {study.study_name: study._study_id for study in storage.get_all_studies()}
-    assert lease_name("shared") not in studies, "the lease is given back"
-    trials = storage.get_all_trials(studies["shared"])
-    storage.delete_study(studies["shared"])
+    (study,) = storage.get_all_studies()
+    assert study.study_name == "shared", "no driver has left a trace"
+    trials = storage.get_all_trials(study._study_id)
+    storage.delete_study(study._study_id)
     return trials
 
 
-def check_all_there_once(trials):
-    assert [trial.number for trial in trials] == list(range(N_TRIALS))
-    assert Counter(trial.state.name for trial in trials) == {"COMPLETE": N_TRIALS}
-    assert len({tuple(trial.params.values()) for trial in trials}) == N_TRIALS
+def check_all_there_once(trials, n_trials):
+    assert [trial.number for trial in trials] == list(range(n_trials))
+    assert Counter(trial.state.name for trial in trials) == {"COMPLETE": n_trials}
+    assert len({tuple(trial.params.values()) for trial in trials}) == n_trials
 
 
-def test_a_second_driver_waits_and_takes_over_from_one_that_was_killed(server, tmp_path):
-    with driver(server, tmp_path / "a", pause=0.5) as first:
-        read_until(first, "ended: 5")
-        with driver(server, tmp_path / "b", pause=0) as second:
-            read_until(second, f"waiting for another search of shared, on {socket.gethostname()} (process {first.pid})")
-            first.kill()
-            first.wait()
-            lines = read_until(second, f"ended: {N_TRIALS - 1}")
-            assert second.wait(timeout=60) == 0
-    assert any("taking shared over from a search that has died" in line for line in lines)
-    check_all_there_once(trials_in(server))
+def test_two_drivers_share_a_study_and_one_is_killed(server, tmp_path):
+    n_trials = 200
+
+    def start():
+        gates = [f"{number}={name}" for number, name in GATES.items()]
+        return driver(server.url, tmp_path / "run", n_trials=n_trials, pause=0.02, gates=gates)
+
+    with start() as first, start() as second:
+        begin = read_until(second, "began:")
+        (tmp_path / "second").touch()
+        lines = read_until(first, "ended:", times=30)
+        first.kill()
+        first.wait()
+        lines += [line.strip() for line in first.stdout]
+        with start() as third:
+            rest = read_until(third, "began:")
+            (tmp_path / "third").touch()
+            own = [begin + read_until(second, "front:"), rest + read_until(third, "front:")]
+            assert (second.wait(timeout=300), third.wait(timeout=300)) == (0, 0)
+    fronts = [one[-1] for one in own]
+    ended = [number for one in (lines, *own) for number in numbers(one, "ended")]
+    assert len(ended) == len(set(ended))
+    began = Counter(number for one in (lines, *own) for number in numbers(one, "began"))
+    again = [number for number, times in began.items() if times > 1]
+    assert max(began.values()) <= 2
+    assert set(again) <= set(numbers(lines, "began")), "what the killed driver ran, and nothing else, was run again"
+    assert len(again) <= 2
+    assert set(began) == set(range(n_trials))
+    assert fronts[0] == fronts[1]
+    check_all_there_once(trials_in(server), n_trials)
+
+
+def test_a_driver_with_another_run_folder_is_refused_while_one_runs(server, tmp_path):
+    with driver(server.url, tmp_path / "a", n_trials=60, pause=0.2) as first:
+        read_until(first, "ended: 3")
+        with driver(server.url, tmp_path / "b", n_trials=60, pause=0.2) as second:
+            assert second.wait(timeout=300) == 1
+            assert (
+                f"another search of shared runs on {socket.gethostname()} (process {first.pid}) with another run folder"
+            ) in second.stderr.read()
+        first.kill()
+        first.wait()
+        with driver(server.url, tmp_path / "b", n_trials=60, pause=0) as second:
+            read_until(second, "front:")
+            assert second.wait(timeout=300) == 0
+    check_all_there_once(trials_in(server), 60)
 
 
 def test_a_search_goes_on_when_its_server_has_been_away(server, tmp_path):
-    with driver(server, tmp_path / "run", pause=0.05) as process:
+    with driver(server.url, tmp_path / "run", n_trials=60, pause=0.05) as process:
         read_until(process, "ended: 5")
         server.stop()
         read_until(process, "note: the storage does not answer")
+        time.sleep(float(os.environ.get("NASFUSE_OUTAGE_S", "0")))
         server.start()
-        lines = read_until(process, f"ended: {N_TRIALS - 1}")
-        assert process.wait(timeout=60) == 0
+        lines = read_until(process, "front:")
+        assert process.wait(timeout=300) == 0
     assert any("the storage answers again" in line for line in lines)
-    check_all_there_once(trials_in(server))
+    check_all_there_once(trials_in(server), 60)

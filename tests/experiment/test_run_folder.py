@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nasfuse.errors import ConfigError, InvalidInputError, MissingFileError, RunFolderError
-from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.experiment.run_folder import RunFolder, drop_scratch, write_text
 from nasfuse.spec.study import StudyConfig
 
 PLAIN = {
@@ -145,9 +145,27 @@ def test_the_lock_goes_with_its_process(folder):
 
 def test_scratch(folder):
     write_text(folder.root / ".tune" / "a" / "b", "")
-    folder.drop_scratch()
-    folder.drop_scratch()
+    drop_scratch(folder.root)
+    drop_scratch(folder.root)
     assert not (folder.root / ".tune").exists()
+
+
+def test_several_drivers_write_to_a_folder_and_leave_nothing_of_their_own(folder):
+    with folder.locked(driver="a") as first, folder.locked(driver="b") as second:
+        assert first != second
+        write_text(first / ".tune" / "x", "")
+        folder.claim(STUDY)
+        assert folder.is_locked()
+    assert not folder.is_locked()
+    assert not (first.exists() or second.exists())
+
+
+def test_the_folder_of_a_killed_driver_is_removed_and_those_of_others_are_not(folder):
+    for token in ("killed", "elsewhere"):
+        write_text(folder.of_driver(token) / "lock", "")
+    with folder.locked(driver="own"):
+        folder.drop_dead_drivers(live={"elsewhere"})
+        assert [folder.of_driver(one).exists() for one in ("killed", "elsewhere", "own")] == [False, True, True]
 
 
 def test_the_storage(folder):

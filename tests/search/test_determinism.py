@@ -3,12 +3,16 @@
 import heapq
 import random
 
+import optuna
 import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
+from nasfuse.errors import RunFolderError
 from nasfuse.search import open_storage, sqlite_url, summarise
+from nasfuse.search.live_drivers import LiveDrivers
+from nasfuse.search.trial_rows import OutdatedError
 
 SPACE = {
     "fields": {
@@ -21,8 +25,8 @@ SPACE = {
     "baselines": {"one": {"network.route": "each"}, "dynamic": {"network.route": "each > all"}},
 }
 
-#: What depends on the clock or on deaths.
-PASSING = {"suggestion_s", "attempts"}
+#: What depends on the clock, on deaths, or on which driver was faster.
+PASSING = {"suggestion_s", "attempts", "driver"}
 
 
 def error_of(assignment, epoch):
@@ -57,7 +61,13 @@ class Workers:
 
     def run(self, *, deaths_after=None):
         """Runs the study to its end, or until so many epochs were run: then the driver is dead."""
-        now, epochs = 0.0, 0
+        for epochs, _ in enumerate(self.epochs(), start=1):
+            if epochs == deaths_after:
+                return
+
+    def epochs(self):
+        """Runs the study to its end; yields before the end of every epoch, and where only other drivers run trials."""
+        now = 0.0
         while True:
             while len(self.running) < self.n_workers and self.scheduler.wants_more(running=len(self.running)):
                 assignment = self.scheduler.next()
@@ -65,13 +75,14 @@ class Workers:
                     break
                 self.running[assignment.number] = assignment
                 heapq.heappush(self.events, (now + self.random.expovariate(1), assignment.number, 1))
-            if not self.events:
+            if self.events:
+                now, number, epoch = heapq.heappop(self.events)
+                yield
+                self.one_epoch(now, number, epoch)
+            elif self.scheduler.others_run:
+                yield
+            else:
                 return
-            now, number, epoch = heapq.heappop(self.events)
-            epochs += 1
-            if epochs == deaths_after:
-                return
-            self.one_epoch(now, number, epoch)
 
     def one_epoch(self, now, number, epoch):
         assignment = self.running[number]
@@ -104,9 +115,9 @@ def contents(scheduler):
 
 @pytest.fixture
 def make(make_study, open_scheduler):
-    def open_one(storage=None, **changes):
+    def open_one(storage=None, drivers=None, **changes):
         study = make_study(space=SPACE, **{"budget": {"trials": 45, "repeats": 2}, "max_macs": 120, **changes})
-        return open_scheduler(storage or InMemoryStorage(), study)
+        return open_scheduler(storage or InMemoryStorage(), study, drivers=drivers)
 
     return open_one
 
@@ -169,6 +180,84 @@ def test_a_driver_that_dies_again_and_again(make, tmp_path, kind, inherit):
             break
     assert not scheduler.wants_more(running=0)
     assert contents(make(storage, inherit=inherit)) == unbroken
+
+
+def share(storage, make, *, seed, deaths=0, **changes):
+    """Runs a study with two drivers, the first of which are killed, and returns what each of the last two sees."""
+    order = random.Random(seed)
+
+    def start(token):
+        drivers = LiveDrivers(storage, "paper", token=token, clock=lambda: 0.0)
+        scheduler = make(storage, drivers, **changes)
+        return drivers, scheduler, Workers(scheduler, n_workers=3, seed=seed).epochs()
+
+    running = [start("a"), start("b")]
+    schedulers = [scheduler for _, scheduler, _ in running]
+    for turn in range(100000):
+        if not running:
+            return [contents(scheduler) for scheduler in schedulers[-2:]]
+        one = order.choice(running)
+        if turn % 60 == 59 and len(schedulers) < 2 + deaths:
+            running.remove(one)
+            one[0].leave()  # what the others do with a driver that gives no sign of life
+            running.append(start(f"{turn}"))
+            schedulers.remove(one[1])
+            schedulers.insert(0, one[1])
+            schedulers.append(running[-1][1])
+        elif next(one[2], "end") == "end":
+            running.remove(one)
+    raise AssertionError("the drivers wait for each other")
+
+
+@pytest.mark.parametrize("inherit", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_two_drivers_give_the_trials_of_one(make, inherit, seed):
+    alone = run(make(inherit=inherit), n_workers=1)
+    for seen in share(InMemoryStorage(), make, seed=seed, inherit=inherit):
+        assert seen == alone
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_the_trials_of_drivers_that_die_are_continued_by_others(make, tmp_path, kind):
+    storage = InMemoryStorage() if kind == "memory" else open_storage(sqlite_url(tmp_path / "study.db"))
+    alone = run(make(), n_workers=1)
+    for seen in share(storage, make, seed=1, deaths=4):
+        assert seen == alone
+    drivers = {
+        trial.user_attrs["driver"]
+        for trial in optuna.load_study(study_name="paper", storage=storage).trials
+        if "driver" in trial.user_attrs
+    }
+    assert len(drivers) == 6, "all took part"
+
+
+def test_the_last_trial_of_the_budget_is_handed_out_once(make):
+    storage = InMemoryStorage()
+    schedulers = [
+        make(storage, LiveDrivers(storage, "paper", token=token, clock=lambda: 0.0), budget={"trials": 1})
+        for token in "ab"
+    ]
+    assert [scheduler.wants_more(running=0) for scheduler in schedulers] == [True, True]
+    assert schedulers[0].next().number == 0
+    with pytest.raises(OutdatedError, match="written to the study"):
+        schedulers[1].next()
+    assert not schedulers[1].wants_more(running=0)
+    assert schedulers[1].others_run
+
+
+def test_a_driver_that_was_taken_for_dead_writes_no_result(make):
+    storage = InMemoryStorage()
+    first = LiveDrivers(storage, "paper", token="a", clock=lambda: 0.0)
+    lost = make(storage, first)
+    assignment = lost.next()
+    first.leave()
+    second = make(storage, LiveDrivers(storage, "paper", token="b", clock=lambda: 0.0))
+    assert second.next() == assignment
+    with pytest.raises(RunFolderError, match="another search has taken study paper over"):
+        lost.finish(assignment.number, measure(assignment))
+    assert second.trials()[assignment.number].is_running
+    second.finish(assignment.number, measure(assignment))
+    assert second.trials()[assignment.number].is_complete
 
 
 def test_more_workers_than_usual_make_the_lag_longer_for_good(make):

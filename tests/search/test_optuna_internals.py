@@ -9,7 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
-from optuna.storages import InMemoryStorage
+from optuna.storages import InMemoryStorage, RDBStorage
 
 from nasfuse.search import optuna_internals
 from nasfuse.search.optuna_internals import (
@@ -34,6 +34,9 @@ OWNERS = {
     "_trial_id_to_study_id_and_number": lambda study: [InMemoryStorage()],
     "_get_trial": lambda study: [InMemoryStorage()],
     "_set_trial": lambda study: [InMemoryStorage()],
+    "_studies": lambda study: [InMemoryStorage()],
+    "_prev_waiting_trial_number": lambda study: [InMemoryStorage()],
+    "_get_trials": lambda study: [RDBStorage("sqlite://")],
 }
 
 

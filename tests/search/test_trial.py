@@ -31,6 +31,7 @@ OWNERS = {
     "search/trial.py",
     "search/study_attributes.py",
     "search/write_through.py",
+    "search/trial_rows.py",
     "search/optuna_internals.py",
 }
 
