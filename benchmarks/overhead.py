@@ -4,6 +4,11 @@ The trials return at once, so that only the overhead is measured: sampler, Ray T
 are timed from the first to the last trial, in turn and in new processes, after a few trials that start the workers.
 
     python benchmarks/overhead.py            # about three minutes on two cores
+    python benchmarks/overhead.py --side ours --sampler random --trials 3000
+    python benchmarks/overhead.py --side ours --sampler random --workers 16 --seconds 2 --trials 160
+
+The last two measure nasfuse alone: how the number of trials changes its speed, and, with trials that sleep, which share
+of their time workers are busy. More workers than cores run on a cluster of one node that says it has as many cores.
 """
 
 import argparse
@@ -14,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +30,9 @@ WARM_UP = 6
 class Clock:
     """Measures the time from the end of the warm-up to the last trial."""
 
-    def __init__(self, n_trials: int) -> None:
-        """Expects `n_trials` after the warm-up."""
-        self.n_trials = n_trials
+    def __init__(self, *, warm_up: int = WARM_UP) -> None:
+        """Leaves out the first `warm_up` trials."""
+        self.warm_up = warm_up
         self.ended: list[float] = []
 
     def tick(self) -> None:
@@ -35,28 +42,32 @@ class Clock:
     @property
     def per_second(self) -> float:
         """Trials per second."""
-        return (len(self.ended) - WARM_UP) / (self.ended[-1] - self.ended[WARM_UP - 1])
+        return (len(self.ended) - self.warm_up) / (self.ended[-1] - self.ended[self.warm_up - 1])
 
 
 class NoWork:
-    """An objective that returns at once."""
+    """An objective that returns after some seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
 
     def __call__(self, recipe: Any, *, seed: int, division: int, folder: Path, report: Any, weight_sources: Any) -> Any:
         """Returns an operating point that depends on the recipe only."""
         from nasfuse.domain.operating_point import Measurements, OperatingPoint
 
+        time.sleep(self._seconds)
         metric = (int(recipe.hash, 16) % 1000) / 1000
         point = OperatingPoint(metric, 1000 + seed % 1000, 10, 1e-3, 1e-4, 100)
         return Measurements((point,), {"epochs": 1, "epochs_asked": 1})
 
 
-def ours(n_trials: int) -> float:
-    """Returns trials per second through nasfuse: TPE, Ray Tune, SQLite, run folder."""
+def ours(n_trials: int, *, sampler: str | None, workers: int, seconds: float) -> float:
+    """Returns trials per second through nasfuse: sampler, Ray Tune, SQLite, run folder."""
     from nasfuse.experiment.run import run_search
     from nasfuse.experiment.run_folder import RunFolder
     from nasfuse.spec.study import StudyConfig
 
-    clock = Clock(n_trials)
+    clock = Clock(warm_up=max(WARM_UP, workers))
 
     class Silent:
         def ready(self, *_: Any, **__: Any) -> None: ...
@@ -67,12 +78,37 @@ def ours(n_trials: int) -> float:
             clock.tick()
 
     study = StudyConfig.load(Path("digits"))
-    budget = study.budget.model_copy(update={"trials": n_trials + WARM_UP, "minutes": None})
-    resources = study.resources.model_copy(update={"workers": 2})
-    study = study.model_copy(update={"budget": budget, "resources": resources})
-    with tempfile.TemporaryDirectory() as folder:
-        run_search(study, RunFolder(Path(folder) / "run"), display=Silent(), objective=NoWork())
+    budget = study.budget.model_copy(update={"trials": n_trials + clock.warm_up, "minutes": None, "repeats": 1})
+    resources = study.resources.model_copy(update={"workers": workers})
+    study = study.model_copy(update={"budget": budget, "resources": resources, "sampler": sampler or study.sampler})
+    with tempfile.TemporaryDirectory() as folder, _cluster(workers) as open_backend:
+        run_search(
+            study,
+            RunFolder(Path(folder) / "run"),
+            display=Silent(),
+            objective=NoWork(seconds),
+            **({} if open_backend is None else {"open_backend": open_backend}),
+        )
     return clock.per_second
+
+
+@contextmanager
+def _cluster(workers: int) -> Iterator[Any]:
+    """Yields what opens a backend with so many workers; None where this machine has as many cores."""
+    if workers <= (os.cpu_count() or 1):
+        yield None
+        return
+    from functools import partial
+
+    from ray.cluster_utils import Cluster
+
+    from nasfuse.backends.ray import open_ray
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": workers, "include_dashboard": False})
+    try:
+        yield partial(open_ray, address=cluster.address)
+    finally:
+        cluster.shutdown()
 
 
 def tune_defaults(n_trials: int) -> float:
@@ -81,7 +117,7 @@ def tune_defaults(n_trials: int) -> float:
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
 
-    clock = Clock(n_trials)
+    clock = Clock()
 
     class Ends(tune.Callback):
         def on_trial_complete(self, *_: Any, **__: Any) -> None:
@@ -122,10 +158,18 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--default-trials", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--sampler", help="of --side ours; that of the study `digits` where left out")
+    parser.add_argument("--workers", type=int, default=2, help="of --side ours")
+    parser.add_argument("--seconds", type=float, default=0.0, help="of a trial of --side ours")
     options = parser.parse_args()
     if options.side:
-        figure = ours(options.trials) if options.side == "ours" else tune_defaults(options.trials)
-        print(json.dumps({"per_second": figure}))
+        if options.side == "defaults":
+            figure = tune_defaults(options.trials)
+        else:
+            own = {"sampler": options.sampler, "workers": options.workers, "seconds": options.seconds}
+            figure = ours(options.trials, **own)
+        busy = {"busy": figure * options.seconds / options.workers} if options.seconds else {}
+        print(json.dumps({"per_second": figure, **busy}))
         return
     figures: dict[str, list[float]] = {"ours": [], "defaults": []}
     for _ in range(options.repeats):

@@ -8,18 +8,21 @@ from torch import Tensor
 
 from nasfuse.data.dataset import Dataset, Split
 from nasfuse.nn.network import Network
+from nasfuse.nn.routing.network import RoutedNetwork
 
 #: Function from the length of each sequence to one number per route.
 Figures = Callable[[Mapping[str, int]], list[int]]
 
 
-def expected_macs(network: Network, dataset: Dataset, *, route: int = 0) -> int:
+def expected_macs(network: Network, dataset: Dataset, *, route: int | None = None) -> int:
     """Returns the mean multiply-accumulates per sample over train and val, rounded to a whole number.
 
     Every sample is counted at its own sequence lengths, without padding; see `mean_macs`. The choices of a router are
-    unknown before training, so a routed network is counted on a single route: number `route`, by default the cheapest
-    one, a lower bound of its MACs.
+    unknown before training, so a routed network is counted on a single route: number `route`, by default the one that
+    all samples take (`router.always`), or the cheapest one, a lower bound of its MACs.
     """
+    if route is None:
+        route = (network.always if isinstance(network, RoutedNetwork) else None) or 0
     return round(float(mean_macs(network.static_macs, network, dataset)[route]))
 
 

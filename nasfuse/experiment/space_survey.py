@@ -112,10 +112,11 @@ def _fixed_at(problem: str, study: StudyConfig) -> str:
     return ""
 
 
-def macs_of(recipe: AnyRecipe, dataset: Dataset, *, route: int = 0) -> int:
+def macs_of(recipe: AnyRecipe, dataset: Dataset, *, route: int | None = None) -> int:
     """Returns the expected MACs of a recipe without training it or allocating its weights.
 
-    For a routed network, they are those of the cheapest route, its lower limit, or of the given `route`.
+    For a routed network, they are those of the given `route`, or by default of the one that all samples take
+    (`router.always`), or of the cheapest route, its lower limit.
 
     Raises:
         InvalidInputError: The network is invalid for the data, or `router.macs` is below the cheapest route.

@@ -78,6 +78,8 @@ class TestRouted:
         assert costs == sorted(costs)
         assert expected_macs(network, dataset) == costs[0], "the least it can cost"
         assert expected_macs(network, dataset, route=-1) == costs[2]
+        network.always = 1
+        assert expected_macs(network, dataset) == costs[1], "all samples take it"
 
     def test_every_sample_at_its_own_lengths(self, network, dataset):
         table = sample_macs(network.route_macs, network, dataset.val, dataset)
