@@ -8,7 +8,7 @@ import optuna
 from benchmarks.search.problem import Problem
 from nasfuse.backends.base import Decision, Pause
 from nasfuse.backends.outcome import Measured, Outcome
-from nasfuse.search.scheduler import Assignment
+from nasfuse.search.assignment import Assignment
 from nasfuse.seeds import derive_seed
 
 

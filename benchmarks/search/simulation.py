@@ -16,7 +16,8 @@ from nasfuse.backends.simulated import SimulatedBackend, SimulatedTraining
 from nasfuse.domain.metric import METRICS
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.experiment.driver import SearchDriver
-from nasfuse.search.scheduler import Assignment, Scheduler
+from nasfuse.search.assignment import Assignment
+from nasfuse.search.scheduler import Scheduler
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.trial import TrialView
 from nasfuse.search.views import trials_of

@@ -22,8 +22,8 @@ from nasfuse.experiment.run import Display, run_search
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.report.run_files import write_run_files
+from nasfuse.search.assignment import Assignment
 from nasfuse.search.progress import Progress
-from nasfuse.search.scheduler import Assignment
 from nasfuse.spec.study import StudyConfig
 
 

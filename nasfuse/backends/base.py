@@ -9,7 +9,7 @@ from typing import Protocol
 from nasfuse.backends.objective import Objective
 from nasfuse.backends.outcome import Outcome
 from nasfuse.errors import InvalidInputError
-from nasfuse.search.scheduler import Assignment
+from nasfuse.search.assignment import Assignment
 from nasfuse.spec.study import ResourcesConfig
 
 

@@ -10,7 +10,7 @@ from nasfuse.backends.faults import is_fault, is_out_of_memory
 from nasfuse.backends.outcome import Failed, Faulted, Measured
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import InheritanceError
-from nasfuse.search.scheduler import Assignment
+from nasfuse.search.assignment import Assignment
 from nasfuse.spec.recipe import Recipe
 
 #: Called with (epoch, metric) after an epoch.

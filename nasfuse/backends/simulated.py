@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nasfuse.backends.base import Decision, Driver, Pause
 from nasfuse.backends.outcome import Outcome, Stopped
-from nasfuse.search.scheduler import Assignment
+from nasfuse.search.assignment import Assignment
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from nasfuse.backends.outcome import Outcome
     from nasfuse.data import Dataset
     from nasfuse.experiment.run_folder import RunFolder
+    from nasfuse.search.assignment import Assignment
     from nasfuse.search.progress import Progress
-    from nasfuse.search.scheduler import Assignment
     from nasfuse.spec.study import StudyConfig
 
 

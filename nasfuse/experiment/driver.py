@@ -9,10 +9,11 @@ from nasfuse.backends.base import Backend, Decision, Pause
 from nasfuse.backends.interrupts import Interrupts, interruptible
 from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Outcome, Stopped
 from nasfuse.errors import NasfuseError, RecurringFailureError
+from nasfuse.search.assignment import Assignment
 from nasfuse.search.faults import Faults, Verdict
 from nasfuse.search.lease import TakenOverError
 from nasfuse.search.progress import Progress, summarise
-from nasfuse.search.scheduler import Assignment, Scheduler
+from nasfuse.search.scheduler import Scheduler
 from nasfuse.search.trial_rows import OutdatedError
 
 #: Share of the time that the driver spends on the state of the search, where that takes longer than `_SHORT_S`.

@@ -2,8 +2,8 @@
 
 from nasfuse.backends.outcome import Measured, Outcome
 from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.search.assignment import Assignment
 from nasfuse.search.progress import Progress
-from nasfuse.search.scheduler import Assignment
 
 
 class TrialFiles:

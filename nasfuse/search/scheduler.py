@@ -3,7 +3,6 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -14,6 +13,7 @@ from optuna.trial import Trial, TrialState
 from nasfuse.domain.metric import METRICS
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import NasfuseError, RecurringFailureError, RunFolderError
+from nasfuse.search.assignment import Assignment
 from nasfuse.search.budget import Budget
 from nasfuse.search.computed_costs import ComputedCosts
 from nasfuse.search.failures import problem_of, recurring_failures, retry_failures, void_failures
@@ -47,32 +47,6 @@ _BOOKED_EVERY_S = 1.0
 
 #: Number of rejected draws in a row after which the search ends.
 MAX_REJECTIONS = 500
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """A trial to be trained, as the scheduler hands it out.
-
-    Attributes:
-        number: Number of the trial.
-        seed: Seed of its training, derived from the study's seed and the trial number.
-        recipe: Recipe to train.
-        division: Index of the division into train and val: 0 for a first training, counting up for its repetitions.
-        baseline: Name of the hand-made design; None for a suggestion.
-        rungs: Epochs after which the training reports its metric, and may be stopped.
-        inherited: Stream to the number of the trial whose weights it starts from; other streams start at random.
-        overdue_s: Seconds after its start from which it reports its metric after every epoch, as the time of the study
-            is then spent; None for no such time.
-    """
-
-    number: int
-    seed: int
-    recipe: Recipe
-    division: int = 0
-    baseline: str | None = None
-    rungs: tuple[int, ...] = ()
-    inherited: Mapping[str, int] = field(default_factory=dict)
-    overdue_s: float | None = None
 
 
 class Exhausted(NasfuseError):

@@ -15,7 +15,7 @@ from nasfuse.backends.objective import Report
 from nasfuse.backends.outcome import Died, Failed, Measured, Outcome, Stopped
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.errors import InheritanceError
-from nasfuse.search.scheduler import Assignment
+from nasfuse.search.assignment import Assignment
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import ResourcesConfig
 

@@ -9,7 +9,7 @@ from nasfuse.backends.objective import Task
 from nasfuse.backends.outcome import Failed, Faulted, Measured
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import CheckpointError, InheritanceError, MissingFileError, NonFiniteError
-from nasfuse.search.scheduler import Assignment
+from nasfuse.search.assignment import Assignment
 from nasfuse.spec.recipe import Recipe
 
 RECIPE = Recipe.parse(

@@ -13,7 +13,7 @@ from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Stopped
 from nasfuse.backends.ray_session import trials_at_a_time
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import InvalidInputError
-from nasfuse.search.scheduler import Assignment
+from nasfuse.search.assignment import Assignment
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import ResourcesConfig
 from nasfuse.testing import BackendSuite

@@ -71,14 +71,10 @@ def processes(token):
     return lines
 
 
-def test_no_process_is_started_that_one_machine_does_not_need(processes):
-    """Ray's own methods are replaced for that; where Ray has others, this test says so."""
-    for name in (b"autoscaler", b"log_monitor.py", b"dashboard/dashboard.py"):
-        assert not [line for line in processes.values() if name in line]
-
-
 @pytest.mark.parametrize("error", [Exception("The current node timed out\nduring startup."), ConnectionError()])
 def test_a_ray_that_does_not_start_is_one_sentence_and_leaves_nothing(monkeypatch, environment, error):
+    assert not ray.is_initialized(), "the session of the other tests would be closed; this test comes before them"
+
     def fail(**_):
         raise error
 
@@ -87,6 +83,12 @@ def test_a_ray_that_does_not_start_is_one_sentence_and_leaves_nothing(monkeypatc
     with pytest.raises(NasfuseError, match=f"Ray has not started on this machine.*: {reason}"), ray_session(None):
         pass
     assert authentication() == environment
+
+
+def test_no_process_is_started_that_one_machine_does_not_need(processes):
+    """Ray's own methods are replaced for that; where Ray has others, this test says so."""
+    for name in (b"autoscaler", b"log_monitor.py", b"dashboard/dashboard.py"):
+        assert not [line for line in processes.values() if name in line]
 
 
 def session_root():

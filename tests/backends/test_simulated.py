@@ -9,7 +9,7 @@ from nasfuse.backends.base import Decision, Pause
 from nasfuse.backends.objective import Task
 from nasfuse.backends.outcome import Died, Failed, Stopped
 from nasfuse.backends.simulated import SimulatedBackend, SimulatedTraining
-from nasfuse.search.scheduler import Assignment
+from nasfuse.search.assignment import Assignment
 from nasfuse.spec.recipe import Recipe
 from nasfuse.testing import BackendSuite
 from nasfuse.testing.backend import N_EPOCHS

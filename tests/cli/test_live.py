@@ -10,7 +10,7 @@ from nasfuse.cli.console import new_console
 from nasfuse.cli.live import SILENCE_S, LiveDisplay
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
-from nasfuse.search.scheduler import Assignment
+from nasfuse.search.assignment import Assignment
 from nasfuse.spec.study import BudgetConfig
 
 DATA = SimpleNamespace(modalities=[], task=SimpleNamespace(kind="multiclass", n_outputs=10), train=[], val=[], test=[])

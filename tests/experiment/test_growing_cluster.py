@@ -3,7 +3,7 @@
 from nasfuse.backends.base import Pause
 from nasfuse.backends.outcome import Died
 from nasfuse.experiment.driver import SearchDriver
-from nasfuse.search.scheduler import Assignment
+from nasfuse.search.assignment import Assignment
 from tests.experiment.test_driver import open_scheduler, training_of
 
 
