@@ -17,7 +17,7 @@ RUN := runs/digits
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev demo test lint format clean clean-all
+.PHONY: help install install-dev demo test test-machines lint format clean clean-all
 
 help: ## Lists what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,10 @@ test: export PYTHONDONTWRITEBYTECODE :=
 test: lint ## Lints, checks types and runs every test, three files at a time
 	$(BIN)/python -m compileall -q nasfuse
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+test-machines: $(INSTALLED_DEV) ## Runs the tests of clusters of several machines, in network namespaces; minutes, as root
+	NASFUSE_TEST_MACHINES=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/backends/test_cluster_nodes.py \
+		tests/experiment/test_network_namespaces.py
 
 lint: $(INSTALLED_DEV) ## Runs ruff (rules and format) and mypy
 	$(BIN)/ruff check .
