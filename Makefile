@@ -20,7 +20,7 @@ RUN := runs/digits
 .PHONY: help install install-dev demo test test-machines lint format clean clean-all
 
 help: ## Lists what make can do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(INSTALLED) ## Searches studies/digits.yaml, trains the best network of its front, shows the front
 	@$(BIN)/python cli.py search studies/digits.yaml
