@@ -127,7 +127,7 @@ class SearchDriver:
             self._interrupts.check()
             with self._interrupts.deferred():
                 found = self._next()
-            if found is not Pause.WAIT or self._running:
+            if found is not Pause.WAIT or self._running or self._room() <= 0:  # the backend waits for nodes
                 return found
             self._sleep(_POLL_S)
 

@@ -15,6 +15,7 @@ from typing import Any
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from nasfuse.errors import RunFolderError
 from nasfuse.search.lease import BEAT, BEAT_S, DEAD_AFTER_S, HOLDER, Holder, TakenOverError
@@ -24,7 +25,10 @@ from nasfuse.search.patience import OUTAGES
 
 def can_be_shared(url: str) -> bool:
     """Returns whether several drivers may write to a study in the storage at `url` at a time."""
-    return make_url(url).get_backend_name() == "postgresql"
+    try:
+        return make_url(url).get_backend_name() == "postgresql"
+    except SQLAlchemyError:
+        return False  # is refused when it is opened
 
 
 def new_token() -> str:

@@ -296,13 +296,22 @@ class TestWithoutRay:
         (stored,) = open_storage(folder.storage_url(study())).get_all_studies()
         assert stored.user_attrs["lag"] == 8
 
-    def test_a_cluster_without_room_yet_is_believed_to_grow(self, in_process, folder):
+    def test_a_cluster_without_room_yet_is_believed_to_grow(self, in_process, folder, monkeypatch):
         in_process.capacity = 0
-        display = Display()
-        run_search(
-            study(resources={"workers": 6}), folder, display=display, objective=wide_is_good, address="somewhere:6379"
-        )
-        assert display.events[0] == "ready with 6"
+        opening = in_process.open(wide_is_good, resources=None, folder_of=folder.trial, scratch=None)
+        backend = opening.enter_result
+        backend.can_grow = True
+        monkeypatch.setattr(in_process, "open", lambda *_, **__: opening)
+
+        class Grown(Display):
+            def ready(self, *arguments, **options):
+                super().ready(*arguments, **options)
+                backend.capacity = 6
+
+        display = Grown()
+        run_search(study(resources={"workers": 6}), folder, display=display, objective=wide_is_good)
+        assert display.events[0].endswith("can run at a time there now; more run when nodes join")
+        assert display.events[1] == "ready with 6"
 
     def test_more_workers_than_a_study_was_started_for(self, in_process, folder):
         run(folder, budget={"trials": 2})

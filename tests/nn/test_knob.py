@@ -75,9 +75,12 @@ def test_every_knob_of_a_network_has_a_place_in_a_recipe(make_sparse_knobs, data
             *parents, field = knob_paths(knob.name).after.split(".")
             for key in parents:
                 place = place[key]
-            place[field] = knob.cheaper[0] if knob.cheaper else 0.25
+            set_to = knob.cheaper[0] if knob.cheaper else 0.25
+            place[field] = "v+s" if knob.name == "always" else set_to  # a recipe names the route
         rebuilt = build_network(Recipe.parse(plain).network, dataset.modalities, dataset.task)
         expected = {knob.name: knob.cheaper[0] if knob.cheaper else 0.25 for knob in network.knobs()}
+        if "always" in expected:
+            expected["always"] = 1
         assert settings_of(rebuilt.knobs()) == expected
         assert {k.name: k.trained for k in rebuilt.knobs()} == {k.name: k.trained for k in network.knobs()}
 
@@ -94,5 +97,5 @@ def make_sparse_knobs(make_recipe):
     return [
         (Recipe.parse(joint), {"keep_ratio", "keep_ratio.s", *streams}),
         (Recipe.parse(solver), {"max_steps", "tolerance", *streams}),
-        (Recipe.parse(routed), {"max_steps", "tolerance", "threshold", *streams}),
+        (Recipe.parse(routed), {"max_steps", "tolerance", "threshold", "always", *streams}),
     ]
