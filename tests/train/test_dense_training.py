@@ -83,7 +83,8 @@ def test_routes_are_trained_chosen_and_measured(dataset, kind):
         assert metric == pytest.approx(table.at(threshold).metric)
     network.set_threshold(0.5)
     points, record = measure(trained, dataset, metric="miou", device=CPU)
-    assert len(points) == 10
+    assert len(points) == 11, "the network's own, the nine of the curve, and the route in the middle for all samples"
+    assert [point.setting for point in points].count(f"always {ROUTES[1]}") == 1
     assert points[1].macs == network.static_macs({})[0]
     assert set(record["routing"]["usage"]) == set(ROUTES)
 
