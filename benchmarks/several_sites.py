@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.search.comparison import mean_sd
 from nasfuse.data import Dataset, load_dataset
 from nasfuse.errors import InvalidInputError
 from nasfuse.experiment.space_survey import macs_of
@@ -118,12 +119,6 @@ def trained(recipe: Recipe, dataset: Dataset, seed: int) -> dict[str, Any]:
     }
 
 
-def spread_of(values: Sequence[float]) -> str:
-    """Returns mean +- sd."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.fmean(values):.4f} +- {deviation:.4f}"
-
-
 def main() -> None:
     """Trains what is missing, and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -162,16 +157,16 @@ def main() -> None:
         for name, recipe in designs.items():
             values = [known[recipe.hash, seed]["val"] for seed in range(options.seeds)]
             means[name] = statistics.fmean(values)
-            print(f"  {kind:<14} {name:<30} {macs_of(recipe, dataset):>11,} MACs  {spread_of(values)}")
+            print(f"  {kind:<14} {name:<30} {macs_of(recipe, dataset):>11,} MACs  {mean_sd(values)}")
         best = max(means, key=means.__getitem__)
         chosen[kind] = best, designs[best]
     print("chosen, on the test split:")
     tests = {}
     for kind, (name, recipe) in chosen.items():
         tests[kind] = [known[recipe.hash, seed]["test"] for seed in range(options.seeds)]
-        print(f"  {kind:<14} {name:<30} {macs_of(recipe, dataset):>11,} MACs  {spread_of(tests[kind])}")
+        print(f"  {kind:<14} {name:<30} {macs_of(recipe, dataset):>11,} MACs  {mean_sd(tests[kind])}")
     gains = [several - one for one, several in zip(tests["one place"], tests["several sites"], strict=True)]
-    print(f"  several sites minus one place, seed by seed: {spread_of(gains)}")
+    print(f"  several sites minus one place, seed by seed: {mean_sd(gains)}")
 
 
 if __name__ == "__main__":

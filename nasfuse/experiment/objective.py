@@ -208,9 +208,11 @@ class Training:
                 recipe, dataset, place, seed=own, division=number, device=device, report=lambda _: watch.goes_on()
             )
             folds.append(FoldNetwork(network, dataset))
+            if len(folds) == n_trainings:
+                break  # all of them are measured together
             reached = metric_so_far(folds, n_folds=validation.folds, metric=metric, device=device)
-            if reached is not None and k + 1 < n_trainings:
-                report((k + 1) * recipe.training.epochs, reached)
+            if reached is not None:
+                report(len(folds) * recipe.training.epochs, reached)
         n_folds = validation.folds
         points, more = measure_folds(folds, n_folds=n_folds, metric=metric, device=device)
         first = folds[0].network

@@ -145,7 +145,7 @@ def run_search(
             for note in _left_out(survey):
                 display.note(note)
             if study.budget.minutes is not None:
-                display.note(_time_of_the_end(study, time_limit.longest_minutes))
+                display.note(_time_of_the_end(study))
             if coarser:
                 display.note(
                     "trained with larger strides or fewer epochs, to fit the time: "
@@ -282,20 +282,12 @@ def _postponed(macs: Mapping[str, int]) -> str:
     )
 
 
-def _time_of_the_end(study: StudyConfig, longest: float | None) -> str:
-    """Returns a sentence on what a budget in minutes limits, and when the last trainings end.
-
-    Args:
-        study: A study with such a budget.
-        longest: Estimated minutes of the longest training; None if there is no estimate.
-    """
+def _time_of_the_end(study: StudyConfig) -> str:
+    """Returns a sentence on what a budget in minutes limits, and when the last trainings end."""
     minutes = study.budget.minutes or 0.0
-    start = f"no training starts after {minutes:g} min"
-    if study.data.validation is None:
-        grace = Budget.from_config(study.budget).left_s(seconds=60 * minutes) or 0.0
-        return f"{start}; one that still runs {grace:.0f} s later is stopped"
-    more = "" if longest is None else f", up to {longest:.2g} min more by an estimate, and longer on a busy machine"
-    return f"{start}; cross-validations that run then are finished{more}"
+    grace = Budget.from_config(study.budget).left_s(seconds=60 * minutes) or 0.0
+    when = "" if study.data.validation is None else " when its fold ends"
+    return f"no training starts after {minutes:g} min; one that still runs {grace:.0f} s later is stopped{when}"
 
 
 def _n_workers(resources: ResourcesConfig, backend: Backend, display: Display) -> int:

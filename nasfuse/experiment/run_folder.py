@@ -248,9 +248,10 @@ class RunFolder:
             if file.parent.name not in live and not _is_locked(file):
                 shutil.rmtree(file.parent, ignore_errors=True)
 
-    def drop_resume_file(self, number: int) -> None:
-        """Removes the progress file of a training, or of its fold, that will not be resumed."""
-        for file in self.trial(number).rglob("resume.pt"):
+    def drop_progress(self, number: int) -> None:
+        """Removes the progress file of a training that will not be resumed, and the networks of its finished folds."""
+        folder = self.trial(number)
+        for file in (*folder.rglob("resume.pt"), *folder.glob("fold*/model.pt")):
             file.unlink()
 
 

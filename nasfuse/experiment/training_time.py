@@ -44,11 +44,6 @@ class TimeLimit:
             times = sorted(self._seconds_of(recipe) for recipe in surveyed)
             self._seconds = max(share, statistics.quantiles(times, n=4)[0] if len(times) > 1 else times[0])
 
-    @property
-    def longest_minutes(self) -> float | None:
-        """Estimated minutes of the longest training that is allowed; None if there is no limit."""
-        return None if self._seconds is None else self._seconds / 60
-
     def seconds(self, recipe: Recipe, macs: int) -> float:
         """Returns the estimated seconds of a training.
 

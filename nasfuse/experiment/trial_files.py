@@ -18,6 +18,6 @@ class TrialFiles:
         write_text(self._folder.trial(assignment.number) / "recipe.yaml", assignment.recipe.to_yaml())
 
     def ended(self, number: int, outcome: Outcome, *, progress: Progress, seconds: float) -> None:
-        """Removes the progress file of a training that was stopped or has failed."""
+        """Removes the progress of a training that was stopped or has failed."""
         if not isinstance(outcome, Measured):  # the objective has removed it
-            self._folder.drop_resume_file(number)
+            self._folder.drop_progress(number)

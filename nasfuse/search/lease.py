@@ -108,6 +108,24 @@ class Lease:
 
 
 @contextmanager
+def beating(beat: Callable[[], None]) -> Iterator[None]:
+    """Calls `beat` every `BEAT_S` seconds inside the block, in a thread of its own."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(BEAT_S):
+            beat()
+
+    thread = threading.Thread(target=run, name="sign of life", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
 def leased(
     storage: BaseStorage,
     study: str,
@@ -126,19 +144,10 @@ def leased(
         sleep: Waits for a number of seconds.
     """
     lease = _acquire(storage, study, note=note, clock=clock, sleep=sleep)
-    ended = threading.Event()
-
-    def beat() -> None:
-        while not ended.wait(BEAT_S):
-            lease.beat()
-
-    thread = threading.Thread(target=beat, name="lease", daemon=True)
-    thread.start()
     try:
-        yield lease
+        with beating(lease.beat):
+            yield lease
     finally:
-        ended.set()
-        thread.join()
         with suppress(KeyError, *OUTAGES):
             storage.delete_study(lease.number)
 

@@ -4,7 +4,6 @@ Every driver has a study of its own in the storage, with its sign of life; remov
 others.
 """
 
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from nasfuse.errors import RunFolderError
-from nasfuse.search.lease import BEAT, BEAT_S, DEAD_AFTER_S, HOLDER, Holder, TakenOverError
+from nasfuse.search.lease import BEAT, BEAT_S, DEAD_AFTER_S, HOLDER, Holder, TakenOverError, beating
 from nasfuse.search.optuna_internals import study_id_of
 from nasfuse.search.patience import OUTAGES
 
@@ -176,19 +175,9 @@ def joined(
         RunFolderError: A driver with another run folder is alive.
     """
     drivers = LiveDrivers(storage, study, token=token, clock=clock)
-    ended = threading.Event()
-
-    def beat() -> None:
-        while not ended.wait(BEAT_S):
-            drivers.beat()
-
-    thread = threading.Thread(target=beat, name="sign of life", daemon=True)
     try:
         drivers.wait_for_strangers(is_near=is_near, sleep=sleep)
-        thread.start()
-        yield drivers
+        with beating(drivers.beat):
+            yield drivers
     finally:
-        ended.set()
-        if thread.ident is not None:
-            thread.join()
         drivers.leave()

@@ -14,36 +14,31 @@ from nasfuse.runtime import load
 from nasfuse.spec.recipe import Recipe
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """The file of a network with two routes, trained for one epoch."""
-    folder = tmp_path_factory.mktemp("digits")
-    streams = {name: {"encoder": "mlp", "width": 8} for name in ("left", "right")}
+def train(folder, router, *, epochs):
+    """Returns the file of a network of the digits with `router`, and its operating points."""
     network = {
         "route": ["left", "right"],
-        "streams": streams,
+        "streams": {name: {"encoder": "mlp", "width": 8} for name in ("left", "right")},
         "fusion": {"kind": "sum", "width": 8},
-        "router": {"kind": "sequential", "routes": ["left", "left+right"], "threshold": 0.5},
+        "router": router,
     }
-    recipe = Recipe.parse({"data": {"source": "digits"}, "network": network, "training": {"epochs": 1}})
-    Training()(recipe, seed=1, division=0, folder=folder, report=lambda *_: None, weight_sources={})
-    return folder / "model.pt"
+    recipe = Recipe.parse({"data": {"source": "digits"}, "network": network, "training": {"epochs": epochs}})
+    measured = Training()(recipe, seed=1, division=0, folder=folder, report=lambda *_: None, weight_sources={})
+    return folder / "model.pt", measured.points
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """The file of a network with two routes."""
+    router = {"kind": "sequential", "routes": ["left", "left+right"], "threshold": 0.5}
+    return train(tmp_path_factory.mktemp("digits"), router, epochs=1)[0]
 
 
 @pytest.fixture(scope="module")
 def three_routes(tmp_path_factory):
-    """The file of a network with three routes, trained for one epoch, and its operating points."""
-    folder = tmp_path_factory.mktemp("digits")
-    streams = {name: {"encoder": "mlp", "width": 8} for name in ("left", "right")}
-    network = {
-        "route": ["left", "right"],
-        "streams": streams,
-        "fusion": {"kind": "sum", "width": 8},
-        "router": {"routes": ["left", "left+right:1", "left+right"], "width": 4},
-    }
-    recipe = Recipe.parse({"data": {"source": "digits"}, "network": network, "training": {"epochs": 2}})
-    measured = Training()(recipe, seed=1, division=0, folder=folder, report=lambda *_: None, weight_sources={})
-    return folder / "model.pt", measured.points
+    """The file of a network with three routes, and its operating points."""
+    router = {"routes": ["left", "left+right:1", "left+right"], "width": 4}
+    return train(tmp_path_factory.mktemp("digits"), router, epochs=2)
 
 
 @pytest.fixture

@@ -172,8 +172,11 @@ def test_progress_of_a_failed_training_is_removed(tmp_path):
     for place in (folder.trial(3), folder.trial(3) / "fold1"):
         place.mkdir(parents=True, exist_ok=True)
         (place / "resume.pt").touch()
-    folder.drop_resume_file(3)
-    assert not list(tmp_path.rglob("resume.pt"))
+    (folder.trial(3) / "fold0").mkdir()
+    for name in ("model.pt", "metrics.jsonl"):
+        (folder.trial(3) / "fold0" / name).touch()
+    folder.drop_progress(3)
+    assert [file.name for file in tmp_path.rglob("*.*")] == ["metrics.jsonl"], "the curve is kept"
     assert saved_progress(folder.trial(4)) == 0
 
 
