@@ -7,7 +7,7 @@ experiment.
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from nasfuse.backends.base import Decision, Driver, Pause, too_small
 from nasfuse.backends.cluster_nodes import ClusterNodes, checked_nodes
 from nasfuse.backends.objective import Objective, Task, failure_of
 from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Outcome, Stopped
+from nasfuse.backends.ray_processes import inherited_environment
 from nasfuse.backends.session_watch import hold_if_lost
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.spec.study import ResourcesConfig
@@ -96,7 +97,8 @@ class RayBackend:
     def run(self, driver: Driver) -> None:
         """Runs trials until the driver is done and no trial runs."""
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(driver.n_workers)
-        self._tuner(driver).fit()
+        with inherited_environment() if self._nodes is None else nullcontext():
+            self._tuner(driver).fit()
 
     @property
     def _bundle(self) -> dict[str, float]:

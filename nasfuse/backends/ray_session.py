@@ -8,7 +8,6 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +39,10 @@ for _name, _value in _ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
 
 import ray  # noqa: E402 - after its environment
-from ray._private import node, parameter, ray_constants, worker  # noqa: E402
+from ray._private import ray_constants, worker  # noqa: E402
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]  # noqa: E402
+
+from nasfuse.backends.ray_processes import few_processes  # noqa: E402
 
 _STORE_BYTES = 200 * 2**20
 
@@ -91,7 +92,7 @@ def _local() -> Iterator[None]:
 
 def _start(folder: Path) -> None:
     try:
-        with _few_processes():
+        with few_processes():
             _init(address="local", include_dashboard=False, object_store_memory=_STORE_BYTES, _temp_dir=str(folder))
     except Exception as error:  # Ray raises many kinds, also Exception itself
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -158,22 +159,6 @@ def _set_environment(values: dict[str, str | None]) -> None:
             os.environ[name] = value
     Config.initialize("")  # Ray has read the old values when it was imported
     AuthenticationTokenLoader.instance().reset_cache()
-
-
-@contextmanager
-def _few_processes() -> Iterator[None]:
-    """Keeps `ray.init` from starting the autoscaler, the monitor of logs and the server of the dashboard.
-
-    One machine needs none of them, and they take 40 % of the CPU time of a start of Ray (3.7 of 9 s). `ray.init` has no
-    arguments for them: the first two are parameters of `ray start`, and the server is started without a dashboard, too.
-    """
-    parameters, start_api_server = parameter.RayParams, node.Node.start_api_server
-    parameter.RayParams = partial(parameters, no_monitor=True, include_log_monitor=False)
-    node.Node.start_api_server = lambda *_, **__: None
-    try:
-        yield
-    finally:
-        parameter.RayParams, node.Node.start_api_server = parameters, start_api_server
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def test_a_ray_that_does_not_start_is_one_sentence_and_leaves_nothing(monkeypatc
 
 def test_no_process_is_started_that_one_machine_does_not_need(processes):
     """Ray's own methods are replaced for that; where Ray has others, this test says so."""
-    for name in (b"autoscaler", b"log_monitor.py", b"dashboard/dashboard.py"):
+    for name in (b"autoscaler", b"log_monitor.py", b"dashboard/dashboard.py", b"Agent", b"agent.py", b"agent/main.py"):
         assert not [line for line in processes.values() if name in line]
 
 
