@@ -7,7 +7,6 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from nasfuse.cost.operators import FREE, HANDLES
 from nasfuse.data.dataset import Batch
 from nasfuse.errors import UncountedOperatorError
 from nasfuse.nn.routing.network import RoutedNetwork
@@ -69,6 +68,8 @@ def count_operators(module: nn.Module, inputs: tuple[Tensor, ...]) -> Mapping[st
         UncountedOperatorError: An operator has neither a MACs formula nor an entry among the operators without
             products.
     """
+    from nasfuse.cost.operators import FREE  # imports fvcore, which is slow, and used only where something is counted
+
     # The tracer copies the Python call stack for every operator, and that of a new thread is short.
     with ThreadPoolExecutor(max_workers=1) as pool:
         counts, unsupported = pool.submit(_trace, module, inputs).result()
@@ -82,7 +83,9 @@ def count_operators(module: nn.Module, inputs: tuple[Tensor, ...]) -> Mapping[st
 
 def _trace(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[dict[str, int], set[str]]:
     """Returns the multiply-accumulates by operator, and the operators for which fvcore has no handle."""
-    from fvcore.nn import FlopCountAnalysis  # slow to import, and used only where something is counted
+    from fvcore.nn import FlopCountAnalysis
+
+    from nasfuse.cost.operators import HANDLES
 
     with _decomposed_attention(), one_path_wanted(), torch.no_grad():
         analysis = FlopCountAnalysis(module, inputs).set_op_handle(**HANDLES)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 from torch import Tensor
 
 from nasfuse.data.groups import choose_groups
@@ -169,6 +168,8 @@ class _Divider:
                 f"{self.name}: the largest class has {counted(largest, 'sample')} outside test, fewer than "
                 f"data.validation.folds {n_folds}; lower it or add samples"
             )
+        from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # slow to import
+
         division, fold = divmod(number, n_folds)
         kind = StratifiedKFold if self.groups is None else StratifiedGroupKFold
         splitter = kind(n_folds, shuffle=True, random_state=division)
@@ -229,6 +230,8 @@ class _Divider:
                 raise self._too_few(rows, "one cannot be divided; add samples")
             raise self._too_few(rows, f"no class has more than {_RARE}; name another target, or add samples")
         if min(n_taken, len(rest) - n_taken) >= n_classes:
+            from sklearn.model_selection import train_test_split  # slow to import
+
             by = strata if is_stratified else None
             kept, taken = train_test_split(rest, test_size=share, random_state=number, stratify=by)
         else:

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -33,6 +31,9 @@ def pixel_digests(dataset: Dataset) -> Tensor:
     the standardised values of all images at the size of the label maps, their means over 5 x 5 and 17 x 17 pixels
     around it, and its row and column with their squares.
     """
+    from sklearn.linear_model import LogisticRegression  # slow to import
+    from sklearn.preprocessing import StandardScaler
+
     kind = task_kind(dataset.task.kind)
     inputs, labels = _training_pixels(dataset)
     scaler = StandardScaler().fit(inputs)

@@ -9,9 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -105,6 +102,9 @@ def pooled_scores(parts: Sequence[Dataset], metric: str) -> tuple[float, float]:
 
 def _linear_outputs(dataset: Dataset) -> Tensor:
     """Returns (n, n_outputs) logits or standardised numbers for the validation samples."""
+    from sklearn.linear_model import RidgeCV  # slow to import
+    from sklearn.preprocessing import StandardScaler
+
     chosen = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(0))[:_MOST_SAMPLES]
     scaler = StandardScaler()
     inputs = scaler.fit_transform(_features(dataset, dataset.train, chosen))
@@ -161,6 +161,9 @@ def _accuracy(inputs: Floats, targets: Any, others: Floats, truth: Any, strength
 
 
 def _fitted(inputs: Floats, targets: Any, strength: float) -> Any:
+    from sklearn.exceptions import ConvergenceWarning  # slow to import
+    from sklearn.linear_model import LogisticRegression
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=ConvergenceWarning)  # close enough for a comparison
         return LogisticRegression(C=strength, max_iter=200).fit(inputs, targets)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from nasfuse.data.columns.feature import Feature, Floats, Wrong
@@ -108,6 +107,8 @@ def parsed_dates(values: Array, *, day_first: bool | None = None) -> Dates:
         return values
     if values.dtype.kind in "biuf":
         return np.full(len(values), np.datetime64("NaT"), "datetime64[s]")
+    import pandas as pd  # slow to import, and needed for texts alone
+
     codes, given = pd.factorize(np.array(texts(values), dtype=object))  # many rows have the same date
     dates = _iso_dates(given)
     others = np.flatnonzero(np.isnat(dates))
@@ -116,6 +117,8 @@ def parsed_dates(values: Array, *, day_first: bool | None = None) -> Dates:
 
 
 def _iso_dates(given: Array) -> Dates:
+    import pandas as pd
+
     found = pd.to_datetime(pd.Series(given, dtype=object), format="ISO8601", errors="coerce", utc=True)
     return np.array(found.dt.tz_localize(None), "datetime64[us]")
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 
 from nasfuse.data.columns.feature import Feature, Floats, Wrong
 from nasfuse.data.raw_table import Array, missing
@@ -63,6 +62,8 @@ def parsed_numbers(values: Array) -> Floats:
         return values.astype(np.float64)
     if values.dtype.kind == "M":
         return np.full(len(values), np.nan)
+    import pandas as pd  # slow to import, and needed for texts alone
+
     return np.asarray(pd.to_numeric(pd.Series(values, dtype=object), errors="coerce"), np.float64)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import numpy as np
-from sklearn.datasets import load_digits as load_sklearn_digits
 
 from nasfuse.data.arrays import build_table
 from nasfuse.data.dataset import Dataset, Scale
@@ -22,6 +21,8 @@ def digits_table(*, scales: Mapping[str, Scale] | None = None) -> Table:
     Follows the two-view protocol of deep canonical correlation analysis (Andrew et al., 2013): the left and the right
     half of an image are two modalities. Divided 80/10/10, stratified by class. For `scales` see `build_dataset`.
     """
+    from sklearn.datasets import load_digits as load_sklearn_digits  # slow to import
+
     digits = load_sklearn_digits()
     images = digits.images.astype(np.uint8)
     return build_table(

@@ -2,19 +2,21 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from nasfuse.data.raw_table import RawTable
 from nasfuse.errors import DataError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Array = NDArray[Any]
 
 
-def raw_of_frame(frame: pd.DataFrame, *, name: str, origin: str, folder: Path) -> RawTable:
+def raw_of_frame(frame: "pd.DataFrame", *, name: str, origin: str, folder: Path) -> RawTable:
     """Returns the columns of a data frame; its index is no column.
 
     Lists of numbers of one shape in a column become one array.
@@ -37,6 +39,8 @@ def column_values(series: "pd.Series[Any]") -> Array:
 
     Numbers that may be missing become floats with NaN, durations seconds, and categories text.
     """
+    import pandas as pd  # slow to import, and few data need it
+
     dtype = series.dtype
     if isinstance(dtype, pd.DatetimeTZDtype):
         return np.asarray(series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
@@ -56,6 +60,8 @@ def column_values(series: "pd.Series[Any]") -> Array:
 
 def objects(values: Array) -> Array:
     """Returns a column of objects with None for missing values, and lists of numbers of one shape as one array."""
+    import pandas as pd
+
     if len(values) and all(isinstance(value, list | tuple | np.ndarray) for value in values):
         cells = [_nested(value) for value in values]
         if len({cell.shape for cell in cells}) == 1 and cells[0].dtype.kind in "biuf" and cells[0].size:
@@ -96,10 +102,12 @@ def read_json_lines(path: Path) -> RawTable:
     Raises:
         DataError: The file is damaged.
     """
+    import pandas as pd
+
     return read_with(path, lambda file: pd.read_json(file, lines=True, convert_dates=False, dtype=False), "JSON lines")
 
 
-def read_with(path: Path, reader: Callable[[Path], pd.DataFrame], kind: str) -> RawTable:
+def read_with(path: Path, reader: Callable[[Path], "pd.DataFrame"], kind: str) -> RawTable:
     """Returns the table of a file that `reader` reads.
 
     Args:

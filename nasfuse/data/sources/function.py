@@ -8,7 +8,6 @@ from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from nasfuse.data.raw_table import Array, RawTable
 from nasfuse.data.sources.frame import objects, raw_of_frame
@@ -31,6 +30,8 @@ def as_raw(data: Any, *, name: str = "data", folder: Path | None = None) -> RawT
     Raises:
         DataError: `data` is something else, or a mapping with a single value instead of an array or list.
     """
+    import pandas as pd  # slow to import, and few data need it
+
     folder = Path() if folder is None else folder
     if isinstance(data, RawTable):
         return data
@@ -75,6 +76,8 @@ def _named(sample: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     """Returns tensors, images and other objects that numpy can read as arrays."""
+    import pandas as pd
+
     if hasattr(value, "detach"):
         value = value.detach().cpu()
     if isinstance(value, np.ndarray | np.generic | pd.Series) or not any(hasattr(value, name) for name in _AS_ARRAY):
@@ -84,6 +87,8 @@ def _plain(value: Any) -> Any:
 
 
 def _array(values: Any) -> Array:
+    import pandas as pd
+
     values = _plain(values)
     if isinstance(values, pd.Series):
         values = values.to_numpy()

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from nasfuse.data.raw_table import Array, RawTable
 from nasfuse.data.sources.split_parts import joined
@@ -54,6 +53,8 @@ def _numbers(file: Path, *, folder: Path) -> Array:
             f"{folder} has no {file.name}, which the layout of MOGONET needs; add it (some copies of BRCA lack the "
             "files of the training split)"
         )
+    import pandas as pd  # slow to import, and few data need it
+
     try:
         frame = pd.read_csv(file, header=None, low_memory=False)
     except (ValueError, OSError) as error:

@@ -2,15 +2,17 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from nasfuse.data.raw_table import RawTable
 from nasfuse.data.sources.frame import column_values, read_with
 from nasfuse.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Key of the metadata with the folder to which paths in columns are relative, where that is not the file's own.
 _FOLDER = b"nasfuse.folder"
@@ -22,13 +24,13 @@ def read_parquet(path: Path) -> RawTable:
     Raises:
         DataError: The file is damaged.
     """
-    import pyarrow as pa  # pandas would import it as late
+    import pyarrow as pa  # slow to import, and few data need it
     from pyarrow import parquet
 
     folder = path.parent
     arrays: dict[str, NDArray[Any]] = {}
 
-    def read(file: Path) -> pd.DataFrame:
+    def read(file: Path) -> "pd.DataFrame":
         nonlocal folder
         table = parquet.read_table(file)
         metadata = table.schema.metadata or {}
@@ -68,6 +70,7 @@ def parquet_table(raw: RawTable) -> Any:
 
 
 def _arrow(values: NDArray[Any]) -> Any:
+    import pandas as pd
     import pyarrow as pa
 
     if values.dtype.kind == "O":

@@ -1,13 +1,14 @@
 """Text files with separated values: `.csv` and `.tsv`."""
 
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from nasfuse.data.raw_table import RawTable
 from nasfuse.data.sources.frame import raw_of_frame
 from nasfuse.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Number of rows in which whole numbers that begin with 0 are looked for.
 _LOOK_AT = 1000
@@ -39,6 +40,8 @@ def read_tsv(path: Path) -> RawTable:
 
 
 def _read(path: Path, separator: str, *, decimal: str = ".") -> RawTable:
+    import pandas as pd  # slow to import, and few data need it
+
     options: dict[str, Any] = {"sep": separator, "decimal": decimal, "encoding": "utf-8-sig", "index_col": False}
     try:
         header = pd.read_csv(path, header=None, nrows=1, dtype=str, **options).iloc[0].dropna()
@@ -58,6 +61,6 @@ def _read(path: Path, separator: str, *, decimal: str = ".") -> RawTable:
     return raw_of_frame(frame, name=path.stem, origin=path.name, folder=path.parent)
 
 
-def _codes(frame: pd.DataFrame) -> list[str]:
+def _codes(frame: "pd.DataFrame") -> list[str]:
     """Returns the columns with a whole number that begins with 0, such as postcodes, which are no numbers."""
     return [name for name in frame.columns if frame[name].dropna().str.fullmatch(r"0\d+").any()]
