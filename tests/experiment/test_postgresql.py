@@ -21,7 +21,7 @@ from tests.simulated_search import driver, read_until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 #: Trial from which trainings wait for a file beside the run folder: when it is there, all drivers take part.
-GATES = {40: "second", 140: "third"}
+GATES = {20: "second", 50: "third"}
 
 
 class Server:
@@ -96,16 +96,15 @@ def check_all_there_once(trials, n_trials):
 
 
 def test_two_drivers_share_a_study_and_one_is_killed(server, tmp_path):
-    n_trials = 200
+    n_trials = 70
 
     def start():
-        gates = [f"{number}={name}" for number, name in GATES.items()]
-        return driver(server.url, tmp_path / "run", n_trials=n_trials, pause=0.02, gates=gates)
+        return driver(server.url, tmp_path / "run", n_trials=n_trials, pause=0.02, gates=GATES)
 
     with start() as first, start() as second:
         begin = read_until(second, "began:")
         (tmp_path / "second").touch()
-        lines = read_until(first, "ended:", times=30)
+        lines = read_until(first, "ended:", times=15)
         first.kill()
         first.wait()
         lines += [line.strip() for line in first.stdout]
@@ -128,29 +127,32 @@ def test_two_drivers_share_a_study_and_one_is_killed(server, tmp_path):
 
 
 def test_a_driver_with_another_run_folder_is_refused_while_one_runs(server, tmp_path):
-    with driver(server.url, tmp_path / "a", n_trials=60, pause=0.2) as first:
-        read_until(first, "ended: 3")
-        with driver(server.url, tmp_path / "b", n_trials=60, pause=0.2) as second:
+    n_trials = 12
+    with driver(server.url, tmp_path / "a", n_trials=n_trials, gates={8: "never"}) as first:
+        read_until(first, "began: 8")
+        with driver(server.url, tmp_path / "b", n_trials=n_trials) as second:
             assert second.wait(timeout=300) == 1
             assert (
                 f"another search of shared runs on {socket.gethostname()} (process {first.pid}) with another run folder"
             ) in second.stderr.read()
         first.kill()
         first.wait()
-        with driver(server.url, tmp_path / "b", n_trials=60, pause=0) as second:
+        with driver(server.url, tmp_path / "b", n_trials=n_trials) as second:
             read_until(second, "front:")
             assert second.wait(timeout=300) == 0
-    check_all_there_once(trials_in(server), 60)
+    check_all_there_once(trials_in(server), n_trials)
 
 
 def test_a_search_goes_on_when_its_server_has_been_away(server, tmp_path):
-    with driver(server.url, tmp_path / "run", n_trials=60, pause=0.05) as process:
-        read_until(process, "ended: 5")
+    n_trials = 12
+    with driver(server.url, tmp_path / "run", n_trials=n_trials, gates={8: "stopped"}) as process:
+        read_until(process, "began: 8")
         server.stop()
+        (tmp_path / "stopped").touch()
         read_until(process, "note: the storage does not answer")
         time.sleep(float(os.environ.get("NASFUSE_OUTAGE_S", "0")))
         server.start()
         lines = read_until(process, "front:")
         assert process.wait(timeout=300) == 0
     assert any("the storage answers again" in line for line in lines)
-    check_all_there_once(trials_in(server), 60)
+    check_all_there_once(trials_in(server), n_trials)
