@@ -109,8 +109,7 @@ def _call(
     os.dup2(1 if errors is None else os.open(errors, os.O_WRONLY | os.O_APPEND), 2)
     writer.close()
     os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(variables)
+    os.environ.update(variables)  # those that nasfuse sets for Ray when it is imported are kept
     tempfile.tempdir = None  # it was chosen by the old variables
     try:
         run(*arguments)

@@ -3,19 +3,19 @@
 What is left by a driver that is killed is in test_run_through_ray.py.
 """
 
+import contextlib
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.forked import Forked, command_line, forked
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-ROOT = Path(__file__).parents[2]
 N_TRIALS = 7
 
 STUDY = f"""
@@ -37,11 +37,10 @@ stopping: off
 """
 
 
-def start(folder: Path) -> "subprocess.Popen[str]":
+def start(folder: Path) -> "contextlib.AbstractContextManager[Forked]":
     study = folder / "crash.yaml"
     study.write_text(STUDY)
-    command = [sys.executable, str(ROOT / "cli.py"), "search", str(study), "-o", str(folder / "run"), "--workers", "2"]
-    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return forked(command_line, "search", study, "-o", folder / "run", "--workers", "2")
 
 
 def trials(folder: Path) -> dict[int, tuple[str, tuple[float, ...]]]:
@@ -65,7 +64,7 @@ def complete(folder: Path) -> dict[int, tuple[float, ...]]:
     return {number: values for number, (state, values) in trials(folder).items() if state == "COMPLETE"}
 
 
-def wait_for(folder: Path, n_complete: int, process: "subprocess.Popen[str]") -> None:
+def wait_for(folder: Path, n_complete: int, process: Forked) -> None:
     deadline = time.monotonic() + 300
     while len(complete(folder)) < n_complete:
         assert process.poll() is None, process.communicate()
@@ -119,11 +118,11 @@ def wait_until_gone(folder: Path) -> None:
 
 def check_orderly_end(folder: Path, number: signal.Signals, *, n_complete: int) -> dict[int, tuple[float, ...]]:
     """Sends a signal to a search when `n_complete` trials are; returns what was complete at its end."""
-    process = start(folder)
-    wait_for(folder, n_complete, process)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 128 + number
+    with start(folder) as process:
+        wait_for(folder, n_complete, process)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=240)
+    assert process.returncode == 128 + number, errors
     assert "SIGTERM received" not in errors, "the message of Ray's own handler, with a C++ stack"
     assert "Interrupted; every finished trial is kept in" in errors
     resume = errors.strip().splitlines()[-1].strip()
@@ -139,11 +138,11 @@ def test_a_search_that_is_interrupted_loses_and_doubles_nothing(folder: Path) ->
     kept.append(check_orderly_end(folder, signal.SIGTERM, n_complete=len(kept[0]) + 1))
     interrupted = running(folder)
 
-    process = start(folder)
-    wait_for(folder, len(kept[-1]) + 1, process)
-    assert len(complete(folder)) < N_TRIALS, "it was not over yet"
-    os.kill(named(folder, b"ray::ImplicitFunc")[0], signal.SIGKILL)
-    _, errors = process.communicate(timeout=400)
+    with start(folder) as process:
+        wait_for(folder, len(kept[-1]) + 1, process)
+        assert len(complete(folder)) < N_TRIALS, "it was not over yet"
+        os.kill(named(folder, b"ray::ImplicitFunc")[0], signal.SIGKILL)
+        _, errors = process.communicate(timeout=400)
     assert process.returncode == 0, errors
     wait_until_gone(folder)
 
