@@ -7,8 +7,6 @@ import random
 import re
 import signal
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -29,12 +27,12 @@ from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.search import open_storage
 from nasfuse.spec.study import StudyConfig
+from tests.forked import forked
 from tests.tiny_study import TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).parents[2]
-N_CORES = 3
+N_CORES = 2
 N_MADE_UP = 24
 RECORD = {"epochs": 2, "epochs_asked": 3}
 
@@ -174,6 +172,12 @@ def search_table(root, workers):
     return asked
 
 
+def search_with_own_ray(root, workers):
+    """Runs `search_table` with a Ray of as many cores."""
+    ray.init = partial(ray.init, num_cpus=workers)
+    search_table(root, workers)
+
+
 def finish(root, workers):
     """Returns all that the study holds at its end but times."""
     asked = search_table(root, workers)
@@ -218,18 +222,17 @@ def processes_of(root, names=RAY):
 def kill(root, victim, *, n_complete):
     """Starts a search with Ray of its own, and kills one of its processes when `n_complete` trials have ended."""
     places = Path(tempfile.mkdtemp(prefix="k", dir="/tmp"))  # short, for Ray's sockets
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NASFUSE_MADE_UP": str(root), "TMPDIR": str(places)}
-    command = [sys.executable, __file__, str(root), str(N_CORES)]
-    process = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 240
-    while n_ended(root) < n_complete:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "the search made no progress"
-        time.sleep(0.02)
-    time.sleep(random.Random(n_complete).expovariate(10))
-    (pid,) = [process.pid] if victim == "driver" else processes_of(root, [victim])
-    os.kill(pid, signal.SIGKILL)
-    _, errors = process.communicate(timeout=240)
+    environment = {"NASFUSE_MADE_UP": str(root), "TMPDIR": str(places)}
+    with forked(search_with_own_ray, root, N_CORES, environment=environment) as process:
+        deadline = time.monotonic() + 240
+        while n_ended(root) < n_complete:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "the search made no progress"
+            time.sleep(0.02)
+        time.sleep(random.Random(n_complete).expovariate(10))
+        (pid,) = [process.pid] if victim == "driver" else processes_of(root, [victim])
+        os.kill(pid, signal.SIGKILL)
+        _, errors = process.communicate(timeout=240)
     assert process.returncode == (-signal.SIGKILL if victim == "driver" else 1), errors
     if victim != "driver":
         last = errors.strip().splitlines()[-1]
@@ -359,8 +362,3 @@ def test_workers_that_die_after_their_trial(folder):
 def test_a_trial_that_needs_more_than_there_is(folder):
     with pytest.raises(InvalidInputError, match="this machine has not the 9999 cores"):
         run_search(study(budget={"trials": 1}, resources={"cpus_per_trial": 9999}), folder, display=Display())
-
-
-if __name__ == "__main__":
-    ray.init = partial(ray.init, num_cpus=N_CORES)
-    search_table(Path(sys.argv[1]), int(sys.argv[2]))
