@@ -13,6 +13,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TextIO
 
+from nasfuse.cli import main
+
 ROOT = Path(__file__).parents[1]
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -115,6 +117,12 @@ def _call(
         run(*arguments)
     finally:
         atexit._run_exitfuncs()
+
+
+def installed_command(*arguments: str) -> None:
+    """Runs the command `nasfuse ...`, given as its words, in this process."""
+    sys.argv = list(arguments)
+    main()
 
 
 def command_line(*arguments: object) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.forked import forked, installed_command
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 
@@ -85,14 +87,28 @@ def test_every_command_prints_what_the_page_says(tmp_path):
     commands = commands_in(PAGE)
     assert len(commands) > 7
     for command, expected in commands:
-        done = subprocess.run(
-            ["bash", "-c", command],
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}: {done.stdout}"
-        assert not (wrong := missing_lines(expected, done.stdout)), f"{command}: {wrong}"
+        run = run_in_fork if command.startswith("nasfuse ") else run_in_shell
+        returncode, printed = run(command, tmp_path, environment)
+        assert returncode == 0, f"{command}: {printed}"
+        assert not (wrong := missing_lines(expected, printed)), f"{command}: {wrong}"
+
+
+def run_in_shell(command, folder, environment):
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def run_in_fork(command, folder, environment):
+    """Runs a command of nasfuse, with the arguments that a shell gives it, in a process that has imported nasfuse."""
+    _, words = run_in_shell(f"printf '%s\\n' {command}", folder, environment)
+    with forked(installed_command, *words.splitlines(), cwd=folder, environment=environment, joined=True) as process:
+        printed, _ = process.communicate()
+    return process.returncode, printed
