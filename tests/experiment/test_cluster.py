@@ -41,8 +41,10 @@ stopping: off
 CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-second = cluster.add_node(num_cpus=1) if "two" in sys.argv else None
+node = {"num_cpus": 1, "include_log_monitor": False}
+head = {**node, "include_dashboard": False, "no_monitor": True}
+cluster = Cluster(initialize_head=True, head_node_args=head)
+second = cluster.add_node(**node) if "two" in sys.argv else None
 print(cluster.address, flush=True)
 for line in sys.stdin:
     if line.strip() == "kill":
