@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,7 @@ def layer_of(path: Path) -> str:
     return parts[0]
 
 
+@cache
 def package_imports() -> list[tuple[Path, str, Import]]:
     """Every import of every module: file, its layer and the import."""
     found = []

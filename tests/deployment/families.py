@@ -1,5 +1,7 @@
 """Small untrained networks of every family, and their bundles in memory."""
 
+from functools import cache
+
 import torch
 
 from nasfuse.data import Scale
@@ -191,3 +193,9 @@ class Deployed:
                 expected = self.network(inputs, masks, present=present).numpy()
         found = self.program.run({name: tensor.numpy() for name, tensor in tensors.items()})
         return found, expected, routes[0].numpy() if routes else None
+
+
+@cache
+def deployed(name):
+    """Returns the network called `name` and its program; both are made once, and must not be changed."""
+    return Deployed(build(name), has_lengths=True)
