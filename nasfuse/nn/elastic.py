@@ -100,9 +100,7 @@ class SubNetworks:
 
     def cut_out(self, whole: StreamNetwork, setting: Mapping[str, int]) -> StreamNetwork:
         """Returns an ordinary network with the weights that the sub-network at a setting has in `whole`."""
-        part = SubNetwork.of(self._weightless(setting), self._whole)
-        part.cut_out_of(whole)
-        return part.network
+        return cut_out(whole, self._config, setting, self._modalities, self._task, drops=self._drops)
 
     def run(self, whole: StreamNetwork, setting: Mapping[str, int], *args: object, **kwargs: object) -> Tensor:
         """Returns the outputs of the sub-network at a setting with the weights of `whole`, see `SubNetwork.run`."""
@@ -117,10 +115,7 @@ class SubNetworks:
             return str(error)
 
     def _weightless(self, setting: Mapping[str, int]) -> StreamNetwork:
-        config = smaller_network(self._config, setting)
-        network = build_weightless(config, self._modalities, self._task, drops=self._drops)
-        assert isinstance(network, StreamNetwork), "an ensemble has no elastic members"
-        return network
+        return _weightless(smaller_network(self._config, setting), self._modalities, self._task, drops=self._drops)
 
     def _check(self, path: str, number: int, value: int) -> None:
         """Checks that a value occurs in a network: alone, beside the smallest values, or beside those of its rank."""
@@ -132,6 +127,27 @@ class SubNetworks:
             self.at({path: value})
         except InvalidInputError as error:
             raise InvalidInputError(f"elastic: {path} cannot be {value}: {error}") from error
+
+
+def cut_out(
+    whole: StreamNetwork,
+    config: NetworkConfig,
+    setting: Mapping[str, int],
+    modalities: Sequence[Modality],
+    task: Task,
+    *,
+    drops: bool,
+) -> StreamNetwork:
+    """Returns an ordinary network with the weights of the sub-network of `whole`, of configuration `config`."""
+    part = SubNetwork.of(_weightless(smaller_network(config, setting), modalities, task, drops=drops), whole)
+    part.cut_out_of(whole)
+    return part.network
+
+
+def _weightless(config: NetworkConfig, modalities: Sequence[Modality], task: Task, *, drops: bool) -> StreamNetwork:
+    network = build_weightless(config, modalities, task, drops=drops)
+    assert isinstance(network, StreamNetwork), "an ensemble has no elastic members"
+    return network
 
 
 def value_at(config: NetworkConfig, path: str) -> int:
