@@ -69,6 +69,16 @@ def is_elastic(name: str) -> bool:
     return name.startswith(_ELASTIC)
 
 
+def parted(settings: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, float]]:
+    """Returns the settings of elastic fields, which make a sub-network, and those of its other knobs.
+
+    >>> parted({"network.fusion.width": 8, "threshold": 0.5})
+    ({'network.fusion.width': 8}, {'threshold': 0.5})
+    """
+    elastic = {name: value for name, value in settings.items() if is_elastic(name)}
+    return elastic, {name: value for name, value in settings.items() if name not in elastic}
+
+
 def with_settings(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a plain recipe in which `settings`, knob to value, hold after training.
 

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from nasfuse.domain.knob import with_settings
 from nasfuse.domain.loss import LOSS_OPTIONS, get_loss
 from nasfuse.domain.task import TASKS
 from nasfuse.errors import InvalidInputError
@@ -209,6 +211,16 @@ class Recipe(Model):
         """Whether training samples lose modalities, so that streams have placeholders."""
         return self.training.modality_dropout > 0
 
+    def smaller(self, setting: Mapping[str, int]) -> "Recipe":
+        """Returns the recipe of a sub-network, by the paths of elastic fields, in which nothing is elastic.
+
+        Raises:
+            ConfigError: The values contradict one another.
+        """
+        plain = self.to_plain()
+        del plain["elastic"], plain["training"]["elastic"]
+        return Recipe.parse(with_settings(plain, setting), source="the recipe of a sub-network")
+
     @property
     def hash(self) -> str:
         """Returns a hash of 12 hexadecimal digits over all fields but the path of the data.
@@ -236,7 +248,8 @@ class Recipe(Model):
         network = self.network
         streams = " + ".join(f"{name} {network.streams[name].summary}" for name in network.route)
         fused = f"{streams} | {network.fusion.summary}" if network.fusion else streams
-        return f"{fused} | {network.router.summary}" if network.router else fused
+        whole = f"{fused} | {network.router.summary}" if network.router else fused
+        return f"{whole} | elastic" if self.elastic else whole
 
     @classmethod
     def load(cls, path: str | Path) -> "Recipe":

@@ -15,10 +15,10 @@ from nasfuse.data.dataset import Batch, Dataset
 from nasfuse.errors import CheckpointError, MissingFileError, NonFiniteError
 from nasfuse.nn.auxiliary_loss import take_losses
 from nasfuse.nn.build import build_network
-from nasfuse.nn.elastic import SubNetworks
+from nasfuse.nn.elastic import Setting, SubNetworks
 from nasfuse.nn.fixed_stem import fixed_stems
 from nasfuse.nn.knob import knobs_as_trained
-from nasfuse.nn.network import Network
+from nasfuse.nn.network import Network, StreamNetwork
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
@@ -89,6 +89,13 @@ class Trained:
     status: str = "complete"
     backward_converged: float | None = None
     parts: SubNetworks | None = None
+
+    def at(self, elastic: Setting) -> Network:
+        """Returns the network, or a copy of its sub-network at a setting of elastic fields."""
+        if not elastic:
+            return self.network
+        assert self.parts is not None and isinstance(self.network, StreamNetwork), "it is elastic"
+        return self.parts.cut_out(self.network, elastic)
 
 
 def train_network(
