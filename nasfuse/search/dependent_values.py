@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from nasfuse.domain.route import most_stages, parse_route, routes_of, write_route
+from nasfuse.errors import ConfigError
 from nasfuse.search.streams import PREFIX
+from nasfuse.spec.elastic import expanded, shrinkable_fields, why_not_elastic
+from nasfuse.spec.network import NetworkConfig
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.reducer import DEFAULT_KIND
 from nasfuse.spec.schema.fields import accepts, types_at
@@ -28,6 +31,23 @@ def suitable_options(
 
     kind = values["kind"] if "kind" in values and suits("kind", typed) else DEFAULT_KIND
     return {key: value for key, value in values.items() if suits(key, f"{typed}.{kind}")}
+
+
+def suitable_elastic(elastic: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what is elastic in a drawn network: fields that it has, and values below its own.
+
+    Nothing is elastic in a network of a kind that has no sub-networks.
+    """
+    try:
+        config = NetworkConfig.parse(dict(network))
+    except ConfigError:
+        return dict(elastic)  # the recipe is refused for more than that
+    if why_not_elastic(config) is not None:
+        return {}
+    own = {path: value for path, value in shrinkable_fields(config).items() if isinstance(value, int)}
+    wanted = expanded(elastic, config.route)
+    kept = {path: [value for value in wanted[path] if value < own[path]] for path in wanted if path in own}
+    return {path: values for path, values in kept.items() if values}
 
 
 def distinct_routes(word: str, network: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
 """Schema of elastic networks: which fields of a network may shrink after training, and how it is trained for that."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -40,9 +40,9 @@ def smaller_network(config: NetworkConfig, setting: Mapping[str, int]) -> Networ
     return NetworkConfig.parse(changed["network"], source="a smaller network")
 
 
-def expanded(elastic: Mapping[str, object], streams: Sequence[str]) -> dict[str, object]:
+def expanded(elastic: Mapping[str, Any], streams: Iterable[str]) -> dict[str, Any]:
     """Returns `elastic` with `*` in the place of a stream written out for all `streams`."""
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for path, values in elastic.items():
         prefix = "network.streams.*."
         if path.startswith(prefix):
@@ -70,7 +70,9 @@ def check_elastic(network: NetworkConfig, elastic: Mapping[str, Sequence[int]]) 
             raise MisfitError(
                 key, f"must be values below {own}, the network's own, in increasing order, got {list(values)}"
             )
-    _refuse_the_rest(network)
+    reason = why_not_elastic(network)
+    if reason is not None:
+        raise MisfitError("elastic", f"is not supported with {reason}; remove one of them")
 
 
 def shrinkable_fields(network: NetworkConfig) -> dict[str, object]:
@@ -83,12 +85,10 @@ def shrinkable_fields(network: NetworkConfig) -> dict[str, object]:
     return found
 
 
-def _refuse_the_rest(network: NetworkConfig) -> None:
+def why_not_elastic(network: NetworkConfig) -> str | None:
+    """Returns the part of a network because of which nothing in it can be elastic; None if there is none."""
     if network.router is not None:
-        raise MisfitError("elastic", "is not supported with network.router yet; remove one of them")
+        return "network.router"
     if network.fusion is not None and network.fusion.kind == "equilibrium":
-        raise MisfitError(
-            "elastic",
-            "is not supported with network.fusion.kind equilibrium, whose parts need not have a fixed point; choose "
-            "another fusion, or remove it",
-        )
+        return "network.fusion.kind equilibrium, whose parts need not have a fixed point"
+    return None

@@ -189,7 +189,7 @@ class Recipe(Model):
         elif training.mixup > 0 and training.mixup_at == "manifold":
             reason = "training.mixup_at manifold"
         if reason is not None:
-            raise MisfitError("elastic", f"is not supported with {reason} yet; remove one of them")
+            raise MisfitError("elastic", f"is not supported with {reason}; remove one of them")
         return self
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ import torch
 from nasfuse.cost import check_macs, expected_macs
 from nasfuse.domain.knob import parted
 from nasfuse.domain.operating_point import OperatingPoint
+from nasfuse.errors import ConfigError
 from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 from nasfuse.experiment.objective import Training, cached_dataset
 from nasfuse.experiment.space_survey import macs_of
@@ -164,3 +165,37 @@ def test_a_space_may_fix_what_is_elastic(dataset):
     space = Space(config, dataset.modalities, base={"data": {"source": "digits"}})
     recipe = space.recipe({"training.lr": 0.02})
     assert recipe.elastic == {f"network.streams.{name}.width": (8, 16) for name in ("left", "right")}
+
+
+def test_what_a_drawn_network_has_not_is_not_elastic_in_it(dataset):
+    fixed = {
+        "elastic": {
+            "network.streams.*.width": [8, 16],
+            "network.streams.*.expansion": [1],
+            "network.fusion.width": [16],
+        },
+        "training.elastic.n_random": 1,
+        "network.streams.*.width": 16,
+    }
+    kinds = {"network.streams.*.encoder": {"choices": ["mlp", "conv"]}, "network.route": {"subsets": True}}
+    config = SpaceConfig.parse({"fields": kinds, "fixed": fixed})
+    space = Space(config, dataset.modalities, base={"data": {"source": "digits"}})
+    left = {"network.route": "left", "network.streams.left.encoder": "conv"}
+    assert space.recipe(left).elastic == {"network.streams.left.width": (8,)}
+    both = {**left, "network.route": "left+right", "network.streams.right.encoder": "mlp"}
+    assert set(space.recipe(both).elastic) == {
+        "network.streams.left.width",
+        "network.streams.right.width",
+        "network.streams.right.expansion",
+        "network.fusion.width",
+    }
+    dynamic = SpaceConfig.parse({"fields": {"network.route": {"choices": ["left > left+right"]}}, "fixed": fixed})
+    space = Space(dynamic, dataset.modalities, base={"data": {"source": "digits"}})
+    recipe = space.recipe({"network.route": "left > left+right"})
+    assert (recipe.elastic, recipe.training.elastic) == ({}, None)
+    with pytest.raises(ConfigError, match=r"fixed\.elastic: .* is not a value of this field"):
+        Space(
+            SpaceConfig.parse({"fields": kinds, "fixed": {"elastic": {"network.fusion.width": 8}}}),
+            dataset.modalities,
+            base={"data": {"source": "digits"}},
+        )
