@@ -78,7 +78,12 @@ class BranchBuilder:
 
     def _vectors(self, route: Route) -> list[Packing]:
         """Returns the packings of the output vectors of the streams at the end of a route."""
-        return [self._streams[name].out_packing_at(n_stages) for name, n_stages in route.n_stages.items()]
+        return [self._vector(name, n_stages) for name, n_stages in route.n_stages.items()]
+
+    def _vector(self, name: str, n_stages: int) -> Packing:
+        """Returns the packing of the output vector of a stream: a block for all statistics of its readout."""
+        stream = self._streams[name]
+        return ((len(stream.readout.names), stream.width_at(n_stages)),)
 
     def _head(self, width: int) -> LinearHead:
         return LinearHead(width, n_outputs=self._task.n_outputs, **self._config.head_options)
@@ -95,14 +100,14 @@ class BranchBuilder:
         cells = [cell for cell in reached if cell]
         widths = [sum(self._streams[name].out_width_at(n) for name, n in cell.items()) for cell in cells]
         chain = Chain(widths, width=fusion.width, activation=fusion.activation, dropout=fusion.dropout)
-        read = [self._streams[name].out_packing_at(n) for cell in cells for name, n in cell.items()]
+        read = [self._vector(name, n) for cell in cells for name, n in cell.items()]
         return ChainBranch(route, cells, chain=chain, head=self._head(fusion.width), read=read)
 
     def _after_sites(self, route: Route, sites: Sites) -> Branch:
         line, n_stages = sites.line(route.n_stages), route.n_stages[sites.main]
         if self._task.size is None:
             self._shared = self._shared or self._head(self._streams[sites.main].out_width_at(n_stages))
-            read = [self._streams[sites.main].out_packing_at(n_stages)]
+            read = [self._vector(sites.main, n_stages)]
             return Branch(route, fusion=None, head=self._shared, places=[Place(line, n_stages)], read=read)
         scales = self._scales(sites.main, n_stages)
         self._shared = self._shared or self._decoder(sites.main, scales)

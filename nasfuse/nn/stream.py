@@ -16,7 +16,6 @@ from nasfuse.nn.attention import TransformerBlock, Windows
 from nasfuse.nn.convolution import ResidualConvolution
 from nasfuse.nn.embedding import new_embedding
 from nasfuse.nn.knob import Knob, joined
-from nasfuse.nn.packing import Packing
 from nasfuse.nn.placeholder import Placeholder
 from nasfuse.nn.readout import Readout
 from nasfuse.nn.reducers import Reducer, build_reducer
@@ -91,10 +90,6 @@ class Stream(nn.Module):
     def out_width_at(self, n_stages: int) -> int:
         """Returns the features of the output vector after the stem and `n_stages` stages."""
         return len(self.readout.names) * self._widths[n_stages]
-
-    def out_packing_at(self, n_stages: int) -> Packing:
-        """Returns the packing of the output vector: a block for each statistic of the readout."""
-        return ((len(self.readout.names), self._widths[n_stages]),)
 
     def start(self, inputs: Tensor, mask: Tensor | None, present: Tensor | None = None) -> Tokens:
         """Returns the tokens after the stem, with the placeholder in samples that are not `present` (b,)."""

@@ -18,6 +18,6 @@ def extracted_note(front: Sequence[Candidate]) -> str | None:
         return None
     are = "is a sub-network" if n_extracted == 1 else "are sub-networks"
     return (
-        f"{n_extracted} of {counted(len(networks), 'network')} {are} as cut out of an elastic network (extracted); the "
-        "others were trained as they are (scratch). A training of an exported recipe of a sub-network has other figures"
+        f"{n_extracted} of {counted(len(networks), 'network')} {are} with the weights that an elastic training gave them "
+        "(extracted), not trained alone (scratch), as the exported recipe would be"
     )

@@ -33,21 +33,26 @@ def suitable_options(
     return {key: value for key, value in values.items() if suits(key, f"{typed}.{kind}")}
 
 
-def suitable_elastic(elastic: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what is elastic in a drawn network: fields that it has, and values below its own.
+def with_suitable_elastic(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a plain recipe in which fields are elastic that its network has, to values below its own.
 
     Nothing is elastic in a network of a kind that has no sub-networks.
     """
+    if "elastic" not in recipe:
+        return dict(recipe)
     try:
-        config = NetworkConfig.parse(dict(network))
+        config = NetworkConfig.parse(recipe["network"])
     except ConfigError:
-        return dict(elastic)  # the recipe is refused for more than that
-    if why_not_elastic(config) is not None:
-        return {}
+        return dict(recipe)  # it is refused, for more than that
     own = {path: value for path, value in shrinkable_fields(config).items() if isinstance(value, int)}
-    wanted = expanded(elastic, config.route)
+    own = own if why_not_elastic(config) is None else {}
+    wanted = expanded(recipe["elastic"], config.route)
     kept = {path: [value for value in wanted[path] if value < own[path]] for path in wanted if path in own}
-    return {path: values for path, values in kept.items() if values}
+    kept = {path: values for path, values in kept.items() if values}
+    training = recipe.get("training", {})
+    if not kept:
+        training = {name: value for name, value in training.items() if name != "elastic"}
+    return {**recipe, "training": training, "elastic": kept}
 
 
 def distinct_routes(word: str, network: Mapping[str, Any]) -> list[str]:

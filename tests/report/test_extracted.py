@@ -17,6 +17,6 @@ def test_fronts_without_sub_networks_need_no_note():
 
 def test_sub_networks_are_counted_also_in_ensembles():
     part = candidate(**{"network.fusion.width": 8})
-    assert extracted_note([candidate(), part]).startswith("1 of 2 networks is a sub-network as cut out of an elastic")
+    assert extracted_note([candidate(), part]).startswith("1 of 2 networks is a sub-network with the weights")
     ensemble = Candidate(0, 0, part.measured, "x", members=(part, candidate(), part))
-    assert extracted_note([ensemble, part]).startswith("3 of 4 networks are sub-networks as cut out")
+    assert extracted_note([ensemble, part]).startswith("3 of 4 networks are sub-networks with")
