@@ -18,6 +18,6 @@ def extracted_note(front: Sequence[Candidate]) -> str | None:
         return None
     are = "is a sub-network" if n_extracted == 1 else "are sub-networks"
     return (
-        f"{n_extracted} of {counted(len(networks), 'network')} {are} with the weights that an elastic training gave them "
+        f"{n_extracted} of {counted(len(networks), 'network')} {are} with the weights of an elastic training "
         "(extracted), not trained alone (scratch), as the exported recipe would be"
     )
