@@ -2,8 +2,8 @@
 
 For each data set and seed, one elastic network is trained, whose sub-networks are its front, and 30 networks of the
 same space are trained alone: the whole, the smallest, and random ones evenly spread over the MACs. All networks are
-measured on validation data, which chooses the fronts; the fronts are then evaluated on test. Wall clock includes the
-search over sub-networks and all measurements. An elastic training has more epochs, since its steps are shared by many
+measured on validation data, which chooses the fronts; the fronts are then evaluated on test. Wall clock and time of the
+processor, of one thread, include the search over sub-networks and all measurements. An elastic training has more epochs, since its steps are shared by many
 networks. `--fine-tune` trains the members of the elastic front further, from their weights, for a few epochs.
 
     python benchmarks/elastic.py digits avdigits hapt --seeds 3
@@ -80,6 +80,17 @@ SETS: dict[str, dict[str, Any]] = {
 }
 
 
+class _Clock:
+    """Wall clock and time of the processor since it was made."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def spent(self) -> tuple[float, float]:
+        """Returns both in seconds."""
+        return time.perf_counter() - self._wall, time.process_time() - self._cpu
+
+
 def recipe_of(name: str) -> Recipe:
     """Returns the elastic recipe of a data set."""
     one = SETS[name]
@@ -125,30 +136,31 @@ def rows_of(name: str, *, seed: int, done: set[tuple[Any, ...]], fine_tune: bool
     dataset = cached_dataset(recipe.data.model_dump_json(), seed)
     file, epochs = folder / "model.pt", SETS[name]["epochs"]
 
-    def row(kind: str, number: int, point: Any, wall_s: float, network: Any) -> dict[str, Any]:
+    def row(kind: str, number: int, point: Any, spent: tuple[float, float], network: Any) -> dict[str, Any]:
         test, _ = evaluate(network, dataset.test, metric=recipe.metric, task=dataset.task, device=CPU)
-        found = {"kind": kind, "seed": seed, "number": number, "wall_s": round(wall_s, 2)}
+        wall_s, cpu_s = spent
+        found = {"kind": kind, "seed": seed, "number": number, "wall_s": round(wall_s, 2), "cpu_s": round(cpu_s, 2)}
         return {**found, "setting": point.knobs, "metric": point.metric, "macs": point.macs, "test": test}
 
-    def trained(one: Recipe) -> tuple[Any, float]:
-        started = time.perf_counter()
+    def trained(one: Recipe) -> tuple[Any, tuple[float, float]]:
+        clock = _Clock()
         options: dict[str, Any] = {"report": lambda *_: None, "weight_sources": {}}
         found = Training()(one, seed=derive_seed(seed, "trained"), division=seed, folder=folder, **options)
-        return found, time.perf_counter() - started
+        return found, clock.spent()
 
     if ("extracted", seed, 0) not in done:
         shutil.rmtree(folder, ignore_errors=True)
-        measured, wall_s = trained(recipe)
+        measured, spent = trained(recipe)
         rows = []
         for number, point in enumerate(measured.points):
             network = read_network(file, point=number, device=CPU).network
-            rows.append(row("extracted", number, point, wall_s, network))
+            rows.append(row("extracted", number, point, spent, network))
         file.replace(folder / "elastic.pt")
         yield from rows
     for number, setting in enumerate(settings_alone(recipe, dataset, seed=seed)):
         if ("scratch", seed, number) in done:
             continue
-        measured, wall_s = trained(alone(recipe, setting, epochs))
+        measured, spent = trained(alone(recipe, setting, epochs))
         point = replace(measured.points[0], knobs=setting)
         network = read_network(file, device=CPU).network
         # The sub-network of the same size, as it is in the elastic network.
@@ -157,7 +169,7 @@ def rows_of(name: str, *, seed: int, done: set[tuple[Any, ...]], fine_tune: bool
         same = parts.cut_out(whole, setting) if setting else whole  # type: ignore[arg-type]
         value, _ = evaluate(same, dataset.val, metric=recipe.metric, task=dataset.task, device=CPU)
         test, _ = evaluate(same, dataset.test, metric=recipe.metric, task=dataset.task, device=CPU)
-        yield {**row("scratch", number, point, wall_s, network), "same": value, "same_test": test}
+        yield {**row("scratch", number, point, spent, network), "same": value, "same_test": test}
     if fine_tune:
         yield from _fine_tuned(recipe, dataset, folder, row, seed=seed, done=done, epochs=epochs)
 
@@ -174,12 +186,12 @@ def _fine_tuned(
         one = alone(recipe, part.settings[number], max(FINE_TUNED_EPOCHS * epochs, 1))  # type: ignore[arg-type]
         one = one.model_copy(update={"training": one.training.model_copy(update={"lr": one.training.lr / 3})})
         start = InitialWeights("elastic", "elastic", part.network.state_dict(), has_same_outputs=True)
-        started = time.perf_counter()
+        clock = _Clock()
         tuned = train_network(one, dataset, seed=derive_seed(seed, "fine-tuned", number), device=CPU, start=start)
-        wall_s = time.perf_counter() - started
+        spent = clock.spent()
         macs = expected_macs(tuned.network, dataset)
         point = argparse.Namespace(knobs=part.settings[number], metric=tuned.chosen.val_metric, macs=macs)
-        yield row("fine-tuned", number, point, wall_s, tuned.network)
+        yield row("fine-tuned", number, point, spent, tuned.network)
 
 
 def volume(rows: list[dict[str, Any]], name: str, key: str, *, least: int, most: int) -> float:
@@ -209,16 +221,16 @@ def print_table() -> None:
                 print(f"{name} seed {seed}: {len(own['scratch'])} of {N_ALONE} networks alone")
                 continue
             least, most = (f(one["macs"] for one in own["scratch"]) for f in (min, max))
-            elastic_s, separate_s = own["extracted"][0]["wall_s"], sum(one["wall_s"] for one in own["scratch"])
-            print(f"{name} seed {seed}: {elastic_s:.0f} s elastic, {separate_s:.0f} s separate, ratio", end=" ")
-            print(f"{elastic_s / separate_s:.3f}")
+            for unit in ("wall_s", "cpu_s"):
+                elastic_s, separate_s = own["extracted"][0][unit], sum(one[unit] for one in own["scratch"])
+                tuned_s = elastic_s + sum(one[unit] for one in own["fine-tuned"])
+                text = f"{elastic_s:.0f} s elastic, {tuned_s:.0f} with fine-tuning, {separate_s:.0f} separate"
+                print(f"{name} seed {seed}: {unit} {text}, ratios", end=" ")
+                print(f"{elastic_s / separate_s:.3f}, {tuned_s / separate_s:.3f}")
             for kind in ("extracted", "scratch", "fine-tuned"):
                 if own[kind]:
                     found = [volume(own[kind], name, key, least=least, most=most) for key in ("metric", "test")]
                     print(f"  {kind:10}  hypervolume on val {found[0]:.4f}, on test {found[1]:.4f}")
-            if own["fine-tuned"]:
-                tuned_s = elastic_s + sum(one["wall_s"] for one in own["fine-tuned"])
-                print(f"  with fine-tuning {tuned_s:.0f} s, ratio {tuned_s / separate_s:.3f}")
             lost = sorted(own["scratch"], key=lambda one: one["macs"])
             for part in np.array_split(np.arange(len(lost)), 5):
                 group = [lost[place] for place in part]
