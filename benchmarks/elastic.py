@@ -3,8 +3,9 @@
 For each data set and seed, one elastic network is trained, whose sub-networks are its front, and 30 networks of the
 same space are trained alone: the whole, the smallest, and random ones evenly spread over the MACs. All networks are
 measured on validation data, which chooses the fronts; the fronts are then evaluated on test. Wall clock and time of the
-processor, of one thread, include the search over sub-networks and all measurements. An elastic training has more epochs, since its steps are shared by many
-networks. `--fine-tune` trains the members of the elastic front further, from their weights, for a few epochs.
+processor, of one thread, include the search over sub-networks and all measurements. An elastic training has more
+epochs, since its steps are shared by many networks. `--fine-tune` trains the members of the elastic front further, from
+their weights, for a few epochs.
 
     python benchmarks/elastic.py digits avdigits hapt --seeds 3
     python benchmarks/elastic.py --table

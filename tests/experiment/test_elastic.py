@@ -11,8 +11,10 @@ from nasfuse.domain.knob import parted
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.errors import ConfigError
 from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
+from nasfuse.experiment.final_training import train_recipe
 from nasfuse.experiment.objective import Training, cached_dataset
 from nasfuse.experiment.space_survey import macs_of
+from nasfuse.experiment.starting_point import StartingPoint
 from nasfuse.nn import build_network
 from nasfuse.pareto import non_dominated
 from nasfuse.prediction import load_network, read_network
@@ -129,6 +131,28 @@ class TestFiles:
         assert found["settings"] == measurements.points[-1].knobs
         assert load_network(file, point=number).recipe.summary.count("elastic") == 0
         assert RECIPE.summary.endswith("| elastic")
+
+    def test_a_training_may_start_from_its_weights(self, measured, tmp_path):
+        """With next to no learning rate nothing changes."""
+        measurements, file = measured
+        number = len(measurements.points) - 1
+        start = StartingPoint.read(file, point=number)
+        assert start.fingerprint == f"{StartingPoint.read(file).fingerprint}-{number}"
+        training = start.saved.recipe.training.model_copy(update={"lr": 1e-9, "epochs": 1})
+        recipe = start.saved.recipe.model_copy(update={"training": training})
+        said = []
+        result = train_recipe(
+            recipe,
+            tmp_path / "out",
+            n_seeds=1,
+            seed=0,
+            device=CPU,
+            report=lambda *_: None,
+            start=start,
+            announce=said.append,
+        )
+        assert "new" not in said[0]
+        assert result.seeds[0].test == evaluate_checkpoint(file, device=CPU, point=number)["value"]
 
     def test_the_whole_network_is_point_0(self, measured):
         assert read_network(measured[1], device=CPU).recipe.hash == RECIPE.hash
