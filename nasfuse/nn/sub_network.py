@@ -53,8 +53,8 @@ class SubNetwork:
         for name, tensor in sizes.items():
             if name not in shapes:
                 raise InvalidInputError(
-                    f"the smaller network has the layer of {name}, which the whole network lacks: the two have equal "
-                    "widths at different places; shrink these widths together"
+                    f"the smaller network has the layer of {name}, which the whole network lacks (a projection, for "
+                    "example, is between unequal widths only); shrink these widths together"
                 )
             part, of = own.get(name, {}), given.get(name, {})
             pairs = enumerate(zip(shapes[name].shape, tensor.shape, strict=True))
@@ -75,7 +75,8 @@ class SubNetwork:
 
     def run(self, whole: StreamNetwork, *args: Any, **kwargs: Any) -> Tensor:
         """Returns the outputs with the weights of `whole`, in its mode; for the arguments see `Network.forward`."""
-        self.network.train(whole.training)
+        if self.network.training != whole.training:
+            self.network.train(whole.training)
         outputs: Tensor = functional_call(self.network, self.weights(whole), args, kwargs)
         return outputs
 

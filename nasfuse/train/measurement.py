@@ -21,7 +21,7 @@ from nasfuse.train.evaluation import evaluate
 from nasfuse.train.loop import Trained
 from nasfuse.train.route_table import STATIC_FROM, Routed
 from nasfuse.train.router_baselines import random_mix
-from nasfuse.train.sub_network_search import front_settings, tries_of
+from nasfuse.train.sub_network_search import front_of_parts, tries_of
 from nasfuse.train.sweep import N_CURVE, SweptPoint, sweep, sweep_routed, sweep_settings
 from nasfuse.train.tabulate import tabulate_routes
 
@@ -85,7 +85,7 @@ def _sub_network_points(
         return evaluate(trained.at(setting), dataset.val, metric=metric, task=dataset.task, device=device)[0]
 
     started = time.perf_counter()
-    found, n_tried = front_settings(
+    found, n_tried = front_of_parts(
         trained.parts,
         dataset,
         metric=metric,
@@ -95,10 +95,10 @@ def _sub_network_points(
     )
     searched_s = time.perf_counter() - started
     points = []
-    for setting in found:
+    for setting, reached in found:
         network = trained.at(setting)
         macs = measured_macs(network, dataset.val, dataset, device=device)
-        point = own_point(network, dataset, metric=value(setting), macs=macs, device=device)
+        point = own_point(network, dataset, metric=reached, macs=macs, device=device)
         points.append(replace(point, knobs={**setting}))
     return points, {"tried": n_tried, "searched_s": round(searched_s, 3)}
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from nasfuse.domain.metric import METRICS
 from nasfuse.nn.elastic import Setting, SubNetworks
 from nasfuse.pareto import non_dominated
 from nasfuse.seeds import derive_seed
+
+T = TypeVar("T")
 
 #: Sub-networks that are tried at least and at most.
 _LEAST, _MOST = 16, 96
@@ -44,7 +47,7 @@ def tries_of(dataset: Dataset, *, n_epochs: int) -> int:
     return min(max(int(_SHARE * passes / len(dataset.val)), _LEAST), _MOST)
 
 
-def front_settings(
+def front_of_parts(
     parts: SubNetworks,
     dataset: Dataset,
     *,
@@ -52,12 +55,12 @@ def front_settings(
     whole: float,
     value: Callable[[Setting], float],
     n_tries: int,
-) -> tuple[list[Setting], int]:
-    """Returns the non-dominated sub-networks that were found, costliest first, and how many were tried.
+) -> tuple[list[tuple[Setting, float]], int]:
+    """Returns the non-dominated sub-networks that were found with their metrics, and how many were tried.
 
     A half of the tries are random sub-networks, evenly spread over the MACs of twice as many, which are known without a
     pass. The other half are members of the front so far with one field changed to its next value, larger or smaller.
-    At most sixteen members are returned, evenly chosen.
+    At most sixteen members are returned, evenly chosen, the costliest first.
 
     Args:
         parts: Sub-networks of the network.
@@ -87,7 +90,7 @@ def front_settings(
         if found is None:
             break
         attempt(found)
-    front = [one.setting for one in _front(list(tried.values()), metric) if one.setting]
+    front = [(one.setting, one.metric) for one in _front(list(tried.values()), metric) if one.setting]
     return _evenly(front, _N_KEPT), len(tried) - 1
 
 
@@ -124,8 +127,8 @@ def _key(setting: Setting) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(setting.items()))
 
 
-def _evenly(settings: Sequence[Setting], n: int) -> list[Setting]:
-    """Returns at most `n` of the settings, evenly chosen, with the first and the last."""
-    if len(settings) <= n:
-        return list(settings)
-    return [settings[place] for place in np.linspace(0, len(settings) - 1, n).round().astype(int)]
+def _evenly(items: Sequence[T], n: int) -> list[T]:
+    """Returns at most `n` of the items, evenly chosen, with the first and the last."""
+    if len(items) <= n:
+        return list(items)
+    return [items[place] for place in np.linspace(0, len(items) - 1, n).round().astype(int)]

@@ -23,7 +23,7 @@ from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.space import SpaceConfig
 from nasfuse.train import evaluate, train_network
 from nasfuse.train.point_metric import of_each_network
-from nasfuse.train.sub_network_search import front_settings, tries_of
+from nasfuse.train.sub_network_search import front_of_parts, tries_of
 
 CPU = torch.device("cpu")
 RECIPE = Recipe.parse(
@@ -85,21 +85,21 @@ class TestPoints:
             return evaluate(trained.at(setting), dataset.val, metric="accuracy", task=dataset.task, device=CPU)[0]
 
         options = {"metric": "accuracy", "whole": trained.chosen.val_metric, "value": value, "n_tries": 20}
-        found, n_tried = front_settings(trained.parts, dataset, **options)
-        assert front_settings(trained.parts, dataset, **options) == (found, n_tried)
+        found, n_tried = front_of_parts(trained.parts, dataset, **options)
+        assert front_of_parts(trained.parts, dataset, **options) == (found, n_tried)
         assert n_tried == 20
 
     def test_a_space_that_is_smaller_than_the_tries_is_tried_out(self, trained, dataset, monkeypatch):
         monkeypatch.setattr(trained.parts, "values", {"network.fusion.width": (8, 16)})
         monkeypatch.setattr(trained.parts, "smallest", {"network.fusion.width": 8})
-        found, n_tried = front_settings(
+        found, n_tried = front_of_parts(
             trained.parts, dataset, metric="accuracy", whole=0.9, value=lambda _: 0.5, n_tries=30
         )
-        assert (found, n_tried) == ([{"network.fusion.width": 8}], 1)
+        assert (found, n_tried) == ([({"network.fusion.width": 8}, 0.5)], 1)
 
     def test_a_metric_that_is_no_number_is_left_out(self, trained, dataset):
         options = {"metric": "accuracy", "whole": 0.9, "n_tries": 16}
-        found, _ = front_settings(trained.parts, dataset, value=lambda _: float("nan"), **options)
+        found, _ = front_of_parts(trained.parts, dataset, value=lambda _: float("nan"), **options)
         assert found == []
 
     def test_more_tries_for_longer_trainings(self, dataset):
