@@ -67,6 +67,7 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
     from nasfuse.cli.console import out, say
     from nasfuse.cli.front_table import front_table
     from nasfuse.experiment.plain_comparison import against_linear_model
+    from nasfuse.report.extracted import extracted_note
     from nasfuse.report.outside import outside_note
     from nasfuse.search.front import is_perfect, knee_of
 
@@ -82,6 +83,9 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
     outside = outside_note(front, run.study.data)
     if outside is not None:
         say(out, f"{outside}.")
+    extracted = extracted_note(front)
+    if extracted is not None:
+        say(out, f"{extracted}.")
     repeats = run.study.budget.repeats
     unconfirmed = sum(len(member.trainings) < repeats for member in front)
     if unconfirmed:

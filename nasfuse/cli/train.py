@@ -23,6 +23,9 @@ def train(
     init: Annotated[
         Path | None, typer.Option(help="Network (model.pt) from whose weights the trainings start, where they agree.")
     ] = None,
+    point: Annotated[
+        int, typer.Option(min=0, help="Operating point P of the network of --init, of a trial shown as N:P.")
+    ] = 0,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder of the networks. Default: runs/train-<recipe hash>.")
     ] = None,
@@ -53,6 +56,8 @@ def train(
     from nasfuse.errors import InvalidInputError, counted
     from nasfuse.spec.ensemble import load_recipe
 
+    if point and init is None:
+        raise InvalidInputError("--point is that of the network of --init; name the network, or leave it out")
     cores = os.cpu_count() or 1
     if threads > cores:
         raise InvalidInputError(f"--threads {threads}: this machine has {counted(cores, 'core')}; use at most {cores}")
@@ -68,7 +73,7 @@ def train(
         from nasfuse.experiment.starting_point import StartingPoint
         from nasfuse.report.tensorboard import TensorBoardCurves
         from nasfuse.train import Epoch
-    start = None if init is None else StartingPoint.read(init)
+    start = None if init is None else StartingPoint.read(init, point=point)
     suffix = "" if start is None else f"-from-{start.fingerprint}"
     folder = output or Path("runs") / f"train-{what.hash}{suffix}"
     curves = TensorBoardCurves(folder, metric=what.metric) if tensorboard else None

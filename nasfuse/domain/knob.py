@@ -25,6 +25,9 @@ _REDUCER = KnobPaths("reducer.inference_keep_ratio", "reducer.keep_ratio")
 #: Knobs that decide which samples take which route. All other knobs change what the routes compute.
 CHOICE_KNOBS = frozenset({"threshold", "always"})
 
+#: Beginning of the names of elastic fields, whose knob is called as the field of the recipe is.
+_ELASTIC = "network."
+
 #: Name of a knob to its paths; `*` stands for the name of a stream, in both.
 _PATHS = {
     "threshold": KnobPaths("network.router.threshold"),
@@ -44,7 +47,11 @@ def knob_paths(name: str) -> KnobPaths:
 
     >>> knob_paths("keep_ratio.audio").after
     'network.streams.audio.reducer.inference_keep_ratio'
+    >>> knob_paths("network.streams.audio.width").after
+    'network.streams.audio.width'
     """
+    if is_elastic(name):
+        return KnobPaths(name, name)
     kind, dot, stream = name.partition(".")
     known = f"{kind}.*" if dot else kind
     if known not in _PATHS:
@@ -55,6 +62,21 @@ def knob_paths(name: str) -> KnobPaths:
     paths = _PATHS[known]
     trained = None if paths.trained is None else paths.trained.replace("*", stream)
     return KnobPaths(paths.after.replace("*", stream), trained)
+
+
+def is_elastic(name: str) -> bool:
+    """Returns whether a knob is a field of an elastic network (`Recipe.elastic`), which has its own path as a name."""
+    return name.startswith(_ELASTIC)
+
+
+def parted(settings: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, float]]:
+    """Returns the settings of elastic fields, which make a sub-network, and those of its other knobs.
+
+    >>> parted({"network.fusion.width": 8, "threshold": 0.5})
+    ({'network.fusion.width': 8}, {'threshold': 0.5})
+    """
+    elastic = {name: value for name, value in settings.items() if is_elastic(name)}
+    return elastic, {name: value for name, value in settings.items() if name not in elastic}
 
 
 def with_settings(recipe: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nasfuse.domain.cost import COSTS
+from nasfuse.domain.knob import is_elastic
 from nasfuse.errors import InvalidInputError
 
 
@@ -20,7 +21,8 @@ class OperatingPoint:
         peak_bytes: Activation memory of a training step, per sample.
         knobs: Knob to setting (`nasfuse.domain.knob`), for those that are not as the recipe has them, and always the
             `threshold` of a router, or `always`, the number of the route that all samples take whatever the threshold.
-            Beside them, `route` names the one route that all samples take, where a router is static.
+            Beside them, `route` names the one route that all samples take, where a router is static. A sub-network of
+            an elastic network has the fields that are smaller, by their paths in a recipe.
         holds: False for a setting that cuts the network short of what it was trained for, and loses accuracy by it.
         costs: Further costs by name (`nasfuse.domain.cost.COSTS`).
         reported_metric: The metric that a study reports beside the one it selects by; None if there is one metric, or
@@ -72,7 +74,7 @@ class OperatingPoint:
     @property
     def setting(self) -> str:
         """Returns a short description of the knobs for tables; empty if there are none."""
-        shown = {name: f"{name} {value:.3g}" for name, value in self.settings.items()}
+        shown = {name: _shown(name, value) for name, value in self.settings.items()}
         choice = "always" if "threshold" not in shown else "threshold"
         if "route" in self.knobs:
             shown[choice] = f"always {self.knobs['route']}"
@@ -80,9 +82,21 @@ class OperatingPoint:
             shown.pop("always", None)
         return ", ".join(shown.values())
 
+    @property
+    def figure(self) -> str:
+        """How the network of the point was trained: `extracted` as a sub-network of an elastic one, else `scratch`."""
+        return "extracted" if any(is_elastic(name) for name in self.knobs) else "scratch"
+
     def to_plain(self) -> dict[str, Any]:
         """Returns the point as a plain mapping."""
         return asdict(self)
+
+
+def _shown(knob: str, value: float) -> str:
+    if not is_elastic(knob):
+        return f"{knob} {value:.3g}"
+    *_, part, field_name = knob.split(".")  # a stream or the fusion
+    return f"{part} {field_name} {value}"
 
 
 @dataclass(frozen=True)

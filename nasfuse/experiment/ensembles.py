@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from nasfuse.data import Dataset, Split
+from nasfuse.domain.knob import parted
 from nasfuse.errors import RunFolderError
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.nn import build_network
+from nasfuse.nn.elastic import cut_out
 from nasfuse.nn.knob import set_knobs
 from nasfuse.search.ensembles import Ensemble
 from nasfuse.search.front import Candidate, Objectives, allowed_candidates, front_of
@@ -174,7 +176,11 @@ def _outputs(member: _Member, place: Path, dataset: Dataset) -> Tensor:
     recipe = member.recipe
     network = build_network(recipe.network, dataset.modalities, dataset.task, drops=recipe.drops_modalities)
     network.load_state_dict(load_checkpoint(place / "model.pt")["network"])
-    set_knobs(network.knobs(), member.candidate.measured.settings)
+    elastic, others = parted(member.candidate.measured.settings)
+    if elastic:
+        drops = recipe.drops_modalities
+        network = cut_out(network, recipe.network, elastic, dataset.modalities, dataset.task, drops=drops)
+    set_knobs(network.knobs(), others)
     return predict_logits(network, dataset.val, device=_CPU)
 
 

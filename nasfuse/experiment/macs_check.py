@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from nasfuse.cost import MacsCheck, check_macs
 from nasfuse.data import Dataset
+from nasfuse.domain.knob import parted
 from nasfuse.errors import MissingFileError, RunFolderError
 from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.nn import Network, build_network
@@ -50,9 +51,11 @@ def _network_of(folder: RunFolder, member: Candidate, dataset: Dataset) -> Netwo
     """Returns an untrained network of a member of the front, with its settings."""
     if member.members:
         return EnsembleNetwork([_network_of(folder, one, dataset) for one in member.members], task=dataset.task.kind)
+    elastic, others = parted(member.measured.settings)
     recipe = folder.recipe(member.trial)
+    recipe = recipe.smaller(elastic) if elastic else recipe
     network = build_network(recipe.network, dataset.modalities, dataset.task, drops=recipe.drops_modalities)
-    set_knobs(network.knobs(), member.measured.settings)
+    set_knobs(network.knobs(), others)
     return network
 
 

@@ -5,7 +5,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from nasfuse.train import (
     train_network,
 )
 from nasfuse.train.deployed_latency import with_deployed_latency
-from nasfuse.train.point_metric import metric_of_folds, metric_of_network
+from nasfuse.train.point_metric import metric_of_folds, metric_of_network, of_each_network
 from nasfuse.train.reported_metric import with_reported_metric
 from nasfuse.train.robust_metric import with_robust_metric
 from nasfuse.train.sweep import set_network
@@ -161,18 +161,11 @@ class Training:
             resume_file=resume_file,
             weight_sources=weight_sources,
         )
-        network = trained.network
         outside = dataset.preprocessing.outside_macs
         points, more = measure(trained, dataset, metric=metric, device=device, outside=outside)
-        if self.deployed_latency:
-            points = with_deployed_latency(points, network, dataset, set_to=set_network)
-        if self.without_each:
-            names = [modality.name for modality in dataset.modalities]
-            with metric_of_network(network, dataset, metric=metric, device=device) as metric_at:
-                points = with_robust_metric(points, network, names, metric=metric, metric_at=metric_at)
+        more_of = partial(self._measure_more, dataset=dataset, metric=metric, reported=recipe.metric, device=device)
+        points = of_each_network(points, trained, more_of)
         if self.select_by is not None:
-            with metric_of_network(network, dataset, metric=recipe.metric, device=device) as metric_at:
-                points = with_reported_metric(points, metric_at)
             trained = replace(trained, chosen=replace(trained.chosen, val_metric=points[0].reported_metric))
         save_network(folder / "model.pt", trained, recipe, dataset, seed=seed, division=division, points=points)
         resume_file.unlink(missing_ok=True)  # not before: a training that is killed while it is measured is resumed
@@ -184,6 +177,28 @@ class Training:
             "data_fingerprint": dataset.fingerprint,
             **more,
         }
+
+    def _measure_more(
+        self,
+        points: tuple[OperatingPoint, ...],
+        network: Network,
+        *,
+        dataset: Dataset,
+        metric: str,
+        reported: str,
+        device: torch.device,
+    ) -> tuple[OperatingPoint, ...]:
+        """Returns points of a network with what the study asks for beside metric and costs."""
+        if self.deployed_latency:
+            points = with_deployed_latency(points, network, dataset, set_to=set_network)
+        if self.without_each:
+            names = [modality.name for modality in dataset.modalities]
+            with metric_of_network(network, dataset, metric=metric, device=device) as metric_at:
+                points = with_robust_metric(points, network, names, metric=metric, metric_at=metric_at)
+        if self.select_by is not None:
+            with metric_of_network(network, dataset, metric=reported, device=device) as metric_at:
+                points = with_reported_metric(points, metric_at)
+        return points
 
     def _cross_validate(
         self,

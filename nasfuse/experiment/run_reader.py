@@ -7,7 +7,7 @@ from typing import Any
 
 import optuna
 
-from nasfuse.domain.knob import with_settings
+from nasfuse.domain.knob import parted, with_settings
 from nasfuse.domain.metric import metric_text
 from nasfuse.errors import RunFolderError, counted
 from nasfuse.experiment.damaged_part import read_part
@@ -92,7 +92,8 @@ class Run:
         Knob settings are written to the fields that apply after training. For a router, the same threshold has another
         cost in another training, so the recipe contains the cost (`router.macs`) instead of a threshold between 0 and
         1, and the threshold is determined on validation data. A route that all samples take is named
-        (`router.always`). The data path is that of the study.
+        (`router.always`). The recipe of a sub-network of an elastic network is that of a network of its size, which is
+        trained alone. The data path is that of the study.
 
         Raises:
             MissingFileError: The recipe file of the trial does not exist.
@@ -108,8 +109,11 @@ class Run:
         )
 
     def _recipe_of_one(self, candidate: Candidate) -> Recipe:
-        settings: dict[str, Any] = candidate.measured.settings
-        plain = {**self.folder.recipe(candidate.trial).to_plain(), "data": self.study.data.to_plain()}
+        elastic, others = parted(candidate.measured.settings)
+        settings: dict[str, Any] = others
+        recipe = self.folder.recipe(candidate.trial)
+        recipe = recipe.smaller(elastic) if elastic else recipe
+        plain = {**recipe.to_plain(), "data": self.study.data.to_plain()}
         if "threshold" in settings:
             macs = None
             if 0 < settings["threshold"] < 1 or "route" not in candidate.measured.knobs:  # static in some trainings

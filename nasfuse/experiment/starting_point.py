@@ -32,7 +32,7 @@ class StartingPoint:
 
     Attributes:
         saved: The network.
-        fingerprint: Hash of its file (12 hexadecimal digits).
+        fingerprint: Hash of its file (12 hexadecimal digits), followed by the operating point unless it is 0.
     """
 
     saved: SavedNetwork
@@ -40,20 +40,21 @@ class StartingPoint:
     _tables: dict[str, Table] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def read(cls, path: Path) -> "StartingPoint":
-        """Returns the network in a `model.pt`.
+    def read(cls, path: Path, *, point: int = 0) -> "StartingPoint":
+        """Returns the network in a `model.pt` at an operating point, which may be a sub-network of an elastic one.
 
         Raises:
             MissingFileError: The file does not exist.
             CheckpointError: The file is damaged, of another version, or no trained network.
-            InvalidInputError: The path is a folder, or the network is an ensemble.
+            InvalidInputError: The path is a folder, the network is an ensemble, or it has no such point.
         """
-        saved = read_network(path, device=torch.device("cpu"))
+        saved = read_network(path, point=point, device=torch.device("cpu"))
         if isinstance(saved.recipe, EnsembleRecipe):
             raise InvalidInputError(
                 f"--init: {path} is an ensemble, and a training starts from one network; name the model.pt of a member"
             )
-        return cls(saved, hashlib.sha256(path.read_bytes()).hexdigest()[:12])
+        fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        return cls(saved, f"{fingerprint}-{point}" if point else fingerprint)
 
     def dataset(self, config: DataConfig, *, division: int | None) -> Dataset:
         """Returns the data of a training that starts from the network. For `division` see `registry.divided`.

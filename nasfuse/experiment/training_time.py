@@ -54,8 +54,10 @@ class TimeLimit:
         if recipe.network.router is not None:
             macs = self.macs(recipe)
         n_trainings = recipe.data.validation.n_trainings if recipe.data.validation is not None else 1
+        elastic = recipe.training.elastic
+        n_networks = 1 if elastic is None else 2 + elastic.n_random  # of a step, none larger than the whole one
         n_samples = len(self._dataset.train) * recipe.training.epochs * n_trainings
-        return _PASSES * macs * n_samples / (_MACS_PER_SECOND * self._threads)
+        return _PASSES * n_networks * macs * n_samples / (_MACS_PER_SECOND * self._threads)
 
     def check(self, recipe: Recipe, macs: int) -> None:
         """Checks a recipe whose network has `macs` MACs per sample.

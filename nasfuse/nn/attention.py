@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nasfuse.nn.packing import HasPackedWeights, Packings
 from nasfuse.nn.residual_mlp import ResidualMlp
 from nasfuse.nn.tokens import Tokens
 
@@ -178,7 +179,7 @@ class Seen:
         return replace(self, query=self.query[:, start:stop], key=self.key[:, start:stop], mask=mask, sizes=sizes)
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(nn.Module, HasPackedWeights):
     """Multi-head self-attention. MACs for n tokens: 4 n d^2 + 2 n^2 d; in windows of w, 4 n d^2 + 2 n w d."""
 
     def __init__(self, width: int, *, heads: int, windows: Windows | None = None) -> None:
@@ -213,6 +214,15 @@ class SelfAttention(nn.Module):
         mask, sizes = (None if part is None else part[:, n_cls:] for part in (line.mask, line.sizes))
         cls_query = query[:, 0] if n_cls else None
         return self.out(out), Seen(query[:, n_cls:], key[:, n_cls:], cls_query, mask, sizes, self.heads)
+
+    def packings(self) -> Packings:
+        """Returns the packings of queries, keys and values, each by heads, and of the output by heads."""
+        by_head = (self.heads, self.width // self.heads)
+        return {
+            "project.weight": {0: ((3, *by_head),)},
+            "project.bias": {0: ((3, *by_head),)},
+            "out.weight": {1: (by_head,)},
+        }
 
     def macs(self, n_tokens: int, n_cls: int = 0) -> int:
         """Returns the multiply-accumulates for `n_tokens` tokens and CLS."""
@@ -267,7 +277,7 @@ class TransformerBlock(nn.Module):
         return self.attention.macs(n_tokens) + self.mlp.macs(n_tokens)
 
 
-class CrossAttentionBlock(nn.Module):
+class CrossAttentionBlock(nn.Module, HasPackedWeights):
     """Attention of a target stream to a source stream (crossmodal block of MulT, pre-norm, without causal mask).
 
     MACs for n_t target and n_s source tokens: (2 + 2 rho) n_t d^2 + 2 n_s d^2 + 2 n_t n_s d.
@@ -295,6 +305,17 @@ class CrossAttentionBlock(nn.Module):
         attended = self.out(attend(query, key, value, heads=self.heads, mask=source_mask, sizes=source_sizes))
         result: Tensor = self.mlp(target + self.dropout(attended))
         return result
+
+    def packings(self) -> Packings:
+        """Returns the packings of queries, of keys and values, and of the output, each by heads."""
+        by_head = (self.heads, self.width // self.heads)
+        return {
+            "query.weight": {0: (by_head,)},
+            "query.bias": {0: (by_head,)},
+            "key_value.weight": {0: ((2, *by_head),)},
+            "key_value.bias": {0: ((2, *by_head),)},
+            "out.weight": {1: (by_head,)},
+        }
 
     def macs(self, n_target: int, n_source: int) -> int:
         """Returns the multiply-accumulates for the two token counts."""

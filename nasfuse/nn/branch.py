@@ -10,6 +10,7 @@ from nasfuse.nn.decoder import Decoder
 from nasfuse.nn.fusion import Fusion
 from nasfuse.nn.head import Head
 from nasfuse.nn.knob import Knob
+from nasfuse.nn.packing import HasPackedWeights, Packing, Packings, prefixed
 from nasfuse.nn.places import Place, streams_at
 from nasfuse.nn.tokens import Extent, Tokens
 
@@ -34,7 +35,7 @@ class States(Protocol):
         """Returns the tokens at a place: after the stem and some stages of a stream, and after sites."""
 
 
-class Branch(nn.Module):
+class Branch(nn.Module, HasPackedWeights):
     """Fusion and head of one route (an expert in DynMM).
 
     Attributes:
@@ -42,12 +43,19 @@ class Branch(nn.Module):
         fusion: Fusion of the streams at the end of the route; None if the head reads a single place.
         head: Layers from the features to the outputs; routes of a fusion at sites share one.
         places: Places whose tokens the branch reads.
+        read: Packing of the features that it reads at each of them: output vectors, or tokens.
     """
 
     head: Head | Decoder
 
     def __init__(
-        self, route: Route, *, fusion: Fusion | None, head: Head | Decoder, places: Sequence[Place] | None = None
+        self,
+        route: Route,
+        *,
+        fusion: Fusion | None,
+        head: Head | Decoder,
+        read: Sequence[Packing],
+        places: Sequence[Place] | None = None,
     ) -> None:
         """Builds the branch from its parts.
 
@@ -55,6 +63,7 @@ class Branch(nn.Module):
             route: Streams and stages.
             fusion: None for a route of one stream, and for a fusion at sites, which has been before.
             head: Head, or a decoder for label maps.
+            read: Packing of the features that the branch reads at each place.
             places: What the branch reads, if it is not each stream where the route ends.
         """
         super().__init__()
@@ -62,11 +71,17 @@ class Branch(nn.Module):
         self.fusion = fusion
         self.head = head
         self.places = streams_at(route.n_stages) if places is None else tuple(places)
+        self.read = tuple(read)
 
     @property
     def width(self) -> int:
         """Returns the number of `features`."""
         return self.head.width
+
+    @property
+    def packing(self) -> Packing:
+        """Returns the packing of `features`."""
+        return self.read[-1] if self.fusion is None else self.fusion.out_packing
 
     def run(self, states: States) -> tuple[Tensor, Tensor]:
         """Returns the outputs, see `forward`, and the features of the samples (b, width) behind them."""
@@ -90,6 +105,18 @@ class Branch(nn.Module):
     def knobs(self) -> tuple[Knob, ...]:
         """Returns the settings of the fusion and the head that can be changed after training."""
         return (*(() if self.fusion is None else self.fusion.knobs()), *self.head.knobs())
+
+    def packings(self) -> Packings:
+        """Returns the packings of the weights of fusion and head; a decoder has none of its own."""
+        if isinstance(self.head, Decoder):
+            return {}
+        if self.fusion is None:
+            return prefixed("head", self.head.packings(self.read[0]))
+        read = {place.line.stream: packing for place, packing in zip(self.places, self.read, strict=True)}
+        return {
+            **prefixed("fusion", self.fusion.packings(read)),
+            **prefixed("head", self.head.packings(self.fusion.out_packing)),
+        }
 
     def macs(self, extents: Mapping[Place, Extent]) -> int:
         """Returns the multiply-accumulates after the streams and sites, for tokens of `extents` at the places."""

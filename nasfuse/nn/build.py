@@ -164,7 +164,9 @@ def _router(
     options: dict[str, Any] = {"n_routes": len(branches), "form": router.form, "width": router.width}
     cheapest = branches[0]
     if router.reads == "cheap_route":
-        return RouteRouter(cheapest.route.n_stages, cheapest.width, n_outputs=task.n_outputs, task=task.kind, **options)
+        return RouteRouter(
+            cheapest.route.n_stages, cheapest.packing, n_outputs=task.n_outputs, task=task.kind, **options
+        )
     if router.reads == "stems":
         stems = {name: streams[name] for name in config.route}
         extents = {name: stem.macs(lengths.get(name, 0), n_stages=0)[1] for name, stem in stems.items()}

@@ -9,6 +9,7 @@ from nasfuse.nn.chain import Chain, ChainBranch
 from nasfuse.nn.decoder import Decoder
 from nasfuse.nn.fusion import FUSIONS, Fusion
 from nasfuse.nn.head import Head, IdentityHead, LinearHead
+from nasfuse.nn.packing import Packing
 from nasfuse.nn.places import Place, streams_at
 from nasfuse.nn.residual_blocks import Grid
 from nasfuse.nn.sites import SITE_OPERATORS, SiteOperator
@@ -56,7 +57,7 @@ class BranchBuilder:
         if self._task.size is not None:
             return self._dense(route)
         if len(names) == 1:
-            return Branch(route, fusion=None, head=self._stream_head(names[0], route))
+            return Branch(route, fusion=None, head=self._stream_head(names[0], route), read=self._vectors(route))
         if isinstance(config.fusion, ChainFusion):
             return self._chain(route, config.fusion)
         assert config.fusion is not None, "checked by the recipe"
@@ -64,13 +65,25 @@ class BranchBuilder:
         operator = FUSIONS[config.fusion.kind]
         if operator.fuses_outputs:
             heads = {name: self._stream_head(name, route) for name in names}
-            return Branch(route, fusion=operator(heads, **options), head=IdentityHead(self._task.n_outputs))
+            fused = operator(heads, **options)
+            return Branch(route, fusion=fused, head=IdentityHead(self._task.n_outputs), read=self._vectors(route))
         deepest = max(config.streams[name].depth for name in names)
         n_joint = max(deepest - config.fusion.placement, 0)
-        reads = Stream.width_at if config.fusion.reads_tokens else Stream.out_width_at
+        reads_tokens = config.fusion.reads_tokens
+        reads = Stream.width_at if reads_tokens else Stream.out_width_at
         widths = {name: reads(self._streams[name], n_stages) for name, n_stages in route.n_stages.items()}
+        read: list[Packing] = [((width,),) for width in widths.values()] if reads_tokens else self._vectors(route)
         fusion: Fusion = operator(widths, n_joint=n_joint, **options)
-        return Branch(route, fusion=fusion, head=self._head(fusion.out_width))
+        return Branch(route, fusion=fusion, head=self._head(fusion.out_width), read=read)
+
+    def _vectors(self, route: Route) -> list[Packing]:
+        """Returns the packings of the output vectors of the streams at the end of a route."""
+        return [self._vector(name, n_stages) for name, n_stages in route.n_stages.items()]
+
+    def _vector(self, name: str, n_stages: int) -> Packing:
+        """Returns the packing of the output vector of a stream: a block for all statistics of its readout."""
+        stream = self._streams[name]
+        return ((len(stream.readout.names), stream.width_at(n_stages)),)
 
     def _head(self, width: int) -> LinearHead:
         return LinearHead(width, n_outputs=self._task.n_outputs, **self._config.head_options)
@@ -87,16 +100,18 @@ class BranchBuilder:
         cells = [cell for cell in reached if cell]
         widths = [sum(self._streams[name].out_width_at(n) for name, n in cell.items()) for cell in cells]
         chain = Chain(widths, width=fusion.width, activation=fusion.activation, dropout=fusion.dropout)
-        return ChainBranch(route, cells, chain=chain, head=self._head(fusion.width))
+        read = [self._vector(name, n) for cell in cells for name, n in cell.items()]
+        return ChainBranch(route, cells, chain=chain, head=self._head(fusion.width), read=read)
 
     def _after_sites(self, route: Route, sites: Sites) -> Branch:
         line, n_stages = sites.line(route.n_stages), route.n_stages[sites.main]
         if self._task.size is None:
             self._shared = self._shared or self._head(self._streams[sites.main].out_width_at(n_stages))
-            return Branch(route, fusion=None, head=self._shared, places=[Place(line, n_stages)])
+            read = [self._vector(sites.main, n_stages)]
+            return Branch(route, fusion=None, head=self._shared, places=[Place(line, n_stages)], read=read)
         scales = self._scales(sites.main, n_stages)
         self._shared = self._shared or self._decoder(sites.main, scales)
-        return Branch(route, fusion=None, head=self._shared, places=[sites.at_stage(line, stage) for stage in scales])
+        return self._decoding(route, self._shared, [sites.at_stage(line, stage) for stage in scales])
 
     def _dense(self, route: Route) -> Branch:
         names = list(route.n_stages)
@@ -108,7 +123,11 @@ class BranchBuilder:
             )
         scales = self._scales(names[0], route.n_stages[names[0]])
         places = [place for stage in scales for place in streams_at({names[0]: stage})]
-        return Branch(route, fusion=None, head=self._decoder(names[0], scales), places=places)
+        return self._decoding(route, self._decoder(names[0], scales), places)
+
+    def _decoding(self, route: Route, decoder: Head | Decoder, places: Sequence[Place]) -> Branch:
+        read: list[Packing] = [((self._streams[one.line.stream].width_at(one.n_stages),),) for one in places]
+        return Branch(route, fusion=None, head=decoder, places=places, read=read)
 
     def _scales(self, name: str, n_stages: int) -> list[int]:
         """Returns the stages of a stream that end a scale: the last one of each size of its map, finest first."""

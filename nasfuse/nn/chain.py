@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from nasfuse.nn.branch import Branch, Route
 from nasfuse.nn.head import Head
+from nasfuse.nn.packing import Packing, Packings
 from nasfuse.nn.places import Line, Place
 from nasfuse.nn.tokens import Extent, Tokens
 
@@ -54,10 +55,26 @@ class ChainBranch(Branch):
         chain: Cells.
     """
 
-    def __init__(self, route: Route, cells: Sequence[Mapping[str, int]], *, chain: Chain, head: Head) -> None:
-        """Builds the branch; `cells` are the stages that each cell reads, by stream."""
+    def __init__(
+        self,
+        route: Route,
+        cells: Sequence[Mapping[str, int]],
+        *,
+        chain: Chain,
+        head: Head,
+        read: Sequence[Packing],
+    ) -> None:
+        """Builds the branch.
+
+        Args:
+            route: Streams and stages.
+            cells: Stages that each cell reads, by stream.
+            chain: Cells.
+            head: Head.
+            read: Packing of the output vector at each place of each cell.
+        """
         places = [Place(Line(name), n_stages) for cell in cells for name, n_stages in cell.items()]
-        super().__init__(route, fusion=None, head=head, places=places)
+        super().__init__(route, fusion=None, head=head, places=places, read=read)
         self.chain = chain
         self._sizes = [len(cell) for cell in cells]
 
@@ -65,6 +82,22 @@ class ChainBranch(Branch):
         vectors = iter([one.vector() for one in tokens])
         fused: Tensor = self.chain([torch.cat([next(vectors) for _ in range(size)], dim=1) for size in self._sizes])
         return fused
+
+    @property
+    def packing(self) -> Packing:
+        """Returns the packing of the features of the last cell."""
+        return ((self.chain.width,),)
+
+    def packings(self) -> Packings:
+        """Returns the packings of the concatenations that the cells read."""
+        found: Packings = {}
+        left = list(self.read)
+        for number, size in enumerate(self._sizes):
+            blocks = [block for packing in left[:size] for block in packing]
+            own = [(self.chain.width,)] if number else []
+            found[f"chain.cells.{number}.weight"] = {1: (*blocks, *own)}
+            left = left[size:]
+        return found
 
     def macs(self, extents: Mapping[Place, Extent]) -> int:
         """Returns the multiply-accumulates of cells and head."""

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from nasfuse.nn.area_average import area_average
 from nasfuse.nn.knob import Knob
+from nasfuse.nn.packing import HasPackedWeights, Packings
 from nasfuse.nn.residual_blocks import ConvolutionUnit, Grid, NonBottleneck1D
 from nasfuse.nn.tokens import Extent, Tokens
 
@@ -19,7 +20,7 @@ BINS = (1, 5)
 Upsampling = Literal["bilinear", "learned"]
 
 
-class PyramidPooling(nn.Module):
+class PyramidPooling(nn.Module, HasPackedWeights):
     """Averages over grids of several sizes, beside the map that they summarise (PSPNet; Zhao et al., 2017).
 
     MACs for n positions: (d^2 / k) per average for k sizes, and 2 d e n (e features in the result).
@@ -29,6 +30,7 @@ class PyramidPooling(nn.Module):
         """Builds a projection of each grid of averages, and one of all maps."""
         super().__init__()
         inner = max(in_width // len(BINS), 1)
+        self.widths = (in_width, *(inner for _ in BINS))
         self.bins = nn.ModuleList(ConvolutionUnit(in_width, inner, 1) for _ in BINS)
         self.out = ConvolutionUnit(in_width + inner * len(BINS), width, 1)
 
@@ -40,6 +42,10 @@ class PyramidPooling(nn.Module):
             maps.append(F.interpolate(unit(area_average(x, (side, side))), size=size, mode="nearest"))
         result: Tensor = self.out(torch.cat(maps, dim=1))
         return result
+
+    def packings(self) -> Packings:
+        """Returns the packing of the concatenation."""
+        return {"out.0.weight": {1: tuple((width,) for width in self.widths)}}
 
     def macs(self, grid: Grid) -> int:
         """Returns the multiply-accumulates for a map of the size `grid`."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from nasfuse.nn.knob import Knob
+from nasfuse.nn.packing import Packing, Packings, prefixed
 from nasfuse.nn.per_stream import PerStream
 from nasfuse.nn.tokens import Tokens
 
@@ -33,6 +34,10 @@ class Head(nn.Module, ABC):
         """Returns the settings that can be changed after training."""
         return ()
 
+    def packings(self, read: Packing) -> Packings:
+        """Returns the packings of the weights that read the features, which are packed as `read`."""
+        return {}
+
 
 class LinearHead(Head):
     """Layer norm, dropout and a linear layer. MACs: d c."""
@@ -53,6 +58,10 @@ class LinearHead(Head):
     def macs(self) -> int:
         """Returns the multiply-accumulates per sample, d c."""
         return self.out.in_features * self.out.out_features
+
+    def packings(self, read: Packing) -> Packings:
+        """Returns the packings of norm and linear layer."""
+        return {"norm.weight": {0: read}, "norm.bias": {0: read}, "out.weight": {1: read}}
 
 
 class IdentityHead(Head):
@@ -83,6 +92,13 @@ class StreamHeads(nn.Module):
     def forward(self, states: Mapping[str, Tokens]) -> dict[str, Tensor]:
         """Returns the outputs (b, n_outputs) of each stream for its tokens."""
         return {name: self.heads[name](states[name].vector()) for name in self.heads}
+
+    def packings(self, read: Mapping[str, Packing]) -> Packings:
+        """Returns the packings of the heads of streams whose features are packed as `read`."""
+        found: Packings = {}
+        for name in self.heads:
+            found |= prefixed(f"heads.{self.heads.key(name)}", self.heads[name].packings(read[name]))
+        return found
 
     def macs(self) -> int:
         """Returns the multiply-accumulates of all heads per sample."""

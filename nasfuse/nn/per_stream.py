@@ -19,11 +19,15 @@ class PerStream(nn.Module, Generic[M]):
         super().__init__()
         self.names = tuple(modules)
         for name, module in modules.items():
-            self.add_module(f"{name}_stream", module)
+            self.add_module(self.key(name), module)
+
+    def key(self, name: str) -> str:
+        """Returns the name under which the module of stream `name` is registered."""
+        return f"{name}_stream"
 
     def __getitem__(self, name: str) -> M:
         """Returns the module of stream `name`."""
-        return cast(M, self._modules[f"{name}_stream"])
+        return cast(M, self._modules[self.key(name)])
 
     def __iter__(self) -> Iterator[str]:
         """Yields the names, in order."""

@@ -10,12 +10,16 @@ from torch import Tensor
 from nasfuse import __version__
 from nasfuse.data import Dataset, Scale
 from nasfuse.data.preprocessing import Preprocessing
+from nasfuse.domain.knob import parted
 from nasfuse.domain.modality import Modality, Task
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.errors import CheckpointError, InvalidInputError, MissingFileError
 from nasfuse.nn import Network, RoutedNetwork, build_network
+from nasfuse.nn.elastic import cut_out
 from nasfuse.nn.knob import set_knobs, settings_of
+from nasfuse.nn.network import StreamNetwork
 from nasfuse.spec.ensemble import AnyRecipe, parse_recipe
+from nasfuse.spec.recipe import Recipe
 from nasfuse.train import Trained, load_checkpoint, save_checkpoint
 from nasfuse.train.sweep import set_network
 
@@ -33,7 +37,8 @@ class SavedNetwork:
     Attributes:
         path: File of the network.
         network: Network in evaluation mode.
-        recipe: Recipe of the network, with the data source as it was named in the training.
+        recipe: Recipe of the network, with the data source as it was named in the training; that of a sub-network of an
+            elastic network is the smaller recipe, in which nothing is elastic.
         seed: Seed of the training.
         division: Index of the division of the data into train and val; see `nasfuse.data.sources.registry.divided`.
         modalities: Modalities of the training data.
@@ -144,11 +149,16 @@ def save_network(
         "content_fingerprint": dataset.content_fingerprint,
         "val_metric": trained.chosen.val_metric,
         "test_metric": test_metric,
-        "points": [own, *({**own, **point.settings} for point in points[1:])],
+        "points": [own, *(_settings(point, own) for point in points[1:])],
         "calibrations": network.kept_calibrations() if isinstance(network, RoutedNetwork) else [],
         "network": {key: value.cpu() for key, value in network.state_dict().items()},
     }
     save_checkpoint(path, content)
+
+
+def _settings(point: OperatingPoint, own: Mapping[str, float]) -> dict[str, float]:
+    """Returns the settings of all knobs at a point; those of a sub-network are as its recipe has them."""
+    return dict(point.settings) if parted(point.settings)[0] else {**own, **point.settings}
 
 
 def read_network(path: Path, *, point: int = 0, device: torch.device) -> SavedNetwork:
@@ -190,7 +200,13 @@ def read_network(path: Path, *, point: int = 0, device: torch.device) -> SavedNe
         network.load_calibrations(content["calibrations"])
     network.to(device).eval()
     set_knobs(network.knobs(), settings[0])
-    set_network(network, settings[point])
+    elastic, others = parted(settings[point])
+    if elastic:
+        assert isinstance(recipe, Recipe) and isinstance(network, StreamNetwork), "ensembles have no elastic members"
+        drops = recipe.drops_modalities
+        network = cut_out(network, recipe.network, elastic, modalities, task, drops=drops)
+        recipe = recipe.smaller(elastic)
+    set_network(network, others)
     return SavedNetwork(
         path=path,
         network=network,

@@ -13,6 +13,7 @@ from nasfuse.experiment.robustness import Robustness, read_robustness
 from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.run_reader import Run
 from nasfuse.report.environment import make_environment
+from nasfuse.report.extracted import extracted_note
 from nasfuse.report.front_chart import front_chart
 from nasfuse.report.outside import outside_note
 from nasfuse.report.panel import export_command, hand_made_designs, panel
@@ -61,6 +62,7 @@ def write_report(path: Path, run: Run) -> None:
             robustness=_robustness(run),
             robustness_command=shlex.join(["nasfuse", "pareto", str(folder), "--robust"]),
             outside=outside_note(progress.front, run.study.data),
+            extracted=extracted_note(progress.front),
             hand_made=hand_made,
             search_charts=named_charts,
             spending=spending(run.trials),

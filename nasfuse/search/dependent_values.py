@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from nasfuse.domain.route import most_stages, parse_route, routes_of, write_route
+from nasfuse.errors import ConfigError
 from nasfuse.search.streams import PREFIX
+from nasfuse.spec.elastic import expanded, shrinkable_fields, why_not_elastic
+from nasfuse.spec.network import NetworkConfig
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.reducer import DEFAULT_KIND
 from nasfuse.spec.schema.fields import accepts, types_at
@@ -28,6 +31,28 @@ def suitable_options(
 
     kind = values["kind"] if "kind" in values and suits("kind", typed) else DEFAULT_KIND
     return {key: value for key, value in values.items() if suits(key, f"{typed}.{kind}")}
+
+
+def with_suitable_elastic(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a plain recipe in which fields are elastic that its network has, to values below its own.
+
+    Nothing is elastic in a network of a kind that has no sub-networks.
+    """
+    if "elastic" not in recipe:
+        return dict(recipe)
+    try:
+        config = NetworkConfig.parse(recipe["network"])
+    except ConfigError:
+        return dict(recipe)  # it is refused, for more than that
+    own = {path: value for path, value in shrinkable_fields(config).items() if isinstance(value, int)}
+    own = own if why_not_elastic(config) is None else {}
+    wanted = expanded(recipe["elastic"], config.route)
+    kept = {path: [value for value in wanted[path] if value < own[path]] for path in wanted if path in own}
+    kept = {path: values for path, values in kept.items() if values}
+    training = recipe.get("training", {})
+    if not kept:
+        training = {name: value for name, value in training.items() if name != "elastic"}
+    return {**recipe, "training": training, "elastic": kept}
 
 
 def distinct_routes(word: str, network: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ import optuna
 from numpy.typing import NDArray
 
 from nasfuse.domain.cost import COSTS
+from nasfuse.domain.knob import parted
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.errors import RunFolderError
@@ -191,11 +192,14 @@ def _of_recipe(trainings: list[TrialView], max_macs: int | None) -> list[Candida
     if known is not None and known[0] == trainings and known[1] == max_macs:
         return known[2]
     groups: dict[tuple[int, frozenset[tuple[str, float]]], list[tuple[TrialView, OperatingPoint]]] = {}
+    places: dict[frozenset[tuple[str, float]], int] = {}
     for trial in trainings:
         for index, point in enumerate(trial.points):
             # Points are the same in all trainings of a recipe, except for thresholds; other versions may differ.
             setting = frozenset(item for item in point.settings.items() if item[0] != "threshold")
-            groups.setdefault((index, setting), []).append((trial, point))
+            # Which sub-networks are measured depends on the training, so their settings alone say which are the same.
+            place = places.setdefault(setting, index) if parted(point.settings)[0] else index
+            groups.setdefault((place, setting), []).append((trial, point))
     # A setting must hold and stay within max_macs in all trainings; otherwise its mean would cover some of them only.
     candidates = [
         _candidate(index, group)
@@ -336,6 +340,7 @@ COLUMNS = (
     "trainings",
     *COSTS,
     "setting",
+    "figure",
     "baseline",
     "summary",
 )
@@ -353,6 +358,7 @@ def to_row(candidate: Candidate) -> dict[str, Any]:
         **measured.costs,
         **vars(candidate),
         "setting": measured.setting,
+        "figure": measured.figure,
         "trainings": len(candidate.trainings),
         "members": candidate.label if candidate.members else None,
     }

@@ -12,7 +12,7 @@ from optuna.trial import BaseTrial
 from nasfuse.domain.modality import ENCODERS, Modality
 from nasfuse.domain.route import is_dynamic, streams_of
 from nasfuse.errors import ConfigError, Problem, nearest
-from nasfuse.search.dependent_values import distinct_routes, suitable_options
+from nasfuse.search.dependent_values import distinct_routes, suitable_options, with_suitable_elastic
 from nasfuse.search.parameters import (
     ROUTE,
     Condition,
@@ -139,7 +139,7 @@ class Space:
         else:
             network.pop("router", None)
             tree.get("training", {}).pop("routing", None)
-        return Recipe.parse(tree, source="the drawn recipe")
+        return Recipe.parse(with_suitable_elastic(tree), source="the drawn recipe")
 
     def _stream(self, name: str, given: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
         stream = {"encoder": self.constants[f"{PREFIX}{name}.encoder"], **given}
@@ -173,6 +173,7 @@ class Space:
         generic = path if stream is None else path.replace(f"{PREFIX}{stream}.", WILDCARD, 1)
         leaves = [path for path in known_paths(Recipe) if path.startswith(("network.", "training."))]
         leaves.remove("network.router.routes")  # part of network.route in a space
+        leaves.append("elastic")  # a mapping as a whole
         if generic not in leaves:
             self._complain(where, f"no recipe has a field {path}; {_nearest_path(generic, leaves)}")
             return False

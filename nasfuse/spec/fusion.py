@@ -24,6 +24,9 @@ class FusionConfigBase(Model):
         dropout: Dropout probability inside every joint stage.
     """
 
+    #: Fields that may shrink after training (`Recipe.elastic`).
+    shrinkable: ClassVar[tuple[str, ...]] = ("width",)
+
     placement: Annotated[int, Field(ge=0, le=64)] = 2
     width: Annotated[int, Field(ge=1, le=8192)] = 32
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -47,6 +50,8 @@ class _VectorFusion(FusionConfigBase):
         expansion: Hidden width of a joint stage divided by `width`.
     """
 
+    shrinkable: ClassVar[tuple[str, ...]] = (*FusionConfigBase.shrinkable, "expansion")
+
     expansion: Annotated[int, Field(ge=1, le=16)] = 2
 
 
@@ -58,6 +63,8 @@ class _TokenFusion(FusionConfigBase):
         mlp_ratio: Hidden width of the MLP divided by `width`.
         mlp_width: Hidden width of the MLP, in place of `mlp_ratio`.
     """
+
+    shrinkable: ClassVar[tuple[str, ...]] = (*FusionConfigBase.shrinkable, "heads", "mlp_ratio", "mlp_width")
 
     heads: Heads
     mlp_ratio: Annotated[int, Field(ge=1, le=16)] = 2
@@ -89,6 +96,8 @@ class LateFusion(Model):
     width: ClassVar[None] = None
     #: Heads read the output vectors of the streams.
     reads_tokens: ClassVar[bool] = False
+    #: It has no features of its own.
+    shrinkable: ClassVar[tuple[str, ...]] = ()
 
     kind: Literal["late"]
     weights: Literal["equal", "learned"] = "equal"
@@ -129,6 +138,8 @@ class LowRankFusion(_VectorFusion):
         rank: Number of terms of the decomposition.
     """
 
+    shrinkable: ClassVar[tuple[str, ...]] = (*_VectorFusion.shrinkable, "rank")
+
     kind: Literal["low_rank"]
     rank: Annotated[int, Field(ge=1, le=256)] = 4
 
@@ -165,6 +176,9 @@ class EquilibriumFusion(_VectorFusion):
         inference_max_steps: Step limit after training, if it differs from `max_steps`.
         inference_tolerance: Tolerance after training, if it differs from `tolerance`.
     """
+
+    #: A part of a cell need not have a fixed point.
+    shrinkable: ClassVar[tuple[str, ...]] = ()
 
     kind: Literal["equilibrium"]
     width: Annotated[int, Field(ge=4, le=8192)] = 32
@@ -249,6 +263,8 @@ class BottleneckFusion(_TokenFusion):
     Attributes:
         n_bottlenecks: Number of shared tokens.
     """
+
+    shrinkable: ClassVar[tuple[str, ...]] = (*_TokenFusion.shrinkable, "n_bottlenecks")
 
     kind: Literal["bottleneck"]
     n_bottlenecks: Annotated[int, Field(ge=1, le=256)] = 4

@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
+from nasfuse.domain.knob import with_settings
 from nasfuse.domain.loss import LOSS_OPTIONS, get_loss
 from nasfuse.domain.task import TASKS
 from nasfuse.errors import InvalidInputError
 from nasfuse.spec.data import DataConfig, expand_modalities
 from nasfuse.spec.data_source import located
+from nasfuse.spec.elastic import SmallerValues, check_elastic, expanded
 from nasfuse.spec.fusion import LateFusion
 from nasfuse.spec.metric import MetricName
 from nasfuse.spec.network import NetworkConfig
@@ -36,12 +39,17 @@ class Recipe(Model):
         data: Data set.
         network: Architecture.
         training: Training options.
+        elastic: Fields of the network that may shrink after training, by dotted path, to their smaller values, for
+            example `network.streams.image.width: [8, 16]`; `*` stands for every stream. Each setting is a sub-network,
+            which is trained with the whole one. Empty for an ordinary network.
     """
 
     metric: MetricName = "accuracy"
     data: DataConfig
     network: NetworkConfig
     training: TrainingConfig = TrainingConfig()
+    # Left out where nothing may shrink, so that older recipes keep their hashes.
+    elastic: Annotated[dict[str, SmallerValues], Field(exclude_if=lambda value: not value)] = {}  # noqa: RUF012 - pydantic copies it
 
     @classmethod
     def expand(cls, values: Any) -> Any:
@@ -49,7 +57,7 @@ class Recipe(Model):
         values = expand_modalities(values)
         if isinstance(values, dict) and "network" in values:
             values = {**values, "network": NetworkConfig.expand(values["network"])}
-        return _expand_training(values)
+        return _expand_training(_expand_elastic(values))
 
     @property
     def n_epochs(self) -> int:
@@ -162,6 +170,29 @@ class Recipe(Model):
         return self
 
     @model_validator(mode="after")
+    def _elastic_suits_the_network(self) -> Self:
+        training = self.training
+        if not self.elastic:
+            if training.elastic is not None:
+                raise MisfitError(
+                    "training.elastic", "it trains sub-networks, and elastic is absent; remove one or add the other"
+                )
+            return self
+        check_elastic(self.network, self.elastic)
+        if training.elastic is None:
+            raise MisfitError("training.elastic", "elastic needs it; add it, for example {}")
+        reason = None
+        if TASKS[self.data.task].is_dense:
+            reason = f"the label maps of a {self.data.task}"
+        elif self.data.validation is not None:
+            reason = "data.validation"
+        elif training.mixup > 0 and training.mixup_at == "manifold":
+            reason = "training.mixup_at manifold"
+        if reason is not None:
+            raise MisfitError("elastic", f"is not supported with {reason}; remove one of them")
+        return self
+
+    @model_validator(mode="after")
     def _equilibrium_needs_one(self) -> Self:
         fusion = self.network.fusion
         if self.training.equilibrium is not None and (fusion is None or fusion.kind != "equilibrium"):
@@ -179,6 +210,16 @@ class Recipe(Model):
     def drops_modalities(self) -> bool:
         """Whether training samples lose modalities, so that streams have placeholders."""
         return self.training.modality_dropout > 0
+
+    def smaller(self, setting: Mapping[str, int]) -> "Recipe":
+        """Returns the recipe of a sub-network, by the paths of elastic fields, in which nothing is elastic.
+
+        Raises:
+            ConfigError: The values contradict one another.
+        """
+        plain = self.to_plain()
+        del plain["elastic"], plain["training"]["elastic"]
+        return Recipe.parse(with_settings(plain, setting), source="the recipe of a sub-network")
 
     @property
     def hash(self) -> str:
@@ -207,7 +248,8 @@ class Recipe(Model):
         network = self.network
         streams = " + ".join(f"{name} {network.streams[name].summary}" for name in network.route)
         fused = f"{streams} | {network.fusion.summary}" if network.fusion else streams
-        return f"{fused} | {network.router.summary}" if network.router else fused
+        whole = f"{fused} | {network.router.summary}" if network.router else fused
+        return f"{whole} | elastic" if self.elastic else whole
 
     @classmethod
     def load(cls, path: str | Path) -> "Recipe":
@@ -242,8 +284,17 @@ def read_recipe_document(path: str | Path) -> Document:
     return document
 
 
+def _expand_elastic(values: Any) -> Any:
+    """Returns `values` with `*` in paths of `elastic` written out for every stream."""
+    if not isinstance(values, dict) or not isinstance(values.get("elastic"), dict):
+        return values
+    network = values.get("network")
+    streams = network.get("streams") if isinstance(network, dict) else None
+    return {**values, "elastic": expanded(values["elastic"], list(streams) if isinstance(streams, dict) else [])}
+
+
 def _expand_training(values: Any) -> Any:
-    """Returns `values` with default `training.routing` and `training.equilibrium` added for networks that need them."""
+    """Returns `values` with the defaults of parts of `training` added for networks that need them."""
     if not isinstance(values, dict) or not isinstance(values.get("network"), dict):
         return values
     training, fusion = values.get("training", {}), values["network"].get("fusion")
@@ -255,5 +306,7 @@ def _expand_training(values: Any) -> Any:
         wanted.append("routing")
     if isinstance(fusion, dict) and fusion.get("kind") == "equilibrium":
         wanted.append("equilibrium")
+    if values.get("elastic"):
+        wanted.append("elastic")
     missing: dict[str, Any] = {name: {} for name in wanted if training.get(name) is None}
     return {**values, "training": {**training, **missing}} if missing else values

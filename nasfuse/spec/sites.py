@@ -63,6 +63,8 @@ class SitesConfigBase(Model):
     placement: ClassVar[int] = 64
     #: What is fused are tokens of the main stream, or vectors in cells of their own.
     reads_tokens: ClassVar[bool] = False
+    #: Fields that may shrink after training (`Recipe.elastic`).
+    shrinkable: ClassVar[tuple[str, ...]] = ()
 
     sites: Annotated[
         tuple[Annotated[dict[Name, Stages], Field(min_length=2)], ...] | None, BeforeValidator(_sites_of_text)
@@ -150,6 +152,8 @@ class ChainFusion(SitesConfigBase):
         activation: Activation of a cell.
         dropout: Dropout probability of the features that a cell reads from the one before.
     """
+
+    shrinkable: ClassVar[tuple[str, ...]] = ("width",)
 
     kind: Literal["chain"]
     width: Annotated[int, Field(ge=1, le=8192)] = 32

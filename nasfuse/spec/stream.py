@@ -53,6 +53,9 @@ class StreamConfigBase(Model):
         dropout: Dropout probability inside every stage.
     """
 
+    #: Fields that may shrink after training (`Recipe.elastic`).
+    shrinkable: ClassVar[tuple[str, ...]] = ("width", "depth")
+
     depth: Annotated[int, Field(ge=0, le=64)] = 2
     width: Annotated[int, Field(ge=1, le=8192)] = 32
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -78,6 +81,8 @@ class LinearStream(Model):
 
     #: A linear stream has no stages.
     depth: ClassVar[int] = 0
+    #: It is as wide as what reads it.
+    shrinkable: ClassVar[tuple[str, ...]] = ()
 
     encoder: Literal["linear"]
     statistics: bool = False
@@ -96,6 +101,8 @@ class MlpStream(StreamConfigBase):
         expansion: Hidden width of a stage divided by `width`.
     """
 
+    shrinkable: ClassVar[tuple[str, ...]] = (*StreamConfigBase.shrinkable, "expansion")
+
     encoder: Literal["mlp"]
     expansion: Annotated[int, Field(ge=1, le=16)] = 2
 
@@ -109,6 +116,9 @@ class MaxoutStream(StreamConfigBase):
         n_pieces: Linear maps of which each feature is the largest.
         stem_width: Features of a further layer before the first one with `width`; None: there is none.
     """
+
+    #: The statistics of its batch normalisation are those of one width.
+    shrinkable: ClassVar[tuple[str, ...]] = ()
 
     encoder: Literal["maxout"]
     n_pieces: Annotated[int, Field(ge=2, le=16)] = 2
@@ -152,6 +162,8 @@ class ResnetStream(StreamConfigBase):
         readout: As of a convolutional stream.
     """
 
+    shrinkable: ClassVar[tuple[str, ...]] = (*StreamConfigBase.shrinkable, "blocks", "stem_width")
+
     encoder: Literal["resnet"]
     depth: Annotated[int, Field(ge=0, le=8)] = 4
     width: Annotated[int, Field(ge=1, le=8192)] = 16
@@ -192,6 +204,8 @@ class RandomConvStream(StreamConfigBase):
         feature_dropout: Dropout probability of the shares.
     """
 
+    shrinkable: ClassVar[tuple[str, ...]] = (*StreamConfigBase.shrinkable, "expansion")
+
     encoder: Literal["random_conv"]
     depth: Annotated[int, Field(ge=0, le=64)] = 0
     expansion: Annotated[int, Field(ge=1, le=16)] = 2
@@ -223,6 +237,8 @@ class TransformerStream(StreamConfigBase):
             or a `cls` token, which reducers leave unchanged.
         reducer: Token reduction between attention and MLP.
     """
+
+    shrinkable: ClassVar[tuple[str, ...]] = (*StreamConfigBase.shrinkable, "heads", "mlp_ratio", "mlp_width")
 
     encoder: Literal["transformer"]
     heads: Heads

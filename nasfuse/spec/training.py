@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field
 
 from nasfuse.domain.loss import LOSS_OPTIONS, LOSSES
 from nasfuse.errors import nearest
+from nasfuse.spec.elastic import ElasticTrainingConfig
 from nasfuse.spec.equilibrium import EquilibriumConfig
 from nasfuse.spec.routing import RoutingConfig
 from nasfuse.spec.schema.model import Model
@@ -62,6 +63,7 @@ class TrainingConfig(Model):
         routing: Training of routes and router; None in a network without a router.
         ratio_weight: Weight of the ratio loss of `gumbel` reducers, which keeps the mean probability of keeping a token
             at the keep ratio (DynamicViT).
+        elastic: How sub-networks are trained; None in a network without `elastic`.
         equilibrium: Jacobian regularisation; None in a network without `equilibrium` fusion.
     """
 
@@ -86,6 +88,7 @@ class TrainingConfig(Model):
     modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     ratio_weight: Annotated[float, Field(ge=0)] = 2.0
     routing: RoutingConfig | None = None
+    elastic: ElasticTrainingConfig | None = None
     equilibrium: EquilibriumConfig | None = None
 
     @property

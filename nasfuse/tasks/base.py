@@ -115,6 +115,15 @@ class TaskKind(ABC):
         """
 
     @abstractmethod
+    def distance(self, outputs: Tensor, wanted: Tensor) -> Tensor:
+        """Returns the mean distance of outputs to those of another network for the same samples, 0 where equal.
+
+        Args:
+            outputs: (b, n_outputs), or maps.
+            wanted: Outputs of the other network, without gradient.
+        """
+
+    @abstractmethod
     def predict(self, outputs: Tensor) -> Tensor:
         """Returns predictions in the form of the targets for outputs (..., n_outputs), or maps."""
 

@@ -81,6 +81,11 @@ class Multiclass(TaskKind):
         each = F.cross_entropy(outputs, targets, label_smoothing=label_smoothing, reduction="none")
         return (weights * each).mean()
 
+    def distance(self, outputs: Tensor, wanted: Tensor) -> Tensor:
+        """Returns the mean Kullback-Leibler divergence of the probabilities from the wanted ones."""
+        logs, wanted_logs = F.log_softmax(outputs, dim=-1), F.log_softmax(wanted, dim=-1)
+        return F.kl_div(logs, wanted_logs, reduction="batchmean", log_target=True)
+
     def predict(self, outputs: Tensor) -> Tensor:
         """Returns the class of the largest logit."""
         return outputs.argmax(dim=-1)

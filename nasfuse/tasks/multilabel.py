@@ -46,6 +46,12 @@ class Multilabel(TaskKind):
         weights = self.weights_of(targets, class_weights)
         return F.binary_cross_entropy_with_logits(outputs, smooth, weight=weights)
 
+    def distance(self, outputs: Tensor, wanted: Tensor) -> Tensor:
+        """Returns the mean Kullback-Leibler divergence of the probability of a label from the wanted one."""
+        chance = wanted.sigmoid()
+        least = F.binary_cross_entropy_with_logits(wanted, chance)
+        return F.binary_cross_entropy_with_logits(outputs, chance) - least
+
     def predict(self, outputs: Tensor) -> Tensor:
         """Returns 1 for positive logits."""
         return (outputs > 0).long()

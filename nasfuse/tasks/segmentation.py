@@ -113,6 +113,11 @@ class Segmentation(TaskKind):
             each = each * class_weights[labels.where(targets != VOID, 0)]
         return each.sum() / (targets != VOID).sum().clamp_min(1)
 
+    def distance(self, outputs: Tensor, wanted: Tensor) -> Tensor:
+        """Returns the mean over pixels of the Kullback-Leibler divergence of the probabilities from the wanted ones."""
+        logs, wanted_logs = F.log_softmax(outputs, dim=1), F.log_softmax(wanted, dim=1)
+        return F.kl_div(logs, wanted_logs, reduction="none", log_target=True).sum(dim=1).mean()
+
     def predict(self, outputs: Tensor) -> Tensor:
         """Returns the uint8 class (..., H, W) of the largest logit of each pixel."""
         return outputs.argmax(dim=-3).to(torch.uint8)

@@ -15,9 +15,10 @@ from nasfuse.data.dataset import Batch, Dataset
 from nasfuse.errors import CheckpointError, MissingFileError, NonFiniteError
 from nasfuse.nn.auxiliary_loss import take_losses
 from nasfuse.nn.build import build_network
+from nasfuse.nn.elastic import Setting, SubNetworks
 from nasfuse.nn.fixed_stem import fixed_stems
 from nasfuse.nn.knob import knobs_as_trained
-from nasfuse.nn.network import Network
+from nasfuse.nn.network import Network, StreamNetwork
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
@@ -35,6 +36,7 @@ from nasfuse.train.mixup import Loss
 from nasfuse.train.optimizer import adamw
 from nasfuse.train.preconditions import check_network, check_training, token_ids
 from nasfuse.train.routing import RoutingLoss, hold_out, mean_route_loss, random_route
+from nasfuse.train.sandwich import Sandwich
 from nasfuse.train.stream_loss import StreamLoss
 from nasfuse.train.validation import Validation
 
@@ -78,6 +80,7 @@ class Trained:
         status: `complete`, or `early stop` if patience ran out.
         backward_converged: Share of the backward systems of equilibria that converged in the last epoch; None if there
             are none.
+        parts: Sub-networks of an elastic network, which were trained with it; None for an ordinary one.
     """
 
     network: Network
@@ -85,6 +88,14 @@ class Trained:
     curve: list[Epoch] = field(default_factory=list)
     status: str = "complete"
     backward_converged: float | None = None
+    parts: SubNetworks | None = None
+
+    def at(self, elastic: Setting) -> Network:
+        """Returns the network, or a copy of its sub-network at a setting of elastic fields."""
+        if not elastic:
+            return self.network
+        assert self.parts is not None and isinstance(self.network, StreamNetwork), "it is elastic"
+        return self.parts.cut_out(self.network, elastic)
 
 
 def train_network(
@@ -207,6 +218,7 @@ class _Run:
             fixed=frozenset(fixed_stems(self.network)),
             aligned=recipe.data.aligned,
         )
+        self.sandwich = Sandwich(recipe, dataset, seed=seed) if recipe.elastic else None
         self.manifold_mixup = ManifoldMixup.from_config(recipe.training, self.network)
         self.batches = torch.Generator().manual_seed(derive_seed(seed, "batches"))
         self.trained = nn.ModuleList([self.network, self.stream_loss])
@@ -260,9 +272,9 @@ class _Run:
 
     @contextmanager
     def fixed_features_computed_once(self) -> Iterator[None]:
-        """Trains on precomputed fixed features in the block, unless their inputs change or there are routes."""
+        """Trains on precomputed fixed features in the block, unless inputs change, or with routes or sub-networks."""
         plain = self.dataset
-        if self.routing is not None or self.augmentation.changes_fixed:
+        if self.routing is not None or self.sandwich is not None or self.augmentation.changes_fixed:
             yield
             return
         with features_computed_once(self.network, plain, device=self.device) as self.dataset:
@@ -336,7 +348,10 @@ class _Run:
             if not isinstance(self.network, RoutedNetwork):
                 with self.stream_loss.listening():
                     logits = self.network(batch.inputs, batch.masks, present=batch.present).float()
-                return self.stream_loss.of(loss(logits), loss)
+                own = self.stream_loss.of(loss(logits), loss)
+                if self.sandwich is None:
+                    return own
+                return self.sandwich.mean_loss(self.network, batch, loss=own, outputs=logits, loss_of=loss)
             if self._trains_one_route:
                 with self.stream_loss.listening():
                     logits = random_route(self.network, batch).float()
@@ -392,7 +407,8 @@ class _Run:
             self.network.calibrate(table.calibration)
             self.network.set_threshold(threshold)
             chosen = replace(chosen, val_metric=table.at(threshold).metric)
-        return Trained(self.network, chosen, self.curve, status, self.equilibrium.backward_converged)
+        parts = None if self.sandwich is None else self.sandwich.parts
+        return Trained(self.network, chosen, self.curve, status, self.equilibrium.backward_converged, parts)
 
     def state(self) -> dict[str, Any]:
         on_cuda = self.device.type == "cuda"
@@ -406,6 +422,7 @@ class _Run:
             "best_epoch": self.best.epoch if self.best else 0,
             "best_state": self.best_state,
             "batches": self.batches.get_state(),
+            "sandwich": None if self.sandwich is None else self.sandwich.state(),
             "generator": torch.get_rng_state(),
             "cuda_generator": torch.cuda.get_rng_state(self.device) if on_cuda else None,
         }
@@ -420,6 +437,8 @@ class _Run:
         self.best = self.curve[state["best_epoch"] - 1] if state["best_epoch"] else None
         self.best_state = {key: value.to(self.device) for key, value in state["best_state"].items()}
         self.batches.set_state(state["batches"])
+        if self.sandwich is not None:
+            self.sandwich.restore(state["sandwich"])
         torch.set_rng_state(state["generator"])
         if state["cuda_generator"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_generator"], self.device)

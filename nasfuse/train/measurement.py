@@ -1,6 +1,7 @@
 """Measuring a trained network: its operating points."""
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,13 +12,16 @@ from nasfuse.cost import measure_costs, measure_latency
 from nasfuse.cost.outside import outside_macs
 from nasfuse.data.dataset import Batch, Dataset
 from nasfuse.domain.operating_point import OperatingPoint
+from nasfuse.nn.elastic import Setting
 from nasfuse.nn.knob import knobs_at
 from nasfuse.nn.network import Network
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.train.equilibrium import measured_macs, record_equilibria
+from nasfuse.train.evaluation import evaluate
 from nasfuse.train.loop import Trained
 from nasfuse.train.route_table import STATIC_FROM, Routed
 from nasfuse.train.router_baselines import random_mix
+from nasfuse.train.sub_network_search import front_of_parts, tries_of
 from nasfuse.train.sweep import N_CURVE, SweptPoint, sweep, sweep_routed, sweep_settings
 from nasfuse.train.tabulate import tabulate_routes
 
@@ -35,7 +39,8 @@ def measure(
     """Returns the operating points of a trained network on validation data, and what its record should have.
 
     The first point is the network as its recipe sets it, the others are the network at other settings of its knobs, see
-    `nasfuse.train.sweep`. The record has `routing` and `equilibrium`, what router and solvers do.
+    `nasfuse.train.sweep`, and the sub-networks of an elastic network that `nasfuse.train.sub_network_search` finds. The
+    record has `routing` and `equilibrium`, what router and solvers do, and `elastic`, the number of sub-networks tried.
 
     Args:
         trained: The network, with its metric on validation data.
@@ -63,7 +68,39 @@ def measure(
         return points, record
     point = replace(point, outside_macs=outside_macs(network, outside))
     swept = sweep(network, dataset, metric=metric, device=device)
-    return (point, *(swept_point(network, point, one, dataset, device=device) for one in swept)), record
+    found = [point, *(swept_point(network, point, one, dataset, device=device) for one in swept)]
+    if trained.parts is not None:
+        parts, record["elastic"] = _sub_network_points(trained, dataset, metric=metric, device=device)
+        found += [replace(one, outside_macs=point.outside_macs) for one in parts]
+    return tuple(found), record
+
+
+def _sub_network_points(
+    trained: Trained, dataset: Dataset, *, metric: str, device: torch.device
+) -> tuple[list[OperatingPoint], dict[str, Any]]:
+    """Returns the points of non-dominated sub-networks, and the record of the search for them."""
+    assert trained.parts is not None and trained.chosen.val_metric is not None
+
+    def value(setting: Setting) -> float:
+        return evaluate(trained.at(setting), dataset.val, metric=metric, task=dataset.task, device=device)[0]
+
+    started = time.perf_counter()
+    found, n_tried = front_of_parts(
+        trained.parts,
+        dataset,
+        metric=metric,
+        whole=trained.chosen.val_metric,
+        value=value,
+        n_tries=tries_of(dataset, n_epochs=len(trained.curve)),
+    )
+    searched_s = time.perf_counter() - started
+    points = []
+    for setting, reached in found:
+        network = trained.at(setting)
+        macs = measured_macs(network, dataset.val, dataset, device=device)
+        point = own_point(network, dataset, metric=reached, macs=macs, device=device)
+        points.append(replace(point, knobs={**setting}))
+    return points, {"tried": n_tried, "searched_s": round(searched_s, 3)}
 
 
 def own_point(

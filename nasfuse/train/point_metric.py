@@ -3,14 +3,18 @@
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 
 from nasfuse.data.dataset import Dataset, Split
+from nasfuse.domain.knob import parted
+from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.nn.knob import knobs_at, settings_of
 from nasfuse.nn.network import Network
 from nasfuse.train.cross_validation import FoldNetwork, pooled_score
 from nasfuse.train.evaluation import evaluate, predict_digests
+from nasfuse.train.loop import Trained
 from nasfuse.train.sweep import set_network
 
 #: From the settings of a point and the name of a modality that all samples lack (None: they lack none) to the metric.
@@ -56,6 +60,29 @@ def metric_of_folds(folds: Sequence[FoldNetwork], *, n_folds: int, metric: str, 
         return statistics.fmean(pooled_score(metric, digests[part], splits[part], task=task) for part in parts)
 
     return metric_at
+
+
+def of_each_network(
+    points: Sequence[OperatingPoint],
+    trained: Trained,
+    more_of: Callable[[tuple[OperatingPoint, ...], Network], tuple[OperatingPoint, ...]],
+) -> tuple[OperatingPoint, ...]:
+    """Returns what `more_of` returns for the points of a network, and for those of each of its sub-networks.
+
+    Args:
+        points: Operating points of a training.
+        trained: The training.
+        more_of: Gets points and their network, whose other knobs the points have; returns as many points.
+    """
+    groups: dict[tuple[tuple[str, int], ...], list[int]] = {}
+    for place, point in enumerate(points):
+        groups.setdefault(tuple(parted(point.knobs)[0].items()), []).append(place)
+    found = list(points)
+    for elastic, places in groups.items():
+        own = [replace(points[place], knobs=parted(points[place].knobs)[1]) for place in places]
+        for place, point in zip(places, more_of(tuple(own), trained.at(dict(elastic))), strict=True):
+            found[place] = replace(point, knobs=points[place].knobs)
+    return tuple(found)
 
 
 def _lacking(split: Split, name: str | None) -> Split:

@@ -316,3 +316,7 @@ def test_a_network_that_shares_nothing_is_no_start(nasfuse, write, refuses):
     said = refuses("train", other, "--init", "first/seed0/model.pt", "--device", "cpu")
     assert "no weight of first/seed0/model.pt has the name and the shape of one of the recipe's network" in said
     assert "first is a folder" in refuses("train", other, "--init", "first")
+    assert "--point is that of the network of --init" in refuses("train", other, "--point", "1")
+    assert "has the operating points 0 to 0, got 2" in refuses(
+        "train", other, "--init", "first/seed0/model.pt", "--point", "2"
+    )

@@ -56,6 +56,13 @@ def test_a_step_trains_all_routes_with_a_head_each(digits):
         assert limit.seconds(routed, cheapest) == pytest.approx(limit.seconds(LARGE, full + n_head))
 
 
+def test_a_step_of_an_elastic_network_trains_several_networks(digits):
+    plain = {**SMALL.to_plain(), "elastic": {"network.streams.*.width": [4]}}
+    elastic = Recipe.parse({**plain, "training": {"epochs": 10, "elastic": {"n_random": 1}}})
+    limit = limit_of(digits)
+    assert limit.seconds(elastic, 1000) == pytest.approx(3 * limit.seconds(SMALL, 1000))
+
+
 def test_a_step_that_trains_one_route_takes_the_time_of_the_mean(digits):
     router = {"kind": "gate", "routes": ["left", "left+right"]}
     limit, one = limit_of(digits), recipe_of(512, router=router, routing={"routes_per_step": "one"})

@@ -171,6 +171,7 @@ def test_a_row():
         "latency_s": 1e-3,
         "peak_bytes": 1,
         "setting": "",
+        "figure": "scratch",
         "baseline": "by hand",
         "summary": "x",
     }
@@ -187,6 +188,13 @@ def test_a_row_has_the_setting():
     assert to_row(Candidate(0, 2, point, "x"))["setting"] == "always left"
 
 
+def test_a_row_of_a_sub_network():
+    knobs = {"network.streams.left.width": 16, "network.fusion.width": 8}
+    row = to_row(Candidate(0, 2, candidate(0, 0.5, 7, knobs=knobs).measured, "x"))
+    assert row["setting"] == "left width 16, fusion width 8"
+    assert row["figure"] == "extracted"
+
+
 def trial(number, points, **attributes):
     """`points`: of one recipe."""
     plain = [vars(one.measured) for one in points]
@@ -194,6 +202,18 @@ def trial(number, points, **attributes):
     frozen = optuna.trial.create_trial(values=[0.5, 1.0], user_attrs=attributes)
     frozen.number = number
     return TrialView(frozen)
+
+
+def test_sub_networks_are_the_same_where_their_settings_are():
+    """Each training measures other ones; those that several have measured are averaged, wherever they come."""
+    one, two = ({"network.streams.v.width": width} for width in (4, 8))
+    first = trial(0, [candidate(0, 0.9, 100), candidate(0, 0.8, 50, knobs=two)])
+    second = trial(1, [candidate(0, 0.9, 100), candidate(0, 0.5, 20, knobs=one), candidate(0, 0.6, 50, knobs=two)])
+    found = {one.label: one for one in candidates_of([first, second])}
+    assert found.keys() == {"0", "0:1", "1:1"}
+    assert found["0:1"].measured.metric == pytest.approx(0.7)
+    assert found["0:1"].trainings == (0, 1)
+    assert found["1:1"].measured.knobs == one
 
 
 def test_points_of_a_router_are_candidates_with_their_setting():

@@ -304,7 +304,7 @@ def test_a_modality_may_be_its_kind_alone(load):
         (
             "metric:",
             "metrik:",
-            r"line 1: metrik: unknown key; did you mean 'metric'\? Known: data, metric, network, tr",
+            r"line 1: metrik: unknown key; did you mean 'metric'\? Known: data, elastic, metric, network, tr",
         ),
         ("metric: accuracy", "metric: 3", "line 1: metric: must be text, got 3$"),
         ("metric: accuracy", "metric: acuracy", "line 1: metric: 'acuracy' is not known; did you mean 'accuracy'"),

@@ -206,3 +206,15 @@ def test_an_average_is_never_worse_than_the_mean_of_the_losses(name, checked):
     outputs = 3 * torch.randn(5, len(targets), *maps(name, n_outputs), generator=torch.Generator().manual_seed(1))
     losses = [kind.loss(one, targets).item() for one in outputs]
     assert kind.loss(kind.average(outputs), targets).item() <= sum(losses) / 5 + 1e-6
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_distance_of_outputs_is_least_where_they_are_equal(name):
+    kind, shape = task_kind(name), (5, 3, 2, 2) if TASKS[name].is_dense else (5, 3)
+    wanted = torch.randn(shape)
+    assert float(kind.distance(wanted, wanted)) == pytest.approx(0, abs=1e-6)
+    outputs = torch.randn(shape, requires_grad=True)
+    before = kind.distance(outputs, wanted)
+    assert float(before) > 0
+    before.backward()
+    assert float(kind.distance(outputs - 0.1 * outputs.grad, wanted)) < float(before)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from nasfuse.nn.knob import Knob
+from nasfuse.nn.packing import Packing, Packings, prefixed
 from nasfuse.nn.per_stream import PerStream
 from nasfuse.nn.residual_mlp import ResidualMlp
 from nasfuse.nn.tokens import Extent, Tokens
@@ -35,6 +36,19 @@ class Fusion(nn.Module, ABC):
     def knobs(self) -> tuple[Knob, ...]:
         """Returns the settings that can be changed after training."""
         return ()
+
+    @property
+    def out_packing(self) -> Packing:
+        """Returns the packing of the fused vector."""
+        return ((self.out_width,),)
+
+    def packings(self, read: Mapping[str, Packing]) -> Packings:
+        """Returns the packings of the weights that read the streams, whose features are packed as `read`."""
+        found: Packings = {}
+        for name, child in self.named_children():
+            if isinstance(child, Projections):
+                found |= prefixed(name, child.packings(read))
+        return found
 
 
 class VectorFusion(Fusion):
@@ -82,3 +96,7 @@ class Projections(PerStream[nn.Module]):
             {name: nn.Linear(own, width) if own != width else nn.Identity() for name, own in widths.items()}
         )
         self.macs_per_token = {name: own * width if own != width else 0 for name, own in widths.items()}
+
+    def packings(self, read: Mapping[str, Packing]) -> Packings:
+        """Returns the packings of the layers for streams whose features are packed as `read`."""
+        return {f"{self.key(name)}.weight": {1: read[name]} for name in self if isinstance(self[name], nn.Linear)}

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasfuse.nn.fusion.base import VectorFusion
+from nasfuse.nn.packing import Packing, Packings, joined_blocks
 
 
 class Concat(VectorFusion):
@@ -21,6 +22,10 @@ class Concat(VectorFusion):
     def merge(self, features: Mapping[str, Tensor]) -> Tensor:
         """Returns (b, width) for one (b, d_m) per stream."""
         return F.gelu(self.mix(torch.cat([features[name] for name in self.names], dim=1)))
+
+    def packings(self, read: Mapping[str, Packing]) -> Packings:
+        """Returns the packing of the concatenation."""
+        return {"mix.weight": {1: joined_blocks({name: read[name] for name in self.names})}}
 
     def merge_macs(self) -> int:
         """Returns the multiply-accumulates per sample, d sum_m d_m."""

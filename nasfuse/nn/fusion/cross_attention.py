@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from nasfuse.nn.attention import CrossAttentionBlock
 from nasfuse.nn.fusion.base import Fusion, Projections
+from nasfuse.nn.packing import Packing
 from nasfuse.nn.tokens import Extent, Tokens
 
 
@@ -35,6 +36,7 @@ class CrossAttention(Fusion):
         super().__init__()
         self.project = Projections(widths, width)
         self.pairs = list(permutations(widths, 2))
+        self.width = width
         self.out_width = width * len(self.pairs)
         self.stacks = nn.ModuleList(
             nn.ModuleList(
@@ -63,6 +65,11 @@ class CrossAttention(Fusion):
             n_target, n_source = extents[target].n_all, extents[source].n_all
             total += sum(block.macs(n_target, n_source) for block in stack)
         return total
+
+    @property
+    def out_packing(self) -> Packing:
+        """Returns the packing of the fused vector, a block for each pair."""
+        return ((len(self.pairs), self.width),)
 
     def _stacks(self) -> list[list[CrossAttentionBlock]]:
         return [list(stack) for stack in self.stacks]  # type: ignore[call-overload]

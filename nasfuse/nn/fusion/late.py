@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from nasfuse.nn.fusion.base import Fusion
 from nasfuse.nn.head import Head, StreamHeads
 from nasfuse.nn.knob import Knob
+from nasfuse.nn.packing import Packing, Packings, prefixed
 from nasfuse.nn.tokens import Extent, Tokens
 
 
@@ -36,6 +37,10 @@ class Late(Fusion):
         if self.scores is None:
             return outputs.mean(dim=0)
         return (self.scores.softmax(dim=0)[:, None, None] * outputs).sum(dim=0)
+
+    def packings(self, read: Mapping[str, Packing]) -> Packings:
+        """Returns the packings of the heads."""
+        return prefixed("heads", self.heads.packings(read))
 
     def macs(self, extents: Mapping[str, Extent]) -> int:
         """Returns the multiply-accumulates of the heads."""

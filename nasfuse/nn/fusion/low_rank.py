@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from nasfuse.nn.fusion.base import VectorFusion
+from nasfuse.nn.packing import Packing, Packings
 from nasfuse.nn.per_stream import PerStream
 
 
@@ -41,6 +42,15 @@ class LowRank(VectorFusion):
             product = product * self.factors[name](features[name])
         fused: Tensor = self.norm(product.reshape(-1, self.rank, self.out_width).sum(dim=1))
         return fused
+
+    def packings(self, read: Mapping[str, Packing]) -> Packings:
+        """Returns the packings of the factors, whose results are as many vectors as the rank."""
+        out = ((self.rank, self.out_width),)
+        found: Packings = {}
+        for name in self.factors:
+            place = f"factors.{self.factors.key(name)}"
+            found |= {f"{place}.weight": {0: out, 1: read[name]}, f"{place}.bias": {0: out}}
+        return found
 
     def merge_macs(self) -> int:
         """Returns the multiply-accumulates per sample, R d sum_m d_m."""

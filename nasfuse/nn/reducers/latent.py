@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from nasfuse.nn.attention import Seen, attend
+from nasfuse.nn.packing import HasPackedWeights, Packings
 from nasfuse.nn.reducers.base import Reducer, kept_of, n_kept
 from nasfuse.nn.tokens import Extent, Tokens
 
 
-class Latents(Reducer):
+class Latents(Reducer, HasPackedWeights):
     """Learned latents that attend to the tokens and replace them (Perceiver, Jaegle et al., 2021).
 
     The longest sample has ceil(keep_ratio n) latents; a shorter one uses the first of them, by the same formula.
@@ -58,6 +59,16 @@ class Latents(Reducer):
         if tokens.mask is not None:
             mask = torch.arange(n_latents, device=read.device) < kept_of(tokens, self.ratio)[:, None]
         return Tokens(queries + read, mask, cls=tokens.cls)
+
+    def packings(self) -> Packings:
+        """Returns the packings of the queries, of keys and values, and of the output, each by heads."""
+        by_head = (self.heads, self.width // self.heads)
+        return {
+            "queries": {2: (by_head,)},
+            "key_value.weight": {0: ((2, *by_head),)},
+            "key_value.bias": {0: ((2, *by_head),)},
+            "out.weight": {1: (by_head,)},
+        }
 
     def own_macs(self, extent: Extent, left: Extent) -> int:
         """Returns 2 n d^2 for keys and values, 2 n k d for the attention and k d^2 for the output of k latents."""

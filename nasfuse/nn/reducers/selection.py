@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from nasfuse.nn.attention import Seen
 from nasfuse.nn.auxiliary_loss import HasAuxiliaryLosses
+from nasfuse.nn.packing import HasPackedWeights, Packings
 from nasfuse.nn.reducers.base import Reducer, compact, kept_of, n_kept, take
 from nasfuse.nn.reducers.pooling import attended
 from nasfuse.nn.tokens import Extent, Tokens
@@ -73,7 +74,7 @@ class TopK(_Selection):
         return 2 * extent.n_tokens * self.width
 
 
-class GumbelTopK(_Selection, HasAuxiliaryLosses):
+class GumbelTopK(_Selection, HasAuxiliaryLosses, HasPackedWeights):
     """Selects the tokens with the highest scores of a small network, with Gumbel noise on the scores in training.
 
     The scores are those of DynamicViT (Rao et al., 2021): a token is projected to features of its own and features that
@@ -120,6 +121,11 @@ class GumbelTopK(_Selection, HasAuxiliaryLosses):
         """Returns the loss `ratio` of the last pass in training mode, and forgets it."""
         loss, self.ratio_loss = self.ratio_loss, None
         return {} if loss is None else {"ratio": loss}
+
+    def packings(self) -> Packings:
+        """Returns the packings of the features of a token and those that are averaged over the sample."""
+        both = ((2, self.n_own),)
+        return {"project.weight": {0: both}, "project.bias": {0: both}, "score.0.weight": {1: both}}
 
     def own_macs(self, extent: Extent, left: Extent) -> int:
         """Returns the multiply-accumulates of the scoring network, and t d for the fused token."""

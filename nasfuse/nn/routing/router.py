@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from nasfuse.domain.modality import Modality
 from nasfuse.nn.branch import States
+from nasfuse.nn.packing import HasPackedWeights, Packing, Packings, packed_size
 from nasfuse.nn.per_stream import PerStream
 from nasfuse.nn.places import Line, Place
 from nasfuse.nn.stream import (
@@ -128,7 +129,7 @@ class StreamRouter(Router):
         return n_projected * self.project_macs + stage + self.out.in_features * self.out.out_features
 
 
-class RouteRouter(Router):
+class RouteRouter(Router, HasPackedWeights):
     """Router on the features and the confidence of the cheapest route: a learned cascade.
 
     The last layer is initialised with zeros, so that the router starts as a confidence cascade: the logit of route k of
@@ -143,7 +144,7 @@ class RouteRouter(Router):
     def __init__(
         self,
         needs: Mapping[str, int],
-        in_width: int,
+        read: Packing,
         *,
         n_outputs: int,
         task: str,
@@ -151,12 +152,14 @@ class RouteRouter(Router):
         form: str,
         width: int,
     ) -> None:
-        """Builds the router for features of `in_width` and `n_outputs` logits of the cheapest route."""
+        """Builds the router for features packed as `read` and `n_outputs` logits of the cheapest route."""
         super().__init__()
+        self.read, in_width = read, packed_size(read)
         self.needs = dict(needs)
         self.task = task_kind(task)
         self.norm = nn.LayerNorm(in_width)
-        n_features = in_width + self.task.n_confidence_features(n_outputs)
+        self.n_sure = self.task.n_confidence_features(n_outputs)
+        n_features = in_width + self.n_sure
         hidden = [nn.Linear(n_features, width), nn.GELU()] if form == "mlp" else []
         last = nn.Linear(width if hidden else n_features, n_routes)
         nn.init.zeros_(last.weight)
@@ -173,6 +176,14 @@ class RouteRouter(Router):
         result: Tensor = self.layers(torch.cat([self.norm(features), sure], dim=1))
         doubt = self.task.doubt(sure)
         return result if doubt is None else result + self.gain * (doubt - self.level) * self.ranks
+
+    def packings(self) -> Packings:
+        """Returns the packings of the norm, and of the concatenation that the first layer reads."""
+        return {
+            "norm.weight": {0: self.read},
+            "norm.bias": {0: self.read},
+            "layers.0.weight": {1: (*self.read, (self.n_sure,))},
+        }
 
     def macs(self, lengths: Mapping[str, int], extents: Mapping[str, Extent]) -> int:
         """Returns the multiply-accumulates of the layers."""

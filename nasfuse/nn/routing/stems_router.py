@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from nasfuse.errors import InvalidInputError
 from nasfuse.nn.branch import States
+from nasfuse.nn.packing import HasPackedWeights, Packings
 from nasfuse.nn.places import Line, Place
 from nasfuse.nn.residual_blocks import Grid, group_norm
 from nasfuse.nn.routing.router import Router
@@ -20,7 +21,7 @@ _SIDE, _STRIDE = 5, 2
 _LEAST_SIDE = 13
 
 
-class StemsRouter(Router):
+class StemsRouter(Router, HasPackedWeights):
     """Router on the tokens after the stems of all streams, which run for every sample.
 
     `conv` is the gate of the paper for NYU Depth V2: two convolutions of 5 x 5 with stride 2 on the concatenated maps,
@@ -40,7 +41,8 @@ class StemsRouter(Router):
         super().__init__()
         self.needs = dict.fromkeys(widths, 0)
         self.convolutions: nn.ModuleList | None = None
-        n_features = sum(widths.values())
+        self.widths = tuple(widths.values())
+        n_features = sum(self.widths)
         if form == "conv":
             grid = _grid_of_all(extents)
             padding = 0 if min(grid) >= _LEAST_SIDE else _SIDE // 2
@@ -65,6 +67,11 @@ class StemsRouter(Router):
             features = x.mean(dim=(2, 3))
         logits: Tensor = self.layers(features)
         return logits
+
+    def packings(self) -> Packings:
+        """Returns the packing of the concatenation of the stems, which the first layer reads."""
+        first = "layers.0" if self.convolutions is None else "convolutions.0.0"
+        return {f"{first}.weight": {1: tuple((width,) for width in self.widths)}}
 
     def macs(self, lengths: Mapping[str, int], extents: Mapping[str, Extent]) -> int:
         """Returns the multiply-accumulates of convolutions and linear layers."""

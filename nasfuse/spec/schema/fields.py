@@ -1,5 +1,6 @@
 """Fields of configuration objects as dotted paths, and their types."""
 
+import json
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -105,7 +106,10 @@ def _adapters_at(model: type[BaseModel], path: str) -> tuple[TypeAdapter[Any], .
 
 def _takes(adapter: TypeAdapter[Any], value: Any) -> bool:
     try:
-        adapter.validate_python(value, strict=not isinstance(value, list))
+        if isinstance(value, dict):  # JSON mode is the strict one that still takes a list for a tuple
+            adapter.validate_json(json.dumps(value, default=str), strict=True)
+        else:
+            adapter.validate_python(value, strict=not isinstance(value, list))
     except ValidationError:
         return False
     return True
