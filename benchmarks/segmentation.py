@@ -1,7 +1,7 @@
-"""Segmentation of MFNet: a network that decides how deep its thermal stream runs, beside static networks.
+"""Segmentation of MFNet: a network that decides how deep its second stream runs, beside static networks.
 
-For each seed, these are trained with the same number of epochs: a network of RGB alone, static networks whose thermal
-stream takes part in one to all of the sites, and the network with a router. The threshold of the router is set on
+For each seed, these are trained with the same number of epochs: networks of each stream alone, static networks whose
+other stream takes part in one to all of the sites, and the network with a router. The threshold of the router is set on
 validation data, for at most 79 % of the MACs of the static network with all sites. Beside it stand, at the MACs that
 it spends on the split, a random mix of its routes and the confidence rule (the mean confidence of the pixels of the
 cheapest route decides whether the costliest one runs), each of its routes alone, and the oracle.
@@ -38,20 +38,21 @@ SHARE = 0.79
 RECIPE = Path(__file__).parent / "recipes" / "mfnet_routed.yaml"
 
 
-def static_recipe(recipe: Recipe, n_sites: int) -> Recipe:
-    """Returns the static recipe with the first sites of a routed one; 0 is the main stream alone."""
+def static_recipes(recipe: Recipe, sites: Sequence[int]) -> dict[str, Recipe]:
+    """Returns static recipes by name: each stream of a routed one alone, then its fusion at the first sites."""
     plain = recipe.to_plain()
     network = plain["network"]
     network.pop("router", None)
     plain["training"].pop("routing", None)
-    main = network["fusion"]["main"]
-    if n_sites == 0:
-        network["route"] = [main]
-        network["streams"] = {main: network["streams"][main]}
-        network.pop("fusion")
-    else:
-        network["fusion"] |= {"n_sites": n_sites, "position": "first"}
-    return Recipe.parse(plain)
+    alone = {"route": [], "streams": {}, "fusion": None}
+    found = {}
+    for name, stream in network["streams"].items():
+        own = {key: value for key, value in network.items() if key not in alone}
+        found[f"{name} alone"] = {**plain, "network": {**own, "route": [name], "streams": {name: stream}}}
+    for n_sites in sites:
+        fusion = network["fusion"] | {"n_sites": n_sites, "position": "first"}
+        found[f"{n_sites} sites"] = {**plain, "network": {**network, "fusion": fusion}}
+    return {name: Recipe.parse(one) for name, one in found.items()}
 
 
 def static_result(recipe: Recipe, dataset: Dataset, seed: int) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path, nargs="?", default=RECIPE)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--sites", type=int, nargs="+", help="default: none to all sites")
+    parser.add_argument("--sites", type=int, nargs="+", help="numbers of sites of the static networks; default: all")
     parser.add_argument("--epochs", type=int, help="default: those of the recipe")
     parser.add_argument("--no-router", action="store_true", help="train static networks only")
     parser.add_argument("--output", type=Path, default=Path("runs/segmentation"))
@@ -138,7 +139,8 @@ def main() -> None:
     dataset = load_dataset(recipe.data)
     groups = day_and_night(dataset, recipe)
     depth = max(stream.depth for stream in recipe.network.streams.values())
-    sites = options.sites if options.sites is not None else list(range(depth + 2))
+    plain_recipes = static_recipes(recipe, options.sites or range(1, depth + 2))
+    all_sites = list(plain_recipes)[-1]
 
     def kept(name: str, one: Recipe, seed: int, make: Any) -> dict[str, Any]:
         file = options.output / one.hash / f"{name}-seed{seed}.json"
@@ -148,16 +150,13 @@ def main() -> None:
             print(f"seed {seed}: {name} done", flush=True)
         return json.loads(file.read_text())
 
-    static: dict[int, list[dict[str, Any]]] = {n: [] for n in sites}
+    static: dict[str, list[dict[str, Any]]] = {name: [] for name in plain_recipes}
     routed: list[dict[str, Any]] = []
     for seed in range(options.seeds):
-        for n_sites in sites:
-            one = static_recipe(recipe, n_sites)
-            static[n_sites].append(
-                kept(f"{n_sites} sites", one, seed, lambda one=one, seed=seed: static_result(one, dataset, seed))
-            )
+        for name, one in plain_recipes.items():
+            static[name].append(kept(name, one, seed, lambda one=one, seed=seed: static_result(one, dataset, seed)))
         if not options.no_router:
-            limit = SHARE * static[max(sites)][seed]["macs"]
+            limit = SHARE * static[all_sites][seed]["macs"]
             routed.append(
                 kept(
                     "router",
@@ -168,10 +167,9 @@ def main() -> None:
             )
     for split in ("val",) if options.val_only else ("val", "test"):
         print(f"\n{split}, {options.seeds} seeds, mean +- sd of {recipe.metric}; {recipe.training.epochs} epochs")
-        full = statistics.fmean(one["macs"] for one in static[max(sites)])
-        for n_sites, results in static.items():
+        full = statistics.fmean(one["macs"] for one in static[all_sites])
+        for name, results in static.items():
             macs = statistics.fmean(one["macs"] for one in results)
-            name = "main stream alone" if n_sites == 0 else f"static, {n_sites} sites"
             print(f"  {name:<24} {macs:>12,.0f} MACs {macs / full:6.1%}  {spread([one[split] for one in results])}")
         if not routed:
             continue

@@ -93,7 +93,7 @@ def _of_augmentation(recipe: Recipe, dataset: Dataset) -> Iterator[tuple[str, st
             f"no modality of the network is an image or a sequence without lengths that {training.shift:g} of its size "
             "moves by a step",
         )
-    for name, is_on in (("flip", training.flip > 0), ("scale", training.scale > 1)):
+    for name, is_on in (("flip", training.flip > 0), ("scale", training.scale > 1), ("jitter", training.jitter > 0)):
         if is_on and not any(modality.kind == "image" for modality in modalities):
             yield f"training.{name}", "no modality of the network is an image"
     if training.input_noise > 0 and not numbers:

@@ -25,6 +25,7 @@ _DENSE_SPACE = (
     "fixed:",
     "  training.batch_size: 4  # an image has many labelled pixels, so a step needs few images",
     "  training.flip: 0.5  # half of the images are mirrored; 0 if left and right differ",
+    "  training.jitter: 0.4  # contrast and brightness are changed; 0 if absolute values tell the classes apart",
 )
 #: Kind of a modality to that with the features of a frozen encoder.
 _FROZEN = {"text": "text_features", "image_files": "image_features"}

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import attrgetter
 
+from nasfuse.search.fold import Fold
 from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best, front_of
 from nasfuse.search.trial import TrialView
 
@@ -24,7 +26,7 @@ def next_repetition(
         objectives: Objectives of the study.
         repeats: Trainings required to confirm a member.
     """
-    others = Counter(t.repeat_of for t in trials if (t.is_running or t.is_failed) and not t.is_void)
+    others = _UNMEASURED.of(trials)
     candidates = allowed_candidates(trials, objectives, with_inherited=True)
     promising = [candidate for candidate in front_of(candidates, objectives) if not candidate.trainings]
     front = front_of([candidate for candidate in candidates if candidate.trainings], objectives)
@@ -50,6 +52,14 @@ def next_repetition(
         if count < repeats:
             return trials[first], count
     return None
+
+
+def _with_unmeasured(before: Counter[int | None], trials: Sequence[TrialView]) -> Counter[int | None]:
+    """Returns the trainings under way or failed, by the one that they repeat, with further trials."""
+    return before + Counter(one.repeat_of for one in trials if (one.is_running or one.is_failed) and not one.is_void)
+
+
+_UNMEASURED = Fold[TrialView, Counter[int | None]](Counter(), _with_unmeasured, is_final=attrgetter("is_finished"))
 
 
 def _contribution(member: Candidate, front: Sequence[Candidate], objectives: Objectives) -> float:

@@ -36,11 +36,11 @@ def recurring_failures(trials: Sequence[TrialView]) -> list[TrialView]:
     Args:
         trials: All trials of the study, by number.
     """
-    ended = [trial for trial in trials if trial.was_trained]
-    row = list(takewhile(lambda trial: trial.is_failed, reversed(ended)))
+    ended = (trial for trial in reversed(trials) if trial.was_trained)
+    row = list(takewhile(lambda trial: trial.is_failed, ended))
     if not row:
         return []
-    if len(row) == len(ended) and _n_recipes(row) >= FIRST_FAILURES:
+    if len(row) == sum(trial.was_trained for trial in trials) and _n_recipes(row) >= FIRST_FAILURES:
         return row[::-1]
     kind = kind_of(row[0])
     equal = list(takewhile(lambda trial: kind_of(trial) == kind, row))

@@ -1,10 +1,12 @@
 """Pareto front of a study: candidates, the non-dominated ones among them, and their hypervolume."""
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from operator import attrgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,6 +20,7 @@ from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.errors import RunFolderError
 from nasfuse.pareto import hypervolume, non_dominated
+from nasfuse.search.fold import Fold
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.trial import TrialView
 
@@ -121,7 +124,7 @@ class Objectives:
         """
         key = (self.metric, self.cost)
         rows = [candidate.rows.get(key) or self._add_row(candidate) for candidate in candidates]
-        return np.array(rows, dtype=np.float64).reshape(-1, 2)
+        return np.fromiter(itertools.chain.from_iterable(rows), np.float64, 2 * len(rows)).reshape(-1, 2)
 
     def are_useful(self, costs: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Returns for each row of `costs` whether the metric is better than that of a constant prediction."""
@@ -174,10 +177,53 @@ def candidates_of(
         with_inherited: Whether to include recipes that were only trained from inherited weights, with the results of
             these trainings. Their `trainings` are empty.
     """
+    trained = _trained(max_macs).of(trials)
+    if not with_inherited or all(trial.recipe_hash in trained.from_scratch for trial in trained.inherited):
+        return list(itertools.chain.from_iterable(trained.candidates.values()))
     of_recipe: dict[str, list[TrialView]] = {}
-    for trial in _trainings(trials, with_inherited=with_inherited):
-        of_recipe.setdefault(trial.recipe_hash, []).append(trial)
+    for trial in filter(_is_complete_training, trials):
+        if not trial.is_inherited or trial.recipe_hash not in trained.from_scratch:
+            of_recipe.setdefault(trial.recipe_hash, []).append(trial)
     return [candidate for trainings in of_recipe.values() for candidate in _of_recipe(trainings, max_macs)]
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """The complete trainings among trials.
+
+    Attributes:
+        from_scratch: Hash of a recipe to its trainings from scratch, in the order of the first ones.
+        candidates: Candidates of these trainings, in the same order.
+        inherited: Trainings that started from inherited weights.
+    """
+
+    from_scratch: dict[str, list[TrialView]] = field(default_factory=dict)
+    candidates: dict[str, list[Candidate]] = field(default_factory=dict)
+    inherited: tuple[TrialView, ...] = ()
+
+
+@lru_cache(maxsize=16)
+def _trained(max_macs: int | None) -> Fold[TrialView, _Trained]:
+    """Returns the fold of trials to their trainings; candidates have at most `max_macs`."""
+
+    def extend(before: _Trained, trials: Sequence[TrialView]) -> _Trained:
+        complete = list(filter(_is_complete_training, trials))
+        if not complete:
+            return before
+        from_scratch, candidates = dict(before.from_scratch), dict(before.candidates)
+        for trial in complete:
+            if not trial.is_inherited:
+                from_scratch[trial.recipe_hash] = [*from_scratch.get(trial.recipe_hash, ()), trial]
+        for name in dict.fromkeys(trial.recipe_hash for trial in complete if not trial.is_inherited):
+            candidates[name] = _of_recipe(from_scratch[name], max_macs)
+        inherited = (*before.inherited, *(trial for trial in complete if trial.is_inherited))
+        return _Trained(from_scratch, candidates, inherited)
+
+    return Fold(_Trained(), extend, is_final=attrgetter("is_finished"))
+
+
+def _is_complete_training(trial: TrialView) -> bool:
+    return trial.is_complete and not trial.is_operating_point
 
 
 #: Candidates of a recipe by its first training, with the trainings and the limit for which they were computed. A search
@@ -208,15 +254,6 @@ def _of_recipe(trainings: list[TrialView], max_macs: int | None) -> list[Candida
     ]
     _known[first] = trainings, max_macs, candidates
     return candidates
-
-
-def _trainings(trials: Sequence[TrialView], *, with_inherited: bool) -> list[TrialView]:
-    complete = [trial for trial in trials if trial.is_complete and not trial.is_operating_point]
-    from_scratch = [trial for trial in complete if not trial.is_inherited]
-    if not with_inherited or len(from_scratch) == len(complete):
-        return from_scratch
-    measured = {trial.recipe_hash for trial in from_scratch}
-    return [trial for trial in complete if not trial.is_inherited or trial.recipe_hash not in measured]
 
 
 def _candidate(index: int, group: list[tuple[TrialView, OperatingPoint]]) -> Candidate:
@@ -257,12 +294,21 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def front_of(candidates: Sequence[Candidate], objectives: Objectives) -> list[Candidate]:
     """Returns the non-dominated candidates that are better than a constant prediction, cheapest first."""
-    costs = objectives.costs(candidates)
-    useful = np.flatnonzero(objectives.are_useful(costs))
-    if not len(useful):
-        return []
-    front = [candidates[place] for place in useful[non_dominated(costs[useful])]]
+    front = _front(objectives).of(candidates)
     return sorted(front, key=lambda candidate: candidate.measured.cost(objectives.cost))
+
+
+@lru_cache(maxsize=16)
+def _front(objectives: Objectives) -> Fold[Candidate, list[Candidate]]:
+    """Returns the fold of candidates to the non-dominated ones that are better than a constant, in their order."""
+
+    def extend(front: list[Candidate], candidates: Sequence[Candidate]) -> list[Candidate]:
+        every = [*front, *candidates]
+        costs = objectives.costs(every)
+        useful = np.flatnonzero(objectives.are_useful(costs))
+        return [every[place] for place in useful[non_dominated(costs[useful])]] if len(useful) else []
+
+    return Fold([], extend)
 
 
 def is_perfect(candidate: Candidate, objectives: Objectives) -> bool:

@@ -2,11 +2,14 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from nasfuse.errors import NasfuseError
 from nasfuse.search.budget import Budget
 from nasfuse.search.computed_costs import ComputedCosts
+from nasfuse.search.fold import Fold
 from nasfuse.search.space import Space
 from nasfuse.search.trial import TrialView
 
@@ -63,28 +66,48 @@ class HandMadeDesigns:
             seconds: Wall-clock time that the search has taken.
         """
         share = SHARE_BEFORE_SUGGESTIONS if self._takes_offers else LARGEST_SHARE
-        used = [trial for trial in trials if trial.is_baseline and trial.was_handed_out and not trial.is_repetition]
-        begun = _begun(trials)
-        if used and not self._budget.allows(share, trainings=len(used) + 1, seconds=seconds):
+        begun = _BEGUN.of(trials)
+        if begun.hand_made and not self._budget.allows(share, trainings=begun.hand_made + 1, seconds=seconds):
             return None
-        return next((name for name in self._order if name not in begun), None)
+        return next((name for name in self._order if name not in begun.names), None)
 
     def offered(self, trials: Sequence[TrialView]) -> list[dict[str, Any]]:
         """Returns the parameters of the designs that the sampler may suggest beside its own draws."""
-        firsts = [trial for trial in trials if trial.was_handed_out and not trial.is_repetition]
-        hand_made = sum(trial.is_baseline for trial in firsts)
-        if not self._takes_offers or hand_made + 1 > LARGEST_SHARE * (len(firsts) + 1):
+        begun = _BEGUN.of(trials)
+        if not self._takes_offers or begun.hand_made + 1 > LARGEST_SHARE * (begun.firsts + 1):
             return []
-        begun = _begun(trials)
-        return [self._designs[name] for name in self._allowed if name not in begun]
+        return [self._designs[name] for name in self._allowed if name not in begun.names]
 
     def name_of(self, parameters: Mapping[str, Any]) -> str | None:
         """Returns the name of the design with exactly these parameters; None if there is none."""
         return next((name for name, design in self._designs.items() if design == parameters), None)
 
 
-def _begun(trials: Sequence[TrialView]) -> set[str | None]:
-    return {trial.baseline for trial in trials if not trial.is_void}
+@dataclass(frozen=True)
+class _Begun:
+    """What was begun in a study.
+
+    Attributes:
+        names: Names of the hand-made designs that were begun.
+        firsts: Number of first trainings that were handed out.
+        hand_made: Number of those that are hand-made designs.
+    """
+
+    names: frozenset[str | None] = frozenset()
+    firsts: int = 0
+    hand_made: int = 0
+
+    def extended(self, trials: Sequence[TrialView]) -> "_Begun":
+        """Returns what was begun with further trials."""
+        firsts = [trial for trial in trials if trial.was_handed_out and not trial.is_repetition]
+        return _Begun(
+            self.names.union(trial.baseline for trial in trials if not trial.is_void),
+            self.firsts + len(firsts),
+            self.hand_made + sum(trial.is_baseline for trial in firsts),
+        )
+
+
+_BEGUN = Fold[TrialView, _Begun](_Begun(), _Begun.extended, is_final=attrgetter("is_finished"))
 
 
 def _macs(space: Space, costs: ComputedCosts, name: str) -> int | None:

@@ -1,5 +1,6 @@
 """Observed points: the operating points of complete trainings, as trials of their own."""
 
+import itertools
 from collections.abc import Sequence
 
 import optuna
@@ -19,18 +20,19 @@ class ObservedPoints:
     def __init__(self, study: optuna.Study, storage: WriteThroughStorage, config: StudyConfig, space: Space) -> None:
         """Adds to `study`, which lives in `storage`."""
         self._study, self._storage, self._config, self._space = study, storage, config, space
-        self._done: set[int] = set()
+        self._last = -1  # number of the last training whose points were added
 
     def add(self, visible: Sequence[TrialView]) -> None:
-        """Adds the points of trainings that have become visible.
+        """Adds the points of trainings that have become visible, by number.
 
         Raises:
             OutdatedError: Another driver has written to the study.
         """
-        for training in visible:
-            if training.is_complete and training.number not in self._done:
+        new = itertools.takewhile(lambda training: training.number > self._last, reversed(visible))
+        for training in reversed(list(new)):
+            if training.is_complete:
                 self._add_points(training)
-                self._done.add(training.number)
+            self._last = training.number
 
     def _add_points(self, training: TrialView) -> None:
         config = self._config

@@ -2,10 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from operator import attrgetter
 
 import numpy as np
 
+from nasfuse.search.fold import Fold
 from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best, candidates_of, front_of
 from nasfuse.search.trial import TrialView
 
@@ -50,29 +53,63 @@ class Progress:
 
 def summarise(trials: Sequence[TrialView], objectives: Objectives) -> Progress:
     """Returns the summary of `trials`, all trials of a study."""
-    counts = Counter(_state(trial) for trial in trials if not trial.is_operating_point)
+    counted = _counted(objectives.max_macs).of(trials)
     candidates = allowed_candidates(trials, objectives)
-    is_limited = objectives.robust_metric is not None
-    measured = candidates_of(trials, max_macs=objectives.max_macs) if is_limited else candidates
+    n_not_robust = 0
+    if objectives.robust_metric is not None:
+        measured = candidates_of(trials, max_macs=objectives.max_macs)
+        n_not_robust = len({candidate.trial for candidate in measured} - {candidate.trial for candidate in candidates})
     hand_made = [candidate for candidate in candidates if candidate.baseline is not None]
-    epochs = [epochs_of(trial) for trial in trials if _ran(trial)]
-    waits = [trial.suggestion_s for trial in trials if trial.suggestion_s is not None]
     front = front_of(candidates, objectives)
     return Progress(
-        states={name: counts.get(name, 0) for name in STATES},
-        done=sum(trial.was_trained for trial in trials),
-        epochs_spent=sum(spent for spent, _ in epochs),
-        epochs_saved=sum(asked - spent for spent, asked in epochs),
-        inherited=sum(trial.was_trained and trial.is_inherited for trial in trials),
+        states={name: counted.states[name] for name in STATES},
+        done=counted.done,
+        epochs_spent=counted.epochs_spent,
+        epochs_saved=counted.epochs_asked - counted.epochs_spent,
+        inherited=counted.inherited,
         hypervolume=objectives.hypervolume(front),
-        seconds_per_suggestion=float(np.median(waits)) if waits else None,
+        seconds_per_suggestion=float(np.median(counted.waits)) if counted.waits else None,
         front=front,
         best=best(front or candidates, objectives) if candidates else None,
         best_baseline=best(hand_made, objectives) if hand_made else None,
-        reasons={trial.number: trial.reason for trial in trials if trial.is_failed},
-        n_above_limit=sum(_is_above(trial, objectives.max_macs) for trial in trials),
-        n_not_robust=len({candidate.trial for candidate in measured} - {candidate.trial for candidate in candidates}),
+        reasons=counted.reasons,
+        n_above_limit=counted.above_limit,
+        n_not_robust=n_not_robust,
     )
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What is counted of trials, for the fields of `Progress`."""
+
+    states: Counter[str] = field(default_factory=Counter)
+    done: int = 0
+    epochs_spent: int = 0
+    epochs_asked: int = 0
+    inherited: int = 0
+    waits: list[float] = field(default_factory=list)
+    reasons: dict[int, str] = field(default_factory=dict)
+    above_limit: int = 0
+
+    def extended(self, trials: Sequence[TrialView], *, max_macs: int | None) -> "_Counted":
+        """Returns the counts with further trials."""
+        epochs = [epochs_of(trial) for trial in trials if _ran(trial)]
+        return _Counted(
+            self.states + Counter(_state(trial) for trial in trials if not trial.is_operating_point),
+            self.done + sum(trial.was_trained for trial in trials),
+            self.epochs_spent + sum(spent for spent, _ in epochs),
+            self.epochs_asked + sum(asked for _, asked in epochs),
+            self.inherited + sum(trial.was_trained and trial.is_inherited for trial in trials),
+            [*self.waits, *(trial.suggestion_s for trial in trials if trial.suggestion_s is not None)],
+            {**self.reasons, **{trial.number: trial.reason for trial in trials if trial.is_failed}},
+            self.above_limit + sum(_is_above(trial, max_macs) for trial in trials),
+        )
+
+
+@lru_cache(maxsize=16)
+def _counted(max_macs: int | None) -> Fold[TrialView, _Counted]:
+    extend = partial(_Counted.extended, max_macs=max_macs)
+    return Fold(_Counted(), extend, is_final=attrgetter("is_finished"))
 
 
 def _state(trial: TrialView) -> str:

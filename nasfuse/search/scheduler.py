@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import optuna
@@ -222,7 +223,7 @@ class Scheduler:
         return self._interrupted.others_run
 
     def _trainings(self) -> int:
-        return sum(trial.was_trained for trial in self.trials())
+        return sum(map(attrgetter("was_trained"), self.trials()))
 
     def trials(self) -> list[TrialView]:
         """Returns all trials of the study, by number."""
@@ -251,7 +252,7 @@ class Scheduler:
         if interrupted and self._budget.share(trainings=0, seconds=self.seconds) >= 1:
             return None  # none of the interrupted trials could be continued, and there is no time for another
         visible, hidden = split_by_visibility(self.trials(), visibility_lag=self.visibility_lag)
-        if not all(trial.is_finished for trial in visible):
+        if not all(map(attrgetter("is_finished"), visible)):
             return None
         for _ in range(MAX_REJECTIONS):
             self._points.add(visible)

@@ -13,6 +13,7 @@ from sqlalchemy import event, make_url
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from nasfuse.errors import RunFolderError
+from nasfuse.search.file_system import on_shared_file_system
 
 _SQLITE = "sqlite:///"
 
@@ -65,7 +66,8 @@ def open_storage(url: str) -> RDBStorage:
     """Returns the storage at `url` for writing; creates it if it does not exist. For passwords see `with_password`.
 
     SQLite uses its write-ahead log, so that `status`, `pareto` and optuna-dashboard can read while a search writes. A
-    commit does not flush to disk: a power failure may lose the last trials, but does not damage the file.
+    commit does not flush to disk: a power failure may lose the last trials, but does not damage the file. On a file
+    system that machines share, SQLite uses its rollback journal and flushes.
 
     Raises:
         RunFolderError: The URL is not a storage, the file is damaged, or the server cannot be reached.
@@ -78,7 +80,10 @@ def open_storage(url: str) -> RDBStorage:
     try:
         storage = _connected(url, options)
         if is_sqlite:
-            event.listen(storage.engine, "connect", _use_write_ahead_log)
+            file = Path(make_url(url).database or "").absolute()
+            event.listen(
+                storage.engine, "connect", _use_journal if on_shared_file_system(file) else _use_write_ahead_log
+            )
             storage.engine.dispose()  # closes open connections; the new ones are tuned
             _check_pages(storage)
         storage.get_all_studies()
@@ -142,4 +147,11 @@ def _use_write_ahead_log(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _use_journal(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=DELETE")
+    cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()

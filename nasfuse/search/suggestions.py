@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import optuna
@@ -68,7 +69,7 @@ class Suggestions:
             seconds: Wall-clock time that the search has taken.
         """
         trials = trials_of(self._study)
-        if any(trial.is_waiting for trial in trials):
+        if any(map(attrgetter("is_waiting"), trials)):
             return self._ask()
         if self._is_time_to_confirm(objectives, trials, seconds=seconds) and self._enqueue_repetition(objectives):
             return self._ask()
@@ -86,7 +87,7 @@ class Suggestions:
 
         While the known-cost sampler has not tried every family twice, only the best point is confirmed.
         """
-        trainings = sum(trial.was_handed_out for trial in trials)
+        trainings = sum(map(attrgetter("was_handed_out"), trials))
         if not self._budget.is_for_confirming(trainings=trainings, seconds=seconds):
             return False
         if self._config.sampler != "known_cost" or self._budget.is_for_the_best(trainings=trainings, seconds=seconds):

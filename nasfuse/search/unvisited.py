@@ -6,12 +6,14 @@ continuous parameters in the same hundredth of their range.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from nasfuse.errors import NasfuseError
 from nasfuse.search.computed_costs import ComputedCosts
+from nasfuse.search.fold import Fold
 from nasfuse.search.samplers import Domain
 from nasfuse.search.trial import TrialView
 
@@ -33,13 +35,14 @@ class Unvisited:
         self._domain = domain
         self._costs = costs
         self._max_macs = max_macs
-        self._visited: set[str] = set()
+        self._visited: frozenset[str] = frozenset()
         self._identities: dict[int, str] = {}
+        self._fold = Fold[TrialView, frozenset[str]](self._visited, self._extended, is_final=attrgetter("is_finished"))
         self._enumerated = domain.combinations(limit=MAX_ENUMERATED)
 
     def update(self, trials: Sequence[TrialView]) -> None:
         """Updates the visited recipes from `trials`, all trials of the study."""
-        self._visited = {self._identity_of(trial) for trial in trials if self._counts(trial)}
+        self._visited = self._fold.of(trials)
 
     def is_visited(self, parameters: Mapping[str, Any]) -> bool:
         """Returns whether an earlier trial with the recipe of complete `parameters` was handed out or rejected."""
@@ -56,6 +59,9 @@ class Unvisited:
         """
         found = (one for one in self._shuffled(seed) if not self.is_visited(one) and self._may_be_trained(one))
         return next(found, None)
+
+    def _extended(self, visited: frozenset[str], trials: Sequence[TrialView]) -> frozenset[str]:
+        return visited.union(self._identity_of(trial) for trial in trials if self._counts(trial))
 
     def _counts(self, trial: TrialView) -> bool:
         """Returns whether a trial was handed out, or would be rejected again."""

@@ -1,6 +1,7 @@
 """The views of all trials of a study."""
 
 import itertools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
@@ -25,8 +26,8 @@ class _Settled:
 
     def n_shared(self, trials: Sequence[FrozenTrial]) -> int:
         """Returns how many of `trials`, from the first on, are settled; the last ones may be shown without results."""
-        pairs = enumerate(zip(self.trials, trials, strict=False))
-        return next((place for place, (own, other) in pairs if own is not other), min(len(self.trials), len(trials)))
+        differ = map(operator.is_not, self.trials, trials)
+        return next(itertools.compress(itertools.count(), differ), min(len(self.trials), len(trials)))
 
 
 _settled: WeakKeyDictionary[optuna.Study, _Settled] = WeakKeyDictionary()

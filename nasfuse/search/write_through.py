@@ -203,8 +203,9 @@ class WriteThroughStorage(EditableStorage):
         if not self._running:
             return super().get_all_trials(study_id, deepcopy, states)
         everything = super().get_all_trials(study_id, deepcopy)
-        seen = [without_outcome(trial) if trial.number in self._running else trial for trial in everything]
-        return [trial for trial in seen if states is None or trial.state in states]
+        for number in self._running:
+            everything[number] = without_outcome(everything[number])
+        return everything if states is None else [trial for trial in everything if trial.state in states]
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
         """Creates a study in memory and in the storage behind.

@@ -58,6 +58,9 @@ class TrainingConfig(Model):
         flip: Probability that an image is mirrored left to right.
         scale: Largest zoom factor s of images: the factor is drawn from U(1, s), and a window of the size of the image
             is cut out anywhere. 1 disables it.
+        jitter: Strength s of random changes of the contrast and brightness of images, drawn for each image and
+            modality: the distance of a standardised pixel from the mean of its channel is multiplied by
+            U(1 - s, 1 + s), and N(0, s) is added to all channels, and N(0, s / 3) to each. 0 disables it.
         modality_dropout: Probability that a training sample of a network with several streams is treated as lacking a
             modality, for each of them; a sample never loses all. Every stream then has a learned placeholder.
         routing: Training of routes and router; None in a network without a router.
@@ -85,6 +88,7 @@ class TrainingConfig(Model):
     shift: Annotated[float, Field(ge=0, lt=1)] = 0.0
     flip: Annotated[float, Field(ge=0, le=1)] = 0.0
     scale: Annotated[float, Field(ge=1, le=8)] = 1.0
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
     modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     ratio_weight: Annotated[float, Field(ge=0)] = 2.0
     routing: RoutingConfig | None = None

@@ -1,4 +1,4 @@
-"""Augmentation of batches: shifts, mirroring, zoom, noise, modality dropout and mixup."""
+"""Augmentation of batches: shifts, mirroring, zoom, contrast and brightness, noise, modality dropout and mixup."""
 
 from collections.abc import Sequence
 
@@ -24,6 +24,7 @@ class Augmentation:
         mixup: float,
         flip: float = 0.0,
         scale: float = 1.0,
+        jitter: float = 0.0,
         ids: frozenset[str] = frozenset(),
         fixed: frozenset[str] = frozenset(),
         aligned: tuple[str, ...] = (),
@@ -37,8 +38,9 @@ class Augmentation:
             mixup: Alpha of the mixup of inputs.
             flip: Probability of images to be mirrored.
             scale: Largest zoom factor of images.
+            jitter: Strength of changes of contrast and brightness of images.
             ids: Names of sequences of token ids, which get no noise, no shifts and no mixup.
-            fixed: Names of inputs of fixed features, which get no noise and are not moved.
+            fixed: Names of inputs of fixed features, which get no noise or jitter and are not moved.
             aligned: Names of images that are registered with each other, and with the label maps if targets are maps:
                 one movement is drawn for all of them. Others move independently.
 
@@ -60,6 +62,7 @@ class Augmentation:
         self.shift = shift
         self.flip = flip
         self.scale = scale
+        self.jitter = jitter
         self.aligned = aligned
         self.input_noise = input_noise
         self.modality_dropout = modality_dropout
@@ -84,6 +87,7 @@ class Augmentation:
             mixup=training.mixup if training.mixup_at == "inputs" else 0.0,
             flip=training.flip,
             scale=training.scale,
+            jitter=training.jitter,
             ids=ids,
             fixed=fixed,
             aligned=aligned,
@@ -95,7 +99,7 @@ class Augmentation:
         return max(self.modality_dropout, self.mixup) > 0
 
     def apply(self, batch: Batch) -> Batch:
-        """Returns the batch with movements, noise and modality dropout."""
+        """Returns the batch with movements, jitter, noise and modality dropout."""
         inputs, targets = dict(batch.inputs), batch.targets
         together = [name for name in self.aligned if name in inputs]
         if together and self._moves:
@@ -108,6 +112,8 @@ class Augmentation:
                 continue
             if name not in together:
                 values = self._moved_alone(values, is_padded=name in batch.masks)
+            if self.jitter > 0 and values.dim() == 4:
+                values = jittered(values, self.jitter)
             if self.input_noise > 0:
                 values = values + self.input_noise * torch.randn_like(values)
             if name in batch.present:
@@ -172,6 +178,14 @@ class Augmentation:
         for position, name in enumerate(names):
             batch = batch.without(name, present[:, position] & ~kept[:, position])
         return batch
+
+
+def jittered(images: Tensor, strength: float) -> Tensor:
+    """Returns standardised images (b, C, H, W) with other contrast and brightness, see `TrainingConfig.jitter`."""
+    mean = images.mean(dim=(2, 3), keepdim=True)
+    contrast = 1 + strength * (2 * torch.rand_like(mean[:, :1]) - 1)
+    brightness = strength * (torch.randn_like(mean[:, :1]) + torch.randn_like(mean) / 3)
+    return (images - mean) * contrast + mean + brightness
 
 
 def _shifted(values: Tensor, share: float) -> Tensor:

@@ -32,6 +32,7 @@ def changed(recipe, **blocks):
         ("s", {"shift": 0.2}, "no modality of the network is an image or a sequence without lengths"),
         ("q", {"shift": 0.2}, "no modality of the network is an image or a sequence without lengths"),
         ("s", {"flip": 0.2}, "no modality of the network is an image"),
+        ("s", {"jitter": 0.2}, "no modality of the network is an image"),
         ("v", {"scale": 1.2}, "no modality of the network is an image"),
         ("i", {"shift": 0.05}, "no modality of the network is an image or a sequence without lengths that 0.05 of its"),
         ("q", {"input_noise": 0.1}, "the network reads token ids alone, which get no noise"),

@@ -161,3 +161,25 @@ def test_mixup_of_ids_is_refused():
         r"training.mixup_at to manifold, which averages their embeddings$",
     ):
         augmentation(mixup=0.1, ids=frozenset("qa"))
+
+
+def test_jitter_changes_contrast_and_brightness_of_each_image_alone():
+    torch.manual_seed(0)
+    images = torch.randn(500, 3, 6, 5, dtype=torch.float64)
+    changed = augmentation(jitter=0.3).apply(Batch({"i": images}, {}, torch.arange(500))).inputs["i"]
+    mean, now = images.mean(dim=(2, 3)), changed.mean(dim=(2, 3))
+    contrast = (changed - now[..., None, None]) / (images - mean[..., None, None])
+    assert torch.allclose(contrast, contrast[:, :1, :1, :1].expand_as(contrast), atol=1e-3)
+    assert 0.7 <= contrast.min() < 0.72
+    assert 1.28 < contrast.max() <= 1.3
+    brightness = now - mean
+    assert brightness.std() == pytest.approx(0.3 * (1 + 1 / 9) ** 0.5, rel=0.1)
+    assert (brightness - brightness.mean(dim=1, keepdim=True)).std() == pytest.approx(0.1 * (2 / 3) ** 0.5, rel=0.1)
+
+
+def test_jitter_leaves_vectors_and_sequences_as_they_are(make_batch):
+    batch = make_batch(["v", "s", "i"])
+    changed = augmentation(jitter=0.5).apply(batch).inputs
+    assert torch.equal(changed["v"], batch.inputs["v"])
+    assert torch.equal(changed["s"], batch.inputs["s"])
+    assert not torch.equal(changed["i"], batch.inputs["i"])
