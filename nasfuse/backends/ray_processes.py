@@ -1,6 +1,7 @@
 """The processes that Ray starts on this machine: no more than a search needs.
 
-Ray has no arguments for this, so its own functions are replaced while it starts.
+Ray has no arguments for this, so its own functions are replaced while it starts: only those of the version that is
+known. With other versions Ray starts as it does by itself, which takes a few seconds longer.
 """
 
 import subprocess
@@ -14,21 +15,16 @@ from nasfuse.backends import agent_placeholder
 
 # isort: split
 import ray
-from ray._private import node, parameter, ray_constants, services
-from ray._raylet import (  # type: ignore[attr-defined]
-    DASHBOARD_AGENT_LISTEN_PORT_NAME,
-    METRICS_AGENT_PORT_NAME,
-    METRICS_EXPORT_PORT_NAME,
-    RUNTIME_ENV_AGENT_PORT_NAME,
-    persist_port,
-)
 
-#: Ports that the raylet waits for. Ray's own agents write -1 where they offer no service.
+#: Minor version of Ray whose functions are replaced.
+_KNOWN = "2.60."
+
+#: Names in `ray._raylet` of the ports that the raylet waits for; Ray's own agents write -1 where they offer no service.
 _PORTS = (
-    DASHBOARD_AGENT_LISTEN_PORT_NAME,
-    METRICS_AGENT_PORT_NAME,
-    METRICS_EXPORT_PORT_NAME,
-    RUNTIME_ENV_AGENT_PORT_NAME,
+    "DASHBOARD_AGENT_LISTEN_PORT_NAME",
+    "METRICS_AGENT_PORT_NAME",
+    "METRICS_EXPORT_PORT_NAME",
+    "RUNTIME_ENV_AGENT_PORT_NAME",
 )
 
 _AGENTS = ("--dashboard_agent_command", "--runtime_env_agent_command")
@@ -43,6 +39,11 @@ def few_processes() -> Iterator[None]:
     agents of the dashboard and of runtime environments, for which the raylet waits before it accepts a driver. They
     take three quarters of the CPU time of a start of Ray, which is 9 s with them.
     """
+    if not ray.__version__.startswith(_KNOWN):
+        yield
+        return
+    from ray._private import node, parameter, services  # names that other versions may not have
+
     parameters, start_api_server = parameter.RayParams, node.Node.start_api_server
     start_process = services.start_ray_process
     parameter.RayParams = partial(parameters, no_monitor=True, include_log_monitor=False)
@@ -57,10 +58,13 @@ def few_processes() -> Iterator[None]:
 
 def _start_without_agents(start: Any, command: Sequence[str], kind: str, *arguments: Any, **options: Any) -> Any:
     """Starts a process of Ray; the raylet gets processes that do nothing in place of its agents, as it needs some."""
+    from ray import _raylet
+    from ray._private import ray_constants
+
     if kind == ray_constants.PROCESS_TYPE_RAYLET:
         given = dict(one.removeprefix("--").split("=", 1) for one in command if "=" in one)
         for port in _PORTS:
-            persist_port(given["session_dir"], given["node_id"], port, -1)
+            _raylet.persist_port(given["session_dir"], given["node_id"], getattr(_raylet, port), -1)  # type: ignore[attr-defined]
         waiting = subprocess.list2cmdline([sys.executable, "-I", "-S", agent_placeholder.__file__])
         command = [f"{name}={waiting}" if (name := one.partition("=")[0]) in _AGENTS else one for one in command]
     return start(command, kind, *arguments, **options)
@@ -73,6 +77,9 @@ def inherited_environment() -> Iterator[None]:
     Tune gives its actors a runtime environment with a few variables. On this machine, workers inherit all variables,
     and a runtime environment would need its agent, and other workers than those that have been started.
     """
+    if not ray.__version__.startswith(_KNOWN):
+        yield
+        return
     from ray.tune.execution import tune_controller  # not for a session without Tune
 
     cache = tune_controller._ActorClassCache
