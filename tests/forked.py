@@ -18,7 +18,15 @@ from nasfuse.cli import main
 ROOT = Path(__file__).parents[1]
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["nasfuse.experiment.run", "nasfuse.backends.ray", "nasfuse.cli.app", __name__])
+_CONTEXT.set_forkserver_preload(
+    [
+        "nasfuse.experiment.run",
+        "nasfuse.backends.ray",
+        "nasfuse.cli.app",
+        *("pandas", "sklearn.datasets", "sklearn.linear_model", "sklearn.model_selection"),  # imported late
+        __name__,
+    ]
+)
 
 
 class Forked:
