@@ -90,7 +90,8 @@ def test_a_recipe_has_every_setting_of_its_point(folder, fusion, router, names):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("fusion", "router"), [("solver", None), ("joint", "gate"), ("solver", "sequential")])
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("router", [None, *ROUTERS])
 def test_trained_and_evaluated_it_is_the_point(folder, few_digits, tmp_path, fusion, router):
     recipe, seed = recipe_of(fusion, router=router, data=few_digits), 11
     measured = Training()(

@@ -96,7 +96,7 @@ def check_all_there_once(trials, n_trials):
 
 
 def test_two_drivers_share_a_study_and_one_is_killed(server, tmp_path):
-    n_trials = 70
+    n_trials = 200
 
     def start():
         return driver(server.url, tmp_path / "run", n_trials=n_trials, pause=0.02, gates=GATES)

@@ -20,7 +20,7 @@ from tests.simulated_search import driver, read_until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 #: Budget of the search, and the trial before which it waits until every reader has read a few times.
-N_TRIALS, GATE = 70, 20
+N_TRIALS, GATE = 300, 20
 
 
 class Reader(threading.Thread):
