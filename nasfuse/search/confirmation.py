@@ -37,9 +37,12 @@ def next_repetition(
         first = member.trial if repeated is None else repeated  # the first training may have inherited weights
         return len(member.trainings) + others[first], first
 
+    unconfirmed = [member for member in (*promising, *front) if of(member)[0] < repeats]
+    if not unconfirmed:
+        return None
     top = best(front, objectives) if front else None
-    order = sorted(
-        [*promising, *front],
+    chosen = min(
+        unconfirmed,
         key=lambda member: (
             bool(member.trainings),
             member is not top,
@@ -47,11 +50,8 @@ def next_repetition(
             -_contribution(member, front, objectives),
         ),
     )
-    for member in order:
-        count, first = of(member)
-        if count < repeats:
-            return trials[first], count
-    return None
+    count, first = of(chosen)
+    return trials[first], count
 
 
 def _with_unmeasured(before: Counter[int | None], trials: Sequence[TrialView]) -> Counter[int | None]:
