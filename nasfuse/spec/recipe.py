@@ -25,7 +25,7 @@ from nasfuse.spec.sites import ChainFusion, SitesConfigBase, SitesFusion
 from nasfuse.spec.training import TrainingConfig
 
 #: Fields of the training that did not exist when the first trials were recorded, whose hashes are to stay.
-_LATER = ("class_weights", "stream_loss", "flip", "scale", *LOSS_OPTIONS)
+_LATER = ("class_weights", "stream_loss", "flip", "scale", "jitter", *LOSS_OPTIONS)
 
 #: The same of `training.routing`.
 _LATER_OF_ROUTING = ("routes_per_step",)

@@ -71,7 +71,7 @@ def test_folders_of_files(tmp_path):
     raw = load_raw(str(tmp_path))
     data, _, _ = block(raw)
     text = study_text(raw, draft_data(raw), name="n", source="s")
-    assert yaml.safe_load(text)["fixed"] == {"training.batch_size": 4, "training.flip": 0.5}
+    assert yaml.safe_load(text)["fixed"] == {"training.batch_size": 4, "training.flip": 0.5, "training.jitter": 0.4}
     assert "Frozen encoders" not in text, "a vector of a whole image has no pixels"
     assert data["modalities"] == {
         "depth": {"kind": "image_files", "size": [24, 32], "channels": 1},

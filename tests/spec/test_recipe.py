@@ -249,6 +249,7 @@ def test_the_hash_does_not_depend_on_order_or_enumerated_defaults(load):
         ("focal_gamma: 2.0", "loss: focal"),
         ("flip: 0.0", "flip: 0.5"),
         ("scale: 1.0", "scale: 1.4"),
+        ("jitter: 0.0", "jitter: 0.4"),
     ],
 )
 def test_later_fields_count_in_the_hash_unless_they_are_at_their_defaults(load, default, other):
