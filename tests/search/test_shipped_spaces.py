@@ -7,6 +7,7 @@ from optuna.distributions import CategoricalDistribution
 
 from nasfuse.domain.modality import Modality, Task
 from nasfuse.nn import build_network
+from nasfuse.nn.elastic import SubNetworks
 from nasfuse.nn.reducers import build_reducer
 from nasfuse.nn.tokens import Extent
 from nasfuse.search.space import Space
@@ -84,6 +85,14 @@ def test_no_two_keep_ratios_of_a_convolution_mean_the_same(name):
 def test_a_few_draws_are_built(name):
     for recipe in draw_recipes(shipped(name), 5):
         build_network(recipe.network, fitting(name), Task("multiclass", 3))
+
+
+def test_every_draw_of_the_elastic_space_has_sub_networks_of_all_sizes():
+    recipes = {recipe.hash: recipe for recipe in draw_recipes(shipped("elastic"), 60)}.values()
+    kinds = {(one.network.fusion.kind, *(of.encoder for of in one.network.streams.values())) for one in recipes}
+    assert len(kinds) > 6
+    for recipe in recipes:
+        SubNetworks(recipe.network, recipe.elastic, fitting("elastic"), Task("multiclass", 3), drops=False)
 
 
 # Linear models have no decoder for label maps (dense), and no widths and depths that shrink (elastic).
