@@ -15,7 +15,7 @@ State = TypeVar("State")
 _N_KEPT = 4
 
 
-@dataclass
+@dataclass(eq=False)
 class _Memo(Generic[Item, State]):
     """State of the first items of a sequence.
 
@@ -70,19 +70,16 @@ class Fold(Generic[Item, State]):
 
     def _memo(self, items: Sequence[Item]) -> _Memo[Item, State]:
         """Returns a memo whose items are the first ones of `items`; the newest memos are last."""
-        found: _Memo[Item, State] | None = None
-        for memo in reversed(self._memos):
-            n_seen = len(memo.seen)
-            if n_seen == 0 or memo.seen[0] is not items[0]:
-                continue
-            if memo.seen == items[:n_seen]:
-                found = memo
-                break
-            n_shared = _n_shared(memo.seen, items)
-            if found is None and 2 * n_shared >= n_seen:
-                found = _Memo(self._initial, held_back=2 * (max(n_seen, len(items)) - n_shared))
-                self._memos[self._memos.index(memo)] = found
-        found = found or _Memo(self._initial)
+        begun = [memo for memo in reversed(self._memos) if memo.seen and memo.seen[0] is items[0]]
+        found = next((memo for memo in begun if memo.seen == list(items[: len(memo.seen)])), None)
+        if found is None:
+            found = _Memo(self._initial)
+            for memo in begun:
+                n_seen, n_shared = len(memo.seen), _n_shared(memo.seen, items)
+                if 2 * n_shared >= n_seen:
+                    found.held_back = 2 * (max(n_seen, len(items)) - n_shared)
+                    self._memos.remove(memo)
+                    break
         self._memos = [*(memo for memo in self._memos if memo is not found), found][-_N_KEPT:]
         return found
 
