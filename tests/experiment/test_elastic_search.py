@@ -8,17 +8,14 @@ import torch
 
 from nasfuse.experiment.ensembles import update_ensembles
 from nasfuse.experiment.macs_check import check_front
-from nasfuse.experiment.objective import Training, cached_dataset
+from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.point_networks import point_networks
-from nasfuse.experiment.run import make_space
-from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.experiment.space_survey import macs_of
 from nasfuse.export.networks import trained_point
 from nasfuse.report.extracted import extracted_note
-from nasfuse.search import Scheduler, open_storage
-from nasfuse.spec.study import StudyConfig
 from nasfuse.train import evaluate
+from tests.small_search import search, write_three_vectors
 
 CPU = torch.device("cpu")
 SPACE = {
@@ -42,31 +39,10 @@ SPACE = {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Two elastic networks, each trained twice, as the end of a search leaves them."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(3, size=240)
-    values = {name: rng.normal(size=(240, 3)) + 1.5 * (labels == k)[:, None] for k, name in enumerate("abc")}
-    path = tmp_path_factory.mktemp("data") / "toy.npz"
-    np.savez(path, y=labels, split=np.array(["train"] * 180 + ["test"] * 60), **values)
-    data = {"source": str(path), "modalities": dict.fromkeys("abc", "vector"), "val_fraction": 0.4}
-    plain = {"name": "toy", "data": data, "space": SPACE, "budget": {"trials": 4, "repeats": 2}, "ensembles": 2}
-    study = StudyConfig.parse(plain)
-    folder = RunFolder(tmp_path_factory.mktemp("run") / "toy")
-    folder.claim(study)
+    data_file = write_three_vectors(tmp_path_factory.mktemp("data") / "toy.npz")
+    place = tmp_path_factory.mktemp("run") / "toy"
+    folder, study, scheduler = search(place, data_file, SPACE, n_trials=4, ensembles=2)
     dataset = cached_dataset(study.data.model_dump_json())
-    scheduler = Scheduler(
-        open_storage(folder.storage_url(study)),
-        study,
-        make_space(study, dataset),
-        macs_of=lambda recipe: macs_of(recipe, dataset),
-        reference=lambda: (0.1, 1e6),
-        fingerprint=dataset.fingerprint,
-    )
-    while scheduler.wants_more(running=0):
-        one = scheduler.next()
-        place = folder.trial(one.number)
-        write_text(place / "recipe.yaml", one.recipe.to_yaml())
-        options = {"seed": one.seed, "division": one.division, "report": lambda *_: None, "weight_sources": {}}
-        scheduler.finish(one.number, Training()(one.recipe, folder=place, **options))
     front = update_ensembles(folder, study, scheduler.trials(), scheduler.objectives)
     check_front(folder, front, dataset)
     return read_run(folder)

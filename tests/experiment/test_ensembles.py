@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -12,19 +11,17 @@ from nasfuse.errors import RunFolderError
 from nasfuse.experiment.ensembles import choose_ensembles, update_ensembles
 from nasfuse.experiment.final_training import train_recipe
 from nasfuse.experiment.macs_check import check_front, read_checks
-from nasfuse.experiment.objective import Training, cached_dataset
-from nasfuse.experiment.run import make_space
+from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.nn import build_network
-from nasfuse.search import Scheduler, open_storage
 from nasfuse.search.front import candidates_of, front_of
 from nasfuse.spec.ensemble import load_recipe
-from nasfuse.spec.study import StudyConfig
 from nasfuse.tasks import task_kind
 from nasfuse.train import load_checkpoint
 from nasfuse.train.evaluation import predict_logits
 from nasfuse.train.metrics import score
+from tests.small_search import search, write_three_vectors
 
 CPU = torch.device("cpu")
 SPACE = {
@@ -45,43 +42,7 @@ SPACE = {
 
 @pytest.fixture(scope="module")
 def data_file(tmp_path_factory):
-    """240 samples in three classes, of which each of three vectors tells a part; 60 are for test."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(3, size=240)
-    values = {name: rng.normal(size=(240, 3)) + 1.5 * (labels == k)[:, None] for k, name in enumerate("abc")}
-    path = tmp_path_factory.mktemp("data") / "toy.npz"
-    np.savez(path, y=labels, split=np.array(["train"] * 180 + ["test"] * 60), **values)
-    return path
-
-
-def search(root, data_file, *, validation=None, n_trials=8, **changes):
-    """Trains all networks of a study, as a search does, and returns folder, study and scheduler."""
-    data = {"source": str(data_file), "modalities": dict.fromkeys("abc", "vector"), "val_fraction": 0.4}
-    if validation:
-        data = {**data, "validation": validation}
-    study = StudyConfig.parse(
-        {"name": "toy", "data": data, "space": SPACE, "budget": {"trials": n_trials, "repeats": 2}, **changes}
-    )
-    folder = RunFolder(root)
-    folder.claim(study)
-    dataset = cached_dataset(study.data.model_dump_json())
-    scheduler = Scheduler(
-        open_storage(folder.storage_url(study)),
-        study,
-        make_space(study, dataset),
-        macs_of=lambda recipe: 1,
-        reference=lambda: (0.1, 1e6),
-        fingerprint=dataset.fingerprint,
-    )
-    while scheduler.wants_more(running=0):
-        one = scheduler.next()
-        place = folder.trial(one.number)
-        write_text(place / "recipe.yaml", one.recipe.to_yaml())
-        measurements = Training()(
-            one.recipe, seed=one.seed, division=one.division, folder=place, report=lambda *_: None, weight_sources={}
-        )
-        scheduler.finish(one.number, measurements)
-    return folder, study, scheduler
+    return write_three_vectors(tmp_path_factory.mktemp("data") / "toy.npz")
 
 
 def network_in(file, recipe, dataset):
@@ -97,7 +58,7 @@ def accuracy_of_average(networks, part):
 
 @pytest.fixture(scope="module")
 def searched(data_file, tmp_path_factory):
-    return search(tmp_path_factory.mktemp("run") / "toy", data_file, ensembles=3)
+    return search(tmp_path_factory.mktemp("run") / "toy", data_file, SPACE, ensembles=3)
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +175,7 @@ def test_a_damaged_file_is_named(run, monkeypatch, tmp_path):
 
 def test_of_a_cross_validation(data_file, tmp_path):
     folder, study, scheduler = search(
-        tmp_path / "cv", data_file, validation={"folds": 2, "repeats": 2}, n_trials=4, ensembles=2
+        tmp_path / "cv", data_file, SPACE, validation={"folds": 2, "repeats": 2}, n_trials=4, ensembles=2
     )
     trials = scheduler.trials()
     front = front_of(candidates_of(trials), scheduler.objectives)
