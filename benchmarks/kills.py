@@ -106,6 +106,9 @@ class Silent:
     def ready(self, *_: Any, **__: Any) -> None:
         """Shows nothing."""
 
+    def phase(self, text: str) -> None:
+        """Shows nothing."""
+
     def note(self, text: str) -> None:
         """Shows nothing."""
 

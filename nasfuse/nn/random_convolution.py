@@ -83,14 +83,11 @@ class RandomConvolutions(nn.Module):
         self.dilations = _dilations((min(self.size) - 1) // (side - 1), n_dilations)
         vocabulary = modality.vocabulary
         n_channels = modality.shape[0 if self.on_grid else 1] if vocabulary is None else _ID_WIDTH
-        kernels = torch.full((N_KERNELS, _N_TAPS), -1.0)
-        for kernel, places in zip(kernels, combinations(range(_N_TAPS), _N_TWOS), strict=True):
-            kernel[list(places)] = 2.0
         n_dilations = len(self.dilations)
-        chosen = torch.stack([torch.randperm(N_KERNELS)[:n_kernels] for _ in self.dilations])
+        kernels, channels = _draw(n_dilations, n_kernels, n_channels)
         shape = (1, side, side) if self.on_grid else (1, side)
-        self.register_buffer("kernels", kernels[chosen].reshape(*chosen.shape, *shape))
-        self.register_buffer("channels", _subsets(n_channels, chosen.numel()).reshape(*chosen.shape, -1))
+        self.register_buffer("kernels", kernels.reshape(n_dilations, n_kernels, *shape))
+        self.register_buffer("channels", channels)
         self.register_buffer("codes", None if vocabulary is None else normal_numbers(vocabulary, _ID_WIDTH))
         self.register_buffer("biases", torch.zeros(n_dilations, n_kernels, n_biases))
         self.n_shares = self.biases.numel()
@@ -254,6 +251,23 @@ def _levels(n: int) -> Tensor:
     As in MiniRocket; consecutive levels are far apart, so the biases of a kernel differ, and so do those of kernels.
     """
     return torch.arange(1, n + 1, dtype=torch.float64) * ((math.sqrt(5) - 1) / 2) % 1
+
+
+def _draw(n_dilations: int, n_kernels: int, n_channels: int) -> tuple[Tensor, Tensor]:
+    """Returns random kernels (n_dilations, n_kernels, 9) and their channels (n_dilations, n_kernels, k).
+
+    There are none on the meta device, for the reason that `normal_numbers` gives.
+    """
+    kernels = torch.empty(n_dilations, n_kernels, _N_TAPS)
+    if kernels.is_meta:
+        largest = min(n_channels, _MOST_CHANNELS)
+        return kernels, torch.empty(n_dilations, n_kernels, largest, dtype=torch.int64)
+    every = torch.full((N_KERNELS, _N_TAPS), -1.0)
+    for kernel, places in zip(every, combinations(range(_N_TAPS), _N_TWOS), strict=True):
+        kernel[list(places)] = 2.0
+    chosen = torch.stack([torch.randperm(N_KERNELS)[:n_kernels] for _ in range(n_dilations)])
+    channels = _subsets(n_channels, chosen.numel())
+    return every[chosen], channels.reshape(n_dilations, n_kernels, -1)
 
 
 def _subsets(n_channels: int, n: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Shipped spaces: what they draw at random is what somebody would use."""
 
 import random
+import sys
 
 import pytest
 from optuna.distributions import CategoricalDistribution
@@ -10,11 +11,13 @@ from nasfuse.nn import build_network
 from nasfuse.nn.elastic import SubNetworks
 from nasfuse.nn.reducers import build_reducer
 from nasfuse.nn.tokens import Extent
+from nasfuse.nn.weightless import build_weightless
 from nasfuse.search.space import Space
 from nasfuse.spec.schema.yaml_file import read_document
 from nasfuse.spec.shipped import shipped_files
 from nasfuse.spec.space import SpaceConfig
 from nasfuse.spec.stream import LEAST_PER_HEAD
+from tests.forked import forked
 
 #: Two modalities of sizes that fit every shipped space.
 FITTING = (Modality("image", "image", (3, 32, 32)), Modality("steps", "sequence", (128, 6)))
@@ -123,3 +126,18 @@ def test_regularisation_is_drawn(name):
     drawn = {parameter.name for parameter in shipped(name).parameters}
     fields = ("epochs", "input_noise", "label_smoothing", "weight_decay")
     assert {"network.dropout", *(f"training.{field}" for field in fields)} <= drawn
+
+
+def build_all_without_weights():
+    """Prints which slow parts of torch are imported when networks of every space are built without weights."""
+    for name in SPACES:
+        for recipe in draw_recipes(shipped(name), 40):
+            build_weightless(recipe.network, fitting(name), Task("multiclass", 3), drops=recipe.drops_modalities)
+    print([slow for slow in ("torch._dynamo", "sympy") if slow in sys.modules])
+
+
+def test_a_survey_of_a_space_does_not_import_the_compiler_of_torch():
+    """The import takes longer than the survey; it happens at the first arithmetic on the meta device."""
+    with forked(build_all_without_weights) as process:
+        printed, errors = process.communicate(timeout=200)
+    assert printed == "[]\n", errors

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nasfuse.nn.attention import Seen, attend
+from nasfuse.nn.embedding import new_embedding
 from nasfuse.nn.packing import HasPackedWeights, Packings
 from nasfuse.nn.reducers.base import Reducer, kept_of, n_kept
 from nasfuse.nn.tokens import Extent, Tokens
@@ -30,7 +31,7 @@ class Latents(Reducer, HasPackedWeights):
         """Builds latents for at most `n_tokens` tokens."""
         super().__init__(keep_ratio, inference_keep_ratio, width=width)
         self.heads = heads
-        self.queries = nn.Parameter(torch.randn(1, n_kept(n_tokens, keep_ratio), width) * 0.02)
+        self.queries = new_embedding(1, n_kept(n_tokens, keep_ratio), width)
         self.norm = nn.LayerNorm(width)
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)

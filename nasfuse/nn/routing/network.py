@@ -97,8 +97,9 @@ class RoutedNetwork(StreamNetwork):
         """Sets `relative_costs`."""
         # The costs in training must not depend on settings for inference.
         with knobs_as_trained(knobs_of(self.streams, self._branches())):
-            costs = torch.tensor(list(self.full_route_macs().values()), dtype=torch.float64)
-        self.relative_costs.copy_((costs - costs.min()) / (costs.max() - costs.min()).clamp_min(1.0))
+            costs = list(self.full_route_macs().values())
+        least, span = min(costs), max(max(costs) - min(costs), 1)
+        self.relative_costs.copy_(torch.tensor([(cost - least) / span for cost in costs], dtype=torch.float64))
 
     @property
     def route_names(self) -> tuple[str, ...]:

@@ -167,7 +167,8 @@ class RouteRouter(Router, HasPackedWeights):
         self.layers = nn.Sequential(*hidden, last)
         self.gain = nn.Parameter(torch.tensor(10.0))
         self.level = nn.Parameter(torch.tensor(0.1))
-        self.register_buffer("ranks", torch.linspace(0, 1, n_routes), persistent=False)
+        ranks = torch.linspace(0, 1, n_routes, device="cpu")  # slow without weights, on the meta device
+        self.register_buffer("ranks", torch.tensor(ranks.tolist()), persistent=False)
         self.own_macs = n_features * width + width * n_routes if hidden else n_features * n_routes
 
     def forward(self, features: Tensor, logits: Tensor) -> Tensor:

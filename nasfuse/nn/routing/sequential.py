@@ -62,7 +62,8 @@ class SequentialNetwork(RoutedNetwork):
         self.task = task_kind(task)
         head = branches[0].head
         one_pixel = (1, 1) if isinstance(head, Decoder) else ()
-        if self.task.confidence(torch.zeros(1, head.n_outputs, *one_pixel)) is None:
+        outputs = torch.zeros(1, head.n_outputs, *one_pixel, device="cpu")  # slow without weights, on the meta device
+        if self.task.confidence(outputs) is None:
             raise InvalidInputError(
                 f"network.router.kind: a sequential router stops where a route is sure, and outputs of a {task} do not "
                 "say how sure they are; use kind: gate"
