@@ -35,9 +35,9 @@ test: export NASFUSE_DATA ?= $(realpath ../shared/data)
 test: export LCBENCH ?= $(realpath ../shared/benchmarks/lcbench)
 # Compiled files are kept even where PYTHONDONTWRITEBYTECODE is set: about a hundred processes import nasfuse.
 test: export PYTHONDONTWRITEBYTECODE :=
-test: lint ## Lints, checks types and runs every test, three files at a time
+test: lint ## Lints, checks types and runs every test, four files at a time
 	$(BIN)/python -m compileall -q nasfuse
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-machines: $(INSTALLED_DEV) ## Runs the tests of clusters of several machines, in network namespaces; minutes, as root
 	NASFUSE_TEST_MACHINES=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/backends/test_cluster_nodes.py \

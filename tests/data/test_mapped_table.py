@@ -1,5 +1,10 @@
 """Data that processes share."""
 
+import contextlib
+import json
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +14,7 @@ from nasfuse.data import load_table
 from nasfuse.data.mapped_table import map_table, share_table
 from nasfuse.errors import MissingFileError
 from nasfuse.spec.data import DataConfig, expand_modalities
+from tests.forked import forked
 
 
 @pytest.fixture
@@ -77,3 +83,43 @@ def test_a_machine_that_does_not_see_the_files_fails_no_trial(tmp_path):
     with pytest.raises(MissingFileError) as found:
         map_table(tmp_path / "nowhere")
     assert is_fault(found.value)
+
+
+def read_everything(folder, number):
+    """Reads every sample of a division; prints the bytes of own memory that this took, and those of mapped files."""
+    dataset = map_table(folder).divided(number)
+    before = own_and_mapped(folder)[0]
+    for split in (dataset.train, dataset.val):
+        for rows in torch.arange(len(split)).split(16):
+            split.batch(rows, names=("image",))
+    own, mapped = own_and_mapped(folder)
+    print(json.dumps([own - before, mapped]))
+
+
+def own_and_mapped(folder):
+    """Resident bytes of this process that no file backs, and those that files below `folder` back."""
+    own = 1024 * int(re.search(r"^RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)[1])
+    mapped, in_folder = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            in_folder = str(folder) in line
+        elif in_folder and line.startswith("Rss:"):
+            mapped += 1024 * int(line.split()[1])
+    return own, mapped
+
+
+def test_processes_that_read_all_of_it_share_one_copy(tmp_path):
+    """Also with other divisions into train and val: each process reads the pages of one file, and copies none."""
+    images = np.random.default_rng(0).integers(0, 256, (3000, 3, 64, 64), np.uint8)
+    np.savez(tmp_path / "images.npz", image=images, y=np.arange(3000) % 2)
+    plain = {"source": str(tmp_path / "images.npz"), "modalities": {"image": "image"}}
+    share_table(
+        load_table(DataConfig.parse(expand_modalities({"data": plain})["data"])), (shared := tmp_path / "shared")
+    )
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(forked(read_everything, shared, number)) for number in (0, 1)]
+        for process in processes:
+            printed, errors = process.communicate(timeout=200)
+            own, mapped = json.loads(printed or errors)
+            assert mapped > 0.95 * images.nbytes, "all of it was read"
+            assert own < 0.2 * images.nbytes
