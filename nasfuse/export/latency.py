@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from nasfuse.cost.latency import Latency, one_at_a_time, timed
 from nasfuse.data import Split
@@ -201,6 +200,8 @@ def rank_correlations(timings: Sequence[Timing]) -> dict[str, float] | None:
     Args:
         timings: Times of networks, with their MACs and both ways to run them.
     """
+    from scipy.stats import spearmanr  # slow to import
+
     if len(timings) < 3:
         return None
     macs = [one.macs for one in timings]

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from nasfuse.errors import RunFolderError
 from nasfuse.search.file_system import on_shared_file_system
+from nasfuse.search.optuna_internals import TrialDatabase
 
 _SQLITE = "sqlite:///"
 
@@ -99,8 +100,8 @@ def _connected(url: str, options: dict[str, Any]) -> RDBStorage:
     """
     for _ in range(_STEPS_OF_TABLES):
         with suppress(IntegrityError, ProgrammingError):
-            return RDBStorage(url, engine_kwargs=options)
-    return RDBStorage(url, engine_kwargs=options)
+            return TrialDatabase(url, engine_kwargs=options)
+    return TrialDatabase(url, engine_kwargs=options)
 
 
 def open_to_read(url: str) -> RDBStorage:
@@ -113,11 +114,13 @@ def open_to_read(url: str) -> RDBStorage:
     url = with_password(url)
     try:
         if not url.startswith(_SQLITE):
-            return RDBStorage(url)
+            return TrialDatabase(url)
         path = Path(url.removeprefix(_SQLITE))
         # In a folder without write permission SQLite cannot create its log files and must be told to do without.
         immutable = "" if os.access(path.parent, os.W_OK) else "&immutable=1"
-        storage = RDBStorage(f"{_SQLITE}file:{quote(str(path))}?mode=ro{immutable}&uri=true", skip_table_creation=True)
+        storage = TrialDatabase(
+            f"{_SQLITE}file:{quote(str(path))}?mode=ro{immutable}&uri=true", skip_table_creation=True
+        )
         _check_pages(storage)
     except _UNREADABLE as error:
         raise _cannot_open(url, error) from error

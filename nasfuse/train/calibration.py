@@ -3,8 +3,6 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import log_softmax
 from torch import Tensor
 
 from nasfuse.nn.routing.calibration import THRESHOLDS, Calibration, CalibrationStatus
@@ -72,6 +70,9 @@ def _smoothed(best: NDArray[np.int64], n_routes: int) -> Values:
 
 def _greatest_likelihood(standard: Values, targets: Values) -> tuple[Values, Values]:
     """Returns scales and offsets for standardised logits (n, n_routes); the problem is convex."""
+    from scipy.optimize import minimize  # slow to import
+    from scipy.special import log_softmax
+
     n_samples, n_routes = standard.shape
 
     def loss(parameters: Values) -> tuple[float, Values]:

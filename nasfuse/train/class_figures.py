@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import mean_absolute_error, precision_recall_fscore_support, r2_score
 from torch import Tensor
 
 from nasfuse.data.dataset import Scale
@@ -40,6 +39,8 @@ def class_figures(
     if target_scale is not None:
         unit = target_scale.std.numpy().reshape(-1)
         return [_of_number(name, truth[:, k], guess[:, k], float(unit[k])) for k, name in enumerate(names)]
+    from sklearn.metrics import precision_recall_fscore_support  # slow to import
+
     labels = np.arange(len(names))
     found = precision_recall_fscore_support(truth, guess, labels=labels, zero_division=np.nan)
     precision, recall, f1 = ([None if np.isnan(value) else float(value) for value in part] for part in found[:3])
@@ -62,6 +63,8 @@ def _of_pixels(name: str, number: int, confusion: NDArray[np.float64]) -> dict[s
 
 
 def _of_number(name: str, truth: Any, guess: Any, unit: float) -> dict[str, Any]:
+    from sklearn.metrics import mean_absolute_error, r2_score  # slow to import
+
     varies = truth.min() < truth.max()
     mae = float(mean_absolute_error(truth.astype(np.float64), guess.astype(np.float64))) * unit
     return {"name": name, "mae": mae, "r2": float(r2_score(truth, guess)) if varies else None}

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from nasfuse.pareto import non_dominated
@@ -41,6 +40,8 @@ def fit_temperatures(digests: Tensor, targets: Tensor, task: TaskKind) -> Tensor
         targets: Targets of the samples.
         task: Kind of task, which defines the loss.
     """
+    from scipy.optimize import minimize_scalar  # slow to import
+
     if not task.keeps_outputs:
         return torch.ones(digests.shape[1] - 1, dtype=torch.float64)
     smoothing = 1 / (len(targets) + 1)

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import TypeVar
 
 import torch
-from scipy.stats import binom
 from torch import Tensor
 
 from nasfuse.nn.routing.calibration import THRESHOLDS
@@ -58,6 +57,8 @@ def p_value(values: Tensor, *, limit: float) -> float:
     It is exact for values of 0 and 1 (binomial), and the bound of Hoeffding and Bentkus otherwise (section 2.1 of the
     paper).
     """
+    from scipy.stats import binom  # slow to import
+
     n, mean = len(values), float(values.double().mean())
     if bool(((values == 0) | (values == 1)).all()):
         return float(binom.cdf(round(mean * n), n, limit))

@@ -10,12 +10,15 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.trial import TrialState
 
 from nasfuse.search import optuna_internals
 from nasfuse.search.optuna_internals import (
     EditableStorage,
+    TrialDatabase,
     contains,
     forget_cached_trials,
+    read_trials,
     storage_of,
     study_id_of,
     trial_id_of,
@@ -121,6 +124,50 @@ def test_identifiers_and_the_storage_are_those_of_the_study():
 )
 def test_contains(distribution, value, expected):
     assert contains(distribution, value) is expected
+
+
+class TestTrialDatabase:
+    @pytest.fixture(scope="class")
+    def url(self, tmp_path_factory):
+        """A study with trials of every kind, after those of another study."""
+        url = f"sqlite:///{tmp_path_factory.mktemp('database') / 'study.db'}"
+        other = optuna.create_study(storage=url, study_name="other")
+        other.enqueue_trial({"x": 0.5})
+        study = optuna.create_study(storage=url, study_name="own", directions=["maximize", "minimize"])
+        study.enqueue_trial({"x": 0.5, "kind": "b"}, user_attrs={"why": ["by", {"hand": None}]})
+        for values in ((1.0, float("inf")), (-float("inf"), 0.25), None):
+            trial = study.ask()
+            trial.suggest_categorical("kind", ["a", "b", None])
+            trial.suggest_float("x", 1e-3, 1.0, log=True)
+            trial.suggest_int("n", 2, 8, step=2)
+            if trial.number:  # the order of several is not defined
+                trial.set_user_attr("number", trial.number)
+            if values is not None:
+                study.tell(trial, values)
+        study.tell(study.ask(), state=TrialState.FAIL)
+        single = optuna.create_study(storage=url, study_name="single")
+        for value in (0.5, float("nan"), float("inf")):
+            trial = single.ask()
+            trial.report(value, step=3)
+            trial.report(1.0, step=1)
+        return url
+
+    @pytest.mark.parametrize("name", ["other", "own", "single"])
+    @pytest.mark.parametrize("states", [None, (TrialState.COMPLETE, TrialState.FAIL), ()])
+    def test_it_reads_what_optuna_reads(self, url, name, states):
+        ours, theirs = TrialDatabase(url), RDBStorage(url)
+        number = theirs.get_study_id_from_name(name)
+        found, expected = (storage.get_all_trials(number, states=states) for storage in (ours, theirs))
+        assert repr(found) == repr(expected), "NaN is not equal to itself"
+        assert [list(trial.params) for trial in found] == [list(trial.params) for trial in expected]
+        for after in (0, 2, 4, 100):
+            for also in (set(), {1, 3}):
+                some = [read_trials(storage, number, after=after, and_also=also) for storage in (ours, theirs)]
+                assert repr(some[0]) == repr(some[1])
+
+    def test_a_study_that_is_not_there(self, url):
+        with pytest.raises(KeyError):
+            TrialDatabase(url).get_all_trials(100)
 
 
 def test_a_draft_can_be_reset_and_given_other_parameters():

@@ -83,7 +83,7 @@ def test_conditional_execution_equals_dense_one_with_reduced_tokens(make_routed,
         outputs = network.all_routes(batch.inputs, batch.masks).outputs
         chosen = rows % 3
         assert (network(batch.inputs, batch.masks, chosen) - outputs[rows, chosen]).abs().max() < 1e-5
-    # The cost of a route is a sum over its parts, so it is enough to count each of them, each reducer with each readout.
+    # The cost of a route is a sum over its parts, so it is enough to count each, reducers with each readout.
     if (list(REDUCERS).index(kind) + 2 * (readout == "cls")) % len(ROUTER_INPUTS) == ROUTER_INPUTS.index(reads):
         one = make_batch(list(encoders), n_samples=1)
         counted = [count_network(network, one, route=number) for number in range(3)]
