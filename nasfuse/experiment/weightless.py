@@ -11,7 +11,7 @@ from nasfuse.spec.network import NetworkConfig
 from nasfuse.spec.recipe import Recipe
 
 #: Networks that are kept, about 0.1 MB each: more than a survey draws, whose costs are then asked for again.
-_N_KEPT = 256
+_N_KEPT = 160
 
 
 def weightless_network(recipe: AnyRecipe, dataset: Dataset) -> Network:
