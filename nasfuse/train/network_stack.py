@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 
 from nasfuse.data.dataset import Batch
 from nasfuse.nn.dot_product import stacked_networks
@@ -42,6 +43,7 @@ class NetworkStack:
             name: torch.stack([member.get_buffer(name) for member in self._members])
             for name, _ in self._template.named_buffers()
         }
+        self._places = _places(self._template)
         for number, member in enumerate(self._members):
             for name, stack in self._weights.items():
                 member.get_parameter(name).data = stack.detach()[number]
@@ -70,18 +72,32 @@ class NetworkStack:
         inputs, masks, present = joined(batches)
 
         def run_one(
-            weights: dict[str, Tensor], buffers: dict[str, Tensor], inputs: object, masks: object, present: object
+            values: dict[str, Tensor], inputs: object, masks: object, present: object
         ) -> tuple[Tensor, list[Tensor]]:
-            found: tuple[Tensor, list[Tensor]] = functional_call(
-                self._template, (weights, buffers), (inputs, masks, present)
-            )
+            with self._having(values):
+                found: tuple[Tensor, list[Tensor]] = self._template(inputs, masks, present)
             return found
 
         with stacked_networks():
             outputs: tuple[Tensor, list[Tensor]] = vmap(run_one, randomness="different")(
-                self._weights, self._buffers, inputs, masks, present
+                {**self._weights, **self._buffers}, inputs, masks, present
             )
         return outputs
+
+    @contextmanager
+    def _having(self, values: Mapping[str, Tensor]) -> Iterator[None]:
+        """Gives the first network other weights and buffers inside the block.
+
+        As `torch.func.functional_call` does, which takes as long for it as a small network for a pass.
+        """
+        own = [place[name] for place, name in self._places.values()]
+        try:
+            for key, (place, name) in self._places.items():
+                place[name] = values[key]
+            yield
+        finally:
+            for (place, name), value in zip(self._places.values(), own, strict=True):
+                place[name] = value
 
     def step(self, losses: Tensor, *, lr: float, clip_norm: float) -> None:
         """Changes all weights by a step of AdamW.
@@ -121,6 +137,17 @@ class _Passes(nn.Module):
         with self.stream_loss.listening():
             outputs = self.network(inputs, masks, present=present)
         return outputs, self.stream_loss.take_outputs()
+
+
+def _places(module: nn.Module) -> dict[str, tuple[dict[str, Any], str]]:
+    """Returns where a module and its parts keep each weight and buffer, by its name in the module: mapping and key."""
+    found = {}
+    for path, part in module.named_modules():
+        for place in (part._parameters, part._buffers):
+            for name, value in place.items():
+                if value is not None:
+                    found[f"{path}.{name}" if path else name] = (place, name)
+    return found
 
 
 def clip_norms_(gradients: Sequence[Tensor], most: float) -> None:
