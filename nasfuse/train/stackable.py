@@ -2,19 +2,26 @@
 
 from torch import nn
 
+from nasfuse.cost.network_macs import expected_macs
 from nasfuse.data.dataset import Dataset
 from nasfuse.nn.auxiliary_loss import HasAuxiliaryLosses
 from nasfuse.nn.equilibrium import equilibrium_layers
+from nasfuse.nn.fixed_stem import fixed_stems
 from nasfuse.nn.network import FusionNetwork, Network
 from nasfuse.nn.reducers.merging import Merge
 from nasfuse.spec.recipe import Recipe
+from nasfuse.train.augmentation import Augmentation
+
+#: Multiply-accumulates of the largest batch for which a stack saves time. Beyond, the time of a step is that of its
+#: products, which are no faster in a stack: see `benchmarks/stacked.py`.
+_MOST_MACS = 2**24
 
 
 def reason_against(recipe: Recipe, network: Network, dataset: Dataset) -> str | None:
     """Returns why networks of a recipe cannot be trained as one stack; None if they can.
 
-    A stack has no rule for a path that depends on values, and smaller batches are filled up, so that nothing may be
-    computed over a batch.
+    A stack has no rule for a path that depends on values, smaller batches are filled up, so that nothing may be
+    computed over a batch, and large networks are trained no faster in it.
 
     Args:
         recipe: Recipe of the networks.
@@ -39,4 +46,15 @@ def reason_against(recipe: Recipe, network: Network, dataset: Dataset) -> str | 
         )
         and any(one.kind == "sequence" for one in dataset.modalities if one.name in network.stream_names),
     }
+    if isinstance(network, FusionNetwork) and _macs_of_batch(recipe, network, dataset) > _MOST_MACS:
+        reasons["it is too large to be trained faster in a stack"] = True
     return next((reason for reason, applies in reasons.items() if applies), None)
+
+
+def _macs_of_batch(recipe: Recipe, network: FusionNetwork, dataset: Dataset) -> int:
+    """Returns the multiply-accumulates of a batch, without stems whose fixed features are computed once."""
+    macs = expected_macs(network, dataset)
+    if not Augmentation.from_config(recipe.training, ids=frozenset()).changes_fixed:
+        stems, lengths = fixed_stems(network), {one.name: one.shape[0] for one in dataset.modalities}
+        macs -= sum(stem.macs(lengths[name]) for name, stem in stems.items())
+    return macs * recipe.training.batch_size

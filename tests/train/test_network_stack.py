@@ -1,6 +1,7 @@
 """A stack of networks against its networks one by one, for all kinds of networks."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -112,7 +113,8 @@ def check(make_recipe, dataset):
 
     def of(name, config, **options):
         recipe = make_recipe().model_copy(update={"network": config})
-        reason = reason_against(recipe, build_network(config, list(ALL.values()), MULTICLASS), dataset)
+        data = replace(dataset, modalities=tuple(ALL.values()))
+        reason = reason_against(recipe, build_network(config, data.modalities, MULTICLASS), data)
         assert (reason is not None) == (name in NONE), reason
         if reason is None:
             assert_same_steps(config, **options)
