@@ -33,7 +33,7 @@ def train_stacked(
     """Returns the networks of `recipe` trained on several data sets on the CPU, each with a seed of its own.
 
     Every network is that of `train_network` with its data set and seed, within rounding, but for dropout: its draws are
-    those of the stack, which depend on all seeds. Patience has no effect, as in every cross-validation.
+    those of the stack, which depend on its first seed. Patience has no effect, as in every cross-validation.
 
     Args:
         recipe: Recipe with `data.validation` for which `reason_against` has none.
