@@ -76,9 +76,7 @@ def make_table() -> Callable[..., Any]:
     epoch_s = EPOCH_S
 
     class Table:
-        def __call__(
-            self, recipe: Any, *, seed: int, division: int, folder: Path, report: Any, weight_sources: Any
-        ) -> Any:
+        def __call__(self, recipe: Any, *, seed: int, folder: Path, report: Any, **_: Any) -> Any:
             from nasfuse.domain.operating_point import Measurements, OperatingPoint
 
             n_epochs = recipe.training.epochs

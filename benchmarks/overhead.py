@@ -51,7 +51,7 @@ class NoWork:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    def __call__(self, recipe: Any, *, seed: int, division: int, folder: Path, report: Any, weight_sources: Any) -> Any:
+    def __call__(self, recipe: Any, *, seed: int, **_: Any) -> Any:
         """Returns an operating point that depends on the recipe only."""
         from nasfuse.domain.operating_point import Measurements, OperatingPoint
 

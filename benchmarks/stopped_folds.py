@@ -117,6 +117,8 @@ def _record(study: StudyConfig, out: Path, *, n_networks: int) -> None:
         if found <= n_done:
             continue
         metrics: list[float] = []
+        assert recipe.data.validation is not None, "the study has one"
+        after_each_fold = [k * recipe.training.epochs for k in range(1, recipe.data.validation.n_trainings)]
         with tempfile.TemporaryDirectory() as folder:
             measured = Training(select_by=study.select_by)(
                 recipe,
@@ -125,6 +127,7 @@ def _record(study: StudyConfig, out: Path, *, n_networks: int) -> None:
                 folder=Path(folder),
                 report=lambda _, metric, metrics=metrics: metrics.append(metric),
                 weight_sources={},
+                rungs=after_each_fold,
             )
         metrics.append(measured.points[0].metric)
         row = {"macs": macs, "errors": [METRICS[study.objective].sign * one for one in metrics]}

@@ -1,7 +1,7 @@
 """The objective of a study, and how a worker runs one trial of it."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +29,7 @@ class Objective(Protocol):
         folder: Path,
         report: Report,
         weight_sources: Mapping[str, Path],
+        rungs: Sequence[int] = (),
     ) -> Measurements:
         """Returns the measurements of `recipe`.
 
@@ -40,6 +41,7 @@ class Objective(Protocol):
             report: Called with (epoch, metric) after every epoch; it does not return if the training is stopped.
             weight_sources: Stream name to the `model.pt` with its initial weights; all other streams start from
                 random weights.
+            rungs: Epochs after which the training may be stopped, if `report` is called with them.
 
         Raises:
             InheritanceError: Inherited weights cannot be loaded; the trial is then run again from random weights.
@@ -108,6 +110,7 @@ class Task:
             folder=self.folder,
             report=report_at_rungs,
             weight_sources=weight_sources,
+            rungs=assignment.rungs,
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from nasfuse.data import Dataset
-from nasfuse.experiment.objective import read_curve, train_once
+from nasfuse.experiment.training_files import read_curve, train_once
 from nasfuse.nn.ensemble import EnsembleNetwork
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.ensemble import EnsembleRecipe

@@ -1,10 +1,9 @@
 """Objective of a search: the training and measurement of a recipe in a worker."""
 
-import json
 import platform
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -18,23 +17,19 @@ from nasfuse.data import Dataset, Table, load_table
 from nasfuse.data.mapped_table import map_table
 from nasfuse.data.sources.registry import data_file, divided
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
-from nasfuse.errors import CheckpointError
-from nasfuse.experiment.run_folder import write_text
+from nasfuse.experiment.fold_training import train_folds
 from nasfuse.experiment.stall_watch import StallWatch, watching
+from nasfuse.experiment.training_files import Fold, without_damage, write_curve
 from nasfuse.nn import Network
 from nasfuse.nn.knob import set_knobs
-from nasfuse.prediction import read_network, save_network
+from nasfuse.prediction import save_network
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.data import DataConfig, ValidationConfig
 from nasfuse.spec.recipe import Recipe
 from nasfuse.train import (
     Epoch,
-    FoldNetwork,
-    load_checkpoint,
     measure,
     measure_folds,
-    metric_so_far,
-    saved_epochs,
     train_network,
 )
 from nasfuse.train.deployed_latency import with_deployed_latency
@@ -78,13 +73,13 @@ class Training:
         folder: Path,
         report: Report,
         weight_sources: Mapping[str, Path],
+        rungs: Sequence[int] = (),
     ) -> Measurements:
         """Returns the operating points of the trained recipe; writes `metrics.jsonl` and `model.pt`.
 
         A training that is stopped leaves `metrics.jsonl` of its epochs, and `resume.pt` if it ran for long. With
-        `data.validation`, there is a folder `fold0`, `fold1` and so on with these files for each fold, the metric of
-        all folds so far is reported after every fold, and a training that was interrupted goes on with the fold that
-        it was in.
+        `data.validation`, there is a folder `fold0`, `fold1` and so on with `metrics.jsonl` and `model.pt` for each
+        fold; see `train_folds` for which folds are trained together, and for what is reported.
         """
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if self.on_cuda else "cpu")
@@ -108,6 +103,7 @@ class Training:
                     seed=seed,
                     division=division,
                     folder=folder,
+                    rungs=rungs,
                     report=report,
                     device=device,
                     watch=watch,
@@ -208,27 +204,29 @@ class Training:
         seed: int,
         division: int,
         folder: Path,
+        rungs: Sequence[int],
         report: Report,
         device: torch.device,
         watch: StallWatch,
     ) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
         """Trains one network per fold; cross-validations with different `division` have different folds."""
-        n_trainings, metric = validation.n_trainings, self.select_by or recipe.metric
-        folds: list[FoldNetwork] = []
-        for k in range(n_trainings):
-            number = division * n_trainings + k
+        metric, n_folds = self.select_by or recipe.metric, validation.folds
+
+        def load(k: int) -> Fold:
+            number = division * validation.n_trainings + k
             dataset = self._load(recipe.data, number)
-            place, own = folder / f"fold{k}", derive_seed(seed, "fold", k)
-            network = train_once(
-                recipe, dataset, place, seed=own, division=number, device=device, report=lambda _: watch.goes_on()
-            )
-            folds.append(FoldNetwork(network, dataset))
-            if len(folds) == n_trainings:
-                break  # all of them are measured together
-            reached = metric_so_far(folds, n_folds=validation.folds, metric=metric, device=device)
-            if reached is not None:
-                report(len(folds) * recipe.training.epochs, reached)
-        n_folds = validation.folds
+            return Fold(dataset, folder / f"fold{k}", seed=derive_seed(seed, "fold", k), division=number)
+
+        folds = train_folds(
+            recipe,
+            load,
+            folder,
+            metric=metric,
+            rungs=rungs,
+            device=device,
+            report=report,
+            goes_on=watch.goes_on,
+        )
         points, more = measure_folds(folds, n_folds=n_folds, metric=metric, device=device)
         first = folds[0].network
         outside = outside_macs(first, folds[0].dataset.preprocessing.outside_macs)
@@ -256,69 +254,6 @@ class Training:
         if self.shared_table is None:
             return cached_dataset(config.model_dump_json(), division)
         return _shared_dataset(self.shared_table, config.model_dump_json(), division)
-
-
-def train_once(
-    recipe: Recipe,
-    dataset: Dataset,
-    place: Path,
-    *,
-    seed: int,
-    division: int | None,
-    device: torch.device,
-    report: Callable[[Epoch], None] | None = None,
-) -> Network:
-    """Returns the network of `recipe` trained on `dataset`, as read from `place` if it is there.
-
-    Args:
-        recipe: Recipe of the network.
-        dataset: Data of the training, for example with a fold as `val`.
-        place: Folder of `model.pt`, `metrics.jsonl` and, during the training, `resume.pt`.
-        seed: Seed of the training.
-        division: Number of the division or fold, see `nasfuse.data.sources.registry.divided`.
-        device: Device of the training.
-        report: Called after every epoch; not for a network that is read.
-
-    Raises:
-        CheckpointError: `place` holds a damaged file, or the network of another recipe, seed or data set.
-    """
-    file = place / "model.pt"
-    if file.is_file():
-        saved = read_network(file, device=device)
-        if (saved.recipe.hash, saved.seed, saved.data_fingerprint) != (recipe.hash, seed, dataset.fingerprint):
-            raise CheckpointError(f"{file} holds the network of another recipe, seed or data set; remove {place}")
-        return saved.network
-    place.mkdir(parents=True, exist_ok=True)
-    curve: list[Epoch] = []
-
-    def note(epoch: Epoch) -> None:
-        curve.append(epoch)
-        write_curve(place / "metrics.jsonl", curve)
-        if report is not None:
-            report(epoch)
-
-    resume_file = without_damage(place / "resume.pt")
-    trained = train_network(recipe, dataset, seed=seed, device=device, report=note, resume_file=resume_file)
-    save_network(file, trained, recipe, dataset, seed=seed, division=division)
-    resume_file.unlink(missing_ok=True)
-    return trained.network
-
-
-def without_damage(resume_file: Path) -> Path:
-    """Returns the path of a progress file, which is removed if it is damaged, so that the training starts again."""
-    if resume_file.is_file():
-        try:
-            load_checkpoint(resume_file)
-        except CheckpointError:
-            resume_file.unlink()
-    return resume_file
-
-
-def saved_progress(folder: Path) -> int:
-    """Returns the epochs that the training in the folder of a trial need not run again."""
-    running = sum(saved_epochs(file) for file in folder.rglob("resume.pt"))
-    finished = [file.with_name("metrics.jsonl") for file in folder.glob("fold*/model.pt")]
-    return running + sum(len(file.read_text(encoding="utf-8").splitlines()) for file in finished)
 
 
 def cached_dataset(config: str, division: int | None = 0) -> Dataset:
@@ -361,13 +296,3 @@ def _file_state(config: str) -> tuple[int, int] | None:
         return None
     stat = file.stat()
     return stat.st_mtime_ns, stat.st_size
-
-
-def write_curve(path: Path, curve: list[Epoch]) -> None:
-    """Writes one JSON line per epoch, atomically."""
-    write_text(path, "".join(json.dumps(asdict(epoch)) + "\n" for epoch in curve))
-
-
-def read_curve(path: Path) -> list[Epoch]:
-    """Returns the epochs that `write_curve` wrote."""
-    return [Epoch(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -7,7 +7,7 @@ from nasfuse.spec.recipe import Recipe
 
 
 def training_position(folder: Path, recipe: Recipe) -> str:
-    """Returns the epoch that the training of a trial is in, and the fold with cross-validation, counted from 1.
+    """Returns the epoch that the training of a trial is in, and with cross-validation the fold or folds, from 1.
 
     After its last epoch a training is measured.
 
@@ -19,10 +19,13 @@ def training_position(folder: Path, recipe: Recipe) -> str:
     validation = recipe.data.validation
     if validation is None:
         return _epoch(folder, epochs)
-    n_done = sum((folder / f"fold{k}" / "model.pt").is_file() for k in range(validation.n_trainings))
-    if n_done == validation.n_trainings:
+    folds = range(validation.n_trainings)
+    left = [k for k in folds if not (folder / f"fold{k}" / "model.pt").is_file()]
+    if not left:
         return "measuring"
-    return f"fold {n_done + 1}/{validation.n_trainings}, {_epoch(folder / f'fold{n_done}', epochs)}"
+    together = [k for k in left if (folder / f"fold{k}").is_dir()]
+    numbers = f"fold {left[0] + 1}" if len(together) < 2 else f"folds {together[0] + 1}-{together[-1] + 1}"
+    return f"{numbers}/{len(folds)}, {_epoch(folder / f'fold{left[0]}', epochs)}"
 
 
 def running_curve(folder: Path) -> list[float]:

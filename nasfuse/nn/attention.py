@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nasfuse.nn.dot_product import dot_product_attention
 from nasfuse.nn.packing import HasPackedWeights, Packings
 from nasfuse.nn.residual_mlp import ResidualMlp
 from nasfuse.nn.tokens import Tokens
@@ -39,7 +40,7 @@ def attend(
         allowed = weights if allowed is None else weights.masked_fill(~allowed, -torch.inf)
     if allowed is not None:
         allowed = allowed[:, None, None, :].expand(batch, heads, n_queries, -1)
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed).transpose(1, 2).reshape(batch, n_queries, width)
+    out = dot_product_attention(q, k, v, allowed).transpose(1, 2).reshape(batch, n_queries, width)
     return out if mask is None else out * mask.any(dim=1)[:, None, None]
 
 

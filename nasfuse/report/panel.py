@@ -11,9 +11,9 @@ from nasfuse.data.label_maps import class_numbers
 from nasfuse.domain.metric import metric_text
 from nasfuse.domain.task import VOID
 from nasfuse.errors import MissingFileError
-from nasfuse.experiment.objective import read_curve
 from nasfuse.experiment.point_details import PointDetails
 from nasfuse.experiment.run_reader import Run
+from nasfuse.experiment.training_files import read_curve
 from nasfuse.prediction.label_images import label_colors
 from nasfuse.report.chart import DASHES, MARKS, Axis, Chart, Point, Series
 from nasfuse.search.front import Candidate

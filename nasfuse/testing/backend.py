@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -58,6 +58,7 @@ def run_trial(
     folder: Path,
     report: Report,
     weight_sources: Mapping[str, Path],
+    rungs: Sequence[int],
     die: Callable[[], None],
 ) -> Measurements:
     """Returns measurements without a training; the seed, which is the number of the trial, decides what else happens.
@@ -69,6 +70,7 @@ def run_trial(
         folder: Folder of the trial.
         report: Called after each epoch.
         weight_sources: Checkpoints of the inherited weights.
+        rungs: Epochs at which the trial may be stopped, as the backend passes them on.
         die: Ends the first run of the trial `KILLED`.
 
     Raises:
@@ -88,6 +90,7 @@ def run_trial(
         die()
     files = {stream: str(file) for stream, file in weight_sources.items()}
     record = {"recipe": recipe.hash, "seed": seed, "division": division, "folder": str(folder), "weight_sources": files}
+    record["rungs"] = list(rungs)
     return Measurements((POINT,), record)
 
 
@@ -245,6 +248,7 @@ class BackendSuite:
             record, assignment = search.measurements(number).record, _assignment(number)
             assert record["recipe"] == assignment.recipe.hash
             assert (record["seed"], record["division"]) == (assignment.seed, assignment.division)
+            assert tuple(record["rungs"]) == assignment.rungs
             assert Path(record["folder"]) == search.folder / str(number)
         assert search.measurements(MEASURED).record["weight_sources"] == {"left": str(search.folder / "7" / "model.pt")}
         assert search.measurements(LAST).record["weight_sources"] == {}

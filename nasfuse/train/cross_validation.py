@@ -81,14 +81,22 @@ def measure_folds(
     return (point, *(swept_point(first.network, point, one, first.dataset, device=device) for one in swept)), record
 
 
-def metric_so_far(folds: Sequence[FoldNetwork], *, n_folds: int, metric: str, device: torch.device) -> float | None:
+def metric_so_far(
+    digests: Sequence[Tensor], splits: Sequence[Split], *, n_folds: int, metric: str, task: str
+) -> float | None:
     """Returns the metric of the predictions for the first folds of a cross-validation, the mean over its divisions.
 
-    None if the metric is undefined for these folds, for example because they lack a class. For the arguments see
-    `measure_folds`.
+    None if the metric is undefined for these folds, for example because they lack a class.
+
+    Args:
+        digests: (n, m) digests of the outputs for each fold.
+        splits: The folds.
+        n_folds: Number of folds of a division.
+        metric: Name of the metric.
+        task: Kind of task.
     """
     try:
-        return statistics.fmean(_scores(folds, {}, n_folds=n_folds, metric=metric, device=device))
+        return statistics.fmean(_by_division(digests, splits, n_folds=n_folds, metric=metric, task=task))
     except DataError:
         return None
 
@@ -96,14 +104,18 @@ def metric_so_far(folds: Sequence[FoldNetwork], *, n_folds: int, metric: str, de
 def _scores(
     folds: Sequence[FoldNetwork], setting: Mapping[str, float], *, n_folds: int, metric: str, device: torch.device
 ) -> list[float]:
-    """Returns the metric of each division into folds, of which the last may lack some."""
-    digests = [_digests(fold, setting, device) for fold in folds]
-    found = []
-    for start in range(0, len(folds), n_folds):
-        part = slice(start, start + n_folds)
-        splits = [fold.dataset.val for fold in folds[part]]
-        found.append(pooled_score(metric, digests[part], splits, task=folds[0].dataset.task.kind))
-    return found
+    """Returns the metric of each division into folds."""
+    digests = [digests_of_fold(fold, setting, device=device) for fold in folds]
+    splits, task = [fold.dataset.val for fold in folds], folds[0].dataset.task.kind
+    return _by_division(digests, splits, n_folds=n_folds, metric=metric, task=task)
+
+
+def _by_division(
+    digests: Sequence[Tensor], splits: Sequence[Split], *, n_folds: int, metric: str, task: str
+) -> list[float]:
+    """Returns the metric of each division into folds, of which the last may lack some; see `metric_so_far`."""
+    parts = [slice(start, start + n_folds) for start in range(0, len(digests), n_folds)]
+    return [pooled_score(metric, digests[part], splits[part], task=task) for part in parts]
 
 
 def pooled_score(metric: str, digests: Sequence[Tensor], splits: Sequence[Split], *, task: str) -> float:
@@ -143,7 +155,8 @@ def _in_scale_of(first: Split, numbers: Tensor, split: Split) -> Tensor:
     return (numbers.double() * own.std + (own.mean - common.mean)) / common.std
 
 
-def _digests(fold: FoldNetwork, setting: Mapping[str, float], device: torch.device) -> Tensor:
+def digests_of_fold(fold: FoldNetwork, setting: Mapping[str, float], *, device: torch.device) -> Tensor:
+    """Returns the (n, m) digests of the outputs for a fold, with knobs of its network at a setting."""
     with knobs_at(fold.network.knobs(), setting):
         return predict_digests(fold.network, fold.dataset.val, task=fold.dataset.task.kind, device=device)
 

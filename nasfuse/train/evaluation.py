@@ -68,6 +68,13 @@ def evaluate(
         DataError: The metric is undefined on this split.
     """
     digests = predict_digests(network, split, task=task.kind, device=device, loss=loss)
+    return evaluate_digests(digests, split, metric=metric, task=task, loss=loss)
+
+
+def evaluate_digests(
+    digests: Tensor, split: Split, *, metric: str, task: Task, loss: BatchLoss | None
+) -> tuple[float, float]:
+    """Returns (metric, loss) of the digests (n, m) of outputs for `split`; see `evaluate`."""
     value = float(task_kind(task.kind).split_loss(digests, split.targets, loss=loss))
     if not torch.isfinite(digests).all():
         return float("nan"), float("nan")

@@ -18,12 +18,12 @@ from nasfuse.nn.network import Network
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.train.equilibrium import measured_macs, record_equilibria
 from nasfuse.train.evaluation import evaluate
-from nasfuse.train.loop import Trained
 from nasfuse.train.route_table import STATIC_FROM, Routed
 from nasfuse.train.router_baselines import random_mix
 from nasfuse.train.sub_network_search import front_of_parts, tries_of
 from nasfuse.train.sweep import N_CURVE, SweptPoint, sweep, sweep_routed, sweep_settings
 from nasfuse.train.tabulate import tabulate_routes
+from nasfuse.train.trained import Trained
 
 _MEMORY_ROWS = 8
 

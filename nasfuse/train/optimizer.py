@@ -1,9 +1,10 @@
 """The optimizer of all trainings."""
 
 import inspect
+from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class AdamW(torch.optim.AdamW):
@@ -20,10 +21,22 @@ class AdamW(torch.optim.AdamW):
     load_state_dict = inspect.unwrap(torch.optim.AdamW.load_state_dict)
 
 
-def adamw(network: nn.Module, *, lr: float, weight_decay: float) -> AdamW:
-    """Returns AdamW with weight decay for matrices and kernels only, not for biases, norms, positions and tokens."""
-    decayed = [p for name, p in network.named_parameters() if p.dim() >= 2 and name.endswith(".weight")]
-    chosen = {id(p) for p in decayed}
-    kept = [p for p in network.parameters() if id(p) not in chosen]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+def adamw(network: nn.Module, *, lr: float, weight_decay: float, stacks: Mapping[str, Tensor] | None = None) -> AdamW:
+    """Returns AdamW with weight decay for matrices and kernels only, not for biases, norms, positions and tokens.
+
+    Args:
+        network: Network whose parameters are optimised.
+        lr: Learning rate.
+        weight_decay: Weight decay of matrices and kernels.
+        stacks: What is optimised in place of the parameters, by their names: those of several networks like `network`,
+            stacked.
+    """
+    own = dict(network.named_parameters())
+    decayed = [name for name, p in own.items() if p.dim() >= 2 and name.endswith(".weight")]
+    kept = [name for name in own if name not in set(decayed)]
+    optimised = own if stacks is None else stacks
+    groups = [
+        {"params": [optimised[name] for name in decayed], "weight_decay": weight_decay},
+        {"params": [optimised[name] for name in kept], "weight_decay": 0.0},
+    ]
     return AdamW(groups, lr=lr, fused=True)

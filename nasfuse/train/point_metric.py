@@ -14,8 +14,8 @@ from nasfuse.nn.knob import knobs_at, settings_of
 from nasfuse.nn.network import Network
 from nasfuse.train.cross_validation import FoldNetwork, pooled_score
 from nasfuse.train.evaluation import evaluate, predict_digests
-from nasfuse.train.loop import Trained
 from nasfuse.train.sweep import set_network
+from nasfuse.train.trained import Trained
 
 #: From the settings of a point and the name of a modality that all samples lack (None: they lack none) to the metric.
 MetricAt = Callable[[Mapping[str, float], str | None], float]

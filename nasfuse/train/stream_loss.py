@@ -1,6 +1,6 @@
 """A loss for every stream of a fused network, beside the loss of the network."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -51,6 +51,11 @@ class StreamLoss(nn.Module):
                     hooks.enter_context(fusion.register_forward_pre_hook(self._through(next(own))))
             yield
 
+    def take_outputs(self) -> list[Tensor]:
+        """Returns the outputs (b, n_outputs) of the streams in the pass that was listened to, and forgets them."""
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
     def of(self, loss: Tensor, loss_of: Callable[[Tensor], Tensor]) -> Tensor:
         """Returns the loss of a step.
 
@@ -58,10 +63,13 @@ class StreamLoss(nn.Module):
             loss: That of the network in the pass that was listened to.
             loss_of: From outputs (b, n_outputs) to their mean loss.
         """
-        if not self._outputs:
+        return self.weighted(loss, self.take_outputs(), loss_of)
+
+    def weighted(self, loss: Tensor, outputs: Sequence[Tensor], loss_of: Callable[[Tensor], Tensor]) -> Tensor:
+        """Returns the loss of a step from the `outputs` (b, n_outputs) of the streams; see `of`."""
+        if not outputs:
             return loss
-        own = torch.stack([loss_of(outputs.float()) for outputs in self._outputs]).mean()
-        self._outputs.clear()
+        own = torch.stack([loss_of(one.float()) for one in outputs]).mean()
         return (1 - self.share) * loss + self.share * own
 
     def _keep(self, module: nn.Module, inputs: Any, outputs: Mapping[str, Tensor]) -> None:

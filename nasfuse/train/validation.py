@@ -14,7 +14,7 @@ from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.spec.routing import GuaranteeConfig, RouterConfig
 from nasfuse.tasks import task_kind
 from nasfuse.tasks.losses import TrainingLoss
-from nasfuse.train.evaluation import evaluate
+from nasfuse.train.evaluation import evaluate, evaluate_digests
 from nasfuse.train.gate_table import GateTable
 from nasfuse.train.guarantee import with_guarantee
 from nasfuse.train.route_table import RouteTable
@@ -58,6 +58,10 @@ class Validation:
         return evaluate(
             self._network, dataset.val, metric=self._metric, task=dataset.task, device=self._device, loss=self._loss
         )
+
+    def of_digests(self, digests: Tensor, dataset: Dataset) -> tuple[float, float]:
+        """Returns metric and loss of a static network from the digests (n, m) of its outputs."""
+        return evaluate_digests(digests, dataset.val, metric=self._metric, task=dataset.task, loss=self._loss)
 
     def of_costliest_route(self, dataset: Dataset) -> tuple[float, float]:
         """Returns metric and loss of the costliest route for all samples; the others do not run."""

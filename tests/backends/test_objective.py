@@ -46,7 +46,8 @@ def test_what_an_objective_gets(run, tmp_path):
 
     assert run(objective) == (Measured(MEASURED), [], [])
     folder, weight_sources = tmp_path / "trials" / "7", {"left": tmp_path / "trials" / "3" / "model.pt"}
-    assert got == [(RECIPE, {"seed": 11, "division": 2, "folder": folder, "weight_sources": weight_sources})]
+    expected = {"seed": 11, "division": 2, "folder": folder, "weight_sources": weight_sources, "rungs": (2, 4)}
+    assert got == [(RECIPE, expected)]
 
 
 def test_reports_at_rungs_alone_reach_the_driver(run):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,19 @@ import torch
 
 from nasfuse.data import load_dataset
 from nasfuse.errors import CheckpointError, DataError, InvalidInputError
-from nasfuse.experiment import objective as objective_module
+from nasfuse.experiment import fold_training, objective, training_files
 from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 from nasfuse.experiment.final_training import train_recipe
-from nasfuse.experiment.objective import Training, saved_progress
+from nasfuse.experiment.fold_training import train_folds
+from nasfuse.experiment.objective import Training
 from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.experiment.training_files import Fold, read_curve, saved_progress, train_together
 from nasfuse.prediction import read_network
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
-from nasfuse.train import cross_validation, load_checkpoint, train_network
+from nasfuse.train import cross_validation, load_checkpoint, loop, stacked, train_network
 from nasfuse.train.evaluation import predict_logits
+from nasfuse.train.in_progress import TrainingInProgress
 from nasfuse.train.metrics import score
 
 CPU = torch.device("cpu")
@@ -50,8 +54,13 @@ def ignore(epoch, metric):
     raise AssertionError("nothing is reported")
 
 
-def search(recipe, folder, *, seed=5, division=0, report=lambda epoch, metric: None):
-    return Training()(recipe, seed=seed, division=division, folder=folder, report=report, weight_sources={})
+# A rung after every fold but the last one: each fold is trained by itself. Without rungs, all are trained together.
+ALONE = (3, 6, 9, 12, 15)
+
+
+def search(recipe, folder, *, seed=5, division=0, report=lambda epoch, metric: None, rungs=()):
+    options = {"seed": seed, "division": division, "rungs": rungs}
+    return Training()(recipe, folder=folder, report=report, weight_sources={}, **options)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +105,7 @@ def test_the_record_and_the_files(recipe, measured):
 
 def test_the_metric_of_the_folds_so_far_is_reported_after_each(recipe, measured, tmp_path):
     reports = []
-    again = search(recipe, tmp_path, report=lambda *reported: reports.append(reported))
+    again = search(recipe, tmp_path, report=lambda *reported: reports.append(reported), rungs=ALONE)
     assert [epoch for epoch, _ in reports] == [3, 6, 9, 12, 15], "of six folds of three epochs, all but the last"
     by_division = again.record["validation"]["by_division"]
     assert reports[2][1] == by_division[0], "three folds are the first division"
@@ -106,14 +115,14 @@ def test_the_metric_of_the_folds_so_far_is_reported_after_each(recipe, measured,
 def test_nothing_is_reported_while_the_metric_is_undefined(recipe, tmp_path, monkeypatch):
     reports = []
 
-    def undefined_at_first(folds, *arguments, **options):
-        if len(folds) == 1:
+    def undefined_at_first(digests, *arguments, **options):
+        if len(digests) == 1:
             raise DataError("a class is missing")
-        return original(folds, *arguments, **options)
+        return original(digests, *arguments, **options)
 
-    original = cross_validation._scores
-    monkeypatch.setattr(cross_validation, "_scores", undefined_at_first)
-    search(recipe, tmp_path, report=lambda *reported: reports.append(reported))
+    original = cross_validation._by_division
+    monkeypatch.setattr(cross_validation, "_by_division", undefined_at_first)
+    search(recipe, tmp_path, report=lambda *reported: reports.append(reported), rungs=ALONE)
     assert [epoch for epoch, _ in reports] == [6, 9, 12, 15]
 
 
@@ -122,7 +131,7 @@ def test_a_stopped_cross_validation_trains_no_further_fold(recipe, tmp_path):
         raise SystemExit
 
     with pytest.raises(SystemExit, match=r"^$"):
-        search(recipe, tmp_path, report=stop)
+        search(recipe, tmp_path, report=stop, rungs=(3,))
     assert [folder.name for folder in sorted(tmp_path.glob("fold*"))] == ["fold0"]
 
 
@@ -136,7 +145,8 @@ def test_it_depends_on_its_seed_and_division_alone(recipe, measured, tmp_path):
 
 @pytest.mark.parametrize("name", ["train_network", "save_network", "measure_folds"])
 def test_a_killed_training_goes_on_with_the_fold_that_it_was_in(recipe, measured, tmp_path, monkeypatch, name):
-    original, calls = getattr(objective_module, name), []
+    module = objective if name == "measure_folds" else training_files
+    original, calls = getattr(module, name), []
 
     def kill_at_the_third(*arguments, **options):
         calls.append(arguments)
@@ -146,19 +156,117 @@ def test_a_killed_training_goes_on_with_the_fold_that_it_was_in(recipe, measured
             raise KeyboardInterrupt
         return original(*arguments, **options)
 
-    monkeypatch.setattr("nasfuse.train.loop._SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match=r"^$"):
-        patch.setattr(objective_module, name, kill_at_the_third)
-        search(recipe, tmp_path)
+        patch.setattr(module, name, kill_at_the_third)
+        search(recipe, tmp_path, rungs=ALONE)
     assert saved_progress(tmp_path) == (18 if name == "measure_folds" else 9)
     started = []
-    one_epoch = "nasfuse.train.loop._Run.one_epoch"
-    run_epoch = objective_module.train_network.__globals__["_Run"].one_epoch
-    monkeypatch.setattr(one_epoch, lambda run: started.append(run.identity) or run_epoch(run))
-    resumed = search(recipe, tmp_path)
+    run_epoch = loop._Run.one_epoch
+    monkeypatch.setattr(loop._Run, "one_epoch", lambda run: started.append(run.identity) or run_epoch(run))
+    resumed = search(recipe, tmp_path, rungs=ALONE)
     assert len(started) == (0 if name == "measure_folds" else 9), "three folds of three epochs are left"
     assert resumed.points[0].metric == measured[0].points[0].metric
     assert not list(tmp_path.rglob("resume.pt"))
+
+
+class TestFoldsTrainedTogether:
+    """Without rungs all folds are one stack, with some they are a stack between two of them."""
+
+    @pytest.mark.parametrize("rungs", [(), (6,), (3, 9)])
+    def test_stacks_end_at_rungs_and_have_the_results_of_single_trainings(
+        self, recipe, tmp_path, measured, monkeypatch, rungs
+    ):
+        together = []
+        monkeypatch.setattr(
+            fold_training,
+            "train_together",
+            lambda recipe, folds, **options: together.append(len(folds)) or train_together(recipe, folds, **options),
+        )
+        search(recipe, tmp_path, rungs=rungs)
+        assert together == {(): [6], (6,): [2, 4], (3, 9): [2, 3]}[rungs]
+        for k in range(6):
+            alone = train_network(
+                recipe, load_dataset(recipe.data, division=k), seed=derive_seed(5, "fold", k), device=CPU
+            )
+            saved = read_network(tmp_path / f"fold{k}" / "model.pt", device=CPU).network.state_dict()
+            for key, value in alone.network.state_dict().items():
+                assert torch.allclose(saved[key], value, atol=1e-5), key
+                assert saved[key].untyped_storage().nbytes() == saved[key].nbytes, "files hold one network each"
+            for one, other in zip(read_curve(tmp_path / f"fold{k}" / "metrics.jsonl"), alone.curve, strict=True):
+                assert one.train_loss == pytest.approx(other.train_loss, abs=1e-5)
+                assert one.val_metric == pytest.approx(other.val_metric)
+
+    def test_a_stack_reports_whenever_its_epochs_are_those_of_another_fold(self, recipe, tmp_path):
+        reports = []
+        search(recipe, tmp_path, report=lambda *reported: reports.append(reported), rungs=(6,))
+        assert [epoch for epoch, _ in reports] == [4, 6, 10, 14], "two folds after 2 epochs, then four after 1 and 2"
+        assert all(0 <= metric <= 1 for _, metric in reports)
+
+    @pytest.mark.parametrize("killed", ["in an epoch", "save_network"])
+    def test_a_killed_stack_goes_on_where_it_was(self, recipe, measured, tmp_path, monkeypatch, killed):
+        monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+
+        calls = []
+
+        def kill_in_time(*arguments, **options):
+            calls.append(arguments)
+            if len(calls) == fatal:
+                raise KeyboardInterrupt
+            return original(*arguments, **options)
+
+        # In the second epoch, when three of six folds were validated; or when two of six networks were saved.
+        module, name, fatal = {
+            "in an epoch": (TrainingInProgress, "end_epoch", 10),
+            "save_network": (training_files, "save_network", 3),
+        }[killed]
+        original = getattr(module, name)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match=r"^$"):
+            patch.setattr(module, name, kill_in_time)
+            search(recipe, tmp_path)
+        assert saved_progress(tmp_path) == (6 if killed == "in an epoch" else 18)
+        started = []
+        one_epoch = stacked._StackedRun.one_epoch
+        monkeypatch.setattr(stacked._StackedRun, "one_epoch", lambda run: started.append(run.epoch) or one_epoch(run))
+        resumed = search(recipe, tmp_path)
+        assert started == ([1, 2] if killed == "in an epoch" else [])
+        assert resumed.points[0].metric == measured[0].points[0].metric
+        assert resumed.record["validation"] == measured[0].record["validation"]
+        for file in sorted(tmp_path.glob("fold*/model.pt")):
+            unbroken = load_checkpoint(measured[1] / file.relative_to(tmp_path))["network"]
+            assert all(torch.equal(value, unbroken[key]) for key, value in load_checkpoint(file)["network"].items())
+        assert not list(tmp_path.rglob("resume.pt"))
+
+    def test_networks_that_have_no_stack_are_trained_fold_by_fold(self, recipe, tmp_path, monkeypatch):
+        monkeypatch.setattr(fold_training, "train_together", lambda *_, **__: pytest.fail("it is no stack"))
+        stream = {"encoder": "maxout", "depth": 1, "width": 4}
+        plain = recipe.to_plain()
+        maxout = Recipe.parse({**plain, "network": {"route": ["a"], "streams": {"a": stream}}})
+        reports = []
+        search(maxout, tmp_path, report=lambda *reported: reports.append(reported))
+        assert [epoch for epoch, _ in reports] == [3, 6, 9, 12, 15]
+
+    def test_folds_with_other_numbers_of_batches_are_stacks_of_their_own(self, recipe, tmp_path, monkeypatch):
+        sizes = []
+        monkeypatch.setattr(
+            fold_training,
+            "train_together",
+            lambda recipe, folds, **options: (
+                sizes.append([len(fold.dataset.train) for fold in folds]) or train_together(recipe, folds, **options)
+            ),
+        )
+        whole = load_dataset(recipe.data, division=0)
+
+        def load(k):
+            rows = torch.arange([33, 32, 32, 31, 30][k])
+            dataset = replace(whole, train=whole.train.of_samples(rows), fingerprint=f"fold {k}")
+            return Fold(dataset, tmp_path / f"fold{k}", seed=k, division=k)
+
+        five = Recipe.parse({**recipe.to_plain(), "data": {**recipe.data.to_plain(), "validation": {"folds": 5}}})
+        options = {"metric": "accuracy", "rungs": (), "device": CPU, "goes_on": lambda: None}
+        folds = train_folds(five, load, tmp_path, report=lambda *_: None, **options)
+        assert sizes == [[32, 32, 31, 30]], "33 samples are three batches of 16, the others two"
+        assert [len(fold.dataset.train) for fold in folds] == [33, 32, 32, 31, 30]
 
 
 def test_the_network_of_another_training_is_refused(recipe, measured, tmp_path):

@@ -32,3 +32,12 @@ def test_the_fold(tmp_path):
         assert training_position(tmp_path, folds) == f"fold {k + 1}/4, epoch 2/3"
         (tmp_path / f"fold{k}" / "model.pt").touch()
     assert training_position(tmp_path, folds) == "measuring"
+
+
+def test_folds_that_are_trained_together(tmp_path):
+    folds = recipe(validation={"folds": 4})
+    for k in range(4):
+        (tmp_path / f"fold{k}").mkdir()
+        (tmp_path / f"fold{k}" / "metrics.jsonl").write_text("{}\n" * (3 if k == 0 else 1))
+    (tmp_path / "fold0" / "model.pt").touch()
+    assert training_position(tmp_path, folds) == "folds 2-4/4, epoch 2/3"

@@ -4,9 +4,9 @@ import pytest
 
 from nasfuse.experiment.label_pictures import PredictedMap
 from nasfuse.experiment.metadata_groups import GroupFigures
-from nasfuse.experiment.objective import write_curve
 from nasfuse.experiment.point_details import PointDetails
 from nasfuse.experiment.run_reader import read_run
+from nasfuse.experiment.training_files import write_curve
 from nasfuse.report.panel import export_command, hand_made_designs, panel
 from nasfuse.report.search_charts import trials_chart
 from nasfuse.train import Epoch

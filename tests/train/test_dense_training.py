@@ -7,7 +7,7 @@ from nasfuse.experiment.run import constant_metric
 from nasfuse.nn.ensemble import EnsembleNetwork
 from nasfuse.spec.recipe import Recipe
 from nasfuse.tasks import task_kind
-from nasfuse.train import evaluate, loop, measure, predict_logits, tabulate_routes, train_network
+from nasfuse.train import evaluate, measure, predict_logits, tabulate_routes, train_network
 from nasfuse.train.evaluation import predict_digests
 from tests.train.dense import ROUTES, dense_dataset, network_config
 
@@ -56,7 +56,7 @@ def test_a_network_learns_label_maps(dataset):
 
 
 def test_interrupted_and_resumed_equals_unbroken(dataset, tmp_path, monkeypatch, assert_same, differ):
-    monkeypatch.setattr(loop, "_SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
     recipe = recipe_of(**RANDOM)
     unbroken = train(recipe, dataset)
 

@@ -5,7 +5,7 @@ import torch
 
 from nasfuse.nn.build import build_network
 from nasfuse.nn.fixed_stem import fixed_stems
-from nasfuse.train import fixed_features, loop, train_network
+from nasfuse.train import fixed_features, in_progress, loop, train_network
 from nasfuse.train.evaluation import evaluate
 from nasfuse.train.fixed_features import features_computed_once, fit_stems
 
@@ -70,7 +70,7 @@ def test_inputs_are_read_where_features_are_too_large(network, dataset, monkeypa
 def test_when_features_are_computed_once(make_recipe, dataset, monkeypatch, training, computed_once):
     calls = []
     monkeypatch.setattr(
-        loop, "features_computed_once", lambda *a, **b: calls.append(1) or features_computed_once(*a, **b)
+        in_progress, "features_computed_once", lambda *a, **b: calls.append(1) or features_computed_once(*a, **b)
     )
     trained = train_network(make_recipe(encoders=ENCODERS, epochs=2, **training), dataset, seed=0, device=CPU)
     assert len(calls) == computed_once
@@ -88,7 +88,7 @@ def test_training_is_the_same_without_computing_features_once(make_recipe, datas
 
 
 def test_interrupted_and_resumed_equals_unbroken(make_recipe, dataset, tmp_path, monkeypatch, assert_same):
-    monkeypatch.setattr(loop, "_SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
     recipe = make_recipe(encoders=ENCODERS)
 
     def interrupt(epoch):

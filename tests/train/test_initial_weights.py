@@ -8,7 +8,7 @@ import torch
 from nasfuse.domain.modality import Task
 from nasfuse.errors import CheckpointError, InvalidInputError
 from nasfuse.nn import build_network
-from nasfuse.train import loop, train_network
+from nasfuse.train import train_network
 from nasfuse.train.initial_weights import InitialWeights
 
 CPU = torch.device("cpu")
@@ -131,7 +131,7 @@ class TestTraining:
     ):
         dataset, trained = given
         recipe, start, file = make_recipe(), start_of(trained.network), tmp_path / "resume.pt"
-        monkeypatch.setattr(loop, "_SAVE_EVERY_S", -1.0)
+        monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
 
         def interrupt(epoch):
             if epoch.epoch == 2:

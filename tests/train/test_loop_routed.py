@@ -9,6 +9,7 @@ from nasfuse.errors import InvalidInputError, NonFiniteError
 from nasfuse.nn.routing.calibration import CalibrationStatus
 from nasfuse.tasks import task_kind
 from nasfuse.train import evaluate, loop, tabulate_routes, train_network
+from nasfuse.train.augmentation import Augmentation
 from nasfuse.train.router_baselines import random_mix
 
 CPU = torch.device("cpu")
@@ -104,7 +105,7 @@ def test_a_seed_decides_everything(make, dataset, freeze, assert_same, differ):
 def test_interrupted_in_either_stage_and_resumed_equals_unbroken(
     make, dataset, tmp_path, monkeypatch, after, freeze, assert_same
 ):
-    monkeypatch.setattr(loop, "_SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
     recipe = make(routing={"gumbel": True, "freeze": freeze, "final_temperature": 0.5}, **RANDOM)
     unbroken = train(recipe, dataset)
 
@@ -118,7 +119,7 @@ def test_interrupted_in_either_stage_and_resumed_equals_unbroken(
 
 
 def test_one_route_per_step_is_resumed_with_the_same_draws(make, dataset, tmp_path, monkeypatch, assert_same, differ):
-    monkeypatch.setattr(loop, "_SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
     recipe = make(routing={"routes_per_step": "one"}, **RANDOM)
     unbroken = train(recipe, dataset)
 
@@ -215,8 +216,8 @@ def test_without_holdout_both_stages_see_every_sample(make, dataset, monkeypatch
 @pytest.mark.parametrize(("freeze", "augmented"), [(True, {1, 2, 3}), (False, {1, 2, 3, 4, 5})])
 def test_a_frozen_router_learns_from_samples_as_they_are(make, dataset, monkeypatch, freeze, augmented):
     epochs, seen = [0], set()
-    apply = loop.Augmentation.apply
-    monkeypatch.setattr(loop.Augmentation, "apply", lambda self, batch: seen.add(epochs[-1] + 1) or apply(self, batch))
+    apply = Augmentation.apply
+    monkeypatch.setattr(Augmentation, "apply", lambda self, batch: seen.add(epochs[-1] + 1) or apply(self, batch))
     recipe = make(routing={"freeze": freeze}, input_noise=0.1)
     train(recipe, dataset, report=lambda epoch: epochs.append(epoch.epoch))
     assert seen == augmented
@@ -228,7 +229,7 @@ def test_the_learning_rate_starts_anew_in_the_second_stage(make, dataset):
     steps = (6 * 4, 4 * 4)  # 48 samples in either stage
     rates = []
     for run.step in range(sum(steps)):
-        rates.append(run._learning_rate())
+        rates.append(run.learning_rate())
     for stage in (rates[: steps[0]], rates[steps[0] :]):
         n_warm = len(stage) // 4
         assert stage[:n_warm] == pytest.approx([0.01 * (step + 1) / n_warm for step in range(n_warm)])

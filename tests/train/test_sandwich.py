@@ -5,7 +5,7 @@ import torch
 
 from nasfuse.errors import ConfigError, InvalidInputError
 from nasfuse.spec.recipe import Recipe
-from nasfuse.train import evaluate, loop, train_network
+from nasfuse.train import evaluate, train_network
 
 CPU = torch.device("cpu")
 ELASTIC = {"network.streams.*.width": [4], "network.streams.v.depth": [1], "network.fusion.width": [4]}
@@ -66,7 +66,7 @@ def test_a_part_of_the_loss_may_be_that_of_the_training(make_elastic, dataset):
 
 
 def test_interrupted_and_resumed_equals_unbroken(make_elastic, dataset, tmp_path, monkeypatch, assert_same):
-    monkeypatch.setattr(loop, "_SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
     recipe, resume_file = make_elastic(epochs=3), tmp_path / "progress.pt"
 
     def interrupt(epoch):
