@@ -18,8 +18,9 @@ from nasfuse.backends.session_watch import watching
 from nasfuse.errors import NasfuseError
 
 # Read by Ray when it is imported: quiet, no result loggers, no state snapshots, no C++ stack on SIGTERM, a worker
-# that runs out of memory dies like any other instead of aborting the experiment, and workers get as much of a busy
-# machine as other programs (by default they are the last).
+# that runs out of memory dies like any other instead of aborting the experiment, workers get as much of a busy machine
+# as other programs (by default they are the last), and start when a trial needs them: a driver would wait forever for
+# those that Ray starts in advance, if one of them is killed or takes longer than a minute to start.
 _ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -28,6 +29,7 @@ _ENVIRONMENT = {
     "RAY_TRAIN_V2_ENABLED": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_prestart_worker_first_driver": "0",
     "RAY_worker_niceness": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",

@@ -11,6 +11,7 @@ import pytest
 
 from nasfuse.backends.ray_session import ray, ray_session
 from nasfuse.errors import NasfuseError
+from tests.forked import forked
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -21,6 +22,19 @@ OUTSIDER = """
 import logging, sys, ray
 ray.init(address=sys.argv[1], log_to_driver=False, logging_level=logging.CRITICAL)
 print(ray.get(ray.remote(lambda: "it ran").remote()))
+"""
+
+
+#: Read by every Python that starts: the first worker of Ray goes on after minutes, as on a machine that is too busy.
+SLOW_WORKER = """
+import os, sys, time
+if any("default_worker" in one for one in sys.orig_argv):
+    try:
+        os.mkdir(os.environ["NASFUSE_SLOW_WORKER"])
+    except FileExistsError:
+        pass
+    else:
+        time.sleep(600)
 """
 
 
@@ -132,3 +146,23 @@ def test_code_of_another_process_runs_with_the_token_only(token, tmp_path, mode,
     assert ("it ran" in done.stdout, done.returncode == 0) == (runs, runs), done.stderr
     if not runs:
         assert "authentication" in done.stderr.lower()
+
+
+def run_a_task():
+    """Prints the result of a task in a session of Ray."""
+    with ray_session(None):
+        print(ray.get(ray.remote(lambda: "it ran").remote(), timeout=200))
+
+
+def test_a_worker_that_does_not_start_in_time_is_replaced(tmp_path):
+    """Ray would let its driver wait forever for a worker that it starts in advance."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW_WORKER)
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+        "NASFUSE_SLOW_WORKER": str(tmp_path / "slow"),
+        "RAY_worker_register_timeout_seconds": "20",
+    }
+    with forked(run_a_task, environment=environment) as process:
+        printed, errors = process.communicate(timeout=250)
+    assert (tmp_path / "slow").is_dir()
+    assert printed == "it ran\n", errors
