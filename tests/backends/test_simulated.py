@@ -124,10 +124,16 @@ def open_simulated(objective, *, resources, folder_of, scratch):
 
     def train(assignment):
         curve, lost = [], []
+
+        def objective_at_its_rungs(recipe, **options):
+            return objective(recipe, **{**options, "rungs": assignment.rungs})
+
         task = Task.of(replace(assignment, rungs=tuple(range(1, N_EPOCHS + 1))), folder_of=folder_of)
         try:
             outcome = task.run(
-                objective, report=lambda epoch, metric: curve.append(metric), report_lost_inheritance=lost.append
+                objective_at_its_rungs,
+                report=lambda epoch, metric: curve.append(metric),
+                report_lost_inheritance=lost.append,
             )
         except WorkerDiedError:
             outcome = Died()

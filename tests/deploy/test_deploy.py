@@ -119,7 +119,10 @@ def test_the_script_of_slurm_starts_ray_on_all_nodes_with_one_token_and_returns_
     start, port = slurm
     process, notes = start("studies/mine.yaml", "-o", "/shared/mine")
     assert process.wait(timeout=30) == 2
-    by_program = {note[0]: note[1:] for note in notes()}
+    deadline = time.monotonic() + 60  # the script does not wait for the programs that it starts on other nodes
+    while "srun" not in (by_program := {note[0]: note[1:] for note in notes()}):
+        assert time.monotonic() < deadline, by_program
+        time.sleep(0.05)
     head = ["start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=8", "--disable-usage-stats"]
     assert by_program["ray"] == [*head, "--block", "token", 64]
     assert by_program["srun"] == ["--nodes=1", "--ntasks=1", "--exclude=127.0.0.1"]
