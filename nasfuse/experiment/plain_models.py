@@ -87,17 +87,19 @@ def plain_scores(config: DataConfig, *, metric: str, n_divisions: int = N_DIVISI
 
 def pooled_scores(parts: Sequence[Dataset], metric: str) -> tuple[float, float]:
     """Returns the metrics of a constant prediction and of a linear model for the validation samples of all parts."""
-    task, splits = parts[0].task, [part.val for part in parts]
-    kind = task_kind(task.kind)
+    task = parts[0].task.kind
+    model = pixel_digests if TASKS[task].is_dense else _linear_outputs
+    linear = [model(part) for part in parts]
+    return constant_score(parts, metric), pooled_score(metric, linear, [part.val for part in parts], task=task)
+
+
+def constant_score(parts: Sequence[Dataset], metric: str) -> float:
+    """Returns the metric for the validation samples of all parts, each predicted by the best constant of its part."""
+    task, kind = parts[0].task, task_kind(parts[0].task.kind)
     constants = [kind.constant(part.train.targets, task.n_outputs, metric=metric) for part in parts]
     pairs = zip(constants, parts, strict=True)
-    constant = [kind.digests_of_constant(one.float(), part.val.targets) for one, part in pairs]
-    model = pixel_digests if TASKS[task.kind].is_dense else _linear_outputs
-    linear = [model(part) for part in parts]
-    return (
-        pooled_score(metric, constant, splits, task=task.kind),
-        pooled_score(metric, linear, splits, task=task.kind),
-    )
+    digests = [kind.digests_of_constant(one.float(), part.val.targets) for one, part in pairs]
+    return pooled_score(metric, digests, [part.val for part in parts], task=task.kind)
 
 
 def _linear_outputs(dataset: Dataset) -> Tensor:

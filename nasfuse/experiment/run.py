@@ -25,6 +25,7 @@ from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_se
 from nasfuse.experiment.macs_check import check_front
 from nasfuse.experiment.objective import Training, cached_dataset, cached_table
 from nasfuse.experiment.plain_comparison import keep_plain_scores
+from nasfuse.experiment.plain_models import constant_score
 from nasfuse.experiment.point_details import keep_details
 from nasfuse.experiment.robustness import keep_robustness
 from nasfuse.experiment.run_folder import RunFolder, drop_scratch, scratch_of, shared_data_of
@@ -336,7 +337,12 @@ def make_space(study: StudyConfig, dataset: Dataset) -> Space:
 
 def _reference(study: StudyConfig, survey: SpaceSurvey, dataset: Dataset) -> tuple[float, float]:
     """Returns the reference point: (metric of a constant prediction, largest cost of the surveyed networks)."""
-    metric = constant_metric(dataset, study.objective)
+    if study.data.validation is None:
+        metric = constant_metric(dataset, study.objective)
+    else:  # as trials are measured: by the samples of all folds
+        folds = range(study.data.validation.folds)
+        parts = [cached_dataset(study.data.model_dump_json(), number) for number in folds]
+        metric = constant_score(parts, study.objective)
     fixed = COSTS[study.cost].reference
     if fixed is not None:
         return metric, fixed

@@ -61,12 +61,9 @@ class Date(Feature):
         days, absent = _days(parsed_dates(values, day_first=self.day_first)), missing(values)
         gone = np.isnan(days)
         example = {None: "", True: " or 31.01.2026", False: " or 01/31/2026"}[self.day_first]
+        wanted, advice = f"must be a date such as 2026-01-31{example}", "correct it, or make it a category"
         wrong = [
-            (
-                int(row),
-                f"must be a date such as 2026-01-31{example}, got {values[row]!r}; correct it, or make it a category",
-            )
-            for row in np.flatnonzero(gone & ~absent)
+            (row, f"{wanted}, got {values.item(row)!r}; {advice}") for row in np.flatnonzero(gone & ~absent).tolist()
         ]
         days = np.where(gone, self.median, days)
         features = [days]

@@ -84,6 +84,8 @@ def test_dates():
     assert features[:, -1].tolist() == [0, 1, 1]
     assert features.shape == (3, 6)
     assert wrong == [(2, "must be a date such as 2026-01-31, got 'soon'; correct it, or make it a category")]
+    _, numbers = date.encode(np.array([4.5]))
+    assert numbers == [(0, "must be a date such as 2026-01-31, got 4.5; correct it, or make it a category")]
 
 
 def test_times_of_the_day_and_zones():
