@@ -30,7 +30,8 @@ from benchmarks.search.simulation import simulate
 from nasfuse.domain.metric import METRICS
 from nasfuse.errors import NasfuseError
 from nasfuse.experiment.objective import Training, cached_dataset
-from nasfuse.experiment.run import constant_metric, make_space
+from nasfuse.experiment.plain_models import constant_score
+from nasfuse.experiment.run import make_space
 from nasfuse.experiment.space_survey import macs_of
 from nasfuse.pareto import hypervolume
 from nasfuse.search.parameters import Parameter
@@ -83,7 +84,7 @@ def main() -> None:
     _record(study, arguments.out, n_networks=arguments.networks)
     rows = [json.loads(line) for line in arguments.out.read_text(encoding="utf-8").splitlines()]
     costliest = max(row["macs"] for row in rows)
-    worst = METRICS[study.objective].sign * constant_metric(dataset, study.objective)
+    worst = METRICS[study.objective].sign * constant_score([dataset], study.objective)
     problem = Folds(rows, reference=(worst, math.log10(costliest)))
     saved, kept = [], []
     for order in range(N_ORDERS):

@@ -23,7 +23,8 @@ from benchmarks.search.enumeration import every_suggestion, key_of
 from nasfuse import __version__
 from nasfuse.data import Dataset
 from nasfuse.experiment.objective import cached_dataset
-from nasfuse.experiment.run import constant_metric, make_space
+from nasfuse.experiment.plain_models import constant_score
+from nasfuse.experiment.run import make_space
 from nasfuse.experiment.space_survey import macs_of
 from nasfuse.search.space import Space
 from nasfuse.seeds import derive_seed
@@ -93,7 +94,7 @@ def _pack(study: StudyConfig, dataset: Dataset, rows: list[dict[str, Any]]) -> N
     """Writes the table: arrays of one entry per network, and where they come from."""
     provenance = {
         "study": study.to_plain(),
-        "constant_metric": constant_metric(dataset, study.metric),
+        "constant_metric": constant_score([dataset], study.metric),
         "modalities": [(one.name, one.kind, one.shape) for one in dataset.modalities],
         "n_val": len(dataset.val),
         "data_fingerprint": dataset.fingerprint,

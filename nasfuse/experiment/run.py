@@ -43,9 +43,7 @@ from nasfuse.search.scheduler import Scheduler
 from nasfuse.search.space import Space
 from nasfuse.search.storage import open_storage
 from nasfuse.spec.study import ResourcesConfig, StudyConfig
-from nasfuse.tasks import task_kind
 from nasfuse.train import check_training
-from nasfuse.train.metrics import score
 from nasfuse.train.preconditions import ROUTER_WITH_FOLDS
 
 
@@ -337,22 +335,10 @@ def make_space(study: StudyConfig, dataset: Dataset) -> Space:
 
 def _reference(study: StudyConfig, survey: SpaceSurvey, dataset: Dataset) -> tuple[float, float]:
     """Returns the reference point: (metric of a constant prediction, largest cost of the surveyed networks)."""
-    if study.data.validation is None:
-        metric = constant_metric(dataset, study.objective)
-    else:  # as trials are measured: by the samples of all folds
-        folds = range(study.data.validation.folds)
-        parts = [cached_dataset(study.data.model_dump_json(), number) for number in folds]
-        metric = constant_score(parts, study.objective)
+    validation = study.data.validation
+    data, numbers = study.data.model_dump_json(), range(1 if validation is None else validation.folds)
+    metric = constant_score([cached_dataset(data, number) for number in numbers], study.objective)
     fixed = COSTS[study.cost].reference
     if fixed is not None:
         return metric, fixed
     return metric, float(max(known_cost_of(recipe, dataset, study.cost) for recipe in survey.recipes))
-
-
-def constant_metric(dataset: Dataset, metric: str) -> float:
-    """Returns the metric on val of the constant prediction that is best for the training set."""
-    task, val = dataset.task, dataset.val.targets
-    kind = task_kind(task.kind)
-    constant = kind.constant(dataset.train.targets, task.n_outputs, metric=metric)
-    digests = kind.digests_of_constant(constant, val)
-    return score(metric, digests, val, task=task.kind, target_scale=dataset.target_scale)

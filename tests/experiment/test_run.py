@@ -23,8 +23,8 @@ from nasfuse.experiment import run as search
 from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 from nasfuse.experiment.final_training import train_recipe
 from nasfuse.experiment.macs_check import read_checks
-from nasfuse.experiment.plain_models import plain_scores
-from nasfuse.experiment.run import constant_metric, run_search
+from nasfuse.experiment.plain_models import constant_score, plain_scores
+from nasfuse.experiment.run import run_search
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.search import open_storage
@@ -507,31 +507,31 @@ class TestConstantMetric:
 
     def test_the_most_frequent_class(self):
         dataset = self.make(np.array([1, 1, 1, 0, 1, 1, 0, 0, 1, 0]), "multiclass")
-        assert constant_metric(dataset, "accuracy") == 0.5
+        assert constant_score([dataset], "accuracy") == 0.5
 
     def test_the_shares_of_the_classes_for_the_log_loss(self):
         dataset = self.make(np.array([1, 1, 1, 0, 1, 1, 0, 0, 1, 0]), "multiclass")
-        assert constant_metric(dataset, "log_loss") == pytest.approx(-(np.log(1.5 / 5) + np.log(3.5 / 5)) / 2)
-        assert constant_metric(dataset, "auc") == 0.5
+        assert constant_score([dataset], "log_loss") == pytest.approx(-(np.log(1.5 / 5) + np.log(3.5 / 5)) / 2)
+        assert constant_score([dataset], "auc") == 0.5
 
     def test_the_median(self):
         dataset = self.make(np.array([1.0, 2.0, 2.0, 9.0, 2.0, 4.0, 0.0, 2.0, 1.0, 1.0]), "regression")
-        assert constant_metric(dataset, "mae") == pytest.approx(1.0)
+        assert constant_score([dataset], "mae") == pytest.approx(1.0)
 
     @pytest.mark.parametrize(("a", "b"), [(60.0, 1.7e9), (-1e-9, 0.0), (1e19, 1e19)])
     def test_the_reference_of_a_regression_has_the_unit_of_the_data(self, a, b):
         values = np.random.default_rng(0).normal(size=10)
         plain, changed = self.make(values, "regression"), self.make(a * values + b, "regression")
-        assert constant_metric(changed, "mae") == pytest.approx(abs(a) * constant_metric(plain, "mae"), rel=1e-5)
-        assert constant_metric(changed, "r2") == pytest.approx(constant_metric(plain, "r2"), abs=1e-5)
+        assert constant_score([changed], "mae") == pytest.approx(abs(a) * constant_score([plain], "mae"), rel=1e-5)
+        assert constant_score([changed], "r2") == pytest.approx(constant_score([plain], "r2"), abs=1e-5)
 
     def test_the_mean_for_r2(self):
         dataset = self.make(np.array([0.0, 0.0, 0.0, 8.0, 1.0, 3.0, 1.0, 3.0, 0.0, 1.0]), "regression")
-        assert constant_metric(dataset, "r2") == pytest.approx(0.0, abs=1e-6), "train and val have the same mean"
+        assert constant_score([dataset], "r2") == pytest.approx(0.0, abs=1e-6), "train and val have the same mean"
 
     def test_the_more_frequent_answer_of_each_label(self):
         targets = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [1, 0], [1, 1], [0, 0], [1, 0], [1, 0], [0, 1]])
-        assert constant_metric(self.make(targets, "multilabel"), "micro_f1") == pytest.approx(2 * 3 / (2 * 3 + 1 + 1))
+        assert constant_score([self.make(targets, "multilabel")], "micro_f1") == pytest.approx(2 * 3 / (2 * 3 + 1 + 1))
 
 
 def test_macs_are_known_without_room_for_weights():

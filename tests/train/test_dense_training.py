@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nasfuse.experiment.run import constant_metric
+from nasfuse.experiment.plain_models import constant_score
 from nasfuse.nn.ensemble import EnsembleNetwork
 from nasfuse.spec.recipe import Recipe
 from nasfuse.tasks import task_kind
@@ -44,7 +44,7 @@ class Interruption(Exception):
 def test_a_network_learns_label_maps(dataset):
     trained = train(recipe_of(epochs=8, flip=0.5, class_weights="median_frequency"), dataset)
     assert trained.curve[-1].val_loss < 0.5 * trained.curve[0].val_loss
-    assert trained.chosen.val_metric > constant_metric(dataset, "miou") + 0.5
+    assert trained.chosen.val_metric > constant_score([dataset], "miou") + 0.5
     (point,), record = measure(trained, dataset, metric="miou", device=CPU)
     assert (point.metric, record) == (trained.chosen.val_metric, {})
     assert point.macs == trained.network.static_macs({})[0]
