@@ -16,6 +16,7 @@ from nasfuse.data import Dataset
 from nasfuse.data.raw_table import RawTable
 from nasfuse.errors import InvalidInputError, RunFolderWarning
 from nasfuse.experiment.damaged_part import read_part
+from nasfuse.experiment.handed_over_data import keep_data, kept_data_file
 from nasfuse.experiment.macs_check import read_checks
 from nasfuse.experiment.no_result import no_result
 from nasfuse.experiment.run import Display, run_search
@@ -73,9 +74,9 @@ def search(
     asked = asked.replaced(trials=trials, minutes=minutes, max_macs=max_macs, workers=workers, seed=seed)
     folder = RunFolder(Path(output) if output is not None else Path("runs") / asked.name)
     if raw is not None:
-        file = folder.data_file(raw)
+        file = kept_data_file(folder, raw)
         asked = asked.model_copy(update={"data": asked.data.model_copy(update={"source": str(file)})})
-        folder.keep_data(raw)
+        keep_data(folder, raw)
     with _display(asked, folder, shown=progress) as display:
         found = run_search(asked, folder, display=display, address=address)
     if found.best is None:

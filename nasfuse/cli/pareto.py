@@ -9,7 +9,7 @@ from nasfuse.domain.metric import metric_text
 from nasfuse.errors import counted
 
 if TYPE_CHECKING:
-    from nasfuse.experiment.robustness import Robustness
+    from nasfuse.experiment.robustness_file import Robustness
     from nasfuse.experiment.run_reader import Run
     from nasfuse.search.front import Candidate, Objectives
 
@@ -114,7 +114,8 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
 def _measure(run: "Run", front: "list[Candidate]") -> "list[Robustness]":
     """Returns the members of the front without each modality, which are also written to the folder of the run."""
     from nasfuse.cli.device import device_of
-    from nasfuse.experiment.robustness import measure_robustness, write_robustness
+    from nasfuse.experiment.robustness import measure_robustness
+    from nasfuse.experiment.robustness_file import write_robustness
 
     found = measure_robustness(run.folder, run.study, front, device=device_of("auto"))
     write_robustness(run.folder, found)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from nasfuse.domain.metric import metric_text
-from nasfuse.experiment.robustness import Robustness
+from nasfuse.experiment.robustness_file import Robustness
 
 
 def robustness_table(found: Sequence[Robustness], *, metric: str) -> Table:

@@ -1,6 +1,5 @@
 """Ensembles of a search: chosen at its end from members of the front, by their predictions on validation data."""
 
-import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from torch import Tensor
 
 from nasfuse.data import Dataset, Split
 from nasfuse.domain.knob import parted
-from nasfuse.errors import RunFolderError
+from nasfuse.experiment.ensembles_file import write_ensembles
 from nasfuse.experiment.objective import cached_dataset
-from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.nn import build_network
 from nasfuse.nn.elastic import cut_out
 from nasfuse.nn.knob import set_knobs
@@ -64,16 +63,7 @@ def update_ensembles(
         return front
     by_label = {one.candidate().label: one for one in found if one.candidate().measured.is_within(objectives.max_macs)}
     front = front_of([*candidates, *(one.candidate() for one in by_label.values())], objectives)
-    content = [
-        {
-            "members": [member.label for member in one.members],
-            "metrics": by_label[one.label].metrics,
-            "reported": by_label[one.label].reported,
-        }
-        for one in front
-        if one.members
-    ]
-    write_text(folder.ensembles_file, json.dumps(content, indent=2))
+    write_ensembles(folder, [by_label[one.label] for one in front if one.members])
     return front
 
 
@@ -192,39 +182,3 @@ def _folds(split: Split, *, seed: int) -> Tensor:
         every = torch.arange(len(split))
         keys = torch.stack([every if one.index is None else one.index for one in split.columns.values()], dim=1)
     return torch.tensor([derive_seed(seed, f"fold of {key}") % _N_FOLDS for key in keys.tolist()])
-
-
-def read_ensembles(folder: RunFolder, candidates: Sequence[Candidate], *, max_macs: int | None) -> list[Candidate]:
-    """Returns the ensembles that `update_ensembles` wrote; none before the end of a search.
-
-    Args:
-        folder: Folder of the run.
-        candidates: Operating points of single networks.
-        max_macs: Largest number of MACs of an ensemble; None for no limit.
-
-    Raises:
-        RunFolderError: The file is damaged.
-    """
-    if not folder.ensembles_file.is_file():
-        return []
-    known = {candidate.label: candidate for candidate in candidates}
-    try:
-        content = json.loads(folder.ensembles_file.read_text(encoding="utf-8"))
-        named = [
-            (
-                list(one["members"]),
-                tuple(float(value) for value in one["metrics"]),
-                tuple(float(value) for value in one.get("reported", ())),
-            )
-            for one in content
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunFolderError(
-            f"{folder.ensembles_file} is damaged; remove it, and the search command writes it again"
-        ) from error
-    found = [
-        Ensemble(tuple(known[label] for label in labels), metrics, reported).candidate()
-        for labels, metrics, reported in named
-        if known.keys() >= set(labels)
-    ]
-    return [one for one in found if one.measured.is_within(max_macs)]

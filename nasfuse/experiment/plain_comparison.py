@@ -1,23 +1,34 @@
 """The models without a search that are kept with a run, and what the search gained over them."""
 
 import json
-from dataclasses import asdict
+import statistics
+from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.errors import RunFolderError, counted
-from nasfuse.experiment.plain_models import PlainScores, plain_scores
-from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.search.front import Candidate
-from nasfuse.spec.study import StudyConfig
 
 
-def keep_plain_scores(folder: RunFolder, study: StudyConfig) -> None:
-    """Writes the validation metrics of the models without a search to `plain_models.json`, unless they are there."""
-    if not folder.plain_models_file.is_file():
-        scores = plain_scores(study.data, metric=study.objective, n_divisions=study.budget.repeats)
-        write_text(folder.plain_models_file, json.dumps(asdict(scores), indent=2))
+@dataclass(frozen=True)
+class PlainScores:
+    """Validation metrics of models without a search, one for each division of the data into train and val.
+
+    Attributes:
+        metric: Name of the metric.
+        constant: Metrics of the best constant prediction.
+        linear: Metrics of a linear model.
+    """
+
+    metric: str
+    constant: tuple[float, ...]
+    linear: tuple[float, ...]
+
+    def mean(self, model: str) -> float:
+        """Returns the mean over the divisions of `constant` or `linear`."""
+        return statistics.fmean(getattr(self, model))
 
 
 def read_plain_scores(folder: RunFolder) -> PlainScores | None:

@@ -1,9 +1,9 @@
 """What a constant prediction and a linear model score on the validation samples of a data set."""
 
-import statistics
+import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,11 @@ from nasfuse.data import Dataset, Split
 from nasfuse.domain.task import TASKS
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.pixel_models import pixel_digests
+from nasfuse.experiment.plain_comparison import PlainScores
+from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.nn.linear_stream import statistics_of
 from nasfuse.spec.data import DataConfig
+from nasfuse.spec.study import StudyConfig
 from nasfuse.tasks import TaskKind, task_kind
 from nasfuse.train.cross_validation import pooled_score
 
@@ -38,23 +41,11 @@ _PENALTY = 1e-3
 _HELD_OUT = 0.2
 
 
-@dataclass(frozen=True)
-class PlainScores:
-    """Validation metrics of models without a search, one for each division of the data into train and val.
-
-    Attributes:
-        metric: Name of the metric.
-        constant: Metrics of the best constant prediction.
-        linear: Metrics of a linear model.
-    """
-
-    metric: str
-    constant: tuple[float, ...]
-    linear: tuple[float, ...]
-
-    def mean(self, model: str) -> float:
-        """Returns the mean over the divisions of `constant` or `linear`."""
-        return statistics.fmean(getattr(self, model))
+def keep_plain_scores(folder: RunFolder, study: StudyConfig) -> None:
+    """Writes the validation metrics of the models without a search to `plain_models.json`, unless they are there."""
+    if not folder.plain_models_file.is_file():
+        scores = plain_scores(study.data, metric=study.objective, n_divisions=study.budget.repeats)
+        write_text(folder.plain_models_file, json.dumps(asdict(scores), indent=2))
 
 
 def plain_scores(config: DataConfig, *, metric: str, n_divisions: int = N_DIVISIONS) -> PlainScores:

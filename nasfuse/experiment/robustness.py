@@ -1,18 +1,16 @@
 """The metric of the points of a front where all validation samples lack a modality."""
 
-import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 
 import torch
-from pydantic import TypeAdapter
 
 from nasfuse.errors import CheckpointError, RunFolderError
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.point_networks import PointNetwork, point_networks
-from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.experiment.robustness_file import Robustness, read_robustness, write_robustness
+from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.search.front import Candidate
 from nasfuse.spec.study import StudyConfig
 from nasfuse.train import predict_digests
@@ -21,26 +19,6 @@ from nasfuse.train.cross_validation import pooled_score
 #: Seconds that the points measured at the end of a search may take by their latency; batches of samples take about a
 #: tenth of that.
 _SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Robustness:
-    """What one training of a point of a front does without each modality.
-
-    Attributes:
-        label: Label of the point.
-        metric: Metric of the training with all modalities, on its validation data; that of the point is a mean over all
-            of its trainings.
-        without: Modality to the metric where all validation samples lack it; `metric` for one that the network does not
-            read.
-        by_mean: Modalities that the network reads and for which the mean of the training data stands, because it has no
-            placeholder.
-    """
-
-    label: str
-    metric: float
-    without: dict[str, float]
-    by_mean: tuple[str, ...] = ()
 
 
 def measure_robustness(
@@ -117,28 +95,3 @@ def keep_robustness(folder: RunFolder, study: StudyConfig, front: Sequence[Candi
             found += measure_robustness(folder, study, [member], device=torch.device("cpu"))
     if found:
         write_robustness(folder, [*known.values(), *found])
-
-
-def write_robustness(folder: RunFolder, found: Sequence[Robustness]) -> None:
-    """Writes what was measured into the folder of a run, for `read_robustness`."""
-    write_text(folder.robustness_file, json.dumps([asdict(one) for one in found], indent=2))
-
-
-def read_robustness(folder: RunFolder) -> Mapping[str, Robustness]:
-    """Returns what `write_robustness` wrote, by the label of the point; empty before that.
-
-    Raises:
-        RunFolderError: The file is damaged.
-    """
-    if not folder.robustness_file.is_file():
-        return {}
-    try:
-        content = json.loads(folder.robustness_file.read_text(encoding="utf-8"))
-        found = TypeAdapter(list[Robustness]).validate_python(content)
-        if any(one.without.keys() != found[0].without.keys() for one in found):
-            raise ValueError("points without different modalities")
-    except ValueError as error:
-        raise RunFolderError(
-            f"{folder.robustness_file} is damaged; remove it, and `nasfuse pareto --robust` writes it again"
-        ) from error
-    return {one.label: one for one in found}

@@ -24,8 +24,7 @@ from nasfuse.experiment.ensembles import update_ensembles
 from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_settings
 from nasfuse.experiment.macs_check import check_front
 from nasfuse.experiment.objective import Training, cached_dataset, cached_table
-from nasfuse.experiment.plain_comparison import keep_plain_scores
-from nasfuse.experiment.plain_models import constant_score
+from nasfuse.experiment.plain_models import constant_score, keep_plain_scores
 from nasfuse.experiment.point_details import keep_details
 from nasfuse.experiment.robustness import keep_robustness
 from nasfuse.experiment.run_folder import RunFolder, drop_scratch, scratch_of, shared_data_of

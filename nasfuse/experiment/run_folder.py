@@ -7,8 +7,6 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nasfuse.data.raw_table import RawTable
-from nasfuse.data.sources.handed_over import file_name, keep
 from nasfuse.errors import ConfigError, InvalidInputError, MissingFileError, RunFolderError
 from nasfuse.experiment.folder_format import FORMAT_FILE, check_folder_format, write_format
 from nasfuse.search.storage import sqlite_url
@@ -132,7 +130,7 @@ class RunFolder:
             self._check_same(study)
         elif self.root.exists() and not self.root.is_dir():
             raise RunFolderError(f"{self.root} is a file, not a run folder; choose another with -o")
-        elif self.root.exists() and not self._is_free():
+        elif self.root.exists() and not self.is_free():
             raise RunFolderError(f"{self.root} exists and is not a run folder; choose another with -o")
 
     def check_storage(self, study: StudyConfig, names: Iterable[str]) -> None:
@@ -148,26 +146,8 @@ class RunFolder:
             "choose another folder with -o"
         )
 
-    def data_file(self, raw: RawTable) -> Path:
-        """Returns the path of data that were handed over in Python, which `keep_data` writes."""
-        return self.root.absolute() / file_name(raw)
-
-    def keep_data(self, raw: RawTable) -> None:
-        """Writes data from Python into the folder, for the workers of a search and for later commands.
-
-        Raises:
-            RunFolderError: The folder holds other files.
-            DataError: A study in the folder has other data, or a column cannot be stored.
-        """
-        has_study = self.study_file.is_file()
-        if not has_study and self.root.exists() and not self._is_free():
-            raise RunFolderError(f"{self.root} exists and is not a run folder; choose another folder for the search")
-        self.root.mkdir(parents=True, exist_ok=True)
-        (self.root / "lock").touch()
-        keep(raw, self.data_file(raw), overwrite=not has_study)
-
-    def _is_free(self) -> bool:
-        """Returns whether the folder holds only files of a search that ended before it claimed the folder."""
+    def is_free(self) -> bool:
+        """Returns whether the folder, which exists, holds only files of a search that ended before it claimed it."""
         names = {entry.name for entry in self.root.iterdir()}
         of_search = ("lock", "study.db", FORMAT_FILE, "data.", _DRIVERS)
         return not names or ("lock" in names and all(name.startswith(of_search) for name in names))

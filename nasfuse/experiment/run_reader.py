@@ -11,9 +11,8 @@ from nasfuse.domain.knob import parted, with_settings
 from nasfuse.domain.metric import metric_text
 from nasfuse.errors import RunFolderError, counted
 from nasfuse.experiment.damaged_part import read_part
-from nasfuse.experiment.ensembles import read_ensembles
-from nasfuse.experiment.plain_comparison import read_plain_scores
-from nasfuse.experiment.plain_models import PlainScores
+from nasfuse.experiment.ensembles_file import read_ensembles
+from nasfuse.experiment.plain_comparison import PlainScores, read_plain_scores
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.training_position import epochs_so_far
 from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best, front_of

@@ -112,7 +112,7 @@ def test_a_report_that_cannot_be_written(refuses, run_folder):
 
 def test_without_a_modality(nasfuse, run_folder, monkeypatch):
     from nasfuse.experiment import robustness
-    from nasfuse.experiment.robustness import Robustness
+    from nasfuse.experiment.robustness_file import Robustness
 
     found = [
         Robustness("0", 0.5, {"left": 0.25, "right": 0.5}, ("left",)),

@@ -1,5 +1,9 @@
 """`nasfuse status`."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from nasfuse.experiment.run_folder import RunFolder
@@ -98,3 +102,21 @@ class TestRefusals:
         for file in run_folder.glob("study.db*"):
             file.unlink()
         assert "the search has not started" in refuses(verb, run_folder)
+
+
+def test_a_run_is_read_without_torch(run_folder):
+    """Nor with the libraries of models and tables: importing them takes longer than reading thousands of trials."""
+    code = (
+        "import contextlib, io, sys\n"
+        "from nasfuse.cli import main\n"
+        "for words in (['status'], ['status', '--json'], ['pareto'], ['pareto', '--json']):\n"
+        f"    sys.argv = ['nasfuse', words[0], {str(run_folder)!r}, *words[1:]]\n"
+        "    with contextlib.redirect_stdout(io.StringIO()) as out:\n"
+        "        try: main()\n"
+        "        except SystemExit as done: assert not done.code, words\n"
+        "    assert out.getvalue(), words\n"
+        "    print(words, {'torch', 'scipy', 'sklearn', 'pandas', 'ray'} & set(sys.modules))"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert [line.rpartition("] ")[2] for line in done.stdout.splitlines()] == ["set()"] * 4, done.stdout

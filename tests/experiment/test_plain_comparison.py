@@ -4,8 +4,8 @@ import pytest
 
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.errors import RunFolderError
-from nasfuse.experiment.plain_comparison import against_linear_model, keep_plain_scores, read_plain_scores
-from nasfuse.experiment.plain_models import PlainScores
+from nasfuse.experiment.plain_comparison import PlainScores, against_linear_model, read_plain_scores
+from nasfuse.experiment.plain_models import keep_plain_scores
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.search.front import Candidate
 from nasfuse.spec.study import StudyConfig

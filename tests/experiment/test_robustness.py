@@ -10,7 +10,8 @@ from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import InvalidInputError, RunFolderError
 from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 from nasfuse.experiment.objective import Training, cached_dataset
-from nasfuse.experiment.robustness import keep_robustness, measure_robustness, read_robustness, write_robustness
+from nasfuse.experiment.robustness import keep_robustness, measure_robustness
+from nasfuse.experiment.robustness_file import read_robustness, write_robustness
 from nasfuse.experiment.run import run_search
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
