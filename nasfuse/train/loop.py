@@ -49,7 +49,7 @@ def train_network(
         device: Device of the training; on CUDA it uses bfloat16 autocast.
         epochs: Number of epochs, if smaller than that of the recipe; the learning rate schedule does not change.
         report: Called after every epoch; when a training is resumed, first with all earlier epochs.
-        resume_file: File to which progress is written (at most every 10 s). If it exists, the training is resumed from
+        resume_file: File to which progress is written (see `ProgressFile`). If it exists, the training is resumed from
             it. The caller removes it after the result is saved.
         weight_sources: Stream to the checkpoint with its initial weights; other streams, and all if None, are
             initialised at random. Not used when a training is resumed.

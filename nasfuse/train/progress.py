@@ -8,16 +8,22 @@ from typing import Any
 from nasfuse.errors import CheckpointError, MissingFileError
 from nasfuse.train.checkpoint import load_checkpoint, save_checkpoint
 
-_SAVE_EVERY_S = 10.0
+#: Largest share of the time of a training that writing its progress may take, and longest time between two writings.
+_LARGEST_SHARE = 0.01
+_LONGEST_INTERVAL_S = 10.0
 
 
 class ProgressFile:
-    """File with the progress of a training, or of several that are trained together; written at most every 10 s."""
+    """File with the progress of a training, or of several that are trained together.
+
+    It is written after the first epoch, and then as often as takes about a hundredth of the time of the training, at
+    least every 10 s: a process that is killed within seconds has still made progress.
+    """
 
     def __init__(self, path: Path | None) -> None:
-        """Starts the time until the first writing; without a path, nothing is written."""
+        """Keeps the path of the file; without a path, nothing is written."""
         self._path = path
-        self._written_at = time.perf_counter()
+        self._next_at = 0.0
 
     def read(self, *, identity: str) -> dict[str, Any] | None:
         """Returns the state that was written; None if the file does not exist.
@@ -44,10 +50,13 @@ class ProgressFile:
         return state
 
     def write(self, state: Callable[[], dict[str, Any]]) -> None:
-        """Writes the state of a training, unless that was done less than 10 s ago."""
-        if self._path is not None and time.perf_counter() - self._written_at > _SAVE_EVERY_S:
-            save_checkpoint(self._path, state())
-            self._written_at = time.perf_counter()
+        """Writes the state of a training, if it is time for it; for calls after every epoch."""
+        start = time.perf_counter()
+        if self._path is None or start < self._next_at:
+            return
+        save_checkpoint(self._path, state())
+        end = time.perf_counter()
+        self._next_at = end + min((end - start) / _LARGEST_SHARE, _LONGEST_INTERVAL_S)
 
 
 def saved_epochs(path: Path) -> int:

@@ -156,7 +156,7 @@ def test_a_killed_training_goes_on_with_the_fold_that_it_was_in(recipe, measured
             raise KeyboardInterrupt
         return original(*arguments, **options)
 
-    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match=r"^$"):
         patch.setattr(module, name, kill_at_the_third)
         search(recipe, tmp_path, rungs=ALONE)
@@ -205,7 +205,7 @@ class TestFoldsTrainedTogether:
 
     @pytest.mark.parametrize("killed", ["in an epoch", "save_network"])
     def test_a_killed_stack_goes_on_where_it_was(self, recipe, measured, tmp_path, monkeypatch, killed):
-        monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+        monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
 
         calls = []
 

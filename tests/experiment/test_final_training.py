@@ -72,7 +72,7 @@ def test_one_that_is_killed_while_it_is_tested_is_not_trained_again(tmp_path, mo
     def kill(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match=r"^$"):
         patch.setattr("nasfuse.experiment.final_training.evaluate", kill)
         train(RECIPE, tmp_path)

@@ -24,8 +24,7 @@ N_TRIALS, N_FOLDS = 7, 5
 #: Within a minute on a quiet machine.
 LONGEST_NS = 300 * 10**9
 
-#: Cross-validations of networks that are not stacked, as these keep every fold that is finished; a training saves its
-#: progress every ten seconds only.
+#: Cross-validations of networks that are not stacked, as these keep every fold that is finished.
 STUDY = f"""
 name: machines
 data: {{source: mine.npz, modalities: {{left: vector, right: vector}}, validation: {{folds: {N_FOLDS}}}}}

@@ -124,7 +124,7 @@ def test_a_training_that_is_killed_while_it_is_measured_is_not_run_again(tmp_pat
     def kill(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
     for name in ("measure", "save_network"):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match=r"^$"):
             patch.setattr(objective_module, name, kill)

@@ -56,7 +56,7 @@ def test_a_network_learns_label_maps(dataset):
 
 
 def test_interrupted_and_resumed_equals_unbroken(dataset, tmp_path, monkeypatch, assert_same, differ):
-    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
     recipe = recipe_of(**RANDOM)
     unbroken = train(recipe, dataset)
 

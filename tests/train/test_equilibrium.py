@@ -264,7 +264,7 @@ def test_a_route_with_an_equilibrium_costs_the_steps_it_takes(make, dataset):
 
 def test_a_training_is_resumed(make, dataset, tmp_path, assert_same, monkeypatch):
     recipe = make(term={"jacobian_weight": 1.0, "jacobian_frequency": 0.5})
-    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
 
     def kill(epoch):
         if epoch.epoch == 3:

@@ -88,7 +88,7 @@ def test_training_is_the_same_without_computing_features_once(make_recipe, datas
 
 
 def test_interrupted_and_resumed_equals_unbroken(make_recipe, dataset, tmp_path, monkeypatch, assert_same):
-    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
     recipe = make_recipe(encoders=ENCODERS)
 
     def interrupt(epoch):

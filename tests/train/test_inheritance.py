@@ -100,7 +100,7 @@ def test_a_training_starts_from_them(make_recipe, dataset, build, write, monkeyp
 
 
 def test_a_resumed_training_reads_no_checkpoint_again(make_recipe, dataset, build, write, tmp_path, monkeypatch):
-    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
     recipe, weight_sources = make_recipe(epochs=4), {"v": write(build())}
     unbroken = train(recipe, dataset, weight_sources=weight_sources)
 

@@ -131,7 +131,7 @@ class TestTraining:
     ):
         dataset, trained = given
         recipe, start, file = make_recipe(), start_of(trained.network), tmp_path / "resume.pt"
-        monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+        monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
 
         def interrupt(epoch):
             if epoch.epoch == 2:

@@ -72,7 +72,7 @@ def test_the_global_generator_is_left_alone_after_a_failure(make_recipe, dataset
 def test_interrupted_and_resumed_equals_unbroken(
     make_recipe, dataset, tmp_path, monkeypatch, after, mixup_at, assert_same
 ):
-    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
     recipe = make_recipe(epochs=5, **RANDOM, mixup_at=mixup_at)
     resume_file = tmp_path / "progress.pt"
     unbroken = train(recipe, dataset)
@@ -93,7 +93,7 @@ def test_interrupted_and_resumed_equals_unbroken(
 
 
 def test_resuming_keeps_patience_and_wall_time(make_recipe, dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
     losses = iter([1.0, 0.5, 0.6, 0.6, 0.7, 0.8])  # the third epoch runs twice
     monkeypatch.setattr(validation, "evaluate", lambda *_, **__: (0.5, next(losses)))
     seen = []
@@ -117,7 +117,7 @@ def test_resuming_keeps_patience_and_wall_time(make_recipe, dataset, tmp_path, m
 
 @pytest.mark.parametrize("change", ["recipe", "seed", "data"])
 def test_a_resume_file_of_another_training_is_refused(make_recipe, make_dataset, tmp_path, monkeypatch, change):
-    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
     resume_file = tmp_path / "progress.pt"
 
     def interrupt(epoch):

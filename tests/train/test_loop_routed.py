@@ -105,7 +105,7 @@ def test_a_seed_decides_everything(make, dataset, freeze, assert_same, differ):
 def test_interrupted_in_either_stage_and_resumed_equals_unbroken(
     make, dataset, tmp_path, monkeypatch, after, freeze, assert_same
 ):
-    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
     recipe = make(routing={"gumbel": True, "freeze": freeze, "final_temperature": 0.5}, **RANDOM)
     unbroken = train(recipe, dataset)
 
@@ -119,7 +119,7 @@ def test_interrupted_in_either_stage_and_resumed_equals_unbroken(
 
 
 def test_one_route_per_step_is_resumed_with_the_same_draws(make, dataset, tmp_path, monkeypatch, assert_same, differ):
-    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
     recipe = make(routing={"routes_per_step": "one"}, **RANDOM)
     unbroken = train(recipe, dataset)
 

@@ -75,7 +75,7 @@ def test_patience_stops_it(make, dataset, monkeypatch):
 
 
 def test_interrupted_and_resumed_equals_unbroken(make, dataset, tmp_path, monkeypatch, assert_same):
-    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
     recipe = make(epochs=3, mixup=0.2, input_noise=0.1)
 
     def interrupt(epoch):

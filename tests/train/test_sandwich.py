@@ -66,7 +66,7 @@ def test_a_part_of_the_loss_may_be_that_of_the_training(make_elastic, dataset):
 
 
 def test_interrupted_and_resumed_equals_unbroken(make_elastic, dataset, tmp_path, monkeypatch, assert_same):
-    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
     recipe, resume_file = make_elastic(epochs=3), tmp_path / "progress.pt"
 
     def interrupt(epoch):

@@ -99,7 +99,7 @@ def test_seeds_decide_everything(make_folded, folds, assert_same, differ):
 
 
 def test_interrupted_and_resumed_equals_unbroken(make_folded, folds, tmp_path, monkeypatch, assert_same):
-    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
     recipe = make_folded(**RANDOM, dropout=0.3, stream_loss=0.5, epochs=4)
     unbroken = train_stacked(recipe, folds, seeds=[0, 1, 2])
     resume_file = tmp_path / "progress.pt"

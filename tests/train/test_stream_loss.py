@@ -106,7 +106,7 @@ def test_streams_learn_what_they_show_although_the_fusion_does_not_ask(make_reci
 
 def test_an_interruption_changes_nothing(make_recipe, make_dataset, assert_same, tmp_path, monkeypatch):
     dataset, recipe = make_dataset(n_samples=60), make_recipe(fusion="concat", stream_loss=0.5)
-    monkeypatch.setattr("nasfuse.train.progress._SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr("nasfuse.train.progress._LONGEST_INTERVAL_S", 0.0)
     file = tmp_path / "resume.pt"
 
     def interrupt(epoch):
