@@ -27,9 +27,9 @@ def next_repetition(
         repeats: Trainings required to confirm a member.
     """
     others = _UNMEASURED.of(trials)
-    candidates = allowed_candidates(trials, objectives, with_inherited=True)
-    promising = [candidate for candidate in front_of(candidates, objectives) if not candidate.trainings]
-    front = front_of([candidate for candidate in candidates if candidate.trainings], objectives)
+    front = front_of(allowed_candidates(trials, objectives), objectives)
+    with_inherited = front_of(allowed_candidates(trials, objectives, with_inherited=True), objectives)
+    promising = [candidate for candidate in with_inherited if not candidate.trainings]
 
     def of(member: Candidate) -> tuple[int, int]:
         """Returns the number of trainings of a member, with those under way or failed, and its first trial."""

@@ -179,7 +179,7 @@ def candidates_of(
     """
     trained = _trained(max_macs).of(trials)
     if not with_inherited or all(trial.recipe_hash in trained.from_scratch for trial in trained.inherited):
-        return list(itertools.chain.from_iterable(trained.candidates.values()))
+        return trained.all_candidates.copy()
     of_recipe: dict[str, list[TrialView]] = {}
     for trial in filter(_is_complete_training, trials):
         if not trial.is_inherited or trial.recipe_hash not in trained.from_scratch:
@@ -200,6 +200,11 @@ class _Trained:
     from_scratch: dict[str, list[TrialView]] = field(default_factory=dict)
     candidates: dict[str, list[Candidate]] = field(default_factory=dict)
     inherited: tuple[TrialView, ...] = ()
+
+    @cached_property
+    def all_candidates(self) -> list[Candidate]:
+        """Candidates of all recipes."""
+        return list(itertools.chain.from_iterable(self.candidates.values()))
 
 
 @lru_cache(maxsize=16)

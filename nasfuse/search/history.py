@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import chain
 
 from nasfuse.search.front import Candidate, Objectives, allowed_candidates, front_of
 from nasfuse.search.progress import epochs_of
@@ -42,27 +43,41 @@ def hypervolume_history(trials: Sequence[TrialView], objectives: Objectives) -> 
     found: list[Milestone] = []
     of_recipe: dict[str, list[TrialView]] = defaultdict(list)
     fronts: dict[str, list[Candidate]] = {}
+    front: list[Candidate] = []
     epochs, volume = 0, 0.0
-    for position, trial in enumerate(ended, start=1):
+    for trial, seconds in zip(ended, busy_seconds(ended), strict=True):
         epochs += epochs_of(trial)[0]
         if trial.is_complete:  # only the points of its recipe change
             same = of_recipe[trial.recipe_hash]
             same.append(trial)
-            fronts[trial.recipe_hash] = front_of(allowed_candidates(same, objectives), objectives)
-            volume = objectives.hypervolume([one for front in fronts.values() for one in front])
-        found.append(Milestone(trial.number, busy_seconds(ended[:position]), epochs, volume))
+            own = fronts[trial.recipe_hash] = front_of(allowed_candidates(same, objectives), objectives)
+            is_first = len(same) == 1
+            front = front_of([*front, *own] if is_first else [*chain.from_iterable(fronts.values())], objectives)
+            volume = objectives.hypervolume(front)
+        found.append(Milestone(trial.number, seconds, epochs, volume))
     return found
 
 
-def busy_seconds(trials: Iterable[TrialView]) -> float:
-    """Returns the time in which at least one of the ended `trials` was running, in seconds."""
-    spans = sorted((trial.frozen.datetime_start, _end(trial)) for trial in trials if trial.frozen.datetime_start)
-    total, until = 0.0, datetime.min
-    for start, end in spans:
-        if end > until:
-            total += (end - max(start, until)).total_seconds()
-            until = end
-    return total
+def busy_seconds(trials: Iterable[TrialView]) -> list[float]:
+    """Returns the time in which at least one of `trials` was running, in seconds, until the end of each of them.
+
+    Args:
+        trials: Trials that have ended, in the order of their ends.
+    """
+    found: list[float] = []
+    spans: list[tuple[datetime, datetime]] = []  # disjoint, in order
+    total = timedelta()
+    for trial in trials:
+        end = _end(trial)
+        start = trial.frozen.datetime_start or end
+        while spans and spans[-1][1] >= start:
+            earlier, its_end = spans.pop()
+            total -= its_end - earlier
+            start = min(start, earlier)
+        spans.append((start, end))
+        total += end - start
+        found.append(total.total_seconds())
+    return found
 
 
 def _end(trial: TrialView) -> datetime:

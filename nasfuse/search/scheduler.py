@@ -3,7 +3,6 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
 from typing import Any
 
 import optuna
@@ -17,6 +16,7 @@ from nasfuse.errors import NasfuseError, RecurringFailureError, RunFolderError
 from nasfuse.search.assignment import Assignment
 from nasfuse.search.budget import Budget
 from nasfuse.search.computed_costs import ComputedCosts
+from nasfuse.search.counts import n_trained, n_unfinished
 from nasfuse.search.failures import problem_of, recurring_failures, retry_failures, void_failures
 from nasfuse.search.front import Objectives
 from nasfuse.search.inheritance import WeightSources
@@ -223,7 +223,7 @@ class Scheduler:
         return self._interrupted.others_run
 
     def _trainings(self) -> int:
-        return sum(map(attrgetter("was_trained"), self.trials()))
+        return n_trained(self.trials())
 
     def trials(self) -> list[TrialView]:
         """Returns all trials of the study, by number."""
@@ -252,7 +252,7 @@ class Scheduler:
         if interrupted and self._budget.share(trainings=0, seconds=self.seconds) >= 1:
             return None  # none of the interrupted trials could be continued, and there is no time for another
         visible, hidden = split_by_visibility(self.trials(), visibility_lag=self.visibility_lag)
-        if not all(map(attrgetter("is_finished"), visible)):
+        if n_unfinished(visible):
             return None
         for _ in range(MAX_REJECTIONS):
             self._points.add(visible)

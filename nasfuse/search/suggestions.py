@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 from typing import Any
 
 import optuna
@@ -12,6 +11,7 @@ from optuna.trial import Trial
 from nasfuse.search.budget import Budget
 from nasfuse.search.computed_costs import ComputedCosts
 from nasfuse.search.confirmation import next_repetition
+from nasfuse.search.counts import n_waiting
 from nasfuse.search.front import Objectives
 from nasfuse.search.hand_made_designs import HandMadeDesigns
 from nasfuse.search.optuna_internals import forget_cached_trials, trial_id_of
@@ -22,6 +22,7 @@ from nasfuse.search.space import Space
 from nasfuse.search.trial import TrialView, TrialWriter, enqueue_baseline, enqueue_repetition
 from nasfuse.search.unvisited import Unvisited
 from nasfuse.search.views import trials_of
+from nasfuse.search.visibility import handed_out
 from nasfuse.search.write_through import WriteThroughStorage
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.study import StudyConfig
@@ -69,7 +70,7 @@ class Suggestions:
             seconds: Wall-clock time that the search has taken.
         """
         trials = trials_of(self._study)
-        if any(map(attrgetter("is_waiting"), trials)):
+        if n_waiting(trials):
             return self._ask()
         if self._is_time_to_confirm(objectives, trials, seconds=seconds) and self._enqueue_repetition(objectives):
             return self._ask()
@@ -87,7 +88,7 @@ class Suggestions:
 
         While the known-cost sampler has not tried every family twice, only the best point is confirmed.
         """
-        trainings = sum(map(attrgetter("was_handed_out"), trials))
+        trainings = len(handed_out(trials))
         if not self._budget.is_for_confirming(trainings=trainings, seconds=seconds):
             return False
         if self._config.sampler != "known_cost" or self._budget.is_for_the_best(trainings=trainings, seconds=seconds):

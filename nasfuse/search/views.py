@@ -12,6 +12,9 @@ from optuna.trial import FrozenTrial
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.trial import TrialView
 
+#: Number of the last trials that are compared one by one, as some of them may be shown without results.
+_N_LAST = 64
+
 
 @dataclass
 class _Settled:
@@ -26,8 +29,12 @@ class _Settled:
 
     def n_shared(self, trials: Sequence[FrozenTrial]) -> int:
         """Returns how many of `trials`, from the first on, are settled; the last ones may be shown without results."""
-        differ = map(operator.is_not, self.trials, trials)
-        return next(itertools.compress(itertools.count(), differ), min(len(self.trials), len(trials)))
+        n_most = min(len(self.trials), len(trials))
+        n_first = max(n_most - _N_LAST, 0)
+        if self.trials[:n_first] != trials[:n_first]:  # much faster than one by one
+            n_first = 0
+        differ = map(operator.is_not, self.trials[n_first:], trials[n_first:])
+        return n_first + next(itertools.compress(itertools.count(), differ), n_most - n_first)
 
 
 _settled: WeakKeyDictionary[optuna.Study, _Settled] = WeakKeyDictionary()

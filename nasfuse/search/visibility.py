@@ -1,7 +1,10 @@
 """Visibility: on the results of which trainings a further trial may depend."""
 
+import bisect
 from collections.abc import Sequence
+from operator import attrgetter
 
+from nasfuse.search.fold import Fold
 from nasfuse.search.trial import TrialView
 
 #: Default number of trainings that may be under way at once without changing what is suggested. With a larger number,
@@ -38,6 +41,19 @@ def split_by_visibility(
         visibility_lag: Trainings that may be under way at once.
         number: Number of the trial; None for the next one.
     """
-    earlier = [trial for trial in trials if trial.was_handed_out and (number is None or trial.number < number)]
-    n_visible = max(len(earlier) - (visibility_lag - 1), 0)
-    return earlier[:n_visible], earlier[n_visible:]
+    earlier = handed_out(trials)
+    end = len(earlier) if number is None else bisect.bisect_left(earlier, number, key=attrgetter("number"))
+    n_visible = max(end - (visibility_lag - 1), 0)
+    return earlier[:n_visible], earlier[n_visible:end]
+
+
+def handed_out(trials: Sequence[TrialView]) -> list[TrialView]:
+    """Returns the trials that were given to a worker; not to be changed."""
+    return _HANDED_OUT.of(trials)
+
+
+def _with_handed_out(before: list[TrialView], trials: Sequence[TrialView]) -> list[TrialView]:
+    return [*before, *filter(attrgetter("was_handed_out"), trials)]
+
+
+_HANDED_OUT = Fold[TrialView, list[TrialView]]([], _with_handed_out, is_final=attrgetter("is_finished"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from optuna.exceptions import DuplicatedStudyError
@@ -11,11 +11,22 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.errors import RunFolderError
+from nasfuse.search.fold import Fold
 from nasfuse.search.lease import TakenOverError
 from nasfuse.search.optuna_internals import EditableStorage, FrozenStudy, study_id_of, trial_id_of
 from nasfuse.search.patience import Patience
 from nasfuse.search.trial import DRIVER, without_outcome
 from nasfuse.search.trial_rows import Attribute, Change, OutdatedError, rows_of
+
+
+@lru_cache
+def _in_states(states: tuple[TrialState, ...]) -> Fold[FrozenTrial, list[FrozenTrial]]:
+    """Returns the fold of trials to those in one of `states`; Optuna asks for the waiting ones before each trial."""
+
+    def extend(before: list[FrozenTrial], trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        return [*before, *(trial for trial in trials if trial.state in states)]
+
+    return Fold([], extend, is_final=lambda trial: trial.state.is_finished())
 
 
 class WriteThroughStorage(EditableStorage):
@@ -200,12 +211,13 @@ class WriteThroughStorage(EditableStorage):
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """Returns the trials in the given `states`; inside `as_running`, some of them without their results."""
-        if not self._running:
-            return super().get_all_trials(study_id, deepcopy, states)
         everything = super().get_all_trials(study_id, deepcopy)
         for number in self._running:
             everything[number] = without_outcome(everything[number])
-        return everything if states is None else [trial for trial in everything if trial.state in states]
+        if states is None:
+            return everything
+        chosen = tuple(state for state in TrialState if state in states)
+        return _in_states(chosen).of(everything).copy()
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
         """Creates a study in memory and in the storage behind.

@@ -46,8 +46,9 @@ def test_pauses_and_overlaps_do_not_count(run):
         frozen.datetime_start = START + timedelta(seconds=start)
         frozen.datetime_complete = START + timedelta(seconds=end)
         trials.append(TrialView(frozen))
-    assert busy_seconds(reversed(trials)) == 12 + 1
-    assert busy_seconds([]) == 0
+    ended = sorted(trials, key=lambda trial: trial.frozen.datetime_complete)
+    assert busy_seconds(ended) == [1, 10, 12, 12 + 1]
+    assert busy_seconds([]) == []
 
 
 def test_none_before_the_first_result(make_run, tmp_path):
