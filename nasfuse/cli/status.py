@@ -23,12 +23,16 @@ def status(
     --watch shows it while a search runs, with what is trained now and the time left, and at its end as without it.
     """
     from nasfuse.cli.console import err, out, print_json, print_labelled
-    from nasfuse.cli.watch import watch as watch_run
     from nasfuse.experiment.run_folder import RunFolder
     from nasfuse.experiment.run_reader import read_run
 
     folder = RunFolder(run)
-    found = watch_run(lambda: read_run(folder), err) if watch else read_run(folder)
+    if watch:
+        from nasfuse.cli.watch import watch as watch_run
+
+        found = watch_run(lambda: read_run(folder), err)
+    else:
+        found = read_run(folder)
     if as_json:
         print_json(_document(found))
     else:

@@ -135,7 +135,7 @@ def _rows_by_trial(
     """Returns the rows of a table by the trial to which they belong, for trials that are `wanted`."""
     found: dict[int, list[Row[Any]]] = defaultdict(list)
     of_trials = select(table).join(TRIALS, table.c.trial_id == TRIALS.c.trial_id).where(*wanted)
-    for row in connection.execute(of_trials.order_by(table.c[_ORDERS[table]])):
+    for row in connection.execute(of_trials.order_by(table.c[_ORDERS[table]])).all():  # faster than row by row
         found[row.trial_id].append(row)
     return found
 
