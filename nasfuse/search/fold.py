@@ -87,4 +87,5 @@ class Fold(Generic[Item, State]):
 def _n_shared(some: Sequence[Item], others: Sequence[Item]) -> int:
     """Returns how many items are the same, from the first on."""
     pairs = enumerate(zip(some, others, strict=False))
-    return next((place for place, (one, other) in pairs if one != other), min(len(some), len(others)))
+    differ = (place for place, (one, other) in pairs if one is not other and one != other)
+    return next(differ, min(len(some), len(others)))
