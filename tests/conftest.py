@@ -230,9 +230,11 @@ def make_run(tmp_path_factory):
     from nasfuse.data.sources.digits import load_digits
     from nasfuse.domain.metric import METRICS
     from nasfuse.domain.operating_point import Measurements, OperatingPoint
+    from nasfuse.experiment.atomic_files import write_text
     from nasfuse.experiment.run import make_space
-    from nasfuse.experiment.run_folder import RunFolder, write_text
-    from nasfuse.search import Scheduler, open_storage
+    from nasfuse.experiment.run_folder import RunFolder
+    from nasfuse.search.scheduler import Scheduler
+    from nasfuse.search.storage import open_storage
     from nasfuse.spec.study import BudgetConfig, StudyConfig
 
     dataset = load_digits()

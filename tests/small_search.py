@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from nasfuse.experiment.atomic_files import write_text
 from nasfuse.experiment.objective import Training, cached_dataset
 from nasfuse.experiment.run import make_space
-from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.space_survey import macs_of
-from nasfuse.search import Scheduler, open_storage
+from nasfuse.search.scheduler import Scheduler
+from nasfuse.search.storage import open_storage
 from nasfuse.spec.study import StudyConfig
 
 

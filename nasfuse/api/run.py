@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import torch
 
-from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.experiment.atomic_files import write_text
+from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import Run, read_run
 from nasfuse.export import explanation, select_point, trained_point
 from nasfuse.prediction import Predictor

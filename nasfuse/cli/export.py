@@ -66,7 +66,8 @@ def export(
     """
     from nasfuse.cli.console import command_line, err, out, print_json, say
     from nasfuse.cli.output_file import check_output
-    from nasfuse.experiment.run_folder import RunFolder, write_text
+    from nasfuse.experiment.atomic_files import write_text
+    from nasfuse.experiment.run_folder import RunFolder
     from nasfuse.experiment.run_reader import read_run
     from nasfuse.export import explanation, select_point
     from nasfuse.search.front import to_row

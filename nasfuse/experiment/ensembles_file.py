@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 
 from nasfuse.errors import RunFolderError
-from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.experiment.atomic_files import write_text
+from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.search.ensembles import Ensemble
 from nasfuse.search.front import Candidate
 

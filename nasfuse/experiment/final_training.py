@@ -13,12 +13,12 @@ import torch
 from nasfuse.cost import MacsCheck, check_macs
 from nasfuse.data import Dataset
 from nasfuse.errors import ConfigError, RunFolderError
+from nasfuse.experiment.atomic_files import write_text
 from nasfuse.experiment.checkpoint_evaluation import outside_macs_of, spent_macs
 from nasfuse.experiment.ensemble_training import train_ensemble
 from nasfuse.experiment.folder_format import FORMAT_FILE, check_folder_format, write_format
 from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_settings
 from nasfuse.experiment.objective import cached_dataset
-from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.space_survey import macs_of, route_macs_of
 from nasfuse.experiment.starting_point import StartingPoint
 from nasfuse.experiment.training_files import write_curve

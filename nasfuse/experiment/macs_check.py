@@ -11,7 +11,8 @@ from nasfuse.cost import MacsCheck, check_macs
 from nasfuse.data import Dataset
 from nasfuse.domain.knob import parted
 from nasfuse.errors import MissingFileError, RunFolderError
-from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.experiment.atomic_files import write_text
+from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.nn import Network, build_network
 from nasfuse.nn.ensemble import EnsembleNetwork
 from nasfuse.nn.knob import set_knobs

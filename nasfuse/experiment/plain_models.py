@@ -14,10 +14,11 @@ from torch.nn import functional as F
 
 from nasfuse.data import Dataset, Split
 from nasfuse.domain.task import TASKS
+from nasfuse.experiment.atomic_files import write_text
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.pixel_models import pixel_digests
 from nasfuse.experiment.plain_comparison import PlainScores
-from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.nn.linear_stream import statistics_of
 from nasfuse.spec.data import DataConfig
 from nasfuse.spec.study import StudyConfig

@@ -15,6 +15,7 @@ from nasfuse.data import Dataset, RawTable, Split
 from nasfuse.data.metadata import metadata_values
 from nasfuse.domain.knob import CHOICE_KNOBS
 from nasfuse.errors import CheckpointError, DataError, RunFolderError
+from nasfuse.experiment.atomic_files import write_text
 from nasfuse.experiment.label_pictures import PredictedMap, SamplePicture, predicted_maps, sample_pictures
 from nasfuse.experiment.metadata_groups import (
     GroupFigures,
@@ -25,7 +26,7 @@ from nasfuse.experiment.metadata_groups import (
     raw_metadata,
 )
 from nasfuse.experiment.point_networks import PointNetwork, point_networks
-from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.nn import RoutedNetwork
 from nasfuse.nn.equilibrium import equilibrium_layers, listening
 from nasfuse.search.front import Candidate

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pydantic import TypeAdapter
 
 from nasfuse.errors import RunFolderError
-from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.experiment.atomic_files import write_text
+from nasfuse.experiment.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """Folder of a run: paths of its files, its lock, and its study."""
 
 import fcntl
-import os
 import shutil
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nasfuse.errors import ConfigError, InvalidInputError, MissingFileError, RunFolderError
+from nasfuse.errors import ConfigError, MissingFileError, RunFolderError
+from nasfuse.experiment.atomic_files import write_text
 from nasfuse.experiment.folder_format import FORMAT_FILE, check_folder_format, write_format
 from nasfuse.search.storage import sqlite_url
 from nasfuse.spec.data_source import located
@@ -260,31 +260,3 @@ def drop_scratch(own: Path) -> None:
     """Removes the files of the backend, and the data that its workers share."""
     shutil.rmtree(scratch_of(own), ignore_errors=True)
     shutil.rmtree(shared_data_of(own), ignore_errors=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file atomically and creates its parent folders; see `replacing`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary file that replaces `path` after the block, so that `path` is never incomplete.
-
-    Raises:
-        InvalidInputError: The path is a folder.
-        OSError: The file cannot be written. The error names `path`, also for a full disk.
-    """
-    if path.is_dir():
-        raise InvalidInputError(f"{path} is a folder; give the name of a file")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        error.filename, error.filename2 = str(path), None
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)

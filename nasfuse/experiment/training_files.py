@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nasfuse.data import Dataset
 from nasfuse.errors import CheckpointError
-from nasfuse.experiment.run_folder import write_text
+from nasfuse.experiment.atomic_files import write_text
 from nasfuse.nn import Network
 from nasfuse.prediction import read_network, save_network
 from nasfuse.spec.recipe import Recipe

@@ -1,7 +1,8 @@
 """The files of trials while a search runs."""
 
 from nasfuse.backends.outcome import Measured, Outcome
-from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.experiment.atomic_files import write_text
+from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.search.assignment import Assignment
 from nasfuse.search.progress import Progress
 

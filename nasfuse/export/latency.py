@@ -14,8 +14,9 @@ from nasfuse.cost.latency import Latency, one_at_a_time, timed
 from nasfuse.data import Split
 from nasfuse.data.extras import required
 from nasfuse.deployment import RawInputs
+from nasfuse.experiment.atomic_files import write_text
 from nasfuse.experiment.checkpoint_evaluation import samples_of_training
-from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.export.bundle import deployment_of
 from nasfuse.nn import Network
 from nasfuse.prediction import SavedNetwork

@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nasfuse.domain.cost import COSTS
-from nasfuse.experiment.run_folder import replacing, write_text
+from nasfuse.experiment.atomic_files import replacing, write_text
 from nasfuse.report.chart import DASHES, MARKS, Axis, Chart, Point, Series
 from nasfuse.report.comparison import Comparison
 from nasfuse.report.environment import make_environment

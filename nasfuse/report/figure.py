@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import METRICS
 from nasfuse.errors import InvalidInputError
-from nasfuse.experiment.run_folder import replacing
+from nasfuse.experiment.atomic_files import replacing
 from nasfuse.experiment.run_reader import Run
 from nasfuse.report.window import metric_window
 from nasfuse.search.front import Candidate, Objectives

@@ -5,12 +5,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from nasfuse.domain.cost import COSTS
+from nasfuse.experiment.atomic_files import write_text
 from nasfuse.experiment.damaged_part import read_part
 from nasfuse.experiment.macs_check import read_checks
 from nasfuse.experiment.plain_comparison import against_linear_model
 from nasfuse.experiment.point_details import FrontDetails, read_details
 from nasfuse.experiment.robustness_file import Robustness, read_robustness
-from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.run_reader import Run
 from nasfuse.report.environment import make_environment
 from nasfuse.report.extracted import extracted_note

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nasfuse.data.raw_table import RawTable, texts
 from nasfuse.errors import DataError, InvalidInputError, listed
-from nasfuse.experiment.run_folder import replacing
+from nasfuse.experiment.atomic_files import replacing
 from nasfuse.prediction import Predictions
 from nasfuse.prediction.label_images import label_png
 

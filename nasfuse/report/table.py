@@ -8,8 +8,8 @@ from typing import Any
 
 from nasfuse.domain.metric import METRICS
 from nasfuse.errors import MissingFileError
+from nasfuse.experiment.atomic_files import replacing
 from nasfuse.experiment.robustness_file import Robustness
-from nasfuse.experiment.run_folder import replacing
 from nasfuse.experiment.run_reader import Run
 from nasfuse.search.front import COLUMNS, Candidate, Objectives, front_of, to_row
 

@@ -15,7 +15,7 @@ from nasfuse.backends.ray_session import ray_constants
 from nasfuse.errors import NasfuseError
 from nasfuse.experiment.run import run_search
 from nasfuse.experiment.run_folder import RunFolder
-from nasfuse.search import open_storage
+from nasfuse.search.storage import open_storage
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
 

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from nasfuse.errors import RunFolderError
+from nasfuse.experiment.atomic_files import write_text
 from nasfuse.experiment.ensembles import choose_ensembles, update_ensembles
 from nasfuse.experiment.final_training import train_recipe
 from nasfuse.experiment.macs_check import check_front, read_checks
 from nasfuse.experiment.objective import cached_dataset
-from nasfuse.experiment.run_folder import RunFolder, write_text
+from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.nn import build_network
 from nasfuse.search.front import candidates_of, front_of

@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from nasfuse.experiment.run_folder import RunFolder
-from nasfuse.search import open_storage
+from nasfuse.search.storage import open_storage
 from nasfuse.spec.study import StudyConfig
 from tests.network_namespaces import NEEDS, PORT, ROOT, can_make_machines, network
 

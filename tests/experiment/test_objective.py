@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -173,3 +175,13 @@ def test_a_file_that_has_changed_is_read_again(tmp_path):
         found.append(cached_dataset(config))
     assert found[0].fingerprint != found[1].fingerprint
     assert cached_dataset(config) is found[1]
+
+
+def test_a_worker_imports_no_study():
+    """Every worker of a search pays for the imports of its objective, and reads no study."""
+    code = (
+        "import sys, nasfuse.backends.objective, nasfuse.experiment.objective\n"
+        "print({'optuna', 'sqlalchemy', 'matplotlib', 'sklearn', 'onnx'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

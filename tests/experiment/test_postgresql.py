@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from nasfuse.search import open_storage
+from nasfuse.search.storage import open_storage
 from tests.simulated_search import driver, read_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

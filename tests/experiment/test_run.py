@@ -27,7 +27,7 @@ from nasfuse.experiment.plain_models import constant_score, plain_scores
 from nasfuse.experiment.run import run_search
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
-from nasfuse.search import open_storage
+from nasfuse.search.storage import open_storage
 from nasfuse.search.trial import TrialView
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig

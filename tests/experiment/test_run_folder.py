@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from nasfuse.errors import ConfigError, InvalidInputError, MissingFileError, RunFolderError
-from nasfuse.experiment.run_folder import RunFolder, drop_scratch, write_text
+from nasfuse.experiment.atomic_files import write_text
+from nasfuse.experiment.run_folder import RunFolder, drop_scratch
 from nasfuse.spec.study import StudyConfig
 
 PLAIN = {

@@ -25,7 +25,7 @@ from nasfuse.experiment.macs_check import read_checks
 from nasfuse.experiment.run import run_search
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
-from nasfuse.search import open_storage
+from nasfuse.search.storage import open_storage
 from nasfuse.spec.study import StudyConfig
 from tests.forked import forked
 from tests.tiny_study import TINY

@@ -10,10 +10,10 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from nasfuse.experiment.atomic_files import write_text
 from nasfuse.experiment.label_pictures import PredictedMap, SamplePicture
 from nasfuse.experiment.metadata_groups import GroupFigures
 from nasfuse.experiment.point_details import FrontDetails, PointDetails, RouteLines
-from nasfuse.experiment.run_folder import write_text
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.experiment.training_files import write_curve
 from nasfuse.prediction.label_images import label_png

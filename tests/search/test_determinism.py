@@ -10,8 +10,9 @@ from optuna.trial import TrialState
 
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.errors import RunFolderError
-from nasfuse.search import open_storage, sqlite_url, summarise
 from nasfuse.search.live_drivers import LiveDrivers
+from nasfuse.search.progress import summarise
+from nasfuse.search.storage import open_storage, sqlite_url
 from nasfuse.search.trial_rows import OutdatedError
 
 SPACE = {

@@ -6,8 +6,9 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from nasfuse.errors import RecurringFailureError
-from nasfuse.search import open_storage, sqlite_url, summarise
 from nasfuse.search.failures import EQUAL_FAILURES, FIRST_FAILURES, kind_of, recurring_failures
+from nasfuse.search.progress import summarise
+from nasfuse.search.storage import open_storage, sqlite_url
 from nasfuse.search.trial import TrialView
 from nasfuse.search.views import trials_of
 

@@ -2,7 +2,7 @@
 
 from optuna.storages import InMemoryStorage
 
-from nasfuse.search import summarise
+from nasfuse.search.progress import summarise
 
 
 def test_before_the_first_trial(open_scheduler):

@@ -11,10 +11,11 @@ from optuna.trial import TrialState
 
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import InvalidInputError, RunFolderError
-from nasfuse.search import Exhausted, open_storage, sqlite_url, summarise
 from nasfuse.search import scheduler as scheduler_module
 from nasfuse.search.front import Objectives, candidates_of
-from nasfuse.search.scheduler import MAX_ATTEMPTS
+from nasfuse.search.progress import summarise
+from nasfuse.search.scheduler import MAX_ATTEMPTS, Exhausted
+from nasfuse.search.storage import open_storage, sqlite_url
 from nasfuse.spec.study import Sampler
 
 BASELINES = ["one: left", "one: right", "both"]

@@ -8,8 +8,9 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from nasfuse.errors import InvalidInputError
-from nasfuse.search import open_storage, sqlite_url, summarise
 from nasfuse.search import unvisited as unvisited_module
+from nasfuse.search.progress import summarise
+from nasfuse.search.storage import open_storage, sqlite_url
 from nasfuse.spec.study import Sampler
 
 #: 3 x 2 x 2 = 12 recipes.
