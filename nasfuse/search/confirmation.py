@@ -41,15 +41,13 @@ def next_repetition(
     if not unconfirmed:
         return None
     top = best(front, objectives) if front else None
-    chosen = min(
-        unconfirmed,
-        key=lambda member: (
-            bool(member.trainings),
-            member is not top,
-            of(member)[0],
-            -_contribution(member, front, objectives),
-        ),
-    )
+
+    def rank(member: Candidate) -> tuple[bool, bool, int]:
+        return bool(member.trainings), member is not top, of(member)[0]
+
+    first_rank = min(map(rank, unconfirmed))
+    tied = [member for member in unconfirmed if rank(member) == first_rank]
+    chosen = max(tied, key=lambda member: _contribution(member, front, objectives)) if len(tied) > 1 else tied[0]
     count, first = of(chosen)
     return trials[first], count
 

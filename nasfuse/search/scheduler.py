@@ -118,6 +118,7 @@ class Scheduler:
         self.saved_epochs = saved_epochs
         self._clock = clock
         self._full_macs_of = full_macs_of or macs_of
+        self._full_macs: dict[str, int] = {}
         self._costs = ComputedCosts(space, macs_of, cost=study.cost, check=check, check_macs=check_macs)
         maximize = METRICS[study.objective].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
@@ -375,7 +376,9 @@ class Scheduler:
             return None
         writer = TrialWriter(self._storage, trial_id_of(trial))
         is_routed = recipe.network.router is not None
-        writer.recipe(recipe, macs=macs, full_macs=self._full_macs_of(recipe) if is_routed else None)
+        if is_routed and recipe.hash not in self._full_macs:  # a repetition has those of the first training
+            self._full_macs[recipe.hash] = self._full_macs_of(recipe)
+        writer.recipe(recipe, macs=macs, full_macs=self._full_macs.get(recipe.hash))
         limit = self._config.max_macs
         if limit is not None and macs > limit:
             trial.set_constraint("max_macs", macs - limit)
