@@ -2,7 +2,7 @@
 
 Two searches: a shipped space with the real costs of its networks (`avdigits_dynmm`: conditional, routers make some
 costs random), and seven numbers whose cost is a formula. The storage contains observations of an artificial
-metric. The first suggestion of a process also loads BoTorch and surveys the costs, and is listed separately. Times are
+metric. The first suggestion of a process also surveys the costs, and is listed separately. Times are
 CPU seconds of a single thread, so that they do not depend on other load on the machine.
 
     OMP_NUM_THREADS=1 python benchmarks/suggestion_time.py    # about two minutes

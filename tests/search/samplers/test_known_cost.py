@@ -253,12 +253,12 @@ class TestFallback:
         assert fallbacks(study) == [TOO_MANY]
 
     def test_a_numerical_failure(self, monkeypatch):
-        from nasfuse.search.samplers import surrogate
+        from nasfuse.search.samplers import hyperparameters
 
         def fail(*_):
             raise RuntimeError("a matrix is not positive definite")
 
-        monkeypatch.setattr(surrogate, "_fit", fail)
+        monkeypatch.setattr(hyperparameters, "_fit", fail)
         study, drawn = search(make(), n_trials=8)
         assert fallbacks(study) == ["the model failed: a matrix is not positive definite"] * 2
         assert all(DOMAIN.row(one) is not None for one in drawn)
