@@ -87,4 +87,4 @@ ENGINES: dict[str, Engine] = {
 }
 
 #: Engines whose suggestions take about a second, or that make some hundred of them with costly models.
-SLOW = ("optuna-gp", *(name for name in ENGINES if name.startswith((DEFAULT, UNCONFIRMED))))
+SLOW = ("optuna-gp", *(name for name in ENGINES if name.startswith((DEFAULT, "known-cost"))))
