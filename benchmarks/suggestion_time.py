@@ -1,11 +1,11 @@
 """Time of a suggestion of the known-cost sampler on one core.
 
-Two searches: a shipped space with the real costs of its networks (`avdigits_dynmm`: conditional, routers make some
-costs random), and seven numbers whose cost is a formula. The storage contains observations of an artificial
-metric. The first suggestion of a process also loads BoTorch and surveys the costs, and is listed separately. Times are
-CPU seconds of a single thread, so that they do not depend on other load on the machine.
+Three searches: a shipped space with the real costs of its networks (`avdigits_dynmm`: conditional, routers make some
+costs random), seven numbers whose cost is a formula, and thirty numbers beside thirty choices of five. The storage
+contains observations of an artificial metric. The first suggestion of a process also surveys the costs, and is listed
+separately. Times are CPU seconds of a single thread, so that they do not depend on other load on the machine.
 
-    OMP_NUM_THREADS=1 python benchmarks/suggestion_time.py    # about two minutes
+    OMP_NUM_THREADS=1 python benchmarks/suggestion_time.py    # about three minutes
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import optuna
 import torch
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.run import make_space
@@ -44,6 +44,14 @@ def numbers() -> SamplerContext:
     """Returns the sampler context of a space of seven numbers."""
     domain = Domain.unconditional({f"x{index}": FloatDistribution(0, 1) for index in range(7)})
     return SamplerContext(domain, lambda parameters: sum(parameters.values()) / 7)
+
+
+def numbers_and_choices() -> SamplerContext:
+    """Returns the sampler context of a space of sixty parameters; the number of strong choices is the cost."""
+    numbers = {f"x{index}": FloatDistribution(0, 1) for index in range(30)}
+    choices = {f"c{index}": CategoricalDistribution(["none", "skip", "pool", "cheap", "strong"]) for index in range(30)}
+    domain = Domain.unconditional({**numbers, **choices})
+    return SamplerContext(domain, lambda parameters: list(parameters.values()).count("strong") / 30)
 
 
 def fill(study: optuna.Study, context: SamplerContext, *, count: int) -> None:
@@ -101,7 +109,7 @@ def measure(name: str, make: Callable[[], SamplerContext], *, repeats: int) -> N
 
 
 def main() -> None:
-    """Measures both searches."""
+    """Measures the searches."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=11)
     options = parser.parse_args()
@@ -109,6 +117,7 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     measure("avdigits_dynmm", lambda: shipped("avdigits_dynmm"), repeats=options.repeats)
     measure("seven numbers", numbers, repeats=options.repeats)
+    measure("thirty numbers and thirty choices", numbers_and_choices, repeats=options.repeats)
 
 
 if __name__ == "__main__":

@@ -83,8 +83,11 @@ _STUDIES = {
 ENGINES: dict[str, Engine] = {
     **CONTROLS,
     **_STUDIES,
-    **{f"{name}{VISIBLE}": replace(_STUDIES[name], delays_results=False) for name in (UNCONFIRMED, DEFAULT)},
+    **{
+        f"{name}{VISIBLE}": replace(_STUDIES[name], delays_results=False)
+        for name in ("known-cost", UNCONFIRMED, DEFAULT)
+    },
 }
 
 #: Engines whose suggestions take about a second, or that make some hundred of them with costly models.
-SLOW = ("optuna-gp", *(name for name in ENGINES if name.startswith((DEFAULT, UNCONFIRMED))))
+SLOW = ("optuna-gp", *(name for name in ENGINES if name.startswith((DEFAULT, "known-cost"))))

@@ -57,6 +57,10 @@ class Problem(ABC):
     def curve(self, params: Mapping[str, Any], *, seed: int) -> NDArray[np.float64]:
         """Returns the error after each epoch, shape (max_epochs,)."""
 
+    def counted_error(self, params: Mapping[str, Any], *, observed: float) -> float:
+        """Returns the error of a full training in the hypervolume: the `observed` one; with noise, its mean."""
+        return observed
+
     @cached_property
     def space(self) -> Space | PointSpace:
         """What a scheduler searches; without hand-made designs."""

@@ -147,7 +147,8 @@ class _Simulation:
         problem = self._problem
         params = problem.parameters_of(assignment.recipe)
         errors, cost = problem.curve(params, seed=assignment.seed), problem.cost_of(params)
-        self._started[assignment.number] = float(errors[-1]), cost
+        counted = problem.counted_error(params, observed=float(errors[-1]))
+        self._started[assignment.number] = counted, cost
         curve = [problem.metric_of(float(error)) for error in errors]
         point = OperatingPoint(
             metric=curve[-1], macs=problem.macs_of(cost), params=0, latency_s=0.0, latency_iqr_s=0.0, peak_bytes=0

@@ -17,7 +17,8 @@ from nasfuse.search.samplers.ehvi import (
     log_expected_improvement_of_logs,
 )
 from nasfuse.search.samplers.encoding import Encoding
-from nasfuse.search.samplers.surrogate import OF_TRAININGS, Surrogate, fit
+from nasfuse.search.samplers.hyperparameters import OF_TRAININGS, fit
+from nasfuse.search.samplers.surrogate import Surrogate
 from nasfuse.search.samplers.training_data import Observations
 from nasfuse.search.warping import Warp
 
@@ -37,8 +38,10 @@ _MARGIN = 0.1
 class Acquisition:
     """Scores draws of a domain by the expected hypervolume improvement under models of error and cost.
 
-    Scores are for trainings from scratch. If trainings from inherited weights were observed, the model of the error has
-    an additional feature that marks them, so that it can learn how their errors are related to the others.
+    Where costs can be computed, the cost is a feature of the model of the error: it often explains more of the error
+    than any parameter. Scores are for trainings from scratch. If trainings from inherited weights were observed, the
+    model of the error has an additional feature that marks them, so that it can learn how their errors are related to
+    the others.
     """
 
     def __init__(
@@ -68,7 +71,7 @@ class Acquisition:
         self._coverage = coverage
         self._offered = np.array(offered).reshape(-1, len(domain.columns))
         self._encoding = Encoding(domain)
-        self._cost_model = CostModel(costs, observations, encode=self._encoding.features)
+        self._cost_model = CostModel(costs, observations, encoding=self._encoding)
         full = np.column_stack([observations.errors, observations.costs])[observations.finished]
         span = np.ptp(full, axis=0)
         beyond = full.max(axis=0) + _MARGIN * np.where(span > 0, span, 1.0)
@@ -111,7 +114,7 @@ class Acquisition:
         return log_expected_hypervolume_improvement(
             self._front,
             self._reference,
-            error=self._error_model.predict(self._features(rows)),
+            error=self._error_model.predict(self._features(rows, cost[0])),
             cost=cost,
             error_improvement=self._error_improvement,
         )
@@ -120,9 +123,9 @@ class Acquisition:
         """Returns log E[(level - error)+] for errors whose warped values are normally distributed."""
         return math.log(self._warp.scale) + log_expected_improvement_of_logs(self._warp.warped(level), mean, sd)
 
-    def _features(self, rows: Array, *, inherited: NDArray[np.bool_] | bool = False) -> Array:
-        """Returns the features (n, d) of `rows` (n, p) for the model of the error."""
-        features = self._encoding.features(rows)
+    def _features(self, rows: Array, costs: Array, *, inherited: NDArray[np.bool_] | bool = False) -> Array:
+        """Returns the features (n, d) of `rows` (n, p), whose costs are `costs` (n,), for the model of the error."""
+        features = np.column_stack([self._encoding.features(rows), self._cost_model.features(costs)])
         if not self._observations.inherited.any():
             return features
         return np.column_stack([features, np.broadcast_to(inherited, len(rows)).astype(float)])
@@ -131,16 +134,19 @@ class Acquisition:
         """Returns the model of warped errors; failed trials count as the worst, running ones as their prediction."""
         seen = self._observations
         errors = self._warp.warped(seen.errors)
-        features = self._features(seen.rows, inherited=seen.inherited)
+        features = self._features(seen.rows, seen.costs, inherited=seen.inherited)
+        n_others = features.shape[1] - len(self._encoding.groups)
+        groups = np.append(self._encoding.groups, self._encoding.groups.max(initial=-1) + 1 + np.arange(n_others))
         chosen = _fitted_rows(len(features))
-        fitted = fit(features[chosen], errors[chosen], noise=OF_TRAININGS)
+        trend = len(self._encoding.groups) if self._cost_model.is_computed else None
+        fitted = fit(features[chosen], errors[chosen], groups=groups, noise=OF_TRAININGS, trend=trend)
         if len(seen.failed):
-            features = np.concatenate([features, self._features(seen.failed)])
+            features = np.concatenate([features, self._features(seen.failed, self._cost_model.best(seen.failed)[0])])
         targets = np.concatenate([errors, np.full(len(seen.failed), errors.max())])
         doubts = np.concatenate([self._warp.warped_variances(seen.doubts, seen.errors), np.zeros(len(seen.failed))])
         model = Surrogate(features, targets, fitted=fitted, doubts=doubts)
         if len(seen.pending):
-            model.believe(self._features(seen.pending))
+            model.believe(self._features(seen.pending, self._cost_model.best(seen.pending)[0]))
         return model
 
     def _believed_front(self) -> tuple[Array, Array]:
@@ -148,7 +154,7 @@ class Acquisition:
         seen = self._observations
         rows = np.concatenate([seen.rows[seen.finished], seen.pending])
         costs = np.concatenate([seen.costs[seen.finished], self._cost_model.best(seen.pending)[0]])
-        errors = self._warp.unwarped(self._error_model.predict(self._features(rows))[0])
+        errors = self._warp.unwarped(self._error_model.predict(self._features(rows, costs))[0])
         points = np.column_stack([errors, costs])
         kept = non_dominated(points)
         return rows[kept], points[kept]

@@ -89,6 +89,18 @@ class Costs:
             found = [cheapest[1]]
         return np.array(found).reshape(-1, len(self._domain.columns))
 
+    def nearest_first(self, rows: Array, *, share: float) -> Array:
+        """Returns `rows` (n, p) by the distance of their costs from a `share` of the range that they span.
+
+        Rows above the limit are not counted in the range. If no cost can be computed, the order is kept.
+        """
+        costs = np.array([np.nan if (cost := self.exact(row)) is None else cost for row in rows], dtype=np.float64)
+        known = costs[np.isfinite(costs) & (costs <= self.limit)]
+        if len(known) == 0:
+            return rows
+        wanted = known.min() + share * np.ptp(known)
+        return rows[np.argsort(np.where(np.isfinite(costs), np.abs(costs - wanted), np.inf), kind="stable")]
+
     def survey(self) -> tuple[Array, Array]:
         """Returns draws (n, p) whose cost can be computed, and their costs (n,)."""
         if self._cost_of is None:

@@ -61,13 +61,20 @@ class Coverage:
         new = exists & ~self._seen[self._paths, parts]
         return np.asarray(self._families.of(rows) @ self._needs + new.sum(axis=1) / (len(self._ordered) + 1))
 
-    def variants(self, units: Array, rng: np.random.Generator) -> Array:
-        """Returns rows (n, p) at `units` (p,) of the unit cube, with random families; the largest gain first."""
+    def variants(self, units: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Returns distinct rows (n, p) and their gains (n,), the largest first.
+
+        The first of the draws is at `units` (p,) of the unit cube; all others have random values of the discrete
+        parameters, families among them.
+        """
         drawn = np.tile(units, (_N_DRAWS, 1))
-        columns = self._families.columns
-        drawn[:, columns] = rng.random((_N_DRAWS, len(columns)))
+        discrete = [index for index, column in enumerate(self._domain.columns) if column.n_levels]
+        drawn[1:, discrete] = rng.random((_N_DRAWS - 1, len(discrete)))
         rows = self._domain.rows(drawn)
-        return rows[np.argsort(-self.gains(rows), kind="stable")]
+        rows = rows[np.sort(np.unique(rows, axis=0, return_index=True)[1])]
+        gains = self.gains(rows)
+        order = np.argsort(-gains, kind="stable")
+        return rows[order], gains[order]
 
     def _parts(self, rows: Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Returns in which part of its range each ordered value of `rows` is, and whether it exists, both (n, q)."""

@@ -25,6 +25,9 @@ from nasfuse.seeds import derive_seed
 MAX_FULL = 200
 MAX_OBSERVATIONS = 1000
 
+#: Draws for a trial without a model whose costs are computed.
+_N_START = 32
+
 #: Complete trainings required before the model is used.
 MIN_FULL = 3
 
@@ -32,13 +35,13 @@ MIN_FULL = 3
 class KnownCostSampler(BaseSampler):
     """Suggests by expected hypervolume improvement, with exact costs where they are known before training.
 
-    The study has two objectives: first the metric, second log10 of the cost. The first trials are
-    points of a scrambled Sobol sequence, moved to the families (kinds of encoder, reducer, fusion and router) with the
-    fewest trials until every family was tried twice; then a Gaussian process predicts the metric. While a
-    family has fewer than two trials, its predictions only decide between draws of the same coverage. The cost of a draw
-    is computed by `cost_of`; a second Gaussian process predicts it where it can only be measured. The front to be
-    improved consists of predictions for the observed networks rather than of the observations, so that the noise of a
-    single training does not shift it. Running trials count as if they had ended as predicted.
+    The study has two objectives: first the metric, second log10 of the cost. The first trials are spread evenly over
+    costs and over continuous parameters, in the families (kinds of encoder, reducer, fusion and router) with the fewest
+    trials until every family was tried twice; then a Gaussian process predicts the metric. While a family has fewer
+    than two trials, its predictions only decide between draws of the same coverage. The cost of a draw is computed by
+    `cost_of`; a second Gaussian process predicts it where it can only be measured. The front to be improved consists of
+    predictions for the observed networks rather than of the observations, so that the noise of a single training does
+    not shift it. Running trials count as if they had ended as predicted.
 
     A suggestion depends only on the seed, the trial's number and the content of the storage. Where the sampler cannot
     be used, TPE suggests instead, and the reason is recorded with the trial. Conditional parameters are supported:
@@ -128,13 +131,13 @@ class KnownCostSampler(BaseSampler):
         n_full = observations.n_full
         coverage = Coverage(domain, costs, suggested_rows(trials_of(study), domain))
         if observations.n_trainings < self._n_startup or n_full < MIN_FULL:
-            return self._start(trial, domain, coverage)
+            return self._start(trial, domain, coverage, costs)
         if n_full > MAX_FULL or len(observations.rows) > MAX_OBSERVATIONS:
             reason = f"there are more than {MAX_FULL} full trainings or {MAX_OBSERVATIONS} observations"
             return self._fall_back(study, trial, domain, reason=reason)
         signs = [1 if one is StudyDirection.MINIMIZE else -1 for one in study.directions]
         reference = None if self._reference is None else np.multiply(self._reference, signs)
-        from nasfuse.search.samplers.acquisition import Acquisition  # BoTorch takes a second to load
+        from nasfuse.search.samplers.acquisition import Acquisition  # SciPy's optimisers take a while to load
 
         offered = [row for row in (domain.row(one) for one in self._offered) if row is not None]
         acquisition = Acquisition(
@@ -148,19 +151,25 @@ class KnownCostSampler(BaseSampler):
         best = acquisition.best(np.random.default_rng(derive_seed(self._seed, "candidates", trial.number)))
         return [] if best is None else [best]
 
-    def _start(self, trial: FrozenTrial, domain: Domain, coverage: Coverage) -> Iterator[Array]:
-        """Yields rows (p,) at the trial's point of a scrambled Sobol sequence, in the families that lack most first."""
+    def _start(self, trial: FrozenTrial, domain: Domain, coverage: Coverage, costs: Costs) -> Iterator[Array]:
+        """Yields rows (p,) for a trial without a model, best first.
+
+        The continuous parameters are those of the trial's point of a scrambled Sobol sequence. Of draws of the others,
+        those in the families that lack most come first, and among these the one whose cost is nearest to the last
+        coordinate of the point, as a share of the range of costs. Random draws seldom have the lowest and highest
+        costs, between which the front lies.
+        """
         from scipy.stats import qmc
 
-        sobol = qmc.Sobol(len(domain.columns), scramble=True, rng=derive_seed(self._seed, "start"))
+        sobol = qmc.Sobol(len(domain.columns) + 1, scramble=True, rng=derive_seed(self._seed, "start"))
         if trial.number:  # SciPy rejects a step of 0
             sobol.fast_forward(trial.number)
-        units = sobol.random(1)
-        if not coverage.is_complete:
-            yield from coverage.variants(
-                units[0], np.random.default_rng(derive_seed(self._seed, "families", trial.number))
-            )
-        yield np.asarray(domain.rows(units)[0])
+        *units, share = sobol.random(1)[0]
+        rng = np.random.default_rng(derive_seed(self._seed, "families", trial.number))
+        rows, gains = coverage.variants(np.array(units), rng)
+        n_due = int((np.floor(gains) == np.floor(gains[0])).sum())
+        yield from costs.nearest_first(rows[: min(n_due, _N_START)], share=share)
+        yield from rows
 
     def _draws(self, trial: FrozenTrial, domain: Domain) -> Iterator[Array]:
         """Yields random rows (p,), used if no better ones are allowed."""

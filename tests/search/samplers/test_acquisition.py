@@ -31,7 +31,7 @@ def make(monkeypatch):
 
     monkeypatch.setattr(module, "fit", noted)
 
-    def make(inherited, *, errors=None):
+    def make(inherited, *, errors=None, cost_of=lambda parameters: parameters["x"] + 1):
         inherited = np.asarray(inherited, dtype=bool)
         observations = Observations(
             rows=X,
@@ -45,27 +45,34 @@ def make(monkeypatch):
             n_trainings=len(X),
             n_full=len(X),
         )
-        costs = Costs(DOMAIN, cost_of=lambda parameters: parameters["x"] + 1, least_cost_of=None, max_cost=None)
+        costs = Costs(DOMAIN, cost_of=cost_of, least_cost_of=None, max_cost=None)
         return Acquisition(DOMAIN, costs, observations, reference=np.array([1.0, 3.0])), fitted[-1]
 
     return make
 
 
-def test_studies_without_inheritance_have_no_additional_feature(make):
+def test_the_cost_is_a_feature(make):
+    """From the lowest to the highest cost of a survey; here the cost is x + 1."""
     _, features = make(np.zeros(16))
+    np.testing.assert_array_equal(features[:, 0], X[:, 0])
+    np.testing.assert_allclose(features[:, 1], X[:, 0], atol=0.03)
+
+
+def test_a_cost_that_can_only_be_measured_is_no_feature(make):
+    _, features = make(np.zeros(16), cost_of=None)
     assert features.tolist() == X.tolist()
 
 
 def test_inherited_and_scratch_trainings_are_distinguished(make):
     inherited = np.arange(16) % 2
-    _, features = make(inherited)
+    _, features = make(inherited, cost_of=None)
     assert features.tolist() == np.column_stack([X, inherited]).tolist()
 
 
 def test_candidates_and_the_front_are_judged_as_from_scratch(make):
     inherited = np.arange(16) % 2
     improvement, _ = make(inherited)
-    mean, _ = improvement._error_model.predict(improvement._features(X))
+    mean, _ = improvement._error_model.predict(improvement._features(X, X[:, 0] + 1))
     assert improvement._warp.unwarped(mean) == pytest.approx(error_of(X), abs=0.05)
     _, front = improvement._believed_front()
     assert front[:, 0].min() == pytest.approx(0.5, abs=0.05)
@@ -76,7 +83,7 @@ def test_the_score_is_what_draws_of_the_error_add_to_the_front(make):
     """The model is of warped errors, the hypervolume is not."""
     improvement, _ = make(np.zeros(16))
     rows, cost = np.array([[0.21], [0.64]]), (np.array([1.0, 1.2]), np.zeros(2))
-    means, sds = improvement._error_model.predict(improvement._features(rows))
+    means, sds = improvement._error_model.predict(improvement._features(rows, cost[0]))
     _, front = improvement._believed_front()
     before = hypervolume(front, reference=improvement._reference)
     for score, mean, sd, log_cost in zip(improvement._score(rows, cost), means, sds, cost[0], strict=True):
@@ -92,7 +99,7 @@ def test_a_training_that_diverged_does_not_hide_the_others(make):
     errors = error_of(X)
     errors[5] = 1e30
     improvement, _ = make(np.zeros(16), errors=errors)
-    mean, _ = improvement._error_model.predict(improvement._features(X))
+    mean, _ = improvement._error_model.predict(improvement._features(X, X[:, 0] + 1))
     found = improvement._warp.unwarped(mean)[10:]
     assert np.corrcoef(found, error_of(X)[10:])[0, 1] > 0.9
 

@@ -1,5 +1,7 @@
 """The domain in numbers: rows and parameters say the same, and what does not exist is not there."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -121,8 +123,13 @@ def test_a_condition_on_a_field_that_is_nowhere_never_holds(domain):
 def test_features(domain):
     # kind in three columns, depth, width, log lr; then: depth exists, lr exists
     one, other = {"kind": "a", "depth": 2, "width": 16, "lr": 0.1}, {"kind": "c", "width": 32, "lr": 1e-4}
-    features = Encoding(domain).features(np.array([domain.row(one), domain.row(other)]))
-    np.testing.assert_allclose(features, [[1, 0, 0, 1 / 3, 0.5, 1, 1, 1], [0, 0, 1, 0.5, 1, 0, 0, 1]], atol=1e-12)
+    encoding = Encoding(domain)
+    features = encoding.features(np.array([domain.row(one), domain.row(other)]))
+    chosen = math.sqrt(0.5)
+    expected = [[chosen, 0, 0, 1 / 3, 0.5, 1, 1, 1], [0, 0, chosen, 0.5, 1, 0, 0, 1]]
+    np.testing.assert_allclose(features, expected, atol=1e-12)
+    assert np.linalg.norm(features[0, :3] - features[1, :3]) == pytest.approx(1.0)
+    assert encoding.groups.tolist() == [0, 0, 0, 1, 2, 3, 4, 5]
 
 
 def test_constants_are_no_features():
