@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import asdict
+from functools import partial
 
 from pydantic import TypeAdapter
 
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.errors import RunFolderError, counted
+from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.plain_models import PlainScores, plain_scores
 from nasfuse.experiment.run_folder import RunFolder, write_text
 from nasfuse.search.front import Candidate
@@ -16,7 +18,8 @@ from nasfuse.spec.study import StudyConfig
 def keep_plain_scores(folder: RunFolder, study: StudyConfig) -> None:
     """Writes the validation metrics of the models without a search to `plain_models.json`, unless they are there."""
     if not folder.plain_models_file.is_file():
-        scores = plain_scores(study.data, metric=study.objective, n_divisions=study.budget.repeats)
+        dataset_of = partial(cached_dataset, study.data.model_dump_json())
+        scores = plain_scores(dataset_of, study.data, metric=study.objective, n_divisions=study.budget.repeats)
         write_text(folder.plain_models_file, json.dumps(asdict(scores), indent=2))
 
 
