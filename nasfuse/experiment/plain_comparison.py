@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.errors import RunFolderError, counted
+from nasfuse.experiment.countdown import Countdown, TimeSpentError
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.plain_models import PlainScores, plain_scores
 from nasfuse.experiment.run_folder import RunFolder, write_text
@@ -15,12 +16,23 @@ from nasfuse.search.front import Candidate
 from nasfuse.spec.study import StudyConfig
 
 
-def keep_plain_scores(folder: RunFolder, study: StudyConfig) -> None:
-    """Writes the validation metrics of the models without a search to `plain_models.json`, unless they are there."""
+def keep_plain_scores(folder: RunFolder, study: StudyConfig, *, countdown: Countdown) -> bool:
+    """Writes the validation metrics of the models without a search to `plain_models.json`, unless they are there.
+
+    Returns:
+        Whether there was time for it.
+    """
     if not folder.plain_models_file.is_file():
         dataset_of = partial(cached_dataset, study.data.model_dump_json())
-        scores = plain_scores(dataset_of, study.data, metric=study.objective, n_divisions=study.budget.repeats)
+        repeats = study.budget.repeats
+        try:
+            scores = plain_scores(
+                dataset_of, study.data, metric=study.objective, n_divisions=repeats, countdown=countdown
+            )
+        except TimeSpentError:
+            return False
         write_text(folder.plain_models_file, json.dumps(asdict(scores), indent=2))
+    return True
 
 
 def read_plain_scores(folder: RunFolder) -> PlainScores | None:
@@ -39,7 +51,8 @@ def read_plain_scores(folder: RunFolder) -> PlainScores | None:
         return scores
     except ValueError as error:
         raise RunFolderError(
-            f"{folder.plain_models_file} is damaged; remove it, and the search command writes it again"
+            f"{folder.plain_models_file} is damaged; remove it, and the search command or `nasfuse report` writes it "
+            "again"
         ) from error
 
 

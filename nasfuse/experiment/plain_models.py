@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from nasfuse.data import Dataset, Split
 from nasfuse.data.progress import tracked
 from nasfuse.domain.task import TASKS
+from nasfuse.experiment.countdown import UNLIMITED, Countdown, TimeSpentError
 from nasfuse.experiment.pixel_models import pixel_digests
 from nasfuse.nn.linear_stream import statistics_of
 from nasfuse.spec.data import DataConfig
@@ -59,7 +60,12 @@ class PlainScores:
 
 
 def plain_scores(
-    dataset_of: Callable[[int], Dataset], config: DataConfig, *, metric: str, n_divisions: int = N_DIVISIONS
+    dataset_of: Callable[[int], Dataset],
+    config: DataConfig,
+    *,
+    metric: str,
+    n_divisions: int = N_DIVISIONS,
+    countdown: Countdown = UNLIMITED,
 ) -> PlainScores:
     """Returns the validation metrics of the best constant prediction and of a linear model.
 
@@ -76,6 +82,10 @@ def plain_scores(
         metric: Metric, a key of `nasfuse.domain.metric.METRICS`.
         n_divisions: Largest number of divisions. A single one is used if the file fixes the validation samples, and the
             `validation.repeats` divisions of a cross-validation.
+        countdown: Time for the linear models.
+
+    Raises:
+        TimeSpentError: The time was spent before the last linear model was begun.
     """
     validation = config.validation
     if validation is not None:
@@ -85,8 +95,12 @@ def plain_scores(
         groups = [range(1)]
     else:
         groups = [range(number, number + 1) for number in range(n_divisions)]
-    fitted = (linear_outputs(dataset_of(number)) for numbers in groups for number in numbers)
-    outputs = iter(tracked("linear models", fitted, total=sum(map(len, groups))))
+    every = [number for numbers in groups for number in numbers]
+    fits = (linear_outputs(dataset_of(number)) for number in countdown.while_left(every))
+    fitted = tracked("linear models", fits, total=len(every))
+    if len(fitted) < len(every):
+        raise TimeSpentError
+    outputs = iter(fitted)
     constant, linear = [], []
     for numbers in groups:
         parts = [dataset_of(number) for number in numbers]
