@@ -11,6 +11,7 @@ from nasfuse.api.draft import drafted, raw_of, source_of
 from nasfuse.api.run import SearchRun, load_run
 from nasfuse.backends.outcome import Outcome
 from nasfuse.cli.console import doing, new_console
+from nasfuse.cli.data_bar import data_bar
 from nasfuse.cli.live import LiveDisplay
 from nasfuse.data import Dataset
 from nasfuse.data.raw_table import RawTable
@@ -127,7 +128,8 @@ def _display(study: StudyConfig, folder: RunFolder, *, shown: bool) -> Iterator[
     if not shown:
         yield _Silent()
         return
-    with LiveDisplay(new_console(stderr=True), study, folder) as display:
+    console = new_console(stderr=True)
+    with LiveDisplay(console, study, folder) as display, data_bar(console):
         yield display
 
 

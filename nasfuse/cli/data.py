@@ -1,12 +1,14 @@
 """`nasfuse data`: lists and checks data sets."""
 
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from nasfuse.data.raw_table import RawTable
     from nasfuse.spec.data import DataConfig
 
 #: Most classes whose names and sizes are printed.
@@ -78,27 +80,33 @@ def check(
     For data without a study, list the arrays or columns, suggest the data block of a study, and check the data with it.
     """
     from nasfuse.cli.console import err, explain, print_json
-    from nasfuse.cli.feature_bar import feature_bar
-    from nasfuse.errors import DataError
+    from nasfuse.cli.data_bar import data_bar
+    from nasfuse.data.sources.registry import load_raw
+    from nasfuse.errors import DataError, DataWarning
     from nasfuse.spec.data import DataConfig
     from nasfuse.spec.data_source import SHIPPED_SOURCES
 
     is_study = source.endswith((".yaml", ".yml")) or not _is_data(source)
     document: dict[str, Any] = {}
+    raw: RawTable | None = None
+    noted: list[warnings.WarningMessage] = []
     if source in SHIPPED_SOURCES:
         config, metric = DataConfig(source=source), None
     elif is_study:
         config, metric = _described(Path(source))
     else:
-        document, found = _suggest(source, target=target, as_json=as_json)
+        with err.status(f"reading {source} ..."), warnings.catch_warnings(record=True) as noted:
+            warnings.filterwarnings("always", category=DataWarning)
+            raw = load_raw(source)
+        document, found = _suggest(raw, source, target=target, as_json=as_json)
         if found is None:
             if as_json:
                 print_json(document)
             return
         config, metric = found, None
     try:
-        with err.status(f"checking {source} ..."), feature_bar(err):
-            document = {**_document(config, metric=metric), **document}
+        with err.status(f"checking {source} ..."), data_bar(err):
+            document = {**_document(config, raw, noted, metric=metric), **document}
     except DataError as error:
         if "arrays" not in document:
             raise
@@ -139,25 +147,38 @@ def _described(path: Path) -> tuple["DataConfig", str]:
     return described.data, described.metric
 
 
-def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
-    """Returns what is known about a data set, and its problems."""
-    from nasfuse.data import load_dataset
+def _document(
+    config: "DataConfig", raw: "RawTable | None", noted: list[warnings.WarningMessage], *, metric: str | None
+) -> dict[str, Any]:
+    """Returns what is known about a data set, and its problems.
+
+    Args:
+        config: Description of the data set.
+        raw: Its columns or arrays; None reads them.
+        noted: Warnings of reading them.
+        metric: Metric of the study; None chooses one of the task.
+    """
+    from nasfuse.data import described_table, load_table
     from nasfuse.data.audit import audit
     from nasfuse.data.label_audit import label_facts
-    from nasfuse.data.sources.registry import load_raw
+    from nasfuse.data.sources.registry import divided, load_raw
     from nasfuse.domain.metric import METRICS
     from nasfuse.errors import DataWarning, MissingValuesWarning, counted
     from nasfuse.experiment.plain_models import plain_scores
     from nasfuse.spec.data_source import SHIPPED_SOURCES
     from nasfuse.tasks import task_kind
 
-    with warnings.catch_warnings(record=True) as noted:
+    with warnings.catch_warnings(record=True) as more:
         warnings.filterwarnings("always", category=DataWarning)
-        dataset = load_dataset(config)
+        if raw is None and config.source not in SHIPPED_SOURCES:
+            raw = load_raw(config.source)
+        table = load_table(config) if raw is None else described_table(raw, config)
+        dataset_of = cache(lambda number: divided(table, config, division=number))
+        dataset = dataset_of(0)
+    noted = [*noted, *more]
     told_missing = {one.message.modality for one in noted if isinstance(one.message, MissingValuesWarning)}
     task = dataset.task
     parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
-    raw = None if config.source in SHIPPED_SOURCES else load_raw(config.source)
     metric = metric or next(name for name, one in METRICS.items() if task.kind in one.tasks)
     document: dict[str, Any] = {
         "data": dataset.name,
@@ -177,7 +198,7 @@ def _document(config: "DataConfig", *, metric: str | None) -> dict[str, Any]:
         document["groups"] = f"{len(set(dataset.train.groups.tolist()))} in train"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # those of the data set, which are listed
-        scores = plain_scores(config, metric=metric)
+        scores = plain_scores(dataset_of, config, metric=metric)
     return {
         **document,
         "warnings": list(dict.fromkeys(str(one.message) for one in noted if issubclass(one.category, DataWarning))),
@@ -207,16 +228,16 @@ def _print(document: dict[str, Any]) -> None:
     out.print("in order" if not document["findings"] + document["warnings"] else "usable; see the lines above")
 
 
-def _suggest(source: str, *, target: str | None, as_json: bool) -> tuple[dict[str, Any], "DataConfig | None"]:
+def _suggest(
+    raw: "RawTable", source: str, *, target: str | None, as_json: bool
+) -> tuple[dict[str, Any], "DataConfig | None"]:
     """Lists arrays or columns and prints a suggested data block; None instead of it if there is no target."""
     from nasfuse.cli.console import out, say
     from nasfuse.data.draft import draft_data, find_target
-    from nasfuse.data.sources.registry import load_raw
     from nasfuse.errors import DataError
     from nasfuse.spec.data import DataConfig, expand_modalities
     from nasfuse.spec.schema.yaml_file import to_yaml
 
-    raw = load_raw(source)
     if not raw.columns:
         raise DataError(f"{raw.folder / raw.origin} holds no arrays; save one per modality and the labels as y")
     shapes = {name: {"dtype": str(values.dtype), "shape": values.shape} for name, values in raw.columns.items()}

@@ -55,11 +55,11 @@ def evaluate(
     from rich.text import Text
 
     from nasfuse.cli.console import err, out, print_json, say, warn
-    from nasfuse.cli.feature_bar import feature_bar
+    from nasfuse.cli.data_bar import data_bar
     from nasfuse.errors import counted
     from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 
-    with feature_bar(err):
+    with data_bar(err):
         result = evaluate_checkpoint(
             checkpoint,
             split=split,

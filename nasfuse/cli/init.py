@@ -23,8 +23,10 @@ def init(
 ) -> None:
     """Look at a data set and write a commented study that searches networks for it."""
     from nasfuse.cli.console import command_line, err, explain, out
+    from nasfuse.cli.data_bar import data_bar
+    from nasfuse.data import described_table
     from nasfuse.data.draft import draft_data
-    from nasfuse.data.sources.registry import load_dataset, load_raw
+    from nasfuse.data.sources.registry import divided, load_raw
     from nasfuse.errors import DataError, DataWarning, InvalidInputError, NasfuseError
     from nasfuse.experiment.study_draft import study_name, study_text
     from nasfuse.spec.data_source import SHIPPED_SOURCES
@@ -32,7 +34,7 @@ def init(
 
     if data in SHIPPED_SOURCES:
         raise InvalidInputError(f"{data} is a shipped data set with a study of its own: nasfuse search {data}")
-    with err.status(f"looking at {data} ..."):
+    with err.status(f"looking at {data} ..."), data_bar(err):
         raw = load_raw(data)
         draft = draft_data(raw, target=target)
         name = study_name(raw)
@@ -45,7 +47,8 @@ def init(
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DataWarning)  # `nasfuse data check` tells them
-                load_dataset(StudyConfig.load(file).data)
+                config = StudyConfig.load(file).data
+                divided(described_table(raw, config), config, division=0)
         except DataError as error:
             problem = error
         except NasfuseError:

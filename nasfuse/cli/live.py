@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from nasfuse.cli.console import LINE_EVERY_S, say
+from nasfuse.cli.console import LINE_EVERY_S, for_people, say
 from nasfuse.cli.search_screen import Running, left_of_budget, progress_line, search_screen
 from nasfuse.errors import counted
 from nasfuse.experiment.training_position import running_curve, training_position
@@ -56,6 +56,7 @@ class LiveDisplay:
         self._workers = 0
         self._running: dict[int, Assignment] = {}
         self._message = ""
+        self._phase = ""
         self._offset_s = 0.0
         self._since: float | None = None
         self._last_line = clock()
@@ -92,7 +93,7 @@ class LiveDisplay:
         self._offset_s = seconds
         self._workers = workers
         self._progress = progress
-        self._message = "training some hand-made designs first"
+        self._message, self._phase = "training some hand-made designs first", ""
         shapes = ", ".join(str(modality) for modality in dataset.modalities)
         task = f"{dataset.task.kind}, {counted(dataset.task.n_outputs, 'output')}"
         sizes = f"{len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test"
@@ -104,13 +105,13 @@ class LiveDisplay:
 
     def phase(self, text: str) -> None:
         """Shows what is done before the first training, or after the last one."""
-        self._message = f"{text} ..."
+        self._message, self._phase = f"{text} ...", text
         if not self._console.is_terminal:
             self._print(self._message)
 
     def note(self, text: str) -> None:
         """Prints a note about the search."""
-        say(self._console, text, style="dim")
+        say(self._console, for_people(text), style="dim")
 
     def started(self, assignment: "Assignment") -> None:
         """Shows a trial that was given to a worker."""
@@ -144,7 +145,8 @@ class LiveDisplay:
         elif self._clock() - self._last_line > SILENCE_S:
             running = self._positions()
             left = "the time is spent" if self._is_waiting else f"{self._left()} left"
-            self._print(f"{self._seconds:5.0f} s: training {running}; {left}" if running else self._message)
+            waiting = f"still {self._phase}" if self._phase else self._message
+            self._print(f"{self._seconds:5.0f} s: training {running}; {left}" if running else waiting)
 
     def _look(self) -> None:
         while not self._ended.wait(_LOOK_EVERY_S):

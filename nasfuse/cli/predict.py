@@ -182,9 +182,9 @@ def _with_progress(predictor: "Predictor", raw: "RawTable", *, probabilities: bo
     from rich.progress import Progress
 
     from nasfuse.cli.console import err
-    from nasfuse.cli.feature_bar import feature_bar
+    from nasfuse.cli.data_bar import data_bar
 
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as bars, feature_bar(err):
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as bars, data_bar(err):
         task = bars.add_task("reading the data", total=None)
 
         def started(n_rows: int) -> Callable[[int], None]:

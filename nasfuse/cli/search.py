@@ -74,11 +74,11 @@ def _search(
     as_json: bool,
 ) -> None:
     from nasfuse.cli.console import command_line, doing, err, explain_fault, out, print_json, say, warn
-    from nasfuse.cli.feature_bar import feature_bar
+    from nasfuse.cli.data_bar import data_bar
     from nasfuse.domain.task import TASKS
     from nasfuse.errors import counted
 
-    with display, feature_bar(err):
+    with display, data_bar(err):
         display.phase("loading PyTorch")
         from nasfuse.experiment.run import run_search
 

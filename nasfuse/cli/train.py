@@ -51,7 +51,7 @@ def train(
     from rich.text import Text
 
     from nasfuse.cli.console import LINE_EVERY_S, err, explain_fault, out, print_json, say
-    from nasfuse.cli.feature_bar import feature_bar
+    from nasfuse.cli.data_bar import data_bar
     from nasfuse.cli.resumable import resumable
     from nasfuse.errors import InvalidInputError, counted
     from nasfuse.spec.ensemble import load_recipe
@@ -83,7 +83,7 @@ def train(
     say(err, f"data: {what.data.source}")
     epochs = sum(member.training.epochs for member in what.members)
     with resumable(lambda: f"what was trained is kept in {folder}"):
-        with Progress(console=err, transient=True, disable=not err.is_terminal) as bars, feature_bar(err):
+        with Progress(console=err, transient=True, disable=not err.is_terminal) as bars, data_bar(err):
             task = bars.add_task("training", total=seeds * epochs)
             printed = time.monotonic()
             trained_now: set[int] = set()

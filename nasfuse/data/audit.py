@@ -2,19 +2,23 @@
 
 import hashlib
 from collections.abc import Collection, Iterator
+from itertools import chain
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nasfuse.data.dataset import Dataset, Split
+from nasfuse.data.dataset import Batch, Dataset
 from nasfuse.data.label_audit import label_findings
+from nasfuse.data.progress import tracked
 from nasfuse.data.raw_table import Array, RawTable, missing, texts
 from nasfuse.errors import counted, listed
 from nasfuse.spec.data import DataConfig
 
 #: Most names in one line.
 _MOST_NAMED = 8
+#: Samples that are compared at once.
+_N_BATCH = 512
 #: Ratio of the largest to the smallest class that is reported.
 _IMBALANCE = 4.0
 #: Absolute correlation with a regression target above which a column is reported.
@@ -83,7 +87,7 @@ def _absent(dataset: Dataset, told: Collection[str]) -> Iterator[str]:
 
 def _duplicates(dataset: Dataset) -> Iterator[str]:
     """Finds samples that are equal in all modalities and are in two splits."""
-    digests = {part: _digests(dataset, dataset.split(part)) for part in ("train", "val", "test")}
+    digests = {part: _digests(dataset, part) for part in ("train", "val", "test")}
     for part, others in (("test", ("train", "val")), ("val", ("train",))):
         known = set().union(*(digests[other] for other in others))
         n_equal = sum(digest in known for digest in digests[part])
@@ -96,18 +100,21 @@ def _duplicates(dataset: Dataset) -> Iterator[str]:
             )
 
 
-def _digests(dataset: Dataset, split: Split) -> list[bytes]:
-    names = tuple(modality.name for modality in dataset.modalities)
-    found: list[bytes] = []
-    for rows in torch.split(torch.arange(len(split)), 512):
-        batch = split.batch(rows, names=names)
-        pieces = [values.flatten(1).numpy() for values in batch.inputs.values()]
-        trimmed = [np.ascontiguousarray(piece) for piece in pieces]
-        for row in range(len(rows)):
-            digest = hashlib.blake2b(digest_size=16)
-            for piece in trimmed:
-                digest.update(np.trim_zeros(piece[row], "b").tobytes())  # batches differ in their padding
-            found.append(digest.digest())
+def _digests(dataset: Dataset, part: str) -> list[bytes]:
+    split, names = dataset.split(part), tuple(modality.name for modality in dataset.modalities)
+    batches = torch.split(torch.arange(len(split)), _N_BATCH)
+    found = (_digests_of_batch(split.batch(rows, names=names)) for rows in batches)
+    return list(chain.from_iterable(tracked(f"comparing samples of {part}", found, total=len(batches))))
+
+
+def _digests_of_batch(batch: Batch) -> list[bytes]:
+    pieces = [np.ascontiguousarray(values.flatten(1).numpy()) for values in batch.inputs.values()]
+    found = []
+    for row in range(len(batch.targets)):
+        digest = hashlib.blake2b(digest_size=16)
+        for piece in pieces:
+            digest.update(np.trim_zeros(piece[row], "b").tobytes())  # batches differ in their padding
+        found.append(digest.digest())
     return found
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nasfuse.data.arrays import fitted_table
 from nasfuse.data.columns.base import Rows, Transform
+from nasfuse.data.columns.files import files_read_once
 from nasfuse.data.dataset import Scale
 from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.metadata import metadata_values
@@ -54,8 +55,9 @@ def described_table(
         metadata_values(raw, name, torch.arange(len(targets)))
 
     def encode(rows: Rows) -> tuple[dict[str, ModalityArrays], Preprocessing]:
-        fitted = Preprocessing.fit(config.modalities, raw, rows, given=transforms)
-        return fitted.arrays(raw), fitted
+        with files_read_once():
+            fitted = Preprocessing.fit(config.modalities, raw, rows, given=transforms)
+            return fitted.arrays(raw), fitted
 
     return fitted_table(
         raw.name,

@@ -113,10 +113,11 @@ def _complete(raw: RawTable, column: str, values: Array) -> Array:
         absent = np.isnan(values)
     if absent.any():
         place = raw.place(column, int(absent.argmax()))
+        others = int(absent.sum()) - 1
+        more = f" and in {counted(others, 'other row')}" if others else ""
         raise DataError(
-            f"{place}: the target is missing in {counted(int(absent.sum()), 'row')}, the first is row "
-            f"{int(absent.argmax())}; add "
-            "it or remove these rows (`nasfuse predict` needs no target)"
+            f"{place}: the target is missing here{more}; add it or remove the rows without it (`nasfuse predict` needs "
+            "no target)"
         )
     return values
 

@@ -9,14 +9,18 @@ from pydantic import TypeAdapter
 
 from nasfuse.cost import MacsCheck, check_macs
 from nasfuse.data import Dataset
+from nasfuse.data.progress import tracked
 from nasfuse.domain.knob import parted
 from nasfuse.errors import MissingFileError, RunFolderError
 from nasfuse.experiment.atomic_files import write_text
+from nasfuse.experiment.countdown import Countdown
+from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.nn import Network, build_network
 from nasfuse.nn.ensemble import EnsembleNetwork
 from nasfuse.nn.knob import set_knobs
 from nasfuse.search.front import Candidate
+from nasfuse.spec.study import StudyConfig
 
 
 @dataclass(frozen=True)
@@ -32,20 +36,40 @@ class FrontCheck:
     check: MacsCheck
 
 
-def check_front(folder: RunFolder, front: Sequence[Candidate], dataset: Dataset) -> None:
+def check_front(folder: RunFolder, study: StudyConfig, front: Sequence[Candidate], *, countdown: Countdown) -> int:
     """Writes the MACs of each member of a front, in closed form and counted, to `macs.json`.
 
     Networks are built from the recipes, because MACs do not depend on weights. Members without a recipe file are
-    omitted.
+    omitted. Those whose MACs are in the file already, and equal, are not counted again.
+
+    Returns:
+        The number of members for which there was no time.
+
+    Raises:
+        MissingFileError: The data of the study are not there.
     """
-    content = {}
-    for member in front:
-        try:
-            network = _network_of(folder, member, dataset)
-        except MissingFileError:
-            continue
-        content[member.label] = check_macs(network, dataset).to_plain()
+    try:
+        known = {one.label: one.check for one in read_checks(folder) if one.check.status == "equal"}
+    except RunFolderError:  # it is written again
+        known = {}
+    new = [member for member in front if member.label not in known]
+    made: list[MacsCheck | None] = []
+    if new:
+        dataset = cached_dataset(study.data.model_dump_json())
+        checks = (_check(folder, member, dataset) for member in countdown.while_left(new))
+        made = tracked("counting MACs of points", checks, total=len(new))
+    found = {**known, **{member.label: one for member, one in zip(new, made, strict=False) if one is not None}}
+    content = {member.label: found[member.label].to_plain() for member in front if member.label in found}
     write_text(folder.macs_file, json.dumps(content, indent=2))
+    return len(new) - len(made)
+
+
+def _check(folder: RunFolder, member: Candidate, dataset: Dataset) -> MacsCheck | None:
+    """Returns the check of a member of the front; None if it has no recipe file."""
+    try:
+        return check_macs(_network_of(folder, member, dataset), dataset)
+    except MissingFileError:
+        return None
 
 
 def _network_of(folder: RunFolder, member: Candidate, dataset: Dataset) -> Network:
@@ -73,7 +97,7 @@ def read_checks(folder: RunFolder) -> list[FrontCheck]:
         return [FrontCheck(label, _check_of(one)) for label, one in content.items()]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunFolderError(
-            f"{folder.macs_file} is damaged; remove it, and the search command writes it again"
+            f"{folder.macs_file} is damaged; remove it, and the search command or `nasfuse report` writes it again"
         ) from error
 
 

@@ -47,7 +47,8 @@ def read_plain_scores(folder: RunFolder) -> PlainScores | None:
         return scores
     except ValueError as error:
         raise RunFolderError(
-            f"{folder.plain_models_file} is damaged; remove it, and the search command writes it again"
+            f"{folder.plain_models_file} is damaged; remove it, and the search command or `nasfuse report` writes it "
+            "again"
         ) from error
 
 

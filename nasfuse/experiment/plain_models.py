@@ -2,8 +2,10 @@
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nasfuse.data import Dataset, Split
+from nasfuse.data.progress import tracked
 from nasfuse.domain.task import TASKS
 from nasfuse.experiment.atomic_files import write_text
+from nasfuse.experiment.countdown import UNLIMITED, Countdown, TimeSpentError
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.pixel_models import pixel_digests
 from nasfuse.experiment.plain_comparison import PlainScores
@@ -42,14 +46,33 @@ _PENALTY = 1e-3
 _HELD_OUT = 0.2
 
 
-def keep_plain_scores(folder: RunFolder, study: StudyConfig) -> None:
-    """Writes the validation metrics of the models without a search to `plain_models.json`, unless they are there."""
+def keep_plain_scores(folder: RunFolder, study: StudyConfig, *, countdown: Countdown) -> bool:
+    """Writes the validation metrics of the models without a search to `plain_models.json`, unless they are there.
+
+    Returns:
+        Whether there was time for it.
+    """
     if not folder.plain_models_file.is_file():
-        scores = plain_scores(study.data, metric=study.objective, n_divisions=study.budget.repeats)
+        dataset_of = partial(cached_dataset, study.data.model_dump_json())
+        repeats = study.budget.repeats
+        try:
+            scores = plain_scores(
+                dataset_of, study.data, metric=study.objective, n_divisions=repeats, countdown=countdown
+            )
+        except TimeSpentError:
+            return False
         write_text(folder.plain_models_file, json.dumps(asdict(scores), indent=2))
+    return True
 
 
-def plain_scores(config: DataConfig, *, metric: str, n_divisions: int = N_DIVISIONS) -> PlainScores:
+def plain_scores(
+    dataset_of: Callable[[int], Dataset],
+    config: DataConfig,
+    *,
+    metric: str,
+    n_divisions: int = N_DIVISIONS,
+    countdown: Countdown = UNLIMITED,
+) -> PlainScores:
     """Returns the validation metrics of the best constant prediction and of a linear model.
 
     The linear model is a logistic regression (one per label of multilabel targets), a ridge regression, or for other
@@ -59,30 +82,38 @@ def plain_scores(config: DataConfig, *, metric: str, n_divisions: int = N_DIVISI
     `pixel_digests`.
 
     Args:
+        dataset_of: Returns the data set with a division into train and val, see `divided` of
+            `nasfuse.data.sources.registry`; called more than once for some divisions.
         config: Description of the data. With `validation`, predictions of the folds are pooled, as in a search.
         metric: Metric, a key of `nasfuse.domain.metric.METRICS`.
         n_divisions: Largest number of divisions. A single one is used if the file fixes the validation samples, and the
             `validation.repeats` divisions of a cross-validation.
+        countdown: Time for the linear models.
+
+    Raises:
+        TimeSpentError: The time was spent before the last linear model was begun.
     """
-    data, validation = config.model_dump_json(), config.validation
+    validation = config.validation
     if validation is not None:
         n_folds = validation.folds
         groups = [range(start, start + n_folds) for start in range(0, validation.n_trainings, n_folds)]
-    elif cached_dataset(data, 0).fingerprint == cached_dataset(data, 1).fingerprint:
+    elif dataset_of(0).fingerprint == dataset_of(1).fingerprint:
         groups = [range(1)]
     else:
         groups = [range(number, number + 1) for number in range(n_divisions)]
-    scores = [pooled_scores([cached_dataset(data, number) for number in numbers], metric) for numbers in groups]
-    constant, linear = zip(*scores, strict=True)
-    return PlainScores(metric, constant, linear)
-
-
-def pooled_scores(parts: Sequence[Dataset], metric: str) -> tuple[float, float]:
-    """Returns the metrics of a constant prediction and of a linear model for the validation samples of all parts."""
-    task = parts[0].task.kind
-    model = pixel_digests if TASKS[task].is_dense else _linear_outputs
-    linear = [model(part) for part in parts]
-    return constant_score(parts, metric), pooled_score(metric, linear, [part.val for part in parts], task=task)
+    every = [number for numbers in groups for number in numbers]
+    fits = (linear_outputs(dataset_of(number)) for number in countdown.while_left(every))
+    fitted = tracked("linear models", fits, total=len(every))
+    if len(fitted) < len(every):
+        raise TimeSpentError
+    outputs = iter(fitted)
+    constant, linear = [], []
+    for numbers in groups:
+        parts = [dataset_of(number) for number in numbers]
+        constant.append(constant_score(parts, metric))
+        own, splits = list(islice(outputs, len(parts))), [part.val for part in parts]
+        linear.append(pooled_score(metric, own, splits, task=parts[0].task.kind))
+    return PlainScores(metric, tuple(constant), tuple(linear))
 
 
 def constant_score(parts: Sequence[Dataset], metric: str) -> float:
@@ -94,8 +125,14 @@ def constant_score(parts: Sequence[Dataset], metric: str) -> float:
     return pooled_score(metric, digests, [part.val for part in parts], task=task.kind)
 
 
-def _linear_outputs(dataset: Dataset) -> Tensor:
-    """Returns (n, n_outputs) logits or standardised numbers for the validation samples."""
+def linear_outputs(dataset: Dataset) -> Tensor:
+    """Returns the outputs of a linear model for the validation samples.
+
+    Returns:
+        (n, n_outputs) logits or standardised numbers; for label maps the digests of `pixel_digests`.
+    """
+    if TASKS[dataset.task.kind].is_dense:
+        return pixel_digests(dataset)
     from sklearn.linear_model import RidgeCV  # slow to import
     from sklearn.preprocessing import StandardScaler
 

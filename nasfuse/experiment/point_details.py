@@ -13,9 +13,11 @@ from torch import Tensor
 
 from nasfuse.data import Dataset, RawTable, Split
 from nasfuse.data.metadata import metadata_values
+from nasfuse.data.progress import tracked
 from nasfuse.domain.knob import CHOICE_KNOBS
 from nasfuse.errors import CheckpointError, DataError, RunFolderError
 from nasfuse.experiment.atomic_files import write_text
+from nasfuse.experiment.countdown import Countdown
 from nasfuse.experiment.label_pictures import PredictedMap, SamplePicture, predicted_maps, sample_pictures
 from nasfuse.experiment.metadata_groups import (
     GroupFigures,
@@ -115,12 +117,15 @@ class FrontDetails:
     samples: dict[int, SamplePicture] = field(default_factory=dict)
 
 
-def keep_details(folder: RunFolder, study: StudyConfig, front: Sequence[Candidate]) -> None:
+def keep_details(folder: RunFolder, study: StudyConfig, front: Sequence[Candidate], *, countdown: Countdown) -> int:
     """Writes the details of the members of a front into the folder of the run, for `read_details`.
 
     Members that are in the file already are not measured again, because the network of a training does not change.
     Ensembles and points whose network is damaged or not in the folder any more are left out. So that this takes
     seconds, a network is run on as many validation samples, evenly chosen, as it can by its latency in `_SECONDS`.
+
+    Returns:
+        The number of members for which there was no time.
 
     Raises:
         MissingFileError: The data of the study are not there.
@@ -132,16 +137,17 @@ def keep_details(folder: RunFolder, study: StudyConfig, front: Sequence[Candidat
     points, lines, samples = dict(known.points), dict(known.lines), dict(known.samples)
     tables: dict[object, tuple[Dataset, RouteTable]] = {}
     metadata = _metadata(study)
-    for member in front:
-        parts = [] if member.label in points else _parts(folder, study, member)
+
+    def add(member: Candidate) -> None:
+        parts = _parts(folder, study, member)
         if not parts:
-            continue
+            return
         if not isinstance(parts[0].saved.network, RoutedNetwork):
             digests = [_digests(part, part.dataset.val) for part in parts]
             details = _details(member.label, parts, digests)
             groups = _static_groups(study, member, parts, digests, metadata)
             points[member.label] = _with_pictures(replace(details, groups=groups), parts[0], samples)
-            continue
+            return
         network = parts[0].saved.network
         setting = (
             member.trial,
@@ -158,8 +164,12 @@ def keep_details(folder: RunFolder, study: StudyConfig, front: Sequence[Candidat
         if member.trial not in lines:
             with suppress(DataError):  # the metric may be undefined on some of the samples
                 lines[member.trial] = _lines(member.trial, network, dataset, table)
+
+    new = [member for member in front if member.label not in points]
+    n_done = len(tracked("figures of points", map(add, countdown.while_left(new)), total=len(new)))
     if points.keys() != known.points.keys():
         write_text(folder.details_file, json.dumps(asdict(FrontDetails(points, lines, samples))))
+    return len(new) - n_done
 
 
 def _parts(folder: RunFolder, study: StudyConfig, member: Candidate) -> list[PointNetwork]:

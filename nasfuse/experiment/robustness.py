@@ -2,11 +2,13 @@
 
 import statistics
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from itertools import chain, takewhile
 
 import torch
 
+from nasfuse.data.progress import tracked
 from nasfuse.errors import CheckpointError, RunFolderError
+from nasfuse.experiment.countdown import Countdown
 from nasfuse.experiment.objective import cached_dataset
 from nasfuse.experiment.point_networks import PointNetwork, point_networks
 from nasfuse.experiment.robustness_file import Robustness, read_robustness, write_robustness
@@ -16,9 +18,8 @@ from nasfuse.spec.study import StudyConfig
 from nasfuse.train import predict_digests
 from nasfuse.train.cross_validation import pooled_score
 
-#: Seconds that the points measured at the end of a search may take by their latency; batches of samples take about a
-#: tenth of that.
-_SECONDS = 60.0
+#: Time of a sample in a batch as a share of the latency of a network.
+_SHARE_IN_BATCHES = 0.1
 
 
 def measure_robustness(
@@ -66,12 +67,14 @@ def _measured(study: StudyConfig, member: Candidate, parts: Sequence[PointNetwor
     )
 
 
-def keep_robustness(folder: RunFolder, study: StudyConfig, front: Sequence[Candidate]) -> None:
+def keep_robustness(folder: RunFolder, study: StudyConfig, front: Sequence[Candidate], *, countdown: Countdown) -> int:
     """Writes the members of a front without each modality into the folder of a run, for `read_robustness`.
 
-    Members that are in the file already are not measured again. So that this takes seconds, only as many are measured,
-    cheapest first, as can be within `_SECONDS` by their latency; `nasfuse pareto --robust` measures all. Nothing is
-    written for data of one modality.
+    Members that are in the file already are not measured again. Only as many are measured, in their order, as there is
+    time for by their latency. Nothing is written for data of one modality.
+
+    Returns:
+        The number of members for which there was no time.
 
     Raises:
         MissingFileError: The data of the study are not there.
@@ -82,16 +85,22 @@ def keep_robustness(folder: RunFolder, study: StudyConfig, front: Sequence[Candi
         known = {}
     new = [member for member in front if member.label not in known]
     if not new:
-        return
+        return 0
     dataset = cached_dataset(study.data.model_dump_json())
     n_trainings = 1 if study.data.validation is None else study.data.validation.n_trainings
     n_samples = (1 + len(dataset.modalities)) * n_trainings * len(dataset.val)
-    left, found = _SECONDS, list[Robustness]()
-    for member in new if len(dataset.modalities) > 1 else []:
-        left -= member.measured.latency_s * n_samples
-        if left < 0:
-            break
-        with suppress(CheckpointError):  # a damaged file is a matter of those who need its network
-            found += measure_robustness(folder, study, [member], device=torch.device("cpu"))
-    if found:
-        write_robustness(folder, [*known.values(), *found])
+    new = new if len(dataset.modalities) > 1 else []
+
+    def fits(member: Candidate) -> bool:
+        return countdown.has(_SHARE_IN_BATCHES * member.measured.latency_s * n_samples)
+
+    def measured(member: Candidate) -> list[Robustness]:
+        try:
+            return measure_robustness(folder, study, [member], device=torch.device("cpu"))
+        except CheckpointError:  # a damaged file is a matter of those who need its network
+            return []
+
+    found = tracked("points without each modality", map(measured, takewhile(fits, new)), total=len(new))
+    if any(found):
+        write_robustness(folder, [*known.values(), *chain.from_iterable(found)])
+    return len(new) - len(found)

@@ -19,20 +19,19 @@ from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import get_metric
 from nasfuse.errors import InvalidInputError, RecurringFailureError, counted
 from nasfuse.experiment.affordable_designs import coarsen_designs
+from nasfuse.experiment.countdown import Countdown
 from nasfuse.experiment.driver import Observer, SearchDriver
 from nasfuse.experiment.ensembles import update_ensembles
+from nasfuse.experiment.front_measurement import measure_front
 from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_settings
-from nasfuse.experiment.macs_check import check_front
 from nasfuse.experiment.objective import Training, cached_dataset, cached_table
-from nasfuse.experiment.plain_models import constant_score, keep_plain_scores
-from nasfuse.experiment.point_details import keep_details
-from nasfuse.experiment.robustness import keep_robustness
+from nasfuse.experiment.plain_models import constant_score
 from nasfuse.experiment.run_folder import RunFolder, drop_scratch, scratch_of, shared_data_of
 from nasfuse.experiment.space_survey import SpaceSurvey, known_cost_of, macs_of
 from nasfuse.experiment.training_files import saved_progress
 from nasfuse.experiment.training_time import TimeLimit
 from nasfuse.experiment.trial_files import TrialFiles
-from nasfuse.search.budget import Budget
+from nasfuse.search.budget import Budget, measuring_s
 from nasfuse.search.hand_made_designs import LARGEST_RATIO
 from nasfuse.search.lease import leased
 from nasfuse.search.live_drivers import can_be_shared, joined, new_token
@@ -171,13 +170,13 @@ def run_search(
         if objective is None:
             if drivers is not None:
                 stack.enter_context(folder.ending())
-            display.phase("measuring the points of the front")
+            allowed_s = measuring_s(scheduler.seconds)
+            display.phase(f"measuring the front, for about {allowed_s:.0f} s at most")
+            countdown = Countdown(allowed_s)
             front = update_ensembles(folder, study, scheduler.trials(), scheduler.objectives)
-            check_front(folder, front, dataset)
-            if front:
-                keep_plain_scores(folder, study)
-                keep_details(folder, study, front)
-                keep_robustness(folder, study, front)
+            left_out = measure_front(folder, study, front, countdown=countdown)
+            if left_out is not None:
+                display.note(left_out)
         return summarise(scheduler.trials(), scheduler.objectives)
 
 
@@ -286,7 +285,10 @@ def _time_of_the_end(study: StudyConfig) -> str:
     minutes = study.budget.minutes or 0.0
     grace = Budget.from_config(study.budget).left_s(seconds=60 * minutes) or 0.0
     when = "" if study.data.validation is None else " when its fold ends"
-    return f"no training starts after {minutes:g} min; one that still runs {grace:.0f} s later is stopped{when}"
+    return (
+        f"no training starts after {minutes:g} min; one that still runs {grace:.0f} s later is stopped{when}, and then "
+        f"the front is measured for about {measuring_s(60 * minutes):.0f} s at most"
+    )
 
 
 def _n_workers(resources: ResourcesConfig, backend: Backend, display: Display) -> int:

@@ -16,6 +16,15 @@ _COVER_UNTIL = 0.5
 #: Time beyond a budget in minutes that running trainings get to finish, as a share of it, and at least in seconds.
 _GRACE, _LEAST_GRACE_S = 0.2, 15.0
 
+#: Time in which the front is measured after the last training, as a share of that of the search, and at least in
+#: seconds.
+_MEASURING, _LEAST_MEASURING_S = 0.1, 60.0
+
+
+def measuring_s(seconds: float) -> float:
+    """Returns the time in which the front is measured after a search that takes `seconds`."""
+    return max(_MEASURING * seconds, _LEAST_MEASURING_S)
+
 
 @dataclass(frozen=True)
 class Budget:

@@ -1,7 +1,14 @@
 """`nasfuse data`."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
+
+from nasfuse.cli import data_bar
+from nasfuse.data.columns import files
+from nasfuse.data.sources import registry
+from tests.cli.test_init import products
 
 
 @pytest.fixture
@@ -195,3 +202,26 @@ def test_foreign_text_in_a_warning_is_printed_as_it_is(capsys):
 
     warn("class [red]x[/red] [/]")
     assert capsys.readouterr().err == "warning: class [red]x[/red] [/]\n"
+
+
+def test_a_check_reads_every_file_once_and_shows_its_progress(nasfuse, tmp_path, monkeypatch):
+    products(tmp_path, 60)
+    read = Counter()
+
+    def attempt(load, path, original=files._attempt):
+        read[path.name] += 1
+        return original(load, path)
+
+    def table(path, original=registry.READERS[".csv"]):
+        read[path.name] += 1
+        return original(path)
+
+    monkeypatch.setattr(files, "_attempt", attempt)
+    monkeypatch.setitem(registry.READERS, ".csv", table)
+    monkeypatch.setattr(data_bar, "LINE_EVERY_S", -1.0)
+    ran = nasfuse("data", "check", "products.csv")
+    assert ran.code == 0
+    assert read == {"products.csv": 1, **{f"{row}.png": 1 for row in range(60)}}
+    lines = ran.err.splitlines()
+    for what, total in (("reading photo", 60), ("comparing samples of train", 1), ("linear models", 3)):
+        assert f"{what}: {total} of {total}" in lines

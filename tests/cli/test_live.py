@@ -90,7 +90,7 @@ def test_a_line_a_minute_says_what_is_trained(shown):
     search.lines()
     search.now = SILENCE_S + 1
     search.display.sign_of_life()
-    assert search.lines() == ["starting workers ..."]
+    assert search.lines() == ["still starting workers"]
     search.ready(seconds=100.0)
     search.now += 500  # the clock of the search begins with its first trial
     search.lines()
@@ -148,4 +148,4 @@ def test_lines_come_from_a_thread_that_ends(shown, monkeypatch):
         search.display._watch.join(timeout=0.3)
         assert search.display._watch.is_alive()
     assert not search.display._watch.is_alive()
-    assert search.lines() == ["starting workers ..."]
+    assert search.lines() == ["still starting workers"]

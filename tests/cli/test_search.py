@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from nasfuse.cli.live import LiveDisplay
+from nasfuse.errors import RunFolderError
 from nasfuse.experiment import run as search_module
+from nasfuse.experiment.macs_check import read_checks
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.nn.head import LinearHead
 from nasfuse.spec.study import StudyConfig
@@ -204,7 +206,7 @@ class TestAnExistingRun:
             "loading PyTorch ...",
             "reading the data ...",
             "building networks of the space ...",
-            "measuring the points of the front ...",
+            "measuring the front, for about 60 s at most ...",
             "writing the report ...",
         ]
         assert ran.json["study"] == "small"
@@ -245,9 +247,6 @@ class TestAnExistingRun:
     @pytest.mark.parametrize(
         ("name", "text"),
         [
-            ("macs.json", "[]"),
-            ("macs.json", '{"0": {"macs_status": "equal"}}'),
-            ("macs.json", '{"0": {"macs_closed_form": {"a": 1}, "macs_counted": {"b": 1}, "macs_status": "differ"}}'),
             ("robustness.json", "{}}"),
             ("robustness.json", '[{"label": ["0"], "metric": 1, "without": {}, "by_mean": []}]'),
             ("robustness.json", '[{"label": "0", "metric": 1, "without": [], "by_mean": []}]'),
@@ -265,6 +264,21 @@ class TestAnExistingRun:
         assert ran.sentence.startswith(f"warning: run/{name} is damaged; remove it, and ")
         assert ran.sentence.endswith(" writes it again; it is left out here")
         assert "<html" in same_study.report_file.read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "[]",
+            '{"0": {"macs_status": "equal"}}',
+            '{"0": {"macs_closed_form": {"a": 1}, "macs_counted": {"b": 1}, "macs_status": "differ"}}',
+        ],
+    )
+    def test_damaged_counts_of_macs_are_made_again(self, nasfuse, same_study, text):
+        same_study.macs_file.write_text(text)
+        with pytest.raises(RunFolderError, match=r"macs\.json is damaged; remove it, and the search command or"):
+            read_checks(same_study)
+        assert nasfuse("report", "run").err == ""
+        assert len(read_checks(same_study)) == 2
 
     @pytest.mark.parametrize("text", ["", "name: [", "name: other\n"])
     def test_a_damaged_study_file(self, refuses, same_study, text):

@@ -90,11 +90,11 @@ def test_bad_orders(changes, match):
     [
         (
             objects("a", None, ""),
-            r"^column y of t\.csv, row 1: the target is missing in 2 rows, the first is row 1; add",
+            r"^column y of t\.csv, row 1: the target is missing here and in 1 other row; add",
         ),
         (
             np.array([1.0, np.nan]),
-            r"^column y of t\.csv, row 1: the target is missing in 1 row, the first is row 1; add",
+            r"^column y of t\.csv, row 1: the target is missing here; add",
         ),
         (objects("a", "a"), r"^t\.csv: the labels hold one class only, got 'a' everywhere; there is nothing to learn"),
         (objects("a", "b "), r"must be words without spaces at their ends, got 'b ' in row 1"),

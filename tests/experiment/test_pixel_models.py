@@ -5,7 +5,8 @@ import torch
 
 from nasfuse.data import ModalityArrays, build_dataset
 from nasfuse.experiment.pixel_models import pixel_digests
-from nasfuse.experiment.plain_models import pooled_scores
+from nasfuse.experiment.plain_models import plain_scores
+from nasfuse.spec.data import DataConfig
 from nasfuse.tasks import task_kind
 
 
@@ -42,8 +43,8 @@ def test_images_of_another_size_are_resized():
 def test_beside_it_the_best_constant():
     """Its intersection over union is the share of the most frequent class, and 0 for the other class."""
     data = dataset(lambda warm, depth: warm > 0.6745)
-    constant, linear = pooled_scores([data], "miou")
+    scores = plain_scores(lambda number: data, DataConfig(source="digits"), metric="miou")
     labels = data.val.targets[data.val.targets != 255]
     share = float((labels == 0).float().mean())
-    torch.testing.assert_close(constant, share / 2, atol=1e-6, rtol=0)
-    assert linear > 0.95
+    torch.testing.assert_close(scores.mean("constant"), share / 2, atol=1e-6, rtol=0)
+    assert scores.mean("linear") > 0.95

@@ -4,6 +4,7 @@ import pytest
 
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.errors import RunFolderError
+from nasfuse.experiment.countdown import UNLIMITED
 from nasfuse.experiment.plain_comparison import PlainScores, against_linear_model, read_plain_scores
 from nasfuse.experiment.plain_models import keep_plain_scores
 from nasfuse.experiment.run_folder import RunFolder
@@ -38,12 +39,12 @@ def test_scores_are_kept_once(tmp_path):
     study = StudyConfig.parse({**TINY, "budget": {"trials": 1}})
     folder = RunFolder(tmp_path)
     assert read_plain_scores(folder) is None
-    keep_plain_scores(folder, study)
+    keep_plain_scores(folder, study, countdown=UNLIMITED)
     found = read_plain_scores(folder)
     assert found.metric == "accuracy"
     assert found.mean("linear") > found.mean("constant")
     folder.plain_models_file.write_text('{"metric": "accuracy", "constant": [0.1], "linear": [0.2]}')
-    keep_plain_scores(folder, study)
+    keep_plain_scores(folder, study, countdown=UNLIMITED)
     assert read_plain_scores(folder) == PlainScores("accuracy", (0.1,), (0.2,))
 
 

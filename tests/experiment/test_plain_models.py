@@ -5,8 +5,10 @@ import pytest
 import torch
 from sklearn.linear_model import PoissonRegressor
 
+from nasfuse.data.progress import reporting
+from nasfuse.data.sources.registry import load_dataset
 from nasfuse.experiment import plain_models
-from nasfuse.experiment.plain_models import plain_scores, pooled_scores
+from nasfuse.experiment.plain_models import PlainScores, plain_scores
 from nasfuse.spec.data import DataConfig, expand_modalities
 
 
@@ -15,13 +17,21 @@ from nasfuse.spec.data import DataConfig, expand_modalities
     [("multiclass", "accuracy", 0.4), ("multilabel", "macro_f1", 0.75), ("regression", "r2", 0.01)],
 )
 def test_a_linear_model_learns_what_the_modalities_tell(make_dataset, task, metric, most):
-    constant, linear = pooled_scores([make_dataset(task, n_samples=600)], metric)
-    assert constant < most
-    assert linear > 0.85
+    dataset = make_dataset(task, n_samples=600)
+    scores = plain_scores(lambda number: dataset, DataConfig(source="digits"), metric=metric)
+    assert scores.mean("constant") < most
+    assert scores.mean("linear") > 0.85
+
+
+def scores_of(config: DataConfig, metric: str = "accuracy") -> PlainScores:
+    return plain_scores(lambda number: load_dataset(config, division=number), config, metric=metric)
 
 
 def test_the_digits():
-    scores = plain_scores(DataConfig(source="digits"), metric="accuracy")
+    told = []
+    with reporting(lambda *progress: told.append(progress)):
+        scores = scores_of(DataConfig(source="digits"))
+    assert told == [("linear models", done, 3) for done in range(4)]
     assert len(scores.linear) == len(scores.constant) == 3
     assert scores.mean("linear") > 0.93
     assert scores.mean("constant") < 0.15
@@ -47,13 +57,13 @@ def config_of(tmp_path):
     [(["train", "train", "train", "val", "test"], 1), (["train", "train", "train", "train", "test"], 3)],
 )
 def test_there_is_one_division_where_the_file_fixes_the_validation_samples(config_of, parts, n_divisions):
-    assert len(plain_scores(config_of(parts), metric="accuracy").linear) == n_divisions
+    assert len(scores_of(config_of(parts)).linear) == n_divisions
 
 
 @pytest.mark.parametrize("repeats", [1, 2])
 def test_the_predictions_of_folds_are_pooled(config_of, repeats):
     config = config_of(["train"] * 4 + ["test"], validation={"folds": 4, "repeats": repeats})
-    scores = plain_scores(config, metric="accuracy")
+    scores = scores_of(config)
     assert len(scores.linear) == repeats
     assert all(one * 48 == pytest.approx(round(one * 48)) for one in scores.linear)  # a share of all 48 samples
     assert scores.mean("linear") > 0.75

@@ -10,6 +10,7 @@ import torch
 from nasfuse.data import Scale, Split
 from nasfuse.domain.modality import Task
 from nasfuse.errors import RunFolderError
+from nasfuse.experiment.countdown import UNLIMITED
 from nasfuse.experiment.objective import Training, cached_dataset
 from nasfuse.experiment.point_details import _details, keep_details, read_details
 from nasfuse.experiment.run_folder import RunFolder
@@ -35,7 +36,7 @@ def run(make_run, tmp_path_factory):
         recipe = Recipe.parse(plain)
         Training()(recipe, seed=0, division=0, folder=folder.trial(number), report=lambda *_: None, weight_sources={})
     found = read_run(folder)
-    keep_details(found.folder, found.study, found.progress.front)
+    keep_details(found.folder, found.study, found.progress.front, countdown=UNLIMITED)
     return found
 
 
@@ -102,7 +103,7 @@ def test_residuals_have_the_unit_of_the_data():
 def test_what_is_known_is_not_measured_again(run, monkeypatch):
     before = run.folder.details_file.read_bytes()
     monkeypatch.setattr("nasfuse.experiment.point_details._details", None)
-    keep_details(run.folder, run.study, run.progress.front)
+    keep_details(run.folder, run.study, run.progress.front, countdown=UNLIMITED)
     assert run.folder.details_file.read_bytes() == before
 
 
@@ -111,7 +112,7 @@ def test_slow_networks_see_fewer_samples(run, tmp_path, monkeypatch):
     monkeypatch.setattr("nasfuse.experiment.point_details._LEAST_SAMPLES", 40)
     kept = run.folder.details_file.read_text()
     run.folder.details_file.unlink()
-    keep_details(run.folder, run.study, run.progress.front[:1])
+    keep_details(run.folder, run.study, run.progress.front[:1], countdown=UNLIMITED)
     assert [one.samples for one in read_details(run.folder).points.values()] == [40]
     run.folder.details_file.write_text(kept)
 

@@ -9,6 +9,7 @@ import torch
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import InvalidInputError, RunFolderError
 from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
+from nasfuse.experiment.countdown import UNLIMITED
 from nasfuse.experiment.objective import Training, cached_dataset
 from nasfuse.experiment.robustness import keep_robustness, measure_robustness
 from nasfuse.experiment.robustness_file import read_robustness, write_robustness
@@ -19,6 +20,7 @@ from nasfuse.prediction import read_network
 from nasfuse.report.html import write_report
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
+from tests.experiment.spent_time import Asked
 
 CPU = torch.device("cpu")
 
@@ -89,15 +91,19 @@ def test_they_are_in_the_report_once_they_are_written(run, found):
     assert read_robustness(run.folder) == {}
 
 
-def test_a_search_measures_what_takes_seconds(run, found, monkeypatch):
-    front, seconds = run.progress.front, run.progress.front[0].measured.latency_s * 3 * 180
-    for limit, labels in ((0.9 * seconds, []), (2.5 * seconds, ["0"]), (60.0, ["0", "2", "3"])):
-        monkeypatch.setattr("nasfuse.experiment.robustness._SECONDS", limit)
-        keep_robustness(run.folder, run.study, front)
+def test_a_search_measures_what_there_is_time_for(run, found, monkeypatch):
+    front = run.progress.front
+    for times, labels in ((0, []), (1, ["0"]), (4, ["0", "2", "3"])):
+        countdown, known = Asked(times), read_robustness(run.folder)
+        n_left_out = keep_robustness(run.folder, run.study, front, countdown=countdown)
         assert list(read_robustness(run.folder)) == labels, "cheapest first"
+        new = [member for member in front if member.label not in known]
+        asked = [0.1 * member.measured.latency_s * 3 * 180 for member in new]
+        assert countdown.seconds == pytest.approx(asked[: len(countdown.seconds)])
+        assert n_left_out == (4 - times if times < 4 else 0)
     assert list(read_robustness(run.folder).values()) == found
     monkeypatch.setattr("nasfuse.experiment.robustness.measure_robustness", lambda *_, **__: pytest.fail("it is known"))
-    keep_robustness(run.folder, run.study, [member for member in front if member.label != "1"])
+    keep_robustness(run.folder, run.study, [member for member in front if member.label != "1"], countdown=UNLIMITED)
     run.folder.robustness_file.unlink()
 
 

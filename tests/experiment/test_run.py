@@ -23,7 +23,8 @@ from nasfuse.experiment import run as search
 from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 from nasfuse.experiment.final_training import train_recipe
 from nasfuse.experiment.macs_check import read_checks
-from nasfuse.experiment.plain_models import constant_score, plain_scores
+from nasfuse.experiment.plain_comparison import read_plain_scores
+from nasfuse.experiment.plain_models import constant_score
 from nasfuse.experiment.run import run_search
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
@@ -561,7 +562,7 @@ class TestCrossValidation:
             ]
             assert divisions == ([2, 3] if trial.is_repetition else [0, 1])
             assert not trial.rungs, "no training is compared by a single fold"
-        constant = plain_scores(asked.data, metric=asked.objective).constant[0]
+        constant = read_plain_scores(folder).constant[0]
         assert read_run(folder).objectives.reference[0] == constant, "of the samples of all folds"
         recipe = read_run(folder).recipe(progress.front[0])
         assert recipe.data.validation == asked.data.validation

@@ -1,6 +1,7 @@
 """Arrays in the `.npy` files that a column of paths names."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -76,4 +77,7 @@ class ArrayFiles(ColumnTransform):
 
 
 def _read(raw: RawTable, column: str, where: str, rows: Rows | None) -> list[Array | Problem | None]:
-    return read_files(raw, column, where, load=lambda path: np.asarray(np.load(path, allow_pickle=False)), rows=rows)
+    def load(path: Path) -> Array:
+        return np.asarray(np.load(path, allow_pickle=False))
+
+    return read_files(raw, column, where, load=load, rows=rows, way=(column, "array"))

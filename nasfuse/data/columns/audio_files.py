@@ -94,7 +94,7 @@ def _read(
             raise ValueError("it is empty")
         return log_mel(samples.mean(axis=1)[: math.ceil(config.max_s * rate)], rate, config)
 
-    return read_files(raw, column, where, load=load, rows=rows)
+    return read_files(raw, column, where, load=load, rows=rows, way=(column, config.model_dump_json()))
 
 
 def log_mel(samples: Floats, rate_hz: int, config: AudioFilesConfig) -> Floats:

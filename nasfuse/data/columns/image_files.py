@@ -88,13 +88,14 @@ def _read(
     def load(path: Path) -> Pixels:
         image = opened_image(path.read_bytes(), mode="RGB" if config.channels == 3 else "L")
         resized = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-        values = resized.astype(resized.dtype.newbyteorder("=")).reshape(height, width, config.channels)
+        return resized.astype(resized.dtype.newbyteorder("=")).reshape(height, width, config.channels)
+
+    def check(values: Pixels) -> None:
         if dtype is not None and values.dtype != dtype:
             bits = [8 * one.itemsize for one in (values.dtype, dtype)]
             raise ValueError(f"it has {bits[0]} bits per value, and the training images have {bits[1]}")
-        return values
 
-    return read_files(raw, column, where, load=load, rows=rows)
+    return read_files(raw, column, where, load=load, rows=rows, way=(column, config.model_dump_json()), check=check)
 
 
 def opened_image(content: bytes, *, mode: Literal["RGB", "L"]) -> Image.Image:

@@ -5,7 +5,7 @@ from typing import Any
 
 from nasfuse.data.frozen.base import Encoded, FrozenEncoder
 from nasfuse.data.frozen.feature_cache import FeatureCache
-from nasfuse.data.frozen.progress import progressed
+from nasfuse.data.progress import progressed
 
 #: Values that are computed at once.
 N_BATCH = 32

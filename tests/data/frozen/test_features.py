@@ -8,7 +8,7 @@ from nasfuse.data.frozen import features
 from nasfuse.data.frozen.feature_cache import FeatureCache
 from nasfuse.data.frozen.features import features_of
 from nasfuse.data.frozen.macs import counted_macs
-from nasfuse.data.frozen.progress import reporting
+from nasfuse.data.progress import reporting
 from tests.tiny_encoder import MACS, TinyEncoder, encoder_folder
 
 __all__ = ["encoder_folder"]

@@ -116,7 +116,7 @@ class TestArrays:
             ({"y": np.zeros(N, int)}, r"the labels hold one class only, got 0 everywhere; there is nothing to learn$"),
             ({"y": np.arange(N) % 2 * 2}, r"the labels go up to 2 but class 1 never occurs: "),
             ({"y": np.arange(N)}, r"40 samples cannot be divided: no class has more than 2; name another target, or a"),
-            ({"y": cell(ARRAYS["y"], 4, np.nan)}, r"array y of .*, row 4: the target is missing in 1 row, the first i"),
+            ({"y": cell(ARRAYS["y"], 4, np.nan)}, r"array y of .*, row 4: the target is missing here; add"),
             ({"y": np.array([0] * 30 + [1] * 10), "split": np.repeat(["train", "val", "test"], [20, 10, 10])},
              r"class 1 has no training sample; fix the labels or the split$"),
             ({"split": np.repeat(["train", "tset", "test"], [20, 10, 10])},
@@ -190,7 +190,7 @@ class TestTables:
         ("changes", "match"),
         [
             ({"größe": [np.inf if row == 3 else row for row in range(N)]}, r"column größe of größe_日本\.\w+, row 3:"),
-            ({"y": [None, "a"] * (N // 2)}, r"column y of größe_日本\.\w+, row 0: the target is missing in 20 rows, t"),
+            ({"y": [None, "a"] * (N // 2)}, r"column y of größe_日本\.\w+, row 0: the target is missing here and in"),
             ({"y": [" a", "b"] * (N // 2)}, r"the labels must be words without spaces at their ends, got ' a' in row"),
             ({"y": ["a"] * N}, r"the labels hold one class only, got 'a' everywhere; there is nothing to learn"),
             ({"y": ["a"] * 30 + ["b"] * 10, "split": ["train"] * 20 + ["val"] * 10 + ["test"] * 10},

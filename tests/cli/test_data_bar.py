@@ -1,13 +1,13 @@
-"""Progress of frozen encoders in the terminal."""
+"""Progress of reading and checking data in the terminal."""
 
 import io
 
 import pytest
 
-from nasfuse.cli import feature_bar as module
+from nasfuse.cli import data_bar as module
 from nasfuse.cli.console import new_console
-from nasfuse.cli.feature_bar import feature_bar
-from nasfuse.data.frozen.progress import progressed
+from nasfuse.cli.data_bar import data_bar
+from nasfuse.data.progress import progressed
 
 
 @pytest.fixture
@@ -17,12 +17,14 @@ def console():
 
 def test_a_bar_beside_another_display(console):
     terminal = console(is_terminal=True)
-    with terminal.status("loading ..."), feature_bar(terminal):
+    with terminal.status("loading ..."), data_bar(terminal):
+        progressed("reading photo", 1, 3)  # and no more
         for what in ("features of title", "features of photo"):
             for done in (1, 2):
                 progressed(what, done, 2)
     progressed("features of nothing", 1, 2)
     text = terminal.file.getvalue()
+    assert "reading photo" in text
     assert "features of title" in text
     assert "features of photo" in text
     assert "nothing" not in text
@@ -31,7 +33,7 @@ def test_a_bar_beside_another_display(console):
 
 def test_an_interruption_ends_the_bar(console):
     terminal = console(is_terminal=True)
-    with pytest.raises(KeyboardInterrupt), feature_bar(terminal):
+    with pytest.raises(KeyboardInterrupt), data_bar(terminal):
         progressed("features of title", 1, 2)
         raise KeyboardInterrupt
     assert terminal._live_stack == []
@@ -39,10 +41,10 @@ def test_an_interruption_ends_the_bar(console):
 
 def test_lines_where_there_is_no_terminal(console, monkeypatch):
     file = console(is_terminal=False)
-    with feature_bar(file):
+    with data_bar(file):
         progressed("features of title", 1, 3000)
     assert file.file.getvalue() == "", "it took less than ten seconds"
     monkeypatch.setattr(module, "LINE_EVERY_S", -1.0)
-    with feature_bar(file):
+    with data_bar(file):
         progressed("features of title", 2000, 3000)
     assert file.file.getvalue() == "features of title: 2,000 of 3,000\n"
