@@ -136,7 +136,15 @@ def fitted_table(
         DataError: An array violates the data format; the message names it.
     """
     labels, the_task = _targets(name, targets, task, n_names=len(class_names))
-    rows = divide_into_splits(name, labels.numpy(), task, splits=splits, groups=groups, val_fraction=val_fraction)
+    rows = divide_into_splits(
+        name,
+        labels.numpy(),
+        task,
+        splits=splits,
+        groups=groups,
+        val_fraction=val_fraction,
+        class_names=class_names,
+    )
     is_fixed = keeps_val and splits is not None and groups is None and bool((splits == "val").any())
     parts = ("train",) if is_fixed else ("train", "val")
     modalities, preprocessing = encode(np.sort(np.concatenate([rows[part].numpy() for part in parts])))

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ def divide_into_splits(
     groups: NDArray[Any] | None,
     val_fraction: float,
     division: int = 0,
+    class_names: Sequence[str] = (),
 ) -> dict[str, Tensor]:
     """Returns the sorted rows of `train`, `val` and `test`.
 
@@ -51,6 +53,7 @@ def divide_into_splits(
         division: Number of the division. 0 is the data set's own; others divide train and val again, so that repeated
             trainings are evaluated on different samples. Test is the same in all. A val in `splits` is kept if
             there are no groups, because samples may be related in ways that the file does not describe.
+        class_names: Names of the classes in warnings; none for their numbers.
 
     Raises:
         DataError: `splits` has an unknown string or a wrong length, a split is empty, or test shares groups with train
@@ -63,7 +66,7 @@ def divide_into_splits(
         row = int(np.flatnonzero(~np.isfinite(groups))[0])
         raise DataError(f"{name}: the group array must be finite, got {groups[row]} in row {row}; name the group")
     classes = task_kind(task).strata(labels)
-    divider = _Divider(name, classes, groups, warns=division == 0)
+    divider = _Divider(name, classes, groups, warns=division == 0, class_names=class_names)
     everything = np.arange(len(labels))
     if splits is None:
         rest, test = divider.divide(everything, 0.1, number=0, part="test")
@@ -99,6 +102,7 @@ def divide_into_folds(
     groups: NDArray[Any] | None,
     n_folds: int,
     number: int,
+    class_names: Sequence[str] = (),
 ) -> tuple[Tensor, Tensor]:
     """Returns the sorted rows of train and val, where val is one of `n_folds` folds of `rows`.
 
@@ -113,11 +117,12 @@ def divide_into_folds(
         groups: (n,) groups, which are kept whole, or None.
         n_folds: Number of folds of one division.
         number: Fold `number % n_folds` of division `number // n_folds`.
+        class_names: Names of the classes in warnings; none for their numbers.
 
     Raises:
         DataError: There are fewer samples (groups), or fewer samples in the largest class, than folds.
     """
-    divider = _Divider(name, task_kind(task).strata(labels), groups, warns=number == 0)
+    divider = _Divider(name, task_kind(task).strata(labels), groups, warns=number == 0, class_names=class_names)
     divider.warn_of_undivided_classes(rows)
     train, val = divider.fold(rows, n_folds, number)
     return torch.from_numpy(np.sort(train)), torch.from_numpy(np.sort(val))
@@ -132,12 +137,14 @@ class _Divider:
         classes: (n,) class numbers; all 0 without stratification.
         groups: (n,) groups or None.
         warns: Whether warnings are given.
+        class_names: Names of the classes in warnings; none for their numbers.
     """
 
     name: str
     classes: NDArray[np.int64]
     groups: NDArray[Any] | None
     warns: bool
+    class_names: Sequence[str] = ()
 
     def divide(self, rows: Rows, share: float, *, number: int, part: str) -> tuple[Rows, Rows]:
         """Returns the rows that are kept, and about `share` of `rows` for `part`."""
@@ -203,7 +210,8 @@ class _Divider:
             pairs = np.unique(np.stack([self.classes[rows], _codes(self.groups[rows])]), axis=1)
             stays = np.unique(pairs[0], return_counts=True)[1] == 1
             reason = "all their samples in one group each, and groups are not divided"
-        named = [f"{one} ({counted(n, 'sample')})" for one, n in zip(classes[stays], counts[stays], strict=True)]
+        names = [self.class_names[one] if self.class_names else str(one) for one in classes[stays]]
+        named = [f"{one} ({counted(n, 'sample')})" for one, n in zip(names, counts[stays], strict=True)]
         if named:
             more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
             self._warn(

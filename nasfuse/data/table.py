@@ -131,6 +131,7 @@ class Table:
             groups=self.groups,
             n_folds=n_folds,
             number=number,
+            class_names=self.class_names,
         )
         return self._dataset({"train": train, "val": val, "test": self.rows["test"]})
 

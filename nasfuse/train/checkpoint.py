@@ -55,6 +55,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
+        if path.suffix != ".pt":
+            raise CheckpointError(f"{path} is no checkpoint; give the path of a model.pt that nasfuse wrote") from error
         raise CheckpointError(f"{path} is not a readable checkpoint; train the recipe again") from error
     if not isinstance(content, dict) or "format" not in content:
         raise CheckpointError(f"{path} is not a nasfuse checkpoint; train the recipe again")

@@ -182,6 +182,16 @@ def test_missing_files(refuses):
     assert "no such checkpoint: absent.pt" in refuses("evaluate", "absent.pt", "--device", "cpu")
 
 
+@pytest.mark.parametrize("verb", [["evaluate"], ["predict", "new.csv", "-o", "out.csv"]])
+def test_a_table_in_place_of_a_checkpoint(refuses, tmp_path, verb):
+    for name in ("data.csv", "new.csv"):
+        (tmp_path / name).write_text("a,b\n1,2\n")
+    found = refuses(verb[0], "data.csv", *verb[1:], "--device", "cpu")
+    assert "data.csv" in found
+    assert "model.pt" in found
+    assert "again" not in found
+
+
 def test_a_damaged_checkpoint(refuses, tmp_path):
     (tmp_path / "model.pt").write_bytes(b"PK rubbish")
     assert "is not a readable checkpoint" in refuses("evaluate", "model.pt", "--device", "cpu")

@@ -11,9 +11,9 @@ from nasfuse.data.partition import divide_into_splits
 from nasfuse.errors import DataError, DataWarning
 
 
-def divide(labels, task="multiclass", *, splits=None, groups=None, val_fraction=0.15, number=0):
+def divide(labels, task="multiclass", *, splits=None, groups=None, val_fraction=0.15, number=0, **options):
     rows = divide_into_splits(
-        "toy", labels, task, splits=splits, groups=groups, val_fraction=val_fraction, division=number
+        "toy", labels, task, splits=splits, groups=groups, val_fraction=val_fraction, division=number, **options
     )
     return {part: index.numpy() for part, index in rows.items()}
 
@@ -208,6 +208,13 @@ def test_a_class_too_rare_to_divide_stays_in_train(n_rare, splits):
         assert_is_partition(rows, 300)
         assert (labels[rows["train"]] == 2).sum() == n_rare
         assert np.ptp(np.bincount(labels[rows["val"]])) <= 1
+
+
+def test_warnings_name_classes():
+    labels = np.arange(300) % 2
+    labels[7] = 2
+    with pytest.warns(DataWarning, match=r"stay in train: class elk \(1 sample\)$"):
+        divide(labels, class_names=("cat", "dog", "elk"))
 
 
 @pytest.mark.parametrize("seed", range(3))
