@@ -104,7 +104,7 @@ def doing(console: Console, text: str) -> Iterator[None]:
         say(console, f"{text} ...")
         yield
         return
-    with console.status(f"{text} ..."):
+    with console.status(Text(f"{text} ...")):
         yield
 
 

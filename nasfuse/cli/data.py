@@ -79,6 +79,8 @@ def check(
 
     For data without a study, list the arrays or columns, suggest the data block of a study, and check the data with it.
     """
+    from rich.text import Text
+
     from nasfuse.cli.console import err, explain, print_json
     from nasfuse.cli.data_bar import data_bar
     from nasfuse.data.sources.registry import load_raw
@@ -95,7 +97,7 @@ def check(
     elif is_study:
         config, metric = _described(Path(source))
     else:
-        with err.status(f"reading {source} ..."), warnings.catch_warnings(record=True) as noted:
+        with err.status(Text(f"reading {source} ...")), warnings.catch_warnings(record=True) as noted:
             warnings.filterwarnings("always", category=DataWarning)
             raw = load_raw(source)
         document, found = _suggest(raw, source, target=target, as_json=as_json)
@@ -105,7 +107,7 @@ def check(
             return
         config, metric = found, None
     try:
-        with err.status(f"checking {source} ..."), data_bar(err):
+        with err.status(Text(f"checking {source} ...")), data_bar(err):
             document = {**_document(config, raw, noted, metric=metric), **document}
     except DataError as error:
         if "arrays" not in document:

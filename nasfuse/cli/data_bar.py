@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from nasfuse.cli.console import LINE_EVERY_S, say
 
@@ -41,7 +41,9 @@ def data_bar(console: Console) -> Iterator[None]:
             hide()
             return
         if bars is None:
-            bars, shown = Progress(console=console, transient=True), what
+            columns = BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+            text = TextColumn("{task.description}", markup=False)  # names of columns and files may look like markup
+            bars, shown = Progress(text, *columns, console=console, transient=True), what
             bars.start()
             bars.add_task(what, total=total)
         bars.update(bars.task_ids[0], completed=done)

@@ -22,6 +22,8 @@ def init(
     overwrite: Annotated[bool, typer.Option("--force", help="Overwrite the study file.")] = False,
 ) -> None:
     """Look at a data set and write a commented study that searches networks for it."""
+    from rich.text import Text
+
     from nasfuse.cli.console import command_line, err, explain, out
     from nasfuse.cli.data_bar import data_bar
     from nasfuse.data import described_table
@@ -34,7 +36,7 @@ def init(
 
     if data in SHIPPED_SOURCES:
         raise InvalidInputError(f"{data} is a shipped data set with a study of its own: nasfuse search {data}")
-    with err.status(f"looking at {data} ..."), data_bar(err):
+    with err.status(Text(f"looking at {data} ...")), data_bar(err):
         raw = load_raw(data)
         draft = draft_data(raw, target=target)
         name = study_name(raw)

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from nasfuse.cli import data_bar as module
-from nasfuse.cli.console import new_console
+from nasfuse.cli.console import doing, new_console
 from nasfuse.cli.data_bar import data_bar
 from nasfuse.data.progress import progressed
 
@@ -29,6 +29,13 @@ def test_a_bar_beside_another_display(console):
     assert "features of photo" in text
     assert "nothing" not in text
     assert terminal._live_stack == []
+
+
+def test_names_that_look_like_markup(console):
+    terminal = console(is_terminal=True)
+    with doing(terminal, "reading [/].csv"), data_bar(terminal):
+        progressed("reading [/]", 1, 2)
+    assert "reading [/]" in terminal.file.getvalue()
 
 
 def test_an_interruption_ends_the_bar(console):
