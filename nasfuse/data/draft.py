@@ -34,8 +34,10 @@ AUDIO_ENDINGS = (".wav", ".flac", ".ogg")
 
 #: Values from which a type is guessed.
 _LOOK_AT = 2000
-#: Mean number of words of a text, and of distinct values per row; below, text is a category.
-_TEXT_WORDS, _TEXT_SHARE = 3.0, 0.5
+#: Mean number of words of a text; below, it is a category or identifies rows.
+_TEXT_WORDS = 3.0
+#: Distinct values per row above which a column of text is no category.
+_MOST_CATEGORIES = 0.5
 #: Share of numbers or dates in a column of text from which the other values are taken for mistakes.
 _NEARLY_ALL = 0.9
 #: Distinct values of a whole number up to which it is a class.
@@ -259,10 +261,13 @@ def guess_kind(raw: RawTable, name: str) -> tuple[str, str]:
     if reason is not None:
         return "none", reason
     n_distinct = len(set(named))
-    n_words = float(np.mean([len(text.split()) for text in named[:_LOOK_AT]]))
-    if n_words >= _TEXT_WORDS and n_distinct > _TEXT_SHARE * len(named):
+    names_rows = n_distinct > _MOST_CATEGORIES * len(named)
+    words = [text.split() for text in named[:_LOOK_AT]]
+    n_words = float(np.mean([len(one) for one in words]))
+    has_common_words = len({word for one in words for word in one}) < len(set(named[:_LOOK_AT]))
+    if n_words >= _TEXT_WORDS and (names_rows or has_common_words):
         return "text", f"{n_words:.0f} words on average{gaps}"
-    if n_distinct > _TEXT_SHARE * len(named):
+    if names_rows:
         return "none", f"{n_distinct} different values in {len(named)} rows, so it identifies rows"
     return "category", f"{counted(n_distinct, 'category')}{gaps}"
 

@@ -30,6 +30,9 @@ def draft(target=None, **columns):
         (["2026-01-01", "2026-02-01"] * (N // 2), "date"),
         (pd.date_range("2026-01-01", periods=N), "date"),
         ([f"a chair of kind {row}" for row in range(N)], "text"),
+        ([f"{'ab'[row % 2]} {'efg'[row % 3]} chair" for row in range(N)], "category"),  # 6 values of 6 words
+        ([f"{'abcd'[row % 4]} {'efg'[row % 3]} chair" for row in range(N)], "text"),  # 12 values of 8 words
+        (["owner with mortgage", "no fixed abode"] * (N // 2), "category"),
         ([f"p/{row}.JPG" for row in range(N)], "image_files"),
         ([f"{row}.flac" for row in range(N)], "audio_files"),
         ([f"{row}.npy" for row in range(N)], "array_files"),
