@@ -11,14 +11,14 @@ from tests.experiment.test_run import Display
 from tests.in_process import InProcess
 from tests.small_search import write_three_vectors
 
-N_TRIALS, INTERRUPTED = 8, 4
+N_TRIALS, INTERRUPTED = 6, 3
 
 FIXED = {
     "network.streams.*.encoder": "mlp",
     "network.streams.*.depth": 1,
     "network.fusion.kind": "concat",
     "network.fusion.width": 8,
-    "training.epochs": 3,
+    "training.epochs": 2,
     "training.batch_size": 16,
 }
 LR = {"training.lr": {"float": [1e-3, 1e-1], "log": True}}

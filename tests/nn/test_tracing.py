@@ -130,6 +130,10 @@ def export(module, tensors):
     torch.export.export(module, tensors)
 
 
+CELLS = [{"level": "features"}, {"level": "tokens"}, {"cell": "mixing"}]
+STEPS = r"the steps of a fixed point depend on the values.*gradient: unroll"
+
+
 @pytest.mark.parametrize("how", [jit, onnx, export])
 class TestRefused:
     def test_routes_that_the_router_chooses(self, how):
@@ -141,12 +145,19 @@ class TestRefused:
         with pytest.raises(TracingError, match="the route of a sample depends on its values"):
             how(flat, make_tensors(3, 12, masked=False))
 
-    @pytest.mark.parametrize("gradient", ["implicit", "phantom", "random_steps", "reversible"])
-    @pytest.mark.parametrize("cell", [{"level": "features"}, {"level": "tokens"}, {"cell": "mixing"}])
-    def test_fixed_points(self, how, gradient, cell):
-        network = static("mlp", fusion={"kind": "equilibrium", "gradient": gradient, **cell})
-        with pytest.raises(TracingError, match=r"the steps of a fixed point depend on the values.*gradient: unroll"):
+    @pytest.mark.parametrize("cell", CELLS)
+    def test_fixed_points(self, how, cell):
+        network = static("mlp", fusion={"kind": "equilibrium", "gradient": "implicit", **cell})
+        with pytest.raises(TracingError, match=STEPS):
             how(Flat(network), make_tensors(3, 12, masked=False))
+
+
+@pytest.mark.parametrize("gradient", ["phantom", "random_steps", "reversible"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_fixed_points_with_other_gradients_are_refused(gradient, cell):
+    network = static("mlp", fusion={"kind": "equilibrium", "gradient": gradient, **cell})
+    with pytest.raises(TracingError, match=STEPS):
+        jit(Flat(network), make_tensors(3, 12, masked=False))
 
 
 @pytest.mark.parametrize("reads", ["cheap_route", "inputs", "cheapest_stream"])

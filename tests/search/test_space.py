@@ -494,7 +494,7 @@ class TestShippedSpaces:
     def test_every_draw_is_a_recipe_and_comes_back(self, name, modalities, seed, tmp_path_factory):
         space = shipped(name, modalities)
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-        for _ in range(6):
+        for _ in range(3):
             trial = study.ask()
             recipe = space.recipe(space.suggest(trial))
             path = tmp_path_factory.getbasetemp() / "drawn.yaml"
@@ -506,11 +506,13 @@ class TestShippedSpaces:
 
     def test_every_parameter_is_drawn_sometimes(self, name, modalities):
         space = shipped(name, modalities)
-        if len(modalities) > 1:
-            drawn = {key for one in draws(space, n_draws=400) for key in one}
-            never = set(names(space)) - drawn
-            without_encoder = {path for path in never if path.endswith((".stride", ".keep_ratio", ".kind"))}
-            assert never == without_encoder, "only what no encoder of the kind has"
+        never = {path for path in names(space) if not path.endswith((".stride", ".keep_ratio", ".kind"))}
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        for _ in range(400 if len(modalities) > 1 else 0):
+            never -= space.suggest(study.ask()).keys()
+            if not never:
+                return
+        assert len(modalities) == 1, f"{never} were never drawn, and it is not for want of an encoder that has them"
 
 
 def test_parameters_of_a_stored_trial_give_the_same_recipe(tmp_path):
