@@ -38,6 +38,9 @@ _MOST_NUMBERS = 2**23
 #: Statistics of the channels; the minimum comes from the maximum, which is last.
 _STATISTICS = Readout(("mean", "std", "max"))
 
+#: Difference of two convolutions, as a share of the largest one, below which they are equal but for rounding.
+_ROUNDING = 1e-5
+
 #: Smallest standard deviation that a feature is divided by: one that varies less does so by chance.
 _LEAST_STD = 0.01
 
@@ -99,6 +102,9 @@ class RandomConvolutions(nn.Module):
     def fit(self, inputs: Tensor, mask: Tensor | None) -> None:
         """Sets biases and scales; the biases are quantiles of the convolutions at the levels of `_levels`.
 
+        A bias is between two values that occur: where values repeat, as those of ids and of even areas do, rounding
+        would otherwise decide whether they are above it, differently in an exported program.
+
         Args:
             inputs: (n, T, F), (n, T) ids or (n, C, H, W); the first 256 samples give the biases.
             mask: (n, T); None if all steps are real.
@@ -112,8 +118,7 @@ class RandomConvolutions(nn.Module):
                 parts.append(kept.flatten(1) if real is None else kept[:, real[:, :: self.stride]])
             ordered = torch.cat(parts, dim=1).sort(dim=1).values
             if ordered.shape[1]:
-                places = (levels[index] * (ordered.shape[1] - 1)).round().long()
-                self.biases[index] = ordered.gather(1, places.to(ordered.device))
+                self.biases[index] = _quantiles(ordered, levels[index].to(ordered.device))
         features = torch.cat([self._unscaled(*part) for part in self._parts(inputs, mask)])
         self.mean.copy_(features.mean(dim=0))
         self.std.copy_(features.std(dim=0, correction=0).clamp_min(_LEAST_STD))
@@ -243,6 +248,21 @@ def _dilations(largest: int, n: int) -> list[int]:
     """Returns at most `n` distinct dilations from 1 to `largest`, equally spaced on a logarithmic scale."""
     top = math.log2(max(largest, 1))
     return sorted({round(2 ** (top * step / max(n - 1, 1))) for step in range(n)})
+
+
+def _quantiles(ordered: Tensor, levels: Tensor) -> Tensor:
+    """Returns for every row the numbers halfway between its quantiles and the next larger values.
+
+    Args:
+        ordered: (k, n) values in ascending order.
+        levels: (k, q) levels in (0, 1).
+    """
+    last = ordered.shape[1] - 1
+    quantiles = ordered.gather(1, (levels * last).round().long())
+    equal = quantiles + _ROUNDING * ordered.abs().amax(dim=1, keepdim=True)  # up to here, values are those of quantiles
+    after = torch.searchsorted(ordered, equal, right=True)
+    larger = torch.where(after > last, equal, ordered.gather(1, after.clamp_max(last)))
+    return (quantiles + larger) / 2
 
 
 def _levels(n: int) -> Tensor:

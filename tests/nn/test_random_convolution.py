@@ -85,6 +85,22 @@ def test_dilations_fit_the_input(modality, dilations):
     assert make(modality).dilations == dilations
 
 
+def test_biases_are_between_values_that_repeat():
+    """Otherwise rounding, which is another in an exported program, would decide whether they are above."""
+    words = Modality("text", "sequence", (14,), 13)
+    module, even = make(words, n_biases=6), Modality("i", "image", (3, 8, 8))
+    inputs = torch.randint(13, (60, 14)) * (torch.arange(14) < 5)  # mostly one id
+    flat = make(even, n_biases=6)
+    for one, given in ((module, inputs), (flat, (2 * torch.rand(60, 3, 8, 8)).round().mul(0.1))):
+        one.fit(given, None)
+        exact, found = one.double(), one(given, None)
+        for index, biases in enumerate(one.biases):
+            values = exact._convolve(exact._channels_first(given, None), index).flatten(2).transpose(0, 1).flatten(1)
+            gaps = (values[:, None] - biases[..., None]).abs().amin(dim=2)
+            assert (gaps > 2e-6 * values.abs().amax(dim=1, keepdim=True)).all()
+        assert found.isfinite().all()
+
+
 def test_biases_are_quantiles_and_features_are_standardised():
     module, inputs = make(n_biases=3), random_inputs(LONG, 200)
     module.fit(inputs, None)
