@@ -37,7 +37,9 @@ class Interrupts:
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         """Raises `Interrupted`, unless that is deferred, and leaves further signals to the operating system."""
+        global _is_ending
         self.received = number
+        _is_ending = True
         for one in _SIGNALS:
             signal.signal(one, signal.SIG_DFL)
         if not self._is_deferred:
@@ -66,10 +68,17 @@ class Interrupts:
 #: The innermost handler that is in force; None outside `interruptible`.
 _current: Interrupts | None = None
 
+#: Whether a signal has come since the outermost block of `interruptible` began.
+_is_ending = False
+
 
 def is_ending() -> bool:
-    """Returns whether a signal has asked the program to end, also where `Interrupted` is still deferred."""
-    return _current is not None and _current.received is not None
+    """Returns whether a signal has asked the program to end.
+
+    That is so while `Interrupted` is still deferred, and while the blocks around the one that it has left put their
+    work away.
+    """
+    return _current is not None and _is_ending
 
 
 @contextmanager
@@ -83,12 +92,13 @@ def interruptible() -> Iterator[Interrupts]:
     Raises:
         Interrupted: At the end of the block, where it was swallowed inside.
     """
-    global _current
+    global _current, _is_ending
     interrupts = Interrupts()
     if threading.current_thread() is not threading.main_thread():
         yield interrupts
         return
     outer, _current = _current, interrupts
+    _is_ending = _is_ending and outer is not None
     before = {one: signal.getsignal(one) for one in _SIGNALS}
     taken = [one for one in _SIGNALS if before[one] is not signal.SIG_IGN]
     for one in taken:

@@ -1,7 +1,8 @@
 """A first description of raw data: which column is the target, what the others are, and which are left out."""
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ _TEXT_WORDS = 3.0
 _MOST_CATEGORIES = 0.5
 #: Share of numbers or dates in a column of text from which the other values are taken for mistakes.
 _NEARLY_ALL = 0.9
+#: A number with a sign of currency before it, or a unit behind it.
+_NUMBER_WITH_UNIT = r"(?P<sign>[^\w\s.,+-]?)\s*[-+]?\d+([.,]\d+)*\s*(?P<unit>[^\d\s]{0,10})"
 #: Distinct values of a whole number up to which it is a class.
 _MOST_CLASSES, _SHARE_OF_CLASSES = 20, 0.02
 
@@ -267,9 +270,20 @@ def guess_kind(raw: RawTable, name: str) -> tuple[str, str]:
     has_common_words = len({word for one in words for word in one}) < len(set(named[:_LOOK_AT]))
     if n_words >= _TEXT_WORDS and (names_rows or has_common_words):
         return "text", f"{n_words:.0f} words on average{gaps}"
+    unit = _unit(named)
+    if names_rows and unit is not None:
+        return "none", f"numbers with {unit!r}, such as {named[0]!r}: write them alone"
     if names_rows:
         return "none", f"{n_distinct} different values in {len(named)} rows, so it identifies rows"
     return "category", f"{counted(n_distinct, 'category')}{gaps}"
+
+
+def _unit(named: Sequence[str]) -> str | None:
+    """Returns what nearly all values have before or behind a number, such as `EUR`; None if there is no such thing."""
+    matches = [re.fullmatch(_NUMBER_WITH_UNIT, text.strip()) for text in named]
+    units = Counter(f"{one['sign']}{one['unit']}" for one in matches if one is not None)
+    unit, n = units.most_common(1)[0] if units else ("", 0)
+    return unit if unit and n > _NEARLY_ALL * len(named) else None
 
 
 def _nearly_all(values: Array) -> str | None:

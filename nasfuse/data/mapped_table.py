@@ -19,15 +19,18 @@ def share_table(table: Table, folder: Path) -> None:
     """Writes a table to `folder`, and replaces its values in memory by maps of the files, also in its data sets.
 
     Targets are in the files, too, because label maps may be as large as the inputs.
+
+    Raises:
+        OSError: A file cannot be written, for example because the disk is full.
     """
     shutil.rmtree(folder, ignore_errors=True)  # never written in place: workers of a killed search may still map it
     folder.mkdir(parents=True)
     rest = {}
     for number, (name, storage) in enumerate(table.storages.items()):
-        np.save(_values_file(folder, number), storage.values.numpy())
+        _save(_values_file(folder, number), storage.values)
         storage.values.data = _mapped(_values_file(folder, number))  # in place, because data sets hold the same tensor
         rest[name] = replace(storage, values=torch.empty(0))
-    np.save(folder / _TARGETS, table.targets.numpy())
+    _save(folder / _TARGETS, table.targets)
     table.targets.data = _mapped(folder / _TARGETS)
     (folder / _REST).write_bytes(pickle.dumps(replace(table, storages=rest, targets=torch.empty(0))))
 
@@ -55,6 +58,18 @@ def map_table(folder: Path) -> Table:
 
 def _values_file(folder: Path, number: int) -> Path:
     return folder / f"{number}.npy"
+
+
+def _save(file: Path, values: torch.Tensor) -> None:
+    """Writes an array. `numpy.save` does not always notice a full disk, and does not say so in words."""
+    array = np.ascontiguousarray(values.numpy())
+    try:
+        with file.open("wb") as opened:
+            np.lib.format.write_array_header_2_0(opened, np.lib.format.header_data_from_array_1_0(array))
+            opened.write(array.data)
+    except OSError as error:
+        error.filename = str(file)
+        raise
 
 
 def _mapped(file: Path) -> torch.Tensor:

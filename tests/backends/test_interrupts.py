@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nasfuse.backends.interrupts import Interrupted, interruptible
+from nasfuse.backends.interrupts import Interrupted, interruptible, is_ending
 
 ROOT = Path(__file__).parents[2]
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -30,6 +30,20 @@ def test_it_is_raised_again_where_it_was_swallowed():
             os.kill(os.getpid(), signal.SIGTERM)
         except KeyboardInterrupt:
             pass
+
+
+def test_the_blocks_around_the_one_that_a_signal_left_know_of_it():
+    """They put their work away, and must not wait for a storage that does not answer."""
+    with pytest.raises(Interrupted, match="SIGINT"), interruptible():
+        assert not is_ending()
+        try:
+            with interruptible():
+                os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            assert is_ending()
+    assert not is_ending()
+    with interruptible():
+        assert not is_ending()
 
 
 def test_an_exception_without_the_signal_gets_its_number_back():

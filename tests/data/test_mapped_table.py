@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +124,15 @@ def test_processes_that_read_all_of_it_share_one_copy(tmp_path):
             own, mapped = json.loads(printed or errors)
             assert mapped > 0.95 * images.nbytes, "all of it was read"
             assert own < 0.2 * images.nbytes
+
+
+@pytest.mark.parametrize("largest", [0, 200, 1000])
+def test_a_file_that_cannot_be_written_is_named(table, tmp_path, largest):
+    """With a limit on the size of files, which fails as a full disk does but for the number of the error."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
+        with pytest.raises(OSError, match=re.escape(f"File too large: '{tmp_path / 'shared'}")):
+            share_table(table, tmp_path / "shared")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
