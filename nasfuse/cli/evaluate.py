@@ -56,7 +56,7 @@ def evaluate(
 
     from nasfuse.cli.console import err, out, print_json, say, warn
     from nasfuse.cli.data_bar import data_bar
-    from nasfuse.errors import counted
+    from nasfuse.errors import counted, listed
     from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
 
     with data_bar(err):
@@ -72,9 +72,9 @@ def evaluate(
     if "warning" in result:
         warn(result["warning"])
     if "unusable_rows" in result:
-        row, reason = next(iter(result["unusable_rows"].items()))
-        count = counted(len(result["unusable_rows"]), "row")
-        warn(f"{count} cannot be used, left out here; row {row}, {reason}")
+        rows = result["unusable_rows"]
+        numbers = listed(str(row) for row in rows)
+        warn(f"{counted(len(rows), 'row')} cannot be used, left out here ({numbers}): {min(rows.items())[1]}")
     if as_json:
         print_json(result)
         return

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nasfuse.data.columns.base import Problem
+from nasfuse.data.columns.base import Problem, text_of
 from nasfuse.data.columns.files import UnknownContentError, read_files
 from nasfuse.data.raw_table import Array, RawTable, missing
 from nasfuse.domain.modality import Modality
@@ -263,5 +263,4 @@ def _size(path: Path) -> tuple[int, int]:
 def _raise_first(found: list[Any]) -> None:
     problems = [one for one in found if isinstance(one, Problem)]
     if problems:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise DataError(f"{problems[0].message}{more}")
+        raise DataError(text_of(problems))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nasfuse.data.columns import TRANSFORMS, Problem, Reading, Transform
-from nasfuse.data.columns.base import Rows, warn_of_missing
+from nasfuse.data.columns.base import Rows, text_of, warn_of_missing
 from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.raw_table import RawTable
 from nasfuse.errors import DataError
@@ -102,8 +102,7 @@ class Preprocessing:
         """
         arrays, problems = self.read(raw)
         if problems:
-            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            raise DataError(f"{problems[0].message}{more}")
+            raise DataError(f"{text_of(problems)}; an empty cell is a missing value")
         return arrays
 
     @property

@@ -60,7 +60,11 @@ def test_kinds(values, expected):
         ("Unnamed: 0", np.arange(N), "its name and its values identify rows"),
         ("code", [f"A{row}" for row in range(N)], "40 different values in 40 rows, so it identifies rows"),
         ("asked", [f"{row}.50 EUR" for row in range(N)], r"numbers with 'EUR', such as '0\.50 EUR': write them alone"),
-        ("paid", [f"$1,{row:03}.00" for row in range(N)], r"numbers with '\$', such as '\$1,000\.00': write them alone"),
+        (
+            "paid",
+            [f"$1,{row:03}.00" for row in range(N)],
+            r"numbers with '\$', such as '\$1,000\.00': write them alone",
+        ),
         ("height", [f"{row}cm" for row in range(N)], "numbers with 'cm', such as '0cm': write them alone"),
         ("wave", np.arange(N) * 1j, "its type complex128 is not supported"),
         (

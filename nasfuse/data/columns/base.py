@@ -2,6 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -13,6 +14,9 @@ from nasfuse.data.raw_table import RawTable
 from nasfuse.errors import MissingValuesWarning
 
 Rows = NDArray[np.int64]
+
+#: Rows that a message lists beside the first one.
+_MOST_LISTED = 10
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,17 @@ class Problem:
     row: int
     column: str
     message: str
+
+
+def text_of(problems: Sequence[Problem]) -> str:
+    """Returns the first of the problems in words, and the rows of the others, as far as they fit."""
+    first, *others = problems
+    if not others:
+        return first.message
+    rows = [one.row for one in others[:_MOST_LISTED]]
+    more = ", ..." if len(others) > _MOST_LISTED else ""
+    listed = f"{'row' if len(others) == 1 else 'rows'} {', '.join(map(str, rows))}{more}"
+    return f"{first.message} (and {len(others)} more: {listed})"
 
 
 @dataclass(frozen=True)

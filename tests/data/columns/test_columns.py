@@ -221,11 +221,14 @@ def test_a_text_is_missing_where_it_is_empty_and_a_list_where_it_is_nan(raw):
 @pytest.mark.parametrize(
     ("path", "match"),
     [
-        ("absent.bin", r"^column \w+ of new\.csv, row 1: there is no file .*absent\.bin; correct the path$"),
+        (
+            "absent.bin",
+            r"^column \w+ of new\.csv, row 1: there is no file .*absent\.bin; correct the path; an empty cell is a ",
+        ),
         (
             "damaged.bin",
             r"^column \w+ of new\.csv, row 1: .*damaged\.bin (cannot be read: [^<]+|is no image that can be read); "
-            r"replace the file$",
+            r"replace the file; an empty cell is a missing value$",
         ),
     ],
 )
@@ -252,5 +255,8 @@ def test_several_problems_are_counted(raw):
     }
     new = type(raw)("new", "new.csv", columns, 3, raw.folder)
     assert [problem.row for problem in fitted.read(new)[1]] == [0, 1, 2]
-    with pytest.raises(DataError, match=r"row 0: there is no file .*none\.png; correct the path \(and 2 more\)$"):
+    match = (
+        r"row 0: there is no file .*none\.png; correct the path \(and 2 more: rows 1, 2\); an empty cell is a missing"
+    )
+    with pytest.raises(DataError, match=match):
         fitted.arrays(new)
