@@ -1,5 +1,6 @@
 """Validation of output files before anything is computed."""
 
+import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -18,7 +19,8 @@ def check_output(path: Path | None, option: str, *, suffixes: Collection[str], i
         inputs: Files that the command reads, which it must not overwrite.
 
     Raises:
-        InvalidInputError: The path is a folder or one of `inputs`, or its suffix is not in `suffixes`.
+        InvalidInputError: The path is a folder or one of `inputs`, its suffix is not in `suffixes`, or its folder
+            cannot be written.
         MissingFileError: The folder of the file does not exist.
     """
     if path is None:
@@ -30,6 +32,7 @@ def check_output(path: Path | None, option: str, *, suffixes: Collection[str], i
         raise InvalidInputError(f"{option} {path}: the suffix must be one of {known}; change it")
     if not path.parent.is_dir():
         raise MissingFileError(f"{option} {path}: there is no folder {path.parent}; create it first")
+    _check_writable(path, option)
     if path.exists() and any(file.exists() and path.samefile(file) for file in inputs):
         raise InvalidInputError(f"{option} {path} is a file that is read and would be overwritten; give another name")
 
@@ -42,7 +45,7 @@ def check_empty_folder(path: Path, option: str) -> None:
         option: Option that names it, for messages.
 
     Raises:
-        InvalidInputError: The path is a file, or a folder with files.
+        InvalidInputError: The path is a file, or a folder with files, or cannot be created.
         MissingFileError: The parent folder does not exist.
     """
     if path.is_file():
@@ -51,3 +54,9 @@ def check_empty_folder(path: Path, option: str) -> None:
         raise InvalidInputError(f"{option} {path} is not empty; give a new folder, or remove that one")
     if not path.parent.is_dir():
         raise MissingFileError(f"{option} {path}: there is no folder {path.parent}; create it first")
+    _check_writable(path, option)
+
+
+def _check_writable(path: Path, option: str) -> None:
+    if not os.access(path.parent, os.W_OK):
+        raise InvalidInputError(f"{option} {path}: the folder {path.parent} cannot be written; name another one")

@@ -93,6 +93,7 @@ def run_search(
             warnings about data.
     """
     get_metric(study.objective, study.data.task)
+    folder.check_writable()  # before anything is read
     if open_backend is None and address is None and not folder.study_file.is_file():
         check_machine(study.resources)  # a study that is refused claims no folder
     display.phase("reading the data")

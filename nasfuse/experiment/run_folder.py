@@ -1,6 +1,7 @@
 """Folder of a run: paths of its files, its lock, and its study."""
 
 import fcntl
+import os
 import shutil
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
@@ -113,6 +114,21 @@ class RunFolder:
         document = read_document(self.study_file)
         return StudyConfig.parse(located(document.values, named_in=self.study_file), document=document)
 
+    def check_writable(self) -> None:
+        """Checks that the folder can be written or created.
+
+        Raises:
+            RunFolderError: It cannot be written, or its path is that of a file.
+        """
+        place = next(one for one in (self.root, *self.root.parents) if one.exists())
+        if not place.is_dir():
+            what = f"{place} is a file" + (
+                ", not a run folder" if place == self.root else f", so {self.root} cannot be"
+            )
+            raise RunFolderError(f"{what}; choose another with -o")
+        if not os.access(place, os.W_OK):
+            raise RunFolderError(f"{place} cannot be written; choose another folder with -o")
+
     def check(self, study: StudyConfig) -> None:
         """Checks that the folder is new or holds `study`; writes nothing.
 
@@ -128,8 +144,6 @@ class RunFolder:
                     "choose another with -o"
                 )
             self._check_same(study)
-        elif self.root.exists() and not self.root.is_dir():
-            raise RunFolderError(f"{self.root} is a file, not a run folder; choose another with -o")
         elif self.root.exists() and not self.is_free():
             raise RunFolderError(f"{self.root} exists and is not a run folder; choose another with -o")
 

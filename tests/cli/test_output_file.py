@@ -1,11 +1,13 @@
 """Files that the user names for output: format by suffix, no folders by mistake, nothing lost on a full disk."""
 
 import errno
+import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from nasfuse.cli.output_file import check_output
+from nasfuse.cli.output_file import check_empty_folder, check_output
 from nasfuse.errors import InvalidInputError, MissingFileError
 
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF", ".PNG": b"\x89PNG"}
@@ -48,6 +50,14 @@ def test_check_output(tmp_path):
         check_output(tmp_path, "--csv", suffixes=(".csv",))
     with pytest.raises(MissingFileError, match="there is no folder"):
         check_output(tmp_path / "a" / "x.csv", "--csv", suffixes=(".csv",))
+
+
+@pytest.mark.parametrize("check", [partial(check_output, suffixes=(".csv",)), check_empty_folder])
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, check):
+    """Root may write everywhere but on a file system that is mounted to be read, so the answer is replaced."""
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(InvalidInputError, match=r"-o .*x\.csv: the folder .* cannot be written; name another one"):
+        check(tmp_path / "x.csv", "-o")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The folder of a run: whose it is, one writer at a time, and nothing of anybody else is touched."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -102,7 +103,7 @@ def test_a_study_of_the_user_is_left_alone(tmp_path):
 def test_a_file_is_no_run_folder(tmp_path):
     (tmp_path / "x").write_text("mine")
     with pytest.raises(RunFolderError, match="is a file, not a run folder; choose another with -o"):
-        RunFolder(tmp_path / "x").claim(STUDY)
+        RunFolder(tmp_path / "x").check_writable()
     assert files(tmp_path) == {"x": b"mine"}
 
 
@@ -192,3 +193,10 @@ class TestWriteText:
         with pytest.raises(UnicodeEncodeError, match="surrogates"):
             write_text(tmp_path / "b", "\udcff")
         assert files(tmp_path) == {}
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(RunFolderError, match=rf"^{tmp_path} cannot be written; choose another folder with -o$"):
+        RunFolder(tmp_path / "runs" / "x").check_writable()
+    assert not any(tmp_path.iterdir())
