@@ -12,6 +12,9 @@ from nasfuse.pareto import non_dominated
 
 Point = TypeVar("Point")
 
+#: Number of the last points that are compared one by one; most often those before are the same as in the last call.
+_N_LAST = 64
+
 
 class GrowingFront(Generic[Point]):
     """Function from points to the non-dominated ones; it computes anew what has changed since its last call.
@@ -40,8 +43,11 @@ class GrowingFront(Generic[Point]):
     def of(self, points: Sequence[Point]) -> list[Point]:
         """Returns the non-dominated points that may be on the front, in their order."""
         n_before, n_both = len(self._seen), min(len(self._seen), len(points))
-        differ = map(operator.is_not, self._seen, points)
-        changed = [*itertools.compress(itertools.count(), differ), *range(n_both, len(points))]
+        n_first = max(n_both - _N_LAST, 0)
+        if self._seen[:n_first] != points[:n_first]:  # much faster than one by one
+            n_first = 0
+        differ = map(operator.is_not, self._seen[n_first:], points[n_first:])
+        changed = [*itertools.compress(itertools.count(n_first), differ), *range(n_both, len(points))]
         if changed or n_before > len(points):
             rows = np.empty((len(points), 2))
             rows[:n_both] = self._rows[:n_both]
