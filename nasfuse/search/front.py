@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from operator import attrgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -222,7 +221,7 @@ def _trained(max_macs: int | None) -> Fold[TrialView, _Trained]:
         inherited = (*before.inherited, *(trial for trial in complete if trial.is_inherited))
         return _Trained(from_scratch, candidates, spans, inherited)
 
-    return Fold(_Trained(), extend, is_final=attrgetter("is_finished"))
+    return Fold(_Trained(), extend)
 
 
 def _replaced(before: _Trained, of_recipes: dict[str, list[Candidate]]) -> tuple[list[Candidate], dict[str, slice]]:
