@@ -143,7 +143,7 @@ def _add_parts(
 ) -> None:
     """Adds to `trials`, which are those that are `wanted`, by identifier, what the other tables hold of them."""
 
-    def rows_of(table: Table, order: str, *columns: str) -> Sequence[Row[Any]]:
+    def rows_of(table: Table, order: str, *columns: str) -> Sequence[Any]:
         """Returns identifier of the trial and `columns` of all rows, which is faster than row by row."""
         chosen = select(table.c.trial_id, *(table.c[name] for name in columns))
         of_trials = chosen.join(TRIALS, table.c.trial_id == TRIALS.c.trial_id).where(*wanted)
