@@ -5,10 +5,10 @@ are timed from the first to the last trial, in turn and in new processes, after 
 
     python benchmarks/overhead.py            # about three minutes on two cores
     python benchmarks/overhead.py --side ours --sampler random --trials 3000
-    python benchmarks/overhead.py --side ours --sampler random --workers 16 --seconds 2 --trials 160
+    python benchmarks/overhead.py --side ours --sampler random --workers 16 --seconds 2 --trials 480
 
 The last two measure nasfuse alone: how the number of trials changes its speed, and, with trials that sleep, which share
-of their time workers are busy, once after the first trial of each worker and once from the first hand-out, so with the
+of their time workers are busy, once after all of them have run a trial and once from the first hand-out, so with the
 start of the workers. More workers than cores run on a cluster of one node that says it has as many cores.
 """
 
@@ -37,15 +37,17 @@ class Clock:
         self.handed_out: list[float] = []
         self.ended: list[float] = []
         self.cpu_s: list[float] = []
+        self.workers: list[int] = []
 
     def start(self) -> None:
         """Notes that a trial is handed out."""
         self.handed_out.append(time.perf_counter())
 
-    def tick(self) -> None:
-        """Notes the end of a trial."""
+    def tick(self, worker: int = 0) -> None:
+        """Notes the end of a trial, and the process that ran it."""
         self.ended.append(time.perf_counter())
         self.cpu_s.append(time.process_time())
+        self.workers.append(worker)
 
     @property
     def per_second(self) -> float:
@@ -53,10 +55,23 @@ class Clock:
         return (len(self.ended) - self.warm_up) / (self.ended[-1] - self.ended[self.warm_up - 1])
 
     def busy(self, *, seconds: float, workers: int) -> dict[str, float]:
-        """Returns the share of the workers' time in trials of so many seconds, and the driver's CPU time per trial."""
-        whole = len(self.ended) * seconds / (workers * (self.ended[-1] - self.handed_out[0]))
-        cpu_s = (self.cpu_s[-1] - self.cpu_s[self.warm_up - 1]) / (len(self.ended) - self.warm_up)
-        return {"busy": self.per_second * seconds / workers, "busy_with_start": whole, "driver_cpu_ms": 1e3 * cpu_s}
+        """Returns the share of the workers' time in trials of so many seconds, and the driver's CPU time per trial.
+
+        The share is given after all workers have run a trial, and from the first hand-out.
+        """
+        first = max(self.workers.index(worker) for worker in set(self.workers))
+        n_after = len(self.ended) - 1 - first
+
+        def share(n_trials: int, since: float) -> float:
+            return n_trials * seconds / (workers * (self.ended[-1] - since))
+
+        return {
+            "processes": len(set(self.workers)),
+            "start_s": self.ended[first] - self.handed_out[0],
+            "busy": share(n_after, self.ended[first]),
+            "busy_with_start": share(len(self.ended), self.handed_out[0]),
+            "driver_cpu_ms": 1e3 * (self.cpu_s[-1] - self.cpu_s[first]) / n_after,
+        }
 
 
 class NoWork:
@@ -72,7 +87,7 @@ class NoWork:
         time.sleep(self._seconds)
         metric = (int(recipe.hash, 16) % 1000) / 1000
         point = OperatingPoint(metric, 1000 + seed % 1000, 10, 1e-3, 1e-4, 100)
-        return Measurements((point,), {"epochs": 1, "epochs_asked": 1})
+        return Measurements((point,), {"epochs": 1, "epochs_asked": 1, "worker": os.getpid()})
 
 
 def ours(n_trials: int, *, sampler: str | None, workers: int, seconds: float) -> Clock:
@@ -90,8 +105,8 @@ def ours(n_trials: int, *, sampler: str | None, workers: int, seconds: float) ->
         def started(self, _: Any) -> None:
             clock.start()
 
-        def ended(self, *_: Any, **__: Any) -> None:
-            clock.tick()
+        def ended(self, _: int, outcome: Any, **__: Any) -> None:
+            clock.tick(outcome.measurements.record["worker"])
 
     study = StudyConfig.load(Path("digits"))
     budget = study.budget.model_copy(update={"trials": n_trials + clock.warm_up, "minutes": None, "repeats": 1})
