@@ -77,21 +77,23 @@ def make_table() -> Callable[..., Any]:
 
     class Table:
         def __call__(self, recipe: Any, *, seed: int, folder: Path, report: Any, **_: Any) -> Any:
+            from nasfuse.backends.beginning import begun
             from nasfuse.domain.operating_point import Measurements, OperatingPoint
 
             n_epochs = recipe.training.epochs
             width = sum(stream.width for stream in recipe.network.streams.values())
             metric = 0.8 - 0.3 * random.Random(seed).random() - 5 / width
-            for epoch in range(1, n_epochs + 1):
-                place = folder / f"fold{epoch}"
-                if not (place / "model.pt").exists():
-                    time.sleep(epoch_s)
-                    place.mkdir(parents=True, exist_ok=True)
-                    (place / "metrics.jsonl").write_text("{}\n")
-                    (place / "model.pt").touch()
-                    with (folder / "epochs").open("a") as file:
-                        file.write(f"{epoch}\n")
-                report(epoch, metric - (1 - epoch / n_epochs) / 10)
+            with begun(folder):
+                for epoch in range(1, n_epochs + 1):
+                    place = folder / f"fold{epoch}"
+                    if not (place / "model.pt").exists():
+                        time.sleep(epoch_s)
+                        place.mkdir(parents=True, exist_ok=True)
+                        (place / "metrics.jsonl").write_text("{}\n")
+                        (place / "model.pt").touch()
+                        with (folder / "epochs").open("a") as file:
+                            file.write(f"{epoch}\n")
+                    report(epoch, metric - (1 - epoch / n_epochs) / 10)
             point = OperatingPoint(metric, width, 1, 1e-3, 0.0, 1)
             return Measurements((point,), {"epochs": n_epochs, "epochs_asked": n_epochs})
 
@@ -198,7 +200,7 @@ def outcome(folder: Path) -> list[Any]:
     run = RunFolder(folder)
     storage = open_storage(run.storage_url(StudyConfig.load(run.study_file)))
     (stored,) = storage.get_all_studies()
-    passing = {"suggestion_s", "attempts", "saved_epochs", "record", "points"}
+    passing = {"suggestion_s", "deaths", "released", "saved_epochs", "record", "points"}
     found = []
     for one in storage.get_all_trials(stored._study_id):
         attributes = {key: value for key, value in one.user_attrs.items() if key not in passing}

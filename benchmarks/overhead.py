@@ -5,10 +5,11 @@ are timed from the first to the last trial, in turn and in new processes, after 
 
     python benchmarks/overhead.py            # about three minutes on two cores
     python benchmarks/overhead.py --side ours --sampler random --trials 3000
-    python benchmarks/overhead.py --side ours --sampler random --workers 16 --seconds 2 --trials 160
+    python benchmarks/overhead.py --side ours --sampler random --workers 16 --seconds 2 --trials 480
 
 The last two measure nasfuse alone: how the number of trials changes its speed, and, with trials that sleep, which share
-of their time workers are busy. More workers than cores run on a cluster of one node that says it has as many cores.
+of their time workers are busy, once after all of them have run a trial and once from the first hand-out, so with the
+start of the workers. More workers than cores run on a cluster of one node that says it has as many cores.
 """
 
 import argparse
@@ -28,21 +29,49 @@ WARM_UP = 6
 
 
 class Clock:
-    """Measures the time from the end of the warm-up to the last trial."""
+    """Measures the time from the end of the warm-up to the last trial, and that from the first hand-out."""
 
     def __init__(self, *, warm_up: int = WARM_UP) -> None:
         """Leaves out the first `warm_up` trials."""
         self.warm_up = warm_up
+        self.handed_out: list[float] = []
         self.ended: list[float] = []
+        self.cpu_s: list[float] = []
+        self.workers: list[int] = []
 
-    def tick(self) -> None:
-        """Notes the end of a trial."""
+    def start(self) -> None:
+        """Notes that a trial is handed out."""
+        self.handed_out.append(time.perf_counter())
+
+    def tick(self, worker: int = 0) -> None:
+        """Notes the end of a trial, and the process that ran it."""
         self.ended.append(time.perf_counter())
+        self.cpu_s.append(time.process_time())
+        self.workers.append(worker)
 
     @property
     def per_second(self) -> float:
         """Trials per second."""
         return (len(self.ended) - self.warm_up) / (self.ended[-1] - self.ended[self.warm_up - 1])
+
+    def busy(self, *, seconds: float, workers: int) -> dict[str, float]:
+        """Returns the share of the workers' time in trials of so many seconds, and the driver's CPU time per trial.
+
+        The share is given after all workers have run a trial, and from the first hand-out.
+        """
+        first = max(self.workers.index(worker) for worker in set(self.workers))
+        n_after = len(self.ended) - 1 - first
+
+        def share(n_trials: int, since: float) -> float:
+            return n_trials * seconds / (workers * (self.ended[-1] - since))
+
+        return {
+            "processes": len(set(self.workers)),
+            "start_s": self.ended[first] - self.handed_out[0],
+            "busy": share(n_after, self.ended[first]),
+            "busy_with_start": share(len(self.ended), self.handed_out[0]),
+            "driver_cpu_ms": 1e3 * (self.cpu_s[-1] - self.cpu_s[first]) / n_after,
+        }
 
 
 class NoWork:
@@ -58,11 +87,11 @@ class NoWork:
         time.sleep(self._seconds)
         metric = (int(recipe.hash, 16) % 1000) / 1000
         point = OperatingPoint(metric, 1000 + seed % 1000, 10, 1e-3, 1e-4, 100)
-        return Measurements((point,), {"epochs": 1, "epochs_asked": 1})
+        return Measurements((point,), {"epochs": 1, "epochs_asked": 1, "worker": os.getpid()})
 
 
-def ours(n_trials: int, *, sampler: str | None, workers: int, seconds: float) -> float:
-    """Returns trials per second through nasfuse: sampler, Ray Tune, SQLite, run folder."""
+def ours(n_trials: int, *, sampler: str | None, workers: int, seconds: float) -> Clock:
+    """Returns the times of trials through nasfuse: sampler, Ray Tune, SQLite, run folder."""
     from nasfuse.experiment.run import run_search
     from nasfuse.experiment.run_folder import RunFolder
     from nasfuse.spec.study import StudyConfig
@@ -73,9 +102,11 @@ def ours(n_trials: int, *, sampler: str | None, workers: int, seconds: float) ->
         def ready(self, *_: Any, **__: Any) -> None: ...
         def phase(self, *_: Any, **__: Any) -> None: ...
         def note(self, *_: Any, **__: Any) -> None: ...
-        def started(self, _: Any) -> None: ...
-        def ended(self, *_: Any, **__: Any) -> None:
-            clock.tick()
+        def started(self, _: Any) -> None:
+            clock.start()
+
+        def ended(self, _: int, outcome: Any, **__: Any) -> None:
+            clock.tick(outcome.measurements.record["worker"])
 
     study = StudyConfig.load(Path("digits"))
     budget = study.budget.model_copy(update={"trials": n_trials + clock.warm_up, "minutes": None, "repeats": 1})
@@ -89,7 +120,7 @@ def ours(n_trials: int, *, sampler: str | None, workers: int, seconds: float) ->
             objective=NoWork(seconds),
             **({} if open_backend is None else {"open_backend": open_backend}),
         )
-    return clock.per_second
+    return clock
 
 
 @contextmanager
@@ -164,12 +195,11 @@ def main() -> None:
     options = parser.parse_args()
     if options.side:
         if options.side == "defaults":
-            figure = tune_defaults(options.trials)
-        else:
-            own = {"sampler": options.sampler, "workers": options.workers, "seconds": options.seconds}
-            figure = ours(options.trials, **own)
-        busy = {"busy": figure * options.seconds / options.workers} if options.seconds else {}
-        print(json.dumps({"per_second": figure, **busy}))
+            print(json.dumps({"per_second": tune_defaults(options.trials)}))
+            return
+        clock = ours(options.trials, sampler=options.sampler, workers=options.workers, seconds=options.seconds)
+        busy = clock.busy(seconds=options.seconds, workers=options.workers) if options.seconds else {}
+        print(json.dumps({"per_second": clock.per_second, **busy}))
         return
     figures: dict[str, list[float]] = {"ours": [], "defaults": []}
     for _ in range(options.repeats):

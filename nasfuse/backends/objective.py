@@ -33,6 +33,9 @@ class Objective(Protocol):
     ) -> Measurements:
         """Returns the measurements of `recipe`.
 
+        It builds and trains the network inside of `nasfuse.backends.beginning.begun(folder)`: only there, a death of
+        its process counts against the trial.
+
         Args:
             recipe: The network and how it is trained.
             seed: Seed of all random numbers of the training.

@@ -26,6 +26,7 @@ from nasfuse.backends.objective import Objective, Task, failure_of
 from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Outcome, Stopped
 from nasfuse.backends.ray_processes import inherited_environment
 from nasfuse.backends.session_watch import hold_if_lost
+from nasfuse.backends.worker_places import KeptWorkers, Place, PlaceNumbers
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.spec.study import ResourcesConfig
 
@@ -147,9 +148,8 @@ class RayBackend:
         )
 
 
-def _resources_of_a_trial(config: dict[str, Any], *, bundle: dict[str, float]) -> tune.PlacementGroupFactory:
-    options = {"bundle_label_selector": [config["selector"]]} if config["selector"] else {}
-    return tune.PlacementGroupFactory([bundle], **options)
+def _resources_of_a_trial(config: dict[str, Any], *, bundle: dict[str, float]) -> Place:
+    return Place(bundle, number=config["place"], selector=config["selector"])
 
 
 def _short_name(trial: Any) -> str:
@@ -192,6 +192,7 @@ class _DriverSearcher(Searcher):
         self._folder_of = folder_of
         self._select_nodes, self._note_death = select_nodes, note_death
         self._numbers: dict[str, int] = {}
+        self._places = PlaceNumbers()
         self._stopped: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
@@ -201,7 +202,8 @@ class _DriverSearcher(Searcher):
         if isinstance(assignment, Pause):
             return Searcher.FINISHED if assignment is Pause.DONE else None
         self._numbers[trial_id] = assignment.number
-        return {"task": Task.of(assignment, folder_of=self._folder_of), "selector": selector}
+        task = Task.of(assignment, folder_of=self._folder_of)
+        return {"task": task, "selector": selector, "place": self._places.take(trial_id)}
 
     def decide(self, trial_id: str, result: dict[str, Any]) -> Decision:
         """Returns whether a trial continues after a report; `on_trial_complete` follows if it does not."""
@@ -220,6 +222,7 @@ class _DriverSearcher(Searcher):
         number = self._numbers.pop(trial_id, None)
         if number is not None:
             outcome = self._outcome(trial_id, result or {})
+            self._places.leave(trial_id, has_worker=not isinstance(outcome, Died))
             if isinstance(outcome, Died):
                 self._note_death()
             self._driver.on_end(number, outcome)
@@ -257,6 +260,17 @@ class _DriverScheduler(FIFOScheduler):
     def __init__(self, searcher: _DriverSearcher) -> None:
         super().__init__()
         self._searcher = searcher
+        self._kept = KeptWorkers()
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Notes that a trial has been handed out."""
+        super().on_trial_add(tune_controller, trial)
+        self._kept.keep(trial.placement_group_factory, tune_controller._tune_controller)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """Returns the trial that Tune starts next; called in each of its steps."""
+        self._kept.release_if_idle(tune_controller._tune_controller)
+        return super().choose_trial_to_run(tune_controller)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Returns whether the trial continues."""

@@ -10,7 +10,7 @@ from nasfuse.backends.interrupts import Interrupts, interruptible
 from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Outcome, Stopped
 from nasfuse.errors import NasfuseError, RecurringFailureError
 from nasfuse.search.assignment import Assignment
-from nasfuse.search.faults import Faults, Verdict
+from nasfuse.search.faults import Faults, Judgement, Verdict
 from nasfuse.search.lease import TakenOverError
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.scheduler import Scheduler
@@ -217,14 +217,9 @@ class SearchDriver:
 
     def _note_end(self, assignment: Assignment, outcome: Outcome) -> None:
         number = assignment.number
-        if isinstance(outcome, Died):
-            if self._scheduler.retry(number):
-                self._retries.append(assignment)
+        if isinstance(outcome, Died | Faulted):
+            if self._runs_again(assignment, outcome):
                 return
-        elif isinstance(outcome, Faulted):
-            if self._is_put_off(assignment, outcome.reason):
-                return
-            self._scheduler.fail(number, outcome.reason)
         else:
             self._faults.note_end()
             self._record(number, outcome)
@@ -260,24 +255,50 @@ class SearchDriver:
         self._waiting.clear()
         self._retries.clear()
 
-    def _is_put_off(self, assignment: Assignment, reason: str) -> bool:
-        """Returns whether a trial that met a fault is tried again, or left to the next session of the search."""
-        number, verdict = assignment.number, self._faults.judge(assignment.number)
-        if verdict is Verdict.FAIL:
-            return False
-        if self._error is None and verdict is Verdict.AGAIN:
-            self._waiting.append((self._clock() + self._faults.wait_s, assignment))
-            self._note(f"trial {number} is tried again in {self._faults.wait_s:.0f} s: {reason}")
+    def _runs_again(self, assignment: Assignment, outcome: Died | Faulted) -> bool:
+        """Returns whether a trial that died or met a fault runs again, or else records its failure.
+
+        A death before its training has begun says nothing about the network.
+        """
+        number = assignment.number
+        if isinstance(outcome, Died) and self._scheduler.take_begun(number):
+            self._faults.note_beginning()
+            if not self._scheduler.retry(number):
+                return False
+            self._retries.append(assignment)
             return True
+        if isinstance(outcome, Died):
+            judgement, reason = self._faults.judge_early_death(number), "its worker died before its training began"
+            of_all = (
+                f"the worker of trial {number} died {judgement.in_a_row} times in a row before its training began, as "
+                "with too little memory or a package that cannot be loaded (`nasfuse doctor` loads them)"
+            )
+        else:
+            judgement, reason = self._faults.judge(number), outcome.reason
+            of_all = (
+                f"{judgement.in_a_row} trainings in a row were ended by what surrounds them, the last (trial {number}) "
+                f"with: {reason}"
+            )
+        if judgement.verdict is Verdict.FAIL:
+            self._scheduler.fail(number, reason)
+            return False
+        self._put_off(assignment, judgement, reason=reason, of_all=of_all)
+        return True
+
+    def _put_off(self, assignment: Assignment, judgement: Judgement, *, reason: str, of_all: str) -> None:
+        """Tries a trial again after a while, or leaves it to the next session and ends the search because `of_all`."""
+        number = assignment.number
+        if self._error is None and judgement.verdict is Verdict.AGAIN:
+            self._waiting.append((self._clock() + judgement.wait_s, assignment))
+            self._waiting.sort(key=lambda one: one[0])
+            self._note(f"trial {number} is tried again in {judgement.wait_s:.0f} s: {reason}")
+            return
         for one in [assignment, *(waiting for _, waiting in self._waiting)]:
             self._scheduler.release_one(one.number)
         self._waiting.clear()
         self._error = self._error or RecurringFailureError(
-            f"{self._faults.in_a_row} trainings in a row were ended by what surrounds them, the last (trial {number}) "
-            f"with: {reason}; remove the cause and run the same command again, which continues these trainings",
-            trial=number,
+            f"{of_all}; remove the cause and run the same command again, which continues these trainings", trial=number
         )
-        return True
 
     def _record(self, number: int, outcome: Measured | Stopped | Failed) -> None:
         if isinstance(outcome, Measured):

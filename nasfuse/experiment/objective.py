@@ -3,6 +3,7 @@
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 
 from nasfuse import __version__
+from nasfuse.backends.beginning import begun
 from nasfuse.backends.objective import Report
 from nasfuse.cost.outside import outside_macs
 from nasfuse.data import Dataset, Table, load_table
@@ -84,10 +86,15 @@ class Training:
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if self.on_cuda else "cpu")
         started = time.perf_counter()
-        with watching(folder, limit_s=self.epoch_s) as watch:
-            if recipe.data.validation is None:
+        validation = recipe.data.validation
+        with ExitStack() as stack:
+            watch = stack.enter_context(watching(folder, limit_s=self.epoch_s))
+            first = self._load(recipe.data, division if validation is None else division * validation.n_trainings)
+            stack.enter_context(begun(folder))  # with the data in memory, a death may be the fault of the network
+            if validation is None:
                 points, details = self._train(
                     recipe,
+                    first,
                     seed=seed,
                     division=division,
                     folder=folder,
@@ -99,7 +106,7 @@ class Training:
             else:
                 points, details = self._cross_validate(
                     recipe,
-                    recipe.data.validation,
+                    validation,
                     seed=seed,
                     division=division,
                     folder=folder,
@@ -126,6 +133,7 @@ class Training:
     def _train(
         self,
         recipe: Recipe,
+        dataset: Dataset,
         *,
         seed: int,
         division: int,
@@ -135,8 +143,6 @@ class Training:
         device: torch.device,
         watch: StallWatch,
     ) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
-        dataset = self._load(recipe.data, division)
-        folder.mkdir(parents=True, exist_ok=True)
         curve: list[Epoch] = []
 
         def note(epoch: Epoch) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 
 from nasfuse.backends.base import Backend, OpenBackend, too_small
+from nasfuse.backends.beginning import take_begun
 from nasfuse.backends.interrupts import is_ending
 from nasfuse.backends.objective import Objective
 from nasfuse.data import Dataset
@@ -135,6 +136,7 @@ def run_search(
             check_macs=time_limit.check,
             fingerprint=dataset.fingerprint,
             saved_epochs=lambda number: saved_progress(folder.trial(number)),
+            take_begun=lambda number: take_begun(folder.trial(number)),
             patience=Patience(note=display.note, is_ending=is_ending),
             retry_failed=retry_failed,
             drivers=drivers,

@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nasfuse.backends.beginning import drop_mark
 from nasfuse.errors import ConfigError, MissingFileError, RunFolderError
 from nasfuse.experiment.atomic_files import write_text
 from nasfuse.experiment.folder_format import FORMAT_FILE, check_folder_format, write_format
@@ -245,6 +246,7 @@ class RunFolder:
     def drop_progress(self, number: int) -> None:
         """Removes the progress file of a training that will not be resumed, and the networks of its finished folds."""
         folder = self.trial(number)
+        drop_mark(folder)
         for file in (*folder.rglob("resume.pt"), *folder.glob("fold*/model.pt")):
             file.unlink()
 

@@ -1,6 +1,8 @@
 """Reading of a run (study, progress and front), during a search or after it."""
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -127,6 +129,19 @@ class Run:
         return Recipe.parse(plain, source=f"the recipe of trial {candidate.trial}")
 
 
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Turns off the garbage collector, which would look at all trials again and again while more of them are read."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_without_collection()
 def read_run(folder: RunFolder) -> Run:
     """Returns the content of a run folder; writes nothing.
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from operator import attrgetter
 
 from nasfuse.search.fold import Fold
 from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best, front_of
@@ -57,7 +56,7 @@ def _with_unmeasured(before: Counter[int | None], trials: Sequence[TrialView]) -
     return before + Counter(one.repeat_of for one in trials if (one.is_running or one.is_failed) and not one.is_void)
 
 
-_UNMEASURED = Fold[TrialView, Counter[int | None]](Counter(), _with_unmeasured, is_final=attrgetter("is_finished"))
+_UNMEASURED = Fold[TrialView, Counter[int | None]](Counter(), _with_unmeasured)
 
 
 def _contribution(member: Candidate, front: Sequence[Candidate], objectives: Objectives) -> float:

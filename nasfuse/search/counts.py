@@ -11,7 +11,7 @@ def _count(is_counted: Callable[[TrialView], bool]) -> Fold[TrialView, int]:
     def extend(before: int, trials: Sequence[TrialView]) -> int:
         return before + sum(map(is_counted, trials))
 
-    return Fold(0, extend, is_final=attrgetter("is_finished"))
+    return Fold(0, extend)
 
 
 _TRAINED = _count(attrgetter("was_trained"))

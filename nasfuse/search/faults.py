@@ -1,5 +1,9 @@
-"""Faults: what ends trainings through no fault of their networks, and when they are tried again."""
+"""Faults: what ends trainings through no fault of their networks, and when they are tried again.
 
+A process that dies before the training has begun, while it is started or reads the data, is a fault, too.
+"""
+
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -7,7 +11,7 @@ from enum import Enum
 #: Faults of a trial without progress, while other trainings end well, after which it has failed.
 MAX_FAULTS = 3
 
-#: Faults in a row, of any trials, after which a search ends.
+#: Faults in a row, of any trials, after which a search ends; also deaths of one trial before its training began.
 FAULTS_IN_A_ROW = 5
 
 #: Longest time before a training is tried again, in seconds.
@@ -20,6 +24,24 @@ class Verdict(Enum):
     AGAIN = "it is tried again"
     FAIL = "it has failed, since others end well"
     END = "the search ends, since nothing ends well"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What becomes of a trial that met a fault, after so many of them in a row.
+
+    Attributes:
+        verdict: What becomes of the trial.
+        in_a_row: Number of faults since a training ended in another way, of this kind.
+    """
+
+    verdict: Verdict
+    in_a_row: int
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds to wait before the trial is tried again: 1, 2, 4 and so on with every fault in a row."""
+        return float(min(2.0 ** (self.in_a_row - 1), _LONGEST_WAIT_S))
 
 
 @dataclass
@@ -39,32 +61,42 @@ class Faults:
     too much memory cannot hold up a search. If nothing ends well, the search ends and no trial fails.
 
     Attributes:
-        in_a_row: Number of faults since a training ended in another way.
+        saved_epochs: Returns the number of epochs from which the training of a trial can be resumed.
     """
 
     saved_epochs: Callable[[int], int]
-    in_a_row: int = 0
+    _in_a_row: int = 0
+    _early_deaths: Counter[int] = field(default_factory=Counter)
     _n_ends: int = 0
     _streaks: dict[int, _Streak] = field(default_factory=dict)
 
     def note_end(self) -> None:
         """Notes that a training ended in another way."""
-        self.in_a_row = 0
+        self._in_a_row = 0
         self._n_ends += 1
+        self.note_beginning()
 
-    def judge(self, number: int) -> Verdict:
+    def note_beginning(self) -> None:
+        """Notes that a training has begun."""
+        self._early_deaths.clear()
+
+    def judge_early_death(self, number: int) -> Judgement:
+        """Returns what becomes of trial `number`, whose worker died before its training began; it never fails of it.
+
+        They are counted for each trial, since the loss of one machine ends many trials at once.
+        """
+        self._early_deaths[number] += 1
+        in_a_row = self._early_deaths[number]
+        return Judgement(Verdict.END if in_a_row >= FAULTS_IN_A_ROW else Verdict.AGAIN, in_a_row)
+
+    def judge(self, number: int) -> Judgement:
         """Returns what becomes of trial `number`, which met a fault."""
-        self.in_a_row += 1
+        self._in_a_row += 1
         saved = self.saved_epochs(number)
         streak = self._streaks.get(number)
         if streak is None or saved > streak.saved_epochs:
             streak = self._streaks[number] = _Streak(saved, self._n_ends)
         streak.n_faults += 1
         if streak.n_faults >= MAX_FAULTS and self._n_ends > streak.ends_before:
-            return Verdict.FAIL
-        return Verdict.END if self.in_a_row >= FAULTS_IN_A_ROW else Verdict.AGAIN
-
-    @property
-    def wait_s(self) -> float:
-        """Seconds to wait before a trial is tried again: 1, 2, 4 and so on with every fault in a row."""
-        return float(min(2.0 ** (self.in_a_row - 1), _LONGEST_WAIT_S))
+            return Judgement(Verdict.FAIL, self._in_a_row)
+        return Judgement(Verdict.END if self._in_a_row >= FAULTS_IN_A_ROW else Verdict.AGAIN, self._in_a_row)

@@ -6,6 +6,7 @@ that are new, not as all of them.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -43,14 +44,15 @@ class Fold(Generic[Item, State]):
         initial: State,
         extend: Callable[[State, Sequence[Item]], State],
         *,
-        is_final: Callable[[Item], bool] = lambda _item: True,
+        is_final: Callable[[Item], bool] = attrgetter("is_finished"),
     ) -> None:
         """Builds a fold.
 
         Args:
             initial: State of the empty sequence.
             extend: Returns the state after further items; changes nothing.
-            is_final: Whether an item does not change any more; others are not remembered, nor are those after them.
+            is_final: Whether an item does not change any more; others are not remembered, nor are those after them. By
+                default as the item, a view of a trial, says.
         """
         self._initial, self._extend, self._is_final = initial, extend, is_final
         self._memos: list[_Memo[Item, State]] = []

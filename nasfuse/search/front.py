@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from operator import attrgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,8 +18,9 @@ from nasfuse.domain.knob import parted
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.domain.operating_point import OperatingPoint
 from nasfuse.errors import RunFolderError
-from nasfuse.pareto import hypervolume, non_dominated
+from nasfuse.pareto import hypervolume
 from nasfuse.search.fold import Fold
+from nasfuse.search.growing_front import GrowingFront
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.trial import TrialView
 
@@ -179,7 +179,7 @@ def candidates_of(
     """
     trained = _trained(max_macs).of(trials)
     if not with_inherited or all(trial.recipe_hash in trained.from_scratch for trial in trained.inherited):
-        return trained.all_candidates.copy()
+        return trained.candidates.copy()
     of_recipe: dict[str, list[TrialView]] = {}
     for trial in filter(_is_complete_training, trials):
         if not trial.is_inherited or trial.recipe_hash not in trained.from_scratch:
@@ -194,17 +194,14 @@ class _Trained:
     Attributes:
         from_scratch: Hash of a recipe to its trainings from scratch, in the order of the first ones.
         candidates: Candidates of these trainings, in the same order.
+        spans: Hash of a recipe to the places of its candidates among them.
         inherited: Trainings that started from inherited weights.
     """
 
     from_scratch: dict[str, list[TrialView]] = field(default_factory=dict)
-    candidates: dict[str, list[Candidate]] = field(default_factory=dict)
+    candidates: list[Candidate] = field(default_factory=list)
+    spans: dict[str, slice] = field(default_factory=dict)
     inherited: tuple[TrialView, ...] = ()
-
-    @cached_property
-    def all_candidates(self) -> list[Candidate]:
-        """Candidates of all recipes."""
-        return list(itertools.chain.from_iterable(self.candidates.values()))
 
 
 @lru_cache(maxsize=16)
@@ -215,16 +212,28 @@ def _trained(max_macs: int | None) -> Fold[TrialView, _Trained]:
         complete = list(filter(_is_complete_training, trials))
         if not complete:
             return before
-        from_scratch, candidates = dict(before.from_scratch), dict(before.candidates)
+        from_scratch = dict(before.from_scratch)
         for trial in complete:
             if not trial.is_inherited:
                 from_scratch[trial.recipe_hash] = [*from_scratch.get(trial.recipe_hash, ()), trial]
-        for name in dict.fromkeys(trial.recipe_hash for trial in complete if not trial.is_inherited):
-            candidates[name] = _of_recipe(from_scratch[name], max_macs)
+        names = dict.fromkeys(trial.recipe_hash for trial in complete if not trial.is_inherited)
+        candidates, spans = _replaced(before, {name: _of_recipe(from_scratch[name], max_macs) for name in names})
         inherited = (*before.inherited, *(trial for trial in complete if trial.is_inherited))
-        return _Trained(from_scratch, candidates, inherited)
+        return _Trained(from_scratch, candidates, spans, inherited)
 
-    return Fold(_Trained(), extend, is_final=attrgetter("is_finished"))
+    return Fold(_Trained(), extend)
+
+
+def _replaced(before: _Trained, of_recipes: dict[str, list[Candidate]]) -> tuple[list[Candidate], dict[str, slice]]:
+    """Returns the candidates of all recipes after those of some are replaced or added, and the places of each."""
+    candidates, spans = before.candidates.copy(), dict(before.spans)
+    for name, found in of_recipes.items():
+        place = spans.setdefault(name, slice(len(candidates), len(candidates) + len(found)))
+        if len(found) != place.stop - place.start:  # a point does not hold in all trainings of the recipe
+            every = {other: before.candidates[span] for other, span in before.spans.items()}
+            return _replaced(_Trained(), {**every, **of_recipes})
+        candidates[place] = found
+    return candidates, spans
 
 
 def _is_complete_training(trial: TrialView) -> bool:
@@ -299,21 +308,13 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def front_of(candidates: Sequence[Candidate], objectives: Objectives) -> list[Candidate]:
     """Returns the non-dominated candidates that are better than a constant prediction, cheapest first."""
-    front = _front(objectives).of(candidates)
+    front = _growing(objectives).of(candidates)
     return sorted(front, key=lambda candidate: candidate.measured.cost(objectives.cost))
 
 
 @lru_cache(maxsize=16)
-def _front(objectives: Objectives) -> Fold[Candidate, list[Candidate]]:
-    """Returns the fold of candidates to the non-dominated ones that are better than a constant, in their order."""
-
-    def extend(front: list[Candidate], candidates: Sequence[Candidate]) -> list[Candidate]:
-        every = [*front, *candidates]
-        costs = objectives.costs(every)
-        useful = np.flatnonzero(objectives.are_useful(costs))
-        return [every[place] for place in useful[non_dominated(costs[useful])]] if len(useful) else []
-
-    return Fold([], extend)
+def _growing(objectives: Objectives) -> GrowingFront[Candidate]:
+    return GrowingFront(objectives.costs, are_useful=objectives.are_useful)
 
 
 def is_perfect(candidate: Candidate, objectives: Objectives) -> bool:

@@ -3,7 +3,6 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 from nasfuse.errors import NasfuseError
@@ -107,7 +106,7 @@ class _Begun:
         )
 
 
-_BEGUN = Fold[TrialView, _Begun](_Begun(), _Begun.extended, is_final=attrgetter("is_finished"))
+_BEGUN = Fold[TrialView, _Begun](_Begun(), _Begun.extended)
 
 
 def _macs(space: Space, costs: ComputedCosts, name: str) -> int | None:

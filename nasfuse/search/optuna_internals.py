@@ -7,7 +7,7 @@ of them, only this module has to change.
 import copy
 import json
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -115,55 +115,59 @@ class TrialDatabase(RDBStorage):
             rows = connection.execute(select(TRIALS).where(*wanted).order_by(TRIALS.c.trial_id)).all()
             if not rows:
                 return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
-            parts = {table: _rows_by_trial(connection, table, wanted) for table in _ORDERS}
-        return [_frozen_trial(row, {table: found[row.trial_id] for table, found in parts.items()}) for row in rows]
+            trials = {row.trial_id: _without_parts(row) for row in rows}
+            _add_parts(connection, trials, wanted)
+        return list(trials.values())
 
 
-#: Tables of what belongs to trials, and the columns by which their rows are ordered.
-_ORDERS = {
-    TrialTables.PARAMETERS: "param_id",
-    TrialTables.USER_ATTRIBUTES: "trial_user_attribute_id",
-    TrialTables.SYSTEM_ATTRIBUTES: "trial_system_attribute_id",
-    TrialTables.VALUES: "objective",
-    TrialTables.INTERMEDIATE_VALUES: "step",
-}
-
-
-def _rows_by_trial(
-    connection: Connection, table: Table, wanted: Iterable[ColumnElement[bool]]
-) -> dict[int, list[Row[Any]]]:
-    """Returns the rows of a table by the trial to which they belong, for trials that are `wanted`."""
-    found: dict[int, list[Row[Any]]] = defaultdict(list)
-    of_trials = select(table).join(TRIALS, table.c.trial_id == TRIALS.c.trial_id).where(*wanted)
-    for row in connection.execute(of_trials.order_by(table.c[_ORDERS[table]])).all():  # faster than row by row
-        found[row.trial_id].append(row)
-    return found
-
-
-def _frozen_trial(row: Row[Any], parts: Mapping[Table, Sequence[Row[Any]]]) -> FrozenTrial:
-    distributions = {one.param_name: _distribution(one.distribution_json) for one in parts[TrialTables.PARAMETERS]}
-    of_value = models.TrialValueModel.stored_repr_to_value
-    of_intermediate = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
+def _without_parts(row: Row[Any]) -> FrozenTrial:
+    """Returns a trial without what other tables hold of it."""
     return FrozenTrial(
         number=row.number,
         state=row.state,
         value=None,
-        values=[of_value(one.value, one.value_type) for one in parts[TrialTables.VALUES]] or None,
+        values=None,
         datetime_start=_local(row.datetime_start),
         datetime_complete=_local(row.datetime_complete),
-        params={
-            one.param_name: distributions[one.param_name].to_external_repr(one.param_value)
-            for one in parts[TrialTables.PARAMETERS]
-        },
-        distributions=distributions,
-        user_attrs={one.key: json.loads(one.value_json) for one in parts[TrialTables.USER_ATTRIBUTES]},
-        system_attrs={one.key: json.loads(one.value_json) for one in parts[TrialTables.SYSTEM_ATTRIBUTES]},
-        intermediate_values={
-            one.step: of_intermediate(one.intermediate_value, one.intermediate_value_type)
-            for one in parts[TrialTables.INTERMEDIATE_VALUES]
-        },
+        params={},
+        distributions={},
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
         trial_id=row.trial_id,
     )
+
+
+def _add_parts(
+    connection: Connection, trials: Mapping[int, FrozenTrial], wanted: Sequence[ColumnElement[bool]]
+) -> None:
+    """Adds to `trials`, which are those that are `wanted`, by identifier, what the other tables hold of them."""
+
+    def rows_of(table: Table, order: str, *columns: str) -> Sequence[Any]:
+        """Returns identifier of the trial and `columns` of all rows, which is faster than row by row."""
+        chosen = select(table.c.trial_id, *(table.c[name] for name in columns))
+        of_trials = chosen.join(TRIALS, table.c.trial_id == TRIALS.c.trial_id).where(*wanted)
+        return connection.execute(of_trials.order_by(table.c[order])).all()
+
+    columns = ("param_name", "param_value", "distribution_json")
+    for trial_id, name, value, text in rows_of(TrialTables.PARAMETERS, "param_id", *columns):
+        trial, distribution = trials[trial_id], _distribution(text)
+        trial.distributions[name] = distribution
+        trial.params[name] = distribution.to_external_repr(value)
+    for trial_id, key, text in rows_of(TrialTables.USER_ATTRIBUTES, "trial_user_attribute_id", "key", "value_json"):
+        trials[trial_id].user_attrs[key] = json.loads(text)
+    for trial_id, key, text in rows_of(TrialTables.SYSTEM_ATTRIBUTES, "trial_system_attribute_id", "key", "value_json"):
+        trials[trial_id].system_attrs[key] = json.loads(text)
+    values: dict[int, list[float]] = defaultdict(list)
+    of_value = models.TrialValueModel.stored_repr_to_value
+    for trial_id, value, kind in rows_of(TrialTables.VALUES, "objective", "value", "value_type"):
+        values[trial_id].append(of_value(value, kind))
+    for trial_id, of_trial in values.items():
+        trials[trial_id].values = of_trial
+    of_intermediate = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
+    columns = ("step", "intermediate_value", "intermediate_value_type")
+    for trial_id, step, value, kind in rows_of(TrialTables.INTERMEDIATE_VALUES, "step", *columns):
+        trials[trial_id].intermediate_values[step] = of_intermediate(value, kind)
 
 
 @cache

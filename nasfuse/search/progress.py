@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from operator import attrgetter
 
 import numpy as np
 
@@ -109,7 +108,7 @@ class _Counted:
 @lru_cache(maxsize=16)
 def _counted(max_macs: int | None) -> Fold[TrialView, _Counted]:
     extend = partial(_Counted.extended, max_macs=max_macs)
-    return Fold(_Counted(), extend, is_final=attrgetter("is_finished"))
+    return Fold(_Counted(), extend)
 
 
 def _state(trial: TrialView) -> str:

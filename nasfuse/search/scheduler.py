@@ -17,6 +17,7 @@ from nasfuse.search.assignment import Assignment
 from nasfuse.search.budget import Budget
 from nasfuse.search.computed_costs import ComputedCosts
 from nasfuse.search.counts import n_trained, n_unfinished
+from nasfuse.search.deaths import Deaths
 from nasfuse.search.failures import problem_of, recurring_failures, retry_failures, void_failures
 from nasfuse.search.front import Objectives
 from nasfuse.search.inheritance import WeightSources
@@ -39,9 +40,6 @@ from nasfuse.search.write_through import WriteThroughStorage
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
-
-#: Attempts at a training, without progress in between, after which a trial whose process dies has failed.
-MAX_ATTEMPTS = 3
 
 #: Seconds after which the time that a search has taken is written again.
 _BOOKED_EVERY_S = 1.0
@@ -69,6 +67,7 @@ class Scheduler:
 
     Attributes:
         saved_epochs: Returns the number of epochs from which the training of a trial can be resumed.
+        take_begun: Returns whether the training of a trial had begun when its process died, and forgets it.
         exhausted: Whether every network of the space that may be trained was trained, and the front is confirmed.
     """
 
@@ -85,6 +84,7 @@ class Scheduler:
         check_macs: Callable[[Recipe, int], None] | None = None,
         fingerprint: str = "",
         saved_epochs: Callable[[int], int] = lambda _number: 0,
+        take_begun: Callable[[int], bool] = lambda _number: True,
         clock: Callable[[], float] = time.monotonic,
         patience: Patience | None = None,
         retry_failed: bool = False,
@@ -104,6 +104,7 @@ class Scheduler:
             check_macs: The same for a recipe that must not be trained because of the least MACs of its network.
             fingerprint: Fingerprint of the data.
             saved_epochs: Returns the number of epochs from which the training of a trial can be resumed.
+            take_begun: Returns whether the training of a trial had begun when its process died, and forgets it.
             clock: Returns the time in seconds since an arbitrary moment, for budgets in minutes.
             patience: Calls the storage, and again while it does not answer.
             retry_failed: Whether trainings that failed in earlier sessions are run again, before anything else.
@@ -115,7 +116,7 @@ class Scheduler:
         """
         self._config = study
         self._space = space
-        self.saved_epochs = saved_epochs
+        self.saved_epochs, self.take_begun = saved_epochs, take_begun
         self._clock = clock
         self._full_macs_of = full_macs_of or macs_of
         self._full_macs: dict[str, int] = {}
@@ -321,14 +322,14 @@ class Scheduler:
             self._end(number, state=TrialState.PRUNED)
 
     def release(self) -> None:
-        """Records an orderly end of the driver, which does not count as a failed attempt of the running trials."""
+        """Records an orderly end of the driver, which does not count as a death of the running trials."""
         for number in self._interrupted.own():
             self.release_one(number)
         self._attributes.seconds = self.seconds
 
     def release_one(self, number: int) -> None:
-        """Records that trial `number` is left to the next session; its next start does not count as an attempt."""
-        self._writer(number).attempts(max(self._view(number).attempts - 1, 0))
+        """Records that trial `number` is left to the next session, for which its driver has not died."""
+        self._writer(number).released(True)
 
     def finish(self, number: int, measurements: Measurements) -> None:
         """Records the measurements of trial `number`; it fails if they have no point or a value that is not finite.
@@ -404,27 +405,36 @@ class Scheduler:
         )
 
     def _adopt(self, number: int) -> Assignment | None:
-        """Returns the assignment of a trial that was running when its driver ended; None if it has failed too often."""
+        """Returns the assignment of a trial that was running when its driver ended; None if it has failed.
+
+        The death of the driver counts for the trials whose training had begun.
+        """
         self._interrupted.claim(number)
-        if not self.retry(number):
+        has_begun = self.take_begun(number)
+        if self._view(number).is_released:
+            self._writer(number).released(False)
+        elif has_begun and not self._survives(number, Deaths(of_driver=1)):
             return None
         trial = Trial(self._study, self._id(number))
         return self._accept(trial, self._space.suggest(trial))
 
     def retry(self, number: int) -> bool:
-        """Records that the process of trial `number` died; returns whether to run it again, or else records a failure.
+        """Records that the worker of trial `number` died in its training; returns whether the trial runs again."""
+        return self._survives(number, Deaths(of_worker=1))
 
-        At most `MAX_ATTEMPTS` attempts are made without progress. A checkpoint saved since the last death resets the
-        count, so that a training can finish on machines that are often lost.
+    def _survives(self, number: int, new: Deaths) -> bool:
+        """Records a death in the training of a trial, and its failure if there were too many without progress.
+
+        A checkpoint saved since the last death sets the counts to zero, so that a training can finish on machines that
+        are often lost.
         """
         trial, writer = self._view(number), self._writer(number)
-        saved = self.saved_epochs(number)
-        attempts = trial.attempts + 1
+        saved, deaths = self.saved_epochs(number), trial.deaths + new
         if saved > trial.saved_epochs:
             writer.saved_epochs(saved)
-            attempts = 1
-        if attempts > MAX_ATTEMPTS:
-            self.fail(number, f"its process died {MAX_ATTEMPTS} times without progress")
+            deaths = Deaths()
+        if deaths.too_many is not None:
+            self.fail(number, deaths.too_many)
             return False
-        writer.attempts(attempts)
+        writer.deaths(deaths)
         return True

@@ -16,6 +16,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
+from nasfuse.search.deaths import Deaths
 from nasfuse.spec.recipe import Recipe
 
 # Written when a trial is enqueued or drawn.
@@ -37,7 +38,8 @@ _POINT = "point"
 DRIVER = "driver"
 
 # Written while a training runs, or when it ends.
-_ATTEMPTS = "attempts"
+_DEATHS = "deaths"
+_RELEASED = "released"
 _SAVED_EPOCHS = "saved_epochs"
 _FROM_SCRATCH = "from_scratch"
 _RUNGS = "rungs"
@@ -261,9 +263,14 @@ class TrialView:
         return self._attributes.get(DRIVER)
 
     @property
-    def attempts(self) -> int:
-        """Times that the training was started since it last made progress."""
-        return int(self._attributes.get(_ATTEMPTS, 1))
+    def deaths(self) -> Deaths:
+        """Deaths of its processes since it last made progress."""
+        return Deaths(**self._attributes.get(_DEATHS, {}))
+
+    @property
+    def is_released(self) -> bool:
+        """Whether the last driver of the trial ended in order."""
+        return bool(self._attributes.get(_RELEASED, False))
 
     @property
     def saved_epochs(self) -> int:
@@ -354,9 +361,13 @@ class TrialWriter:
         """Writes why another sampler than the study's drew the trial."""
         self._write(_FALLBACK, reason)
 
-    def attempts(self, count: int) -> None:
-        """Writes how often the training was started since it last made progress."""
-        self._write(_ATTEMPTS, count)
+    def deaths(self, deaths: Deaths) -> None:
+        """Writes how often its processes died since it last made progress."""
+        self._write(_DEATHS, asdict(deaths))
+
+    def released(self, is_released: bool) -> None:
+        """Writes whether its driver ended in order."""
+        self._write(_RELEASED, is_released)
 
     def saved_epochs(self, count: int) -> None:
         """Writes how many epochs the newest checkpoint holds."""

@@ -6,7 +6,6 @@ continuous parameters in the same hundredth of their range.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ class Unvisited:
         self._max_macs = max_macs
         self._visited: frozenset[str] = frozenset()
         self._identities: dict[int, str] = {}
-        self._fold = Fold[TrialView, frozenset[str]](self._visited, self._extended, is_final=attrgetter("is_finished"))
+        self._fold = Fold[TrialView, frozenset[str]](self._visited, self._extended)
         self._enumerated = domain.combinations(limit=MAX_ENUMERATED)
 
     def update(self, trials: Sequence[TrialView]) -> None:

@@ -56,4 +56,4 @@ def _with_handed_out(before: list[TrialView], trials: Sequence[TrialView]) -> li
     return [*before, *filter(attrgetter("was_handed_out"), trials)]
 
 
-_HANDED_OUT = Fold[TrialView, list[TrialView]]([], _with_handed_out, is_final=attrgetter("is_finished"))
+_HANDED_OUT = Fold[TrialView, list[TrialView]]([], _with_handed_out)

@@ -1,6 +1,7 @@
 """The driver of a search on simulated workers: retries, inheritance, stops, interrupts, and the order of everything."""
 
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from nasfuse.domain.modality import Modality
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.errors import RecurringFailureError, RunFolderError
 from nasfuse.experiment.driver import SearchDriver
-from nasfuse.search.scheduler import MAX_ATTEMPTS, Scheduler
+from nasfuse.search.deaths import MAX_WORKER_DEATHS, Deaths
+from nasfuse.search.scheduler import Scheduler
 from nasfuse.search.space import Space
 from nasfuse.spec.study import StudyConfig
 
@@ -39,10 +41,17 @@ PLAIN = {
 MODALITIES = (Modality("left", "image", (1, 8, 4)), Modality("right", "image", (1, 8, 4)))
 
 #: What depends on the clock or on deaths.
-PASSING = {"suggestion_s", "attempts"}
+PASSING = {"suggestion_s", "deaths", "released"}
 
 
-def open_scheduler(storage=None, *, saved_epochs=lambda number: 0, clock=lambda: 0.0, **changes):
+def open_scheduler(
+    storage=None,
+    *,
+    saved_epochs=lambda number: 0,
+    take_begun=lambda number: True,
+    clock=lambda: 0.0,
+    **changes,
+):
     budget = {"repeats": 1, **changes.pop("budget", PLAIN["budget"])}
     study = StudyConfig.parse({**PLAIN, **changes, "budget": budget})
     space = Space(study.space, MODALITIES, base={"metric": study.metric, "data": study.data.to_plain()})
@@ -53,6 +62,7 @@ def open_scheduler(storage=None, *, saved_epochs=lambda number: 0, clock=lambda:
         macs_of=lambda recipe: sum(stream.width for stream in recipe.network.streams.values()),
         reference=lambda: (0.1, 128.0),
         saved_epochs=saved_epochs,
+        take_begun=take_begun,
         clock=clock,
     )
 
@@ -195,8 +205,8 @@ class TestDeaths:
             return SimulatedTraining([], Died()) if assignment.number == 3 else training_of(assignment)
 
         events, handed_out = run(open_scheduler(), train)
-        assert [one.number for one in handed_out].count(3) == MAX_ATTEMPTS
-        assert events.ends[3] == Failed(f"its process died {MAX_ATTEMPTS} times without progress")
+        assert [one.number for one in handed_out].count(3) == MAX_WORKER_DEATHS
+        assert events.ends[3] == Failed(f"its process died {MAX_WORKER_DEATHS} times without progress")
         assert sorted(events.ends) == list(range(9))
 
     def test_deaths_with_progress_are_not(self):
@@ -231,6 +241,57 @@ class TestDeaths:
 
 class TestFaults:
     """Faults are no failures: trials are tried again, and a search that meets nothing else ends unspent."""
+
+    def run_with_early_deaths(self, dies, *, n_workers=2, **options):
+        """Runs a search in which workers die before the training has begun; `dies` gets the trial and its attempt."""
+        begun, met = {}, Counter()
+
+        def train(assignment):
+            number = assignment.number
+            met[number] += 1
+            begun[number] = not dies(number, met[number])
+            return training_of(assignment) if begun[number] else SimulatedTraining([], Died(), epoch_s=0.1)
+
+        scheduler = open_scheduler(take_begun=lambda number: begun.pop(number, False), stopping="off", **options)
+        return scheduler, *self.run(scheduler, train, n_workers=n_workers)
+
+    def test_early_deaths_count_for_no_trial(self):
+        """However many there are, and while other trials end well."""
+        scheduler, events, attempts, notes, _ = self.run_with_early_deaths(
+            lambda number, attempt: attempt <= {3: 2 * MAX_WORKER_DEATHS, 4: 3}.get(number, 0)
+        )
+        unbroken = open_scheduler(stopping="off")
+        run(unbroken, n_workers=2)
+        assert contents(scheduler) == contents(unbroken)
+        assert (attempts.count(3), attempts.count(4)) == (2 * MAX_WORKER_DEATHS + 1, 4)
+        assert {type(outcome) for outcome in events.ends.values()} == {Measured}
+        assert notes[0] == "trial 3 is tried again in 1 s: its worker died before its training began"
+
+    @pytest.mark.parametrize("n_workers", [1, 4])
+    def test_a_search_whose_workers_cannot_start_ends_unspent_and_goes_on_later(self, n_workers):
+        storage = InMemoryStorage()
+        for _ in range(3):
+            scheduler, events, attempts, notes, _ = self.run_with_early_deaths(
+                lambda *_: True, n_workers=n_workers, storage=storage
+            )
+            assert re.match(r"the worker of trial \d died 5 times in a row before its training began, as", notes[-1])
+            assert notes[-1].endswith(
+                "; remove the cause and run the same command again, which continues these trainings"
+            )
+            assert len(attempts) <= 5 * n_workers
+            assert events.ends == {}
+            assert scheduler.wants_more(running=0)
+        scheduler, unbroken = open_scheduler(storage, stopping="off"), open_scheduler(stopping="off")
+        for one in (scheduler, unbroken):
+            run(one, n_workers=n_workers)
+        assert contents(scheduler) == contents(unbroken)
+
+    def test_one_machine_that_is_lost_with_many_trainings_does_not_end_a_search(self):
+        _, events, attempts, *_ = self.run_with_early_deaths(
+            lambda number, attempt: attempt == 1, n_workers=9, budget={"trials": 18}
+        )
+        assert Counter(attempts) == dict.fromkeys(range(18), 2)
+        assert {type(outcome) for outcome in events.ends.values()} == {Measured}
 
     def run(self, scheduler, train, *, n_workers=1):
         """Returns what observers were told, the trials in the order of their attempts, notes, and waits in seconds."""
@@ -288,7 +349,7 @@ class TestFaults:
             return SimulatedTraining([], Faulted("OSError: No space left on device"), epoch_s=1 + assignment.number)
 
         storage, unbroken = InMemoryStorage(), open_scheduler()
-        for _ in range(MAX_ATTEMPTS + 1):
+        for _ in range(MAX_WORKER_DEATHS + 1):
             scheduler = open_scheduler(storage)
             events, attempts, notes, _ = self.run(scheduler, full, n_workers=n_workers)
             assert "5 trainings in a row were ended by what surrounds them, the last (trial" in notes[-1]
@@ -443,7 +504,7 @@ class TestEnds:
             return training_of(assignment)
 
         storage = InMemoryStorage()
-        for _ in range(MAX_ATTEMPTS + 1):
+        for _ in range(MAX_WORKER_DEATHS + 1):
             scheduler = open_scheduler(storage)
             with pytest.raises(Interrupted, match="SIGTERM"):
                 run(scheduler, train, n_workers=2)
@@ -476,7 +537,8 @@ class TestEnds:
         trial = scheduler.trials()[0]
         assert struck and trial.has_recipe
         assert (trial.is_complete, trial.is_running) == (is_complete, not is_complete)
-        assert trial.attempts == int(is_complete), "an interrupt counts for no running trial"
+        assert trial.is_released is not is_complete
+        assert trial.deaths == Deaths(), "an interrupt counts for no trial"
         run(open_scheduler(storage))
         unbroken = open_scheduler()
         run(unbroken)

@@ -110,7 +110,7 @@ def test_trials_of_a_machine_that_dies_go_on_from_their_checkpoints_on_one_that_
     assert sorted(found) == list(range(N_TRIALS)) == sorted(after)
     for number, folds in before.items():
         assert {fold: after[number][fold] for fold in folds} == folds, "a finished fold is not trained again"
-    (moved,) = [number for number, attributes in found.items() if attributes.get("attempts")]
+    (moved,) = [number for number, attributes in found.items() if attributes.get("saved_epochs")]
     assert min(written for written in after[moved].values() if written > killed_ns) < killed_ns + LONGEST_NS
     nodes = {number: attributes["record"]["node"] for number, attributes in found.items()}
     later = {node for number, node in nodes.items() if number in before or number > max(before)}

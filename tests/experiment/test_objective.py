@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from nasfuse.backends.beginning import take_begun
 from nasfuse.cost import count_parameters
 from nasfuse.data import load_table
 from nasfuse.data.mapped_table import share_table
@@ -135,6 +136,29 @@ def test_a_training_that_is_killed_while_it_is_measured_is_not_run_again(tmp_pat
     monkeypatch.setattr("nasfuse.train.loop._Run.one_epoch", lambda _: pytest.fail("trained again"))
     Training()(RECIPE, seed=3, division=0, folder=tmp_path, report=ignore, weight_sources={})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.jsonl", "model.pt"]
+
+
+@pytest.mark.parametrize(("trains", "data"), [("train_network", {}), ("train_folds", {"validation": {"folds": 2}})])
+def test_a_training_begins_with_its_network_and_not_with_its_data(tmp_path, monkeypatch, trains, data):
+    """A process that dies while it reads the data says nothing about the network."""
+    plain = RECIPE.to_plain()
+    recipe = Recipe.parse({**plain, "data": {**plain["data"], **data}})
+    had_begun = {}
+
+    def read(*arguments):
+        had_begun["data"] = take_begun(tmp_path)
+        return cached_dataset(*arguments)
+
+    def train(*_, **__):
+        had_begun["network"] = take_begun(tmp_path)
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(objective_module, "cached_dataset", read)
+    monkeypatch.setattr(objective_module, trains, train)
+    with pytest.raises(MemoryError, match="too large"):
+        Training()(recipe, seed=3, division=0, folder=tmp_path, report=ignore, weight_sources={})
+    assert had_begun == {"data": False, "network": True}
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 cut off"])

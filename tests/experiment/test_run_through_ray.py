@@ -182,7 +182,7 @@ def finish(root, workers):
     """Returns all that the study holds at its end but times."""
     asked = search_table(root, workers)
     assert read_run(RunFolder(root)).progress.done == N_MADE_UP
-    passing = {"suggestion_s", "attempts", "record"}
+    passing = {"suggestion_s", "record"}
     return [
         (t.number, t.state, t.params, t.values, {k: v for k, v in t.user_attrs.items() if k not in passing})
         for t in stored_trials(RunFolder(root), asked)

@@ -14,7 +14,7 @@ class Number:
     """An item that equals only itself, like the view of a trial."""
 
     value: int
-    is_final: bool = True
+    is_finished: bool = True
 
 
 class Counting:
@@ -22,7 +22,7 @@ class Counting:
 
     def __init__(self):
         self.n_read = 0
-        self.fold = Fold[Number, tuple[int, ...]]((), self.extend, is_final=lambda one: one.is_final)
+        self.fold = Fold[Number, tuple[int, ...]]((), self.extend)
 
     def extend(self, before, items):
         self.n_read += len(items)
@@ -55,7 +55,7 @@ def test_items_are_read_once_as_a_sequence_grows(counting):
 
 def test_items_that_may_change_are_read_again(counting):
     items = numbers(10)
-    items[4].is_final = False
+    items[4].is_finished = False
     for _ in range(3):
         assert counting.fold.of(items) == values(items)
     assert counting.n_read == 4 + 3 * 6
@@ -67,7 +67,7 @@ def test_two_views_of_one_sequence_do_not_cost_a_reading_of_all_items_each(count
     """The display sees results that a suggestion does not see."""
     items = numbers(500)
     for n in range(100, 500):
-        seen, shown = items[:n], [*items[: n - 8], *(Number(-1, is_final=False) for _ in range(8))]
+        seen, shown = items[:n], [*items[: n - 8], *(Number(-1, is_finished=False) for _ in range(8))]
         assert counting.fold.of(seen) == values(seen)
         assert counting.fold.of(shown) == values(shown)
     assert counting.n_read < 400 * 2 * 20
@@ -91,8 +91,8 @@ def test_only_a_few_sequences_are_kept(counting):
 def test_any_changes_of_a_sequence(changes):
     """Each step cuts the sequence, replaces what follows, and may leave the last item open."""
     counting, items = Counting(), []
-    for kept, added, is_final in changes:
+    for kept, added, is_finished in changes:
         items = [*items[:kept], *numbers(added)]
         if items:
-            items[-1] = Number(7, is_final=is_final)
+            items[-1] = Number(7, is_finished=is_finished)
         assert counting.fold.of(items) == values(items)

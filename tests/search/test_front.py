@@ -256,6 +256,27 @@ def test_a_setting_that_does_not_hold_in_one_training_is_no_candidate():
     assert (found.point, found.trainings) == (0, (3, 5))
 
 
+def test_candidates_of_a_growing_study_are_those_of_all_its_trials_at_once():
+    """A recipe loses a point, or measures another sub-network, when it is trained again among others."""
+
+    def points(number, n_points, **first):
+        widths = [{"network.streams.v.width": width} for width in range(1, n_points)]
+        swept = [candidate(number, number / 10, 9 + place, knobs=knobs) for place, knobs in enumerate(widths)]
+        return [candidate(number, number / 10, 90, **first), *swept]
+
+    names, lengths = "abcbacdb", (2, 1, 3, 4, 1, 2, 2, 1)
+    trials = [
+        trial(number, points(number, n_points, holds=number != 6), recipe_hash=name)
+        for number, (name, n_points) in enumerate(zip(names, lengths, strict=True))
+    ]
+
+    def anew():
+        return [TrialView(one.frozen) for one in trials]  # other objects, which no fold has seen
+
+    for n in range(1, len(trials) + 1):
+        assert candidates_of(trials[:n]) == candidates_of(anew()[:n])
+
+
 def test_trainings_from_inherited_weights_are_excluded():
     heir = trial(3, [candidate(3, 0.9, 10)], inherited={"v": 0})
     scratch = [trial(n, [candidate(n, 0.5 + n / 100, 10)], repeat_of=3) for n in (5, 6)]

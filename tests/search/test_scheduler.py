@@ -12,9 +12,10 @@ from optuna.trial import TrialState
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import InvalidInputError, RunFolderError
 from nasfuse.search import scheduler as scheduler_module
+from nasfuse.search.deaths import MAX_DRIVER_DEATHS, MAX_WORKER_DEATHS, Deaths
 from nasfuse.search.front import Objectives, candidates_of
 from nasfuse.search.progress import summarise
-from nasfuse.search.scheduler import MAX_ATTEMPTS, Exhausted
+from nasfuse.search.scheduler import Exhausted
 from nasfuse.search.storage import open_storage, sqlite_url
 from nasfuse.spec.study import Sampler
 
@@ -110,14 +111,21 @@ def test_an_orphan_without_parameters_is_completed(open_scheduler, storage, meas
 
 
 def test_a_trial_that_kills_its_driver_again_and_again_fails(open_scheduler, storage, measured):
-    lost = [open_scheduler(storage).next() for _ in range(MAX_ATTEMPTS)]
+    lost = [open_scheduler(storage).next() for _ in range(MAX_DRIVER_DEATHS)]
     assert {one.number for one in lost} == {0}
     scheduler = open_scheduler(storage)
     assert scheduler.next().number == 1
     assert states(scheduler)[0] is TrialState.FAIL
     assert (
-        scheduler.trials()[0].frozen.user_attrs["reason"] == f"its process died {MAX_ATTEMPTS} times without progress"
+        scheduler.trials()[0].reason
+        == f"the search died {MAX_DRIVER_DEATHS} times while it was trained, without progress"
     )
+
+
+def test_a_driver_that_dies_before_a_training_begins_counts_for_no_trial(open_scheduler, storage):
+    for _ in range(3 * MAX_DRIVER_DEATHS):
+        assert open_scheduler(storage, take_begun=lambda number: False).next().number == 0
+    assert open_scheduler(storage).trials()[0].deaths == Deaths()
 
 
 class TestTimeThatIsSpent:
@@ -145,9 +153,11 @@ class TestTimeThatIsSpent:
         assert not scheduler.wants_more(running=0)
         assert states(scheduler) == [TrialState.COMPLETE] * 2
 
-    def test_no_other_is_begun_if_they_cannot_be(self, reopened, open_scheduler, monkeypatch):
-        scheduler, _ = reopened
-        monkeypatch.setattr(scheduler, "retry", lambda number: scheduler.fail(number, "it died") or False)
+    def test_no_other_is_begun_if_they_cannot_be(self, reopened, open_scheduler, make_study, storage, monkeypatch):
+        dead, _ = reopened
+        assert [dead.next().number, dead.next().number] == [0, 1]
+        monkeypatch.setattr("nasfuse.search.deaths.MAX_DRIVER_DEATHS", 1)
+        scheduler = open_scheduler(storage, make_study(budget={"minutes": 1}))
         assert scheduler.wants_more(running=0)
         assert scheduler.next() is None
         assert not scheduler.wants_more(running=0)
@@ -167,18 +177,22 @@ def test_deaths_count_in_a_row_without_progress(open_scheduler, storage):
     def start():
         return open_scheduler(storage, saved_epochs=lambda number: saved["epochs"] if number == 0 else 0)
 
-    for _ in range(3 * MAX_ATTEMPTS):
+    for _ in range(3 * MAX_DRIVER_DEATHS):
         assert start().next().number == 0
         saved["epochs"] += 1
-    assert [start().next().number for _ in range(MAX_ATTEMPTS + 1)] == [*[0] * MAX_ATTEMPTS, 1]
+    assert [start().next().number for _ in range(MAX_DRIVER_DEATHS + 1)] == [*[0] * MAX_DRIVER_DEATHS, 1]
     assert states(start())[0] is TrialState.FAIL
 
 
 def test_orderly_ends_do_not_count_as_deaths(open_scheduler, storage):
-    for _ in range(3 * MAX_ATTEMPTS):
+    for _ in range(3 * MAX_DRIVER_DEATHS):
         scheduler = open_scheduler(storage)
         assert scheduler.next().number == 0
         scheduler.release()
+    assert scheduler.trials()[0].deaths == Deaths()
+    open_scheduler(storage).next()
+    open_scheduler(storage).next()
+    assert open_scheduler(storage).trials()[0].deaths == Deaths(of_driver=1), "not the last of the orderly ends"
 
 
 def test_an_orderly_end_before_a_trial_is_taken_over_changes_nothing_for_it(open_scheduler, storage):
@@ -186,15 +200,17 @@ def test_an_orderly_end_before_a_trial_is_taken_over_changes_nothing_for_it(open
     open_scheduler(storage).next()
     for _ in range(5):
         open_scheduler(storage).release()
-    assert [open_scheduler(storage).next().number for _ in range(MAX_ATTEMPTS)] == [*[0] * (MAX_ATTEMPTS - 1), 1]
-
-
-def test_deaths_of_workers_and_of_the_driver_add_up(open_scheduler, storage):
     open_scheduler(storage).next()
+    assert open_scheduler(storage).trials()[0].deaths == Deaths(of_driver=1)
+
+
+def test_deaths_of_workers_and_of_the_driver_have_limits_of_their_own(open_scheduler, storage):
+    for _ in range(MAX_WORKER_DEATHS):
+        open_scheduler(storage).next()
     scheduler = open_scheduler(storage)
     assert scheduler.next().number == 0
-    assert [scheduler.retry(0) for _ in range(MAX_ATTEMPTS - 1)] == [True, False]
-    assert states(scheduler)[0] is TrialState.FAIL
+    assert [scheduler.retry(0) for _ in range(MAX_WORKER_DEATHS)] == [*[True] * (MAX_WORKER_DEATHS - 1), False]
+    assert scheduler.trials()[0].reason == f"its process died {MAX_WORKER_DEATHS} times without progress"
 
 
 @pytest.mark.parametrize(

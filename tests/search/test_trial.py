@@ -10,6 +10,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
+from nasfuse.search.deaths import Deaths
 from nasfuse.search.optuna_internals import storage_of, trial_id_of
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.trial import (
@@ -65,7 +66,8 @@ def test_a_complete_training_is_read_as_it_was_written(study):
     writer.recipe(RECIPE, macs=7)
     writer.weight_sources({"left": 3})
     writer.suggestion_s(0.1234567)
-    writer.attempts(2)
+    writer.deaths(Deaths(of_worker=2, of_driver=1))
+    writer.released(True)
     writer.saved_epochs(4)
     writer.rungs({3: 0.5})
     writer.outcome(Measurements((POINT, POINT), {"seed": 1}))
@@ -78,7 +80,8 @@ def test_a_complete_training_is_read_as_it_was_written(study):
         "epochs": 9,
         "inherited": {"left": 3},
         "suggestion_s": 0.12346,
-        "attempts": 2,
+        "deaths": {"of_worker": 2, "of_driver": 1},
+        "released": True,
         "saved_epochs": 4,
         "rungs": {"3": 0.5},
         "points": [POINT.to_plain(), POINT.to_plain()],
@@ -87,7 +90,8 @@ def test_a_complete_training_is_read_as_it_was_written(study):
     assert (view.number, view.metric, view.log_cost, view.params) == (0, 0.75, 3.0, trial.params)
     assert (view.recipe_hash, view.summary, view.macs, view.epochs) == (RECIPE.hash, RECIPE.summary, 7, 9)
     assert (view.weight_sources, view.is_inherited, view.lost_inheritance) == ({"left": 3}, True, False)
-    assert (view.suggestion_s, view.attempts, view.saved_epochs) == (0.12346, 2, 4)
+    assert (view.suggestion_s, view.deaths, view.is_released) == (0.12346, Deaths(2, 1), True)
+    assert view.saved_epochs == 4
     assert (view.rungs, view.points, view.record) == ({3: 0.5}, (POINT, POINT), {"seed": 1})
     assert view.is_complete and view.is_finished and view.was_handed_out and view.was_trained
     assert not (view.is_operating_point or view.is_stopped or view.is_over_max_macs or view.is_void)
@@ -103,7 +107,8 @@ def test_a_draw_has_defaults_for_everything_that_was_not_written(study):
         None,
         None,
     )
-    assert (view.attempts, view.saved_epochs, view.reason, view.rungs) == (1, 0, "", {})
+    assert (view.deaths, view.is_released, view.saved_epochs) == (Deaths(), False, 0)
+    assert (view.reason, view.rungs) == ("", {})
     assert (view.stopped, view.record, view.fallback, view.suggestion_s) == (None, None, None, None)
     assert (view.has_recipe, view.has_weight_sources, view.lost_inheritance) == (False, False, False)
     assert view.is_running and not view.was_handed_out
