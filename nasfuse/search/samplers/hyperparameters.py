@@ -19,15 +19,15 @@ from nasfuse.search.samplers.domain import Array
 OF_TRAININGS = (0.0, 2.0)
 OF_COUNTS = (-6.0, 2.0)
 
-#: Mean and standard deviation of the log-normal prior of the variance of the slope of a trend. With variance 1, the two
-#: ends of the range differ by about as much as the targets of the observations.
-_SLOPES = (0.0, 1.5)
+#: Prior variance of the slope of a trend, so large that the observations alone determine the slope, as in universal
+#: kriging. With variance 1, the ends of the range differ by about as much as the targets of the observations: such a
+#: prior pulls predictions for the cheapest and the costliest networks towards the mean.
+_SLOPE_VARIANCE = 20.0
 
-#: Noise variance and variance of the slope at the start, and limits of all hyperparameters.
-_FIRST_NOISE, _FIRST_SLOPE = 1e-3, 0.3
+#: Noise variance at the start, and limits of all hyperparameters.
+_FIRST_NOISE = 1e-3
 _LENGTH_LIMITS = (0.025, 1e4)
 _NOISE_LIMITS = (1e-5, 1e3)
-_SLOPE_LIMITS = (1e-4, 1e2)
 
 #: Where a trend is zero: the middle of the range of features.
 _MIDDLE = 0.5
@@ -114,20 +114,20 @@ def _fit(
         bounds=np.log(posterior.limits),
         options={"maxiter": _MAX_STEPS},
     )
-    lengths, noise_variance, slope = posterior.split(np.exp(found.x))
+    lengths, noise_variance = posterior.split(np.exp(found.x))
     slopes = np.zeros(len(groups))
     if trend is not None:
-        slopes[trend] = slope
-    return Hyperparameters(lengths[groups], float(noise_variance), slopes)
+        slopes[trend] = _SLOPE_VARIANCE
+    return Hyperparameters(lengths[groups], noise_variance, slopes)
 
 
 class _Posterior:
-    """Negative log density of the logarithms of length scales, noise variance and slope, up to a constant.
+    """Negative log density of the logarithms of length scales and noise variance, up to a constant.
 
     The density is that of the hyperparameters, not of their logarithms, so that its maximum is the usual one.
 
     Attributes:
-        first: Shape (groups + 1,) or, with a trend, (groups + 2,); logarithms at which the optimiser starts.
+        first: Shape (groups + 1,), logarithms at which the optimiser starts.
         limits: Limits of each hyperparameter.
     """
 
@@ -140,39 +140,35 @@ class _Posterior:
         noise: tuple[float, float],
         trend: int | None,
     ) -> None:
-        self._n_groups = n_groups = int(groups.max(initial=-1)) + 1
+        n_groups = int(groups.max(initial=-1)) + 1
         of_length = math.sqrt(2) + math.log(max(n_groups, 1)) / 2, math.sqrt(3)
-        has_trend = trend is not None
-        self._means, self._sds = np.array([of_length] * n_groups + [noise] + [_SLOPES] * has_trend).T
+        self._means, self._sds = np.array([of_length] * n_groups + [noise]).T
         mode = of_length[0] - of_length[1] ** 2
-        others = [math.log(_FIRST_NOISE)] + [math.log(_FIRST_SLOPE)] * has_trend
-        self.first = np.array([mode] * n_groups + others)
-        self.limits = [*[_LENGTH_LIMITS] * n_groups, _NOISE_LIMITS, *[_SLOPE_LIMITS] * has_trend]
+        self.first = np.array([mode] * n_groups + [math.log(_FIRST_NOISE)])
+        self.limits = [*[_LENGTH_LIMITS] * n_groups, _NOISE_LIMITS]
         self._targets = targets
         self._squares = np.array([pdist(features[:, groups == group], "sqeuclidean") for group in range(n_groups)])
-        self._trend = features[:, trend] - _MIDDLE if trend is not None else np.zeros(len(features))
+        along = features[:, trend] - _MIDDLE if trend is not None else np.zeros(len(features))
+        self._of_trend = _SLOPE_VARIANCE * np.outer(along, along)
 
-    def split(self, values: Array) -> tuple[Array, float, float]:
-        """Returns length scales (groups,), noise variance and variance of the slope, which is 0 without a trend."""
-        lengths, others = values[: self._n_groups], values[self._n_groups :]
-        return lengths, others[0], others[1] if len(others) > 1 else 0.0
+    def split(self, values: Array) -> tuple[Array, float]:
+        """Returns length scales (groups,) and noise variance."""
+        return values[:-1], float(values[-1])
 
     def __call__(self, logs: Array) -> tuple[float, Array]:
         """Returns the value and its gradient, of the shape of `logs`."""
-        lengths, noise, slope = self.split(np.exp(logs))
+        lengths, noise = self.split(np.exp(logs))
         weights = lengths**-2
         scaled = math.sqrt(5) * np.sqrt(weights @ self._squares)
         decay = np.exp(-scaled)
         covariance = squareform((1 + scaled + scaled**2 / 3) * decay)
         covariance[np.diag_indices(len(covariance))] = 1 + noise
-        covariance += slope * np.outer(self._trend, self._trend)
+        covariance += self._of_trend
         factor = np.linalg.cholesky(covariance)
         solved = cho_solve((factor, True), self._targets, check_finite=False)
         inner = cho_solve((factor, True), np.eye(len(factor)), check_finite=False) - np.outer(solved, solved)
         falls = 5 / 3 * (1 + scaled) * decay * squareform(inner, checks=False)
         deviations = (logs - self._means) / self._sds
         value = self._targets @ solved / 2 + np.log(np.diag(factor)).sum() + (deviations**2 / 2 + logs).sum()
-        likelihood = [*(weights * (self._squares @ falls)), noise * np.trace(inner) / 2]
-        if len(logs) > len(likelihood):
-            likelihood.append(slope * (self._trend @ inner @ self._trend) / 2)
-        return float(value), np.array(likelihood) + deviations / self._sds + 1
+        likelihood = np.append(weights * (self._squares @ falls), noise * np.trace(inner) / 2)
+        return float(value), likelihood + deviations / self._sds + 1

@@ -1,4 +1,4 @@
-"""Hyperparameters: the optimum is the one of BoTorch, gradients are right, groups and trends are learnt."""
+"""Hyperparameters: the optimum is the one of BoTorch, gradients are right, groups share a length, trends continue."""
 
 import warnings
 
@@ -15,6 +15,7 @@ from gpytorch.priors import LogNormalPrior
 from scipy.optimize import approx_fprime
 
 from nasfuse.search.samplers.hyperparameters import OF_COUNTS, OF_TRAININGS, _Posterior, fit
+from nasfuse.search.samplers.surrogate import Surrogate
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.random((30, 4))
@@ -65,12 +66,17 @@ def test_features_of_a_group_have_one_length():
     assert lengths[2] == lengths[3] > lengths[1] > lengths[0]
 
 
-def test_a_trend_is_learnt_where_there_is_one():
-    """Far from the observations, its prediction is between the mean, without a trend, and the line."""
-    line = 3 * FEATURES[:, 1] + 0.1 * RNG.normal(size=30)
-    slopes = [
-        fit(FEATURES, targets, groups=ALONE, noise=OF_TRAININGS, trend=1).slopes for targets in (line, TARGETS[::-1])
-    ]
-    assert slopes[0][1] > 5 * slopes[1][1] > 0
-    assert not slopes[0][[0, 2, 3]].any()
-    assert not fit(FEATURES, line, groups=ALONE, noise=OF_TRAININGS).slopes.any()
+def test_the_slope_of_a_trend_is_that_of_the_observations():
+    """A line that was observed in the middle of a range is continued to its ends; without a trend it is not."""
+    middle = FEATURES.copy()
+    middle[:, 1] = 0.35 + 0.3 * FEATURES[:, 1]
+    line = 3 * middle[:, 1] + 0.02 * RNG.normal(size=30)
+    ends = np.full((2, 4), 0.5)
+    ends[:, 1] = 0, 1
+    found = {}
+    for trend in (None, 1):
+        fitted = fit(middle, line, groups=ALONE, noise=OF_TRAININGS, trend=trend)
+        assert not fitted.slopes[[0, 2, 3]].any()
+        found[trend], _ = Surrogate(middle, line, fitted=fitted).predict(ends)
+    np.testing.assert_allclose(found[1], [0, 3], atol=0.2)
+    assert np.ptp(found[None]) < 2.6
