@@ -293,7 +293,7 @@ def _nearly_all(values: Array) -> str | None:
     for noun, fits in (("numbers", ~np.isnan(parsed_numbers(given))), ("dates", are_dates(given))):
         if _NEARLY_ALL * len(rows) < fits.sum() < len(rows):
             row = rows[np.argmin(fits)]
-            what = f"row {row} is {values[row]!r}: correct it or leave it empty"
+            what = f"row {row} is {str(values[row])!r}: correct it or leave it empty"
             return f"{fits.sum()} of {len(rows)} values are {noun}; {what}"
     return None
 

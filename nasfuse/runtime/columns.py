@@ -87,7 +87,7 @@ _FEATURES = {"number": _number, "category": _category, "date": _date}
 def _check(bad: Array, column: str, values: Array, rule: str) -> None:
     if bad.any():
         row = int(bad.argmax())
-        raise DataError(f"column {column}, row {row} {rule}, got {values[row]!r}; correct it")
+        raise DataError(f"column {column}, row {row} {rule}, got {values[row : row + 1].tolist()[0]!r}; correct it")
 
 
 def _column(data: Mapping[str, Any], name: str) -> Array:

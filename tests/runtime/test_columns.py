@@ -67,10 +67,11 @@ def test_words_are_those_of_the_training(tokenizer):
         ("date", "31.01.2026", r"column c, row 1 must be a date such as 2026-01-31, got '31.01.2026'"),
     ],
 )
-def test_values_that_cannot_be_read(kind, value, message):
+@pytest.mark.parametrize("dtype", [object, str])
+def test_values_that_cannot_be_read(kind, value, message, dtype):
     feature = {"column": "c", "type": kind, "median": 0.0, "has_time": False, "has_indicator": False}
     with pytest.raises(DataError, match=message):
-        table([feature], {"c": np.array([None, value], dtype=object)})
+        table([feature], {"c": np.array(["", value], dtype=dtype)})
 
 
 def test_an_absent_column():
