@@ -7,7 +7,7 @@ of them, only this module has to change.
 import copy
 import json
 from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -141,13 +141,17 @@ def _without_parts(row: Row[Any]) -> FrozenTrial:
 def _add_parts(
     connection: Connection, trials: Mapping[int, FrozenTrial], wanted: Sequence[ColumnElement[bool]]
 ) -> None:
-    """Adds to `trials`, which are those that are `wanted`, by identifier, what the other tables hold of them."""
+    """Adds to `trials`, which are those that are `wanted`, by identifier, what the other tables hold of them.
 
-    def rows_of(table: Table, order: str, *columns: str) -> Sequence[Any]:
-        """Returns identifier of the trial and `columns` of all rows, which is faster than row by row."""
+    Rows of trials that were created since `trials` were read are left out.
+    """
+
+    def rows_of(table: Table, order: str, *columns: str) -> Iterator[Any]:
+        """Yields identifier of the trial and `columns` of all rows, which are read at once."""
         chosen = select(table.c.trial_id, *(table.c[name] for name in columns))
         of_trials = chosen.join(TRIALS, table.c.trial_id == TRIALS.c.trial_id).where(*wanted)
-        return connection.execute(of_trials.order_by(table.c[order])).all()
+        rows = connection.execute(of_trials.order_by(table.c[order])).all()
+        return (row for row in rows if row[0] in trials)
 
     columns = ("param_name", "param_value", "distribution_json")
     for trial_id, name, value, text in rows_of(TrialTables.PARAMETERS, "param_id", *columns):

@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import re
+import sqlite3
 from pathlib import Path
 
 import optuna
@@ -11,6 +12,7 @@ import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import TrialState
+from sqlalchemy import event
 
 from nasfuse.search import optuna_internals
 from nasfuse.search.optuna_internals import (
@@ -126,6 +128,15 @@ def test_contains(distribution, value, expected):
     assert contains(distribution, value) is expected
 
 
+def ask_for_all(study):
+    """Returns a trial with rows in every table but that of values."""
+    trial = study.ask()
+    trial.suggest_float("x", 0.0, 1.0)
+    trial.set_user_attr("why", "by hand")
+    trial.report(0.5, step=1)
+    return trial
+
+
 class TestTrialDatabase:
     @pytest.fixture(scope="class")
     def url(self, tmp_path_factory):
@@ -164,6 +175,26 @@ class TestTrialDatabase:
             for also in (set(), {1, 3}):
                 some = [read_trials(storage, number, after=after, and_also=also) for storage in (ours, theirs)]
                 assert repr(some[0]) == repr(some[1])
+
+    def test_trials_that_are_written_while_it_reads(self, tmp_path):
+        """Each table is read by itself; what is created in between is left to the next reading."""
+        url = f"sqlite:///{tmp_path / 'study.db'}"
+        with sqlite3.connect(tmp_path / "study.db") as connection:
+            connection.execute("PRAGMA journal_mode=WAL")  # readers do not lock it
+        study = optuna.create_study(storage=url, study_name="own")
+        study.tell(ask_for_all(study), 0.5)
+        ours = TrialDatabase(url)
+        number = ours.get_study_id_from_name("own")
+
+        @event.listens_for(ours.engine, "after_cursor_execute")
+        def write(*_arguments):
+            study.tell(ask_for_all(study), 0.25)
+
+        found = ours.get_all_trials(number)
+        event.remove(ours.engine, "after_cursor_execute", write)
+        everything = RDBStorage(url).get_all_trials(number)
+        assert 1 <= len(found) < len(everything)
+        assert repr(found) == repr(everything[: len(found)])
 
     def test_a_study_that_is_not_there(self, url):
         with pytest.raises(KeyError):
