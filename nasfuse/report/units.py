@@ -1,11 +1,8 @@
 """Formatting of numbers with units."""
 
-import math
+from matplotlib.ticker import EngFormatter
 
 from nasfuse.domain.cost import COSTS
-
-#: SI prefixes from 10^-24 on, in steps of a thousand.
-_PREFIXES = ("y", "z", "a", "f", "p", "n", "µ", "m", "", "k", "M", "G", "T", "P", "E", "Z", "Y")
 
 
 def with_prefix(value: float, unit: str) -> str:
@@ -16,11 +13,8 @@ def with_prefix(value: float, unit: str) -> str:
     >>> with_prefix(0.0007, "s")
     '700 µs'
     """
-    rounded = float(f"{value:.3g}")
-    if rounded == 0 or not math.isfinite(rounded):
-        return f"{rounded:g} {unit}".rstrip()
-    step = min(max(int(f"{rounded:e}".partition("e")[2]) // 3, -8), 8)
-    return f"{rounded / 1000.0**step:g} {_PREFIXES[step + 8]}{unit}".rstrip()
+    three_digits = float(f"{value:.3g}")  # EngFormatter has a number of decimal places, not of significant digits
+    return EngFormatter(unit=unit).format_data(three_digits)
 
 
 def cost_label(cost: str, value: float) -> str:

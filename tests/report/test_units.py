@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.ticker import EngFormatter
 
 from nasfuse.report.units import cost_label, with_prefix
 
@@ -29,12 +28,6 @@ from nasfuse.report.units import cost_label, with_prefix
 )
 def test_three_digits_and_a_prefix(value, text):
     assert with_prefix(value, "MACs") == text
-
-
-@given(st.just(0.0) | st.floats(1e-23, 1e26))
-def test_it_is_the_engineering_notation_of_matplotlib(value):
-    """Which would have to be imported to print a table."""
-    assert with_prefix(value, "s") == EngFormatter(unit="s").format_data(float(f"{value:.3g}"))
 
 
 @given(st.floats(1e-9, 1e14))
