@@ -46,7 +46,7 @@ def write_comparison_figure(path: Path, comparison: Comparison) -> None:
     axes.set_xlabel(COSTS[objectives.cost].title)
     axes.set_ylabel(f"{objectives.metric} (validation)")
     axes.grid(True, which="major", alpha=0.25)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)  # inside it would lie on points
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150, format=path.suffix.lower().removeprefix("."))
 

@@ -61,7 +61,7 @@ def _draw(run: Run, objectives: Objectives, front: list[Candidate]) -> Figure:
         title += f" ({window[1]} below the picture)" if METRICS[objectives.metric].sign < 0 else ""
     axes.set_title(title)
     axes.grid(True, which="major", alpha=0.25)
-    axes.legend(loc="lower right", frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)  # inside it would lie on points
     return figure
 
 
