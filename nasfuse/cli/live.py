@@ -100,7 +100,7 @@ class LiveDisplay:
         say(self._console, Text.assemble((self._study.name, "bold"), f": {shapes}; {task}"))
         validation = self._study.data.validation
         if validation is not None:
-            sizes += f" in the first of {validation.n_trainings} folds"
+            sizes += f" in the first of {validation.n_trainings} folds; each network is trained on all of them"
         say(self._console, f"{sizes}; {counted(workers, 'worker')}")
 
     def phase(self, text: str) -> None:

@@ -1,13 +1,17 @@
 """Columns of numbers, categories, dates and texts as arrays, as `nasfuse.data.columns` has them."""
 
+import math
 import re
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nasfuse.domain.date_text import in_iso_order
 from nasfuse.errors import DataError
 
 Array = NDArray[Any]
@@ -69,16 +73,33 @@ def _date(feature: Mapping[str, Any], values: Array) -> Array:
     absent = _missing(values)
     days = np.full(len(values), np.nan)
     for row in np.flatnonzero(~absent):
-        try:
-            days[row] = np.datetime64(values[row], "us").astype(np.int64) / 1e6 / _DAY_S
-        except ValueError:
-            days[row] = np.inf
+        days[row] = _day(values[row], day_first=feature.get("day_first"))
     _check(np.isinf(days), feature["column"], values, "must be a date such as 2026-01-31")
     days = np.where(absent, feature["median"], days)
     found = [days]
     for period in (_YEAR, _WEEK, *[1.0] * feature["has_time"]):
         found += [np.sin(2 * np.pi * days / period), np.cos(2 * np.pi * days / period)]
     return np.stack([*found, *[absent.astype(np.float64)] * feature["has_indicator"]], axis=1)
+
+
+def _day(value: Any, *, day_first: bool | None) -> float:
+    """Returns the days since 1970 of a date or a text; infinity if it is none. Times with a zone become UTC."""
+    if not isinstance(value, str):
+        return _days_of(value)
+    text = value.strip()
+    day = _days_of(text)
+    return _days_of(in_iso_order(text, day_first=day_first)) if math.isinf(day) else day
+
+
+def _days_of(value: Any) -> float:
+    with suppress(ValueError, TypeError):
+        moment = datetime.fromisoformat(value)
+        value = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    try:  # a year, or a year and a month, is a date too
+        date = np.datetime64(value).astype("datetime64[us]")
+    except ValueError:  # also a number, which has no unit
+        return math.inf
+    return math.inf if np.isnat(date) else float(date.astype(np.int64)) / 1e6 / _DAY_S
 
 
 _FEATURES = {"number": _number, "category": _category, "date": _date}

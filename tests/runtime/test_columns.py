@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nasfuse.data.columns.date import Date
 from nasfuse.data.columns.table import TableColumns
 from nasfuse.data.columns.text import TextColumn
 from nasfuse.data.raw_table import RawTable
@@ -38,6 +39,32 @@ def test_a_date_is_its_day_and_its_place_in_the_year():
     (day,) = table([feature], {"d": np.array(["1971-01-01"], dtype="datetime64[D]")})
     angle = 2 * np.pi * 365 / 365.2425
     assert np.allclose(day, [365, np.sin(angle), np.cos(angle), np.sin(2 * np.pi / 7), np.cos(2 * np.pi / 7)])
+
+
+@pytest.mark.parametrize("day_first", [True, False])
+def test_dates_are_read_as_in_the_training(day_first):
+    texts = ["2026-01-31", " 2026-1-5", "2026-1-5 9:30", "2026-01-31 9:30", "2026-01-31T09:30:15.5", "20260131", "2026"]
+    texts += ["2026-01", "2026/1/31", "31.1.2026", "2/1/2026", "2/1/2026 23:59:59", "01-02-2026 9:30 pm", "31 Jan 2026"]
+    texts += ["January 31, 2026 9:30", "", "2026-01-31T09:30Z", "2026-01-31T09:30:00+02:00"]
+    values = np.array(texts, dtype=object)
+    if not day_first:
+        values = values[values != "31.1.2026"]
+    date = Date(median=1.5, has_time=True, has_indicator=True, day_first=day_first)
+    features, wrong = date.encode(values)
+    assert not wrong
+    assert np.allclose(table([{"column": "d", "type": "date", **date.state()}], {"d": values}), features, atol=1e-9)
+
+
+@pytest.mark.parametrize("value", ["soon", "2026-02-30", "31.01.2026", "", 4, 4.5, True])
+def test_what_is_no_date_for_the_training_is_none_here(value):
+    values = np.array([value], dtype=object)
+    date = Date(median=1.5, has_time=True, has_indicator=True, day_first=False)
+    feature = {"column": "d", "type": "date", **date.state()}
+    if date.encode(values)[1]:
+        with pytest.raises(DataError, match="column d, row 0 must be a date such as 2026-01-31, got"):
+            table([feature], {"d": values})
+    else:
+        assert table([feature], {"d": values})[0, 0] == 1.5
 
 
 def test_a_table_is_that_of_the_training():

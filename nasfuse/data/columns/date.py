@@ -1,6 +1,5 @@
 """A column of dates as numbers: the days since 1970, and the positions in the year, the week and the day."""
 
-import re
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from nasfuse.data.columns.feature import Feature, Floats, Wrong
 from nasfuse.data.raw_table import Array, missing, texts
+from nasfuse.domain.date_text import has_year_last, in_iso_order
 from nasfuse.errors import DataError
 from nasfuse.spec.modality import TableConfig
 
@@ -17,14 +17,6 @@ Dates = NDArray[np.datetime64]
 _DAY_S = 86400.0
 #: Days after which the position in the year, and in the week, is the same again.
 _YEAR, _WEEK = 365.2425, 7.0
-#: Dates that are brought into the order of ISO 8601: the year last, the year first, and the month as a word.
-_YEAR_LAST = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})(?:[T, ]+(\d{1,2})(:\d{2}.*?) ?([AaPp][Mm])?)?")
-_YEAR_FIRST = re.compile(r"(\d{4})([./-])(\d{1,2})\2(\d{1,2})(.*)")
-_WORDS = (
-    re.compile(r"(?P<day>\d{1,2})[. -]+(?P<month>[A-Za-z]{3,9})[., -]+(?P<year>\d{4})(?P<time> .*)?"),
-    re.compile(r"(?P<month>[A-Za-z]{3,9})[. -]+(?P<day>\d{1,2})[, -]+(?P<year>\d{4})(?P<time> .*)?"),
-)
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
 @dataclass(frozen=True)
@@ -109,7 +101,9 @@ def parsed_dates(values: Array, *, day_first: bool | None = None) -> Dates:
     codes, given = pd.factorize(np.array(texts(values), dtype=object))  # many rows have the same date
     dates = _iso_dates(given)
     others = np.flatnonzero(np.isnat(dates))
-    dates[others] = _iso_dates(np.array([_as_iso(text, day_first) for text in given[others]], dtype=object))
+    dates[others] = _iso_dates(
+        np.array([in_iso_order(text, day_first=day_first) for text in given[others]], dtype=object)
+    )
     return np.asarray(dates[codes], "datetime64[us]")
 
 
@@ -120,26 +114,6 @@ def _iso_dates(given: Array) -> Dates:
     return np.array(found.dt.tz_localize(None), "datetime64[us]")
 
 
-def _as_iso(text: str, day_first: bool | None) -> str:
-    """Returns a date in the order of ISO 8601; an empty text if it is none."""
-    found = _YEAR_FIRST.fullmatch(text)
-    if found:
-        return f"{found[1]}-{found[3]:0>2}-{found[4]:0>2}{found[5]}"
-    found = next((match for match in (one.fullmatch(text) for one in _WORDS) if match), None)
-    if found and found["month"][:3].lower() in _MONTHS:
-        month_number = _MONTHS.index(found["month"][:3].lower()) + 1
-        return f"{found['year']}-{month_number:02}-{found['day']:0>2}{found['time'] or ''}"
-    found = _YEAR_LAST.fullmatch(text)
-    if not found or day_first is None:
-        return ""
-    day, month = (found[1], found[3]) if day_first else (found[3], found[1])
-    date = f"{found[4]}-{month:0>2}-{day:0>2}"
-    if found[5] is None:
-        return date
-    hour = int(found[5]) if found[7] is None else int(found[5]) % 12 + 12 * (found[7].lower() == "pm")
-    return f"{date} {hour:02}{found[6]}"
-
-
 def _day_first(values: Array) -> bool | None:
     """Returns the order of day and month with which most texts with the year last are dates; None without any.
 
@@ -148,7 +122,7 @@ def _day_first(values: Array) -> bool | None:
     """
     if values.dtype.kind not in "OU":
         return None
-    open_ = [text for text in texts(values) if _YEAR_LAST.fullmatch(text)]
+    open_ = [text for text in texts(values) if has_year_last(text)]
     if not open_:
         return None
     given = np.array(open_, dtype=object)
