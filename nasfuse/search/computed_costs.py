@@ -13,10 +13,11 @@ from nasfuse.spec.recipe import Recipe
 
 @dataclass(frozen=True)
 class _Found:
-    """Result for one set of parameters: the effective recipe, and its least MACs or why it cannot be trained."""
+    """Result for one set of parameters: the effective recipe; its least MACs and time, or why it cannot be trained."""
 
     identity: str
     macs: int = 0
+    seconds: float | None = None
     is_random: bool = False
     problem: str | None = None
 
@@ -32,6 +33,7 @@ class ComputedCosts:
         cost: str,
         check: Callable[[Recipe], None] | None = None,
         check_macs: Callable[[Recipe, int], None] | None = None,
+        seconds_of: Callable[[Recipe, int], float] | None = None,
     ) -> None:
         """Sets up the computation.
 
@@ -41,11 +43,13 @@ class ComputedCosts:
             cost: Name of the study's cost.
             check: Raises NasfuseError for a recipe whose training would fail before its first step.
             check_macs: Raises NasfuseError for a recipe that must not be trained because of its least MACs.
+            seconds_of: Returns the estimated seconds of the training of a recipe with these least MACs.
         """
         self._space = space
         self._macs_of = macs_of
         self._check = check
         self._check_macs = check_macs
+        self._seconds_of = seconds_of
         self._cost = cost
         self._found: dict[tuple[tuple[str, Any], ...], _Found | NasfuseError] = {}
         self._macs: dict[str, int | NasfuseError] = {}
@@ -103,6 +107,22 @@ class ComputedCosts:
         log_macs = self.log_least(parameters)
         return log_macs if self._cost == "macs" and not self._find(parameters).is_random else None
 
+    @property
+    def estimates_seconds(self) -> bool:
+        """Whether the durations of trainings are estimated."""
+        return self._seconds_of is not None
+
+    def seconds(self, parameters: Mapping[str, Any]) -> float:
+        """Returns the estimated seconds of the training of complete `parameters`, if durations are estimated.
+
+        Raises:
+            NasfuseError: The parameters are no valid network, or it cannot be trained.
+        """
+        found = self._find(parameters)
+        if found.seconds is None:
+            raise InvalidInputError(found.problem or "the durations of trainings are not estimated")
+        return found.seconds
+
     def _find(self, parameters: Mapping[str, Any]) -> _Found:
         key = tuple(parameters.items())
         if key not in self._found:
@@ -123,4 +143,5 @@ class ComputedCosts:
             return _Found(effective_hash(recipe), problem=str(error))
         fusion = recipe.network.fusion
         is_random = recipe.network.router is not None or (fusion is not None and fusion.kind == "equilibrium")
-        return _Found(effective_hash(recipe), macs, is_random)
+        seconds = None if self._seconds_of is None else self._seconds_of(recipe, macs)
+        return _Found(effective_hash(recipe), macs, seconds, is_random)

@@ -82,6 +82,7 @@ class Scheduler:
         full_macs_of: Callable[[Recipe], int] | None = None,
         check: Callable[[Recipe], None] | None = None,
         check_macs: Callable[[Recipe, int], None] | None = None,
+        seconds_of: Callable[[Recipe, int], float] | None = None,
         fingerprint: str = "",
         saved_epochs: Callable[[int], int] = lambda _number: 0,
         take_begun: Callable[[int], bool] = lambda _number: True,
@@ -102,6 +103,8 @@ class Scheduler:
             check: Raises NasfuseError for a recipe whose training would fail before its first step; such recipes are
                 recorded as failed without a training.
             check_macs: The same for a recipe that must not be trained because of the least MACs of its network.
+            seconds_of: Returns the estimated seconds of the training of a recipe with these least MACs; None: the
+                durations of trainings do not matter.
             fingerprint: Fingerprint of the data.
             saved_epochs: Returns the number of epochs from which the training of a trial can be resumed.
             take_begun: Returns whether the training of a trial had begun when its process died, and forgets it.
@@ -120,7 +123,9 @@ class Scheduler:
         self._clock = clock
         self._full_macs_of = full_macs_of or macs_of
         self._full_macs: dict[str, int] = {}
-        self._costs = ComputedCosts(space, macs_of, cost=study.cost, check=check, check_macs=check_macs)
+        self._costs = ComputedCosts(
+            space, macs_of, cost=study.cost, check=check, check_macs=check_macs, seconds_of=seconds_of
+        )
         maximize = METRICS[study.objective].direction == "maximize"
         self._budget = Budget.from_config(study.budget)
         token = None if drivers is None else drivers.token

@@ -171,4 +171,6 @@ class Suggestions:
             is_visited=self._unvisited.is_visited,
             offered=offered,
             covers=self._budget.is_for_covering(seconds=seconds),
+            seconds_of=self._costs.seconds if self._costs.estimates_seconds else None,
+            budget_s=math.inf if self._budget.seconds is None else self._budget.seconds,
         )

@@ -12,6 +12,7 @@ from nasfuse.search.samplers.costs import Costs
 from nasfuse.search.samplers.coverage import Coverage
 from nasfuse.search.samplers.domain import Array, Domain
 from nasfuse.search.samplers.draws import climb
+from nasfuse.search.samplers.durations import DurationModel, Durations
 from nasfuse.search.samplers.ehvi import (
     log_expected_hypervolume_improvement,
     log_expected_improvement_of_logs,
@@ -42,6 +43,8 @@ class Acquisition:
     than any parameter. Scores are for trainings from scratch. If trainings from inherited weights were observed, the
     model of the error has an additional feature that marks them, so that it can learn how their errors are related to
     the others.
+
+    Where durations are estimated, the expected improvement per second counts (Snoek et al., 2012, section 3.2).
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Acquisition:
         *,
         reference: Array | None,
         coverage: Coverage | None = None,
+        durations: Durations | None = None,
         offered: Sequence[Array] = (),
     ) -> None:
         """Fits the models.
@@ -63,6 +67,7 @@ class Acquisition:
             reference: Shape (2,), reference point with both objectives minimised; None takes the worst observed values
                 and a margin.
             coverage: Draws that add more coverage are preferred, whatever the models say; None: no preference.
+            durations: Durations of the trainings of draws; None: improvements count whatever time they take.
             offered: Rows (p,) that are candidates beside the random draws.
         """
         self._domain = domain
@@ -72,6 +77,9 @@ class Acquisition:
         self._offered = np.array(offered).reshape(-1, len(domain.columns))
         self._encoding = Encoding(domain)
         self._cost_model = CostModel(costs, observations, encoding=self._encoding)
+        self._durations = durations
+        if durations is not None:
+            self._duration_model = DurationModel(durations, costs.surveyed_rows(), encoding=self._encoding)
         full = np.column_stack([observations.errors, observations.costs])[observations.finished]
         span = np.ptp(full, axis=0)
         beyond = full.max(axis=0) + _MARGIN * np.where(span > 0, span, 1.0)
@@ -95,6 +103,8 @@ class Acquisition:
         if len(shortlist) == 0:
             return None
         scores = self._score(shortlist, self._cost_model.best(shortlist)) + self._preference(shortlist)
+        if self._durations is not None:
+            scores -= self._durations.log_seconds(shortlist)
         return np.asarray(shortlist[int(np.argmax(scores))])
 
     def _rank(self, rows: Array) -> Array:
@@ -104,6 +114,8 @@ class Acquisition:
         """
         cost, _ = self._cost_model.predict(rows)
         scores = self._score(rows, (cost, np.zeros(len(cost))))
+        if self._durations is not None:
+            scores -= self._duration_model.log_seconds(rows)
         return np.where(cost <= self._costs.limit, scores + self._preference(rows), -np.inf)
 
     def _preference(self, rows: Array) -> Array:

@@ -11,7 +11,7 @@ from nasfuse.search.samplers.domain import Array, Domain
 CostOf = Callable[[Mapping[str, Any]], float | None]
 IsVisited = Callable[[Mapping[str, Any]], bool]
 
-#: Number of draws whose exact costs are given to the cost model, and their seed; the same draws in every trial.
+#: Number of draws whose exact costs are given to the cost model, and their seed.
 _N_SURVEYED = 128
 _SURVEY_SEED = 0
 
@@ -101,12 +101,16 @@ class Costs:
         wanted = known.min() + share * np.ptp(known)
         return rows[np.argsort(np.where(np.isfinite(costs), np.abs(costs - wanted), np.inf), kind="stable")]
 
+    def surveyed_rows(self) -> Array:
+        """Returns draws (n, p) from which models of what can be computed are fitted, the same in every trial."""
+        rng = np.random.default_rng(_SURVEY_SEED)
+        return self._domain.rows(rng.random((_N_SURVEYED, len(self._domain.columns))))
+
     def survey(self) -> tuple[Array, Array]:
-        """Returns draws (n, p) whose cost can be computed, and their costs (n,)."""
+        """Returns the surveyed draws (n, p) whose cost can be computed, and their costs (n,)."""
         if self._cost_of is None:
             return np.empty((0, len(self._domain.columns))), np.empty(0)
-        rng = np.random.default_rng(_SURVEY_SEED)
-        rows = self._domain.rows(rng.random((_N_SURVEYED, len(self._domain.columns))))
+        rows = self.surveyed_rows()
         costs = np.array([np.nan if (cost := self.exact(row)) is None else cost for row in rows], dtype=np.float64)
         finite = np.isfinite(costs)
         return rows[finite], costs[finite]

@@ -1,5 +1,6 @@
 """Known-cost sampler: Bayesian optimisation that models the metric, and uses exact costs instead of a model of them."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -15,6 +16,7 @@ from nasfuse.search.optuna_internals import storage_of, trial_id_of
 from nasfuse.search.samplers.costs import CostOf, Costs, IsVisited
 from nasfuse.search.samplers.coverage import Coverage, suggested_rows
 from nasfuse.search.samplers.domain import Array, Domain
+from nasfuse.search.samplers.durations import Durations, SecondsOf
 from nasfuse.search.samplers.fallback import tpe, tpe_draws
 from nasfuse.search.samplers.training_data import Observations
 from nasfuse.search.trial import TrialWriter
@@ -27,6 +29,10 @@ MAX_OBSERVATIONS = 1000
 
 #: Draws for a trial without a model whose costs are computed.
 _N_START = 32
+
+#: Longest training without a model, as a share of the time of the search: ten of them leave a third of it to the model
+#: also where one worker trains.
+_LONGEST_AT_START = 1 / 15
 
 #: Complete trainings required before the model is used.
 MIN_FULL = 3
@@ -41,7 +47,8 @@ class KnownCostSampler(BaseSampler):
     than two trials, its predictions only decide between draws of the same coverage. The cost of a draw is computed by
     `cost_of`; a second Gaussian process predicts it where it can only be measured. The front to be improved consists of
     predictions for the observed networks rather than of the observations, so that the noise of a single training does
-    not shift it. Running trials count as if they had ended as predicted.
+    not shift it. Running trials count as if they had ended as predicted. Where durations of trainings are estimated,
+    the improvement per second counts.
 
     A suggestion depends only on the seed, the trial's number and the content of the storage. Where the sampler cannot
     be used, TPE suggests instead, and the reason is recorded with the trial. Conditional parameters are supported:
@@ -61,6 +68,8 @@ class KnownCostSampler(BaseSampler):
         is_visited: IsVisited | None = None,
         offered: Sequence[Mapping[str, Any]] = (),
         covers: bool = True,
+        seconds_of: SecondsOf | None = None,
+        budget_s: float = math.inf,
         n_startup: int = 10,
     ) -> None:
         """Sets up the sampler.
@@ -77,6 +86,10 @@ class KnownCostSampler(BaseSampler):
             is_visited: Returns whether a recipe was suggested before; such recipes are avoided while others are found.
             offered: Complete parameters that are candidates beside the random draws.
             covers: Whether draws of families with too few trials are preferred once the model is used.
+            seconds_of: Maps parameters to the estimated seconds of their training, and raises NasfuseError as `cost_of`
+                does; None: durations do not matter.
+            budget_s: Seconds of the whole search. Trainings of more than `_LONGEST_AT_START` of them are avoided until
+                the model is used.
             n_startup: Trainings required before the model is used, `MIN_FULL` of them complete.
         """
         self._seed = seed
@@ -88,6 +101,8 @@ class KnownCostSampler(BaseSampler):
         self._is_visited = is_visited
         self._offered = offered
         self._covers = covers
+        self._seconds_of = seconds_of
+        self._budget_s = budget_s
         self._n_startup = n_startup
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -130,8 +145,12 @@ class KnownCostSampler(BaseSampler):
         observations = Observations.from_study(study, domain, besides=trial)
         n_full = observations.n_full
         coverage = Coverage(domain, costs, suggested_rows(trials_of(study), domain))
+        durations = None
+        if self._seconds_of is not None:
+            longest_s = _LONGEST_AT_START * self._budget_s
+            durations = Durations(domain, seconds_of=self._seconds_of, longest_at_start=longest_s)
         if observations.n_trainings < self._n_startup or n_full < MIN_FULL:
-            return self._start(trial, domain, coverage, costs)
+            return self._start(trial, domain, coverage, costs, durations)
         if n_full > MAX_FULL or len(observations.rows) > MAX_OBSERVATIONS:
             reason = f"there are more than {MAX_FULL} full trainings or {MAX_OBSERVATIONS} observations"
             return self._fall_back(study, trial, domain, reason=reason)
@@ -146,18 +165,21 @@ class KnownCostSampler(BaseSampler):
             observations,
             reference=reference,
             coverage=coverage if self._covers else None,
+            durations=durations,
             offered=offered,
         )
         best = acquisition.best(np.random.default_rng(derive_seed(self._seed, "candidates", trial.number)))
         return [] if best is None else [best]
 
-    def _start(self, trial: FrozenTrial, domain: Domain, coverage: Coverage, costs: Costs) -> Iterator[Array]:
+    def _start(
+        self, trial: FrozenTrial, domain: Domain, coverage: Coverage, costs: Costs, durations: Durations | None
+    ) -> Iterator[Array]:
         """Yields rows (p,) for a trial without a model, best first.
 
         The continuous parameters are those of the trial's point of a scrambled Sobol sequence. Of draws of the others,
         those in the families that lack most come first, and among these the one whose cost is nearest to the last
         coordinate of the point, as a share of the range of costs. Random draws seldom have the lowest and highest
-        costs, between which the front lies.
+        costs, between which the front lies. Draws whose training would take too long come after the others.
         """
         from scipy.stats import qmc
 
@@ -168,7 +190,10 @@ class KnownCostSampler(BaseSampler):
         rng = np.random.default_rng(derive_seed(self._seed, "families", trial.number))
         rows, gains = coverage.variants(np.array(units), rng)
         n_due = int((np.floor(gains) == np.floor(gains[0])).sum())
-        yield from costs.nearest_first(rows[: min(n_due, _N_START)], share=share)
+        due = rows[: min(n_due, _N_START)]
+        if durations is not None and not (is_long := durations.too_long_at_start(due)).all():
+            due = due[~is_long]
+        yield from costs.nearest_first(due, share=share)
         yield from rows
 
     def _draws(self, trial: FrozenTrial, domain: Domain) -> Iterator[Array]:

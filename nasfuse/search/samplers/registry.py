@@ -1,5 +1,6 @@
 """Registry of samplers by the names that study files use."""
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISample
 
 from nasfuse.search.samplers.costs import CostOf, IsVisited
 from nasfuse.search.samplers.domain import Domain
+from nasfuse.search.samplers.durations import SecondsOf
 from nasfuse.search.samplers.fallback import tpe
 from nasfuse.search.samplers.known_cost import KnownCostSampler
 from nasfuse.seeds import derive_seed
@@ -28,6 +30,8 @@ class SamplerContext:
     is_visited: IsVisited | None = None
     offered: Sequence[Mapping[str, Any]] = ()
     covers: bool = True
+    seconds_of: SecondsOf | None = None
+    budget_s: float = math.inf
 
 
 #: Optuna's own samplers by name, called with a seed.

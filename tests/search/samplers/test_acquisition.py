@@ -1,14 +1,19 @@
 """What the models see of trainings that inherited weights and of one that diverged; what draws score."""
 
+import math
+
 import numpy as np
 import pytest
 from optuna.distributions import FloatDistribution
 
+from nasfuse.errors import InvalidInputError
 from nasfuse.pareto import hypervolume
 from nasfuse.search.samplers import Domain
 from nasfuse.search.samplers import acquisition as module
 from nasfuse.search.samplers.acquisition import Acquisition
 from nasfuse.search.samplers.costs import Costs
+from nasfuse.search.samplers.durations import DurationModel, Durations
+from nasfuse.search.samplers.encoding import Encoding
 from nasfuse.search.samplers.training_data import Observations
 
 DOMAIN = Domain.unconditional({"x": FloatDistribution(0, 1)})
@@ -113,3 +118,43 @@ def test_the_unit_of_the_error_does_not_change_what_is_suggested(make, unit):
     scaled._reference = np.array([unit, 3.0])
     cost = rows[:, 0] + 1, np.zeros(len(rows))
     assert scaled._score(rows, cost) - np.log(unit) == pytest.approx(plain._score(rows, cost), abs=1e-6)
+
+
+def test_the_improvement_per_second_counts():
+    """The error falls along x from both sides of the middle, and trainings above the middle take far longer."""
+
+    def best(seconds_of):
+        rows = np.concatenate([X[:5], X[11:]])
+        observations = Observations(
+            rows=rows,
+            errors=0.5 - 0.3 * np.abs(rows[:, 0] - 0.5),
+            doubts=np.zeros(len(rows)),
+            costs=np.full(len(rows), 1.5),
+            inherited=np.zeros(len(rows), dtype=bool),
+            finished=np.ones(len(rows), dtype=bool),
+            failed=np.empty((0, 1)),
+            pending=np.empty((0, 1)),
+            n_trainings=len(rows),
+            n_full=len(rows),
+        )
+        costs = Costs(DOMAIN, cost_of=lambda _: 1.5, least_cost_of=None, max_cost=None)
+        durations = Durations(DOMAIN, seconds_of=seconds_of, longest_at_start=1.0)
+        acquisition = Acquisition(DOMAIN, costs, observations, reference=np.array([1.0, 3.0]), durations=durations)
+        return acquisition.best(np.random.default_rng(0))[0]
+
+    assert best(lambda parameters: 1 + 99 * (parameters["x"] > 0.5)) < 0.5
+    assert best(lambda parameters: 1 + 99 * (parameters["x"] < 0.5)) > 0.5
+
+
+def test_draws_whose_time_is_not_known_are_left_to_the_costs():
+    def seconds_of(parameters):
+        if parameters["x"] > 0.5:
+            raise InvalidInputError("no valid network")
+        return math.exp(parameters["x"])
+
+    durations = Durations(DOMAIN, seconds_of=seconds_of, longest_at_start=math.exp(0.3))
+    found = durations.log_seconds(np.array([[0.2], [0.4], [0.6]]))
+    np.testing.assert_allclose(found, [0.2, 0.4, np.nan])
+    assert durations.too_long_at_start(np.array([[0.2], [0.4], [0.6]])).tolist() == [False, True, False]
+    model = DurationModel(durations, X, encoding=Encoding(DOMAIN))
+    np.testing.assert_allclose(model.log_seconds(np.array([[0.25], [0.45]])), [0.25, 0.45], atol=0.01)

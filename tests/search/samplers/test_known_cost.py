@@ -104,6 +104,13 @@ class TestSuggestions:
             costs.append(list(parameters.values()).count("long"))
         assert sum(abs(cost - 6) >= 3 for cost in costs) >= 6
 
+    def test_the_start_avoids_trainings_that_would_take_much_of_the_time(self):
+        known = {"n_startup": 100, "seconds_of": lambda parameters: parameters["width"]}
+        _, drawn = search(make(**known, budget_s=15 * 32), n_trials=12)
+        assert {parameters["width"] for parameters in drawn} == {8, 16, 32}
+        _, all_too_long = search(make(**known, budget_s=1.0), n_trials=12)
+        assert max(parameters["width"] for parameters in all_too_long) == 128
+
     def test_the_same_storage_gives_the_same_suggestion(self):
         _, drawn = search(make(), n_trials=12)
         again, first = search(make(), n_trials=8)

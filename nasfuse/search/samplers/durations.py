@@ -1,0 +1,66 @@
+"""Durations of trainings, as far as they are estimated before the training, for studies whose budget is a time."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasfuse.errors import NasfuseError
+from nasfuse.search.samplers.domain import Array, Domain
+from nasfuse.search.samplers.encoding import Encoding
+from nasfuse.search.samplers.hyperparameters import OF_COUNTS, fit
+from nasfuse.search.samplers.surrogate import Surrogate
+
+SecondsOf = Callable[[Mapping[str, Any]], float]
+
+
+class Durations:
+    """Estimated durations of the trainings of the draws of one domain."""
+
+    def __init__(self, domain: Domain, *, seconds_of: SecondsOf, longest_at_start: float) -> None:
+        """Sets up the estimates.
+
+        Args:
+            domain: Domain of the draws.
+            seconds_of: Returns the estimated seconds of the training of parameters; raises NasfuseError where these
+                cannot be trained.
+            longest_at_start: Seconds of a training above which it is avoided until the model is used.
+        """
+        self._domain = domain
+        self._seconds_of = seconds_of
+        self._longest_at_start = longest_at_start
+
+    def log_seconds(self, rows: Array) -> Array:
+        """Returns the logarithms of the seconds (n,) of draws (n, p); not-a-number for those that cannot be trained."""
+        return np.array([self._log_seconds(row) for row in rows], dtype=np.float64)
+
+    def too_long_at_start(self, rows: Array) -> NDArray[np.bool_]:
+        """Returns which draws (n, p) are to be avoided until the model is used, shape (n,)."""
+        return self.log_seconds(rows) > math.log(self._longest_at_start)
+
+    def _log_seconds(self, row: Array) -> float:
+        try:
+            return math.log(self._seconds_of(self._domain.parameters(row)))
+        except NasfuseError:
+            return math.nan
+
+
+class DurationModel:
+    """Gaussian process of the logarithms of durations, which ranks many draws quickly."""
+
+    def __init__(self, durations: Durations, rows: Array, *, encoding: Encoding) -> None:
+        """Fits the model to the durations of draws `rows` (n, p)."""
+        self._encode = encoding.features
+        logs = durations.log_seconds(rows)
+        is_known = np.isfinite(logs)
+        self._surrogate: Surrogate | None = None
+        if is_known.any():
+            features = self._encode(rows[is_known])
+            fitted = fit(features, logs[is_known], groups=encoding.groups, noise=OF_COUNTS)
+            self._surrogate = Surrogate(features, logs[is_known], fitted=fitted)
+
+    def log_seconds(self, rows: Array) -> Array:
+        """Returns the predicted logarithms of the seconds (n,) of draws (n, p); 0 where none could be estimated."""
+        return np.zeros(len(rows)) if self._surrogate is None else self._surrogate.predict(self._encode(rows))[0]
