@@ -5,6 +5,7 @@
     python -m benchmarks.search table --seeds 10
     python -m benchmarks.search cells --seeds 5 --engines optuna-random,optuna-tpe,known-cost
     python -m benchmarks.search conditional --seeds 5 --engines optuna-random,optuna-tpe,known-cost
+    python -m benchmarks.search conditional --by-macs --seeds 5 --engines optuna-tpe,known-cost,known-cost+seconds
 
 Trainings are looked up or predicted, so a hundred of them take seconds; the clock counts epochs. The engines are
 studies of nasfuse, run by its own driver and scheduler, and plain loops of Optuna as controls (`optuna-...`). Runs are
@@ -81,6 +82,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--engines", help=f"of {', '.join(ENGINES)}; all where left out")
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time on the simulated clock")
+    parser.add_argument("--by-macs", action="store_true", help="epochs take longer for networks with more MACs")
     parser.add_argument("--trials", type=int, help="start so many trainings instead: what does stopping save and lose?")
     parser.add_argument("--full", action="store_true", help=f"slow engines run to {BUDGET} full trainings, too")
     parser.add_argument("--out", type=Path, help="JSON lines; runs/search_engines/SUITE.jsonl where left out")
@@ -93,10 +95,11 @@ def _arguments() -> argparse.Namespace:
 
 
 def _job(problem: Problem, engine: str, seed: int, arguments: argparse.Namespace) -> Job:
+    shared = {"workers": arguments.workers, "by_macs": arguments.by_macs}
     if arguments.trials:
-        return Job(problem.name, engine, seed, trials=arguments.trials, workers=arguments.workers)
+        return Job(problem.name, engine, seed, trials=arguments.trials, **shared)
     budget = SLOW_BUDGET if engine in SLOW and not arguments.full else BUDGET
-    return Job(problem.name, engine, seed, full_trainings=budget, workers=arguments.workers)
+    return Job(problem.name, engine, seed, full_trainings=budget, **shared)
 
 
 def _run(records: Records, problem: Problem, jobs: list[Job]) -> None:
@@ -110,6 +113,7 @@ def _run(records: Records, problem: Problem, jobs: list[Job]) -> None:
             full_trainings=job.full_trainings,
             trials=job.trials,
             workers=job.workers,
+            by_macs=job.by_macs,
         )
         records.add(job, run)
         print(

@@ -20,12 +20,14 @@ class StudyEngine:
         repeats: Trainings behind a confirmed member of the front; 1 repeats none.
         delays_results: Whether suggestions ignore the results of the last trainings, as in a study, so that they are
             the same for any number of workers. If not, only those of as many trainings as other workers run.
+        knows_durations: Whether the sampler is told how long trainings take, as in a search with a budget in minutes.
     """
 
     sampler: Sampler
     stopping: bool = False
     repeats: int = 1
     delays_results: bool = True
+    knows_durations: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,9 @@ UNCONFIRMED = f"known-cost{STOPPED}"
 #: Suffix of studies in which a suggestion depends on all results so far, if one worker trains.
 VISIBLE = "+visible"
 
+#: Suffix of studies whose sampler is told how long trainings take.
+TIMED = "+seconds"
+
 #: Controls. `optuna-tpe` is Optuna's default sampler with its default settings.
 CONTROLS: dict[str, Engine] = {
     "optuna-random": OptunaEngine(lambda seed: RandomSampler(seed=seed)),
@@ -87,6 +92,7 @@ ENGINES: dict[str, Engine] = {
         f"{name}{VISIBLE}": replace(_STUDIES[name], delays_results=False)
         for name in ("known-cost", UNCONFIRMED, DEFAULT)
     },
+    f"known-cost{TIMED}": replace(_STUDIES["known-cost"], knows_durations=True),
 }
 
 #: Engines whose suggestions take about a second, or that make some hundred of them with costly models.

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import optuna
 from numpy.typing import NDArray
 
 from benchmarks.search.point_space import PointSpace
@@ -13,6 +14,10 @@ from nasfuse.pareto import hypervolume
 from nasfuse.search.parameters import Parameter
 from nasfuse.search.space import Space
 from nasfuse.spec.recipe import Recipe
+
+#: Random networks whose MACs are averaged, and what every epoch takes beside its MACs, as a share of this average.
+_N_DRAWN = 300
+_SAME_SHARE = 0.25
 
 
 class Unavailable(Exception):
@@ -83,6 +88,17 @@ class Problem(ABC):
     def macs_of(self, cost: float) -> int:
         """Returns the MACs that stand for a cost in a study; costs are their logarithms."""
         return round(10 ** (cost + self.log10_unit))
+
+    @cached_property
+    def mean_macs(self) -> float:
+        """Mean of the MACs of random networks."""
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        recipes = [self.space.recipe(self.space.suggest(study.ask())) for _ in range(_N_DRAWN)]
+        return float(np.mean([self.macs_of(self.cost_of(self.parameters_of(recipe))) for recipe in recipes]))
+
+    def epoch_s(self, macs: float) -> float:
+        """Returns the seconds of an epoch of a network with `macs` MACs where they depend on these; their mean is 1."""
+        return (_SAME_SHARE * self.mean_macs + macs) / ((_SAME_SHARE + 1) * self.mean_macs)
 
     def hypervolume(self, points: NDArray[np.float64]) -> float:
         """Returns the hypervolume of `points` (n, 2), rows of (error, cost)."""

@@ -19,6 +19,7 @@ class Job:
         full_trainings: Budget; None where `trials` is given.
         trials: Trainings to start; None where a budget is given.
         workers: Trainings at a time.
+        by_macs: Whether epochs take longer for networks with more MACs.
     """
 
     problem: str
@@ -27,6 +28,7 @@ class Job:
     full_trainings: int | None = None
     trials: int | None = None
     workers: int = 1
+    by_macs: bool = False
 
 
 class Records:

@@ -1,6 +1,6 @@
-"""A search on simulated workers: trainings are looked up, and one epoch takes one second of simulated time."""
+"""A search on simulated workers: trainings are looked up, and an epoch takes a second of simulated time on average."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.trial import TrialView
 from nasfuse.search.views import trials_of
 from nasfuse.seeds import derive_seed
+from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StudyConfig
 
 
@@ -54,6 +55,7 @@ def simulate(
     full_trainings: float | None = None,
     trials: int | None = None,
     workers: int = 1,
+    by_macs: bool = False,
 ) -> Run:
     """Returns what `engine` does on `problem` until its budget is spent.
 
@@ -68,13 +70,15 @@ def simulate(
             its budget of time.
         trials: Trainings to start; what has been started is then brought to its end.
         workers: Trainings at a time.
+        by_macs: Whether an epoch takes the longer, the more MACs a network has (`Problem.epoch_s`), and not a second.
+            What is paid is then the time.
     """
     end = np.inf if full_trainings is None else full_trainings * problem.max_epochs / workers
-    simulation = _Simulation(problem, end=end, workers=workers)
+    simulation = _Simulation(problem, end=end, workers=workers, by_macs=by_macs)
     if isinstance(engine, OptunaEngine):
         return simulation.run_plain(engine, seed=seed, trials=np.inf if trials is None else trials)
     study = _study(problem, engine, seed=seed, seconds=end, trials=trials)
-    return simulation.run_study(study, delays_results=engine.delays_results)
+    return simulation.run_study(study, engine)
 
 
 def _study(problem: Problem, engine: StudyEngine, *, seed: int, seconds: float, trials: int | None) -> StudyConfig:
@@ -105,8 +109,9 @@ def _storage_with_lag(study: StudyConfig, *, lag: int) -> InMemoryStorage:
 class _Simulation:
     """One search; it is also the observer of the driver of a study."""
 
-    def __init__(self, problem: Problem, *, end: float, workers: int) -> None:
+    def __init__(self, problem: Problem, *, end: float, workers: int, by_macs: bool) -> None:
         self._problem = problem
+        self._epoch_s: Callable[[float], float] = problem.epoch_s if by_macs else lambda _macs: 1.0
         self._end = end
         self._workers = workers
         self._backend = SimulatedBackend(self._train, capacity=workers)
@@ -127,21 +132,25 @@ class _Simulation:
         self._run.suggestion_s = driver.suggestion_s
         return self._finished(trials_of(driver.study))
 
-    def run_study(self, study: StudyConfig, *, delays_results: bool) -> Run:
+    def run_study(self, study: StudyConfig, engine: StudyEngine) -> Run:
         problem = self._problem
         error, cost = problem.reference
         scheduler = Scheduler(
-            InMemoryStorage() if delays_results else _storage_with_lag(study, lag=self._workers),
+            InMemoryStorage() if engine.delays_results else _storage_with_lag(study, lag=self._workers),
             study,
             problem.space,
             macs_of=lambda recipe: problem.macs_of(problem.cost_of(problem.parameters_of(recipe))),
             reference=lambda: (problem.metric_of(error), float(problem.macs_of(cost))),
+            seconds_of=self._seconds_of if engine.knows_durations else None,
             clock=self._backend.clock,
         )
         SearchDriver(scheduler, n_workers=self._workers, observers=(self,)).run(self._backend)
         trials = scheduler.trials()
         self._run.suggestion_s = [trial.suggestion_s for trial in trials if trial.suggestion_s is not None]
         return self._finished(trials)
+
+    def _seconds_of(self, _recipe: Recipe, macs: int) -> float:
+        return self._problem.max_epochs * self._epoch_s(macs)
 
     def _train(self, assignment: Assignment) -> SimulatedTraining:
         problem = self._problem
@@ -154,7 +163,7 @@ class _Simulation:
             metric=curve[-1], macs=problem.macs_of(cost), params=0, latency_s=0.0, latency_iqr_s=0.0, peak_bytes=0
         )
         record = {"epochs": len(curve), "epochs_asked": len(curve)}
-        return SimulatedTraining(curve, Measured(Measurements((point,), record)))
+        return SimulatedTraining(curve, Measured(Measurements((point,), record)), epoch_s=self._epoch_s(point.macs))
 
     def started(self, assignment: Assignment) -> None:
         """Does nothing: the simulated worker has called `_train`."""

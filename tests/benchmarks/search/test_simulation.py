@@ -102,6 +102,18 @@ class TestStudies:
         assert [spent for spent, _ in run.steps] == [9, 18, 27, 36]
         assert (run.epochs, run.n_complete, run.n_stopped) == (4.5 * 9, 4, 0)
 
+    def test_epochs_may_take_longer_with_more_macs_and_a_sampler_be_told(self) -> None:
+        problem = NineEpochs()
+        assert np.mean([problem.epoch_s(share * problem.mean_macs) for share in (0.5, 1.5)]) == pytest.approx(1)
+        trained = []
+        for engine in (StudyEngine("known_cost"), StudyEngine("known_cost", knows_durations=True)):
+            problem = NineEpochs()
+            run = simulate(problem, engine, seed=1, trials=24, by_macs=True)
+            assert run.steps[0][0] < 9
+            trained.append(problem.trained)
+        assert trained[0][:17] == trained[1][:17]
+        assert trained[0] != trained[1]
+
     def test_a_stopped_training_pays_what_it_ran(self) -> None:
         full = simulate(NineEpochs(), StudyEngine("random"), seed=0, trials=30)
         run = simulate(NineEpochs(), StudyEngine("random", stopping=True), seed=0, trials=30)
