@@ -57,7 +57,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except _UNREADABLE as error:
         if path.suffix != ".pt":
             raise CheckpointError(f"{path} is no checkpoint; give the path of a model.pt that nasfuse wrote") from error
-        raise CheckpointError(f"{path} is not a readable checkpoint; train the recipe again") from error
+        raise CheckpointError(f"{path} is damaged or cut off; copy it again, or train the recipe again") from error
     if not isinstance(content, dict) or "format" not in content:
         raise CheckpointError(f"{path} is not a nasfuse checkpoint; train the recipe again")
     check_format(path, content["format"], advice="train the recipe again", error=CheckpointError)

@@ -194,7 +194,7 @@ def test_a_table_in_place_of_a_checkpoint(refuses, tmp_path, verb):
 
 def test_a_damaged_checkpoint(refuses, tmp_path):
     (tmp_path / "model.pt").write_bytes(b"PK rubbish")
-    assert "is not a readable checkpoint" in refuses("evaluate", "model.pt", "--device", "cpu")
+    assert "is damaged or cut off" in refuses("evaluate", "model.pt", "--device", "cpu")
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", ""])

@@ -238,7 +238,7 @@ class TestBadCheckpoints:
     @pytest.mark.parametrize("content", [b"", b"rubbish", b"PK\x03\x04 and so on"])
     def test_damaged(self, tmp_path, content):
         (tmp_path / "model.pt").write_bytes(content)
-        with pytest.raises(CheckpointError, match="is not a readable checkpoint; train the recipe again"):
+        with pytest.raises(CheckpointError, match="is damaged or cut off; copy it again, or train the recipe again"):
             self.evaluate(tmp_path / "model.pt")
 
     def test_progress_of_a_training(self, tmp_path):

@@ -63,7 +63,7 @@ def test_a_full_disk_before_the_exchange_leaves_the_old_file(path, monkeypatch):
 @pytest.mark.parametrize("keep", [0, 1, 10, 500, -1, -200])
 def test_a_cut_file_is_refused(path, keep):
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(CheckpointError, match=r"model\.pt is not a readable checkpoint; train the recipe again$"):
+    with pytest.raises(CheckpointError, match=r"model\.pt is damaged or cut off; copy it again, or train the recipe again$"):
         load_checkpoint(path)
 
 
@@ -93,7 +93,7 @@ class Evil:
 def test_nothing_in_a_file_is_executed(path, monkeypatch, write):
     monkeypatch.chdir(path.parent)
     write({"format": FORMAT, "weights": Evil()}, path)
-    with pytest.raises(CheckpointError, match="is not a readable checkpoint"):
+    with pytest.raises(CheckpointError, match="is damaged or cut off"):
         load_checkpoint(path)
     assert not (path.parent / "owned").exists()
 
