@@ -134,7 +134,7 @@ def run_search(
             reference=lambda: _reference(study, survey, dataset),
             check=lambda recipe: check_training(recipe, dataset),
             check_macs=time_limit.check,
-            seconds_of=time_limit.seconds if time_limit.is_set else None,
+            seconds_of=time_limit.seconds if time_limit.is_set and study.budget.trials is None else None,
             fingerprint=dataset.fingerprint,
             saved_epochs=lambda number: saved_progress(folder.trial(number)),
             take_begun=lambda number: take_begun(folder.trial(number)),
