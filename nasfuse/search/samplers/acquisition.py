@@ -102,7 +102,8 @@ class Acquisition:
         shortlist = shortlist[[self._costs.excess(row) == 0 for row in shortlist]]
         if len(shortlist) == 0:
             return None
-        scores = self._score(shortlist, self._cost_model.best(shortlist)) + self._preference(shortlist)
+        scores = self._score(self._encoding.features(shortlist), self._cost_model.best(shortlist))
+        scores += self._preference(shortlist)
         if self._durations is not None:
             scores -= self._durations.log_seconds(shortlist)
         return np.asarray(shortlist[int(np.argmax(scores))])
@@ -112,21 +113,22 @@ class Acquisition:
 
         The model's uncertainty about a cost that can be computed exactly must not count as a chance of a low cost.
         """
-        cost, _ = self._cost_model.predict(rows)
-        scores = self._score(rows, (cost, np.zeros(len(cost))))
+        encoded = self._encoding.features(rows)
+        cost, _ = self._cost_model.predict(encoded)
+        scores = self._score(encoded, (cost, np.zeros(len(cost))))
         if self._durations is not None:
-            scores -= self._duration_model.log_seconds(rows)
+            scores -= self._duration_model.log_seconds(encoded)
         return np.where(cost <= self._costs.limit, scores + self._preference(rows), -np.inf)
 
     def _preference(self, rows: Array) -> Array:
         """Returns what is added to the scores (n,) of draws (n, p) for the coverage that they add."""
         return np.zeros(len(rows)) if self._coverage is None else _PREFERENCE * self._coverage.gains(rows)
 
-    def _score(self, rows: Array, cost: tuple[Array, Array]) -> Array:
+    def _score(self, encoded: Array, cost: tuple[Array, Array]) -> Array:
         return log_expected_hypervolume_improvement(
             self._front,
             self._reference,
-            error=self._error_model.predict(self._features(rows, cost[0])),
+            error=self._error_model.predict(self._features(encoded, cost[0])),
             cost=cost,
             error_improvement=self._error_improvement,
         )
@@ -135,30 +137,33 @@ class Acquisition:
         """Returns log E[(level - error)+] for errors whose warped values are normally distributed."""
         return math.log(self._warp.scale) + log_expected_improvement_of_logs(self._warp.warped(level), mean, sd)
 
-    def _features(self, rows: Array, costs: Array, *, inherited: NDArray[np.bool_] | bool = False) -> Array:
-        """Returns the features (n, d) of `rows` (n, p), whose costs are `costs` (n,), for the model of the error."""
-        features = np.column_stack([self._encoding.features(rows), self._cost_model.features(costs)])
+    def _features(self, encoded: Array, costs: Array, *, inherited: NDArray[np.bool_] | bool = False) -> Array:
+        """Returns the features (n, d) of encoded rows, whose costs are `costs` (n,), for the model of the error."""
+        features = np.column_stack([encoded, self._cost_model.features(costs)])
         if not self._observations.inherited.any():
             return features
-        return np.column_stack([features, np.broadcast_to(inherited, len(rows)).astype(float)])
+        return np.column_stack([features, np.broadcast_to(inherited, len(encoded)).astype(float)])
+
+    def _features_of(self, rows: Array, costs: Array) -> Array:
+        return self._features(self._encoding.features(rows), costs)
 
     def _fitted(self) -> Surrogate:
         """Returns the model of warped errors; failed trials count as the worst, running ones as their prediction."""
         seen = self._observations
         errors = self._warp.warped(seen.errors)
-        features = self._features(seen.rows, seen.costs, inherited=seen.inherited)
+        features = self._features(self._encoding.features(seen.rows), seen.costs, inherited=seen.inherited)
         n_others = features.shape[1] - len(self._encoding.groups)
         groups = np.append(self._encoding.groups, self._encoding.groups.max(initial=-1) + 1 + np.arange(n_others))
         chosen = _fitted_rows(len(features))
         trend = len(self._encoding.groups) if self._cost_model.is_computed else None
         fitted = fit(features[chosen], errors[chosen], groups=groups, noise=OF_TRAININGS, trend=trend)
         if len(seen.failed):
-            features = np.concatenate([features, self._features(seen.failed, self._cost_model.best(seen.failed)[0])])
+            features = np.concatenate([features, self._features_of(seen.failed, self._cost_model.best(seen.failed)[0])])
         targets = np.concatenate([errors, np.full(len(seen.failed), errors.max())])
         doubts = np.concatenate([self._warp.warped_variances(seen.doubts, seen.errors), np.zeros(len(seen.failed))])
         model = Surrogate(features, targets, fitted=fitted, doubts=doubts)
         if len(seen.pending):
-            model.believe(self._features(seen.pending, self._cost_model.best(seen.pending)[0]))
+            model.believe(self._features_of(seen.pending, self._cost_model.best(seen.pending)[0]))
         return model
 
     def _believed_front(self) -> tuple[Array, Array]:
@@ -166,7 +171,7 @@ class Acquisition:
         seen = self._observations
         rows = np.concatenate([seen.rows[seen.finished], seen.pending])
         costs = np.concatenate([seen.costs[seen.finished], self._cost_model.best(seen.pending)[0]])
-        errors = self._warp.unwarped(self._error_model.predict(self._features(rows, costs))[0])
+        errors = self._warp.unwarped(self._error_model.predict(self._features_of(rows, costs))[0])
         points = np.column_stack([errors, costs])
         kept = non_dominated(points)
         return rows[kept], points[kept]

@@ -34,13 +34,13 @@ class CostModel:
         fitted = fit(all_features[:n_fitted], all_values[:n_fitted], groups=encoding.groups, noise=OF_COUNTS)
         self._surrogate = Surrogate(all_features, all_values, fitted=fitted)
 
-    def predict(self, rows: Array) -> tuple[Array, Array]:
-        """Returns mean and standard deviation, both (n,), of the cost of draws (n, p)."""
-        return self._surrogate.predict(self._encode(rows))
+    def predict(self, encoded: Array) -> tuple[Array, Array]:
+        """Returns mean and standard deviation, both (n,), of the cost of encoded draws (n, d)."""
+        return self._surrogate.predict(encoded)
 
     def best(self, rows: Array) -> tuple[Array, Array]:
-        """Returns the same as `predict`, but the exact cost and deviation 0 where the cost can be computed."""
-        mean, sd = self.predict(rows)
+        """Returns the same for draws (n, p), but the exact cost and deviation 0 where the cost can be computed."""
+        mean, sd = self.predict(self._encode(rows))
         exact = np.array(
             [np.nan if (cost := self._costs.exact(row)) is None else cost for row in rows], dtype=np.float64
         )

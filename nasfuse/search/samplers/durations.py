@@ -52,15 +52,14 @@ class DurationModel:
 
     def __init__(self, durations: Durations, rows: Array, *, encoding: Encoding) -> None:
         """Fits the model to the durations of draws `rows` (n, p)."""
-        self._encode = encoding.features
         logs = durations.log_seconds(rows)
         is_known = np.isfinite(logs)
         self._surrogate: Surrogate | None = None
         if is_known.any():
-            features = self._encode(rows[is_known])
+            features = encoding.features(rows[is_known])
             fitted = fit(features, logs[is_known], groups=encoding.groups, noise=OF_COUNTS)
             self._surrogate = Surrogate(features, logs[is_known], fitted=fitted)
 
-    def log_seconds(self, rows: Array) -> Array:
-        """Returns the predicted logarithms of the seconds (n,) of draws (n, p); 0 where none could be estimated."""
-        return np.zeros(len(rows)) if self._surrogate is None else self._surrogate.predict(self._encode(rows))[0]
+    def log_seconds(self, encoded: Array) -> Array:
+        """Returns the predicted logarithms of the seconds (n,) of encoded draws (n, d); 0 if none was estimated."""
+        return np.zeros(len(encoded)) if self._surrogate is None else self._surrogate.predict(encoded)[0]

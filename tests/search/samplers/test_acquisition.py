@@ -77,7 +77,7 @@ def test_inherited_and_scratch_trainings_are_distinguished(make):
 def test_candidates_and_the_front_are_judged_as_from_scratch(make):
     inherited = np.arange(16) % 2
     improvement, _ = make(inherited)
-    mean, _ = improvement._error_model.predict(improvement._features(X, X[:, 0] + 1))
+    mean, _ = improvement._error_model.predict(improvement._features_of(X, X[:, 0] + 1))
     assert improvement._warp.unwarped(mean) == pytest.approx(error_of(X), abs=0.05)
     _, front = improvement._believed_front()
     assert front[:, 0].min() == pytest.approx(0.5, abs=0.05)
@@ -88,7 +88,7 @@ def test_the_score_is_what_draws_of_the_error_add_to_the_front(make):
     """The model is of warped errors, the hypervolume is not."""
     improvement, _ = make(np.zeros(16))
     rows, cost = np.array([[0.21], [0.64]]), (np.array([1.0, 1.2]), np.zeros(2))
-    means, sds = improvement._error_model.predict(improvement._features(rows, cost[0]))
+    means, sds = improvement._error_model.predict(improvement._features_of(rows, cost[0]))
     _, front = improvement._believed_front()
     before = hypervolume(front, reference=improvement._reference)
     for score, mean, sd, log_cost in zip(improvement._score(rows, cost), means, sds, cost[0], strict=True):
@@ -104,7 +104,7 @@ def test_a_training_that_diverged_does_not_hide_the_others(make):
     errors = error_of(X)
     errors[5] = 1e30
     improvement, _ = make(np.zeros(16), errors=errors)
-    mean, _ = improvement._error_model.predict(improvement._features(X, X[:, 0] + 1))
+    mean, _ = improvement._error_model.predict(improvement._features_of(X, X[:, 0] + 1))
     found = improvement._warp.unwarped(mean)[10:]
     assert np.corrcoef(found, error_of(X)[10:])[0, 1] > 0.9
 
@@ -157,4 +157,6 @@ def test_draws_whose_time_is_not_known_are_left_to_the_costs():
     np.testing.assert_allclose(found, [0.2, 0.4, np.nan])
     assert durations.too_long_at_start(np.array([[0.2], [0.4], [0.6]])).tolist() == [False, True, False]
     model = DurationModel(durations, X, encoding=Encoding(DOMAIN))
-    np.testing.assert_allclose(model.log_seconds(np.array([[0.25], [0.45]])), [0.25, 0.45], atol=0.01)
+    np.testing.assert_allclose(
+        model.log_seconds(Encoding(DOMAIN).features(np.array([[0.25], [0.45]]))), [0.25, 0.45], atol=0.01
+    )
