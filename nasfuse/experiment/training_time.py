@@ -12,10 +12,10 @@ from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.routing import RoutingConfig
 from nasfuse.spec.study import StudyConfig
 
-#: Seconds of a training whatever its network and data, of a layer in each of its steps, and MACs per second of a core.
-#: On a slow core, four fifths of 48 trainings on digits and MFNet took .8 to 1.7 times as long as estimated by them. A
-#: layer is a module without parts.
-_START_S, _LAYER_S, _MACS_PER_SECOND = 0.7, 4e-4, 7e9
+#: Seconds of a training whatever its network, half of them for its suggestion; of a layer in each step; and MACs
+#: per second of a core. On a slow core, four fifths of 48 trainings on digits and MFNet took .8 to 1.7 times as long as
+#: estimated by them, suggestions aside. A layer is a module without parts.
+_START_S, _LAYER_S, _MACS_PER_SECOND = 1.5, 4e-4, 7e9
 #: MACs of a training step as a multiple of those of the outputs: once forward, twice backward.
 _PASSES = 3
 #: Largest share of a budget in minutes that one training may take.

@@ -42,7 +42,7 @@ def coarsened():
 
 @pytest.mark.parametrize(
     ("share", "strides", "epochs"),
-    [(0.99, {1, 2}, 20), (0.8, {2}, 20), (0.76, {2, 4}, 20), (0.5, {4}, 10), (0.3, {4}, 5)],
+    [(0.99, {1, 2}, 20), (0.81, {2}, 20), (0.78, {2, 4}, 20), (0.5, {4}, 10), (0.32, {4}, 5)],
 )
 def test_strides_are_raised_first_and_epochs_lowered_last(coarsened, share, strides, epochs):
     names, space, limit = coarsened(share)
