@@ -23,11 +23,11 @@ class ElasticTrainingConfig(Model):
     Attributes:
         n_random: Random sub-networks of a step.
         distillation: Share s of the loss of a sub-network that is its distance to the outputs of the whole network; the
-            rest is the loss of the training: s distance + (1 - s) loss. The default is that of the paper.
+            rest is the loss of the training: s distance + (1 - s) loss. In the paper s is 1.
     """
 
     n_random: Annotated[int, Field(ge=0, le=16)] = 2
-    distillation: Annotated[float, Field(ge=0, le=1)] = 1.0
+    distillation: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
 def smaller_network(config: NetworkConfig, setting: Mapping[str, int]) -> NetworkConfig:

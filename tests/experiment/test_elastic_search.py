@@ -32,7 +32,6 @@ SPACE = {
         "training.batch_size": 16,
         "elastic": {"network.streams.a.width": [2, 4], "network.fusion.width": [4]},
         "training.elastic.n_random": 1,
-        "training.elastic.distillation": 0.5,
     },
     "baselines": {"all": {"training.lr": 0.02}},
 }
