@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import torch
 
+from nasfuse.errors import InvalidInputError, nearest
 from nasfuse.experiment.atomic_files import write_text
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import Run, read_run
-from nasfuse.export import explanation, select_point, trained_point
+from nasfuse.export import Choice, explanation, select_point, trained_point
 from nasfuse.prediction import Predictor
 from nasfuse.search.front import COLUMNS, to_row
 from nasfuse.spec.ensemble import AnyRecipe
@@ -36,7 +37,7 @@ class Criteria(TypedDict, total=False):
     max_latency_ms: float
     min_metric: float
     within: float
-    trial: str
+    trial: str | int
 
 
 class SearchRun:
@@ -72,9 +73,9 @@ class SearchRun:
         """Returns a sentence on which point is chosen and why, and what its neighbours on the front cost.
 
         Raises:
-            InvalidInputError: No point is within the limits, or the run has no front.
+            InvalidInputError: A criterion is unknown or invalid, no point is within the limits, or there is no front.
         """
-        return explanation(self._run, select_point(self._run, **criteria))
+        return explanation(self._run, self._choice(criteria))
 
     def recipe(self, **criteria: Unpack[Criteria]) -> AnyRecipe:
         """Returns the recipe of a point.
@@ -82,7 +83,7 @@ class SearchRun:
         Raises:
             InvalidInputError: See `explain`.
         """
-        return self._run.recipe(select_point(self._run, **criteria).candidate)
+        return self._run.recipe(self._choice(criteria).candidate)
 
     def export(self, path: str | os.PathLike[str], **criteria: Unpack[Criteria]) -> AnyRecipe:
         """Writes the recipe of a point to a YAML file, for `nasfuse train`, and returns it.
@@ -103,8 +104,17 @@ class SearchRun:
             InvalidInputError: See `explain`.
             RunFolderError: The run has no network of the point any more.
         """
-        chosen = select_point(self._run, **criteria).candidate
-        return trained_point(self._run, chosen, device=torch.device(device))
+        return trained_point(self._run, self._choice(criteria).candidate, device=torch.device(device))
+
+    def _choice(self, criteria: Criteria) -> Choice:
+        """Returns the chosen point.
+
+        Raises:
+            InvalidInputError: There is no such criterion, or see `explain`.
+        """
+        for name in criteria.keys() - Criteria.__annotations__.keys():
+            raise InvalidInputError(f"there is no criterion {name!r}; {nearest(name, Criteria.__annotations__)}")
+        return select_point(self._run, **criteria)
 
     def __repr__(self) -> str:
         """Returns the folder and the size of the front."""

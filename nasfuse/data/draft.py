@@ -91,6 +91,11 @@ def draft_data(raw: RawTable, *, target: str | None = None) -> DataDraft:
     Raises:
         DataError: There is no such column, or no column that a network could read.
     """
+    if not isinstance(target, str | None):
+        raise DataError(
+            f"target must be the name of one column, got {type(target).__name__}; for several numbers, name one of "
+            "them and list all in data.target of the study"
+        )
     target = find_target(raw) if target is None else target
     values = raw.column(target, "--target")
     split = next((name for name in raw.columns if name.lower() == "split" and _is_split(raw.columns[name])), None)
@@ -195,8 +200,16 @@ def _from_arrays(raw: RawTable, target: str, roles: tuple[str, ...]) -> tuple[di
     entries = [entry for entry in modalities.values() if isinstance(entry, dict)]
     used = {*roles, *modalities, *(entry[key] for entry in entries for key in ("lengths", "index") if key in entry)}
     left = {name: values for name, values in raw.columns.items() if name not in used}
-    reasons = {name: f"{values.dtype} of shape {values.shape}, no modality by itself" for name, values in left.items()}
-    return modalities, reasons
+    n_rows = len(raw.columns[target])
+    return modalities, {name: _why_left(values, target, n_rows) for name, values in left.items()}
+
+
+def _why_left(values: Array, target: str, n_rows: int) -> str:
+    """Returns why an array is no modality."""
+    what = f"{values.dtype} of shape {values.shape}"
+    if values.ndim and len(values) != n_rows:
+        return f"{what}, which is not a row for each of the {n_rows} of {target}"
+    return f"{what}, no modality by itself"
 
 
 def _from_columns(

@@ -275,7 +275,15 @@ def _finite(where: str, values: Array) -> None:
         row, *place = (int(part) for part in np.unravel_index(int(bad.argmax()), bad.shape))
         axes = {1: ("feature",), 2: ("step", "feature"), 3: ("channel", "pixel row", "pixel column")}[len(place)]
         shown = ", ".join(f"{axis} {part}" for axis, part in zip(axes, place, strict=True))
-        raise DataError(
-            f"{where} holds NaN or infinite values in {counted(n_rows, 'row')}, the first in row {row}, {shown}; clean "
-            "or impute them, or make all numbers of a sample NaN if it lacks the modality"
-        )
+        advice = "clean or impute them, or make all numbers of a sample NaN if it lacks the modality"
+        if len(place) == 2 and _ends_early(bad):
+            advice = "if sequences end there, name an array with their numbers of steps as lengths, or give lists"
+        rows = counted(n_rows, "row")
+        raise DataError(f"{where} holds NaN or infinite values in {rows}, the first in row {row}, {shown}; {advice}")
+
+
+def _ends_early(bad: Array) -> bool:
+    """Returns whether the values that `bad` (n, T, F) marks are all those of the last steps of some sequences."""
+    steps = np.all(bad, axis=2)
+    is_last = np.all(steps[:, 1:] >= steps[:, :-1]) and not np.any(np.all(steps, axis=1))
+    return bool(is_last and np.array_equal(np.any(bad, axis=2), steps))

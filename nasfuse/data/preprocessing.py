@@ -64,7 +64,7 @@ class Preprocessing:
         )
 
     def read(
-        self, raw: RawTable, *, filled: Container[str] = ()
+        self, raw: RawTable, *, filled: Container[str] = (), cuts: bool = False
     ) -> tuple[dict[str, ModalityArrays], tuple[Problem, ...]]:
         """Returns the arrays of all modalities for all rows of `raw`, and the values that cannot be used.
 
@@ -74,12 +74,15 @@ class Preprocessing:
         Args:
             raw: Columns or arrays of all modalities.
             filled: Modalities that no row lacks: its missing values have the mean of the training samples.
+            cuts: Whether a sequence longer than all of the training is cut, and not a problem.
 
         Raises:
             DataError: A column is absent or has another type than in the training data.
         """
         readings = {name: transform.read(raw) for name, transform in self.transforms.items()}
         problems = [problem for reading in readings.values() for problem in reading.problems]
+        if not cuts:
+            problems += [problem for reading in readings.values() for problem in reading.cut]
         arrays = {name: self._told(raw, name, reading, name in filled) for name, reading in readings.items()}
         return arrays, tuple(sorted(problems, key=lambda problem: problem.row))
 
@@ -95,12 +98,14 @@ class Preprocessing:
         return replace(arrays, present=None) if is_filled else arrays
 
     def arrays(self, raw: RawTable) -> dict[str, ModalityArrays]:
-        """Returns the arrays of all modalities for all rows of `raw`.
+        """Returns the arrays of all modalities for all rows of `raw`, of which some are the training samples.
+
+        Sequences longer than all of the training are cut.
 
         Raises:
             DataError: A column is absent or has another type than in the training data, or a value cannot be used.
         """
-        arrays, problems = self.read(raw)
+        arrays, problems = self.read(raw, cuts=True)
         if problems:
             raise DataError(f"{text_of(problems)}; an empty cell is a missing value")
         return arrays

@@ -5,11 +5,15 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.errors import InvalidInputError
 from nasfuse.experiment.run_reader import Run
 from nasfuse.search.front import Candidate, Objectives, best, front_of, knee_of
+
+#: Ways to choose a point among those within all limits.
+PICKS = ("best", "knee", "cheapest")
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def select_point(
     run: Run,
     *,
     pick: str | None = None,
-    trial: str | None = None,
+    trial: str | int | None = None,
     max_macs: int | None = None,
     max_latency_ms: float | None = None,
     min_metric: float | None = None,
@@ -68,11 +72,17 @@ def select_point(
     Raises:
         InvalidInputError: No point is within the limits; the message names the nearest. Or `trial` is not alone.
     """
+    if pick not in (None, *PICKS):
+        raise InvalidInputError(f"pick must be one of {', '.join(PICKS)}, got {pick!r}; correct it")
+    limits_given = {"max_macs": max_macs, "max_latency_ms": max_latency_ms, "min_metric": min_metric, "within": within}
+    for name, value in limits_given.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+            raise InvalidInputError(f"{name} must be a number, got {value!r}; correct it")
     objectives = run.objectives
     if trial is not None:
         if any(value is not None for value in (pick, max_macs, max_latency_ms, min_metric, within)):
             raise InvalidInputError("--trial names one point, so no other criterion applies; leave the others out")
-        return Choice(_of_trial(run, trial), "is the one that was asked for")
+        return Choice(_of_trial(run, str(trial)), "is the one that was asked for")
     if not run.progress.front:
         raise InvalidInputError(f"{run.folder.root} {run.why_empty}; continue its search first")
     limits = _limits(objectives, max_macs=max_macs, max_latency_ms=max_latency_ms, min_metric=min_metric)

@@ -22,6 +22,19 @@ def test_the_front(make_run, tmp_path):
     assert math.isclose(run.recipe(max_macs=150).training.lr, run.recipe(trial="0").training.lr)
 
 
+def test_criteria_are_checked(make_run, tmp_path):
+    run = nasfuse.load_run(make_run(tmp_path / "run", RESULTS).root)
+    assert run.explain(trial=2) == run.explain(trial="2")
+    for criteria, message in (
+        ({"pick": "kneee"}, r"^pick must be one of best, knee, cheapest, got 'kneee'; correct it$"),
+        ({"within": "1"}, r"^within must be a number, got '1'; correct it$"),
+        ({"max_mac": 3}, r"^there is no criterion 'max_mac'; did you mean 'max_macs'\?"),
+    ):
+        for method in (run.explain, run.recipe, run.network):
+            with pytest.raises(InvalidInputError, match=message):
+                method(**criteria)
+
+
 def test_no_front_yet(make_run, tmp_path):
     run = nasfuse.load_run(make_run(tmp_path / "run", ["it broke"]).root)
     assert run.front.empty

@@ -182,7 +182,15 @@ def test_arrays_of_a_file():
     arrays = {"x": np.random.default_rng(0).normal(size=(N, 3)), "y": np.arange(N) % 2, "who": np.arange(7)}
     found = draft_data(RawTable("t", "t.npz", arrays, None))
     assert (found.modalities, found.task) == ({"x": "vector"}, "multiclass")
-    assert found.left_out == {"who": "int64 of shape (7,), no modality by itself"}
+    assert found.left_out == {"who": f"int64 of shape (7,), which is not a row for each of the {N} of y"}
+    alone = {"x": arrays["x"][:5], "y": arrays["y"]}
+    with pytest.raises(DataError, match=rf"x: float64 of shape \(5, 3\), which is not a row for each of the {N} of y"):
+        draft_data(RawTable("t", "t.npz", alone, None))
+
+
+def test_several_targets_are_for_the_study():
+    with pytest.raises(DataError, match=r"^target must be the name of one column, got list; for several numbers, name"):
+        draft_data(RawTable("t", "t.npz", {"x": np.zeros((3, 2)), "y": np.zeros(3)}, None), target=["y", "z"])
 
 
 def test_images_in_folders(tmp_path):

@@ -160,6 +160,17 @@ def test_nan_in_a_real_step_is_refused():
         build(values)
 
 
+def test_sequences_that_end_in_nan_need_lengths():
+    values = padded(NUMBERS, np.nan).copy()
+    values[5, -2:] = np.nan
+    arrays = ModalityArrays("sequence", np.where(np.isnan(values), 0.0, values))
+    arrays.values[5, -2:] = np.nan
+    with pytest.raises(
+        DataError, match=r"in 1 row, the first in row 5, step \d+, .*; if sequences end there, name an array"
+    ):
+        build_dataset("toy", {"m": arrays}, targets=np.arange(N) % 2, task="multiclass", splits=SPLITS)
+
+
 def test_an_id_outside_the_vocabulary_in_a_real_step_is_refused():
     values = padded(IDS, -100)
     values[5, 2] = 9

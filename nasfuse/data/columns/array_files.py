@@ -63,7 +63,7 @@ class ArrayFiles(ColumnTransform):
             padding=None if stacked.lengths is None else "right",
             present=stacked.present,
         )
-        return Reading(arrays, stacked.problems, column)
+        return Reading(arrays, stacked.problems, column, stacked.cut)
 
     def state(self) -> dict[str, Any]:
         """Returns the description, the mean array and the number of steps."""

@@ -86,6 +86,7 @@ class PlainArrays(Transform):
         index = raw.column(config.index, f"{where}.index") if config.index else None
         lengths = raw.column(config.lengths, f"{where}.lengths") if config.lengths else None
         problems: tuple[Problem, ...] = ()
+        cut: tuple[Problem, ...] = ()
         present, column = None, ""
         if config.arrays is not None:
             parts = {part: raw.column(part, f"{where}.arrays") for part in config.arrays}
@@ -95,7 +96,7 @@ class PlainArrays(Transform):
             values = raw.column(column, where)
             if values.dtype.kind == "O" or self._differs(values):
                 stacked = self._cells(raw, column, values)
-                values, present, problems = stacked.values, stacked.present, stacked.problems
+                values, present, problems, cut = stacked.values, stacked.present, stacked.problems, stacked.cut
                 lengths = stacked.lengths if lengths is None and self.n_steps is not None else lengths
             elif raw.n_rows is not None and config.vocabulary is None and values.ndim == _N_AXES.get(config.kind):
                 values = values[..., None]  # one feature
@@ -103,7 +104,7 @@ class PlainArrays(Transform):
             values = self._reshaped(values, config.shape)
         padding = config.padding or ("right" if lengths is not None and self.n_steps is not None else None)
         arrays = ModalityArrays(config.kind, values, index, lengths, config.vocabulary, padding, present)
-        return Reading(arrays, problems, column)
+        return Reading(arrays, problems, column, cut)
 
     def _reshaped(self, values: Array, shape: tuple[int, ...]) -> Array:
         n_values = math.prod(values.shape[1:])
@@ -174,12 +175,14 @@ class Stacked:
         lengths: (n,) steps of each sequence; None if the arrays are no sequences.
         present: (n,) bool, false for rows whose array is missing; None if none is.
         problems: Cells that cannot be used.
+        cut: Cells with more than `n_steps`.
     """
 
     values: Array
     lengths: Array | None
     present: NDArray[np.bool_] | None
     problems: tuple[Problem, ...]
+    cut: tuple[Problem, ...] = ()
 
 
 def stack_cells(
@@ -204,7 +207,7 @@ def stack_cells(
     shape, single = tuple(fill.shape), all(getattr(cell, "dtype", None) in _SINGLE for cell in cells)
     dtype = np.int64 if is_ids else np.float32 if single else np.float64
     values = np.zeros((len(cells), *shape) if n_steps is None else (len(cells), max(n_steps, 1), *shape), dtype)
-    lengths, problems = np.zeros(len(cells), np.int64), []
+    lengths, problems, cut = np.zeros(len(cells), np.int64), [], []
     read = [_cell(raw, column, row, cell, shape=shape, has_steps=n_steps is not None) for row, cell in enumerate(cells)]
     for row, found in enumerate(read):
         if isinstance(found, Problem):
@@ -214,11 +217,16 @@ def stack_cells(
         if n_steps is None:
             values[row] = found
         else:
+            if len(found) > n_steps:
+                longest = f"the longest sequence of the training had {n_steps}"
+                cut.append(
+                    Problem(row, column, f"{raw.place(column, row)} has {len(found)} steps, and {longest}; cut it")
+                )
             lengths[row] = min(len(found), n_steps)
             values[row, : lengths[row]] = found[:n_steps]
     if n_steps is not None and not shape and not is_ids:
         values = values[..., None]
-    return Stacked(values, None if n_steps is None else lengths, present_of(read), tuple(problems))
+    return Stacked(values, None if n_steps is None else lengths, present_of(read), tuple(problems), tuple(cut))
 
 
 def _cell(

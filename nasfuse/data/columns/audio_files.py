@@ -71,7 +71,7 @@ class AudioFiles(ColumnTransform):
             padding="right",
             present=stacked.present,
         )
-        return Reading(arrays, stacked.problems, column)
+        return Reading(arrays, stacked.problems, column, stacked.cut)
 
     def state(self) -> dict[str, Any]:
         """Returns the description, the mean frame and the number of frames."""

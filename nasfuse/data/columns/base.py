@@ -52,12 +52,14 @@ class Reading:
     Attributes:
         arrays: Arrays of all rows. Rows with a problem have the values of a missing one.
         problems: Values that cannot be used, ordered by row.
+        cut: Sequences longer than all of the training, ordered by row, which were cut.
         column: Name of the column in which the values of rows that are not `arrays.present` are missing.
     """
 
     arrays: ModalityArrays
     problems: tuple[Problem, ...] = ()
     column: str = ""
+    cut: tuple[Problem, ...] = ()
 
 
 class Transform(ABC):

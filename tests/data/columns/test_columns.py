@@ -1,6 +1,7 @@
 """What holds for every transform of columns: fitted on training rows, the same after a round trip, other rows."""
 
 import io
+import re
 
 import numpy as np
 import pandas as pd
@@ -260,3 +261,18 @@ def test_several_problems_are_counted(raw):
     )
     with pytest.raises(DataError, match=match):
         fitted.arrays(new)
+
+
+@pytest.mark.parametrize("name", ["sequence", "one feature", "ids", "audio_files", "array_files"])
+def test_a_sequence_longer_than_all_of_the_training_is_a_problem_in_new_data(raw, name):
+    """In the data of the training itself, samples of val and test are cut."""
+    lengths = Preprocessing.fit(modalities(m=ENTRIES[name]), raw, np.arange(N)).arrays(raw)["m"].lengths
+    shortest = np.flatnonzero(lengths == lengths[lengths > 0].min())[:1]
+    found = Preprocessing.fit(modalities(m=ENTRIES[name]), raw, shortest)
+    n_steps = lengths[shortest[0]]
+    arrays, problems = found.read(raw)
+    assert [problem.row for problem in problems] == np.flatnonzero(lengths > n_steps).tolist()
+    row = problems[0].row
+    wanted = rf"row {row} has {lengths[row]} steps, and the longest sequence of the training had \d+; cut it$"
+    assert re.search(wanted, problems[0].message)
+    assert equal(arrays["m"], found.arrays(raw)["m"])
