@@ -89,10 +89,13 @@ class SearchRun:
         """Writes the recipe of a point to a YAML file, for `nasfuse train`, and returns it.
 
         Raises:
-            InvalidInputError: See `explain`.
+            InvalidInputError: See `explain`; or the file cannot be written.
         """
         recipe = self.recipe(**criteria)
-        write_text(Path(path), recipe.to_yaml())
+        try:
+            write_text(Path(path), recipe.to_yaml())
+        except OSError as error:
+            raise InvalidInputError(f"{path} cannot be written ({error.strerror}); name another file") from error
         return recipe
 
     def network(self, *, device: str | torch.device = "cpu", **criteria: Unpack[Criteria]) -> Predictor:

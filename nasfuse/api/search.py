@@ -15,7 +15,7 @@ from nasfuse.cli.data_bar import data_bar
 from nasfuse.cli.live import LiveDisplay
 from nasfuse.data import Dataset
 from nasfuse.data.raw_table import RawTable
-from nasfuse.errors import InvalidInputError, RunFolderWarning
+from nasfuse.errors import InvalidInputError, RunFolderError, RunFolderWarning
 from nasfuse.experiment.damaged_part import read_part
 from nasfuse.experiment.handed_over_data import keep_data, kept_data_file
 from nasfuse.experiment.macs_check import read_checks
@@ -63,7 +63,7 @@ def search(
         InvalidInputError: There is neither a study nor data, or nothing can be trained.
         ConfigError: The study is invalid; the error has all its problems.
         DataError: The data violate the data format.
-        RunFolderError: The folder holds another study, or another search is writing to it.
+        RunFolderError: The folder holds another study, another search is writing to it, or it cannot be written.
         NoResultError: The search ended without a finished training.
 
     Example:
@@ -77,7 +77,12 @@ def search(
     if raw is not None:
         file = kept_data_file(folder, raw)
         asked = asked.model_copy(update={"data": asked.data.model_copy(update={"source": str(file)})})
-        keep_data(folder, raw)
+        try:
+            keep_data(folder, raw)
+        except OSError as error:
+            raise RunFolderError(
+                f"{folder.root} cannot be written ({error.strerror}); name another folder with output"
+            ) from error
     with _display(asked, folder, shown=progress) as display:
         found = run_search(asked, folder, display=display, address=address)
     if found.best is None:

@@ -88,7 +88,13 @@ def _read(modality: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[Array, 
     if given not in data:
         wanted = " or ".join(dict.fromkeys([repr(name), *map(repr, source["columns"])]))
         raise DataError(f"the data have no {wanted} (modality {name}); they have {', '.join(map(repr, data))}")
-    values = np.asarray(data[given])
+    try:
+        values = np.asarray(data[given])
+    except ValueError as error:
+        raise DataError(
+            f"{given} has rows of different lengths (modality {name}); give one array, filled up at the end, and the "
+            f"numbers of steps as {name}.lengths"
+        ) from error
     if source["index"] in data and given == source["array"]:
         values = values[np.asarray(data[source["index"]])]
     if source["shape"] is not None and given == source["array"]:

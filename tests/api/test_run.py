@@ -35,6 +35,13 @@ def test_criteria_are_checked(make_run, tmp_path):
                 method(**criteria)
 
 
+def test_a_recipe_that_cannot_be_written(make_run, tmp_path):
+    run = nasfuse.load_run(make_run(tmp_path / "run", RESULTS).root)
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidInputError, match=r"file/a\.yaml cannot be written \(.+\); name another file$"):
+        run.export(tmp_path / "file/a.yaml")
+
+
 def test_no_front_yet(make_run, tmp_path):
     run = nasfuse.load_run(make_run(tmp_path / "run", ["it broke"]).root)
     assert run.front.empty

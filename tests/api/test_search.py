@@ -13,7 +13,7 @@ import nasfuse
 from nasfuse.api import search as search_function
 from nasfuse.api.search import _asked
 from nasfuse.data import load_dataset
-from nasfuse.errors import ConfigError, DataError, DataWarning, InvalidInputError, MissingFileError
+from nasfuse.errors import ConfigError, DataError, DataWarning, InvalidInputError, MissingFileError, RunFolderError
 from nasfuse.experiment import run as search_module
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.spec.recipe import Recipe
@@ -77,6 +77,11 @@ class TestWhatIsAsked:
         assert study.name == "mine"
         assert set(study.data.modalities) == {"left", "right"}
         np.testing.assert_array_equal(raw.columns["left"], DATA["left"])
+
+    def test_a_folder_that_cannot_be_written(self, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(RunFolderError, match=r"file/run cannot be written \(.+\); name another folder with output"):
+            nasfuse.search(data=DATA, minutes=1, output=tmp_path / "file/run", progress=False)
 
     def test_a_mapping_comes_before_the_draft(self):
         study, _ = _asked({"metric": "macro_f1", "budget": {"trials": 7}}, DATA, target=None, output=None)

@@ -159,3 +159,8 @@ def test_absent_modalities_are_what_stands_for_them(trained):
     without = {name: values for name, values in new.items() if name != "v"}
     whole = nasfuse.TrainedNetwork(saved).predict_proba({**new, "v": np.full_like(arrays["v"], np.nan)})
     assert np.allclose(bundle.predict(without).probabilities, whole, atol=1e-4)
+    ragged = {**without, "s": [[[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]]]}
+    with pytest.raises(
+        DataError, match=r"^s has rows of different lengths \(modality s\); give one array, filled up at"
+    ):
+        bundle.predict(ragged)

@@ -161,14 +161,25 @@ def _of_table(
         raise DataError(f"{path} has several tables ({', '.join(file.name for file in files)}); keep one")
     table = readers[files[0].suffix.lower()](files[0])
     wanted = [one.stem for one in samples]
+    fewest, of_names = wanted, ""
     for name, values in table.columns.items():
         if values.ndim != 1 or values.dtype.kind not in "OUiu":
             continue
         stems = [Path(text).stem for text in texts(values)]
-        if set(wanted) <= set(stems):
+        known_stems = set(stems)
+        absent = [stem for stem in wanted if stem not in known_stems]
+        if not absent:
             rows = {stem: row for row, stem in enumerate(stems)}
             order = np.array([rows[stem] for stem in wanted])
             return {one: found[order] for one, found in table.columns.items() if one not in {*known, name}}
+        if len(absent) < len(fewest):
+            fewest, of_names = absent, name
+    if of_names:
+        more = ", ..." if len(fewest) > 3 else ""
+        raise DataError(
+            f"{files[0]}: column {of_names} lacks {counted(len(fewest), 'sample')} of the folder "
+            f"({listed(fewest[:3])}{more}); add rows for them, or remove their files"
+        )
     raise DataError(
         f"{files[0]} has no column with the names of all samples ({listed(wanted[:3])}, ...); add one called id, or "
         "move the file"

@@ -96,6 +96,10 @@ def test_folders_that_a_network_reads_need_no_labels(folder):
         (lambda at: images(at / "rgb", "a", ending=".jpg"), r"rgb has a\.jpg and a\.png for one sample; remove one of"),
         (
             lambda at: (at / "x.csv").write_text("id\na\nb\n"),
+            r"x\.csv: column id lacks 2 samples of the folder \(c, d\); add rows for them, or remove their files",
+        ),
+        (
+            lambda at: (at / "x.csv").write_text("id\nq\n"),
             r"x\.csv has no column with the names of all samples \(a, ",
         ),
         (
