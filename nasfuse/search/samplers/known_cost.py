@@ -48,7 +48,7 @@ class KnownCostSampler(BaseSampler):
     `cost_of`; a second Gaussian process predicts it where it can only be measured. The front to be improved consists of
     predictions for the observed networks rather than of the observations, so that the noise of a single training does
     not shift it. Running trials count as if they had ended as predicted. Where durations of trainings are estimated,
-    the improvement per second counts.
+    the improvement counts relative to their square root.
 
     A suggestion depends only on the seed, the trial's number and the content of the storage. Where the sampler cannot
     be used, TPE suggests instead, and the reason is recorded with the trial. Conditional parameters are supported:

@@ -120,7 +120,7 @@ def test_the_unit_of_the_error_does_not_change_what_is_suggested(make, unit):
     assert scaled._score(rows, cost) - np.log(unit) == pytest.approx(plain._score(rows, cost), abs=1e-6)
 
 
-def test_the_improvement_per_second_counts():
+def test_of_equal_improvements_the_shorter_training_counts():
     """The error falls along x from both sides of the middle, and trainings above the middle take far longer."""
 
     def best(seconds_of):
