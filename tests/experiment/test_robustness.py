@@ -73,7 +73,8 @@ def test_they_are_in_the_report_once_they_are_written(run, found):
     write_report(run.folder.report_file, run)
     text = run.folder.report_file.read_text(encoding="utf-8")
     assert "without left" not in text
-    command = f"nasfuse pareto {run.folder.root} --robust"
+    words = f"nasfuse pareto {run.folder.root} --robust".split()
+    command = " ".join(f"<span class=word>{word}</span>" for word in words)
     assert f"Where the data have several modalities, it is measured by <code>{command}</code>" in text
     write_robustness(run.folder, found)
     assert list(read_robustness(run.folder).values()) == found
@@ -81,7 +82,7 @@ def test_they_are_in_the_report_once_they_are_written(run, found):
     text = run.folder.report_file.read_text(encoding="utf-8")
     assert "<th scope=col class=n>without left<th scope=col class=n>without right" in text
     assert f"~{found[1].without['left']:.4f}" in text
-    assert "The other points are measured by <code>nasfuse pareto" in text, "one has no network"
+    assert "The other points are measured by <code><span class=word>nasfuse</span>" in text, "one has no network"
     run.folder.robustness_file.write_text("{")
     with pytest.raises(
         RunFolderError, match=r"robustness\.json is damaged; remove it, and `nasfuse pareto --robust` w"

@@ -154,7 +154,7 @@ def test_tables_of_figures_fit_on_a_phone(make_page, open_page, family):
     page = open_page(make_page(family, 10), size=PHONE)
     page.locator("tr [data-point]").first.press("Enter")
     tables = page.locator(".cards")
-    assert tables.count() == {"routed": 2, "dense": 3}[family]
+    assert tables.count() == {"routed": 4, "dense": 5}[family]
     assert all(tables.evaluate_all("all => all.map((one) => one.scrollWidth <= one.clientWidth)"))
     first = page.locator(".cards", has_text="epochs saved").locator("td").first
     assert first.evaluate("cell => getComputedStyle(cell, '::before').content") == '"ended"'

@@ -56,5 +56,5 @@ def test_the_report_has_the_sum(make_run, tmp_path):
     html.write_report(tmp_path / "report.html", run)
     text = (tmp_path / "report.html").read_text()
     assert "<th scope=col class=n>total MACs" in text
-    assert "<td class=n>100<td class=n>4,100,000,100" in text
+    assert '<td class=n data-label=MACs>100<td class=n data-label="total MACs">4,100,000,100' in text
     assert "<p>+ 4.1 GMACs per sample of" in text
