@@ -30,6 +30,7 @@ class Objective(Protocol):
         report: Report,
         weight_sources: Mapping[str, Path],
         rungs: Sequence[int] = (),
+        ends_s: float | None = None,
     ) -> Measurements:
         """Returns the measurements of `recipe`.
 
@@ -45,6 +46,8 @@ class Objective(Protocol):
             weight_sources: Stream name to the `model.pt` with its initial weights; all other streams start from
                 random weights.
             rungs: Epochs after which the training may be stopped, if `report` is called with them.
+            ends_s: Seconds after which the training is to end with the epochs that it has run and to be measured, where
+                that is possible; None for no such time.
 
         Raises:
             InheritanceError: Inherited weights cannot be loaded; the trial is then run again from random weights.
@@ -114,6 +117,7 @@ class Task:
             report=report_at_rungs,
             weight_sources=weight_sources,
             rungs=assignment.rungs,
+            ends_s=assignment.ends_s,
         )
 
 

@@ -34,6 +34,7 @@ from nasfuse.train import (
     measure_folds,
     train_network,
 )
+from nasfuse.train.deadline import Deadline
 from nasfuse.train.deployed_latency import with_deployed_latency
 from nasfuse.train.point_metric import metric_of_folds, metric_of_network, of_each_network
 from nasfuse.train.reported_metric import with_reported_metric
@@ -76,9 +77,11 @@ class Training:
         report: Report,
         weight_sources: Mapping[str, Path],
         rungs: Sequence[int] = (),
+        ends_s: float | None = None,
     ) -> Measurements:
         """Returns the operating points of the trained recipe; writes `metrics.jsonl` and `model.pt`.
 
+        A training ends in `ends_s` seconds, whether or not all its epochs fit in; a cross-validation takes its time.
         A training that is stopped leaves `metrics.jsonl` of its epochs, and `resume.pt` if it ran for long. With
         `data.validation`, there is a folder `fold0`, `fold1` and so on with `metrics.jsonl` and `model.pt` for each
         fold; see `train_folds` for which folds are trained together, and for what is reported.
@@ -86,6 +89,7 @@ class Training:
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if self.on_cuda else "cpu")
         started = time.perf_counter()
+        deadline = None if ends_s is None else Deadline(ends_s)
         validation = recipe.data.validation
         with ExitStack() as stack:
             watch = stack.enter_context(watching(folder, limit_s=self.epoch_s))
@@ -100,6 +104,7 @@ class Training:
                     folder=folder,
                     report=report,
                     weight_sources=weight_sources,
+                    deadline=deadline,
                     device=device,
                     watch=watch,
                 )
@@ -140,6 +145,7 @@ class Training:
         folder: Path,
         report: Report,
         weight_sources: Mapping[str, Path],
+        deadline: Deadline | None,
         device: torch.device,
         watch: StallWatch,
     ) -> tuple[tuple[OperatingPoint, ...], dict[str, Any]]:
@@ -162,7 +168,9 @@ class Training:
             report=note,
             resume_file=resume_file,
             weight_sources=weight_sources,
+            deadline=deadline,
         )
+        write_curve(folder / "metrics.jsonl", trained.curve)  # the last epoch before a deadline is not reported
         outside = dataset.preprocessing.outside_macs
         points, more = measure(trained, dataset, metric=metric, device=device, outside=outside)
         more_of = partial(self._measure_more, dataset=dataset, metric=metric, reported=recipe.metric, device=device)

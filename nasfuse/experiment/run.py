@@ -32,7 +32,7 @@ from nasfuse.experiment.space_survey import SpaceSurvey, known_cost_of, macs_of
 from nasfuse.experiment.training_files import saved_progress
 from nasfuse.experiment.training_time import TimeLimit
 from nasfuse.experiment.trial_files import TrialFiles
-from nasfuse.search.budget import Budget, measuring_s
+from nasfuse.search.budget import SHARE_OF_GRACE, Budget, measuring_s
 from nasfuse.search.hand_made_designs import LARGEST_RATIO
 from nasfuse.search.lease import leased
 from nasfuse.search.live_drivers import can_be_shared, joined, new_token
@@ -287,11 +287,15 @@ def _postponed(macs: Mapping[str, int]) -> str:
 def _time_of_the_end(study: StudyConfig) -> str:
     """Returns a sentence on what a budget in minutes limits, and when the last trainings end."""
     minutes = study.budget.minutes or 0.0
-    grace = Budget.from_config(study.budget).left_s(seconds=60 * minutes) or 0.0
-    when = "" if study.data.validation is None else " when its fold ends"
+    budget, spent = Budget.from_config(study.budget), 60 * minutes
+    if study.data.validation is None:
+        later = budget.left_s(seconds=spent, share_of_grace=SHARE_OF_GRACE) or 0.0
+        last = f"one that would still run {later:.0f} s later ends then, with fewer epochs"
+    else:
+        last = f"one that still runs {budget.left_s(seconds=spent) or 0.0:.0f} s later is stopped when its fold ends"
     return (
-        f"no training starts after {minutes:g} min; one that still runs {grace:.0f} s later is stopped{when}, and then "
-        f"the front is measured for about {measuring_s(60 * minutes):.0f} s at most"
+        f"no training starts after {minutes:g} min; {last}, and then the front is measured for about "
+        f"{measuring_s(spent):.0f} s at most"
     )
 
 

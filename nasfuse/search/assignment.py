@@ -20,6 +20,8 @@ class Assignment:
         inherited: Stream to the number of the trial whose weights it starts from; other streams start at random.
         overdue_s: Seconds after its start from which it reports its metric after every epoch, as the time of the study
             is then spent; None for no such time.
+        ends_s: Seconds after its start at which a first training ends with the epochs that it has run, before it is
+            overdue; None for no such time.
     """
 
     number: int
@@ -30,3 +32,4 @@ class Assignment:
     rungs: tuple[int, ...] = ()
     inherited: Mapping[str, int] = field(default_factory=dict)
     overdue_s: float | None = None
+    ends_s: float | None = None

@@ -16,6 +16,9 @@ _COVER_UNTIL = 0.5
 #: Time beyond a budget in minutes that running trainings get to finish, as a share of it, and at least in seconds.
 _GRACE, _LEAST_GRACE_S = 0.2, 15.0
 
+#: Share of this time in which trainings end by themselves, so that they can be measured in what is left.
+SHARE_OF_GRACE = 0.5
+
 #: Time in which the front is measured after the last training, as a share of that of the search, and at least in
 #: seconds.
 _MEASURING, _LEAST_MEASURING_S = 0.1, 60.0
@@ -45,15 +48,15 @@ class Budget:
         """Returns the budget that a study file describes."""
         return cls(config.trials, config.minutes and config.minutes * 60, config.repeats)
 
-    def left_s(self, *, seconds: float) -> float | None:
+    def left_s(self, *, seconds: float, share_of_grace: float = 1.0) -> float | None:
         """Returns the time for which a training that starts after `seconds` may run; None for no limit.
 
-        One that is continued when the time of the study is spent gets the grace of the others.
+        One that is continued when the time of the study is spent gets the grace of the others, or a share of it.
         """
         if self.seconds is None:
             return None
         grace = max(_GRACE * self.seconds, _LEAST_GRACE_S)
-        return max(self.seconds - seconds, 0.0) + grace
+        return max(self.seconds - seconds, 0.0) + share_of_grace * grace
 
     def share(self, *, trainings: int, seconds: float) -> float:
         """Returns the share of the budget that is used; the search ends at 1."""

@@ -14,7 +14,7 @@ from nasfuse.domain.metric import METRICS
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import NasfuseError, RecurringFailureError, RunFolderError
 from nasfuse.search.assignment import Assignment
-from nasfuse.search.budget import Budget
+from nasfuse.search.budget import SHARE_OF_GRACE, Budget
 from nasfuse.search.computed_costs import ComputedCosts
 from nasfuse.search.counts import n_trained, n_unfinished
 from nasfuse.search.deaths import Deaths
@@ -398,6 +398,7 @@ class Scheduler:
             writer.weight_sources(self._weight_sources.choose(recipe, visible))
             drawn = self._view(trial.number)
         self._storage.publish(trial_id_of(trial))
+        ends_s = self._budget.left_s(seconds=self.seconds, share_of_grace=SHARE_OF_GRACE)
         return Assignment(
             trial.number,
             derive_seed(self._config.seed, "trial", trial.number),
@@ -407,6 +408,7 @@ class Scheduler:
             rungs=() if drawn.is_repetition else self._rungs.epochs_of(recipe),
             inherited={} if drawn.lost_inheritance else drawn.weight_sources,
             overdue_s=self._budget.left_s(seconds=self.seconds),
+            ends_s=None if drawn.is_repetition else ends_s,
         )
 
     def _adopt(self, number: int) -> Assignment | None:

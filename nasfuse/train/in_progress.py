@@ -177,8 +177,11 @@ class TrainingInProgress:
         """Returns metric and loss on validation data in inference mode."""
         return self.validation.of_network(self.dataset)
 
-    def steps_of_stage(self) -> tuple[int, int]:
-        """Returns the number of finished steps of the current stage, and the number of all its steps."""
+    def steps_of_stage(self) -> tuple[float, int]:
+        """Returns the number of finished steps of the current stage, and the number of all its steps.
+
+        Where not all steps fit in the time, the first number is the share of the time that is used, times the second.
+        """
         per_epoch = math.ceil(len(self.dataset.train) / self.training.batch_size)
         return self.step, self.training.epochs * per_epoch
 

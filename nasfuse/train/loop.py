@@ -15,6 +15,7 @@ from nasfuse.nn.knob import knobs_as_trained
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
+from nasfuse.train.deadline import Deadline
 from nasfuse.train.equilibrium import EquilibriumTerm
 from nasfuse.train.in_progress import TrainingInProgress, own_generator
 from nasfuse.train.inheritance import inherit_streams
@@ -38,6 +39,7 @@ def train_network(
     resume_file: Path | None = None,
     weight_sources: Mapping[str, Path] | None = None,
     start: InitialWeights | None = None,
+    deadline: Deadline | None = None,
 ) -> Trained:
     """Returns the network of `recipe`, trained with `seed`.
 
@@ -55,6 +57,8 @@ def train_network(
             initialised at random. Not used when a training is resumed.
         start: Weights of another network from which the training starts, as far as they agree with the network of
             `recipe`. They are part of the identity of the training.
+        deadline: Time by which the training must end. It takes at least one epoch, and one with the router where
+            that is trained after the routes.
 
     Raises:
         InheritanceError: A checkpoint of `weight_sources` cannot be read, or its stream has other shapes.
@@ -62,7 +66,7 @@ def train_network(
         InvalidInputError: The recipe does not fit the data, or no weight of `start` the recipe.
         CheckpointError: The resume file is damaged or belongs to another recipe, seed or data set.
     """
-    run = _Run(recipe, dataset, seed=seed, device=device)
+    run = _Run(recipe, dataset, seed=seed, device=device, deadline=deadline)
     if start is not None:
         run.identity += f" {start.fingerprint}"
     last = min(epochs or recipe.training.epochs, recipe.training.epochs)
@@ -79,8 +83,12 @@ def train_network(
         elif start is not None:
             start.give(run.network)
         with run.fixed_features_computed_once():
+            run.deadline.begin_epochs()
             while run.epoch < last and not run.out_of_patience:
                 result = run.one_epoch()
+                run.deadline.note_epoch(left=last - run.epoch)
+                if run.epoch < last and run.out_of_time:
+                    break  # without a report, which the driver of a search may answer by ending the process
                 if report is not None:
                     report(result)
                 progress.write(run.state)
@@ -90,8 +98,11 @@ def train_network(
 class _Run(TrainingInProgress):
     """A training in progress with the steps of its network, routes and router, sub-networks and equilibria included."""
 
-    def __init__(self, recipe: Recipe, dataset: Dataset, *, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, recipe: Recipe, dataset: Dataset, *, seed: int, device: torch.device, deadline: Deadline | None = None
+    ) -> None:
         super().__init__(recipe, dataset, seed=seed, device=device)
+        self.deadline = deadline or Deadline(math.inf)
         self.sandwich = Sandwich(recipe, dataset, seed=seed) if recipe.elastic else None
         self.manifold_mixup = ManifoldMixup.from_config(recipe.training, self.network)
         self.trained = nn.ModuleList([self.network, self.stream_loss])
@@ -118,6 +129,11 @@ class _Run(TrainingInProgress):
         return self.epoch - self.best.epoch >= self.patience
 
     @property
+    def out_of_time(self) -> bool:
+        """Whether there is no time for another epoch, and the network can be used as it is."""
+        return self.epoch > self.first_stage and self.deadline.is_over
+
+    @property
     def router_learns(self) -> bool:
         return self.routing is not None and self.epoch >= self.first_stage
 
@@ -139,6 +155,7 @@ class _Run(TrainingInProgress):
     def one_epoch(self) -> Epoch:
         if self.routing is not None and self.epoch == self.first_stage:
             self.best = None  # losses of epochs with and without the router are not comparable
+            self.deadline.begin_stage()
         self._set_modes()
         self.equilibrium.start_epoch()
         batches = self.batches_of_next_epoch()
@@ -208,12 +225,13 @@ class _Run(TrainingInProgress):
         weight = self.routing.config.resource_weight
         return self.validation.of_router(self.dataset, resource_weight=weight, is_frozen=self.frozen)
 
-    def steps_of_stage(self) -> tuple[int, int]:
+    def steps_of_stage(self) -> tuple[float, int]:
         per_epoch = [math.ceil(len(rows) / self.training.batch_size) for rows in self.rows_of_stages]
         first = self.first_stage * per_epoch[0]
         if self.step < first:
             return self.step, first
-        return self.step - first, (self.training.epochs - self.first_stage) * per_epoch[1]
+        step, total = self.step - first, (self.training.epochs - self.first_stage) * per_epoch[1]
+        return max(step, self.deadline.progress_of_stage * total), total
 
     def finish(self) -> Trained:
         self.network.eval().requires_grad_(True)
@@ -221,6 +239,8 @@ class _Run(TrainingInProgress):
         if self.best is not None and self.out_of_patience and self.epoch < self.training.epochs:
             self.network.load_state_dict(self.best_state)
             chosen, status = self.best, "early stop"
+        elif self.out_of_time and self.epoch < self.training.epochs:
+            status = "out of time"
         if isinstance(self.network, RoutedNetwork):
             table, threshold = self.validation.set_up(self.validation.table(self.dataset))
             self.network.calibrate(table.calibration)

@@ -33,14 +33,15 @@ class Trained:
     """A trained network, with the weights of the last epoch, or of the lowest validation loss if patience ran out.
 
     The weights of the last epoch are preferred because the learning rate has decayed to zero there, and because the
-    best of many evaluations on a small validation set is biased, most of all for unstable networks. Patience has no
+    best of many evaluations on a small validation set is biased, most of all for unstable networks. That holds for
+    networks whose training a deadline ended, too, as their learning rate has decayed with the time. Patience has no
     effect without validation samples (`data.validation`).
 
     Attributes:
         network: Network in inference mode.
         chosen: Epoch of the weights.
         curve: All epochs.
-        status: `complete`, or `early stop` if patience ran out.
+        status: `complete`, `early stop` if patience ran out, or `out of time` if a deadline ended it.
         backward_converged: Share of the backward systems of equilibria that converged in the last epoch; None if there
             are none.
         parts: Sub-networks of an elastic network, which were trained with it; None for an ordinary one.

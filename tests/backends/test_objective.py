@@ -24,7 +24,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def one(objective, *, overdue_s=None):
-        assignment = Assignment(7, 11, RECIPE, 2, rungs=(2, 4), inherited={"left": 3}, overdue_s=overdue_s)
+        assignment = Assignment(7, 11, RECIPE, 2, rungs=(2, 4), inherited={"left": 3}, overdue_s=overdue_s, ends_s=5.0)
         task = Task.of(assignment, folder_of=lambda number: Path("trials") / str(number))
         reports, lost = [], []
         outcome = task.run(
@@ -47,6 +47,7 @@ def test_what_an_objective_gets(run, tmp_path):
     assert run(objective) == (Measured(MEASURED), [], [])
     folder, weight_sources = tmp_path / "trials" / "7", {"left": tmp_path / "trials" / "3" / "model.pt"}
     expected = {"seed": 11, "division": 2, "folder": folder, "weight_sources": weight_sources, "rungs": (2, 4)}
+    expected["ends_s"] = 5.0
     assert got == [(RECIPE, expected)]
 
 

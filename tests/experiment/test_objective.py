@@ -18,6 +18,7 @@ from nasfuse.errors import NonFiniteError
 from nasfuse.experiment import objective as objective_module
 from nasfuse.experiment.objective import Training, cached_dataset
 from nasfuse.experiment.space_survey import macs_of
+from nasfuse.experiment.training_files import read_curve
 from nasfuse.nn import build_network
 from nasfuse.spec.data import DataConfig
 from nasfuse.spec.recipe import Recipe
@@ -103,6 +104,19 @@ def test_the_files(trained):
     content = load_checkpoint(folder / "model.pt")
     assert Recipe.parse(content["recipe"]) == RECIPE
     assert content["val_metric"] == measurements.points[0].metric
+
+
+def test_a_training_that_is_out_of_time_is_measured(tmp_path):
+    recipe = RECIPE.model_copy(update={"training": RECIPE.training.model_copy(update={"epochs": 10_000})})
+    arguments = {"seed": 3, "division": 0, "folder": tmp_path, "report": ignore, "weight_sources": {}}
+    measurements = Training()(recipe, ends_s=0.5, **arguments)
+    record = measurements.record
+    assert record["status"] == "out of time"
+    assert 1 <= record["epochs"] < record["epochs_asked"] == 10_000
+    curve = read_curve(tmp_path / "metrics.jsonl")
+    assert len(curve) == record["epochs"] == record["chosen_epoch"]
+    assert measurements.points[0].metric == pytest.approx(curve[-1].val_metric)
+    assert not (tmp_path / "resume.pt").exists()
 
 
 def test_the_same_seed_gives_the_same_network(trained, tmp_path):

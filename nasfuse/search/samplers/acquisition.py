@@ -71,7 +71,8 @@ class Acquisition:
             observations: Observations, at least one of a complete training.
             reference: Shape (2,), reference point with both objectives minimised; None takes the worst observed values
                 and a margin.
-            coverage: Draws that add more coverage are preferred, whatever the models say; None: no preference.
+            coverage: Draws that add more coverage are preferred, whatever the models say, unless their training takes
+                too long; None: no preference.
             durations: Durations of the trainings of draws; None: improvements count whatever time they take.
             offered: Rows (p,) that are candidates beside the random draws.
         """
@@ -108,10 +109,8 @@ class Acquisition:
         if len(shortlist) == 0:
             return None
         scores = self._score(self._encoding.features(shortlist), self._cost_model.best(shortlist))
-        scores += self._preference(shortlist)
-        if self._durations is not None:
-            scores -= _POWER * self._durations.log_seconds(shortlist)
-        return np.asarray(shortlist[int(np.argmax(scores))])
+        log_seconds = None if self._durations is None else self._durations.log_seconds(shortlist)
+        return np.asarray(shortlist[int(np.argmax(self._weighed(scores, shortlist, log_seconds)))])
 
     def _rank(self, rows: Array) -> Array:
         """Returns scores (n,) of draws (n, p) by the means of their modelled costs.
@@ -121,13 +120,16 @@ class Acquisition:
         encoded = self._encoding.features(rows)
         cost, _ = self._cost_model.predict(encoded)
         scores = self._score(encoded, (cost, np.zeros(len(cost))))
-        if self._durations is not None:
-            scores -= _POWER * self._duration_model.log_seconds(encoded)
-        return np.where(cost <= self._costs.limit, scores + self._preference(rows), -np.inf)
+        log_seconds = None if self._durations is None else self._duration_model.log_seconds(encoded)
+        return np.where(cost <= self._costs.limit, self._weighed(scores, rows, log_seconds), -np.inf)
 
-    def _preference(self, rows: Array) -> Array:
-        """Returns what is added to the scores (n,) of draws (n, p) for the coverage that they add."""
-        return np.zeros(len(rows)) if self._coverage is None else _PREFERENCE * self._coverage.gains(rows)
+    def _weighed(self, scores: Array, rows: Array, log_seconds: Array | None) -> Array:
+        """Returns scores (n,) of draws (n, p) with what their durations and the coverage that they add are worth."""
+        gains = np.zeros(len(rows)) if self._coverage is None else self._coverage.gains(rows)
+        if self._durations is not None and log_seconds is not None:
+            scores = scores - _POWER * log_seconds
+            gains = np.where(self._durations.can_explore(log_seconds), gains, 0.0)
+        return scores + _PREFERENCE * gains
 
     def _score(self, encoded: Array, cost: tuple[Array, Array]) -> Array:
         return log_expected_hypervolume_improvement(

@@ -19,26 +19,26 @@ SecondsOf = Callable[[Mapping[str, Any]], float]
 class Durations:
     """Estimated durations of the trainings of the draws of one domain."""
 
-    def __init__(self, domain: Domain, *, seconds_of: SecondsOf, longest_at_start: float) -> None:
+    def __init__(self, domain: Domain, *, seconds_of: SecondsOf, longest_to_explore: float) -> None:
         """Sets up the estimates.
 
         Args:
             domain: Domain of the draws.
             seconds_of: Returns the estimated seconds of the training of parameters; raises NasfuseError where these
                 cannot be trained.
-            longest_at_start: Seconds of a training above which it is avoided until the model is used.
+            longest_to_explore: Seconds of a training above which a draw is not tried for the sake of its family alone.
         """
         self._domain = domain
         self._seconds_of = seconds_of
-        self._longest_at_start = longest_at_start
+        self._log_longest = math.log(longest_to_explore)
 
     def log_seconds(self, rows: Array) -> Array:
         """Returns the logarithms of the seconds (n,) of draws (n, p); not-a-number for those that cannot be trained."""
         return np.array([self._log_seconds(row) for row in rows], dtype=np.float64)
 
-    def too_long_at_start(self, rows: Array) -> NDArray[np.bool_]:
-        """Returns which draws (n, p) are to be avoided until the model is used, shape (n,)."""
-        return self.log_seconds(rows) > math.log(self._longest_at_start)
+    def can_explore(self, log_seconds: Array) -> NDArray[np.bool_]:
+        """Returns which draws may be tried for their families alone, from the logarithms of their seconds (n,)."""
+        return log_seconds <= self._log_longest
 
     def _log_seconds(self, row: Array) -> float:
         try:

@@ -30,9 +30,12 @@ MAX_OBSERVATIONS = 1000
 #: Draws for a trial without a model whose costs are computed.
 _N_START = 32
 
-#: Longest training without a model, as a share of the time of the search: ten of them leave a third of it to the model
-#: also where one worker trains.
-_LONGEST_AT_START = 1 / 15
+#: Draws that are searched, from those in the families that lack most on, for some whose training is not too long.
+_N_LOOKED_AT = 128
+
+#: Longest training of a draw that is tried without a model or for its family alone, as a share of the time of the
+#: search: ten of them leave a third of it to the model also where one worker trains.
+_LONGEST_TO_EXPLORE = 1 / 15
 
 #: Complete trainings required before the model is used.
 MIN_FULL = 3
@@ -88,8 +91,8 @@ class KnownCostSampler(BaseSampler):
             covers: Whether draws of families with too few trials are preferred once the model is used.
             seconds_of: Maps parameters to the estimated seconds of their training, and raises NasfuseError as `cost_of`
                 does; None: durations do not matter.
-            budget_s: Seconds of the whole search. Trainings of more than `_LONGEST_AT_START` of them are avoided until
-                the model is used.
+            budget_s: Seconds of the whole search. Until the model is used, trainings of more than
+                `_LONGEST_TO_EXPLORE` of them are avoided, and later they are not preferred for their families.
             n_startup: Trainings required before the model is used, `MIN_FULL` of them complete.
         """
         self._seed = seed
@@ -147,8 +150,8 @@ class KnownCostSampler(BaseSampler):
         coverage = Coverage(domain, costs, suggested_rows(trials_of(study), domain))
         durations = None
         if self._seconds_of is not None:
-            longest_s = _LONGEST_AT_START * self._budget_s
-            durations = Durations(domain, seconds_of=self._seconds_of, longest_at_start=longest_s)
+            longest_s = _LONGEST_TO_EXPLORE * self._budget_s
+            durations = Durations(domain, seconds_of=self._seconds_of, longest_to_explore=longest_s)
         if observations.n_trainings < self._n_startup or n_full < MIN_FULL:
             return self._start(trial, domain, coverage, costs, durations)
         if n_full > MAX_FULL or len(observations.rows) > MAX_OBSERVATIONS:
@@ -179,7 +182,8 @@ class KnownCostSampler(BaseSampler):
         The continuous parameters are those of the trial's point of a scrambled Sobol sequence. Of draws of the others,
         those in the families that lack most come first, and among these the one whose cost is nearest to the last
         coordinate of the point, as a share of the range of costs. Random draws seldom have the lowest and highest
-        costs, between which the front lies. Draws whose training would take too long come after the others.
+        costs, between which the front lies. Draws whose training would take too long come after the others, whatever
+        their families.
         """
         from scipy.stats import qmc
 
@@ -189,11 +193,7 @@ class KnownCostSampler(BaseSampler):
         *units, share = sobol.random(1)[0]
         rng = np.random.default_rng(derive_seed(self._seed, "families", trial.number))
         rows, gains = coverage.variants(np.array(units), rng)
-        n_due = int((np.floor(gains) == np.floor(gains[0])).sum())
-        due = rows[: min(n_due, _N_START)]
-        if durations is not None and not (is_long := durations.too_long_at_start(due)).all():
-            due = due[~is_long]
-        yield from costs.nearest_first(due, share=share)
+        yield from costs.nearest_first(_due(rows, gains, durations), share=share)
         yield from rows
 
     def _draws(self, trial: FrozenTrial, domain: Domain) -> Iterator[Array]:
@@ -205,3 +205,22 @@ class KnownCostSampler(BaseSampler):
     def _fall_back(self, study: Study, trial: FrozenTrial, domain: Domain, *, reason: str) -> Iterator[Array]:
         TrialWriter(storage_of(study), trial_id_of(trial)).fallback(reason)
         return tpe_draws(study, trial, domain, seed=derive_seed(self._seed, "tpe", trial.number))
+
+
+def _due(rows: Array, gains: Array, durations: Durations | None) -> Array:
+    """Returns those of `rows` (n, p) that add most to the coverage, among those that do not take too long to train.
+
+    Args:
+        rows: Draws, at least one.
+        gains: What each of them would add, shape (n,), the largest first.
+        durations: Durations of their trainings; None if these do not matter.
+    """
+    if durations is not None:
+        for first in range(0, _N_LOOKED_AT, _N_START):
+            part = slice(first, first + _N_START)
+            can_explore = durations.can_explore(durations.log_seconds(rows[part]))
+            if can_explore.any():
+                rows, gains = rows[part][can_explore], gains[part][can_explore]
+                break
+    n_due = int((np.floor(gains) == np.floor(gains[0])).sum())
+    return rows[: min(n_due, _N_START)]

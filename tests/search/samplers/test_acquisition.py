@@ -120,30 +120,43 @@ def test_the_unit_of_the_error_does_not_change_what_is_suggested(make, unit):
     assert scaled._score(rows, cost) - np.log(unit) == pytest.approx(plain._score(rows, cost), abs=1e-6)
 
 
+def best(seconds_of, *, coverage=None, longest=1.0):
+    """The draw chosen where the error falls along x from both sides of the middle."""
+    rows = np.concatenate([X[:5], X[11:]])
+    observations = Observations(
+        rows=rows,
+        errors=0.5 - 0.3 * np.abs(rows[:, 0] - 0.5),
+        doubts=np.zeros(len(rows)),
+        costs=np.full(len(rows), 1.5),
+        inherited=np.zeros(len(rows), dtype=bool),
+        finished=np.ones(len(rows), dtype=bool),
+        failed=np.empty((0, 1)),
+        pending=np.empty((0, 1)),
+        n_trainings=len(rows),
+        n_full=len(rows),
+    )
+    costs = Costs(DOMAIN, cost_of=lambda _: 1.5, least_cost_of=None, max_cost=None)
+    durations = Durations(DOMAIN, seconds_of=seconds_of, longest_to_explore=longest)
+    acquisition = Acquisition(
+        DOMAIN, costs, observations, reference=np.array([1.0, 3.0]), coverage=coverage, durations=durations
+    )
+    return acquisition.best(np.random.default_rng(0))[0]
+
+
 def test_of_equal_improvements_the_shorter_training_counts():
-    """The error falls along x from both sides of the middle, and trainings above the middle take far longer."""
-
-    def best(seconds_of):
-        rows = np.concatenate([X[:5], X[11:]])
-        observations = Observations(
-            rows=rows,
-            errors=0.5 - 0.3 * np.abs(rows[:, 0] - 0.5),
-            doubts=np.zeros(len(rows)),
-            costs=np.full(len(rows), 1.5),
-            inherited=np.zeros(len(rows), dtype=bool),
-            finished=np.ones(len(rows), dtype=bool),
-            failed=np.empty((0, 1)),
-            pending=np.empty((0, 1)),
-            n_trainings=len(rows),
-            n_full=len(rows),
-        )
-        costs = Costs(DOMAIN, cost_of=lambda _: 1.5, least_cost_of=None, max_cost=None)
-        durations = Durations(DOMAIN, seconds_of=seconds_of, longest_at_start=1.0)
-        acquisition = Acquisition(DOMAIN, costs, observations, reference=np.array([1.0, 3.0]), durations=durations)
-        return acquisition.best(np.random.default_rng(0))[0]
-
+    """Trainings of one half take far longer."""
     assert best(lambda parameters: 1 + 99 * (parameters["x"] > 0.5)) < 0.5
     assert best(lambda parameters: 1 + 99 * (parameters["x"] < 0.5)) > 0.5
+
+
+@pytest.mark.parametrize(("longest", "is_tried"), [(10.0, False), (1000.0, True)])
+def test_what_takes_long_is_not_tried_for_its_family_alone(longest, is_tried):
+    class Coverage:
+        def gains(self, rows):
+            return np.where(rows[:, 0] > 0.7, 1.5, 0.5)
+
+    found = best(lambda parameters: 1 + 99 * (parameters["x"] > 0.5), coverage=Coverage(), longest=longest)
+    assert (found > 0.7) == is_tried
 
 
 def test_draws_whose_time_is_not_known_are_left_to_the_costs():
@@ -152,10 +165,10 @@ def test_draws_whose_time_is_not_known_are_left_to_the_costs():
             raise InvalidInputError("no valid network")
         return math.exp(parameters["x"])
 
-    durations = Durations(DOMAIN, seconds_of=seconds_of, longest_at_start=math.exp(0.3))
+    durations = Durations(DOMAIN, seconds_of=seconds_of, longest_to_explore=math.exp(0.3))
     found = durations.log_seconds(np.array([[0.2], [0.4], [0.6]]))
     np.testing.assert_allclose(found, [0.2, 0.4, np.nan])
-    assert durations.too_long_at_start(np.array([[0.2], [0.4], [0.6]])).tolist() == [False, True, False]
+    assert durations.can_explore(found).tolist() == [True, False, False]
     model = DurationModel(durations, X, encoding=Encoding(DOMAIN))
     np.testing.assert_allclose(
         model.log_seconds(Encoding(DOMAIN).features(np.array([[0.25], [0.45]]))), [0.25, 0.45], atol=0.01

@@ -16,6 +16,7 @@ from nasfuse.errors import InvalidInputError
 from nasfuse.pareto import hypervolume
 from nasfuse.search.parameters import Condition, Parameter
 from nasfuse.search.samplers import Domain, KnownCostSampler, known_cost
+from nasfuse.search.samplers.durations import Durations
 from nasfuse.search.samplers.known_cost import MAX_FULL, MAX_OBSERVATIONS
 
 DOMAIN = Domain(
@@ -110,6 +111,15 @@ class TestSuggestions:
         assert {parameters["width"] for parameters in drawn} == {8, 16, 32}
         _, all_too_long = search(make(**known, budget_s=1.0), n_trials=12)
         assert max(parameters["width"] for parameters in all_too_long) == 128
+
+    @pytest.mark.parametrize(
+        ("longest", "expected"), [(1.0, [0.9, 0.8, 0.7]), (0.3, [0.25, 0.2]), (0.15, [0.1]), (0.05, [0.9, 0.8, 0.7])]
+    )
+    def test_the_families_that_lack_most_come_first_among_what_does_not_take_long(self, longest, expected):
+        domain = Domain.unconditional({"x": FloatDistribution(0, 1)})
+        rows, gains = np.array([[0.9], [0.8], [0.7], [0.25], [0.2], [0.1]]), np.array([3.5, 3.2, 3.1, 2.5, 2.4, 1.0])
+        durations = Durations(domain, seconds_of=lambda p: p["x"], longest_to_explore=longest)
+        np.testing.assert_allclose(known_cost._due(rows, gains, durations)[:, 0], expected)
 
     def test_the_same_storage_gives_the_same_suggestion(self):
         _, drawn = search(make(), n_trials=12)
