@@ -67,7 +67,7 @@ def _document(found: "Comparison") -> dict[str, Any]:
 def _print(found: "Comparison") -> None:
     from rich.table import Table
 
-    from nasfuse.cli.console import out, say
+    from nasfuse.cli.console import out, print_table, say
     from nasfuse.report.units import cost_label
 
     objectives = found.objectives
@@ -85,7 +85,7 @@ def _print(found: "Comparison") -> None:
             cost_label(cost, front[0].measured.cost(cost)),
             cost_label(cost, front[-1].measured.cost(cost)),
         )
-    out.print(table)
+    print_table(table)
     reference = (
         f"{objectives.metric} {metric_text(objectives.reference[0])} at {cost_label(cost, objectives.reference[1])}"
     )

@@ -44,6 +44,9 @@ _VERBS = (
     "doctor",
 )
 
+#: Width of tables that are not printed to a terminal, in characters: room for all cells, which are not cut or wrapped.
+_UNLIMITED = 100_000
+
 #: Seconds between two lines of progress if the output is not a terminal.
 LINE_EVERY_S = 10.0
 
@@ -95,6 +98,12 @@ def say(console: Console, text: str | Text, *, style: str | None = None) -> None
     line.
     """
     console.print(text, style=style, soft_wrap=not console.is_terminal)
+
+
+def print_table(table: Table) -> None:
+    """Prints a table of results: in the width of a terminal, with each row in one line elsewhere."""
+    console = out if out.is_terminal else new_console(file=out.file, width=_UNLIMITED)
+    console.print(table)
 
 
 @contextmanager

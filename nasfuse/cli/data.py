@@ -212,7 +212,7 @@ def _document(
 
 
 def _print(document: dict[str, Any]) -> None:
-    from nasfuse.cli.console import out, print_labelled
+    from nasfuse.cli.console import out, print_labelled, say
     from nasfuse.domain.metric import metric_text
 
     if "samples" not in document:  # the data could not be loaded
@@ -227,7 +227,7 @@ def _print(document: dict[str, Any]) -> None:
     text = f"constant prediction {metric_text(scores['constant'])}, linear model {metric_text(scores['linear'])}"
     where = "validation" if document["divisions"] == 1 else f"validation, mean of {document['divisions']} divisions"
     print_labelled(out, [*lines, (document["metric"], f"{text} ({where})")], width=12)
-    out.print("in order" if not document["findings"] + document["warnings"] else "usable; see the lines above")
+    say(out, "in order" if not document["findings"] + document["warnings"] else "usable; see the lines above")
 
 
 def _suggest(
@@ -260,9 +260,7 @@ def _suggest(
         if value is not None and value != DataConfig.model_fields[key].default:
             block[key] = list(value) if isinstance(value, tuple) else value
     if not as_json:
-        out.print(
-            "\nSuggested data block; correct the kinds and copy it into the study file (or run `nasfuse init`):\n"
-        )
+        say(out, "\nSuggested data block; correct the kinds and copy it into the study file (or run `nasfuse init`):\n")
         print(to_yaml({"data": block}), end="")
         for name, reason in draft.left_out.items():
             say(out, f"left out: {name}: {reason}")

@@ -54,7 +54,7 @@ def evaluate(
     """
     from rich.text import Text
 
-    from nasfuse.cli.console import err, out, print_json, say, warn
+    from nasfuse.cli.console import err, out, print_json, print_table, say, warn
     from nasfuse.cli.data_bar import data_bar
     from nasfuse.errors import counted, listed
     from nasfuse.experiment.checkpoint_evaluation import evaluate_checkpoint
@@ -79,25 +79,24 @@ def evaluate(
         print_json(result)
         return
     value = (metric_text(result["value"]), "bold")
-    out.print(
-        Text.assemble(f"{result['split']} {result['metric']} ", value, f" on {counted(result['samples'], 'sample')}")
-    )
+    samples = counted(result["samples"], "sample")
+    say(out, Text.assemble(f"{result['split']} {result['metric']} ", value, f" on {samples}"))
     for name in (name for name in METRICS if name in result):
-        out.print(f"{name} {metric_text(result[name])}")
+        say(out, f"{name} {metric_text(result[name])}")
     if "calibration_error" in result:
-        out.print(f"calibration error (ECE, 15 bins) {metric_text(result['calibration_error'])}")
+        say(out, f"calibration error (ECE, 15 bins) {metric_text(result['calibration_error'])}")
     for name, what in result.get("without", {}).items():
         say(out, f"without {name}: {_STANDS_IN[what]}")
     if "settings" in result:
-        out.print(", ".join(f"{name} {value:.6g}" for name, value in result["settings"].items()))
+        say(out, ", ".join(f"{name} {value:.6g}" for name, value in result["settings"].items()))
     for name, share in result.get("routes", {}).items():
         say(out, f"{share:>6.1%} take {name}")
     for column, groups in result.get("by", {}).items():
-        out.print(_table([_group_row(column, result["metric"], group) for group in groups]))
+        print_table(_table([_group_row(column, result["metric"], group) for group in groups]))
     if 1 < len(result["by_class"]) <= _MOST_SHOWN:
-        out.print(_table(result["by_class"]))
+        print_table(_table(result["by_class"]))
     if "outside_macs" in result:
-        out.print(f"{result['outside_macs']:,} MACs outside of the network, for the features that it reads")
+        say(out, f"{result['outside_macs']:,} MACs outside of the network, for the features that it reads")
     say(out, f"{result['macs']:,} MACs, recipe {result['recipe_hash']}: {result['summary']}")
 
 

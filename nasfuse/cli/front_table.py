@@ -13,14 +13,13 @@ from nasfuse.search.front import Candidate, Objectives
 
 
 def front_table(
-    front: Sequence[Candidate], *, objectives: Objectives, title: str, wide: bool, knee: Candidate | None = None
+    front: Sequence[Candidate], *, objectives: Objectives, wide: bool, knee: Candidate | None = None
 ) -> Table:
     """Returns the front as a table in the order of `front`, in which a network of several points is described once.
 
     Args:
         front: Operating points.
         objectives: Metric and cost of the front.
-        title: Title of the table.
         wide: Whether parameters and latency are shown.
         knee: Point that is marked with a star.
     """
@@ -28,7 +27,7 @@ def front_table(
     if any(candidate.measured.outside_macs for candidate in front):
         shown.add("total_macs")
     costs = [cost for cost in COSTS if cost in shown]
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    table = Table(header_style="bold", box=None, pad_edge=False)
     reported = [objectives.reported] if objectives.reported is not None else []
     robust = ["robust"] if objectives.robust_metric is not None else []
     for name in ("trial", objectives.metric, "sd (n)", *reported, *robust, *(COSTS[cost].column for cost in costs)):

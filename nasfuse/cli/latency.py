@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from nasfuse.cost.latency import Latency
     from nasfuse.export.latency import Timing
 
@@ -25,10 +27,10 @@ def latency(
     """
     from dataclasses import asdict
 
-    from nasfuse.cli.console import err, out, print_json, say, warn
+    from nasfuse.cli.console import err, out, print_json, print_table, say, warn
     from nasfuse.export.latency import rank_correlations, time_bundle, write_timings
 
-    err.print("timing each network, some seconds each ...", style="dim")
+    say(err, "timing each network, some seconds each ...", style="dim")
     missing: list[str] = []
     correlations = None
     if (run / "manifest.json").is_file():
@@ -48,7 +50,7 @@ def latency(
         return
     plural = "s" * (threads > 1)
     say(out, f"Time per sample in microseconds: median (interquartile range), {threads} thread{plural}", style="bold")
-    out.print(_table(timings, batch))
+    print_table(_table(timings, batch))
     if correlations:
         shown = ", ".join(f"{name} {value:.2f}" for name, value in correlations.items())
         say(out, f"rank correlation of MACs and time: {shown}")
@@ -92,7 +94,7 @@ def _of_run(folder: Path, batch: int, threads: int) -> "tuple[list[Timing], list
     return timings, missing
 
 
-def _table(timings: "list[Timing]", batch: int) -> object:
+def _table(timings: "list[Timing]", batch: int) -> "Table":
     from rich.table import Table
 
     table = Table(header_style="bold", box=None, pad_edge=False)

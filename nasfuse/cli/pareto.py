@@ -64,7 +64,7 @@ def pareto(
 
 def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") -> None:
     """Prints the front and the best hand-made design."""
-    from nasfuse.cli.console import out, say
+    from nasfuse.cli.console import out, print_table, say
     from nasfuse.cli.front_table import front_table
     from nasfuse.experiment.plain_comparison import against_linear_model
     from nasfuse.report.extracted import extracted_note
@@ -76,8 +76,9 @@ def print_front(run: "Run", objectives: "Objectives", front: "list[Candidate]") 
         return
     knee = knee_of(front, objectives)
     volume = metric_text(objectives.hypervolume(run.candidates), digits=3)
-    title = f"Front of {run.study.name}: {counted(len(front), 'point')}, hypervolume {volume}"
-    out.print(front_table(front, objectives=objectives, title=title, wide=out.width >= _WIDE, knee=knee.candidate))
+    say(out, f"Front of {run.study.name}: {counted(len(front), 'point')}, hypervolume {volume}", style="bold")
+    wide = not out.is_terminal or out.width >= _WIDE
+    print_table(front_table(front, objectives=objectives, wide=wide, knee=knee.candidate))
     hand_made = run.progress.best_baseline
     say(out, f"* knee: {knee.reason}; metric on validation data; FLOPs are 2 x MACs", style="dim")
     outside = outside_note(front, run.study.data)
@@ -124,12 +125,13 @@ def _measure(run: "Run", front: "list[Candidate]") -> "list[Robustness]":
 
 def print_robustness(run: "Run", front: "list[Candidate]", found: "list[Robustness]") -> None:
     """Prints the metric of the members of the front without each modality."""
-    from nasfuse.cli.console import out, say
+    from nasfuse.cli.console import out, print_table, say
     from nasfuse.cli.robustness_table import robustness_table
 
     if found:
-        out.print(robustness_table(found, metric=run.objectives.metric))
-        out.print("The first training of each point, on its validation data.", style="dim")
+        say(out, "Validation data without a modality", style="bold")
+        print_table(robustness_table(found, metric=run.objectives.metric))
+        say(out, "The first training of each point, on its validation data.", style="dim")
     if any(one.by_mean for one in found):
         say(
             out,

@@ -10,14 +10,7 @@ from nasfuse.experiment.robustness_file import Robustness
 
 def robustness_table(found: Sequence[Robustness], *, metric: str) -> Table:
     """Returns a row for each point: the metric with all modalities, and without each; `~` marks those by the mean."""
-    table = Table(
-        title="Validation data without a modality",
-        title_justify="left",
-        title_style="bold",
-        header_style="bold",
-        box=None,
-        pad_edge=False,
-    )
+    table = Table(header_style="bold", box=None, pad_edge=False)
     names = list(found[0].without)
     for column in ("trial", metric, *(f"without {name}" for name in names)):
         table.add_column(column, justify="right", no_wrap=True)

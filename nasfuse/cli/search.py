@@ -109,7 +109,7 @@ def _search(
         print_front(run, run.objectives, run.progress.front)
         nothing_suggested = run.progress.seconds_per_suggestion is None
         if nothing_suggested and all(candidate.baseline is not None for candidate in run.candidates):
-            out.print("The budget was spent on hand-made designs only; search with a larger --trials or --minutes.")
+            say(out, "The budget was spent on hand-made designs only; search with a larger --trials or --minutes.")
     failed = [one for one in (read_part(read_checks, folder) or []) if one.check.failed]
     for one in failed:
         explain_fault(f"trial {one.label}: {one.check}")

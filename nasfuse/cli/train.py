@@ -131,10 +131,10 @@ def train(
         mean, deviation = result.spread(split)
         if mean is None:
             reason = "--refit" if refit else "data.validation"
-            out.print(f"train and val were trained on together ({reason}), so there is no metric of val")
+            say(out, f"train and val were trained on together ({reason}), so there is no metric of val")
             continue
         spread = " (1 seed)" if deviation is None else f" +- {metric_text(deviation)} (sd of {seeds} seeds)"
-        out.print(Text.assemble(f"{split:>5} {what.metric} ", (metric_text(mean), "bold"), spread))
+        say(out, Text.assemble(f"{split:>5} {what.metric} ", (metric_text(mean), "bold"), spread))
     for one in result.seeds if result.route_macs else ():
         shares = ", ".join(f"{name} {share:.1%}" for name, share in one.routes.items())
         say(out, f"routes of the test samples: {shares} ({one.macs:,.0f} MACs on validation)")
@@ -143,7 +143,7 @@ def train(
             found = ", ".join(f"{name} {share:.1%}" for name, share in one.converged.items())
             say(out, f"fixed points found on validation: {found}")
     if result.outside_macs:
-        out.print(f"{result.outside_macs:,} MACs outside of the network, for the features that it reads")
+        say(out, f"{result.outside_macs:,} MACs outside of the network, for the features that it reads")
     most = f" (at most {result.most_macs:,})" if result.most_macs > result.macs else ""
     say(out, f"{result.macs:,} MACs{most}, recipe {what.hash}; networks in {folder}")
     raise typer.Exit(int(result.check.failed))

@@ -32,6 +32,20 @@ def test_the_table(nasfuse, run_folder):
     assert "FLOPs are 2 x MACs" in ran.out
 
 
+@pytest.mark.parametrize("verb", ["pareto", "compare", "status"])
+def test_a_file_has_lines_of_any_length(nasfuse, make_run, tmp_path, monkeypatch, verb):
+    results = [(0.5, 100), (0.9, 1000), (0.95, 5000), f"ValueError: {'a reason of many words ' * 5}"]
+    folders = [make_run(tmp_path / f"{'a_folder_with_a_long_name_' * 3}{number}", results).root for number in (1, 2)]
+
+    def lines(**options):
+        monkeypatch.setattr(console, "out", console.new_console(**options))
+        return nasfuse(verb, *folders[: 2 if verb == "compare" else 1]).out.splitlines()
+
+    assert lines(width=80) == lines(width=1000)
+    assert max(map(len, lines(width=80))) > 80
+    assert max(map(len, lines(width=80, force_terminal=True, color_system=None))) <= 80
+
+
 def test_points_that_may_be_lucky(nasfuse, make_run, run_folder, tmp_path):
     twice = make_run(tmp_path / "twice", [(0.5, 100), (0.4, 200), (0.9, 1000)], budget={"trials": 3, "repeats": 2}).root
     line = "Points of fewer than 2 trainings, which may be lucky: 2 of 2; "
@@ -77,7 +91,8 @@ def test_latency(nasfuse, run_folder):
 
 
 def test_the_cost_of_a_front_has_a_column(nasfuse, run_folder, monkeypatch):
-    monkeypatch.setattr(console, "out", console.new_console(width=80))
+    narrow_terminal = console.new_console(width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr(console, "out", narrow_terminal)
     assert "latency" not in nasfuse("pareto", run_folder).out
     assert "latency" in nasfuse("pareto", run_folder, "--latency").out
 
