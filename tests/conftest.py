@@ -237,6 +237,7 @@ def make_run(tmp_path_factory):
 
     Runs of equal results are made once and copied.
     """
+    from nasfuse.backends.outcome import Stopped
     from nasfuse.data.sources.digits import load_digits
     from nasfuse.domain.metric import METRICS
     from nasfuse.domain.operating_point import Measurements, OperatingPoint
@@ -266,8 +267,8 @@ def make_run(tmp_path_factory):
     made = {}
 
     def make(root, results, **changes):
-        """`results`: for each trial (metric, MACs), several of them, the reason of a failure, None if it runs, or a
-        metric if it was stopped with that after its first epoch."""
+        """`results`: for each trial (metric, MACs), several of them, the reason of a failure, None if it runs, a metric
+        if early stopping ended it with that after its first epoch, or `Stopped` if the time was over."""
         key = repr((results, changes))
         if key not in made:
             made[key] = tmp_path_factory.mktemp("run")
@@ -296,7 +297,10 @@ def make_run(tmp_path_factory):
             if isinstance(result, str):
                 scheduler.fail(assignment.number, result)
             elif isinstance(result, float):
+                scheduler.should_continue(assignment.number, epoch=1, metric=result)
                 scheduler.stop(assignment.number, epoch=1, metric=result)
+            elif isinstance(result, Stopped):
+                scheduler.stop(assignment.number, epoch=result.epoch, metric=result.metric)
             elif result is not None:
                 points = tuple(
                     OperatingPoint(

@@ -84,8 +84,9 @@ def _search(
 
         progress = run_search(study, folder, display=display, address=address, retry_failed=retry_failed)
     if not display.ran:
-        stopped = f", {progress.states['stopped']} stopped early" if progress.states["stopped"] else ""
         complete = counted(progress.states["complete"], "trial")
+        ends = {"stopped": "stopped early", "out_of_time": "out of time"}
+        stopped = "".join(f", {count} {text}" for name, text in ends.items() if (count := progress.states[name]))
         say(
             err,
             f"{folder.root} has spent its budget ({complete} complete{stopped}); "

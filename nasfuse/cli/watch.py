@@ -86,5 +86,6 @@ def _message(trial: "TrialView") -> str:
     if trial.is_failed:
         return f"trial {trial.number} failed: {trial.reason}"
     if trial.stopped is not None:
-        return f"trial {trial.number} stopped after {counted(trial.stopped.epoch, 'epoch')}, it was dominated"
+        why = "the time is spent" if trial.is_out_of_time else "it was dominated"
+        return f"trial {trial.number} stopped after {counted(trial.stopped.epoch, 'epoch')}, {why}"
     return f"trial {trial.number} complete"

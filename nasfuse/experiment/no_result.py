@@ -19,15 +19,15 @@ def no_result(progress: Progress, study: StudyConfig) -> NoResultError:
             f"the search ended without a result: no operating point of its {complete} has at most max_macs "
             f"{study.max_macs}; raise --max-macs, and the same trials are on the front"
         )
-    failed, stopped = progress.states["failed"], progress.states["stopped"]
+    failed, stopped = progress.states["failed"], progress.states["stopped"] + progress.states["out_of_time"]
     first = next(iter(progress.reasons.items()), None)
     if first is not None:
         share = f"all {failed} trials" if failed > 1 else "the only trial"
         why = f"{share} failed, trial {first[0]} because {first[1]}"
         if stopped:
-            why = f"{counted(failed, 'trial')} failed and {stopped} stopped early, trial {first[0]} because {first[1]}"
+            why = f"{counted(failed, 'trial')} failed and {stopped} stopped, trial {first[0]} because {first[1]}"
     elif stopped:
-        why = f"{counted(stopped, 'trial')} stopped early, and none was trained to its end; raise --trials or --minutes"
+        why = f"{counted(stopped, 'trial')} stopped, and none was trained to its end; raise --trials or --minutes"
     else:
         why = "no trial has ended; raise --trials or --minutes"
     return NoResultError(f"the search ended without a result: {why}")

@@ -21,12 +21,18 @@ def trials_chart(run: Run) -> Chart:
     metric = run.objectives.metric
     trained = [one for one in run.trials if one.was_trained and not one.is_operating_point]
     complete = [one for one in trained if one.is_complete]
-    stopped = [
-        Point(one.number, where.metric, [*_text(one, metric, where.metric), f"epoch {where.epoch} of {where.epochs}"])
-        for one in trained
-        if (where := one.stopped) is not None
-    ]
-    edge = min([*(one.metric for one in complete), *(point.y for point in stopped)], default=0.0)
+    stopped = {
+        is_out_of_time: [
+            Point(
+                one.number, where.metric, [*_text(one, metric, where.metric), f"epoch {where.epoch} of {where.epochs}"]
+            )
+            for one in trained
+            if (where := one.stopped) is not None and one.is_out_of_time is is_out_of_time
+        ]
+        for is_out_of_time in (False, True)
+    }
+    values = [*(one.metric for one in complete), *(point.y for own in stopped.values() for point in own)]
+    edge = min(values, default=0.0)
     failed = [Point(one.number, edge, [f"trial {one.number}: failed", one.reason]) for one in trained if one.is_failed]
     by_kind = {
         kind: [
@@ -36,7 +42,8 @@ def trials_chart(run: Run) -> Chart:
     }
     series = [
         *(Series(f"{kind}, complete", own, color=_COLORS[kind], mark=_MARKS[kind]) for kind, own in by_kind.items()),
-        Series("stopped early", stopped, color=2, mark="ring"),
+        Series("stopped early", stopped[False], color=2, mark="ring"),
+        Series("out of time", stopped[True], color=5, mark="triangle"),
         Series("failed (at the lower edge)", failed, color=4, mark="cross"),
     ]
     return Chart(
@@ -46,10 +53,6 @@ def trials_chart(run: Run) -> Chart:
         y=Axis(f"{metric} (validation)"),
         series=[one for one in series if one.points],
     )
-
-
-def _complete(trial: TrialView, metric: str) -> Point:
-    return Point(trial.number, trial.metric, _text(trial, metric, trial.metric))
 
 
 def _text(trial: TrialView, metric: str, value: float) -> list[str]:

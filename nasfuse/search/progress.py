@@ -1,7 +1,7 @@
 """Progress of a study: the figures that `status` and a running search display."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
@@ -11,8 +11,19 @@ from nasfuse.search.fold import Fold
 from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best, candidates_of, front_of
 from nasfuse.search.trial import TrialView
 
-#: States of trials, by the names that `status` shows.
-STATES = ("complete", "running", "waiting", "stopped", "failed", "over_max_macs")
+#: Whether a trial is in a state, by the names that `status` shows; every trial is in one.
+_IS_IN: dict[str, Callable[[TrialView], bool]] = {
+    "complete": lambda trial: trial.is_complete,
+    "running": lambda trial: trial.is_running,
+    "waiting": lambda trial: trial.is_waiting,
+    "stopped": lambda trial: trial.is_stopped and not trial.is_out_of_time,
+    "out_of_time": lambda trial: trial.is_out_of_time,
+    "failed": lambda trial: trial.is_failed,
+    "over_max_macs": lambda trial: trial.is_over_max_macs,
+}
+
+#: States of trials. Early stopping ended those that are `stopped`, the end of the study's time those `out_of_time`.
+STATES = tuple(_IS_IN)
 
 
 @dataclass(frozen=True)
@@ -21,9 +32,10 @@ class Progress:
 
     Attributes:
         states: Number of trials in each of `STATES`. Trials that are operating points of a training are not counted.
-        done: Number of trainings that have ended: complete, stopped or failed after they were handed out.
+        done: Number of trainings that have ended: complete, stopped, out of time or failed after they were handed out.
         epochs_spent: Epochs run by all trainings that are complete or were stopped.
-        epochs_saved: Epochs of these trainings that were not run, because of early stopping or patience.
+        epochs_saved: Epochs of these trainings that were not run, because of early stopping, patience or the end of the
+            time.
         inherited: Number of ended trainings that started from weights of earlier ones.
         hypervolume: Hypervolume of the front, in units of the metric x decades of cost.
         seconds_per_suggestion: Median time of a suggestion; None before the first.
@@ -112,15 +124,7 @@ def _counted(max_macs: int | None) -> Fold[TrialView, _Counted]:
 
 
 def _state(trial: TrialView) -> str:
-    is_state = (
-        trial.is_complete,
-        trial.is_running,
-        trial.is_waiting,
-        trial.is_stopped,
-        trial.is_failed,
-        trial.is_over_max_macs,
-    )
-    return STATES[is_state.index(True)]
+    return next(name for name, is_in in _IS_IN.items() if is_in(trial))
 
 
 def _is_above(trial: TrialView, max_macs: int | None) -> bool:

@@ -19,9 +19,10 @@ class Spending:
         trainings: Number of all.
         complete: Number of those that were trained to their end.
         stopped: Number of those that early stopping ended.
+        out_of_time: Number of those that were stopped because the time of the study was over.
         failed: Number of those without a result.
-        epochs: Epochs run by complete and stopped ones.
-        saved: Epochs of these that were not run, because of early stopping or patience.
+        epochs: Epochs run by all but failed ones.
+        saved: Epochs of these that were not run, because of early stopping, patience or the end of the time.
         seconds: Sum of the times from start to end, which overlap if there are several workers.
     """
 
@@ -29,6 +30,7 @@ class Spending:
     trainings: int
     complete: int
     stopped: int
+    out_of_time: int
     failed: int
     epochs: int
     saved: int
@@ -55,7 +57,8 @@ def _sum(kind: str, trials: Sequence[TrialView]) -> Spending:
         kind=kind,
         trainings=len(trials),
         complete=sum(trial.is_complete for trial in trials),
-        stopped=sum(trial.is_stopped for trial in trials),
+        stopped=sum(trial.is_stopped and not trial.is_out_of_time for trial in trials),
+        out_of_time=sum(trial.is_out_of_time for trial in trials),
         failed=sum(trial.is_failed for trial in trials),
         epochs=sum(run for run, _ in epochs),
         saved=sum(asked - run for run, asked in epochs),

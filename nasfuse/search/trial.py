@@ -60,7 +60,7 @@ _LONGEST_REASON = 1000
 
 @dataclass(frozen=True)
 class StoppedTraining:
-    """State of a training at the rung where early stopping ended it.
+    """State of a training when it was stopped, at a rung by early stopping or because the study's time was over.
 
     Attributes:
         epoch: Epochs trained.
@@ -138,8 +138,13 @@ class TrialView:
 
     @cached_property
     def is_stopped(self) -> bool:
-        """Whether early stopping ended the training."""
+        """Whether the training was stopped before its end, by early stopping or because the time was over."""
         return self.frozen.state is TrialState.PRUNED and _STOPPED in self._attributes
+
+    @cached_property
+    def is_out_of_time(self) -> bool:
+        """Whether the training was stopped because the time of the study was over, not by a comparison at a rung."""
+        return self.is_stopped and self._attributes[_STOPPED]["epoch"] not in self.rungs
 
     @cached_property
     def is_over_max_macs(self) -> bool:
@@ -279,12 +284,12 @@ class TrialView:
 
     @cached_property
     def rungs(self) -> dict[int, float]:
-        """Epoch to the metric after it, for each rung that the training has passed."""
+        """Epoch to the metric after it, for each rung at which the training was compared with others."""
         return {int(epoch): metric for epoch, metric in self._attributes.get(_RUNGS, {}).items()}
 
     @property
     def stopped(self) -> StoppedTraining | None:
-        """Where early stopping ended the training; None where it did not."""
+        """State of the training when it was stopped; None for one that was not."""
         plain = self._attributes.get(_STOPPED)
         return None if plain is None else StoppedTraining(**plain)
 
@@ -374,11 +379,11 @@ class TrialWriter:
         self._write(_SAVED_EPOCHS, count)
 
     def rungs(self, reached: Mapping[int, float]) -> None:
-        """Writes epoch to the metric at each rung that was passed."""
+        """Writes epoch to the metric at each rung at which the training was compared with others."""
         self._write(_RUNGS, {str(epoch): metric for epoch, metric in reached.items()})
 
     def stopped(self, where: StoppedTraining) -> None:
-        """Writes where early stopping ended the training."""
+        """Writes the state of the training when it was stopped."""
         self._write(_STOPPED, asdict(where))
 
     def reason(self, reason: str) -> None:

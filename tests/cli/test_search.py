@@ -309,7 +309,7 @@ class TestAnExistingRun:
         ran = nasfuse("search", "study.yaml", "-o", "run")
         assert ran.code == 1
         assert "run has spent its budget (0 trials complete, 1 stopped early); continue with a larger" in ran.sentence
-        assert "1 trial stopped early, and none was trained to its end; raise --trials or --minutes" in ran.sentence
+        assert "1 trial stopped, and none was trained to its end; raise --trials or --minutes" in ran.sentence
 
     def test_files_of_a_search_that_was_killed_are_removed(self, nasfuse, same_study):
         for name in (".data", ".tune"):

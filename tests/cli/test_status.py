@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nasfuse.backends.outcome import Stopped
 from nasfuse.experiment.run_folder import RunFolder
 
 
@@ -18,6 +19,7 @@ def test_json(nasfuse, run_folder):
         "running": 1,
         "waiting": 0,
         "stopped": 0,
+        "out_of_time": 0,
         "failed": 1,
         "over_max_macs": 0,
     }
@@ -45,6 +47,13 @@ def test_trainings_that_were_stopped(nasfuse, make_run, tmp_path):
     assert "4 complete, 2 stopped" in out
     assert "10 spent, 6 saved" in out
     assert nasfuse("pareto", root, "--json").json["front"][-1]["trial"] == 5
+
+
+def test_trainings_that_the_end_of_the_time_stopped_are_told_apart(nasfuse, make_run, tmp_path):
+    root = make_run(tmp_path / "run", [(0.5, 100), (0.4, 200), 0.2, Stopped(1, 0.3), Stopped(1, 0.6)]).root
+    document = nasfuse("status", root, "--json").json
+    assert (document["trials"]["stopped"], document["trials"]["out_of_time"]) == (1, 2)
+    assert "2 complete, 1 stopped, 2 out of time" in nasfuse("status", root).out
 
 
 def test_trainings_from_inherited_weights(nasfuse, make_run, run_folder, tmp_path):

@@ -159,6 +159,7 @@ def test_a_budget_in_minutes_is_counted_on_the_clock_of_the_backend(epochs_s, no
     if now == 340:
         assert (type(last), last.epoch) == (Stopped, 7)
         assert scheduler.trials()[-1].stopped.epoch == 7
+        assert scheduler.trials()[-1].is_out_of_time
     else:
         assert isinstance(last, Measured)
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from nasfuse.backends.outcome import Stopped
 from nasfuse.experiment.label_pictures import PredictedMap
 from nasfuse.experiment.metadata_groups import GroupFigures
 from nasfuse.experiment.point_details import PointDetails
@@ -14,7 +15,7 @@ from nasfuse.train import Epoch
 
 @pytest.fixture(scope="module")
 def run(make_run, tmp_path_factory):
-    results = [[(0.5, 100), (0.45, 50)], (0.4, 20), "it broke", (0.9, 1000), 0.2]
+    results = [[(0.5, 100), (0.45, 50)], (0.4, 20), "it broke", (0.9, 1000), 0.2, Stopped(1, 0.3)]
     folder = make_run(tmp_path_factory.mktemp("a run") / "run", results)
     write_curve(folder.trial(3) / "metrics.jsonl", [Epoch(k, 2 / k, None, 0.1 * k, 1.0) for k in range(1, 4)])
     return read_run(folder)
@@ -91,6 +92,7 @@ def test_every_training_is_drawn_once(run):
         "hand-made, complete": [(0, 0.5), (1, 0.4)],
         "suggested, complete": [(3, 0.9)],
         "stopped early": [(4, 0.2)],
+        "out of time": [(5, 0.3)],
         "failed (at the lower edge)": [(2, 0.2)],
     }
-    assert len({series.mark for series in chart.series}) == 4, "they differ without colours"
+    assert len({series.mark for series in chart.series}) == 5, "they differ without colours"

@@ -13,6 +13,7 @@ def test_before_the_first_trial(open_scheduler):
         "running": 0,
         "waiting": 0,
         "stopped": 0,
+        "out_of_time": 0,
         "failed": 0,
         "over_max_macs": 0,
     }

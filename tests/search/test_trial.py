@@ -120,6 +120,7 @@ def test_stopping_tells_a_stopped_training_from_one_that_is_over_max_macs(study)
         writer.recipe(RECIPE, macs=7)
         if number == 0:
             writer.stopped(StoppedTraining(epoch=3, epochs=9, metric=0.5, log_cost=2.0))
+            writer.rungs({1: 0.4, 3: 0.5})
         else:
             writer.reason("7 MACs are above max_macs 5")
         study.tell(trial, state=TrialState.PRUNED)
@@ -129,6 +130,17 @@ def test_stopping_tells_a_stopped_training_from_one_that_is_over_max_macs(study)
     assert (stopped.is_stopped, stopped.is_over_max_macs, stopped.was_trained) == (True, False, True)
     assert (rejected.is_stopped, rejected.is_over_max_macs, rejected.was_trained) == (False, True, False)
     assert rejected.reason == "7 MACs are above max_macs 5"
+
+
+def test_a_training_that_was_stopped_at_no_rung_is_out_of_time(study):
+    for rungs in ({1: 0.4, 3: 0.5}, {1: 0.4}, {}):
+        trial, writer = asked(study)
+        writer.recipe(RECIPE, macs=7)
+        writer.stopped(StoppedTraining(epoch=3, epochs=9, metric=0.5, log_cost=2.0))
+        writer.rungs(rungs)
+        study.tell(trial, state=TrialState.PRUNED)
+    assert [view.is_stopped for view in trials_of(study)] == [True, True, True]
+    assert [view.is_out_of_time for view in trials_of(study)] == [False, True, True]
 
 
 def test_weights_that_could_not_be_read_are_not_inherited(study):
