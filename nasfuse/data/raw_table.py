@@ -1,6 +1,8 @@
 """Raw data: the columns of a table or the arrays of a file as they were read, before they become modalities."""
 
-from collections.abc import Mapping
+import difflib
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasfuse.errors import DataError, nearest
+from nasfuse.errors import DataError, listed
 
 Array = NDArray[Any]
+
+#: Least similarity of the names of columns, from 0 to 1, of which one may be meant by the other.
+_LEAST_SIMILARITY = 0.8
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,8 @@ class RawTable:
             different shapes, with None for a missing value.
         n_rows: Number of rows; None for the arrays of a file, which may have different numbers of rows.
         folder: Folder to which paths in columns are relative.
+        layout: What a folder was taken for, for messages; empty for a file.
+        expected: Names of columns that are known, which are never proposed for an absent one.
     """
 
     name: str
@@ -31,6 +38,8 @@ class RawTable:
     columns: Mapping[str, Array]
     n_rows: int | None
     folder: Path = field(default=Path())
+    layout: str = ""
+    expected: Collection[str] = ()
 
     @property
     def noun(self) -> str:
@@ -48,13 +57,42 @@ class RawTable:
             DataError: There is no such column.
         """
         if name not in self.columns:
-            raise DataError(f"{self.origin} has no {self.noun} {name!r} ({where}); {nearest(name, self.columns)}")
+            layout = f"; it was read as {self.layout}" if self.layout else ""
+            hint = nearest_column(name, self.columns, expected=self.expected)
+            raise DataError(f"{self.origin} has no {self.noun} {name!r} ({where}){layout}; {hint}")
         return self.columns[name]
 
     def place(self, column: str, row: int | None = None) -> str:
         """Returns `column NAME of FILE`, and the row counted from 0, for messages."""
         at = "" if row is None else f", row {row}"
         return f"{self.noun} {column} of {self.origin}{at}"
+
+
+def nearest_column(name: str, known: Iterable[str], *, expected: Collection[str] = ()) -> str:
+    """Returns a hint for an absent column or array: the one that may be meant, if there is one, and all of them.
+
+    Columns of a table may have similar names although they are different things, so only a misspelling is proposed.
+
+    Args:
+        name: Name of the absent column.
+        known: Names of the columns that are there.
+        expected: Names of those among them that are not meant, because they are known under their own names.
+
+    >>> nearest_column("lable", ["Label", "table"]), nearest_column("f_12", ["f_13"]), nearest_column("v", [])
+    ("did you mean 'Label'? Known: Label, table", 'Known: f_13', 'Known: none')
+    """
+    names = sorted(known)
+    similar = {one: _similarity(name.casefold(), one.casefold()) for one in names if one not in expected}
+    best = max(similar, key=lambda one: similar[one], default="")
+    hint = f"did you mean {best!r}? " if similar.get(best, 0.0) >= _LEAST_SIMILARITY else ""
+    return f"{hint}Known: {listed(names) if names else 'none'}"
+
+
+def _similarity(name: str, other: str) -> float:
+    """Returns the similarity of two names from 0 to 1: 0 if the numbers in them differ, 1 if letters changed places."""
+    if re.sub(r"\D", "", name) != re.sub(r"\D", "", other):
+        return 0.0
+    return 1.0 if sorted(name) == sorted(other) else difflib.SequenceMatcher(None, name, other).ratio()
 
 
 def missing(values: Array) -> NDArray[np.bool_]:

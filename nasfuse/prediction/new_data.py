@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from nasfuse.data.columns import Transform
@@ -55,6 +56,7 @@ def inputs_of(saved: SavedNetwork, raw: RawTable, *, names: tuple[str, ...] | No
     Raises:
         DataError: A column or array does not exist, has another form than in the training, or no row can be used.
     """
+    raw = replace(raw, expected={column for one in saved.preprocessing.transforms.values() for column in one.columns})
     wanted = tuple(saved.inputs) if names is None else names
     chosen = {name: transform for name, transform in saved.preprocessing.transforms.items() if name in wanted}
     lacking = _lacking(saved, raw, chosen)

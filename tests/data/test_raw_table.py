@@ -1,5 +1,6 @@
 """Raw columns."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -39,3 +40,21 @@ def test_members_are_called_columns_or_arrays():
         DataError, match=r"^t\.npz has no array 'prise' \(data\.target\); did you mean 'price'\? Known: pr"
     ):
         arrays.column("prise", "data.target")
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "hint"),
+    [
+        ("lable", ["Label", "table"], "did you mean 'Label'? Known: Label, table"),
+        ("dya", ["day", "may"], "did you mean 'day'? Known: day, may"),
+        ("amount", ["month", "mount"], "did you mean 'mount'? Known: month, mount"),
+        ("amount", ["month"], "Known: month"),
+        ("feature_12", ["feature_13", "feature_21"], "Known: feature_13, feature_21"),
+        ("sepal_length", ["petal_length", "sepal_lenght"], "did you mean 'sepal_lenght'? Known: petal_length, sepal_l"),
+        ("sepal_length", ["petal_length", "petal_width"], "Known: petal_length, petal_width"),
+    ],
+)
+def test_only_a_misspelt_column_is_proposed(name, there, hint):
+    raw = RawTable("t", "t.csv", dict.fromkeys(there, np.zeros(2)), 2, expected={"petal_length", "sepal_length"})
+    with pytest.raises(DataError, match=rf"^t\.csv has no column '{name}' \(data\.target\); {re.escape(hint)}"):
+        raw.column(name, "data.target")

@@ -114,3 +114,21 @@ def test_a_column_that_is_not_there(shop):
     table = products(folder, 3, seed=4).drop(columns="colour")
     with pytest.raises(DataError, match=r"the data has no column 'colour' \(data.modalities.facts.columns\); "):
         nasfuse.load_network(path).predict(table)
+
+
+def test_a_column_that_the_network_reads_is_not_proposed_for_another(shop):
+    path, folder = shop
+    table = products(folder, 3, seed=4).drop(columns="price").assign(prise=1.0)
+    network = nasfuse.load_network(path)
+    with pytest.raises(DataError, match=r"no column 'price' .*; did you mean 'prise'\? Known: "):
+        network.predict(table)
+    with pytest.raises(DataError, match=r"no column 'price' .*; Known: "):
+        network.predict(table.rename(columns={"prise": "cost"}))
+
+
+def test_a_folder_that_is_taken_for_images_by_class(shop, tmp_path):
+    path, _ = shop
+    products(tmp_path, 3)
+    taken = r"; it was read as images in one folder per class; Known: image, y$"
+    with pytest.raises(DataError, match=rf"has no column 'price' \(data\.modalities\.facts\.columns\){taken}"):
+        nasfuse.load_network(path).predict(tmp_path)

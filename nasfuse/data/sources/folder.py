@@ -43,7 +43,7 @@ def read_folder(path: Path) -> RawTable:
     }
     if {image.parts[0] for image in images} <= set(_SPLITS) and all(len(image.parts) > 2 for image in images):
         columns["split"] = _objects([image.parts[0] for image in images])
-    return RawTable(path.name, path.name, columns, len(images), path)
+    return RawTable(path.name, path.name, columns, len(images), path, layout="images in one folder per class")
 
 
 def read_array(file: Path) -> Array:

@@ -79,7 +79,8 @@ def read_label_folder(path: Path, readers: Mapping[str, Callable[[Path], RawTabl
     if any(split is not None for split in splits):
         columns["split"] = _objects(splits)
     columns |= _of_table(path, readers, samples, known=columns)
-    return RawTable(path.absolute().name, path.name, columns, len(samples), path)
+    layout = "one folder of images per column"
+    return RawTable(path.absolute().name, path.name, columns, len(samples), path, layout=layout)
 
 
 def _folders(path: Path) -> list[Path]:

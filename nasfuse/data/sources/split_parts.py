@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from nasfuse.data.description import SPLITS
-from nasfuse.data.raw_table import Array, RawTable, missing
-from nasfuse.errors import DataError, counted, nearest
+from nasfuse.data.raw_table import Array, RawTable, missing, nearest_column
+from nasfuse.errors import DataError, counted
 
 
 def split_word(text: str) -> str | None:
@@ -48,9 +48,8 @@ def _joined_array(path: Path, name: str, parts: Mapping[str, Mapping[str, Array]
     lacking = next((word for word, part in parts.items() if name not in part), None)
     if lacking is not None:
         other = next(word for word, part in parts.items() if name in part)
-        raise DataError(
-            f"{path}: {lacking} has no array {name}, which {other} has; add it ({nearest(name, parts[lacking])})"
-        )
+        hint = nearest_column(name, parts[lacking], expected=parts[other])
+        raise DataError(f"{path}: {lacking} has no array {name}, which {other} has; add it ({hint})")
     arrays = {word: part[name] for word, part in parts.items()}
     first = next(iter(arrays.values()))
     bad = next((word for word, values in arrays.items() if len(values) != rows[word]), None)

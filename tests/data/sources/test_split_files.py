@@ -50,7 +50,7 @@ def test_arrays_by_split(tmp_path):
     assert raw.columns["labels"].tolist() == [0, 1, 2, 0, 1]
     (tmp_path / "audio" / "test_data.npy").unlink()
     with pytest.raises(
-        DataError, match=r"test has no array audio/data, which train has; add it \(did you mean 'image/"
+        DataError, match=r"test has no array audio/data, which train has; add it \(Known: image/data, labels\)$"
     ):
         load_raw(str(tmp_path))
 
