@@ -43,7 +43,7 @@ def label_maps(raw: RawTable, config: DataConfig, *, n_classes: int | None = Non
         DataError: The column holds no label maps, a number is no class, or a map does not fit the images of its sample.
 
     Warns:
-        DataWarning: Some maps have no label at all.
+        DataWarning: Some maps have no label at all, or some maps or images are smaller than others and are stretched.
     """
     if not isinstance(config.target, str):
         raise DataError(f"{raw.origin}: data.target must name one array of label maps, got {listed(config.target)}")
@@ -178,9 +178,11 @@ def _of_files(raw: RawTable, column: str, values: Array, config: DataConfig) -> 
     _raise_first(maps)
     images = {name: entry for name, entry in config.modalities.items() if isinstance(entry, ImageFilesConfig)}
     for name, entry in images.items():
-        _check_pairs(raw, column, entry.column or name, maps)
+        _check_pairs(raw, column, entry.column or name, maps, size=entry.shape)
     if images:
         height, width = max((entry.shape for entry in images.values()), key=math.prod)
+        sizes = {row: one.shape for row, one in enumerate(maps)}
+        _warn_of_stretched(raw, column, sizes, (height, width), noun="label map")
         return np.stack([_resized(one, height, width) for one in maps])
     other = next((row for row, one in enumerate(maps) if one.shape != maps[0].shape), None)
     if other is not None:
@@ -211,18 +213,42 @@ def _resized(values: Array, height: int, width: int) -> Array:
     return np.asarray(values[rows[:, None], columns])
 
 
-def _check_pairs(raw: RawTable, column: str, images: str, maps: list[Any]) -> None:
+def _check_pairs(raw: RawTable, column: str, images: str, maps: list[Any], *, size: tuple[int, int]) -> None:
     """Checks that images and label maps have the same proportions, sample by sample; missing images are skipped."""
-    sizes = read_files(raw, images, "data.modalities", load=_size, rows=None)
-    for row, (size, one) in enumerate(zip(sizes, maps, strict=True)):
-        if not isinstance(size, tuple):
-            continue
-        if not _are_scaled(size, one.shape):
-            own, image = (" x ".join(map(str, part)) for part in (one.shape, size))
+    found = read_files(raw, images, "data.modalities", load=_size, rows=None)
+    sizes = {row: own for row, own in enumerate(found) if isinstance(own, tuple)}
+    for row, of_image in sizes.items():
+        if not _are_scaled(of_image, maps[row].shape):
+            own, image = (" x ".join(map(str, part)) for part in (maps[row].shape, of_image))
             raise DataError(
                 f"{_place_of(raw, column, row)}: the label map has {own} pixels and the image in column {images} "
                 f"{image}, which is no scaled copy; they must show the same scene"
             )
+    _warn_of_stretched(raw, images, sizes, size, noun="image")
+
+
+def _warn_of_stretched(
+    raw: RawTable, column: str, sizes: Mapping[int, tuple[int, int]], size: tuple[int, int], *, noun: str
+) -> None:
+    """Warns of files that are smaller than others and are enlarged to `size` (H, W), which adds no detail.
+
+    Args:
+        raw: Data with the column.
+        column: Column that names the files.
+        sizes: Height and width of the files, by row.
+        size: Height and width to which all of them are resized.
+        noun: What the files are.
+    """
+    most = min(size, max(sizes.values(), key=math.prod, default=size), key=math.prod)
+    small = [row for row, own in sizes.items() if own[0] < most[0] - 1 or own[1] < most[1] - 1]  # a pixel is rounding
+    if small:
+        own, new = (" x ".join(map(str, part)) for part in (sizes[small[0]], size))
+        warnings.warn(
+            f"{_place_of(raw, column, small[0])}: the {noun} has {own} pixels, fewer than others, and is stretched to "
+            f"{new} ({len(small)} of {counted(len(sizes), noun)} in all); replace it if it was reduced by mistake",
+            DataWarning,
+            stacklevel=6,
+        )
 
 
 def unaligned_rows(raw: RawTable, columns: Sequence[str], size: tuple[int, int]) -> dict[int, str]:

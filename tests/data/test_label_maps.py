@@ -163,8 +163,27 @@ class TestFiles:
             self.maps(table)
 
     def test_a_scaled_copy_may_be_rounded(self, table, tmp_path):
-        Image.fromarray(np.zeros((3, 5), np.uint8)).save(tmp_path / "y1.png")
-        assert self.maps(table).shape == (2, 4, 8)
+        Image.fromarray(np.zeros((3, 7), np.uint8)).save(tmp_path / "y1.png")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert self.maps(table).shape == (2, 4, 8)
+
+    @pytest.mark.parametrize(("column", "noun"), [("y", "label map"), ("rgb", "image")])
+    def test_a_file_that_is_smaller_than_others_is_said_once(self, table, tmp_path, column, noun):
+        own = Image.open(tmp_path / f"{column}1.png")
+        own.resize((4, 2)).save(tmp_path / f"{column}1.png")
+        place = rf"^column {column} of t\.csv, row 1 \({column}1\.png\): "
+        match = (
+            rf"the {noun} has 2 x 4 pixels, fewer than others, and is stretched to 4 x 8 \(1 of 2 {noun}s in all\); "
+        )
+        with pytest.warns(DataWarning, match=place + match) as told:
+            assert self.maps(table).shape == (2, 4, 8)
+        assert len(told) == 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            self.maps(table, size=(2, 4))
+            own.resize((4, 2)).save(tmp_path / f"{column}0.png")
+            self.maps(table)
 
     @pytest.mark.parametrize(
         ("damage", "match"),
