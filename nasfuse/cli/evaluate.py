@@ -98,6 +98,8 @@ def evaluate(
     if "outside_macs" in result:
         say(out, f"{result['outside_macs']:,} MACs outside of the network, for the features that it reads")
     say(out, f"{result['macs']:,} MACs, recipe {result['recipe_hash']}: {result['summary']}")
+    if "macs_note" in result:
+        say(out, result["macs_note"])
 
 
 def _group_row(column: str, metric: str, group: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def evaluate_checkpoint(
 
     Inputs and targets are standardised by the scales in the checkpoint, and classes are those of the training, of which
     the data need not have all. The loss of a regression is that of standardised numbers. There is a `warning` if the
-    data differ from those that the network was trained with.
+    data differ from those that the network was trained with, and a `macs_note` if the MACs may differ for that reason.
 
     Args:
         path: Path of the checkpoint.
@@ -145,6 +145,7 @@ def evaluate_checkpoint(
             digests, part.targets, names=saved.output_names, task=saved.task.kind, target_scale=part.target_scale
         ),
         "macs": round(macs),
+        **({"macs_note": note} if (note := _macs_note(samples, saved)) else {}),
         **({"outside_macs": outside_macs_of(network, outside, routes)} if outside else {}),
         **({"routes": routes} if routes else {}),
         **({"by": groups} if groups else {}),
@@ -290,6 +291,18 @@ def outside_macs_of(network: Network, macs: Mapping[str, int], routes: Mapping[s
     if not macs or not isinstance(network, RoutedNetwork):
         return outside_macs(network, macs) if macs else 0
     return outside_macs(network, macs, usage=tuple(routes.values()), static=network.only_route())
+
+
+def _macs_note(samples: _Samples, saved: SavedNetwork) -> str | None:
+    """Returns why MACs may differ from those of the training: sequences of other data have other lengths."""
+    transforms, names = saved.preprocessing.transforms, saved.network.stream_names
+    has_lengths = any(transform.has_lengths for name, transform in transforms.items() if name in names)
+    if samples.fingerprint == saved.content_fingerprint or not has_lengths:
+        return None
+    return (
+        "these MACs are a mean over the sequence lengths of these samples; those of the search and of the training are "
+        "a mean over the lengths in their train and val"
+    )
 
 
 def _warning(samples: _Samples, saved: SavedNetwork) -> str | None:

@@ -78,8 +78,17 @@ def test_other_modalities_are_needed(network):
 def test_evaluation_of_the_same_data_counts_the_same_samples(network_file, tmp_path):
     np.savez(tmp_path / "data.npz", **with_nan("s"))
     found = evaluate_checkpoint(network_file, device=CPU, source=str(tmp_path / "data.npz"))
-    assert "warning" not in found
-    assert "unusable_rows" not in found
+    assert not {"warning", "macs_note", "unusable_rows"} & found.keys()
+
+
+def test_evaluation_says_why_the_macs_of_other_sequences_differ(network_file, trained, tmp_path):
+    np.savez(tmp_path / "data.npz", **{**arrays_of(seed=5), "n_steps": np.full(60, 2)})
+    found = evaluate_checkpoint(network_file, device=CPU, source=str(tmp_path / "data.npz"))
+    assert found["macs_note"].startswith("these MACs are a mean over the sequence lengths of these samples; ")
+    path, _, measured = trained({"route": ["v"], "streams": {"v": stream("mlp")}})
+    found = evaluate_checkpoint(path, device=CPU, source=str(tmp_path / "data.npz"))
+    assert "warning" in found and "macs_note" not in found
+    assert found["macs"] == measured.points[0].macs
 
 
 def test_samples_that_lack_what_the_network_does_not_read_are_the_same_data(trained, tmp_path):
