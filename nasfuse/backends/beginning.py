@@ -14,7 +14,7 @@ _NAME = "begun"
 @contextmanager
 def begun(folder: Path) -> Iterator[None]:
     """Marks the training in the folder of a trial as begun, until it ends with a result or an error."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     (folder / _NAME).write_text("begun\n", encoding="utf-8")
     try:
         yield

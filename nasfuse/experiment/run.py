@@ -167,7 +167,7 @@ def run_search(
                 display=display,
                 objective=objective,
                 open_backend=opening,
-                check=check,
+                check=_both(stack.enter_context(folder.in_place()), check),
             )
         else:
             drop_scratch(own)  # of a search that was killed
@@ -225,7 +225,7 @@ def _run(
     display: Display,
     objective: Objective | None,
     open_backend: OpenBackend,
-    check: Callable[[], None] | None,
+    check: Callable[[], None],
 ) -> None:
     resources = study.resources
     shared_table = shared_data_of(own).absolute() / dataset.fingerprint  # a process maps a path only once
@@ -259,6 +259,17 @@ def _run(
             display.note(
                 "every network of the space that may be trained was trained: the search ends before its budget"
             )
+
+
+def _both(in_place: Callable[[], None], check: Callable[[], None] | None) -> Callable[[], None]:
+    """Returns the check of a driver: that its run folder is `in_place`, and `check`."""
+
+    def both() -> None:
+        in_place()
+        if check is not None:
+            check()
+
+    return both
 
 
 def _left_out(survey: SpaceSurvey) -> Iterator[str]:
@@ -317,7 +328,7 @@ def _n_workers(resources: ResourcesConfig, backend: Backend, display: Display) -
 
 
 def _new_driver(
-    scheduler: Scheduler, *, n_workers: int, files: TrialFiles, display: Display, check: Callable[[], None] | None
+    scheduler: Scheduler, *, n_workers: int, files: TrialFiles, display: Display, check: Callable[[], None]
 ) -> SearchDriver:
     """Returns the driver; displays a note if the study uses fewer workers than `n_workers`."""
     driver = SearchDriver(scheduler, n_workers=n_workers, observers=(files, display), note=display.note, check=check)

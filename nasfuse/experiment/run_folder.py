@@ -3,8 +3,9 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from nasfuse.backends.beginning import drop_mark
@@ -114,6 +115,30 @@ class RunFolder:
         )
         document = read_document(self.study_file)
         return StudyConfig.parse(located(document.values, named_in=self.study_file), document=document)
+
+    @contextmanager
+    def in_place(self) -> Iterator[Callable[[], None]]:
+        """Yields a check of the folder, for a search inside the block: that it is still in its place.
+
+        The check raises RunFolderError if it was moved or removed, also if another folder is in its place. The folder
+        is kept open, so that its inode has one number also where the file system makes them up.
+        """
+        descriptor = os.open(self.root, os.O_RDONLY)
+        try:
+            yield partial(self._check_in_place, os.fstat(descriptor))
+        finally:
+            os.close(descriptor)
+
+    def _check_in_place(self, before: os.stat_result) -> None:
+        try:
+            is_there = self.study_file.is_file() and os.path.samestat(before, self.root.stat())
+        except OSError:
+            is_there = False
+        if not is_there:
+            raise RunFolderError(
+                f"{self.root} was moved or removed while its search ran, which has ended; move it back, in place of "
+                "what is there now, and run the same command again, which continues it"
+            )
 
     def check_writable(self) -> None:
         """Checks that the folder can be written or created.

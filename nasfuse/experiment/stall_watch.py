@@ -43,7 +43,7 @@ def watching(folder: Path, *, limit_s: float | None) -> Iterator[StallWatch]:
         limit_s: Longest time of an epoch in seconds; None: `FIRST_S` for the first one, then `FACTOR` times that of the
             longest so far, but at least `LEAST_S`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)  # without its parents: a run folder that was moved is not created again
     file = folder / "stall.txt"
     with file.open("w", encoding="utf-8") as stream:
         try:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nasfuse.data import Dataset
 from nasfuse.errors import CheckpointError
-from nasfuse.experiment.atomic_files import write_text
+from nasfuse.experiment.atomic_files import replacing
 from nasfuse.nn import Network
 from nasfuse.prediction import read_network, save_network
 from nasfuse.spec.recipe import Recipe
@@ -161,7 +161,8 @@ def _saved_of_fold(place: Path, *, of_stack: int) -> int:
 
 def write_curve(path: Path, curve: list[Epoch]) -> None:
     """Writes one JSON line per epoch, atomically."""
-    write_text(path, "".join(json.dumps(asdict(epoch)) + "\n" for epoch in curve))
+    with replacing(path) as temporary:
+        temporary.write_text("".join(json.dumps(asdict(epoch)) + "\n" for epoch in curve), encoding="utf-8")
 
 
 def read_curve(path: Path) -> list[Epoch]:

@@ -27,7 +27,7 @@ _UNREADABLE = (
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Writes `content` (tensors and plain values) to `path`. An existing file is replaced only by a complete one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)  # without its parents: a run folder that was moved is not created again
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:

@@ -1,6 +1,7 @@
 """A whole search: what stops it, what it writes, what it refuses; once through Ray itself."""
 
 import math
+import shutil
 
 import numpy as np
 import optuna
@@ -194,6 +195,27 @@ class TestWithoutRay:
         in_process.capacity = workers
         progress, _ = run(folder, budget={"trials": 12}, resources={"workers": workers})
         assert all((folder.trial(candidate.trial) / "model.pt").is_file() for candidate in progress.front)
+
+    @pytest.mark.parametrize("is_replaced", [False, True])
+    def test_a_folder_that_is_moved_ends_the_search(self, in_process, folder, tmp_path, is_replaced):
+        moved = tmp_path / "moved"
+
+        def moving(recipe, **options):
+            if options["folder"].name == "2":
+                folder.root.rename(moved)
+                if is_replaced:
+                    shutil.copytree(moved, folder.root)
+            return wide_is_good(recipe, **options)
+
+        match = r"run was moved or removed while its search ran, which has ended; move it back, in place of "
+        with pytest.raises(RunFolderError, match=match):
+            run(folder, moving)
+        assert folder.root.exists() is is_replaced
+        shutil.rmtree(folder.root, ignore_errors=True)
+        moved.rename(folder.root)
+        progress, events = run(folder)
+        assert progress.states["complete"] == 6
+        assert "started 2" in events
 
     def test_a_search_is_continued(self, in_process, folder):
         run(folder, budget={"trials": 4})
