@@ -28,10 +28,11 @@ def latency(
     from dataclasses import asdict
 
     from nasfuse.cli.console import err, out, print_json, print_table, say, warn
+    from nasfuse.errors import counted
     from nasfuse.export.latency import rank_correlations, time_bundle, write_timings
 
     say(err, "timing each network, some seconds each ...", style="dim")
-    missing: list[str] = []
+    missing: dict[str, str] = {}
     correlations = None
     if (run / "manifest.json").is_file():
         timings = time_bundle(run, batch=batch, threads=threads)
@@ -44,7 +45,9 @@ def latency(
     else:
         timings = _of_file(run, batch, threads)
     if missing:
-        warn(f"not timed: {'; '.join(missing)}")
+        first = "the first " if len(missing) > 1 else ""
+        reason = next(iter(missing.values()))
+        warn(f"not timed: {counted(len(missing), 'point')} ({', '.join(missing)}), {first}because {reason}")
     if as_json:
         print_json({"timings": [asdict(one) for one in timings], "rank_correlations": correlations})
         return
@@ -69,8 +72,8 @@ def _of_file(path: Path, batch: int, threads: int) -> "list[Timing]":
     return [time_network(saved, label=path.name, macs=round(macs), batch=batch, threads=threads)]
 
 
-def _of_run(folder: Path, batch: int, threads: int) -> "tuple[list[Timing], list[str]]":
-    """Returns the times of the front of a run, and why some of its points have none."""
+def _of_run(folder: Path, batch: int, threads: int) -> "tuple[list[Timing], dict[str, str]]":
+    """Returns the times of the front of a run, and why some of its points have none, by label."""
     from nasfuse.errors import InvalidInputError, RunFolderError
     from nasfuse.experiment.run_folder import RunFolder
     from nasfuse.experiment.run_reader import read_run
@@ -80,17 +83,18 @@ def _of_run(folder: Path, batch: int, threads: int) -> "tuple[list[Timing], list
     found = read_run(RunFolder(folder))
     if not found.progress.front:
         raise InvalidInputError(f"{folder} {found.why_empty}; continue its search first")
-    timings, missing = [], []
+    timings: list[Timing] = []
+    missing: dict[str, str] = {}
     for point in found.progress.front:
         try:
             saved = network_of_point(found, point)
         except (InvalidInputError, RunFolderError) as error:
-            missing.append(f"trial {point.label} ({error})")
+            missing[point.label] = str(error)
             continue
         macs = point.measured.macs
         timings.append(time_network(saved, label=point.label, macs=macs, batch=batch, threads=threads))
     if not timings:
-        raise RunFolderError(f"no point of the front can be timed: {'; '.join(missing)}")
+        raise RunFolderError(f"no point of the front can be timed: {next(iter(missing.values()))}")
     return timings, missing
 
 

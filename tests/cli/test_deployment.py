@@ -1,5 +1,6 @@
 """`nasfuse export --onnx` and `--torch`, and `nasfuse latency`, on a network of the digits and a run that holds it."""
 
+import itertools
 import json
 import shutil
 
@@ -168,8 +169,18 @@ class TestLatency:
     def test_of_a_front(self, nasfuse, run_with_networks):
         ran = nasfuse("latency", run_with_networks, "--batch", 4)
         assert "Time per sample in microseconds" in ran.out
-        assert "not timed: trial 4 (" in " ".join(ran.err.split())
+        assert "not timed: 1 point (4), because " in ran.sentence
         assert [one["label"] for one in json.loads((run_with_networks / "latency.json").read_text())] == ["0", "2"]
+
+    def test_of_cross_validated_points(self, nasfuse, make_run, tmp_path):
+        folder = make_run(tmp_path / "run", [(0.5, 100), (0.4, 200), (0.9, 1000)])
+        for number, fold in itertools.product((0, 2), (0, 1)):
+            (folder.trial(number) / f"fold{fold}").mkdir()
+            (folder.trial(number) / f"fold{fold}" / "model.pt").touch()
+        ran = nasfuse("latency", folder.root)
+        assert ran.code == 2
+        assert "no point of the front can be timed: trial 0 was cross-validated and has a network for " in ran.sentence
+        assert ran.sentence.count("cross-validated") == 1
 
 
 def test_rank_correlation_of_three():
