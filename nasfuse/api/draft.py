@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from nasfuse.api.wording import errors_in_python
 from nasfuse.data.draft import draft_data
 from nasfuse.data.raw_table import RawTable
 from nasfuse.data.sources.function import as_raw
@@ -36,7 +37,8 @@ def draft_study(data: Any, *, target: str | None = None, name: str | None = None
         study["metric"] = "mae"
         run = nasfuse.search(study, data=frame, minutes=5)
     """
-    return drafted(raw_of(data), source=source_of(data), target=target, name=name)
+    with errors_in_python():
+        return drafted(raw_of(data), source=source_of(data), target=target, name=name)
 
 
 def drafted(raw: RawTable, *, source: str, target: str | None, name: str | None) -> dict[str, Any]:

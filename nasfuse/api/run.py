@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 import torch
 
+from nasfuse.api.wording import errors_in_python
 from nasfuse.errors import InvalidInputError, nearest
 from nasfuse.experiment.atomic_files import write_text
 from nasfuse.experiment.run_folder import RunFolder
@@ -117,7 +118,8 @@ class SearchRun:
         """
         for name in criteria.keys() - Criteria.__annotations__.keys():
             raise InvalidInputError(f"there is no criterion {name!r}; {nearest(name, Criteria.__annotations__)}")
-        return select_point(self._run, **criteria)
+        with errors_in_python():
+            return select_point(self._run, **criteria)
 
     def __repr__(self) -> str:
         """Returns the folder and the size of the front."""
@@ -134,4 +136,5 @@ def load_run(path: str | os.PathLike[str]) -> SearchRun:
         MissingFileError: There is no run in the folder.
         RunFolderError: It is damaged, has not started, or is of another version of nasfuse.
     """
-    return SearchRun(read_run(RunFolder(Path(path))))
+    with errors_in_python():
+        return SearchRun(read_run(RunFolder(Path(path))))

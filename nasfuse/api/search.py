@@ -9,6 +9,7 @@ from typing import Any
 
 from nasfuse.api.draft import drafted, raw_of, source_of
 from nasfuse.api.run import SearchRun, load_run
+from nasfuse.api.wording import errors_in_python, in_python
 from nasfuse.backends.outcome import Outcome
 from nasfuse.cli.console import doing, new_console
 from nasfuse.cli.data_bar import data_bar
@@ -71,30 +72,31 @@ def search(
         run.front
         network = run.network(pick="knee")
     """
-    asked, raw = _asked(study, data, target=target, output=output)
-    asked = asked.replaced(trials=trials, minutes=minutes, max_macs=max_macs, workers=workers, seed=seed)
-    folder = RunFolder(Path(output) if output is not None else Path("runs") / asked.name)
-    if raw is not None:
-        file = kept_data_file(folder, raw)
-        asked = asked.model_copy(update={"data": asked.data.model_copy(update={"source": str(file)})})
-        try:
-            keep_data(folder, raw)
-        except OSError as error:
-            raise RunFolderError(
-                f"{folder.root} cannot be written ({error.strerror}); name another folder with output"
-            ) from error
-    with _display(asked, folder, shown=progress) as display:
-        found = run_search(asked, folder, display=display, address=address)
-    if found.best is None:
-        raise no_result(found, asked)
-    for one in read_part(read_checks, folder) or []:
-        if one.check.failed:
-            _warn(f"fault of nasfuse: trial {one.label}: {one.check}")
-    with doing(new_console(stderr=True), "writing the report") if progress else nullcontext():
-        lost = write_run_files(read_run(folder))
-    for path, reason in lost.items():
-        _warn(f"{path} was not written: {reason}")
-    return load_run(folder.root)
+    with errors_in_python():
+        asked, raw = _asked(study, data, target=target, output=output)
+        asked = asked.replaced(trials=trials, minutes=minutes, max_macs=max_macs, workers=workers, seed=seed)
+        folder = RunFolder(Path(output) if output is not None else Path("runs") / asked.name)
+        if raw is not None:
+            file = kept_data_file(folder, raw)
+            asked = asked.model_copy(update={"data": asked.data.model_copy(update={"source": str(file)})})
+            try:
+                keep_data(folder, raw)
+            except OSError as error:
+                raise RunFolderError(
+                    f"{folder.root} cannot be written ({error.strerror}); name another folder with output"
+                ) from error
+        with _display(asked, folder, shown=progress) as display:
+            found = run_search(asked, folder, display=display, address=address)
+        if found.best is None:
+            raise no_result(found, asked)
+        for one in read_part(read_checks, folder) or []:
+            if one.check.failed:
+                _warn(f"fault of nasfuse: trial {one.label}: {one.check}")
+        with doing(new_console(stderr=True), "writing the report") if progress else nullcontext():
+            lost = write_run_files(read_run(folder))
+        for path, reason in lost.items():
+            _warn(f"{path} was not written: {reason}")
+        return load_run(folder.root)
 
 
 def _asked(
@@ -134,7 +136,7 @@ def _display(study: StudyConfig, folder: RunFolder, *, shown: bool) -> Iterator[
         yield _Silent()
         return
     console = new_console(stderr=True)
-    with LiveDisplay(console, study, folder) as display, data_bar(console):
+    with LiveDisplay(console, study, folder, wording=in_python) as display, data_bar(console):
         yield display
 
 

@@ -44,14 +44,15 @@ class LiveDisplay:
         study: "StudyConfig",
         folder: "RunFolder",
         *,
+        wording: Callable[[str], str] = for_people,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Creates the display of `study`, whose run is in `folder`, on `console`."""
+        """Creates the display of `study`, whose run is in `folder`, on `console`; `wording` rewords its notes."""
         self.ran = False
         self._console = console
         self._study = study
         self._folder = folder
-        self._clock = clock
+        self._wording, self._clock = wording, clock
         self._progress: Progress | None = None
         self._workers = 0
         self._running: dict[int, Assignment] = {}
@@ -111,7 +112,7 @@ class LiveDisplay:
 
     def note(self, text: str) -> None:
         """Prints a note about the search."""
-        say(self._console, for_people(text), style="dim")
+        say(self._console, self._wording(text), style="dim")
 
     def started(self, assignment: "Assignment") -> None:
         """Shows a trial that was given to a worker."""

@@ -15,7 +15,7 @@ from nasfuse.train.augmentation import Augmentation
 #: Why a network with a router cannot be cross-validated.
 ROUTER_WITH_FOLDS = (
     "network.router: a router is set on validation data, and the final training after a cross-validation "
-    "(data.validation, or train --refit) has none; remove one of them"
+    "(data.validation, or `train --refit`) has none; remove one of them"
 )
 
 

@@ -35,6 +35,21 @@ def test_criteria_are_checked(make_run, tmp_path):
                 method(**criteria)
 
 
+@pytest.mark.parametrize(
+    ("criteria", "message"),
+    [
+        ({"trial": "x"}, r"^trial must be the number N of a trial, or N:P for its point P, got 'x'$"),
+        ({"trial": 9}, r"^trial 9: .*; `nasfuse pareto \S+/run` lists the front$"),
+        ({"trial": 0, "max_macs": 100}, r"^trial names one point, so no other criterion applies; leave the others out"),
+        ({"min_metric": math.nan}, "^min_metric must be a number, got nan$"),
+    ],
+)
+def test_errors_name_arguments(make_run, tmp_path, criteria, message):
+    run = nasfuse.load_run(make_run(tmp_path / "run", RESULTS).root)
+    with pytest.raises(InvalidInputError, match=message):
+        run.recipe(**criteria)
+
+
 def test_a_recipe_that_cannot_be_written(make_run, tmp_path):
     run = nasfuse.load_run(make_run(tmp_path / "run", RESULTS).root)
     (tmp_path / "file").touch()

@@ -115,6 +115,7 @@ class TestWhatIsAsked:
             ("absent.yaml", {}, MissingFileError, r"no such file: absent\.yaml"),
             (None, {"data": "absent.csv"}, MissingFileError, r"there is no file or folder absent\.csv"),
             (None, {"data": DATA, "target": "z"}, DataError, "data has no column 'z'"),
+            (None, {"data": {"a": DATA["y"]}}, DataError, r"; name the target with target\. Columns: a$"),
             (None, {"data": 5}, DataError, "data must be a pandas DataFrame, a mapping from names to arrays"),
             (
                 {**STUDY, "metric": "acc", "sampler": "t"},
@@ -135,6 +136,11 @@ class TestWhatIsAsked:
         with pytest.raises(error, match=message):
             search_function(study, **options)
         assert not list(tmp_path.iterdir())
+
+    def test_errors_name_arguments(self, make_run, tmp_path):
+        other = make_run(tmp_path / "run", [(0.5, 100)]).root
+        with pytest.raises(RunFolderError, match=r"run holds another study: .* Choose another folder with output, or "):
+            search_function(STUDY, output=other, progress=False)
 
 
 @pytest.fixture(scope="module")
