@@ -1,5 +1,6 @@
 """The pages in a browser, opened from disk: no error, no request, and everything that can be clicked works."""
 
+import itertools
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ import pytest
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.report.comparison import compare
 from nasfuse.report.comparison_figure import write_comparison_page
+from nasfuse.report.html import write_report
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -146,6 +148,58 @@ def test_a_phone_scrolls_in_one_direction(make_page, open_page):
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     svg = page.locator("figure[data-chart=front] svg").last
     assert svg.bounding_box()["width"] <= PHONE["width"]
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        [(0.9, 1_234_567), (0.96129, 1_240_000)],
+        [(0.3, 10), (0.96121, 1_234_567), (0.96129, 3_700_000)],
+        [(0.00111, 10), (0.0012345, 1010)],
+    ],
+)
+def test_labels_of_charts_are_whole(make_run, tmp_path, open_page, results):
+    write_report(tmp_path / "report.html", read_run(make_run(tmp_path / "run", results)))
+    page = open_page(tmp_path / "report.html", size=PHONE)
+    for width in (390, 500):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('figure > svg')].every("
+            "(one) => Math.abs(one.viewBox.baseVal.width - one.clientWidth) < 1)"
+        )
+        charts = page.locator("figure > svg").evaluate_all(_BOXES)
+        assert len(charts) == 4
+        for (left, right), texts in charts:
+            assert len(texts) > 5
+            assert all(left <= text["x"] and text["x"] + text["width"] <= right for text in texts)
+            pairs = [pair for pair in itertools.combinations(texts, 2) if _overlap(*pair)]
+            assert [(one["text"], other["text"]) for one, other in pairs] == []
+
+
+#: Left and right end of each chart, and the box of each of its texts.
+_BOXES = """charts => charts.map((chart) => {
+  const frame = chart.getBoundingClientRect();
+  const boxes = [...chart.querySelectorAll("text")].map((one) => [one.textContent, one.getBoundingClientRect()]);
+  const plain = boxes.map(([text, box]) => ({ text, x: box.x, y: box.y, width: box.width, height: box.height }));
+  return [[frame.left, frame.right], plain];
+})"""
+
+
+def _overlap(one, other):
+    """Returns whether two boxes share more than a rounded pixel."""
+    return all(
+        min(one[at] + one[long], other[at] + other[long]) - max(one[at], other[at]) > 1
+        for at, long in (("x", "width"), ("y", "height"))
+    )
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_heads_of_the_confusion_matrix_are_whole(make_page, open_page, size):
+    page = open_page(make_page("static", 10), size=size)
+    page.locator("tr [data-point]").first.press("Enter")
+    heads = page.locator(".matrix th[scope=col]")
+    assert heads.count() == 4
+    assert all(heads.evaluate_all("all => all.map((one) => one.scrollWidth <= one.clientWidth)"))
 
 
 @pytest.mark.parametrize("family", ["routed", "dense"])

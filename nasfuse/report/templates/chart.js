@@ -19,12 +19,26 @@ function element(name, attributes, parent, text) {
   return made;
 }
 
-function short(value) {
+function short(value, digits) {
   const size = Math.abs(value);
   if (size === 0) return "0";
   const unit = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]].find(([least]) => size >= least);
-  if (unit) return Number((value / unit[0]).toPrecision(4)) + unit[1];
-  return size < 1e-4 ? value.toExponential(0) : String(Number(value.toPrecision(4)));
+  if (unit) return Number((value / unit[0]).toPrecision(digits)) + unit[1];
+  return size < 1e-4 ? Number(value.toPrecision(digits)).toExponential() : String(Number(value.toPrecision(digits)));
+}
+
+// The labels of ticks, with as many digits as tell them apart.
+function labelled(ticks) {
+  let texts = [];
+  for (let digits = 4; digits < 13 && new Set(texts).size < ticks.length; digits++) texts = ticks.map((value) => short(value, digits));
+  return ticks.map((value, index) => [value, texts[index]]);
+}
+
+const pen = document.createElement("canvas").getContext("2d");
+
+function widthOf(text, weight = 400) {
+  pen.font = `${weight} 12px system-ui, sans-serif`; // as of texts in charts, see style.css
+  return Math.ceil(pen.measureText(text).width);
 }
 
 // An axis: its limits, the place of a value from 0 to 1, and ticks.
@@ -57,7 +71,7 @@ function logTicks(low, high) {
       const value = factor * 10 ** power;
       if (Math.log10(value) >= low && Math.log10(value) <= high) found.push(value);
     }
-  return found.length > 1 ? found : [10 ** low, 10 ** high].map((value) => Number(value.toPrecision(2)));
+  return found.length > 1 ? found : ticks(10 ** low, 10 ** high); // of so narrow a range, which is almost linear
 }
 
 const OUTLINES = {
@@ -112,7 +126,6 @@ function drawChart(figure, chart, choose) {
 
   function draw() {
     const width = Math.max(figure.clientWidth, 240), height = Math.round(Math.min(Math.max(width * 0.55, choose ? 300 : 220), choose ? 480 : 300));
-    const box = { left: 56, right: width - 14, top: 14, bottom: height - 44 };
     svg.replaceChildren();
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.setAttribute("height", height);
@@ -121,30 +134,41 @@ function drawChart(figure, chart, choose) {
     const points = chart.series.flatMap((series) => series.points);
     const bars = points.flatMap((point) => (point.sd ? [point.y - point.sd, point.y + point.sd] : [point.y]));
     const across = scale(chart.x, points.map((point) => point.x)), up = scale(chart.y, bars);
+    const widest = Math.max(0, ...labelled(up.ticks).map(([, text]) => widthOf(text)));
+    const box = { left: 29 + widest, right: width - 14, top: 14, bottom: height - 44 };
     const x = (value) => box.left + across.at(value) * (box.right - box.left);
     const y = (value) => box.bottom - up.at(value) * (box.bottom - box.top);
     axes(box, width, height, x, y, across, up);
     near = [];
     chart.series.forEach((series, index) => shown[index] && drawSeries(series, box, x, y, across, up));
+    const placed = [];
     for (const label of chart.labels) {
       if (!across.shows(label.x) || !up.shows(label.y)) continue;
       const [left, top] = [x(label.x), y(label.y)];
       node("circle", { cx: left, cy: top, r: 9, fill: "none", stroke: "var(--ink)", "stroke-width": 1.5 }, svg);
-      const end = left > (box.left + box.right) / 2;
-      const low = top < box.top + 30;
-      const place = { x: left + (end ? -12 : 12), y: top + (low ? 18 : -10), "text-anchor": end ? "end" : "start", class: "label" };
-      node("text", place, svg, label.text);
+      const long = widthOf(label.text, 600);
+      const beside = left > (box.left + box.right) / 2 ? left - 12 - long : left + 12;
+      const place = { x: Math.max(0, Math.min(beside, width - long)), y: top + (top < box.top + 30 ? 18 : -10) };
+      const right = place.x + long + 8; // with a gap
+      while (placed.some((other) => Math.abs(other.y - place.y) < 20 && other.x < right && place.x < other.right)) place.y += 20;
+      placed.push({ ...place, right });
+      node("text", { ...place, class: "label" }, svg, label.text);
     }
   }
 
   function axes(box, width, height, x, y, across, up) {
-    for (const value of across.ticks) {
+    let free = 0; // left end of the place that no label takes yet
+    for (const [value, text] of labelled(across.ticks)) {
       node("path", { d: `M${x(value)} ${box.top}V${box.bottom}`, class: "grid" }, svg);
-      node("text", { x: x(value), y: box.bottom + 17, "text-anchor": "middle" }, svg, short(value));
+      const long = widthOf(text);
+      const left = Math.min(x(value) - long / 2, width - long - 1);
+      if (left < free) continue;
+      node("text", { x: left, y: box.bottom + 19 }, svg, text);
+      free = left + long + 6;
     }
-    for (const value of up.ticks) {
+    for (const [value, text] of labelled(up.ticks)) {
       node("path", { d: `M${box.left} ${y(value)}H${box.right}`, class: "grid" }, svg);
-      node("text", { x: box.left - 7, y: y(value) + 4, "text-anchor": "end" }, svg, short(value));
+      node("text", { x: box.left - 7, y: y(value) + 4, "text-anchor": "end" }, svg, text);
     }
     node("path", { d: `M${box.left} ${box.top}V${box.bottom}H${box.right}`, class: "axis", fill: "none" }, svg);
     node("text", { x: (box.left + box.right) / 2, y: height - 7, "text-anchor": "middle" }, svg, chart.x.title);

@@ -36,8 +36,13 @@ const DRAWN = {
     }
   },
   matrix: (block, place) => {
-    const table = newTable(place, ["true \\ predicted", ...block.names]);
+    const table = newTable(place, []);
     table.className = "matrix";
+    const head = element("tr", {}, table);
+    element("th", { scope: "col" }, head, "true \\ predicted");
+    const isWide = block.names.join(" ").length > 40; // then names are written upwards
+    for (const name of block.names)
+      element("span", isWide && name.length > 3 ? { class: "tall" } : {}, element("th", { scope: "col" }, head), name);
     block.counts.forEach((row, index) => {
       const line = element("tr", {}, table);
       const total = Math.max(row.reduce((sum, count) => sum + count, 0), 1);
