@@ -62,7 +62,7 @@ class Display:
         if len({note for note in self.notes if "left out" in note}) == n_bad:  # a node that starts anew is another one
             (root / "asked").touch()
 
-def wait_for_all(recipe, *, seed, division, folder, report, weight_sources, rungs):
+def wait_for_all(recipe, *, seed, division, folder, report, weight_sources, rungs, ends_s):
     import os
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -77,7 +77,7 @@ def measured(metric=0.5, macs=100):
     return Measurements((point,), RECORD)
 
 
-def wide_is_good(recipe, *, seed, division, folder, report, weight_sources, rungs=()):
+def wide_is_good(recipe, *, seed, division, folder, report, weight_sources, rungs=(), ends_s=None):
     """An objective without training: the wider the better, and the dearer."""
     (folder / "model.pt").write_text("weights")
     width = sum(stream.width for stream in recipe.network.streams.values())
@@ -124,7 +124,7 @@ class TestWithoutRay:
         """Two lucky networks hide a good one until they are trained again."""
         lucky = []
 
-        def hiding(recipe, *, seed, division, folder, report, weight_sources, rungs):
+        def hiding(recipe, *, seed, division, folder, report, weight_sources, rungs, ends_s):
             (folder / "model.pt").write_text("weights")
             if recipe.hash in lucky:
                 return measured(0.0, 10)
@@ -176,7 +176,7 @@ class TestWithoutRay:
     def test_where_weights_are_inherited_all_networks_are_kept_for_later_sessions_too(self, in_process, folder):
         inherited = []
 
-        def note(recipe, *, seed, division, folder, report, weight_sources, rungs):
+        def note(recipe, *, seed, division, folder, report, weight_sources, rungs, ends_s):
             inherited.extend(file.is_file() for file in weight_sources.values())
             return wide_is_good(
                 recipe, seed=seed, division=division, folder=folder, report=report, weight_sources=weight_sources
@@ -226,7 +226,7 @@ class TestWithoutRay:
         assert progress.states["complete"] == 7
 
     def test_failures_count_and_the_search_continues(self, in_process, folder):
-        def moody(recipe, *, seed, division, folder, report, weight_sources, rungs):
+        def moody(recipe, *, seed, division, folder, report, weight_sources, rungs, ends_s):
             number = int(folder.name)
             if number == 1:
                 raise RuntimeError("no mood")
@@ -239,7 +239,7 @@ class TestWithoutRay:
         assert "trial 1 failed: RuntimeError: no mood" in events
 
     def test_every_trial_may_fail(self, in_process, folder):
-        def never(recipe, *, seed, division, folder, report, weight_sources, rungs):
+        def never(recipe, *, seed, division, folder, report, weight_sources, rungs, ends_s):
             raise RuntimeError("no mood")
 
         progress, _ = run(folder, never, budget={"trials": 4})
@@ -250,7 +250,7 @@ class TestWithoutRay:
     def test_equal_failures_end_the_search_and_are_not_counted(self, in_process, folder):
         causes = {"no luck"}
 
-        def try_it(recipe, *, seed, division, folder, report, weight_sources, rungs):
+        def try_it(recipe, *, seed, division, folder, report, weight_sources, rungs, ends_s):
             for cause in causes:
                 raise ValueError(f"{cause}: {folder.name}")
             return wide_is_good(
@@ -272,7 +272,7 @@ class TestWithoutRay:
     def test_nothing_above_max_macs_is_trained(self, in_process, folder):
         trained = []
 
-        def note(recipe, *, seed, division, folder, report, weight_sources, rungs):
+        def note(recipe, *, seed, division, folder, report, weight_sources, rungs, ends_s):
             trained.append(recipe)
             return wide_is_good(
                 recipe, seed=seed, division=division, folder=folder, report=report, weight_sources=weight_sources
@@ -302,7 +302,7 @@ class TestWithoutRay:
         assert {path: path.read_bytes() for path in folder.root.rglob("*.yaml")} == before
 
     def test_two_searches_in_one_folder_are_refused(self, in_process, folder):
-        def second(recipe, *, seed, division, folder, report, weight_sources, rungs):
+        def second(recipe, *, seed, division, folder, report, weight_sources, rungs, ends_s):
             with pytest.raises(RunFolderError, match="another search is writing to"):
                 run(RunFolder(folder.parents[1]))
             return measured()

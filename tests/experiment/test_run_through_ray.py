@@ -135,7 +135,7 @@ def make_table():
     """
 
     class Table:
-        def __call__(self, recipe, *, seed, division, folder, report, weight_sources, rungs):
+        def __call__(self, recipe, *, seed, division, folder, report, weight_sources, rungs, ends_s):
             pace, luck = random.Random(str(folder)), random.Random(seed).random()
             width = sum(stream.width for stream in recipe.network.streams.values())
             names = [type(thread).__name__ for thread in threading.enumerate()]
@@ -270,7 +270,7 @@ def make_moody():
     """Returns an objective that is pickled by value: workers cannot import the tests."""
 
     class Moody:
-        def __call__(self, recipe, *, seed, division, folder, report, weight_sources, rungs):
+        def __call__(self, recipe, *, seed, division, folder, report, weight_sources, rungs, ends_s):
             from nasfuse.domain.operating_point import Measurements, OperatingPoint
 
             number = int(folder.name)
@@ -290,7 +290,7 @@ def make_doomed():
     """An objective whose worker dies a little after every trial's first run; inside a function, to be pickled whole."""
     record = dict(RECORD)
 
-    def doomed(recipe, *, seed, division, folder, report, weight_sources, rungs):
+    def doomed(recipe, *, seed, division, folder, report, weight_sources, rungs, ends_s):
         import os
         import threading
 
@@ -309,7 +309,7 @@ def make_forgetful():
     """An objective that has lost the inherited weights of even trials; inside a function, to be pickled whole."""
     record = dict(RECORD)
 
-    def forgetful(recipe, *, seed, division, folder, report, weight_sources, rungs):
+    def forgetful(recipe, *, seed, division, folder, report, weight_sources, rungs, ends_s):
         from nasfuse.errors import InheritanceError
 
         if weight_sources and int(folder.name) % 2 == 0:
