@@ -12,7 +12,8 @@ from nasfuse.search.samplers.costs import Costs
 from nasfuse.search.samplers.coverage import Coverage
 from nasfuse.search.samplers.domain import Array, Domain
 from nasfuse.search.samplers.draws import climb
-from nasfuse.search.samplers.durations import DurationModel, Durations
+from nasfuse.search.samplers.duration_model import DurationModel
+from nasfuse.search.samplers.durations import Durations
 from nasfuse.search.samplers.ehvi import (
     log_expected_hypervolume_improvement,
     log_expected_improvement_of_logs,

@@ -9,9 +9,6 @@ from numpy.typing import NDArray
 
 from nasfuse.errors import NasfuseError
 from nasfuse.search.samplers.domain import Array, Domain
-from nasfuse.search.samplers.encoding import Encoding
-from nasfuse.search.samplers.hyperparameters import OF_COUNTS, fit
-from nasfuse.search.samplers.surrogate import Surrogate
 
 SecondsOf = Callable[[Mapping[str, Any]], float]
 
@@ -45,21 +42,3 @@ class Durations:
             return math.log(self._seconds_of(self._domain.parameters(row)))
         except NasfuseError:
             return math.nan
-
-
-class DurationModel:
-    """Gaussian process of the logarithms of durations, which ranks many draws quickly."""
-
-    def __init__(self, durations: Durations, rows: Array, *, encoding: Encoding) -> None:
-        """Fits the model to the durations of draws `rows` (n, p)."""
-        logs = durations.log_seconds(rows)
-        is_known = np.isfinite(logs)
-        self._surrogate: Surrogate | None = None
-        if is_known.any():
-            features = encoding.features(rows[is_known])
-            fitted = fit(features, logs[is_known], groups=encoding.groups, noise=OF_COUNTS)
-            self._surrogate = Surrogate(features, logs[is_known], fitted=fitted)
-
-    def log_seconds(self, encoded: Array) -> Array:
-        """Returns the predicted logarithms of the seconds (n,) of encoded draws (n, d); 0 if none was estimated."""
-        return np.zeros(len(encoded)) if self._surrogate is None else self._surrogate.predict(encoded)[0]

@@ -12,7 +12,8 @@ from nasfuse.search.samplers import Domain
 from nasfuse.search.samplers import acquisition as module
 from nasfuse.search.samplers.acquisition import Acquisition
 from nasfuse.search.samplers.costs import Costs
-from nasfuse.search.samplers.durations import DurationModel, Durations
+from nasfuse.search.samplers.duration_model import DurationModel
+from nasfuse.search.samplers.durations import Durations
 from nasfuse.search.samplers.encoding import Encoding
 from nasfuse.search.samplers.training_data import Observations
 
