@@ -34,8 +34,12 @@ _N_START = 32
 _N_LOOKED_AT = 128
 
 #: Longest training of a draw that is tried without a model or for its family alone, as a share of the time of the
-#: search: ten of them leave a third of it to the model also where one worker trains.
-_LONGEST_TO_EXPLORE = 1 / 15
+#: search: the seventeen that begin before ten results are visible leave three quarters of it to the model also where
+#: one worker trains.
+_LONGEST_TO_EXPLORE = 1 / 64
+
+#: Share of the draws, the shortest, that are tried where the trainings of all would take longer.
+_SHORTEST = 1 / 8
 
 #: Complete trainings required before the model is used.
 MIN_FULL = 3
@@ -216,11 +220,25 @@ def _due(rows: Array, gains: Array, durations: Durations | None) -> Array:
         durations: Durations of their trainings; None if these do not matter.
     """
     if durations is not None:
-        for first in range(0, _N_LOOKED_AT, _N_START):
-            part = slice(first, first + _N_START)
-            can_explore = durations.can_explore(durations.log_seconds(rows[part]))
-            if can_explore.any():
-                rows, gains = rows[part][can_explore], gains[part][can_explore]
-                break
+        rows, gains = _short(rows[:_N_LOOKED_AT], gains[:_N_LOOKED_AT], durations)
     n_due = int((np.floor(gains) == np.floor(gains[0])).sum())
     return rows[: min(n_due, _N_START)]
+
+
+def _short(rows: Array, gains: Array, durations: Durations) -> tuple[Array, Array]:
+    """Returns those of the next `rows` (n, p) whose training does not take too long, with their gains.
+
+    If all of them take too long, these are the shortest; if the time of none is known, all of them.
+    """
+    seen: list[Array] = []
+    for first in range(0, len(rows), _N_START):
+        part = slice(first, first + _N_START)
+        seen.append(durations.log_seconds(rows[part]))
+        can_explore = durations.can_explore(seen[-1])
+        if can_explore.any():
+            return rows[part][can_explore], gains[part][can_explore]
+    times = np.concatenate(seen)
+    if np.isnan(times).all():
+        return rows, gains
+    is_short = times <= np.nanquantile(times, _SHORTEST)
+    return rows[is_short], gains[is_short]

@@ -107,13 +107,13 @@ class TestSuggestions:
 
     def test_the_start_avoids_trainings_that_would_take_much_of_the_time(self):
         known = {"n_startup": 100, "seconds_of": lambda parameters: parameters["width"]}
-        _, drawn = search(make(**known, budget_s=15 * 32), n_trials=12)
+        _, drawn = search(make(**known, budget_s=64 * 32), n_trials=12)
         assert {parameters["width"] for parameters in drawn} == {8, 16, 32}
         _, all_too_long = search(make(**known, budget_s=1.0), n_trials=12)
-        assert max(parameters["width"] for parameters in all_too_long) == 128
+        assert {parameters["width"] for parameters in all_too_long} == {8}, "the shortest"
 
     @pytest.mark.parametrize(
-        ("longest", "expected"), [(1.0, [0.9, 0.8, 0.7]), (0.3, [0.25, 0.2]), (0.15, [0.1]), (0.05, [0.9, 0.8, 0.7])]
+        ("longest", "expected"), [(1.0, [0.9, 0.8, 0.7]), (0.3, [0.25, 0.2]), (0.15, [0.1]), (0.05, [0.1])]
     )
     def test_the_families_that_lack_most_come_first_among_what_does_not_take_long(self, longest, expected):
         domain = Domain.unconditional({"x": FloatDistribution(0, 1)})
