@@ -88,7 +88,8 @@ def evaluate(
     for name, what in result.get("without", {}).items():
         say(out, f"without {name}: {_STANDS_IN[what]}")
     if "settings" in result:
-        say(out, ", ".join(f"{name} {value:.6g}" for name, value in result["settings"].items()))
+        shown = {name: value for name, value in result["settings"].items() if name != "always" or value >= 0}
+        say(out, ", ".join(f"{name} {value:.6g}" for name, value in shown.items()))
     for name, share in result.get("routes", {}).items():
         say(out, f"{share:>6.1%} take {name}")
     for column, groups in result.get("by", {}).items():

@@ -64,7 +64,7 @@ def init(
         soft_wrap=True,
     )
     if problem is not None:
-        explain(f"the data cannot be used with {file} yet (the file can stay as it is): {problem}")
+        explain(f"the data cannot be used yet; correct them, {file} can stay as it is: {problem}")
         raise typer.Exit(problem.exit_code)
 
 

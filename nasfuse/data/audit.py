@@ -14,6 +14,7 @@ from nasfuse.data.progress import tracked
 from nasfuse.data.raw_table import Array, RawTable, missing, texts
 from nasfuse.errors import counted, listed
 from nasfuse.spec.data import DataConfig
+from nasfuse.spec.modality import columns_of
 
 #: Most names in one line.
 _MOST_NAMED = 8
@@ -129,14 +130,7 @@ def _constants(dataset: Dataset) -> Iterator[str]:
 
 def _used(raw: RawTable, config: DataConfig) -> list[str]:
     """Returns the columns from which modalities are made."""
-    used: list[str] = []
-    for name, entry in config.modalities.items():
-        if entry.kind == "table":
-            used += entry.columns
-        elif entry.kind in ("vector", "sequence", "image"):
-            used += getattr(entry, "arrays", None) or [getattr(entry, "array", None) or name]
-        else:
-            used.append(getattr(entry, "column", None) or name)
+    used = chain.from_iterable(columns_of(name, entry) for name, entry in config.modalities.items())
     return [name for name in used if name in raw.columns]
 
 
@@ -152,19 +146,16 @@ def _missing(raw: RawTable, config: DataConfig) -> Iterator[str]:
 
 
 def _leaks(raw: RawTable, config: DataConfig) -> Iterator[str]:
-    """Finds columns from which the target follows, or that are the target in other words."""
-    if not isinstance(config.target, str):
-        return
-    target = raw.columns[config.target]
-    for name in _used(raw, config):
-        values = raw.columns[name]
-        if name == config.target:
-            yield f"{raw.noun} {name} is the target and is part of a modality; remove it there"
-        elif values.ndim == 1 and target.ndim == 1 and len(values) == len(target) and _tells(values, target):
-            yield (
-                f"{raw.noun} {name} has a value of its own for every value of {config.target}, so it may be the target "
-                "in other words; remove it if it is not known when a prediction is needed"
-            )
+    """Finds columns from which a target follows, or that are a target in other words."""
+    for of_target in config.targets:
+        target = raw.columns[of_target]
+        for name in _used(raw, config):
+            values = raw.columns[name]
+            if values.ndim == 1 and target.ndim == 1 and len(values) == len(target) and _tells(values, target):
+                yield (
+                    f"{raw.noun} {name} has a value of its own for every value of {of_target}, so it may be the target "
+                    "in other words; remove it if it is not known when a prediction is needed"
+                )
 
 
 def _tells(values: Array, target: Array) -> bool:

@@ -94,7 +94,7 @@ def draft_data(raw: RawTable, *, target: str | None = None) -> DataDraft:
     if not isinstance(target, str | None):
         raise DataError(
             f"target must be the name of one column, got {type(target).__name__}; for several numbers, name one of "
-            "them and list all in data.target of the study"
+            "them, list all in data.target of the study that is drafted and take them out of its modalities"
         )
     target = find_target(raw) if target is None else target
     values = raw.column(target, "--target")

@@ -32,7 +32,7 @@ def raw_targets(
     """
     if TASKS[config.task].is_dense:
         return label_maps(raw, config, n_classes=len(class_names) or None)
-    columns = (config.target,) if isinstance(config.target, str) else config.target
+    columns = config.targets
     parts = [_complete(raw, column, raw.column(column, "data.target")) for column in columns]
     where = f"{raw.origin}: the labels"
     no_names: tuple[str, ...] = ()

@@ -301,7 +301,7 @@ def _time_of_the_end(study: StudyConfig) -> str:
     budget, spent = Budget.from_config(study.budget), 60 * minutes
     if study.data.validation is None:
         later = budget.left_s(seconds=spent, share_of_grace=SHARE_OF_GRACE) or 0.0
-        last = f"one that would still run {later:.0f} s later ends then, with fewer epochs"
+        last = f"one that would still run {later:.0f} s later ends with the epoch it is in"
     else:
         last = f"one that still runs {budget.left_s(seconds=spent) or 0.0:.0f} s later is stopped when its fold ends"
     return (

@@ -243,7 +243,8 @@ class RunFolder:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise RunFolderError(
-                    f"another search is writing to {self.root}; wait for it, or watch it with nasfuse status"
+                    f"another search is writing to {self.root}; wait for it, or watch it with nasfuse status "
+                    f"{self.root}"
                 ) from error
             try:
                 yield own

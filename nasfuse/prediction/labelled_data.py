@@ -106,8 +106,7 @@ def labelled_data(saved: SavedNetwork, data: DataConfig) -> LabelledData:
 
 
 def _check_has_targets(raw: RawTable, data: DataConfig) -> None:
-    columns = (data.target,) if isinstance(data.target, str) else data.target
-    absent = [column for column in columns if column not in raw.columns]
+    absent = [column for column in data.targets if column not in raw.columns]
     if absent:
         raise DataError(
             f"{raw.origin} has no targets, the {raw.noun} {listed(absent)}; use `nasfuse predict` for data without "

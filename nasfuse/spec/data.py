@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from nasfuse.domain.task import TASKS
 from nasfuse.errors import nearest
 from nasfuse.spec.data_source import SHIPPED_SOURCES
-from nasfuse.spec.modality import FrozenConfig, ModalityEntry, TextConfig, expand_modality
+from nasfuse.spec.modality import FrozenConfig, ModalityEntry, TextConfig, columns_of, expand_modality
 from nasfuse.spec.schema.model import MisfitError, Model, matching
 
 #: Name of a modality or stream.
@@ -123,6 +123,14 @@ class DataConfig(Model):
         return aligned
 
     @model_validator(mode="after")
+    def _targets_are_no_inputs(self) -> Self:
+        for name, entry in self.modalities.items():
+            both = next((column for column in columns_of(name, entry) if column in self.targets), None)
+            if both is not None:
+                raise MisfitError(f"modalities.{name}", f"reads {both}, which is a target; remove it from one of them")
+        return self
+
+    @model_validator(mode="after")
     def _aligned_are_modalities(self) -> Self:
         unknown = next((name for name in self.aligned if self.modalities and name not in self.modalities), None)
         if unknown is not None:
@@ -148,6 +156,11 @@ class DataConfig(Model):
         if isinstance(self.void, str) and self.void not in (self.classes or ()):
             raise MisfitError("void", f"{self.void!r} is none of data.classes; name one of them, or give its number")
         return self
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Returns the names of the target's columns or arrays."""
+        return (self.target,) if isinstance(self.target, str) else self.target
 
     @property
     def void_number(self) -> int | None:

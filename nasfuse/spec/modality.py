@@ -243,6 +243,15 @@ ModalityEntry = Annotated[
 ]
 
 
+def columns_of(name: str, entry: ModalityEntry) -> tuple[str, ...]:
+    """Returns the columns or arrays from whose values a modality is made."""
+    if isinstance(entry, TableConfig):
+        return tuple(entry.columns)
+    if isinstance(entry, ModalityConfig):
+        return entry.arrays or (entry.array or name,)
+    return (entry.column or name,)
+
+
 def expand_modality(entry: Any) -> Any:
     """Returns an entry of `data.modalities` with its shorthands written out.
 

@@ -24,7 +24,8 @@ def findings(target="y", task="multiclass", *, metric="accuracy", **changes):
     }
     options = {"validation": columns.pop("validation", None)}
     raw = as_raw(pd.DataFrame(columns))
-    used = [name for name in columns if name not in (target, "split")]
+    targets = (target,) if isinstance(target, str) else target
+    used = [name for name in columns if name not in (*targets, "split")]
     plain = {"source": "x", "modalities": {"t": {"kind": "table", "columns": used}}, "target": target, "task": task}
     config = DataConfig.parse(expand_modalities({"data": {**plain, **options}})["data"])
     dataset = divided(described_table(raw, config), config, division=0)
@@ -84,6 +85,13 @@ def test_a_column_with_the_number_to_predict():
     (found,) = findings(
         target="weight", task="regression", weight=weight, grams=1000 * weight, y=["a"] * 60 + ["b"] * 60
     )
+    assert found.startswith("column grams has a value of its own for every value of weight")
+
+
+def test_a_column_with_one_of_several_numbers_to_predict():
+    weight, height = np.random.default_rng(1).normal(size=(2, N))
+    config = {"target": ("height", "weight"), "task": "regression"}
+    (found,) = findings(**config, weight=weight, height=height, grams=1000 * weight, y=["a"] * 60 + ["b"] * 60)
     assert found.startswith("column grams has a value of its own for every value of weight")
 
 

@@ -133,6 +133,12 @@ MODALITIES = st.sampled_from(["vector", "sequence", "image"]) | st.fixed_diction
 )
 
 
+def reads_no_target(data):
+    modalities = data.get("modalities", {}).items()
+    read = {entry.get("array", name) if isinstance(entry, dict) else name for name, entry in modalities}
+    return data.get("target", "y") not in read
+
+
 @st.composite
 def recipes(draw):
     route = draw(st.lists(NAMES, min_size=1, max_size=4, unique=True))
@@ -152,7 +158,7 @@ def recipes(draw):
             "task": st.sampled_from(["multiclass", "multilabel", "regression"]),
             "val_fraction": SHARE,
         },
-    )
+    ).filter(reads_no_target)
     positive = st.floats(0, 1e300, exclude_min=True)
     training = st.fixed_dictionaries(
         {},
@@ -408,6 +414,16 @@ def test_a_modality_may_be_its_kind_alone(load):
             "source: digits",
             "source: x.npz\n  modalities: {left: image, right: image}\n  aligned: [left, rigth]",
             r"line 5: data\.aligned: 'rigth' is no modality of the data; did you mean 'right'\?",
+        ),
+        (
+            "source: digits",
+            "source: x.csv\n  target: [a, b]\n  modalities:\n    left: {kind: table, columns: {b: number}}",
+            r"line 6: data\.modalities\.left: reads b, which is a target; remove it from one of them$",
+        ),
+        (
+            "source: digits",
+            "source: x.npz\n  target: left\n  modalities: {left: image, right: image}",
+            r"line 5: data\.modalities\.left: reads left, which is a target; remove it from one of them$",
         ),
         (
             "source: digits",
