@@ -17,6 +17,7 @@ from nasfuse.search.samplers.costs import CostOf, Costs, IsVisited
 from nasfuse.search.samplers.coverage import Coverage, suggested_rows
 from nasfuse.search.samplers.domain import Array, Domain
 from nasfuse.search.samplers.durations import Durations, SecondsOf
+from nasfuse.search.samplers.encoding import Encoding
 from nasfuse.search.samplers.fallback import tpe, tpe_draws
 from nasfuse.search.samplers.training_data import Observations
 from nasfuse.search.trial import TrialWriter
@@ -29,9 +30,6 @@ MAX_OBSERVATIONS = 1000
 
 #: Draws for a trial without a model whose costs are computed.
 _N_START = 32
-
-#: Draws that are searched, from those in the families that lack most on, for some whose training is not too long.
-_N_LOOKED_AT = 128
 
 #: Longest training of a draw that is tried without a model or for its family alone, as a share of the time of the
 #: search: the seventeen that begin before ten results are visible leave three quarters of it to the model also where
@@ -197,7 +195,10 @@ class KnownCostSampler(BaseSampler):
         *units, share = sobol.random(1)[0]
         rng = np.random.default_rng(derive_seed(self._seed, "families", trial.number))
         rows, gains = coverage.variants(np.array(units), rng)
-        yield from costs.nearest_first(_due(rows, gains, durations), share=share)
+        due = rows, gains
+        if durations is not None:
+            due = _short(rows, gains, durations, domain=domain, surveyed=costs.surveyed_rows())
+        yield from costs.nearest_first(_due(*due), share=share)
         yield from rows
 
     def _draws(self, trial: FrozenTrial, domain: Domain) -> Iterator[Array]:
@@ -211,34 +212,24 @@ class KnownCostSampler(BaseSampler):
         return tpe_draws(study, trial, domain, seed=derive_seed(self._seed, "tpe", trial.number))
 
 
-def _due(rows: Array, gains: Array, durations: Durations | None) -> Array:
-    """Returns those of `rows` (n, p) that add most to the coverage, among those that do not take too long to train.
-
-    Args:
-        rows: Draws, at least one.
-        gains: What each of them would add, shape (n,), the largest first.
-        durations: Durations of their trainings; None if these do not matter.
-    """
-    if durations is not None:
-        rows, gains = _short(rows[:_N_LOOKED_AT], gains[:_N_LOOKED_AT], durations)
+def _due(rows: Array, gains: Array) -> Array:
+    """Returns those of `rows` (n, p), at least one, that add most; `gains` (n,) are sorted, the largest first."""
     n_due = int((np.floor(gains) == np.floor(gains[0])).sum())
     return rows[: min(n_due, _N_START)]
 
 
-def _short(rows: Array, gains: Array, durations: Durations) -> tuple[Array, Array]:
-    """Returns those of the next `rows` (n, p) whose training does not take too long, with their gains.
+def _short(rows: Array, gains: Array, durations: Durations, *, domain: Domain, surveyed: Array) -> tuple[Array, Array]:
+    """Returns those of `rows` (n, p) whose training does not take too long, the shortest if all do, and their gains.
 
-    If all of them take too long, these are the shortest; if the time of none is known, all of them.
+    Durations are predicted from those of the `surveyed` draws (m, p), and those of the first draws are checked.
     """
-    seen: list[Array] = []
-    for first in range(0, len(rows), _N_START):
-        part = slice(first, first + _N_START)
-        seen.append(durations.log_seconds(rows[part]))
-        can_explore = durations.can_explore(seen[-1])
-        if can_explore.any():
-            return rows[part][can_explore], gains[part][can_explore]
-    times = np.concatenate(seen)
-    if np.isnan(times).all():
-        return rows, gains
-    is_short = times <= np.nanquantile(times, _SHORTEST)
-    return rows[is_short], gains[is_short]
+    from nasfuse.search.samplers.duration_model import DurationModel  # SciPy's optimisers take a while to load
+
+    encoding = Encoding(domain)
+    predicted = DurationModel(durations, surveyed, encoding=encoding).log_seconds(encoding.features(rows))
+    is_short = durations.can_explore(predicted)
+    if not is_short.any():
+        is_short = predicted <= np.quantile(predicted, _SHORTEST)
+    rows, gains = rows[is_short], gains[is_short]
+    is_checked = durations.can_explore(durations.log_seconds(rows[:_N_START]))
+    return (rows[:_N_START][is_checked], gains[:_N_START][is_checked]) if is_checked.any() else (rows, gains)
