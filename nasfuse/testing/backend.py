@@ -59,6 +59,7 @@ def run_trial(
     report: Report,
     weight_sources: Mapping[str, Path],
     rungs: Sequence[int],
+    ends_s: float | None,
     die: Callable[[], None],
 ) -> Measurements:
     """Returns measurements without a training; the seed, which is the number of the trial, decides what else happens.
@@ -71,6 +72,7 @@ def run_trial(
         report: Called after each epoch.
         weight_sources: Checkpoints of the inherited weights.
         rungs: Epochs at which the trial may be stopped, as the backend passes them on.
+        ends_s: Seconds after which it is to end, as the backend passes them on.
         die: Ends the first run of the trial `KILLED`.
 
     Raises:
@@ -90,7 +92,7 @@ def run_trial(
         die()
     files = {stream: str(file) for stream, file in weight_sources.items()}
     record = {"recipe": recipe.hash, "seed": seed, "division": division, "folder": str(folder), "weight_sources": files}
-    record["rungs"] = list(rungs)
+    record |= {"rungs": list(rungs), "ends_s": ends_s}
     return Measurements((POINT,), record)
 
 
@@ -248,7 +250,7 @@ class BackendSuite:
             record, assignment = search.measurements(number).record, _assignment(number)
             assert record["recipe"] == assignment.recipe.hash
             assert (record["seed"], record["division"]) == (assignment.seed, assignment.division)
-            assert tuple(record["rungs"]) == assignment.rungs
+            assert (tuple(record["rungs"]), record["ends_s"]) == (assignment.rungs, assignment.ends_s)
             assert Path(record["folder"]) == search.folder / str(number)
         assert search.measurements(MEASURED).record["weight_sources"] == {"left": str(search.folder / "7" / "model.pt")}
         assert search.measurements(LAST).record["weight_sources"] == {}
@@ -291,4 +293,5 @@ def _assignment(number: int) -> Assignment:
         division=1 if number == LAST else 0,
         rungs=_RUNGS.get(number, ()),
         inherited=_INHERITED.get(number, {}),
+        ends_s=600.0 if number == LAST else None,
     )
