@@ -83,13 +83,13 @@ def test_an_interrupted_study_gives_the_same_trials(open_scheduler, storage, mea
 def test_where_time_is_the_budget_the_known_cost_sampler_knows_how_long_trainings_take(
     open_scheduler, make_study, measured
 ):
-    """Until it has a model, trainings of more than a 64th of the time are avoided: here those of wide streams."""
+    """Until it has a model, trainings of more than a 30th of the time are avoided: here those of wide streams."""
 
     def seconds_of(recipe, macs):
         assert macs > 0
         return max(stream.width for stream in recipe.network.streams.values())
 
-    study = make_study(sampler="known_cost", budget={"minutes": 64 * 17 / 60})
+    study = make_study(sampler="known_cost", budget={"minutes": 30 * 17 / 60})
     scheduler = open_scheduler(InMemoryStorage(), study, seconds_of=seconds_of, clock=lambda: 0.0)
     suggested = run(scheduler, measured, n_trials=10)[len(BASELINES) :]
     assert {seconds_of(one.recipe, 1) for one in suggested} == {8, 16}

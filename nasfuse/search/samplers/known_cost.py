@@ -32,9 +32,9 @@ MAX_OBSERVATIONS = 1000
 _N_START = 32
 
 #: Longest training of a draw that is tried without a model or for its family alone, as a share of the time of the
-#: search: the seventeen that begin before ten results are visible leave three quarters of it to the model also where
-#: one worker trains.
-_LONGEST_TO_EXPLORE = 1 / 64
+#: search: the seventeen that begin before ten results are visible leave two fifths of it to the model also where one
+#: worker trains.
+_LONGEST_TO_EXPLORE = 1 / 30
 
 #: Share of the draws, the shortest, that are tried where the trainings of all would take longer.
 _SHORTEST = 1 / 8

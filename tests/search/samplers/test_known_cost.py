@@ -107,7 +107,7 @@ class TestSuggestions:
 
     def test_the_start_avoids_trainings_that_would_take_much_of_the_time(self):
         known = {"n_startup": 100, "seconds_of": lambda parameters: parameters["width"]}
-        _, drawn = search(make(**known, budget_s=64 * 32), n_trials=12)
+        _, drawn = search(make(**known, budget_s=30 * 32), n_trials=12)
         assert {parameters["width"] for parameters in drawn} == {8, 16, 32}
         _, all_too_long = search(make(**known, budget_s=1.0), n_trials=12)
         assert {parameters["width"] for parameters in all_too_long} == {8}, "the shortest"
