@@ -1,6 +1,8 @@
 """The command line. Heavy packages are imported inside the commands that need them."""
 
+import atexit
 import errno
+import gc
 import sys
 import warnings
 from typing import TextIO
@@ -18,6 +20,7 @@ def main() -> None:
     from nasfuse.cli.console import explain, program
     from nasfuse.errors import DataWarning, NasfuseError, RunFolderWarning
 
+    atexit.register(gc.freeze)  # else the interpreter looks through all objects several times while it ends
     try:
         with warnings.catch_warnings():  # restores warnings.showwarning
             for category in (DataWarning, RunFolderWarning):

@@ -1,8 +1,10 @@
 """Random convolutions: shares of positions above biases and statistics of channels, as fixed features."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +31,8 @@ _MOST_CHANNELS = 9
 #: Features of a token id, drawn from a normal distribution.
 _ID_WIDTH = 9
 
-#: Samples whose convolutions give the biases, at most.
-_N_BIAS_SAMPLES = 256
+#: Samples whose convolutions give the biases, and samples whose features give their scales, at most.
+_N_BIAS_SAMPLES, _N_SCALE_SAMPLES = 256, 4096
 
 #: Numbers per convolution that are in memory at once, about.
 _MOST_NUMBERS = 2**23
@@ -45,6 +47,42 @@ _ROUNDING = 1e-5
 _LEAST_STD = 0.01
 
 
+@dataclass(frozen=True)
+class _Sums:
+    """The sums of channels that several kernels act on.
+
+    Attributes:
+        of: The buffer `channels` that they were found in; networks are also called with other buffers than their own.
+        kernels: For each dilation, the channels of every sum, and the numbers of its kernels.
+        places: For each dilation, the place of every kernel among those of all sums; None where most sums have one
+            kernel, so that kernels are better computed one by one.
+    """
+
+    of: Tensor
+    kernels: list[list[tuple[list[int], Tensor]]]
+    places: list[Tensor | None]
+
+    @classmethod
+    def found_in(cls, channels: Tensor, *, none: int) -> "_Sums | None":
+        """Returns the sums of `channels`, shape (n_dilations, n_kernels, k); None on the meta device.
+
+        Subsets of fewer than k channels are filled up with the number `none`.
+        """
+        if channels.is_meta:
+            return None
+        every, places = [], []
+        for of_kernels in channels:
+            sums, number = torch.unique(of_kernels, dim=0, return_inverse=True)
+            own = [
+                ([channel for channel in one.tolist() if channel != none], (number == index).nonzero()[:, 0])
+                for index, one in enumerate(sums)
+            ]
+            every.append(own)
+            has_few = 2 * len(own) <= len(of_kernels)
+            places.append(torch.cat([kernels for _, kernels in own]).argsort() if has_few else None)
+        return cls(channels, every, places)
+
+
 class RandomConvolutions(nn.Module):
     """Standardised shares of positions at which a convolution is above a bias, and statistics of every channel.
 
@@ -55,6 +93,7 @@ class RandomConvolutions(nn.Module):
     random subset of the channels, which takes no products. MACs: 9 kernels x dilations x positions.
 
     Attributes:
+        n_channels: Channels of the inputs.
         dilations: Distances of neighbouring taps, growing exponentially; fewer than asked where inputs are short.
         n_shares: Kernels x dilations x biases.
         n_features: `n_shares` and four statistics of every channel.
@@ -85,12 +124,13 @@ class RandomConvolutions(nn.Module):
         side = 3 if self.on_grid else _N_TAPS
         self.dilations = _dilations((min(self.size) - 1) // (side - 1), n_dilations)
         vocabulary = modality.vocabulary
-        n_channels = modality.shape[0 if self.on_grid else 1] if vocabulary is None else _ID_WIDTH
+        self.n_channels = n_channels = modality.shape[0 if self.on_grid else 1] if vocabulary is None else _ID_WIDTH
         n_dilations = len(self.dilations)
         kernels, channels = _draw(n_dilations, n_kernels, n_channels)
         shape = (1, side, side) if self.on_grid else (1, side)
         self.register_buffer("kernels", kernels.reshape(n_dilations, n_kernels, *shape))
         self.register_buffer("channels", channels)
+        self._sums = _Sums.found_in(self.channels, none=n_channels)
         self.register_buffer("codes", None if vocabulary is None else normal_numbers(vocabulary, _ID_WIDTH))
         self.register_buffer("biases", torch.zeros(n_dilations, n_kernels, n_biases))
         self.n_shares = self.biases.numel()
@@ -106,7 +146,8 @@ class RandomConvolutions(nn.Module):
         would otherwise decide whether they are above it, differently in an exported program.
 
         Args:
-            inputs: (n, T, F), (n, T) ids or (n, C, H, W); the first 256 samples give the biases.
+            inputs: (n, T, F), (n, T) ids or (n, C, H, W); the first 256 samples give the biases, and 4096 that are
+                spread over all of them the scales.
             mask: (n, T); None if all steps are real.
         """
         levels = _levels(self.n_shares).reshape(self.biases.shape)
@@ -119,7 +160,9 @@ class RandomConvolutions(nn.Module):
             ordered = torch.cat(parts, dim=1).sort(dim=1).values
             if ordered.shape[1]:
                 self.biases[index] = _quantiles(ordered, levels[index].to(ordered.device))
-        features = torch.cat([self._unscaled(*part) for part in self._parts(inputs, mask)])
+        every = max(math.ceil(len(inputs) / _N_SCALE_SAMPLES), 1)
+        spread = inputs[::every], None if mask is None else mask[::every]
+        features = torch.cat([self._unscaled(*part) for part in self._parts(*spread)])
         self.mean.copy_(features.mean(dim=0))
         self.std.copy_(features.std(dim=0, correction=0).clamp_min(_LEAST_STD))
 
@@ -172,15 +215,26 @@ class RandomConvolutions(nn.Module):
 
     def _convolve(self, values: Tensor, index: int) -> Tensor:
         """Returns the convolutions (b, n_kernels, ...) with dilation number `index`."""
-        summed = values[:, self.channels[index, :, 0]]
-        for column in range(1, self.channels.shape[2]):
-            summed = summed + values[:, self.channels[index, :, column]]
+        sums = self._sums
+        if sums is None or sums.of is not self.channels or is_tracing() or (places := sums.places[index]) is None:
+            summed = _sum(values, self.channels[index].unbind(1))
+            return self._convolve_sums(summed, self.kernels[index], index=index)
+        parts = [
+            self._convolve_sums(_sum(values, [[one] for one in channels]), self.kernels[index, kernels], index=index)
+            for channels, kernels in sums.kernels[index]
+        ]
+        return torch.cat(parts, dim=1)[:, places]
+
+    def _convolve_sums(self, summed: Tensor, kernels: Tensor, *, index: int) -> Tensor:
+        """Returns the convolutions of (b, n, ...) sums with a kernel of each, or of one sum with all kernels."""
         dilation = self.dilations[index]
         convolve = F.conv2d if self.on_grid else F.conv1d
-        padding = dilation * (self.kernels.shape[-1] // 2)
-        return convolve(
-            summed, self.kernels[index], stride=self.stride, padding=padding, dilation=dilation, groups=summed.shape[1]
-        )
+        padding = dilation * (kernels.shape[-1] // 2)
+        return convolve(summed, kernels, stride=self.stride, padding=padding, dilation=dilation, groups=summed.shape[1])
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        super()._load_from_state_dict(*arguments)
+        self._sums = _Sums.found_in(self.channels, none=self.n_channels)
 
 
 class RandomConvStem(FixedStem):
@@ -242,6 +296,15 @@ def random_conv_stream(
     stem = RandomConvStem(convolutions, width=width if depth else None, dropout=feature_dropout)
     stages = [MlpStage(width, hidden=expansion * width, dropout=dropout) for _ in range(depth)]
     return Stream(stem, stages, width=width if depth else convolutions.n_features)
+
+
+def _sum(values: Tensor, channels: Iterable[Tensor | list[int]]) -> Tensor:
+    """Returns the sums of channels of `values` (b, C, ...), whose numbers are listed for one term after another."""
+    first, *others = channels
+    total = values[:, first]
+    for term in others:
+        total = total + values[:, term]
+    return total
 
 
 def _dilations(largest: int, n: int) -> list[int]:

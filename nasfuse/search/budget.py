@@ -12,12 +12,11 @@ _CONFIRM_FROM = 0.8
 #: take long, trying every family would leave no time to improve on what was found.
 _COVER_UNTIL = 0.5
 
-
 #: Time beyond a budget in minutes that running trainings get to finish, as a share of it, and at least in seconds.
 _GRACE, _LEAST_GRACE_S = 0.2, 15.0
 
-#: Share of this time in which trainings end by themselves, so that they can be measured in what is left.
-SHARE_OF_GRACE = 0.5
+#: Share of this time in which shortened trainings end by themselves, so that they can be measured in what is left.
+_SHARE_OF_GRACE = 0.5
 
 #: Time in which the front is measured after the last training, as a share of that of the search, and at least in
 #: seconds.
@@ -48,15 +47,19 @@ class Budget:
         """Returns the budget that a study file describes."""
         return cls(config.trials, config.minutes and config.minutes * 60, config.repeats)
 
-    def left_s(self, *, seconds: float, share_of_grace: float = 1.0) -> float | None:
-        """Returns the time for which a training that starts after `seconds` may run; None for no limit.
+    def left_s(self, *, seconds: float, is_shortened: bool = False) -> float | None:
+        """Returns the time after which a training that starts after `seconds` is stopped; None for no limit.
 
-        One that is continued when the time of the study is spent gets the grace of the others, or a share of it.
+        One that is continued when the time of the study is spent gets the grace of the others.
+
+        Args:
+            seconds: Time of the search at the start of the training.
+            is_shortened: Whether to return the time after which it ends by itself, with the epochs that it has run.
         """
         if self.seconds is None:
             return None
         grace = max(_GRACE * self.seconds, _LEAST_GRACE_S)
-        return max(self.seconds - seconds, 0.0) + share_of_grace * grace
+        return max(self.seconds - seconds, 0.0) + (_SHARE_OF_GRACE * grace if is_shortened else grace)
 
     def share(self, *, trainings: int, seconds: float) -> float:
         """Returns the share of the budget that is used; the search ends at 1."""

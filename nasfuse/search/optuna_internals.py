@@ -116,7 +116,7 @@ class TrialDatabase(RDBStorage):
             if not rows:
                 return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
             trials = {row.trial_id: _without_parts(row) for row in rows}
-            _add_parts(connection, trials, wanted)
+            _add_parts(connection, trials, None if states is None and trial_id_greater_than == -1 else wanted)
         return list(trials.values())
 
 
@@ -139,18 +139,23 @@ def _without_parts(row: Row[Any]) -> FrozenTrial:
 
 
 def _add_parts(
-    connection: Connection, trials: Mapping[int, FrozenTrial], wanted: Sequence[ColumnElement[bool]]
+    connection: Connection, trials: Mapping[int, FrozenTrial], wanted: Sequence[ColumnElement[bool]] | None
 ) -> None:
     """Adds to `trials`, which are those that are `wanted`, by identifier, what the other tables hold of them.
 
-    Rows of trials that were created since `trials` were read are left out.
+    Where all trials of a study are wanted (None), their rows are read without a join, which takes half of the time.
+    Those of other studies in between are left out, as are those of trials that were created since `trials` were read.
     """
+    first, last = min(trials), max(trials)
 
     def rows_of(table: Table, order: str, *columns: str) -> Iterator[Any]:
         """Yields identifier of the trial and `columns` of all rows, which are read at once."""
         chosen = select(table.c.trial_id, *(table.c[name] for name in columns))
-        of_trials = chosen.join(TRIALS, table.c.trial_id == TRIALS.c.trial_id).where(*wanted)
-        rows = connection.execute(of_trials.order_by(table.c[order])).all()
+        if wanted is None:
+            chosen = chosen.where(table.c.trial_id.between(first, last))
+        else:
+            chosen = chosen.join(TRIALS, table.c.trial_id == TRIALS.c.trial_id).where(*wanted)
+        rows = connection.execute(chosen.order_by(table.c[order])).all()
         return (row for row in rows if row[0] in trials)
 
     columns = ("param_name", "param_value", "distribution_json")

@@ -14,7 +14,7 @@ from nasfuse.domain.metric import METRICS
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import NasfuseError, RecurringFailureError, RunFolderError
 from nasfuse.search.assignment import Assignment
-from nasfuse.search.budget import SHARE_OF_GRACE, Budget
+from nasfuse.search.budget import Budget
 from nasfuse.search.computed_costs import ComputedCosts
 from nasfuse.search.counts import n_trained, n_unfinished
 from nasfuse.search.deaths import Deaths
@@ -398,7 +398,7 @@ class Scheduler:
             writer.weight_sources(self._weight_sources.choose(recipe, visible))
             drawn = self._view(trial.number)
         self._storage.publish(trial_id_of(trial))
-        ends_s = self._budget.left_s(seconds=self.seconds, share_of_grace=SHARE_OF_GRACE)
+        ends_s = self._budget.left_s(seconds=self.seconds, is_shortened=True)
         return Assignment(
             trial.number,
             derive_seed(self._config.seed, "trial", trial.number),

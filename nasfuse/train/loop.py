@@ -240,7 +240,7 @@ class _Run(TrainingInProgress):
             self.network.load_state_dict(self.best_state)
             chosen, status = self.best, "early stop"
         elif self.out_of_time and self.epoch < self.training.epochs:
-            status = "out of time"
+            status = "shortened"
         if isinstance(self.network, RoutedNetwork):
             table, threshold = self.validation.set_up(self.validation.table(self.dataset))
             self.network.calibrate(table.calibration)

@@ -41,7 +41,7 @@ class Trained:
         network: Network in inference mode.
         chosen: Epoch of the weights.
         curve: All epochs.
-        status: `complete`, `early stop` if patience ran out, or `out of time` if a deadline ended it.
+        status: `complete`, `early stop` if patience ran out, or `shortened` if a deadline ended it.
         backward_converged: Share of the backward systems of equilibria that converged in the last epoch; None if there
             are none.
         parts: Sub-networks of an elastic network, which were trained with it; None for an ordinary one.

@@ -106,12 +106,12 @@ def test_the_files(trained):
     assert content["val_metric"] == measurements.points[0].metric
 
 
-def test_a_training_that_is_out_of_time_is_measured(tmp_path):
+def test_a_shortened_training_is_measured(tmp_path):
     recipe = RECIPE.model_copy(update={"training": RECIPE.training.model_copy(update={"epochs": 10_000})})
     arguments = {"seed": 3, "division": 0, "folder": tmp_path, "report": ignore, "weight_sources": {}}
     measurements = Training()(recipe, ends_s=0.5, **arguments)
     record = measurements.record
-    assert record["status"] == "out of time"
+    assert record["status"] == "shortened"
     assert 1 <= record["epochs"] < record["epochs_asked"] == 10_000
     curve = read_curve(tmp_path / "metrics.jsonl")
     assert len(curve) == record["epochs"] == record["chosen_epoch"]

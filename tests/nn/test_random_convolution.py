@@ -1,9 +1,11 @@
 """Random convolutions: a naive computation, quantiles as biases, what is drawn, and what is refused."""
 
+import copy
 import math
 
 import pytest
 import torch
+from torch.func import functional_call
 
 from nasfuse.cost import count_network
 from nasfuse.domain.modality import Modality
@@ -50,6 +52,25 @@ def test_features_are_those_of_a_naive_computation():
                     number = (index * 7 + kernel) * 2 + bias
                     expected = (share - float(module.mean[number])) / float(module.std[number])
                     assert math.isclose(float(features[sample, index, kernel, bias]), expected, abs_tol=1e-4)
+
+
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_kernels_on_the_same_channels_share_their_sum(n_channels):
+    """Also after weights are loaded, and in a call with the buffers of another network."""
+    modality = Modality("i", "image", (n_channels, 9, 8))
+    inputs = random_inputs(modality, 5)
+    one, other, alone = (make(modality, n_kernels=84) for _ in range(3))
+    alone._sums = None  # each kernel sums its channels by itself
+    assert one._sums is not None and all(places is not None for places in one._sums.places)
+    for source in (one, other):
+        alone.load_state_dict(source.state_dict())
+        alone._sums = None
+        expected = alone(inputs, None)
+        assert torch.allclose(source(inputs, None), expected, atol=1e-5)
+        assert torch.allclose(functional_call(one, source.state_dict(), (inputs, None)), expected, atol=1e-5)
+    one.load_state_dict(other.state_dict())
+    assert torch.equal(one(inputs, None), other(inputs, None))
+    assert torch.equal(copy.deepcopy(one)(inputs, None), other(inputs, None))
 
 
 @pytest.mark.parametrize("modality", [LONG, IMAGE], ids=str)

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.ticker import EngFormatter
 
 from nasfuse.report.units import cost_label, with_prefix
 
@@ -37,6 +38,12 @@ def test_at_most_three_digits_in_front_and_close_to_the_value(value):
     assert "e" not in number
     assert len(number.replace(".", "")) <= 4 or value >= 1e15
     assert float(number) * factor == pytest.approx(value, rel=0.006)
+
+
+@given(st.floats(1e-12, 1e18))
+def test_matplotlib_writes_the_same(value):
+    expected = EngFormatter(unit="s").format_data(float(f"{value:.3g}"))
+    assert with_prefix(value, "s") == expected
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_a_training_that_fits_in_is_not_changed(make_recipe, dataset, clock, dif
 def test_a_training_ends_in_time_but_has_an_epoch(make_recipe, dataset, clock, seconds, epochs):
     seen = []
     trained = train(make_recipe(epochs=10), dataset, deadline=clock.deadline(seconds), report=seen.append)
-    assert (trained.status, len(trained.curve), trained.chosen.epoch) == ("out of time", epochs, epochs)
+    assert (trained.status, len(trained.curve), trained.chosen.epoch) == ("shortened", epochs, epochs)
     assert seen == trained.curve[:-1], "a driver may answer a late report by ending the process"
     assert not trained.network.training
 
@@ -76,10 +76,10 @@ def test_a_router_is_trained_before_a_training_may_end(make_recipe, dataset, clo
     router = {"routes": ["v", "v+s"], "width": 4}
     recipe = make_recipe(placement=2, router=router, routing={"first_stage": 0.5}, epochs=10)
     late = train(recipe, dataset, deadline=clock.deadline(3.0))
-    assert (late.status, len(late.curve)) == ("out of time", 6)
+    assert (late.status, len(late.curve)) == ("shortened", 6)
     clock.now, clock.rates = 0.0, []
     trained = train(recipe, dataset, deadline=clock.deadline(8.5))
-    assert (trained.status, len(trained.curve)) == ("out of time", 8)
+    assert (trained.status, len(trained.curve)) == ("shortened", 8)
     second = clock.rates[5 * (len(clock.rates) // 8) :]
     assert second[-1] < 0.1 * max(second), "the second stage has what is left of the time"
 
