@@ -1,7 +1,10 @@
 """The objective of a study, and how a worker runs one trial of it."""
 
+import os
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -87,27 +90,35 @@ class Task:
     ) -> Measured | Failed | Faulted:
         """Returns how the trial ended; an exception of the objective is a failure or a fault, with its text.
 
+        The process ends here where the trial takes longer than its `killed_s`, unless the driver has let it go on
+        after it was overdue.
+
         Args:
             objective: Called with the trial; called again without weight sources if it raises InheritanceError.
             report: Called with (epoch, metric) at the rungs of the trial, and after every epoch when it is overdue.
             report_lost_inheritance: Called with the reason before the trial starts again from random weights.
         """
-        try:
+        with _killed_after(self.assignment.killed_s) as cancel:
             try:
-                return Measured(self._measure(objective, report=report, weight_sources=self.weight_sources))
-            except InheritanceError as error:
-                report_lost_inheritance(_one_line(error))
-                return Measured(self._measure(objective, report=report, weight_sources={}))
-        except Exception as error:
-            return failure_of(error)
+                try:
+                    return Measured(self._measure(objective, report, cancel, weight_sources=self.weight_sources))
+                except InheritanceError as error:
+                    report_lost_inheritance(_one_line(error))
+                    return Measured(self._measure(objective, report, cancel, weight_sources={}))
+            except Exception as error:
+                return failure_of(error)
 
-    def _measure(self, objective: Objective, *, report: Report, weight_sources: Mapping[str, Path]) -> Measurements:
+    def _measure(
+        self, objective: Objective, report: Report, cancel: Callable[[], None], *, weight_sources: Mapping[str, Path]
+    ) -> Measurements:
         assignment, started = self.assignment, time.monotonic()
 
         def report_at_rungs(epoch: int, metric: float) -> None:
             is_overdue = assignment.overdue_s is not None and time.monotonic() - started >= assignment.overdue_s
             if epoch in assignment.rungs or is_overdue:  # every report costs a round trip to the driver
                 report(epoch, metric)
+            if is_overdue:
+                cancel()
 
         return objective(
             assignment.recipe,
@@ -119,6 +130,19 @@ class Task:
             rungs=assignment.rungs,
             ends_s=assignment.ends_s,
         )
+
+
+@contextmanager
+def _killed_after(seconds: float | None) -> Iterator[Callable[[], None]]:
+    """Ends the process if the block takes longer than `seconds`, unless what it yields is called; None for no limit."""
+    timer = threading.Timer(seconds or 0.0, os._exit, [1])
+    timer.daemon = True
+    if seconds is not None:
+        timer.start()
+    try:
+        yield timer.cancel
+    finally:
+        timer.cancel()
 
 
 def failure_of(error: Exception) -> Failed | Faulted:

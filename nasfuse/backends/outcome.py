@@ -22,11 +22,11 @@ class Stopped:
 
     Attributes:
         epoch: The last epoch that was trained.
-        metric: The metric after that epoch.
+        metric: The metric after that epoch; None where no epoch has ended that was reported.
     """
 
     epoch: int
-    metric: float
+    metric: float | None
 
 
 @dataclass(frozen=True)

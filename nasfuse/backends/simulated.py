@@ -1,11 +1,12 @@
 """Trials on a simulated clock: their learning curves are looked up, so that a search of hours takes seconds."""
 
 import heapq
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nasfuse.backends.base import Decision, Driver, Pause
-from nasfuse.backends.outcome import Outcome, Stopped
+from nasfuse.backends.outcome import Died, Outcome, Stopped
 from nasfuse.search.assignment import Assignment
 
 
@@ -33,9 +34,19 @@ class _Running:
     training: SimulatedTraining
     started: float
     reports: list[int]
+    overdue: float
+    killed: float
 
     @property
     def next_event(self) -> float:
+        return min(self._next_epoch, self.killed)
+
+    @property
+    def is_killed(self) -> bool:
+        return self.killed < self._next_epoch
+
+    @property
+    def _next_epoch(self) -> float:
         last = max(len(self.training.curve), 1)
         return self.started + (self.reports[0] if self.reports else last) * self.training.epoch_s
 
@@ -87,10 +98,10 @@ class SimulatedBackend:
         training = self._train(assignment)
         if training.lost_inheritance is not None:
             driver.on_lost_inheritance(assignment.number, training.lost_inheritance)
-        late = float("inf") if assignment.overdue_s is None else assignment.overdue_s
+        late, killed = (math.inf if time is None else time for time in (assignment.overdue_s, assignment.killed_s))
         epochs = range(1, len(training.curve) + 1)
         reports = [epoch for epoch in epochs if epoch in assignment.rungs or epoch * training.epoch_s >= late]
-        self._running[assignment.number] = _Running(training, self.now, reports)
+        self._running[assignment.number] = _Running(training, self.now, reports, self.now + late, self.now + killed)
         self._schedule(assignment.number)
 
     def _schedule(self, number: int) -> None:
@@ -99,6 +110,9 @@ class SimulatedBackend:
     def _advance(self, number: int, driver: Driver) -> None:
         """Passes the next report of a trial to the driver, or its end."""
         running = self._running[number]
+        if running.is_killed:
+            self._end(number, Died(), driver)
+            return
         if not running.reports:
             self._end(number, running.training.outcome, driver)
             return
@@ -106,8 +120,10 @@ class SimulatedBackend:
         metric = running.training.curve[epoch - 1]
         if driver.on_report(number, epoch=epoch, metric=metric) is Decision.STOP:
             self._end(number, Stopped(epoch, metric), driver)
-        else:
-            self._schedule(number)
+            return
+        if self.now >= running.overdue:  # the driver lets it go on
+            running.killed = math.inf
+        self._schedule(number)
 
     def _end(self, number: int, outcome: Outcome, driver: Driver) -> None:
         del self._running[number]

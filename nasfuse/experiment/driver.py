@@ -76,6 +76,7 @@ class SearchDriver:
         self._observers = observers
         self._running: dict[int, Assignment] = {}
         self._ends: dict[int, float] = {}  # time of the study from which a trial is overdue
+        self._reported: dict[int, Stopped] = {}  # the last report of each running trial
         self._retries: list[Assignment] = []
         self._faults = Faults(scheduler.saved_epochs)
         self._waiting: list[tuple[float, Assignment]] = []  # trials that met a fault, with the time of the next attempt
@@ -179,12 +180,19 @@ class SearchDriver:
 
         A study without a result goes on.
         """
-        is_late = self._scheduler.seconds >= self._ends.get(number, float("inf"))
-        return is_late and any(trial.is_complete for trial in self._scheduler.trials())
+        return self._is_late(number) and self._has_result
+
+    def _is_late(self, number: int) -> bool:
+        return self._scheduler.seconds >= self._ends.get(number, float("inf"))
+
+    @property
+    def _has_result(self) -> bool:
+        return any(trial.is_complete for trial in self._scheduler.trials())
 
     def on_report(self, number: int, *, epoch: int, metric: float) -> Decision:
         """Returns whether trial `number` continues after `epoch`, one of its rungs or any epoch when it is overdue."""
         with self._interrupts.deferred():
+            self._reported[number] = Stopped(epoch, metric)
             is_at_rung = epoch in self._running[number].rungs
             continues = not self._is_overdue(number) and (
                 not is_at_rung or self._scheduler.should_continue(number, epoch=epoch, metric=metric)
@@ -217,6 +225,12 @@ class SearchDriver:
 
     def _note_end(self, assignment: Assignment, outcome: Outcome) -> None:
         number = assignment.number
+        last = self._reported.pop(number, Stopped(0, None))
+        if isinstance(outcome, Died) and self._is_late(number):  # it was ended at the end of the time
+            if not self._has_result:
+                self._retries.append(replace(assignment, killed_s=None))
+                return
+            outcome = last
         if isinstance(outcome, Died | Faulted):
             if self._runs_again(assignment, outcome):
                 return

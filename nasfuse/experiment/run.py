@@ -32,7 +32,7 @@ from nasfuse.experiment.space_survey import SpaceSurvey, known_cost_of, macs_of
 from nasfuse.experiment.training_files import saved_progress
 from nasfuse.experiment.training_time import TimeLimit
 from nasfuse.experiment.trial_files import TrialFiles
-from nasfuse.search.budget import Budget, measuring_s
+from nasfuse.search.budget import Budget, End, measuring_s
 from nasfuse.search.hand_made_designs import LARGEST_RATIO
 from nasfuse.search.lease import leased
 from nasfuse.search.live_drivers import can_be_shared, joined, new_token
@@ -300,10 +300,11 @@ def _time_of_the_end(study: StudyConfig) -> str:
     minutes = study.budget.minutes or 0.0
     budget, spent = Budget.from_config(study.budget), 60 * minutes
     if study.data.validation is None:
-        later = budget.left_s(seconds=spent, is_shortened=True) or 0.0
+        later = budget.left_s(End.SHORTENED, seconds=spent) or 0.0
         last = f"one that would still run {later:.0f} s later ends with the epoch it is in"
     else:
-        last = f"one that still runs {budget.left_s(seconds=spent) or 0.0:.0f} s later is stopped when its fold ends"
+        later = budget.left_s(End.STOPPED, seconds=spent) or 0.0
+        last = f"one that still runs {later:.0f} s later is stopped when its fold ends"
     return (
         f"no training starts after {minutes:g} min; {last}, and then the front is measured for about "
         f"{measuring_s(spent):.0f} s at most"

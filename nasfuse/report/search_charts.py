@@ -7,7 +7,7 @@ from nasfuse.experiment.run_reader import Run
 from nasfuse.report.chart import Axis, Chart, Mark, Point, Series, stepped
 from nasfuse.search.history import Milestone
 from nasfuse.search.spending import KINDS, kind_of
-from nasfuse.search.trial import TrialView
+from nasfuse.search.trial import StoppedTraining, TrialView
 
 _MARKS: dict[str, Mark] = {"hand-made": "diamond", "suggested": "circle", "confirmation": "square"}
 _COLORS = {"hand-made": 1, "suggested": 0, "confirmation": 3}
@@ -21,18 +21,16 @@ def trials_chart(run: Run) -> Chart:
     metric = run.objectives.metric
     trained = [one for one in run.trials if one.was_trained and not one.is_operating_point]
     complete = [one for one in trained if one.is_complete]
+    stopped_at = [one.stopped.metric for one in trained if one.stopped is not None and one.stopped.metric is not None]
+    edge = min([*(one.metric for one in complete), *stopped_at], default=0.0)
     stopped = {
         is_out_of_time: [
-            Point(
-                one.number, where.metric, [*_text(one, metric, where.metric), f"epoch {where.epoch} of {where.epochs}"]
-            )
+            _stopped(one, where, metric=metric, edge=edge)
             for one in trained
             if (where := one.stopped) is not None and one.is_out_of_time is is_out_of_time
         ]
         for is_out_of_time in (False, True)
     }
-    values = [*(one.metric for one in complete), *(point.y for own in stopped.values() for point in own)]
-    edge = min(values, default=0.0)
     failed = [Point(one.number, edge, [f"trial {one.number}: failed", one.reason]) for one in trained if one.is_failed]
     by_kind = {
         kind: [
@@ -53,6 +51,14 @@ def trials_chart(run: Run) -> Chart:
         y=Axis(f"{metric} (validation)"),
         series=[one for one in series if one.points],
     )
+
+
+def _stopped(trial: TrialView, where: StoppedTraining, *, metric: str, edge: float) -> Point:
+    """Returns the point of a training that was stopped; at the lower `edge` if no epoch had ended."""
+    epoch = f"epoch {where.epoch} of {where.epochs}"
+    if where.metric is None:
+        return Point(trial.number, edge, [f"trial {trial.number} ({kind_of(trial)})", epoch])
+    return Point(trial.number, where.metric, [*_text(trial, metric, where.metric), epoch])
 
 
 def _text(trial: TrialView, metric: str, value: float) -> list[str]:

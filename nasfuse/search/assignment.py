@@ -22,6 +22,7 @@ class Assignment:
             is then spent; None for no such time.
         ends_s: Seconds after its start at which a first training ends with the epochs that it has run, before it is
             overdue; None for no such time.
+        killed_s: Seconds after its start at which its process is ended, wherever it is; None for no such time.
     """
 
     number: int
@@ -33,3 +34,4 @@ class Assignment:
     inherited: Mapping[str, int] = field(default_factory=dict)
     overdue_s: float | None = None
     ends_s: float | None = None
+    killed_s: float | None = None

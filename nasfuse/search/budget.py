@@ -1,6 +1,7 @@
 """Budget of a study: when the search ends, and when it starts to confirm the front."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from nasfuse.spec.study import BudgetConfig
 
@@ -15,12 +16,20 @@ _COVER_UNTIL = 0.5
 #: Time beyond a budget in minutes that running trainings get to finish, as a share of it, and at least in seconds.
 _GRACE, _LEAST_GRACE_S = 0.2, 15.0
 
-#: Share of this time in which shortened trainings end by themselves, so that they can be measured in what is left.
-_SHARE_OF_GRACE = 0.5
-
 #: Time in which the front is measured after the last training, as a share of that of the search, and at least in
 #: seconds.
 _MEASURING, _LEAST_MEASURING_S = 0.1, 60.0
+
+
+class End(float, Enum):
+    """How a training ends that runs when the time of a study is over, as the share of its grace after which it does."""
+
+    #: By itself, with the epochs that it has run, so that it can be measured in what is left.
+    SHORTENED = 0.5
+    #: By the driver, after its next epoch.
+    STOPPED = 1.0
+    #: With its process, wherever it is.
+    KILLED = 2.0
 
 
 def measuring_s(seconds: float) -> float:
@@ -47,19 +56,15 @@ class Budget:
         """Returns the budget that a study file describes."""
         return cls(config.trials, config.minutes and config.minutes * 60, config.repeats)
 
-    def left_s(self, *, seconds: float, is_shortened: bool = False) -> float | None:
-        """Returns the time after which a training that starts after `seconds` is stopped; None for no limit.
+    def left_s(self, end: End, *, seconds: float) -> float | None:
+        """Returns the time after which a training that starts after `seconds` ends as `end` says; None for no limit.
 
         One that is continued when the time of the study is spent gets the grace of the others.
-
-        Args:
-            seconds: Time of the search at the start of the training.
-            is_shortened: Whether to return the time after which it ends by itself, with the epochs that it has run.
         """
         if self.seconds is None:
             return None
         grace = max(_GRACE * self.seconds, _LEAST_GRACE_S)
-        return max(self.seconds - seconds, 0.0) + (_SHARE_OF_GRACE * grace if is_shortened else grace)
+        return max(self.seconds - seconds, 0.0) + end * grace
 
     def share(self, *, trainings: int, seconds: float) -> float:
         """Returns the share of the budget that is used; the search ends at 1."""

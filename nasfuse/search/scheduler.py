@@ -14,7 +14,7 @@ from nasfuse.domain.metric import METRICS
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.errors import NasfuseError, RecurringFailureError, RunFolderError
 from nasfuse.search.assignment import Assignment
-from nasfuse.search.budget import Budget
+from nasfuse.search.budget import Budget, End
 from nasfuse.search.computed_costs import ComputedCosts
 from nasfuse.search.counts import n_trained, n_unfinished
 from nasfuse.search.deaths import Deaths
@@ -320,8 +320,8 @@ class Scheduler:
         visible, _ = split_by_visibility(trials, visibility_lag=self.visibility_lag, number=number)
         return self._rungs.passes(trials[number], visible, epoch=epoch, metric=metric)
 
-    def stop(self, number: int, *, epoch: int, metric: float) -> None:
-        """Records that trial `number` was stopped after `epoch`, with the value of its metric."""
+    def stop(self, number: int, *, epoch: int, metric: float | None) -> None:
+        """Records that trial `number` was stopped after `epoch`, with the value of its metric, if there is one."""
         with self._storage.in_one_transaction():
             self._writer(number).stopped(self._rungs.where_stopped(self._view(number), epoch=epoch, metric=metric))
             self._end(number, state=TrialState.PRUNED)
@@ -398,7 +398,8 @@ class Scheduler:
             writer.weight_sources(self._weight_sources.choose(recipe, visible))
             drawn = self._view(trial.number)
         self._storage.publish(trial_id_of(trial))
-        ends_s = self._budget.left_s(seconds=self.seconds, is_shortened=True)
+        seconds = self.seconds
+        shortened_s = self._budget.left_s(End.SHORTENED, seconds=seconds)
         return Assignment(
             trial.number,
             derive_seed(self._config.seed, "trial", trial.number),
@@ -407,8 +408,9 @@ class Scheduler:
             baseline=drawn.baseline,
             rungs=() if drawn.is_repetition else self._rungs.epochs_of(recipe),
             inherited={} if drawn.lost_inheritance else drawn.weight_sources,
-            overdue_s=self._budget.left_s(seconds=self.seconds),
-            ends_s=None if drawn.is_repetition else ends_s,
+            overdue_s=self._budget.left_s(End.STOPPED, seconds=seconds),
+            ends_s=None if drawn.is_repetition else shortened_s,
+            killed_s=self._budget.left_s(End.KILLED, seconds=seconds),
         )
 
     def _adopt(self, number: int) -> Assignment | None:

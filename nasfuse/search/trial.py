@@ -65,13 +65,13 @@ class StoppedTraining:
     Attributes:
         epoch: Epochs trained.
         epochs: Epochs that its recipe asks for.
-        metric: Value of the study's metric after `epoch`.
+        metric: Value of the study's metric after `epoch`; None where it had none, as the end of the time came first.
         log_cost: log10 of the study's cost.
     """
 
     epoch: int
     epochs: int
-    metric: float
+    metric: float | None
     log_cost: float
 
 

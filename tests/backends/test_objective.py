@@ -1,5 +1,6 @@
 """One trial in a worker, without a backend."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,9 @@ def run(tmp_path, monkeypatch):
     """Runs trial 7 with an objective; returns its outcome, the reports and the reasons for lost inheritance."""
     monkeypatch.chdir(tmp_path)
 
-    def one(objective, *, overdue_s=None):
-        assignment = Assignment(7, 11, RECIPE, 2, rungs=(2, 4), inherited={"left": 3}, overdue_s=overdue_s, ends_s=5.0)
+    def one(objective, *, overdue_s=None, killed_s=None):
+        times = {"overdue_s": overdue_s, "ends_s": 5.0, "killed_s": killed_s}
+        assignment = Assignment(7, 11, RECIPE, 2, rungs=(2, 4), inherited={"left": 3}, **times)
         task = Task.of(assignment, folder_of=lambda number: Path("trials") / str(number))
         reports, lost = [], []
         outcome = task.run(
@@ -70,6 +72,29 @@ def test_an_overdue_trial_reports_every_epoch(run, monkeypatch):
         return MEASURED
 
     assert run(objective, overdue_s=3.0)[1] == [(2, 0.2), (3, 0.3), (4, 0.4), (5, 0.5)]
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_trial_that_does_not_end_is_ended_with_its_process(run, monkeypatch, goes_on):
+    """Unless the driver has let it go on although it was overdue."""
+    killed = threading.Event()
+    monkeypatch.setattr("nasfuse.backends.objective.os._exit", lambda code: killed.set())
+
+    def objective(recipe, *, report, **_):
+        if goes_on:
+            report(1, 0.5)
+        killed.wait(0.3 if goes_on else 60)
+        return MEASURED
+
+    run(objective, overdue_s=0.0, killed_s=0.05)
+    assert killed.is_set() is not goes_on
+
+
+def test_a_trial_that_ends_in_time_is_not_ended(run, monkeypatch):
+    killed = threading.Event()
+    monkeypatch.setattr("nasfuse.backends.objective.os._exit", lambda code: killed.set())
+    run(lambda recipe, **_: MEASURED, killed_s=0.05)
+    assert not killed.wait(0.2)
 
 
 def test_lost_inheritance_starts_the_trial_again_without_weight_sources(run):

@@ -174,6 +174,33 @@ def test_hand_made_designs_and_repetitions_stop_when_the_time_is_spent():
     assert not any(trial.is_running for trial in scheduler.trials())
 
 
+def test_a_training_that_never_reports_is_ended_with_its_process():
+    """Others have a result; 300 s and two fifths more are 420 s."""
+
+    def train(assignment):
+        hangs = assignment.number == 3
+        return SimulatedTraining([], Died(), epoch_s=1e6) if hangs else training_of(assignment, epoch_s=10.0)
+
+    backend = SimulatedBackend(train, capacity=2)
+    scheduler = open_scheduler(budget={"minutes": 5}, clock=backend.clock)
+    events = Events()
+    SearchDriver(scheduler, n_workers=2, observers=(events,)).run(backend)
+    assert backend.now == 420
+    assert events.ends[3] == Stopped(0, None)
+    trial = scheduler.trials()[3]
+    assert trial.is_out_of_time
+    assert trial.stopped.metric is None
+
+
+def test_a_first_training_that_takes_longer_than_the_time_starts_again_and_is_not_ended():
+    backend = SimulatedBackend(lambda assignment: training_of(assignment, epoch_s=500.0))
+    scheduler = open_scheduler(budget={"minutes": 5}, clock=backend.clock)
+    SearchDriver(scheduler, n_workers=1).run(backend)
+    (trial,) = scheduler.trials()
+    assert trial.is_complete
+    assert backend.now == 420 + 9 * 500
+
+
 def test_a_study_without_a_result_goes_on_beyond_its_time():
     backend = SimulatedBackend(lambda assignment: training_of(assignment, epoch_s=100.0))
     scheduler = open_scheduler(budget={"minutes": 5}, clock=backend.clock)

@@ -163,7 +163,7 @@ class TestTimeThatIsSpent:
         for one in lost:
             assert scheduler.wants_more(running=0)
             again = scheduler.next()
-            assert again == replace(one, overdue_s=15.0, ends_s=7.5), (
+            assert again == replace(one, overdue_s=15.0, ends_s=7.5, killed_s=30.0), (
                 "the grace of trainings that run when the time is spent"
             )
             scheduler.finish(one.number, measured())

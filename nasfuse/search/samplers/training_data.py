@@ -91,7 +91,7 @@ def _result(trial: TrialView, extrapolation: Extrapolation) -> tuple[float, floa
     """Returns metric, its variance and log cost, extrapolated for a stopped training; None without a usable result."""
     if trial.is_complete:
         found = (trial.metric, 0.0, trial.log_cost)
-    elif trial.is_stopped and (at := trial.stopped) is not None:
+    elif trial.is_stopped and (at := trial.stopped) is not None and at.metric is not None:
         error, doubt = extrapolation.end(
             epoch=at.epoch, epochs=at.epochs, metric=at.metric, inherited=trial.is_inherited
         )

@@ -68,13 +68,16 @@ class Rungs:
         """Returns and removes the metrics of trial `number` at its rungs, by epoch."""
         return self._reached.pop(number, {})
 
-    def where_stopped(self, trial: TrialView, *, epoch: int, metric: float) -> StoppedTraining:
+    def where_stopped(self, trial: TrialView, *, epoch: int, metric: float | None) -> StoppedTraining:
         """Returns what is recorded of a trial that does not continue."""
-        _, log_cost = self._costs(trial, metric)
-        return StoppedTraining(epoch, trial.epochs, metric, log_cost)
+        return StoppedTraining(epoch, trial.epochs, metric, _log_cost(trial))
 
     def _costs(self, trial: TrialView, metric: float) -> tuple[float, float]:
-        return self._sign * metric, math.log10(max(trial.full_macs, 1))
+        return self._sign * metric, _log_cost(trial)
+
+
+def _log_cost(trial: TrialView) -> float:
+    return math.log10(max(trial.full_macs, 1))
 
 
 def _rule_of(config: StoppingConfig) -> StoppingRule:
