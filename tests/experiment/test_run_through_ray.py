@@ -339,6 +339,39 @@ def test_a_trial_whose_inheritance_is_lost_starts_from_scratch(folder):
         assert named == " ".join(f"{stream}:{source}" for stream, source in given.items())
 
 
+def make_endless():
+    """An objective that never ends for odd trials, and marks its training as begun; pickled whole, as it is in here."""
+    record = dict(RECORD)
+
+    def endless(recipe, *, seed, division, folder, report, weight_sources, rungs, ends_s):
+        import time
+
+        from nasfuse.backends.beginning import begun
+
+        with begun(folder):
+            (folder / "resume.pt").write_text("progress")
+            time.sleep(600 if int(folder.name) % 2 else 0.2)
+            (folder / "resume.pt").unlink()
+        point = OperatingPoint(metric=0.5, macs=100, params=1, latency_s=1e-3, latency_iqr_s=0.0, peak_bytes=1)
+        return Measurements((point,), record)
+
+    return endless
+
+
+def test_a_search_whose_trainings_do_not_end_ends_in_time(folder, monkeypatch, capfd):
+    monkeypatch.setattr("nasfuse.search.budget._LEAST_GRACE_S", 2.0)
+    display, started = Display(), time.monotonic()
+    asked = study(budget={"minutes": 0.05})
+    progress = run_search(asked, folder, display=display, objective=make_endless())
+    assert time.monotonic() - started < 300
+    assert progress.states["complete"] >= 1
+    assert progress.states["out_of_time"] == 1
+    assert progress.states["failed"] == progress.states["running"] == 0
+    assert display.ends[1] == 0, "no epoch has ended"
+    assert [file.name for file in folder.trial(1).iterdir()] == ["recipe.yaml"]
+    assert "Traceback" not in (shown := capfd.readouterr().err), shown
+
+
 def test_trials_that_fail_in_every_way(folder):
     display = Display()
     moody = make_moody()
