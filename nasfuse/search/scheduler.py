@@ -35,7 +35,7 @@ from nasfuse.search.swept_points import values_of
 from nasfuse.search.trial import TrialView, TrialWriter
 from nasfuse.search.trial_rows import OutdatedError
 from nasfuse.search.views import trials_of
-from nasfuse.search.visibility import DEFAULT_VISIBILITY_LAG, split_by_visibility, visibility_lag
+from nasfuse.search.visibility import DEFAULT_VISIBILITY_LAG, own_visibility_lag, split_by_visibility, visibility_lag
 from nasfuse.search.write_through import WriteThroughStorage
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
@@ -61,9 +61,10 @@ class Scheduler:
     draws the next trial from what all have done, and the storage takes it only if no other driver was faster.
 
     The parameters of a trial, its weight sources, and whether it is stopped depend on the results of earlier trainings
-    except the last few (`visibility_lag` - 1 of them), ended or not. Trials are therefore the same for any
-    number of workers up to `visibility_lag`, however long trainings take. The price is that suggestions use slightly
-    fewer results than are available when there are few workers.
+    except the last few (`visibility_lag` - 1 of them, and earlier ones that are expected to take a large share of the
+    time), ended or not. Trials are therefore the same for any number of workers up to `visibility_lag`, however long
+    trainings take. The price is that suggestions use slightly fewer results than are available when there are few
+    workers.
 
     Attributes:
         saved_epochs: Returns the number of epochs from which the training of a trial can be resumed.
@@ -392,6 +393,8 @@ class Scheduler:
             self._study.tell(trial.number, state=TrialState.PRUNED)
             return None
         drawn = self._view(trial.number)
+        if drawn.visibility_lag is None and (lag := self._own_visibility_lag(parameters)) is not None:
+            writer.visibility_lag(lag)
         if self._weight_sources is not None and not (
             drawn.is_baseline or drawn.is_repetition or drawn.has_weight_sources
         ):
@@ -412,6 +415,13 @@ class Scheduler:
             ends_s=None if drawn.is_repetition else shortened_s,
             killed_s=self._budget.left_s(End.KILLED, seconds=seconds),
         )
+
+    def _own_visibility_lag(self, parameters: Mapping[str, Any]) -> int | None:
+        """Returns the visibility lag of a training that takes long for the time of the study; None for all others."""
+        if not self._costs.estimates_seconds or self._budget.seconds is None:
+            return None
+        share = self._costs.seconds(parameters) / self._budget.seconds
+        return own_visibility_lag(share, visibility_lag=self.visibility_lag)
 
     def _adopt(self, number: int) -> Assignment | None:
         """Returns the assignment of a trial that was running when its driver ended; None if it has failed.

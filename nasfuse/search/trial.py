@@ -30,6 +30,7 @@ _RECIPE_HASH = "recipe_hash"
 _MACS = "macs"
 _FULL_MACS = "full_macs"
 _EPOCHS = "epochs"
+_VISIBILITY_LAG = "lag"
 _INHERITED = "inherited"
 # Of a trial that is an operating point of an earlier training.
 _POINT_OF = "point_of"
@@ -237,6 +238,11 @@ class TrialView:
         """Epochs that the recipe asks for, of all folds."""
         return int(self._attributes[_EPOCHS])
 
+    @cached_property
+    def visibility_lag(self) -> int | None:
+        """Visibility lag of the training where it is longer than that of the study, as the training is."""
+        return self._attributes.get(_VISIBILITY_LAG)
+
     @property
     def has_weight_sources(self) -> bool:
         """Whether it was decided from which trainings the trial inherits weights; the answer may be none."""
@@ -349,6 +355,10 @@ class TrialWriter:
         if full_macs is not None:
             self._write(_FULL_MACS, full_macs)
         self._write(_EPOCHS, recipe.n_epochs)
+
+    def visibility_lag(self, n_trainings: int) -> None:
+        """Writes the visibility lag of a long training."""
+        self._write(_VISIBILITY_LAG, n_trainings)
 
     def weight_sources(self, sources: Mapping[str, int]) -> None:
         """Writes stream to the number of the trial whose weights it starts from."""

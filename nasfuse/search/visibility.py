@@ -1,6 +1,7 @@
 """Visibility: on the results of which trainings a further trial may depend."""
 
 import bisect
+import math
 from collections.abc import Sequence
 from operator import attrgetter
 
@@ -12,6 +13,11 @@ from nasfuse.search.trial import TrialView
 #: times as long as others: two workers were busy 87 % of the time with 4, and 98 % with 8, for the durations of the
 #: avdigits study.
 DEFAULT_VISIBILITY_LAG = 8
+
+#: The result of a training that is expected to take a share s of the time of a study is waited for only after
+#: `_PER_SHARE` times s times the lag of the study, in further trainings, and after `_MOST` at most. That is five times
+#: the lag for a third of the time: else all workers would wait for a training that takes as long as twenty others.
+_PER_SHARE, _MOST = 15, 60
 
 
 def visibility_lag(*, workers: int, n_trials: int | None) -> int:
@@ -28,23 +34,39 @@ def visibility_lag(*, workers: int, n_trials: int | None) -> int:
     return max(DEFAULT_VISIBILITY_LAG, min(2 * workers, most))
 
 
+def own_visibility_lag(share: float, *, visibility_lag: int) -> int | None:
+    """Returns the visibility lag of a training that is expected to take a `share` of the time of a study.
+
+    It is that of the study, and None is returned, unless the training is long.
+    """
+    lag = min(math.ceil(_PER_SHARE * share * visibility_lag), _MOST)
+    return lag if lag > visibility_lag else None
+
+
 def split_by_visibility(
     trials: Sequence[TrialView], *, visibility_lag: int, number: int | None = None
 ) -> tuple[list[TrialView], list[TrialView]]:
     """Returns the trainings whose results a trial may depend on, and the other trainings before it.
 
-    A trial depends on all trainings before it except the last `visibility_lag` - 1. Whether those have ended when the
-    trial is handed out depends on the number of workers and on how long trainings take.
+    A trial depends on all trainings before it except the last `visibility_lag` - 1, and those among the last few more
+    whose own lag is larger. Whether those have ended when the trial is handed out depends on the number of workers and
+    on how long trainings take.
 
     Args:
         trials: All trials of the study, by number.
-        visibility_lag: Trainings that may be under way at once.
+        visibility_lag: Trainings that may be under way at once, but for long ones.
         number: Number of the trial; None for the next one.
     """
     earlier = handed_out(trials)
     end = len(earlier) if number is None else bisect.bisect_left(earlier, number, key=attrgetter("number"))
     n_visible = max(end - (visibility_lag - 1), 0)
-    return earlier[:n_visible], earlier[n_visible:end]
+    first = max(end - (_MOST - 1), 0)
+    older = range(min(first, n_visible), n_visible)
+    long = {place for place in older if place + (earlier[place].visibility_lag or 0) > end}
+    if not long:
+        return earlier[:n_visible], earlier[n_visible:end]
+    visible = [trial for place, trial in enumerate(earlier[:n_visible]) if place not in long]
+    return visible, [*(earlier[place] for place in sorted(long)), *earlier[n_visible:end]]
 
 
 def handed_out(trials: Sequence[TrialView]) -> list[TrialView]:

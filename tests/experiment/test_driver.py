@@ -50,6 +50,7 @@ def open_scheduler(
     saved_epochs=lambda number: 0,
     take_begun=lambda number: True,
     clock=lambda: 0.0,
+    seconds_of=None,
     **changes,
 ):
     budget = {"repeats": 1, **changes.pop("budget", PLAIN["budget"])}
@@ -64,6 +65,7 @@ def open_scheduler(
         saved_epochs=saved_epochs,
         take_begun=take_begun,
         clock=clock,
+        seconds_of=seconds_of,
     )
 
 
@@ -172,6 +174,33 @@ def test_hand_made_designs_and_repetitions_stop_when_the_time_is_spent():
     assert backend.now == 240, "186 s and a fifth more are 223.2 s"
     assert any(trial.is_stopped for trial in scheduler.trials())
     assert not any(trial.is_running for trial in scheduler.trials())
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_no_worker_waits_for_a_long_training_that_was_expected(is_known):
+    """Two workers, 20 minutes: one network in 25 takes 380 s, the others take 9 s."""
+    found = {}
+    for n_workers in (1, 2, 4):
+        durations = {}
+
+        def seconds(recipe):
+            return 380.0 if int(recipe.hash, 16) % 25 == 0 else 9.0
+
+        def train(assignment, *, durations=durations):
+            durations[assignment.number] = seconds(assignment.recipe)
+            return training_of(assignment, epoch_s=seconds(assignment.recipe) / 9)
+
+        backend = SimulatedBackend(train, capacity=n_workers)
+        known = (lambda recipe, macs: seconds(recipe)) if is_known else None
+        scheduler = open_scheduler(budget={"minutes": 20}, stopping="off", clock=backend.clock, seconds_of=known)
+        SearchDriver(scheduler, n_workers=n_workers).run(backend)
+        found[n_workers] = [trial.recipe_hash for trial in scheduler.trials() if trial.was_handed_out]
+        if n_workers == 2:
+            share = sum(durations.values()) / (2 * backend.now)
+            assert (share > 0.9) is is_known, share
+    n_first = min(map(len, found.values()))
+    assert n_first > 20
+    assert found[1][:n_first] == found[2][:n_first] == found[4][:n_first]
 
 
 def test_a_training_that_never_reports_is_ended_with_its_process():

@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from nasfuse.search.trial import TrialView
-from nasfuse.search.visibility import split_by_visibility, visibility_lag
+from nasfuse.search.visibility import own_visibility_lag, split_by_visibility, visibility_lag
 
 
 def trial(number, state=TrialState.COMPLETE, **attributes):
@@ -96,3 +96,18 @@ TRIALS = [
 def test_the_last_few_trainings_are_hidden(lag, number, visible, hidden):
     found = split_by_visibility(TRIALS, visibility_lag=lag, number=number)
     assert [[one.number for one in part] for part in found] == [visible, hidden]
+
+
+def test_a_long_training_is_hidden_for_longer_than_those_beside_it():
+    trials = [trial(number, lag=5 if number == 1 else None) for number in range(8)]
+    for end, visible in ((4, [0, 2]), (5, [0, 2, 3]), (6, [0, 1, 2, 3, 4])):
+        found = split_by_visibility(trials[:end], visibility_lag=2)
+        assert [one.number for one in found[0]] == visible
+        assert sorted(one.number for part in found for one in part) == list(range(end))
+
+
+@pytest.mark.parametrize(
+    ("share", "lag", "own"), [(0.01, 8, None), (1 / 15, 8, None), (0.1, 8, 12), (1 / 3, 8, 40), (1.0, 8, 60)]
+)
+def test_the_lag_of_a_training_follows_its_share_of_the_time(share, lag, own):
+    assert own_visibility_lag(share, visibility_lag=lag) == own
