@@ -8,6 +8,8 @@ from nasfuse.data import Dataset
 from nasfuse.errors import InvalidInputError
 from nasfuse.experiment.space_survey import training_macs_of
 from nasfuse.experiment.weightless import weightless_network
+from nasfuse.nn.fixed_stem import fixed_stems
+from nasfuse.nn.network import StreamNetwork
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.routing import RoutingConfig
 from nasfuse.spec.study import StudyConfig
@@ -16,6 +18,9 @@ from nasfuse.spec.study import StudyConfig
 #: per second of a core. On a slow core, four fifths of 48 trainings on digits and MFNet took .8 to 1.7 times as long as
 #: estimated by them, suggestions aside. A layer is a module without parts.
 _START_S, _LAYER_S, _MACS_PER_SECOND = 1.5, 4e-4, 7e9
+#: MACs per second of a core for fixed features, which are computed once: kernels of few taps, on many thresholds. On a
+#: slow core, random convolutions of four data sets had .2 to 1 times 1e9.
+_FIXED_MACS_PER_SECOND = 4e8
 #: MACs of a training step as a multiple of those of the outputs: once forward, twice backward.
 _PASSES = 3
 #: Largest share of a budget in minutes that one training may take.
@@ -69,9 +74,11 @@ class TimeLimit:
         elastic = recipe.training.elastic
         n_networks = 1 if elastic is None else 2 + elastic.n_random  # of a step, none larger than the whole one
         n_samples = len(self._dataset.train)
+        fixed = self._fixed_macs(recipe)
+        once_s = fixed * (n_samples + len(self._dataset.val)) / (_FIXED_MACS_PER_SECOND * self._threads)
         layers_s = math.ceil(n_samples / recipe.training.batch_size) * self._n_layers(recipe) * _LAYER_S
-        macs_s = _PASSES * macs * n_samples / (_MACS_PER_SECOND * self._threads)
-        return n_trainings * (_START_S + recipe.training.epochs * n_networks * (layers_s + macs_s))
+        macs_s = _PASSES * max(macs - fixed, 0) * n_samples / (_MACS_PER_SECOND * self._threads)
+        return n_trainings * (_START_S + once_s + recipe.training.epochs * n_networks * (layers_s + macs_s))
 
     def check(self, recipe: Recipe, macs: int) -> None:
         """Checks a recipe whose network has `macs` MACs per sample.
@@ -97,6 +104,13 @@ class TimeLimit:
         if key not in self._macs:
             self._macs[key] = training_macs_of(recipe, self._dataset)
         return self._macs[key]
+
+    def _fixed_macs(self, recipe: Recipe) -> int:
+        network = weightless_network(recipe, self._dataset)
+        if not isinstance(network, StreamNetwork):
+            return 0
+        lengths = {one.name: one.shape[0] for one in self._dataset.modalities}
+        return sum(stem.features_macs(lengths[name]) for name, stem in fixed_stems(network).items())
 
     def _n_layers(self, recipe: Recipe) -> int:
         key = recipe.network.model_dump_json()

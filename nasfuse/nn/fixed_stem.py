@@ -35,6 +35,10 @@ class FixedStem(Stem):
         """Returns the fixed features (b, F) of inputs, see `forward`."""
 
     @abstractmethod
+    def features_macs(self, length: int) -> int:
+        """Returns the MACs of the fixed features of a sample of `length` steps; they are part of `macs`."""
+
+    @abstractmethod
     def tokens(self, features: Tensor) -> Tokens:
         """Returns the tokens for the fixed features (b, F)."""
 

@@ -267,9 +267,13 @@ class RandomConvStem(FixedStem):
         """Returns one token."""
         return Extent(1)
 
+    def features_macs(self, length: int) -> int:
+        """Returns those of the convolutions."""
+        return self.convolutions.macs(length)
+
     def macs(self, length: int) -> int:
         """Returns those of the convolutions and of the linear layer."""
-        return self.convolutions.macs(length) + self.project_macs
+        return self.features_macs(length) + self.project_macs
 
 
 def random_conv_stream(

@@ -56,5 +56,5 @@ def _macs_of_batch(recipe: Recipe, network: FusionNetwork, dataset: Dataset) -> 
     macs = expected_macs(network, dataset)
     if not Augmentation.from_config(recipe.training, ids=frozenset()).changes_fixed:
         stems, lengths = fixed_stems(network), {one.name: one.shape[0] for one in dataset.modalities}
-        macs -= sum(stem.macs(lengths[name]) for name, stem in stems.items())
+        macs -= sum(stem.features_macs(lengths[name]) for name, stem in stems.items())
     return macs * recipe.training.batch_size

@@ -47,6 +47,27 @@ def test_the_time_is_that_of_all_samples_and_steps_in_all_epochs(digits):
     assert limit_of(digits).seconds(folds, macs) == pytest.approx(8 * (1.5 + 10 * epoch_s))
 
 
+def test_fixed_features_are_computed_once(digits):
+    """Those of 84 kernels of nine taps at 8 x 4 positions."""
+    plain = SMALL.to_plain()
+    plain["network"]["streams"]["left"] = {
+        "encoder": "random_conv",
+        "depth": 1,
+        "width": 8,
+        "n_kernels": 84,
+        "stride": 1,
+    }
+    recipe = Recipe.parse(plain)
+    longer = Recipe.parse({**plain, "training": {**plain["training"], "epochs": 20}})
+    limit = limit_of(digits)
+    features = 84 * 9 * 8 * 4
+    macs = macs_of(recipe, digits)
+    assert macs > features
+    twice, once = (limit.seconds(one, macs) for one in (longer, recipe))
+    n_val = len(digits.val)
+    assert 2 * once - twice == pytest.approx(1.5 + features * (1437 + n_val) / 4e8)
+
+
 @pytest.mark.parametrize(("kind", "n_more"), [("sequential", 3), ("gate", 7)])
 def test_a_step_trains_all_routes_with_a_head_each(digits, kind, n_more):
     """The routes share the left stream; `left` has a head more, from 512 features to ten classes, in three modules."""
