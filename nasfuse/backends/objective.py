@@ -1,6 +1,7 @@
 """The objective of a study, and how a worker runs one trial of it."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -135,7 +136,7 @@ class Task:
 @contextmanager
 def _killed_after(seconds: float | None) -> Iterator[Callable[[], None]]:
     """Ends the process if the block takes longer than `seconds`, unless what it yields is called; None for no limit."""
-    timer = threading.Timer(seconds or 0.0, os._exit, [1])
+    timer = threading.Timer(seconds or 0.0, os.kill, [os.getpid(), signal.SIGKILL])
     timer.daemon = True
     if seconds is not None:
         timer.start()

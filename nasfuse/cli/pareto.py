@@ -45,7 +45,7 @@ def pareto(
         from nasfuse.report.figure import FORMATS, write_figure
 
         check_output(plot, "--plot", suffixes=FORMATS)
-    found = read_run(RunFolder(run))
+    found = read_run(RunFolder(run), with_parameters=False)
     objectives, front = by_cost(found, "latency_s" if latency else found.objectives.cost)
     if csv is not None:
         write_csv(csv, front)

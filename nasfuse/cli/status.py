@@ -30,9 +30,9 @@ def status(
     if watch:
         from nasfuse.cli.watch import watch as watch_run
 
-        found = watch_run(lambda: read_run(folder), err)
+        found = watch_run(lambda: read_run(folder, with_parameters=False), err)
     else:
-        found = read_run(folder)
+        found = read_run(folder, with_parameters=False)
     if as_json:
         print_json(_document(found))
     else:

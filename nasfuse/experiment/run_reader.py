@@ -142,8 +142,12 @@ def _without_collection() -> Iterator[None]:
 
 
 @_without_collection()
-def read_run(folder: RunFolder) -> Run:
+def read_run(folder: RunFolder, *, with_parameters: bool = True) -> Run:
     """Returns the content of a run folder; writes nothing.
+
+    Args:
+        folder: The run folder.
+        with_parameters: Whether the trials have their parameters, which only their importance needs.
 
     Raises:
         MissingFileError: The folder is not a run folder.
@@ -156,7 +160,7 @@ def read_run(folder: RunFolder) -> Run:
     url = folder.storage_url(study)
     if study.storage is None and not (folder.root / "study.db").is_file():
         raise RunFolderError(f"{folder.root} has no study.db yet; the search has not started. Run it first.")
-    storage = open_to_read(url)
+    storage = open_to_read(url, with_parameters=with_parameters)
     try:
         stored = optuna.load_study(study_name=study.name, storage=storage)
     except KeyError as error:

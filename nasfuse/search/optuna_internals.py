@@ -96,7 +96,12 @@ class TrialDatabase(RDBStorage):
     """Optuna's storage in a database, which reads many trials several times as fast.
 
     Each table is read with one statement, and rows are not made into objects. Trials share equal distributions.
+
+    Attributes:
+        reads_parameters: Whether trials have their parameters, which are most of the rows; set it before reading.
     """
+
+    reads_parameters = True
 
     def _get_trials(
         self,
@@ -116,7 +121,8 @@ class TrialDatabase(RDBStorage):
             if not rows:
                 return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
             trials = {row.trial_id: _without_parts(row) for row in rows}
-            _add_parts(connection, trials, None if states is None and trial_id_greater_than == -1 else wanted)
+            is_whole = states is None and trial_id_greater_than == -1
+            _add_parts(connection, trials, None if is_whole else wanted, with_parameters=self.reads_parameters)
         return list(trials.values())
 
 
@@ -139,7 +145,11 @@ def _without_parts(row: Row[Any]) -> FrozenTrial:
 
 
 def _add_parts(
-    connection: Connection, trials: Mapping[int, FrozenTrial], wanted: Sequence[ColumnElement[bool]] | None
+    connection: Connection,
+    trials: Mapping[int, FrozenTrial],
+    wanted: Sequence[ColumnElement[bool]] | None,
+    *,
+    with_parameters: bool,
 ) -> None:
     """Adds to `trials`, which are those that are `wanted`, by identifier, what the other tables hold of them.
 
@@ -159,7 +169,8 @@ def _add_parts(
         return (row for row in rows if row[0] in trials)
 
     columns = ("param_name", "param_value", "distribution_json")
-    for trial_id, name, value, text in rows_of(TrialTables.PARAMETERS, "param_id", *columns):
+    parameters = rows_of(TrialTables.PARAMETERS, "param_id", *columns) if with_parameters else iter(())
+    for trial_id, name, value, text in parameters:
         trial, distribution = trials[trial_id], _distribution(text)
         trial.distributions[name] = distribution
         trial.params[name] = distribution.to_external_repr(value)

