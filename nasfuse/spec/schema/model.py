@@ -65,7 +65,8 @@ def matching(pattern: str, rule: str) -> AfterValidator:
 class Model(BaseModel):
     """An immutable, strictly typed configuration object; unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Validators are built when they are first used: a command needs few of them, and all take a third of a second.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     @classmethod
     def parse(cls, values: Any, *, document: Document | None = None, source: str = "the configuration") -> Self:
