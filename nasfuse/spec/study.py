@@ -34,8 +34,8 @@ class BudgetConfig(Model):
     Attributes:
         trials: Maximum number of trainings. Stopped and failed trainings count, except for consecutive failures that
             ended a search.
-        minutes: Maximum wall-clock time in minutes, summed over all sessions of the search. Running trials are
-            finished.
+        minutes: Maximum wall-clock time in minutes, summed over all sessions of the search. Trainings that run then end
+            with the epochs that fit into a tenth more, or are stopped.
         repeats: Number of trainings with different seeds behind every member of the front, as far as the last fifth of
             the budget suffices. The metric of a member is their mean, which reduces the selection bias of single
             trainings. 1 disables repetitions.
