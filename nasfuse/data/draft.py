@@ -15,6 +15,7 @@ from nasfuse.data.columns.table import are_dates, guess_type
 from nasfuse.data.description import SPLITS
 from nasfuse.data.label_draft import draft_labels, draft_metadata, is_label_map
 from nasfuse.data.raw_table import Array, RawTable, missing, texts
+from nasfuse.data.recording_draft import draft_recordings
 from nasfuse.data.sources.folder import IMAGE_ENDINGS
 from nasfuse.data.sources.label_folder import is_label_folder
 from nasfuse.data.targets import as_classes
@@ -239,6 +240,9 @@ def _from_columns(
         elif name in arrays:
             drafted = arrays[name] if isinstance(arrays[name], dict) else {"kind": arrays[name]}
             own[modality_name(name, own)] = {**drafted, "array": name}
+        elif kind == "audio_files":
+            own[modality_name(name, own)], more = draft_recordings(raw, name)
+            notes[name] += more
         else:
             own[modality_name(name, own)] = _entry(raw, name, kind)
     modalities: dict[str, Any] = {}
