@@ -10,9 +10,11 @@ from nasfuse.api.wording import errors_in_python
 from nasfuse.data.draft import draft_data
 from nasfuse.data.raw_table import RawTable
 from nasfuse.data.sources.function import as_raw
+from nasfuse.data.spellings import spelling_findings
 from nasfuse.errors import DataWarning
 from nasfuse.experiment.study_draft import study_name, study_text
 from nasfuse.prediction.new_data import new_data
+from nasfuse.spec.data import DataConfig, expand_modalities
 
 
 def draft_study(data: Any, *, target: str | None = None, name: str | None = None) -> dict[str, Any]:
@@ -30,7 +32,7 @@ def draft_study(data: Any, *, target: str | None = None, name: str | None = None
         DataError: The data are damaged or none of these, have no such target, or nothing that a network could read.
 
     Warns:
-        DataWarning: Columns or arrays are left out, with the reason of each.
+        DataWarning: Columns or arrays are left out, with the reason of each, or names differ only in case or spaces.
 
     Example:
         study = nasfuse.draft_study(frame, target="price")
@@ -48,6 +50,8 @@ def drafted(raw: RawTable, *, source: str, target: str | None, name: str | None)
         reasons = "; ".join(f"{column} ({reason})" for column, reason in draft.left_out.items())
         warnings.warn(f"{raw.origin}: left out of the study: {reasons}", DataWarning, stacklevel=3)
     values: dict[str, Any] = yaml.safe_load(study_text(raw, draft, name=name or study_name(raw), source=source))
+    for finding in spelling_findings(raw, DataConfig.parse(expand_modalities(values)["data"])):
+        warnings.warn(finding, DataWarning, stacklevel=3)
     return values
 
 

@@ -24,11 +24,12 @@ def init(
     """Look at a data set and write a commented study that searches networks for it."""
     from rich.text import Text
 
-    from nasfuse.cli.console import command_line, err, explain, out
+    from nasfuse.cli.console import command_line, err, explain, out, warn
     from nasfuse.cli.data_bar import data_bar
     from nasfuse.data import described_table
     from nasfuse.data.draft import draft_data
     from nasfuse.data.sources.registry import divided, load_raw
+    from nasfuse.data.spellings import spelling_findings
     from nasfuse.errors import DataError, DataWarning, InvalidInputError, NasfuseError
     from nasfuse.experiment.study_draft import study_name, study_text
     from nasfuse.spec.data_source import SHIPPED_SOURCES
@@ -50,6 +51,8 @@ def init(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DataWarning)  # `nasfuse data check` tells them
                 config = StudyConfig.load(file).data
+                for finding in spelling_findings(raw, config):
+                    warn(finding)
                 divided(described_table(raw, config), config, division=0)
         except DataError as error:
             problem = error

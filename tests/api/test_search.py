@@ -72,6 +72,11 @@ class TestWhatIsAsked:
         study, _ = _asked({**STUDY, "space": "fusion"}, None, target=None, output=None)
         assert study.space.baselines
 
+    def test_several_spellings_are_told(self):
+        frame = pd.DataFrame({"size": np.arange(8) / 3, "shop": ["East", "east"] * 4, "y": [*"aabb"] * 2})
+        with pytest.warns(DataWarning, match=r"^column shop of data: categories that differ only in case or spaces"):
+            _asked(None, frame, target=None, output=None)
+
     def test_data_alone_are_drafted(self):
         study, raw = _asked(None, DATA, target=None, output="runs/mine")
         assert study.name == "mine"

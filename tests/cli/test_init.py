@@ -56,6 +56,20 @@ def test_a_study_is_written_and_checked(nasfuse, tmp_path):
     assert document["scores"]["linear"] > 0.8
 
 
+def test_several_spellings_are_told(nasfuse, tmp_path):
+    frame = products(tmp_path, 60)
+    frame.loc[:9, "shop"] = "North"
+    frame.loc[:9, "label"] = "Warm"
+    frame.to_csv(tmp_path / "products.csv", index=False)
+    ran = nasfuse("init", "products.csv")
+    assert ran.code == 0
+    shop, label = ran.err.splitlines()
+    assert shop.startswith("warning: column shop of products.csv: categories that differ only in case or spaces are ")
+    assert label.startswith("warning: column label of products.csv: classes that differ only in case or spaces are ")
+    findings = nasfuse("data", "check", "products.yaml", "--json").json["findings"]
+    assert {text.removeprefix("warning: ") for text in (shop, label)} <= set(findings)
+
+
 def test_data_in_another_folder(nasfuse, tmp_path):
     (tmp_path / "data").mkdir()
     products(tmp_path / "data", 60)
