@@ -164,6 +164,7 @@ def _document(
     from nasfuse.data.audit import audit
     from nasfuse.data.label_audit import label_facts
     from nasfuse.data.sources.registry import divided, load_raw
+    from nasfuse.data.validation_classes import check_validation_classes
     from nasfuse.domain.metric import METRICS
     from nasfuse.errors import DataWarning, MissingValuesWarning, counted
     from nasfuse.experiment.plain_models import plain_scores
@@ -176,6 +177,7 @@ def _document(
             raw = load_raw(config.source)
         table = load_table(config) if raw is None else described_table(raw, config)
         dataset_of = cache(lambda number: divided(table, config, division=number))
+        check_validation_classes(dataset_of, config)
         dataset = dataset_of(0)
     noted = [*noted, *more]
     told_missing = {one.message.modality for one in noted if isinstance(one.message, MissingValuesWarning)}

@@ -30,7 +30,8 @@ def init(
     from nasfuse.data.draft import draft_data
     from nasfuse.data.sources.registry import divided, load_raw
     from nasfuse.data.spellings import spelling_findings
-    from nasfuse.errors import DataError, DataWarning, InvalidInputError, NasfuseError
+    from nasfuse.data.validation_classes import check_validation_classes
+    from nasfuse.errors import DataError, DataWarning, InvalidInputError, NasfuseError, UndividedClassesWarning
     from nasfuse.experiment.study_draft import study_name, study_text
     from nasfuse.spec.data_source import SHIPPED_SOURCES
     from nasfuse.spec.study import StudyConfig
@@ -50,10 +51,12 @@ def init(
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DataWarning)  # `nasfuse data check` tells them
+                warnings.filterwarnings("always", category=UndividedClassesWarning)
                 config = StudyConfig.load(file).data
                 for finding in spelling_findings(raw, config):
                     warn(finding)
-                divided(described_table(raw, config), config, division=0)
+                table = described_table(raw, config)
+                check_validation_classes(lambda number: divided(table, config, division=number), config)
         except DataError as error:
             problem = error
         except NasfuseError:

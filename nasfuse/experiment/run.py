@@ -16,6 +16,7 @@ from nasfuse.backends.interrupts import is_ending
 from nasfuse.backends.objective import Objective
 from nasfuse.data import Dataset
 from nasfuse.data.mapped_table import share_table
+from nasfuse.data.validation_classes import check_validation_classes
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import get_metric
 from nasfuse.errors import InvalidInputError, RecurringFailureError, counted
@@ -100,6 +101,7 @@ def run_search(
     display.phase("reading the data")
     with data_warnings_once(told=folder.study_file.is_file()):
         dataset = cached_dataset(study.data.model_dump_json())
+        check_validation_classes(partial(cached_dataset, study.data.model_dump_json()), study.data)
         if study.robust_metric is not None and len(dataset.modalities) < 2:
             raise InvalidInputError(
                 "robust_metric: the data have one modality, and without it nothing is left; remove it"

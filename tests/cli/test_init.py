@@ -70,6 +70,31 @@ def test_several_spellings_are_told(nasfuse, tmp_path):
     assert {text.removeprefix("warning: ") for text in (shop, label)} <= set(findings)
 
 
+def test_a_class_with_one_row_is_told(nasfuse, tmp_path):
+    frame = products(tmp_path, 60)
+    frame.loc[3, "label"] = "rare"
+    frame.to_csv(tmp_path / "products.csv", index=False)
+    ran = nasfuse("init", "products.csv")
+    text = (
+        "products: some classes have at most 2 samples each, too few to divide; all their samples stay in train: class "
+        "rare (1 sample)"
+    )
+    assert (ran.code, ran.err) == (0, f"warning: {text}\n")
+    assert text in nasfuse("data", "check", "products.yaml", "--json").json["warnings"]
+
+
+def test_two_classes_of_which_one_has_one_row_are_refused_as_by_a_search(nasfuse, refuses, tmp_path):
+    frame = products(tmp_path, 60)
+    frame["label"] = ["rare", *["usual"] * 59]
+    frame.to_csv(tmp_path / "products.csv", index=False)
+    ran = nasfuse("init", "products.csv")
+    text = "products: validation has 53 samples of class usual and none of another one, so no network can be better"
+    assert ran.code == 2
+    assert f"products.yaml can stay as it is: {text}" in ran.sentence
+    assert text in refuses("data", "check", "products.yaml")
+    assert text in refuses("search", "products.yaml")
+
+
 def test_data_in_another_folder(nasfuse, tmp_path):
     (tmp_path / "data").mkdir()
     products(tmp_path / "data", 60)
