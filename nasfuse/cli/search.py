@@ -77,6 +77,7 @@ def _search(
     from nasfuse.cli.data_bar import data_bar
     from nasfuse.domain.task import TASKS
     from nasfuse.errors import counted
+    from nasfuse.search.budget import end_by_time
 
     with display, data_bar(err):
         display.phase("loading PyTorch")
@@ -87,11 +88,9 @@ def _search(
         complete = counted(progress.states["complete"], "trial")
         ends = {"stopped": "stopped early", "out_of_time": "out of time"}
         stopped = "".join(f", {count} {text}" for name, text in ends.items() if (count := progress.states[name]))
-        say(
-            err,
-            f"{folder.root} has spent its budget ({complete} complete{stopped}); "
-            "continue with a larger --trials or --minutes.",
-        )
+        by_time = end_by_time(study.budget, trainings=progress.done)
+        advice = by_time or "continue with a larger --trials or --minutes"
+        say(err, f"{folder.root} has spent its budget ({complete} complete{stopped}); {advice}.")
     from nasfuse.experiment.damaged_part import read_part
     from nasfuse.experiment.macs_check import read_checks
     from nasfuse.experiment.no_result import no_result

@@ -33,7 +33,7 @@ from nasfuse.experiment.space_survey import SpaceSurvey, known_cost_of, macs_of
 from nasfuse.experiment.training_files import saved_progress
 from nasfuse.experiment.training_time import TimeLimit
 from nasfuse.experiment.trial_files import TrialFiles
-from nasfuse.search.budget import SHARE_OF_GRACE, Budget, measuring_s
+from nasfuse.search.budget import SHARE_OF_GRACE, Budget, end_by_time, measuring_s
 from nasfuse.search.hand_made_designs import LARGEST_RATIO
 from nasfuse.search.lease import leased
 from nasfuse.search.live_drivers import can_be_shared, joined, new_token
@@ -261,6 +261,8 @@ def _run(
             display.note(
                 "every network of the space that may be trained was trained: the search ends before its budget"
             )
+        elif (end := end_by_time(study.budget, trainings=driver.progress.done)) is not None:
+            display.note(end)
 
 
 def _both(in_place: Callable[[], None], check: Callable[[], None] | None) -> Callable[[], None]:
