@@ -21,7 +21,7 @@ from nasfuse.experiment.damaged_part import read_part
 from nasfuse.experiment.handed_over_data import keep_data, kept_data_file
 from nasfuse.experiment.macs_check import read_checks
 from nasfuse.experiment.no_result import no_result
-from nasfuse.experiment.run import Display, run_search
+from nasfuse.experiment.run import Display, check_free, run_search
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.report.run_files import write_run_files
@@ -79,6 +79,7 @@ def search(
         if raw is not None:
             file = kept_data_file(folder, raw)
             asked = asked.model_copy(update={"data": asked.data.model_copy(update={"source": str(file)})})
+            check_free(folder, asked)
             try:
                 keep_data(folder, raw)
             except OSError as error:

@@ -95,7 +95,7 @@ def run_search(
             warnings about data.
     """
     get_metric(study.objective, study.data.task)
-    folder.check_writable()  # before anything is read
+    check_free(folder, study)  # before anything is read
     if open_backend is None and address is None and not folder.study_file.is_file():
         check_machine(study.resources)  # a study that is refused claims no folder
     display.phase("reading the data")
@@ -114,7 +114,7 @@ def run_search(
     time_limit = TimeLimit(study, dataset, survey.recipes)
     coarser = coarsen_designs(space, time_limit, survey.designs)
     with ExitStack() as stack:
-        token = new_token() if study.storage is not None and can_be_shared(study.storage) else None
+        token = new_token() if _is_shared(study) else None
         own = stack.enter_context(folder.locked(driver=token))
         storage = open_storage(folder.storage_url(study))  # before `claim`, so that a wrong address claims no folder
         folder.check_storage(study, [held.study_name for held in storage.get_all_studies()])
@@ -184,6 +184,22 @@ def run_search(
             if left_out is not None:
                 display.note(left_out)
         return summarise(scheduler.trials(), scheduler.objectives)
+
+
+def check_free(folder: RunFolder, study: StudyConfig) -> None:
+    """Checks that a search of `study` may write to `folder`; reads no data and creates nothing.
+
+    Raises:
+        RunFolderError: The folder cannot be written, or another search is writing to it and does not share its study.
+    """
+    folder.check_writable()
+    if not _is_shared(study):
+        folder.check_unlocked()
+
+
+def _is_shared(study: StudyConfig) -> bool:
+    """Returns whether several drivers may write to the study at a time."""
+    return study.storage is not None and can_be_shared(study.storage)
 
 
 def _times_deployed(study: StudyConfig, display: Display) -> bool:

@@ -85,7 +85,7 @@ class TestWhatIsAsked:
 
     def test_a_folder_that_cannot_be_written(self, tmp_path):
         (tmp_path / "file").touch()
-        with pytest.raises(RunFolderError, match=r"file/run cannot be written \(.+\); name another folder with output"):
+        with pytest.raises(RunFolderError, match=r"/file is a file, so .*/run cannot be; choose another with output$"):
             nasfuse.search(data=DATA, minutes=1, output=tmp_path / "file/run", progress=False)
 
     def test_a_mapping_comes_before_the_draft(self):
@@ -178,6 +178,12 @@ class TestASearch:
         study = {key: value for key, value in STUDY.items() if key != "data"}
         with pytest.raises(DataError, match=r"data\.parquet holds other data than those that were given"):
             nasfuse.search(study, data=other, output=searched[1])
+
+    def test_data_are_not_written_beside_a_search_that_runs(self, tmp_path):
+        folder = RunFolder(tmp_path / "run")
+        with folder.locked(), pytest.raises(RunFolderError, match=r"another search is writing to .*run; wait for it"):
+            nasfuse.search(None, data=DATA, output=folder.root, progress=False)
+        assert [path.name for path in folder.root.iterdir()] == ["lock"]
 
     def test_a_folder_of_something_else(self, tmp_path):
         (tmp_path / "notes.txt").write_text("mine")

@@ -298,6 +298,7 @@ class TestAnExistingRun:
         with same_study.locked():
             sentence = refuses("search", "study.yaml", "-o", "run")
         assert "another search is writing to run; wait for it, or watch it with nasfuse status" in sentence
+        assert "reading the data" not in sentence
 
     def test_every_trial_failed(self, nasfuse, make_run, tmp_path, write):
         folder = make_run(tmp_path / "run", ["it broke"], budget={"trials": 1})
