@@ -16,7 +16,8 @@ from nasfuse.cli.data_bar import data_bar
 from nasfuse.cli.live import LiveDisplay
 from nasfuse.data import Dataset
 from nasfuse.data.raw_table import RawTable
-from nasfuse.errors import InvalidInputError, RunFolderError, RunFolderWarning
+from nasfuse.data.sources.registry import READERS
+from nasfuse.errors import InvalidInputError, RunFolderError, RunFolderWarning, listed
 from nasfuse.experiment.damaged_part import read_part
 from nasfuse.experiment.handed_over_data import keep_data, kept_data_file
 from nasfuse.experiment.macs_check import read_checks
@@ -110,6 +111,7 @@ def _asked(
     """Returns the study, and the data that are to be written to a file; None if they are in one."""
     if study is None and data is None:
         raise InvalidInputError("search needs a study, data or both; give one of them")
+    _check_no_data(study)
     raw = None if data is None else raw_of(data)
     in_memory = None if data is None or isinstance(data, str | os.PathLike) else raw
     if isinstance(study, str | os.PathLike):
@@ -129,6 +131,25 @@ def _asked(
     name = Path(output).name if output is not None else None
     first = drafted(raw, source=source_of(data), target=target, name=name)
     return StudyConfig.of({**first, **values}), in_memory
+
+
+def _check_no_data(study: Any) -> None:
+    """Checks that what was given as the study is not data.
+
+    Raises:
+        InvalidInputError: It is a file of data, an object that holds data, or a mapping from names to arrays.
+    """
+    write = "write nasfuse.search(data=...) for data"
+    if isinstance(study, str | os.PathLike):
+        if Path(study).suffix.lower() in READERS and Path(study).exists():
+            raise InvalidInputError(f"{os.fspath(study)} holds data, and the first argument is a study; {write}")
+    elif isinstance(study, Mapping):
+        arrays = [str(name) for name, value in study.items() if hasattr(value, "__array__")]
+        if arrays:
+            raise InvalidInputError(f"the first argument is a study, got arrays called {listed(arrays)}; {write}")
+    elif study is not None:
+        kind = type(study).__name__
+        raise InvalidInputError(f"the first argument is a path, a name or a mapping of a study, got {kind}; {write}")
 
 
 @contextmanager

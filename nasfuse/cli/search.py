@@ -49,6 +49,7 @@ def search(
 
     if minutes is not None and not math.isfinite(minutes):
         raise InvalidInputError(f"--minutes must be a finite number, got {minutes}")
+    _check_no_data(study)
     asked = StudyConfig.load(study).replaced(
         trials=trials, minutes=minutes, max_macs=max_macs, workers=workers, seed=seed
     )
@@ -56,6 +57,19 @@ def search(
     display = LiveDisplay(err, asked, folder)
     with resumable(lambda: _kept(folder, display)):
         _search(asked, folder, display=display, address=address, retry_failed=retry_failed, as_json=as_json)
+
+
+def _check_no_data(study: Path) -> None:
+    """Checks that a file of data was not given as the study."""
+    if study.suffix in ("", ".yaml", ".yml") or not study.exists():
+        return
+    from nasfuse.cli.console import command_line
+    from nasfuse.data.sources.registry import READERS
+    from nasfuse.errors import InvalidInputError
+
+    if study.suffix.lower() in READERS:
+        init = command_line("init", study)
+        raise InvalidInputError(f"{study} holds data, and a search needs a study; write one with `{init}`")
 
 
 def _kept(folder: "RunFolder", display: "LiveDisplay") -> str:

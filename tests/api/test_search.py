@@ -118,6 +118,13 @@ class TestWhatIsAsked:
             ("digits", {"target": "y"}, InvalidInputError, "target is for data without a study file"),
             (STUDY, {"target": "y"}, InvalidInputError, "target is for data that the study does not describe"),
             ("absent.yaml", {}, MissingFileError, r"no such file: absent\.yaml"),
+            (pd.DataFrame(), {}, InvalidInputError, r"of a study, got DataFrame; write nasfuse\.search\(data=\.\.\.\)"),
+            (
+                DATA,
+                {},
+                InvalidInputError,
+                "is a study, got arrays called left, right, y; write nasfuse",
+            ),
             (None, {"data": "absent.csv"}, MissingFileError, r"there is no file or folder absent\.csv"),
             (None, {"data": DATA, "target": "z"}, DataError, "data has no column 'z'"),
             (None, {"data": {"a": DATA["y"]}}, DataError, r"; name the target with target\. Columns: a$"),
@@ -141,6 +148,11 @@ class TestWhatIsAsked:
         with pytest.raises(error, match=message):
             search_function(study, **options)
         assert not list(tmp_path.iterdir())
+
+    def test_a_file_of_data_as_the_study(self, tmp_path):
+        (tmp_path / "mine.csv").touch()
+        with pytest.raises(InvalidInputError, match=r"mine\.csv holds data, and the first argument is a study"):
+            search_function(tmp_path / "mine.csv", target="y")
 
     def test_errors_name_arguments(self, make_run, tmp_path):
         other = make_run(tmp_path / "run", [(0.5, 100)]).root

@@ -119,6 +119,13 @@ class TestRefusals:
         assert "line 3: space: no such file: " in sentence
         assert message in sentence
 
+    def test_data_in_the_place_of_a_study(self, refuses, write):
+        sentence = refuses("search", write("price,y\n1,a\n", "my data.csv"))
+        assert (
+            "my data.csv holds data, and a search needs a study; write one with `nasfuse init 'my data.csv'`"
+            in sentence
+        )
+
     @pytest.mark.parametrize("study", ["absent.yaml", ".", "digts"])
     def test_a_missing_study(self, refuses, study):
         assert "Give a YAML file or a shipped name" in refuses("search", study)
