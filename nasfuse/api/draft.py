@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -17,14 +18,15 @@ from nasfuse.prediction.new_data import new_data
 from nasfuse.spec.data import DataConfig, expand_modalities
 
 
-def draft_study(data: Any, *, target: str | None = None, name: str | None = None) -> dict[str, Any]:
+def draft_study(data: Any, *, target: str | Sequence[str] | None = None, name: str | None = None) -> dict[str, Any]:
     """Returns a study for data that nobody has described yet, as a mapping to read, change and pass to `search`.
 
     Args:
         data: Path of a file or folder; a pandas `DataFrame`; a mapping from names to arrays; or a sequence of samples,
             such as a torch `Dataset`, whose samples are mappings or tuples of inputs (`x`, or `x0`, `x1`, ...) and the
             target `y`.
-        target: Column or array of the target. Default: target, label, class, y or labels.
+        target: Column or array of the target, or a list of columns of several numbers or labels. Default: target,
+            label, class, y or labels.
         name: Name of the study. Default: that of the file, or `data`.
 
     Raises:
@@ -43,7 +45,7 @@ def draft_study(data: Any, *, target: str | None = None, name: str | None = None
         return drafted(raw_of(data), source=source_of(data), target=target, name=name)
 
 
-def drafted(raw: RawTable, *, source: str, target: str | None, name: str | None) -> dict[str, Any]:
+def drafted(raw: RawTable, *, source: str, target: str | Sequence[str] | None, name: str | None) -> dict[str, Any]:
     """Returns a study for raw data that are read from `source`; for the other arguments see `draft_study`."""
     draft = draft_data(raw, target=target)
     if draft.left_out:

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def search(
     study: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     *,
     data: Any = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     trials: int | None = None,
     minutes: float | None = None,
     max_macs: int | None = None,
@@ -51,7 +51,7 @@ def search(
         study: Path of a study file, name of a shipped study, or a mapping with the content of a study file. What a
             mapping does not say of `data` is as in `draft_study`. Default: the study that `draft_study` returns.
         data: Data in place of those of the study; see `draft_study`. Objects are written into the folder of the search.
-        target: Column or array of the target of data that the study does not describe.
+        target: Column or array of the target of data that the study does not describe, or a list of several.
         trials: Maximum number of trainings; `trials` and `minutes` replace the budget of the study.
         minutes: Maximum time in minutes. Trainings that run then are finished.
         max_macs: Largest number of MACs per sample of a network that is trained.
@@ -105,7 +105,7 @@ def _asked(
     study: str | os.PathLike[str] | Mapping[str, Any] | None,
     data: Any,
     *,
-    target: str | None,
+    target: str | Sequence[str] | None,
     output: str | os.PathLike[str] | None,
 ) -> tuple[StudyConfig, RawTable | None]:
     """Returns the study, and the data that are to be written to a file; None if they are in one."""

@@ -16,7 +16,11 @@ def init(
         ),
     ],
     target: Annotated[
-        str | None, typer.Option("--target", help="Column of the target. Default: target, label, class or y.")
+        list[str] | None,
+        typer.Option(
+            "--target",
+            help="Column of the target; repeat it for several numbers or labels. Default: target, label, class or y.",
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Study file. Default: NAME.yaml.")] = None,
     overwrite: Annotated[bool, typer.Option("--force", help="Overwrite the study file.")] = False,
@@ -40,7 +44,7 @@ def init(
         raise InvalidInputError(f"{data} is a shipped data set with a study of its own: nasfuse search {data}")
     with err.status(Text(f"looking at {data} ...")), data_bar(err):
         raw = load_raw(data)
-        draft = draft_data(raw, target=target)
+        draft = draft_data(raw, target=target or None)
         name = study_name(raw)
         file = Path(f"{name}.yaml") if output is None else output
         if file.exists() and not overwrite:

@@ -102,6 +102,13 @@ class TestWhatIsAsked:
         assert study.data.modalities["table"].columns == {"price": "number", "shop": "category"}
         assert study.data.target == "sold"
 
+    def test_several_targets(self):
+        rows = np.arange(60)
+        frame = pd.DataFrame({"size": rows / 7, "price": rows * 0.5, "weight": rows % 9 / 3})
+        study, _ = _asked(None, frame, target=["price", "weight"], output=None)
+        assert (study.data.targets, study.data.task) == (("price", "weight"), "regression")
+        assert study.data.modalities["table"].columns == {"size": "number"}
+
     def test_a_data_set_of_torch(self):
         from torch import tensor
         from torch.utils.data import TensorDataset

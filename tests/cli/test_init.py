@@ -95,6 +95,17 @@ def test_two_classes_of_which_one_has_one_row_are_refused_as_by_a_search(nasfuse
     assert text in refuses("search", "products.yaml")
 
 
+def test_several_targets(nasfuse, tmp_path):
+    frame = products(tmp_path, 60)
+    frame.assign(weight=range(60), height=frame["price"].fillna(0)).to_csv(tmp_path / "products.csv", index=False)
+    ran = nasfuse("init", "products.csv", "--target", "weight", "--target", "height")
+    assert ran.code == 0
+    assert "  target: [weight, height]  # 2 real numbers\n" in ran.out
+    assert nasfuse("data", "check", "products.yaml", "--json").json["task"] == "regression, 2 outputs"
+    ran = nasfuse("data", "check", "products.csv", "--target", "weight", "--target", "height", "--json")
+    assert ran.json["data"]["target"] == ["weight", "height"]
+
+
 def test_data_in_another_folder(nasfuse, tmp_path):
     (tmp_path / "data").mkdir()
     products(tmp_path / "data", 60)
