@@ -13,6 +13,7 @@ from nasfuse.data.array_draft import draft_arrays
 from nasfuse.data.columns.number import parsed_numbers
 from nasfuse.data.columns.table import are_dates, guess_type
 from nasfuse.data.description import SPLITS
+from nasfuse.data.image_draft import draft_images
 from nasfuse.data.label_draft import draft_labels, draft_metadata, is_label_map
 from nasfuse.data.raw_table import Array, RawTable, missing, texts
 from nasfuse.data.recording_draft import draft_recordings
@@ -33,6 +34,9 @@ GROUPS = (
 _IDENTIFIER = r"(?i)(.*[_ ])?(id|idx|index|uuid|guid|key)|unnamed: \d+"
 #: Endings of recordings.
 AUDIO_ENDINGS = (".wav", ".flac", ".ogg")
+
+#: Functions that describe the files of a column, by kind of modality, as entry and addition to its note.
+_OF_FILES = {"image_files": draft_images, "audio_files": draft_recordings}
 
 #: Values from which a type is guessed.
 _LOOK_AT = 2000
@@ -257,8 +261,8 @@ def _from_columns(
         elif name in arrays:
             drafted = arrays[name] if isinstance(arrays[name], dict) else {"kind": arrays[name]}
             own[modality_name(name, own)] = {**drafted, "array": name}
-        elif kind == "audio_files":
-            own[modality_name(name, own)], more = draft_recordings(raw, name)
+        elif kind in _OF_FILES:
+            own[modality_name(name, own)], more = _OF_FILES[kind](raw, name)
             notes[name] += more
         else:
             own[modality_name(name, own)] = _entry(raw, name, kind)
