@@ -48,6 +48,10 @@ class MissingValuesWarning(DataWarning):
         self.modality = modality
 
 
+class UndividedClassesWarning(DataWarning):
+    """All samples of some classes stay in train, because they are too few or in one group."""
+
+
 class RunFolderError(NasfuseError, ValueError):
     """A run folder does not contain what the command needs."""
 

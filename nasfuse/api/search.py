@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ from nasfuse.cli.data_bar import data_bar
 from nasfuse.cli.live import LiveDisplay
 from nasfuse.data import Dataset
 from nasfuse.data.raw_table import RawTable
-from nasfuse.errors import InvalidInputError, RunFolderError, RunFolderWarning
+from nasfuse.data.sources.registry import READERS
+from nasfuse.errors import InvalidInputError, RunFolderError, RunFolderWarning, listed
 from nasfuse.experiment.damaged_part import read_part
 from nasfuse.experiment.handed_over_data import keep_data, kept_data_file
 from nasfuse.experiment.macs_check import read_checks
 from nasfuse.experiment.no_result import no_result
-from nasfuse.experiment.run import Display, run_search
+from nasfuse.experiment.run import Display, check_free, run_search
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.report.run_files import write_run_files
@@ -34,7 +35,7 @@ def search(
     study: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     *,
     data: Any = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     trials: int | None = None,
     minutes: float | None = None,
     max_macs: int | None = None,
@@ -50,7 +51,7 @@ def search(
         study: Path of a study file, name of a shipped study, or a mapping with the content of a study file. What a
             mapping does not say of `data` is as in `draft_study`. Default: the study that `draft_study` returns.
         data: Data in place of those of the study; see `draft_study`. Objects are written into the folder of the search.
-        target: Column or array of the target of data that the study does not describe.
+        target: Column or array of the target of data that the study does not describe, or a list of several.
         trials: Maximum number of trainings; `trials` and `minutes` replace the budget of the study.
         minutes: Maximum time in minutes. Trainings that run then are finished.
         max_macs: Largest number of MACs per sample of a network that is trained.
@@ -79,6 +80,7 @@ def search(
         if raw is not None:
             file = kept_data_file(folder, raw)
             asked = asked.model_copy(update={"data": asked.data.model_copy(update={"source": str(file)})})
+            check_free(folder, asked)
             try:
                 keep_data(folder, raw)
             except OSError as error:
@@ -103,12 +105,13 @@ def _asked(
     study: str | os.PathLike[str] | Mapping[str, Any] | None,
     data: Any,
     *,
-    target: str | None,
+    target: str | Sequence[str] | None,
     output: str | os.PathLike[str] | None,
 ) -> tuple[StudyConfig, RawTable | None]:
     """Returns the study, and the data that are to be written to a file; None if they are in one."""
     if study is None and data is None:
         raise InvalidInputError("search needs a study, data or both; give one of them")
+    _check_no_data(study)
     raw = None if data is None else raw_of(data)
     in_memory = None if data is None or isinstance(data, str | os.PathLike) else raw
     if isinstance(study, str | os.PathLike):
@@ -128,6 +131,25 @@ def _asked(
     name = Path(output).name if output is not None else None
     first = drafted(raw, source=source_of(data), target=target, name=name)
     return StudyConfig.of({**first, **values}), in_memory
+
+
+def _check_no_data(study: Any) -> None:
+    """Checks that what was given as the study is not data.
+
+    Raises:
+        InvalidInputError: It is a file of data, an object that holds data, or a mapping from names to arrays.
+    """
+    write = "write nasfuse.search(data=...) for data"
+    if isinstance(study, str | os.PathLike):
+        if Path(study).suffix.lower() in READERS and Path(study).exists():
+            raise InvalidInputError(f"{os.fspath(study)} holds data, and the first argument is a study; {write}")
+    elif isinstance(study, Mapping):
+        arrays = [str(name) for name, value in study.items() if hasattr(value, "__array__")]
+        if arrays:
+            raise InvalidInputError(f"the first argument is a study, got arrays called {listed(arrays)}; {write}")
+    elif study is not None:
+        kind = type(study).__name__
+        raise InvalidInputError(f"the first argument is a path, a name or a mapping of a study, got {kind}; {write}")
 
 
 @contextmanager

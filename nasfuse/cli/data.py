@@ -71,7 +71,12 @@ def check(
         ),
     ],
     target: Annotated[
-        str | None, typer.Option("--target", help="Target of data without a study. Default: target, label, class or y.")
+        list[str] | None,
+        typer.Option(
+            "--target",
+            help="Target of data without a study; repeat it for several numbers or labels. Default: target, label, "
+            "class or y.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -164,6 +169,7 @@ def _document(
     from nasfuse.data.audit import audit
     from nasfuse.data.label_audit import label_facts
     from nasfuse.data.sources.registry import divided, load_raw
+    from nasfuse.data.validation_classes import check_validation_classes
     from nasfuse.domain.metric import METRICS
     from nasfuse.errors import DataWarning, MissingValuesWarning, counted
     from nasfuse.experiment.plain_models import plain_scores
@@ -176,6 +182,7 @@ def _document(
             raw = load_raw(config.source)
         table = load_table(config) if raw is None else described_table(raw, config)
         dataset_of = cache(lambda number: divided(table, config, division=number))
+        check_validation_classes(dataset_of, config)
         dataset = dataset_of(0)
     noted = [*noted, *more]
     told_missing = {one.message.modality for one in noted if isinstance(one.message, MissingValuesWarning)}
@@ -231,7 +238,7 @@ def _print(document: dict[str, Any]) -> None:
 
 
 def _suggest(
-    raw: "RawTable", source: str, *, target: str | None, as_json: bool
+    raw: "RawTable", source: str, *, target: list[str] | None, as_json: bool
 ) -> tuple[dict[str, Any], "DataConfig | None"]:
     """Lists arrays or columns and prints a suggested data block; None instead of it if there is no target."""
     from nasfuse.cli.console import out, say
@@ -248,7 +255,7 @@ def _suggest(
             what = "text or lists" if values.dtype.kind == "O" else str(values.dtype)
             say(out, f"{name:>16}  {what} {' x '.join(map(str, values.shape))}")
     try:
-        target = find_target(raw) if target is None else target
+        target = target or [find_target(raw)]
     except DataError as error:
         if not as_json:
             say(out, f"\n{error}")

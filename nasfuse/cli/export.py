@@ -73,7 +73,7 @@ def export(
     from nasfuse.search.front import to_row
 
     criteria = (pick, max_macs, max_latency_ms, min_metric, within, trial)
-    is_file = not run.is_dir() and (output is None or run.suffix == ".pt")
+    is_file = run.is_file() or (run.suffix == ".pt" and not run.is_dir())
     _check_options(output, onnx, torch, int8=int8, point=point, criteria=criteria, is_file=is_file, run=run)
     check_output(output, "-o", suffixes=(".yaml", ".yml"))
     if is_file:

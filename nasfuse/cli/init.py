@@ -16,7 +16,11 @@ def init(
         ),
     ],
     target: Annotated[
-        str | None, typer.Option("--target", help="Column of the target. Default: target, label, class or y.")
+        list[str] | None,
+        typer.Option(
+            "--target",
+            help="Column of the target; repeat it for several numbers or labels. Default: target, label, class or y.",
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Study file. Default: NAME.yaml.")] = None,
     overwrite: Annotated[bool, typer.Option("--force", help="Overwrite the study file.")] = False,
@@ -24,12 +28,14 @@ def init(
     """Look at a data set and write a commented study that searches networks for it."""
     from rich.text import Text
 
-    from nasfuse.cli.console import command_line, err, explain, out
+    from nasfuse.cli.console import command_line, err, explain, out, warn
     from nasfuse.cli.data_bar import data_bar
     from nasfuse.data import described_table
     from nasfuse.data.draft import draft_data
     from nasfuse.data.sources.registry import divided, load_raw
-    from nasfuse.errors import DataError, DataWarning, InvalidInputError, NasfuseError
+    from nasfuse.data.spellings import spelling_findings
+    from nasfuse.data.validation_classes import check_validation_classes
+    from nasfuse.errors import DataError, DataWarning, InvalidInputError, NasfuseError, UndividedClassesWarning
     from nasfuse.experiment.study_draft import study_name, study_text
     from nasfuse.spec.data_source import SHIPPED_SOURCES
     from nasfuse.spec.study import StudyConfig
@@ -38,7 +44,7 @@ def init(
         raise InvalidInputError(f"{data} is a shipped data set with a study of its own: nasfuse search {data}")
     with err.status(Text(f"looking at {data} ...")), data_bar(err):
         raw = load_raw(data)
-        draft = draft_data(raw, target=target)
+        draft = draft_data(raw, target=target or None)
         name = study_name(raw)
         file = Path(f"{name}.yaml") if output is None else output
         if file.exists() and not overwrite:
@@ -49,8 +55,12 @@ def init(
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DataWarning)  # `nasfuse data check` tells them
+                warnings.filterwarnings("always", category=UndividedClassesWarning)
                 config = StudyConfig.load(file).data
-                divided(described_table(raw, config), config, division=0)
+                for finding in spelling_findings(raw, config):
+                    warn(finding)
+                table = described_table(raw, config)
+                check_validation_classes(lambda number: divided(table, config, division=number), config)
         except DataError as error:
             problem = error
         except NasfuseError:

@@ -50,6 +50,14 @@ def predict(
         Literal["best", "knee", "cheapest"] | None,
         typer.Option(help="Point of the front, with the folder of a search: best, knee or cheapest. Default: best."),
     ] = None,
+    max_macs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Limit with the folder of a search: a point of at most this many MACs, also one of a network with a "
+            "router at another threshold.",
+        ),
+    ] = None,
     probabilities: Annotated[
         bool,
         typer.Option(
@@ -79,12 +87,17 @@ def predict(
         raise InvalidInputError(f"--probabilities of all pixels need -o FILE.npz, got {output}; change one of the two")
     if point is not None and network.is_dir():
         raise InvalidInputError(
-            f"--point is for the network of one trial, {network}/trials/N/model.pt; name it, or use --pick"
+            f"--point is for the network of one trial, {network}/trials/N/model.pt; name it, or use --pick and "
+            "--max-macs"
         )
-    if pick is not None and not network.is_dir():
-        raise InvalidInputError(f"--pick chooses from the folder of a search, and {network} is none; leave it out")
+    for option, given in (("--pick", pick), ("--max-macs", max_macs)):
+        if given is not None and not network.is_dir():
+            raise InvalidInputError(
+                f"{option} chooses from the folder of a search, and {network} is none; leave it out, or name an "
+                "operating point of the network with --point"
+            )
     _check_order(network, data)
-    predictor, described = _predictor(network, point=point, pick=pick, device=device)
+    predictor, described = _predictor(network, point=point, pick=pick, max_macs=max_macs, device=device)
     if described and not as_json:
         say(out, described)
     from nasfuse.prediction.new_data import new_data
@@ -157,7 +170,9 @@ def _files(data: str) -> list[Path]:
         return []
 
 
-def _predictor(network: Path, *, point: int | None, pick: str | None, device: str) -> "tuple[Predictor, str]":
+def _predictor(
+    network: Path, *, point: int | None, pick: str | None, max_macs: int | None, device: str
+) -> "tuple[Predictor, str]":
     """Returns the network of a file, or of a point of a search with a sentence that says which."""
     from nasfuse.prediction import load_network
 
@@ -169,7 +184,7 @@ def _predictor(network: Path, *, point: int | None, pick: str | None, device: st
     from nasfuse.export import networks_of, select_point, trained_point
 
     run = read_run(RunFolder(network))
-    chosen = select_point(run, pick=pick).candidate
+    chosen = select_point(run, pick=pick, max_macs=max_macs).candidate
     count = len(networks_of(run, chosen))
     figures = f"{run.objectives.metric} {metric_text(chosen.measured.metric)}, {chosen.measured.macs:,} MACs"
     mean = f": the mean of {count} networks" if count > 1 else ""

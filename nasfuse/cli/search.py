@@ -49,6 +49,7 @@ def search(
 
     if minutes is not None and not math.isfinite(minutes):
         raise InvalidInputError(f"--minutes must be a finite number, got {minutes}")
+    _check_no_data(study)
     asked = StudyConfig.load(study).replaced(
         trials=trials, minutes=minutes, max_macs=max_macs, workers=workers, seed=seed
     )
@@ -56,6 +57,19 @@ def search(
     display = LiveDisplay(err, asked, folder)
     with resumable(lambda: _kept(folder, display)):
         _search(asked, folder, display=display, address=address, retry_failed=retry_failed, as_json=as_json)
+
+
+def _check_no_data(study: Path) -> None:
+    """Checks that a file of data was not given as the study."""
+    if study.suffix in ("", ".yaml", ".yml") or not study.exists():
+        return
+    from nasfuse.cli.console import command_line
+    from nasfuse.data.sources.registry import READERS
+    from nasfuse.errors import InvalidInputError
+
+    if study.suffix.lower() in READERS:
+        init = command_line("init", study)
+        raise InvalidInputError(f"{study} holds data, and a search needs a study; write one with `{init}`")
 
 
 def _kept(folder: "RunFolder", display: "LiveDisplay") -> str:
@@ -77,6 +91,7 @@ def _search(
     from nasfuse.cli.data_bar import data_bar
     from nasfuse.domain.task import TASKS
     from nasfuse.errors import counted
+    from nasfuse.search.budget import end_by_time
 
     with display, data_bar(err):
         display.phase("loading PyTorch")
@@ -87,11 +102,9 @@ def _search(
         complete = counted(progress.states["complete"], "trial")
         ends = {"stopped": "stopped early", "out_of_time": "out of time"}
         stopped = "".join(f", {count} {text}" for name, text in ends.items() if (count := progress.states[name]))
-        say(
-            err,
-            f"{folder.root} has spent its budget ({complete} complete{stopped}); "
-            "continue with a larger --trials or --minutes.",
-        )
+        by_time = end_by_time(study.budget, trainings=progress.done)
+        advice = by_time or "continue with a larger --trials or --minutes"
+        say(err, f"{folder.root} has spent its budget ({complete} complete{stopped}); {advice}.")
     from nasfuse.experiment.damaged_part import read_part
     from nasfuse.experiment.macs_check import read_checks
     from nasfuse.experiment.no_result import no_result

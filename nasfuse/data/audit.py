@@ -12,6 +12,7 @@ from nasfuse.data.dataset import Batch, Dataset
 from nasfuse.data.label_audit import label_findings
 from nasfuse.data.progress import tracked
 from nasfuse.data.raw_table import Array, RawTable, missing, texts
+from nasfuse.data.spellings import spelling_findings
 from nasfuse.errors import counted, listed
 from nasfuse.spec.data import DataConfig
 from nasfuse.spec.modality import columns_of
@@ -34,7 +35,7 @@ def audit(
     metric: str = "accuracy",
     told_missing: Collection[str] = (),
 ) -> list[str]:
-    """Returns one sentence for each finding: classes, groups, missing values, constants, duplicates and leaks.
+    """Returns one sentence for each finding: classes, groups, missing values, spellings, duplicates, leaks and others.
 
     Args:
         dataset: Data set with a division into train and val.
@@ -48,7 +49,11 @@ def audit(
     classes = label_findings(dataset, metric=metric) if is_dense else _classes(dataset, config, metric)
     findings = [*classes, *absent, *_duplicates(dataset), *_constants(dataset)]
     if raw is not None:
-        findings += [*_missing(raw, config), *(() if is_dense else _leaks(raw, config))]
+        findings += [
+            *_missing(raw, config),
+            *spelling_findings(raw, config),
+            *(() if is_dense else _leaks(raw, config)),
+        ]
     return findings
 
 

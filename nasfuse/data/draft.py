@@ -13,11 +13,13 @@ from nasfuse.data.array_draft import draft_arrays
 from nasfuse.data.columns.number import parsed_numbers
 from nasfuse.data.columns.table import are_dates, guess_type
 from nasfuse.data.description import SPLITS
+from nasfuse.data.image_draft import draft_images
 from nasfuse.data.label_draft import draft_labels, draft_metadata, is_label_map
 from nasfuse.data.raw_table import Array, RawTable, missing, texts
+from nasfuse.data.recording_draft import draft_recordings
 from nasfuse.data.sources.folder import IMAGE_ENDINGS
 from nasfuse.data.sources.label_folder import is_label_folder
-from nasfuse.data.targets import as_classes
+from nasfuse.data.targets import as_classes, side_by_side
 from nasfuse.domain.task import TASKS
 from nasfuse.errors import DataError, counted, listed
 
@@ -32,6 +34,9 @@ GROUPS = (
 _IDENTIFIER = r"(?i)(.*[_ ])?(id|idx|index|uuid|guid|key)|unnamed: \d+"
 #: Endings of recordings.
 AUDIO_ENDINGS = (".wav", ".flac", ".ogg")
+
+#: Functions that describe the files of a column, by kind of modality, as entry and addition to its note.
+_OF_FILES = {"image_files": draft_images, "audio_files": draft_recordings}
 
 #: Values from which a type is guessed.
 _LOOK_AT = 2000
@@ -53,7 +58,7 @@ class DataDraft:
 
     Attributes:
         modalities: `data.modalities` as plain values.
-        target: Column of the target.
+        targets: Column of the target, or the columns of several.
         task: Kind of task.
         classes: `data.classes`, for whole numbers with gaps or below 0; None where the classes need no list.
         void: `data.void`, of label maps; None if all their numbers are classes.
@@ -65,7 +70,7 @@ class DataDraft:
     """
 
     modalities: dict[str, Any]
-    target: str
+    targets: tuple[str, ...]
     task: str
     classes: tuple[str, ...] | None
     void: int | str | None
@@ -76,51 +81,56 @@ class DataDraft:
     left_out: dict[str, str]
 
     @property
+    def target(self) -> str | tuple[str, ...]:
+        """Returns `data.target`: one column, or several."""
+        return self.targets[0] if len(self.targets) == 1 else self.targets
+
+    @property
     def aligned(self) -> tuple[str, ...]:
         """Returns `data.aligned`: the images that belong to label maps, if there are several."""
         return tuple(self.modalities) if TASKS[self.task].is_dense and len(self.modalities) > 1 else ()
 
 
-def draft_data(raw: RawTable, *, target: str | None = None) -> DataDraft:
+def draft_data(raw: RawTable, *, target: str | Sequence[str] | None = None) -> DataDraft:
     """Returns a first description of raw data.
 
     Args:
         raw: Columns or arrays.
-        target: Column of the target. Default: a column called target, label, class, y or labels.
+        target: Column of the target, or columns of several numbers or labels. Default: a column called target, label,
+            class, y or labels.
 
     Raises:
         DataError: There is no such column, or no column that a network could read.
     """
-    if not isinstance(target, str | None):
-        raise DataError(
-            f"target must be the name of one column, got {type(target).__name__}; for several numbers, name one of "
-            "them, list all in data.target of the study that is drafted and take them out of its modalities"
-        )
-    target = find_target(raw) if target is None else target
-    values = raw.column(target, "--target")
+    targets = _target_names(raw, target)
+    target, parts = targets[0], [raw.column(name, "--target") for name in targets]
+    values = parts[0] if len(parts) == 1 else side_by_side(raw, targets, parts)
     split = next((name for name in raw.columns if name.lower() == "split" and _is_split(raw.columns[name])), None)
     if values.ndim == 0 or not len(values):
         raise DataError(f"{raw.place(target)} must hold one target per row, got shape {values.shape}; name another one")
-    if is_label_map(raw, target):
+    if len(targets) == 1 and is_label_map(raw, target):
         return _with_labels(raw, target, split)
-    labelled = values[~missing(values)]
+    labelled = values[~np.any([missing(part) for part in parts], axis=0)]
     if not len(labelled):
+        if len(targets) > 1:
+            raise DataError(f"{raw.origin} has no row with all of {listed(targets)}; name other ones")
         raise DataError(f"{raw.place(target)} has no value; name another one")
     task, why = guess_task(labelled)
     n_without = len(values) - len(labelled)
     gaps = f"; {n_without} of {counted(len(values), 'row')} have no label: remove these rows" if n_without else ""
     notes = {target: f"{why}{gaps}"}
     group = next((name for name in raw.columns if name.lower() in GROUPS and _is_group(raw, name, target, split)), None)
-    roles = tuple(name for name in (target, split, group) if name is not None)
+    roles = tuple(name for name in (*targets, split, group) if name is not None)
     if raw.n_rows is None:
         modalities, left_out = _from_arrays(raw, target, roles)
     else:
         modalities, left_out = _from_columns(raw, target, roles, notes)
     if not modalities:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
-        raise DataError(f"{raw.origin} has no {raw.noun} from which {target} could be predicted ({reasons or 'empty'})")
-    classes = _classes(labelled) if TASKS[task].is_exclusive else None
-    return DataDraft(modalities, target, task, classes, None, (), split, group, notes, left_out)
+        what = listed(targets)
+        raise DataError(f"{raw.origin} has no {raw.noun} from which {what} could be predicted ({reasons or 'empty'})")
+    classes = _classes(labelled) if TASKS[task].is_exclusive and len(targets) == 1 else None
+    return DataDraft(modalities, targets, task, classes, None, (), split, group, notes, left_out)
 
 
 def _with_labels(raw: RawTable, target: str, split: str | None) -> DataDraft:
@@ -137,7 +147,19 @@ def _with_labels(raw: RawTable, target: str, split: str | None) -> DataDraft:
     )
     task = next(name for name, entry in TASKS.items() if entry.is_dense)
     notes = {target: draft.note}
-    return DataDraft(draft.modalities, target, task, draft.classes, draft.void, metadata, split, group, notes, left_out)
+    return DataDraft(
+        draft.modalities, (target,), task, draft.classes, draft.void, metadata, split, group, notes, left_out
+    )
+
+
+def _target_names(raw: RawTable, target: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Returns the names of the columns of the target."""
+    if target is None:
+        return (find_target(raw),)
+    names = (target,) if isinstance(target, str) else tuple(dict.fromkeys(target))
+    if not names or not all(isinstance(name, str) for name in names):
+        raise DataError(f"target must be the name of a column, or a list of such names, got {target!r}")
+    return names
 
 
 def find_target(raw: RawTable) -> str:
@@ -239,6 +261,9 @@ def _from_columns(
         elif name in arrays:
             drafted = arrays[name] if isinstance(arrays[name], dict) else {"kind": arrays[name]}
             own[modality_name(name, own)] = {**drafted, "array": name}
+        elif kind in _OF_FILES:
+            own[modality_name(name, own)], more = _OF_FILES[kind](raw, name)
+            notes[name] += more
         else:
             own[modality_name(name, own)] = _entry(raw, name, kind)
     modalities: dict[str, Any] = {}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from nasfuse.data.image_draft import is_grey
 from nasfuse.data.label_maps import occurring_numbers
 from nasfuse.data.raw_table import Array, RawTable, missing, texts
 from nasfuse.data.sources.folder import IMAGE_ENDINGS
@@ -154,6 +155,5 @@ def _of_files(raw: RawTable) -> dict[str, Any]:
             (width, height), mode = image.size, image.mode
         while height * width > _MOST_PIXELS and height % 2 == width % 2 == 0:
             height, width = height // 2, width // 2
-        channels = 1 if mode in ("L", "1") or mode.startswith("I") else 3
-        found[name] = {"kind": "image_files", "size": [height, width], "channels": channels}
+        found[name] = {"kind": "image_files", "size": [height, width], "channels": 1 if is_grey(mode) else 3}
     return found

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasfuse.data.groups import choose_groups
-from nasfuse.errors import DataError, DataWarning, counted
+from nasfuse.errors import DataError, DataWarning, UndividedClassesWarning, counted
 from nasfuse.tasks import task_kind
 
 Rows = NDArray[np.int64]
@@ -216,7 +216,8 @@ class _Divider:
             more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
             self._warn(
                 f"some classes have {reason}; all their samples stay in train: class "
-                f"{', '.join(named[:_MOST_NAMED])}{more}"
+                f"{', '.join(named[:_MOST_NAMED])}{more}",
+                UndividedClassesWarning,
             )
 
     def _divide_groups(self, groups: NDArray[Any], rows: Rows, share: float, number: int) -> tuple[Rows, Rows]:
@@ -250,8 +251,8 @@ class _Divider:
     def _too_few(self, rows: Rows, why: str) -> DataError:
         return DataError(f"{self.name}: {counted(len(rows), 'sample')} cannot be divided: {why}")
 
-    def _warn(self, text: str) -> None:
-        warnings.warn(f"{self.name}: {text}", DataWarning, stacklevel=4)
+    def _warn(self, text: str, category: type[DataWarning] = DataWarning) -> None:
+        warnings.warn(f"{self.name}: {text}", category, stacklevel=4)
 
 
 def _spread(classes: NDArray[np.int64], n_chosen: int, *, seed: int) -> Rows:

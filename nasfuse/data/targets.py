@@ -1,5 +1,6 @@
 """Targets as people have them - words, booleans, numbers from 1, one-hot rows, several columns - as class numbers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def raw_targets(
     if len(parts) == 1:
         targets, found = parts[0], no_names
     else:
-        targets, found = _side_by_side(raw, columns, parts), columns
+        targets, found = side_by_side(raw, columns, parts), columns
     if task_kind(config.task).takes_words:
         targets, named = as_classes(where, targets, names=class_names or config.classes or ())
         return targets, (found if found and targets.ndim == 1 else named)
@@ -122,12 +123,27 @@ def _complete(raw: RawTable, column: str, values: Array) -> Array:
     return values
 
 
-def _side_by_side(raw: RawTable, columns: tuple[str, ...], parts: list[Array]) -> Array:
+def side_by_side(raw: RawTable, columns: Sequence[str], parts: Sequence[Array]) -> Array:
+    """Returns several targets, one number or boolean per row each, as one array (n, k).
+
+    Args:
+        raw: Data with the columns, for messages.
+        columns: Names of the columns.
+        parts: Their values, (n,) each.
+
+    Raises:
+        DataError: A column holds something else, or has another number of rows.
+    """
     for column, values in zip(columns, parts, strict=True):
         if values.ndim != 1 or values.dtype.kind not in "biuf":
             raise DataError(
                 f"{raw.place(column)} must hold one number or boolean per row to be one of several targets, got "
                 f"{values.dtype} of shape {values.shape}; name one target, or convert it"
+            )
+        if len(values) != len(parts[0]):
+            raise DataError(
+                f"{raw.place(column)} has {counted(len(values), 'row')} and {columns[0]} has {len(parts[0])}; targets "
+                "must have the same rows"
             )
     return np.stack(parts, axis=1)
 

@@ -16,6 +16,7 @@ from nasfuse.backends.interrupts import is_ending
 from nasfuse.backends.objective import Objective
 from nasfuse.data import Dataset
 from nasfuse.data.mapped_table import share_table
+from nasfuse.data.validation_classes import check_validation_classes
 from nasfuse.domain.cost import COSTS
 from nasfuse.domain.metric import get_metric
 from nasfuse.errors import InvalidInputError, RecurringFailureError, counted
@@ -32,7 +33,7 @@ from nasfuse.experiment.space_survey import SpaceSurvey, known_cost_of, macs_of
 from nasfuse.experiment.training_files import saved_progress
 from nasfuse.experiment.training_time import TimeLimit
 from nasfuse.experiment.trial_files import TrialFiles
-from nasfuse.search.budget import Budget, End, measuring_s
+from nasfuse.search.budget import Budget, End, end_by_time, measuring_s
 from nasfuse.search.hand_made_designs import LARGEST_RATIO
 from nasfuse.search.lease import leased
 from nasfuse.search.live_drivers import can_be_shared, joined, new_token
@@ -94,12 +95,13 @@ def run_search(
             warnings about data.
     """
     get_metric(study.objective, study.data.task)
-    folder.check_writable()  # before anything is read
+    check_free(folder, study)  # before anything is read
     if open_backend is None and address is None and not folder.study_file.is_file():
         check_machine(study.resources)  # a study that is refused claims no folder
     display.phase("reading the data")
     with data_warnings_once(told=folder.study_file.is_file()):
         dataset = cached_dataset(study.data.model_dump_json())
+        check_validation_classes(partial(cached_dataset, study.data.model_dump_json()), study.data)
         if study.robust_metric is not None and len(dataset.modalities) < 2:
             raise InvalidInputError(
                 "robust_metric: the data have one modality, and without it nothing is left; remove it"
@@ -112,7 +114,7 @@ def run_search(
     time_limit = TimeLimit(study, dataset, survey.recipes)
     coarser = coarsen_designs(space, time_limit, survey.designs)
     with ExitStack() as stack:
-        token = new_token() if study.storage is not None and can_be_shared(study.storage) else None
+        token = new_token() if _is_shared(study) else None
         own = stack.enter_context(folder.locked(driver=token))
         storage = open_storage(folder.storage_url(study))  # before `claim`, so that a wrong address claims no folder
         folder.check_storage(study, [held.study_name for held in storage.get_all_studies()])
@@ -182,6 +184,22 @@ def run_search(
             if left_out is not None:
                 display.note(left_out)
         return summarise(scheduler.trials(), scheduler.objectives)
+
+
+def check_free(folder: RunFolder, study: StudyConfig) -> None:
+    """Checks that a search of `study` may write to `folder`; reads no data and creates nothing.
+
+    Raises:
+        RunFolderError: The folder cannot be written, or another search is writing to it and does not share its study.
+    """
+    folder.check_writable()
+    if not _is_shared(study):
+        folder.check_unlocked()
+
+
+def _is_shared(study: StudyConfig) -> bool:
+    """Returns whether several drivers may write to the study at a time."""
+    return study.storage is not None and can_be_shared(study.storage)
 
 
 def _times_deployed(study: StudyConfig, display: Display) -> bool:
@@ -259,6 +277,8 @@ def _run(
             display.note(
                 "every network of the space that may be trained was trained: the search ends before its budget"
             )
+        elif (end := end_by_time(study.budget, trainings=driver.progress.done)) is not None:
+            display.note(end)
 
 
 def _both(in_place: Callable[[], None], check: Callable[[], None] | None) -> Callable[[], None]:

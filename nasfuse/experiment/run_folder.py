@@ -222,6 +222,20 @@ class RunFolder:
         """Returns the path of the folder of one of several drivers, which exists while it runs."""
         return self.root / _DRIVERS / token
 
+    def check_unlocked(self) -> None:
+        """Checks that no other search is writing to the folder; creates nothing.
+
+        Raises:
+            RunFolderError: One is.
+        """
+        if self.is_locked():
+            raise self._locked_error()
+
+    def _locked_error(self) -> RunFolderError:
+        return RunFolderError(
+            f"another search is writing to {self.root}; wait for it, or watch it with nasfuse status {self.root}"
+        )
+
     @contextmanager
     def locked(self, *, driver: str | None = None) -> Iterator[Path]:
         """Locks the folder for a search inside the block; the lock is released when the process ends in any way.
@@ -242,10 +256,7 @@ class RunFolder:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise RunFolderError(
-                    f"another search is writing to {self.root}; wait for it, or watch it with nasfuse status "
-                    f"{self.root}"
-                ) from error
+                raise self._locked_error() from error
             try:
                 yield own
             finally:

@@ -1,6 +1,7 @@
 """A commented study for data that nobody has described yet."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import yaml
 from nasfuse.data.description import SPLITS
 from nasfuse.data.draft import DataDraft, modality_name
 from nasfuse.data.raw_table import RawTable, missing, texts
-from nasfuse.data.targets import as_classes
+from nasfuse.data.targets import as_classes, side_by_side
 from nasfuse.domain.task import TASKS
 from nasfuse.errors import counted
 
@@ -40,7 +41,7 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
         name: Name of the study.
         source: `data.source`.
     """
-    n_rows, is_dense = len(raw.columns[draft.target]), TASKS[draft.task].is_dense
+    n_rows, is_dense = len(raw.columns[draft.targets[0]]), TASKS[draft.task].is_dense
     metric, why = _metric(raw, draft)
     lines = [
         f"# A first study for {raw.origin}: {counted(n_rows, 'row')}, "
@@ -58,7 +59,7 @@ def study_text(raw: RawTable, draft: DataDraft, *, name: str, source: str) -> st
         lines += _frozen_lines(draft)
     if draft.aligned:
         lines.append(f"  aligned: {_value(list(draft.aligned))}  # show the same place pixel by pixel")
-    lines.append(f"  target: {_value(draft.target)}{_comment(draft.notes.get(draft.target))}")
+    lines.append(f"  target: {_value(draft.target)}{_comment(draft.notes.get(draft.targets[0]))}")
     lines.append(f"  task: {draft.task}")
     if draft.classes is not None:
         lines.append(f"  classes: {_value(list(draft.classes))}  # in this order")
@@ -144,7 +145,7 @@ def _metric(raw: RawTable, draft: DataDraft) -> tuple[str, str]:
         return "r2", "share of the variance that is explained; mae is an error in the unit of the target"
     if not TASKS[draft.task].is_exclusive:
         return "macro_f1", "mean over the labels"
-    targets, _ = as_classes(f"{raw.origin}: the labels", _plain(raw, draft.target))
+    targets, _ = as_classes(f"{raw.origin}: the labels", _labels(raw, draft.targets))
     counts = np.unique(targets, return_counts=True)[1]
     if counts.max() > _IMBALANCE * counts.min():
         return (
@@ -154,9 +155,13 @@ def _metric(raw: RawTable, draft: DataDraft) -> tuple[str, str]:
     return "accuracy", f"the classes have from {counts.min()} to {counts.max()} samples"
 
 
-def _plain(raw: RawTable, column: str) -> Any:
-    values = raw.columns[column]
-    values = values[~missing(values)]
+def _labels(raw: RawTable, columns: Sequence[str]) -> Any:
+    """Returns the targets of the rows that have all of them."""
+    parts = [raw.columns[column] for column in columns]
+    labelled = ~np.any([missing(part) for part in parts], axis=0)
+    if len(parts) > 1:
+        return side_by_side(raw, columns, [part[labelled] for part in parts])
+    values = parts[0][labelled]
     return np.array([str(value) for value in values]) if values.dtype.kind == "O" else values
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from nasfuse.errors import counted
 from nasfuse.spec.study import BudgetConfig
 
 #: Share of the budget after which members of the front are trained again before new networks are tried. Earlier
@@ -35,6 +36,21 @@ class End(float, Enum):
 def measuring_s(seconds: float) -> float:
     """Returns the time in which the front is measured after a search that takes `seconds`."""
     return max(_MEASURING * seconds, _LEAST_MEASURING_S)
+
+
+def end_by_time(config: BudgetConfig, *, trainings: int) -> str | None:
+    """Returns which of two limits ended a search, if it was the time, and how to continue; None otherwise.
+
+    Args:
+        config: Budget of the search, which is spent.
+        trainings: Number of trainings that have ended.
+    """
+    if config.trials is None or config.minutes is None or trainings >= config.trials:
+        return None
+    return (
+        f"the time of {config.minutes:g} min ended the search after {trainings} of {counted(config.trials, 'trial')}; "
+        "a larger --minutes continues it"
+    )
 
 
 @dataclass(frozen=True)

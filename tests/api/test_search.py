@@ -72,6 +72,11 @@ class TestWhatIsAsked:
         study, _ = _asked({**STUDY, "space": "fusion"}, None, target=None, output=None)
         assert study.space.baselines
 
+    def test_several_spellings_are_told(self):
+        frame = pd.DataFrame({"size": np.arange(8) / 3, "shop": ["East", "east"] * 4, "y": [*"aabb"] * 2})
+        with pytest.warns(DataWarning, match=r"^column shop of data: categories that differ only in case or spaces"):
+            _asked(None, frame, target=None, output=None)
+
     def test_data_alone_are_drafted(self):
         study, raw = _asked(None, DATA, target=None, output="runs/mine")
         assert study.name == "mine"
@@ -80,7 +85,7 @@ class TestWhatIsAsked:
 
     def test_a_folder_that_cannot_be_written(self, tmp_path):
         (tmp_path / "file").touch()
-        with pytest.raises(RunFolderError, match=r"file/run cannot be written \(.+\); name another folder with output"):
+        with pytest.raises(RunFolderError, match=r"/file is a file, so .*/run cannot be; choose another with output$"):
             nasfuse.search(data=DATA, minutes=1, output=tmp_path / "file/run", progress=False)
 
     def test_a_mapping_comes_before_the_draft(self):
@@ -96,6 +101,13 @@ class TestWhatIsAsked:
             study, _ = _asked(None, frame, target="sold", output=None)
         assert study.data.modalities["table"].columns == {"price": "number", "shop": "category"}
         assert study.data.target == "sold"
+
+    def test_several_targets(self):
+        rows = np.arange(60)
+        frame = pd.DataFrame({"size": rows / 7, "price": rows * 0.5, "weight": rows % 9 / 3})
+        study, _ = _asked(None, frame, target=["price", "weight"], output=None)
+        assert (study.data.targets, study.data.task) == (("price", "weight"), "regression")
+        assert study.data.modalities["table"].columns == {"size": "number"}
 
     def test_a_data_set_of_torch(self):
         from torch import tensor
@@ -113,6 +125,13 @@ class TestWhatIsAsked:
             ("digits", {"target": "y"}, InvalidInputError, "target is for data without a study file"),
             (STUDY, {"target": "y"}, InvalidInputError, "target is for data that the study does not describe"),
             ("absent.yaml", {}, MissingFileError, r"no such file: absent\.yaml"),
+            (pd.DataFrame(), {}, InvalidInputError, r"of a study, got DataFrame; write nasfuse\.search\(data=\.\.\.\)"),
+            (
+                DATA,
+                {},
+                InvalidInputError,
+                "is a study, got arrays called left, right, y; write nasfuse",
+            ),
             (None, {"data": "absent.csv"}, MissingFileError, r"there is no file or folder absent\.csv"),
             (None, {"data": DATA, "target": "z"}, DataError, "data has no column 'z'"),
             (None, {"data": {"a": DATA["y"]}}, DataError, r"; name the target with target\. Columns: a$"),
@@ -136,6 +155,11 @@ class TestWhatIsAsked:
         with pytest.raises(error, match=message):
             search_function(study, **options)
         assert not list(tmp_path.iterdir())
+
+    def test_a_file_of_data_as_the_study(self, tmp_path):
+        (tmp_path / "mine.csv").touch()
+        with pytest.raises(InvalidInputError, match=r"mine\.csv holds data, and the first argument is a study"):
+            search_function(tmp_path / "mine.csv", target="y")
 
     def test_errors_name_arguments(self, make_run, tmp_path):
         other = make_run(tmp_path / "run", [(0.5, 100)]).root
@@ -173,6 +197,12 @@ class TestASearch:
         study = {key: value for key, value in STUDY.items() if key != "data"}
         with pytest.raises(DataError, match=r"data\.parquet holds other data than those that were given"):
             nasfuse.search(study, data=other, output=searched[1])
+
+    def test_data_are_not_written_beside_a_search_that_runs(self, tmp_path):
+        folder = RunFolder(tmp_path / "run")
+        with folder.locked(), pytest.raises(RunFolderError, match=r"another search is writing to .*run; wait for it"):
+            nasfuse.search(None, data=DATA, output=folder.root, progress=False)
+        assert [path.name for path in folder.root.iterdir()] == ["lock"]
 
     def test_a_folder_of_something_else(self, tmp_path):
         (tmp_path / "notes.txt").write_text("mine")

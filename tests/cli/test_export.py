@@ -69,7 +69,8 @@ def test_refusals(refuses, run_folder, tmp_path, options, message):
 
 
 def test_no_run_folder(refuses):
-    assert "is not a run folder" in refuses("export", "absent", "-o", "r.yaml")
+    for options in ((), ("-o", "r.yaml"), ("--onnx", "bundle")):
+        assert "absent is not a run folder" in refuses("export", "absent", *options)
 
 
 def test_a_recipe_that_is_gone(refuses, run_folder):

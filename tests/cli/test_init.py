@@ -56,6 +56,56 @@ def test_a_study_is_written_and_checked(nasfuse, tmp_path):
     assert document["scores"]["linear"] > 0.8
 
 
+def test_several_spellings_are_told(nasfuse, tmp_path):
+    frame = products(tmp_path, 60)
+    frame.loc[:9, "shop"] = "North"
+    frame.loc[:9, "label"] = "Warm"
+    frame.to_csv(tmp_path / "products.csv", index=False)
+    ran = nasfuse("init", "products.csv")
+    assert ran.code == 0
+    shop, label = ran.err.splitlines()
+    assert shop.startswith("warning: column shop of products.csv: categories that differ only in case or spaces are ")
+    assert label.startswith("warning: column label of products.csv: classes that differ only in case or spaces are ")
+    findings = nasfuse("data", "check", "products.yaml", "--json").json["findings"]
+    assert {text.removeprefix("warning: ") for text in (shop, label)} <= set(findings)
+
+
+def test_a_class_with_one_row_is_told(nasfuse, tmp_path):
+    frame = products(tmp_path, 60)
+    frame.loc[3, "label"] = "rare"
+    frame.to_csv(tmp_path / "products.csv", index=False)
+    ran = nasfuse("init", "products.csv")
+    text = (
+        "products: some classes have at most 2 samples each, too few to divide; all their samples stay in train: class "
+        "rare (1 sample)"
+    )
+    assert (ran.code, ran.err) == (0, f"warning: {text}\n")
+    assert text in nasfuse("data", "check", "products.yaml", "--json").json["warnings"]
+
+
+def test_two_classes_of_which_one_has_one_row_are_refused_as_by_a_search(nasfuse, refuses, tmp_path):
+    frame = products(tmp_path, 60)
+    frame["label"] = ["rare", *["usual"] * 59]
+    frame.to_csv(tmp_path / "products.csv", index=False)
+    ran = nasfuse("init", "products.csv")
+    text = "products: validation has 53 samples of class usual and none of another one, so no network can be better"
+    assert ran.code == 2
+    assert f"products.yaml can stay as it is: {text}" in ran.sentence
+    assert text in refuses("data", "check", "products.yaml")
+    assert text in refuses("search", "products.yaml")
+
+
+def test_several_targets(nasfuse, tmp_path):
+    frame = products(tmp_path, 60)
+    frame.assign(weight=range(60), height=frame["price"].fillna(0)).to_csv(tmp_path / "products.csv", index=False)
+    ran = nasfuse("init", "products.csv", "--target", "weight", "--target", "height")
+    assert ran.code == 0
+    assert "  target: [weight, height]  # 2 real numbers\n" in ran.out
+    assert nasfuse("data", "check", "products.yaml", "--json").json["task"] == "regression, 2 outputs"
+    ran = nasfuse("data", "check", "products.csv", "--target", "weight", "--target", "height", "--json")
+    assert ran.json["data"]["target"] == ["weight", "height"]
+
+
 def test_data_in_another_folder(nasfuse, tmp_path):
     (tmp_path / "data").mkdir()
     products(tmp_path / "data", 60)

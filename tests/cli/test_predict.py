@@ -154,7 +154,7 @@ class TestSearches:
     def test_a_point_of_the_front(self, nasfuse, run, tmp_path):
         images = load_digits().images[:5].astype(np.uint8)
         np.savez(tmp_path / "new.npz", left=images[:, :, :4], right=images[:, :, 4:])
-        for options, number in (((), 1), (("--pick", "cheapest"), 0)):
+        for options, number in (((), 1), (("--pick", "cheapest"), 0), (("--max-macs", 999), 0)):
             ran = nasfuse("predict", run, "new.npz", "-o", "out.npz", "--device", "cpu", *options)
             assert ran.code == 0, ran.err
             assert f"trial {number} (accuracy 0." in ran.out
@@ -196,8 +196,9 @@ class TestSearches:
         assert "run has no network of trial 1 any more; export the recipe of the point and train it" in sentence
 
     def test_options_for_something_else(self, nasfuse, refuses, run, model, halves):
-        sentence = refuses("predict", model, halves(), "-o", "out.csv", "--pick", "best")
-        assert "--pick chooses from the folder of a search" in sentence
+        for option, value in (("--pick", "best"), ("--max-macs", 9)):
+            sentence = refuses("predict", model, halves(), "-o", "out.csv", option, value)
+            assert f"{option} chooses from the folder of a search" in sentence
         ran = nasfuse("predict", run, halves(), "-o", "out.csv", "--point", 1)
         assert ran.code == 2
         assert "--point is for the network of one trial" in ran.sentence

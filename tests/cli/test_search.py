@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import optuna
 import pytest
 
 from nasfuse.cli.live import LiveDisplay
@@ -11,6 +12,8 @@ from nasfuse.experiment import run as search_module
 from nasfuse.experiment.macs_check import read_checks
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.nn.head import LinearHead
+from nasfuse.search.storage import open_storage
+from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.spec.study import StudyConfig
 
 STUDY = """name: small
@@ -115,6 +118,13 @@ class TestRefusals:
         )
         assert "line 3: space: no such file: " in sentence
         assert message in sentence
+
+    def test_data_in_the_place_of_a_study(self, refuses, write):
+        sentence = refuses("search", write("price,y\n1,a\n", "my data.csv"))
+        assert (
+            "my data.csv holds data, and a search needs a study; write one with `nasfuse init 'my data.csv'`"
+            in sentence
+        )
 
     @pytest.mark.parametrize("study", ["absent.yaml", ".", "digts"])
     def test_a_missing_study(self, refuses, study):
@@ -295,6 +305,7 @@ class TestAnExistingRun:
         with same_study.locked():
             sentence = refuses("search", "study.yaml", "-o", "run")
         assert "another search is writing to run; wait for it, or watch it with nasfuse status" in sentence
+        assert "reading the data" not in sentence
 
     def test_every_trial_failed(self, nasfuse, make_run, tmp_path, write):
         folder = make_run(tmp_path / "run", ["it broke"], budget={"trials": 1})
@@ -310,6 +321,17 @@ class TestAnExistingRun:
         assert ran.code == 1
         assert "run has spent its budget (0 trials complete, 1 stopped early); continue with a larger" in ran.sentence
         assert "1 trial stopped, and none was trained to its end; raise --trials or --minutes" in ran.sentence
+
+    def test_a_budget_whose_time_is_spent_before_its_trials(self, nasfuse, make_run, tmp_path, write):
+        folder = make_run(tmp_path / "run", [(0.5, 100), (0.9, 1000)], budget={"trials": 100, "minutes": 2})
+        study = folder.read_study()
+        found = optuna.load_study(study_name=study.name, storage=open_storage(folder.storage_url(study)))
+        StudyAttributes(found).seconds = 121.0
+        write(study.to_yaml())
+        ran = nasfuse("search", "study.yaml", "-o", "run")
+        assert ran.code == 0
+        end = "the time of 2 min ended the search after 2 of 100 trials; a larger --minutes continues it."
+        assert f"run has spent its budget (2 trials complete); {end}" in ran.sentence
 
     def test_files_of_a_search_that_was_killed_are_removed(self, nasfuse, same_study):
         for name in (".data", ".tune"):

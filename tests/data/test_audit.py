@@ -61,8 +61,13 @@ def test_a_metric_that_sees_rare_classes_is_not_advised_again():
             "column kind has a value of its own for every value of y, so it may be the target in other words; remove "
             "it if it is not known when a prediction is needed",
         ),
+        (
+            {"shop": ["East", "east"] * (N // 4) + ["West"] * (N // 2)},
+            "column shop of data: categories that differ only in case or spaces are different ones: 'East' (30 rows) "
+            "and 'east' (30 rows); write them alike if they mean the same",
+        ),
     ],
-    ids=["imbalance", "folds", "missing", "constant", "leak"],
+    ids=["imbalance", "folds", "missing", "constant", "leak", "spellings"],
 )
 def test_findings(changes, expected):
     assert expected in findings(**changes)

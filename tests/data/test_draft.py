@@ -188,9 +188,43 @@ def test_arrays_of_a_file():
         draft_data(RawTable("t", "t.npz", alone, None))
 
 
-def test_several_targets_are_for_the_study():
-    with pytest.raises(DataError, match=r"^target must be the name of one column, got list; for several numbers, name"):
-        draft_data(RawTable("t", "t.npz", {"x": np.zeros((3, 2)), "y": np.zeros(3)}, None), target=["y", "z"])
+@pytest.mark.parametrize(
+    ("height", "weight", "task", "note"),
+    [
+        (np.arange(N) / 3, np.arange(N), "regression", "2 real numbers"),
+        (np.arange(N) % 2, np.arange(N) % 3 == 0, "multilabel", "2 labels"),
+        (np.arange(N) % 2, (np.arange(N) + 1) % 2, "multiclass", "one-hot rows of 2 classes"),
+        (np.arange(N) / 3, [None, *range(N - 1)], "regression", "2 real numbers; 1 of 40 rows have no label: remove t"),
+    ],
+)
+def test_several_targets(height, weight, task, note):
+    found = draft(["height", "weight"], height=height, weight=weight, size=np.arange(N) * 0.7)
+    assert (found.target, found.task, found.classes) == (("height", "weight"), task, None)
+    assert found.notes["height"].startswith(note)
+    assert found.modalities["table"]["columns"] == {"y": "category", "size": "number"}
+    assert draft(["size"], size=np.arange(N) * 0.7).target == "size"
+
+
+@pytest.mark.parametrize(
+    ("target", "match"),
+    [
+        ([], r"^target must be the name of a column, or a list of such names, got \[\]$"),
+        (["x", 3], r"^target must be the name of a column, or a list of such names, got \['x', 3\]$"),
+        (["x", "y"], r"^column y of data must hold one number or boolean per row to be one of several targets, got"),
+        (["x", "z"], r"^data has no column 'z' \(--target\)"),
+        (["x", "w"], r"^data has no row with all of x, w; name other ones$"),
+    ],
+)
+def test_several_targets_that_cannot_be_used(target, match):
+    half = np.where(np.arange(N) % 2, np.nan, 1.0)
+    with pytest.raises(DataError, match=match):
+        draft(target, x=half, w=np.where(np.isnan(half), 1.0, np.nan))
+
+
+def test_several_targets_with_other_rows():
+    arrays = {"x": np.zeros((3, 2)), "a": np.zeros(3), "b": np.zeros(4)}
+    with pytest.raises(DataError, match=r"^array b of t\.npz has 4 rows and a has 3; targets must have the same rows$"):
+        draft_data(RawTable("t", "t.npz", arrays, None), target=["a", "b"])
 
 
 def test_images_in_folders(tmp_path):

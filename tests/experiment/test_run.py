@@ -120,6 +120,12 @@ class TestWithoutRay:
         assert events.count("trial 3 complete") == 1
         assert progress.best_baseline.baseline == "both"
 
+    @pytest.mark.parametrize(("n_trials", "told"), [(1000, True), (2, False)])
+    def test_the_limit_that_ended_it_is_told(self, in_process, folder, n_trials, told):
+        progress, events = run(folder, budget={"trials": n_trials, "minutes": 0.03})
+        note = f"note: the time of 0.03 min ended the search after {progress.done} of 1000 trials; a larger --minutes"
+        assert any(event.startswith(note) for event in events) == told
+
     def test_a_member_that_comes_back_to_the_front_has_its_network(self, in_process, folder):
         """Two lucky networks hide a good one until they are trained again."""
         lucky = []

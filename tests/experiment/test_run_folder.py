@@ -133,6 +133,14 @@ def test_one_writer_at_a_time(folder):
         folder.claim(STUDY)
 
 
+def test_a_check_of_the_lock_creates_nothing(folder):
+    folder.check_unlocked()
+    assert not folder.root.exists()
+    with folder.locked(), pytest.raises(RunFolderError, match="another search is writing to"):
+        RunFolder(folder.root).check_unlocked()
+    folder.check_unlocked()
+
+
 def test_the_lock_goes_with_its_process(folder):
     code = (
         "import os, pathlib\n"

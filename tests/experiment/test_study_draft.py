@@ -13,13 +13,13 @@ from nasfuse.spec.study import StudyConfig
 N = 60
 
 
-def text(n_rows=N, **columns):
+def text(n_rows=N, target=None, **columns):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
         {"price: €": rng.normal(size=n_rows), "shop": ["n", "s"] * (n_rows // 2), "id": np.arange(n_rows), **columns}
     )
     raw = as_raw(frame if "y" in frame else frame.assign(y=["yes", "no"] * (n_rows // 2)), name="mine.csv")
-    return study_text(raw, draft_data(raw), name="mine", source="mine.csv")
+    return study_text(raw, draft_data(raw, target=target), name="mine", source="mine.csv")
 
 
 def test_the_study_is_valid_and_says_what_was_assumed(tmp_path):
@@ -55,6 +55,20 @@ def test_lines(columns, expected):
     found = text(**columns)
     assert expected in found
     assert StudyConfig.parse({**yaml.safe_load(found), "space": {"fields": {"training.lr": {"choices": [0.01, 0.02]}}}})
+
+
+@pytest.mark.parametrize(
+    ("cat", "expected"),
+    [
+        (np.arange(N) / 7, "  target: [cat, dog]  # 2 real numbers\n  task: regression\n"),
+        (np.arange(N) % 3 == 0, "  target: [cat, dog]  # 2 labels\n  task: multilabel\n"),
+        ([None, None, *[1, 0] * 29], "metric: accuracy  # the classes have from 29 to 29 samples\n"),
+    ],
+)
+def test_several_targets(cat, expected):
+    found = text(target=["cat", "dog"], cat=cat, dog=[0, 1] * (N // 2))
+    assert expected in found
+    assert yaml.safe_load(found)["data"]["target"] == ["cat", "dog"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nasfuse.search.budget import Budget
+from nasfuse.search.budget import Budget, end_by_time
 from nasfuse.spec.study import BudgetConfig
 
 
@@ -26,6 +26,14 @@ def test_minutes_are_seconds_here():
     assert Budget.from_config(BudgetConfig(minutes=2)).seconds == 120
     assert Budget.from_config(BudgetConfig(trials=3)).seconds is None
     assert Budget.from_config(BudgetConfig(trials=3)).trials == 3
+
+
+def test_the_time_may_end_a_search_before_its_trials():
+    assert end_by_time(BudgetConfig(trials=200, minutes=2.5), trainings=34) == (
+        "the time of 2.5 min ended the search after 34 of 200 trials; a larger --minutes continues it"
+    )
+    for others in (BudgetConfig(trials=34, minutes=2.5), BudgetConfig(trials=200), BudgetConfig(minutes=2.5)):
+        assert end_by_time(others, trainings=34) is None
 
 
 @pytest.mark.parametrize(("minutes", "seconds", "covers"), [(None, 1e9, True), (2, 59.0, True), (2, 60.0, False)])

@@ -1,6 +1,7 @@
 """Arrays in the `.npy` files that a column of paths names."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from nasfuse.data.columns.arrays import fit_cells, stack_cells
 from nasfuse.data.columns.base import ColumnTransform, Problem, Reading, Rows, column_of
-from nasfuse.data.columns.files import read_files
+from nasfuse.data.columns.files import place_of_file, read_files
 from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.raw_table import Array, RawTable
 from nasfuse.errors import DataError
@@ -42,12 +43,12 @@ class ArrayFiles(ColumnTransform):
         """Returns the transform with the shape of the arrays in the training samples."""
         column, where = column_of(name, config.column)
         is_sequence = config.contents == "sequence"
-        found = [one for one in _read(raw, column, where, rows) if isinstance(one, np.ndarray)]
+        cells = _read(raw, column, where, rows)
+        found = [one for one in cells if isinstance(one, np.ndarray)]
         found = [one for one in found if one.dtype.kind in "biuf" and one.ndim > is_sequence]
         if not found:
-            raise DataError(
-                f"{raw.place(column)} names no .npy file of a {config.contents} that can be read; correct it"
-            )
+            problem = next((f": {one.message}" for one in cells if isinstance(one, Problem)), "; name another column")
+            raise DataError(f"{raw.place(column)} names no .npy file of a {config.contents} that can be read{problem}")
         _, n_steps, fill = fit_cells(found, is_sequence=is_sequence)
         return cls(name, config, fill, n_steps)
 
@@ -55,7 +56,9 @@ class ArrayFiles(ColumnTransform):
         """Returns the arrays of all files; those of sequences are padded on the right."""
         column, where = column_of(self.name, self.config.column)
         cells = _read(raw, column, where, None)
-        stacked = stack_cells(raw, column, cells, fill=self.fill, n_steps=self.n_steps)
+        stacked = stack_cells(
+            column, cells, place=partial(place_of_file, raw, column), fill=self.fill, n_steps=self.n_steps
+        )
         arrays = ModalityArrays(
             self.config.contents,
             stacked.values,

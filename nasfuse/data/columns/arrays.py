@@ -2,8 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -125,7 +126,8 @@ class PlainArrays(Transform):
         if self.shape is None or self.fill is None:
             raise DataError(f"{raw.place(column)} must hold numbers, as in the training data; correct it")
         is_ids = self.config.vocabulary is not None
-        return stack_cells(raw, column, list(values), fill=self.fill, n_steps=self.n_steps, is_ids=is_ids)
+        place = partial(raw.place, column)
+        return stack_cells(column, list(values), place=place, fill=self.fill, n_steps=self.n_steps, is_ids=is_ids)
 
     def state(self) -> dict[str, Any]:
         """Returns the description and the fitted shape."""
@@ -186,10 +188,10 @@ class Stacked:
 
 
 def stack_cells(
-    raw: RawTable,
     column: str,
     cells: Sequence[Any],
     *,
+    place: Callable[[int], str],
     fill: Tensor,
     n_steps: int | None,
     is_ids: bool = False,
@@ -197,9 +199,9 @@ def stack_cells(
     """Returns the arrays of all rows as one array; cells of another shape are problems.
 
     Args:
-        raw: Table of the column, for messages.
         column: Name of the column.
         cells: (n,) arrays or lists; None for a missing one, or a `Problem`.
+        place: Returns where the cell of a row is, for messages.
         fill: Array for rows that are missing or have a problem; for sequences, its one step. All arrays have its shape.
         n_steps: Steps of a sequence after which arrays are cut and up to which they are padded; None: no sequence.
         is_ids: Whether the arrays are token ids.
@@ -208,7 +210,8 @@ def stack_cells(
     dtype = np.int64 if is_ids else np.float32 if single else np.float64
     values = np.zeros((len(cells), *shape) if n_steps is None else (len(cells), max(n_steps, 1), *shape), dtype)
     lengths, problems, cut = np.zeros(len(cells), np.int64), [], []
-    read = [_cell(raw, column, row, cell, shape=shape, has_steps=n_steps is not None) for row, cell in enumerate(cells)]
+    has_steps = n_steps is not None
+    read = [_cell(column, row, cell, place=place, shape=shape, has_steps=has_steps) for row, cell in enumerate(cells)]
     for row, found in enumerate(read):
         if isinstance(found, Problem):
             problems.append(found)
@@ -219,9 +222,7 @@ def stack_cells(
         else:
             if len(found) > n_steps:
                 longest = f"the longest sequence of the training had {n_steps}"
-                cut.append(
-                    Problem(row, column, f"{raw.place(column, row)} has {len(found)} steps, and {longest}; cut it")
-                )
+                cut.append(Problem(row, column, f"{place(row)} has {len(found)} steps, and {longest}; cut it"))
             lengths[row] = min(len(found), n_steps)
             values[row, : lengths[row]] = found[:n_steps]
     if n_steps is not None and not shape and not is_ids:
@@ -230,23 +231,21 @@ def stack_cells(
 
 
 def _cell(
-    raw: RawTable, column: str, row: int, cell: Any, *, shape: tuple[int, ...], has_steps: bool
+    column: str, row: int, cell: Any, *, place: Callable[[int], str], shape: tuple[int, ...], has_steps: bool
 ) -> Array | Problem | None:
     if isinstance(cell, Problem):
         return cell
     if cell is None or (isinstance(cell, float) and cell != cell):
         return None
-    found, place = np.asarray(cell), raw.place(column, row)
+    found = np.asarray(cell)
     if found.size == 0 and has_steps:
         return np.zeros((0, *shape))
     if found.dtype.kind not in "biuf" or found.ndim != len(shape) + has_steps or found.shape[has_steps:] != shape:
         expected = ", ".join([*["steps"] * has_steps, *map(str, shape)])
-        message = (
-            f"{place} must hold numbers of shape ({expected}), got {found.dtype} of shape {found.shape}; correct it"
-        )
-        return Problem(row, column, message)
+        got = f"{found.dtype} of shape {found.shape}"
+        return Problem(row, column, f"{place(row)} must hold numbers of shape ({expected}), got {got}; correct it")
     if found.dtype.kind == "f" and np.isnan(found).all():
         return None
     if found.dtype.kind == "f" and not np.isfinite(found).all():
-        return Problem(row, column, f"{place} holds NaN or infinite values; correct them or remove the row")
+        return Problem(row, column, f"{place(row)} holds NaN or infinite values; correct them or remove the row")
     return found

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from nasfuse.data.columns.arrays import fit_cells, stack_cells
 from nasfuse.data.columns.base import ColumnTransform, Problem, Reading, Rows, column_of
-from nasfuse.data.columns.files import read_files
+from nasfuse.data.columns.files import place_of_file, read_files
 from nasfuse.data.extras import required
 from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.raw_table import RawTable
@@ -63,7 +64,9 @@ class AudioFiles(ColumnTransform):
         """Returns (n, n_steps, n_mels) float32 and the number of frames of each recording."""
         column, where = column_of(self.name, self.config.column)
         cells = _read(raw, column, where, self.config, None)
-        stacked = stack_cells(raw, column, cells, fill=self.fill, n_steps=self.n_steps)
+        stacked = stack_cells(
+            column, cells, place=partial(place_of_file, raw, column), fill=self.fill, n_steps=self.n_steps
+        )
         arrays = ModalityArrays(
             "sequence",
             stacked.values.astype(np.float32),

@@ -15,7 +15,7 @@ from nasfuse.errors import MissingValuesWarning
 
 Rows = NDArray[np.int64]
 
-#: Rows that a message lists beside the first one.
+#: Rows of a column that a message lists beside the first one.
 _MOST_LISTED = 10
 
 
@@ -35,14 +35,24 @@ class Problem:
 
 
 def text_of(problems: Sequence[Problem]) -> str:
-    """Returns the first of the problems in words, and the rows of the others, as far as they fit."""
+    """Returns the first of the problems in words, and the columns and rows of the others, as far as they fit."""
     first, *others = problems
     if not others:
         return first.message
-    rows = [one.row for one in others[:_MOST_LISTED]]
-    more = ", ..." if len(others) > _MOST_LISTED else ""
-    listed = f"{'row' if len(others) == 1 else 'rows'} {', '.join(map(str, rows))}{more}"
-    return f"{first.message} (and {len(others)} more: {listed})"
+    rows: dict[str, list[int]] = {}
+    for one in others:
+        rows.setdefault(one.column, []).append(one.row)
+    if rows.keys() == {first.column}:
+        where = _rows_text(rows[first.column])
+    else:
+        where = "; ".join(f"{_rows_text(own)} of {column}" for column, own in rows.items())
+    return f"{first.message} (and {len(others)} more: {where})"
+
+
+def _rows_text(rows: Sequence[int]) -> str:
+    """Returns the numbers of rows, as far as they fit."""
+    more = ", ..." if len(rows) > _MOST_LISTED else ""
+    return f"{'row' if len(rows) == 1 else 'rows'} {', '.join(map(str, rows[:_MOST_LISTED]))}{more}"
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,12 @@ def read_files(
     return [_result(raw, column, row, named[row], results) for row in chosen]
 
 
+def place_of_file(raw: RawTable, column: str, row: int) -> str:
+    """Returns the column, the row and the file that it names, for messages."""
+    (path,) = texts(raw.columns[column][row : row + 1])
+    return f"{raw.place(column, row)}: {raw.folder / path}"
+
+
 def present_of(cells: Sequence[object]) -> NDArray[np.bool_] | None:
     """Returns the (n,) mask of cells that are not None; None if there are none of these."""
     present = np.array([cell is not None for cell in cells], bool)
@@ -123,13 +129,14 @@ def _result(
 ) -> T | Problem | None:
     if not path:
         return None
-    place = raw.place(column, row)
     found = results[path]
     if isinstance(found, FileNotFoundError):
+        place = raw.place(column, row)
         return Problem(row, column, f"{place}: there is no file {raw.folder / path}; correct the path")
     if isinstance(found, UnknownContentError):
-        return Problem(row, column, f"{place}: {raw.folder / path} is no {found} that can be read; replace the file")
+        place = place_of_file(raw, column, row)
+        return Problem(row, column, f"{place} is no {found} that can be read; replace the file")
     if isinstance(found, Exception):
         reason = str(found).splitlines()[0] if str(found) else type(found).__name__
-        return Problem(row, column, f"{place}: {raw.folder / path} cannot be read: {reason}; replace the file")
+        return Problem(row, column, f"{place_of_file(raw, column, row)} cannot be read: {reason}; replace the file")
     return found

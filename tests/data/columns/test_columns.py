@@ -246,6 +246,30 @@ def test_a_bad_file_is_named_with_its_row(raw, folder, name, path, match):
     assert np.array_equal(arrays["m"].values[0], fitted.arrays(raw)["m"].values[0])
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([[1.0, np.nan]], "holds NaN or infinite values; correct them or remove the row"),
+        ([[1.0, np.inf]], "holds NaN or infinite values; correct them or remove the row"),
+        ([[1.0]], "must hold numbers of shape (steps, 2), got float64 of shape (1, 1); correct it"),
+        ([[1.0, 2.0]] * 9, "has 9 steps, and the longest sequence of the training had 4; cut it"),
+    ],
+)
+def test_an_array_file_that_cannot_be_used_is_named_with_its_row(raw, folder, tmp_path, values, expected):
+    fitted, file = fit(raw, "array_files"), tmp_path / "bad.npy"
+    np.save(file, values)
+    new = type(raw)("new", "new.csv", {"track": np.array(["0.npy", str(file)], dtype=object)}, 2, folder)
+    (problem,) = fitted.read(new)[1]
+    assert problem.message == f"column track of new.csv, row 1: {file} {expected}"
+
+
+def test_why_no_array_file_can_be_read(raw):
+    new = type(raw)("new", "new.csv", {"track": np.array(["none.npy"] * N, dtype=object)}, N, raw.folder)
+    match = r"names no \.npy file of a sequence that can be read: column track of new\.csv, row 0: there is no file"
+    with pytest.raises(DataError, match=match):
+        fit(new, "array_files")
+
+
 def test_several_problems_are_counted(raw):
     fitted = Preprocessing.fit(modalities(m=ENTRIES["table"], photo=ENTRIES["image_files"]), raw, TRAIN)
     columns = {
@@ -257,7 +281,8 @@ def test_several_problems_are_counted(raw):
     new = type(raw)("new", "new.csv", columns, 3, raw.folder)
     assert [problem.row for problem in fitted.read(new)[1]] == [0, 1, 2]
     match = (
-        r"row 0: there is no file .*none\.png; correct the path \(and 2 more: rows 1, 2\); an empty cell is a missing"
+        r"row 0: there is no file .*none\.png; correct the path \(and 2 more: row 1 of price; row 2 of day\); "
+        r"an empty cell is a missing"
     )
     with pytest.raises(DataError, match=match):
         fitted.arrays(new)
@@ -273,6 +298,6 @@ def test_a_sequence_longer_than_all_of_the_training_is_a_problem_in_new_data(raw
     arrays, problems = found.read(raw)
     assert [problem.row for problem in problems] == np.flatnonzero(lengths > n_steps).tolist()
     row = problems[0].row
-    wanted = rf"row {row} has {lengths[row]} steps, and the longest sequence of the training had \d+; cut it$"
+    wanted = rf"row {row}(: \S+)? has {lengths[row]} steps, and the longest sequence of the training had \d+; cut it$"
     assert re.search(wanted, problems[0].message)
     assert equal(arrays["m"], found.arrays(raw)["m"])
