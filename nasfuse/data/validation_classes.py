@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 from nasfuse.data.dataset import Dataset
@@ -27,7 +28,7 @@ def check_validation_classes(dataset_of: Callable[[int], Dataset], config: DataC
         if targets.dtype != torch.int64 or targets.dim() != 1:
             return
         n_samples += len(targets)
-        found |= set(targets.unique().tolist())
+        found |= set(np.unique(targets.numpy()).tolist())
         if len(found) > 1:
             return
     (only,) = found
