@@ -300,7 +300,7 @@ def make_run(tmp_path_factory):
                 scheduler.should_continue(assignment.number, epoch=1, metric=result)
                 scheduler.stop(assignment.number, epoch=1, metric=result)
             elif isinstance(result, Stopped):
-                scheduler.stop(assignment.number, epoch=result.epoch, metric=result.metric)
+                scheduler.stop(assignment.number, epoch=result.epoch, metric=result.metric, out_of_time=True)
             elif result is not None:
                 points = tuple(
                     OperatingPoint(

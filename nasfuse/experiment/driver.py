@@ -75,8 +75,10 @@ class SearchDriver:
         self._scheduler = scheduler
         self._observers = observers
         self._running: dict[int, Assignment] = {}
+        self._starts: dict[int, float] = {}  # time of the study at which a trial was handed out first
         self._ends: dict[int, float] = {}  # time of the study from which a trial is overdue
         self._reported: dict[int, Stopped] = {}  # the last report of each running trial
+        self._out_of_time: set[int] = set()  # trials that were ended because the time of the study was over
         self._retries: list[Assignment] = []
         self._faults = Faults(scheduler.saved_epochs)
         self._waiting: list[tuple[float, Assignment]] = []  # trials that met a fault, with the time of the next attempt
@@ -170,10 +172,12 @@ class SearchDriver:
         return Pause.WAIT if self._running or self._waiting or waits_for_others else Pause.DONE
 
     def _hand_out(self, assignment: Assignment) -> Assignment:
-        self._running[assignment.number] = assignment
+        number, now = assignment.number, self._scheduler.seconds
+        self._running[number] = assignment
+        passed = now - self._starts.setdefault(number, now)  # of a trial that runs again
         if assignment.overdue_s is not None:
-            self._ends.setdefault(assignment.number, self._scheduler.seconds + assignment.overdue_s)
-        return assignment
+            self._ends.setdefault(number, now + assignment.overdue_s)
+        return assignment.after(passed)
 
     def _is_overdue(self, number: int) -> bool:
         """Returns whether a trial is to stop, as the time of the study and its grace are spent.
@@ -194,9 +198,10 @@ class SearchDriver:
         with self._interrupts.deferred():
             self._reported[number] = Stopped(epoch, metric)
             is_at_rung = epoch in self._running[number].rungs
-            continues = not self._is_overdue(number) and (
-                not is_at_rung or self._scheduler.should_continue(number, epoch=epoch, metric=metric)
-            )
+            if self._is_overdue(number):
+                self._out_of_time.add(number)
+                return Decision.STOP
+            continues = not is_at_rung or self._scheduler.should_continue(number, epoch=epoch, metric=metric)
         return Decision.CONTINUE if continues else Decision.STOP
 
     def on_lost_inheritance(self, number: int, reason: str) -> None:
@@ -227,10 +232,13 @@ class SearchDriver:
         number = assignment.number
         last = self._reported.pop(number, Stopped(0, None))
         if isinstance(outcome, Died) and self._is_late(number):  # it was ended at the end of the time
-            if not self._has_result:
-                self._retries.append(replace(assignment, killed_s=None))
+            if self._has_result:
+                self._out_of_time.add(number)
+                outcome = last
+            elif assignment.killed_s is not None:  # a study without a result goes on: one epoch, without a limit
+                ends_s = None if assignment.ends_s is None else 0.0
+                self._retries.append(replace(assignment, ends_s=ends_s, overdue_s=0.0, killed_s=None))
                 return
-            outcome = last
         if isinstance(outcome, Died | Faulted):
             if self._runs_again(assignment, outcome):
                 return
@@ -318,6 +326,7 @@ class SearchDriver:
         if isinstance(outcome, Measured):
             self._scheduler.finish(number, outcome.measurements)
         elif isinstance(outcome, Stopped):
-            self._scheduler.stop(number, epoch=outcome.epoch, metric=outcome.metric)
+            is_late = number in self._out_of_time
+            self._scheduler.stop(number, epoch=outcome.epoch, metric=outcome.metric, out_of_time=is_late)
         else:
             self._scheduler.fail(number, outcome.reason)

@@ -117,6 +117,7 @@ def run_search(
         token = new_token() if _is_shared(study) else None
         own = stack.enter_context(folder.locked(driver=token))
         storage = open_storage(folder.storage_url(study))  # before `claim`, so that a wrong address claims no folder
+        stack.callback(storage.engine.dispose)  # SQLite then moves its write-ahead log into the file
         folder.check_storage(study, [held.study_name for held in storage.get_all_studies()])
         check, drivers = None, None
         if token is not None:
@@ -137,6 +138,7 @@ def run_search(
             check=lambda recipe: check_training(recipe, dataset),
             check_macs=time_limit.check,
             seconds_of=time_limit.seconds if time_limit.is_set and study.budget.trials is None else None,
+            short_s=time_limit.short_s or 0.0,
             fingerprint=dataset.fingerprint,
             saved_epochs=lambda number: saved_progress(folder.trial(number)),
             take_begun=lambda number: take_begun(folder.trial(number)),

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import optuna
+from optuna.storages import RDBStorage
 
 from nasfuse.domain.knob import parted, with_settings
 from nasfuse.domain.metric import metric_text
@@ -147,7 +148,7 @@ def read_run(folder: RunFolder, *, with_parameters: bool = True) -> Run:
 
     Args:
         folder: The run folder.
-        with_parameters: Whether the trials have their parameters, which only their importance needs.
+        with_parameters: Whether the trials have their parameters; only the importance of parameters needs them.
 
     Raises:
         MissingFileError: The folder is not a run folder.
@@ -161,6 +162,13 @@ def read_run(folder: RunFolder, *, with_parameters: bool = True) -> Run:
     if study.storage is None and not (folder.root / "study.db").is_file():
         raise RunFolderError(f"{folder.root} has no study.db yet; the search has not started. Run it first.")
     storage = open_to_read(url, with_parameters=with_parameters)
+    try:
+        return _read(folder, study, url, storage)
+    finally:
+        storage.engine.dispose()
+
+
+def _read(folder: RunFolder, study: StudyConfig, url: str, storage: RDBStorage) -> Run:
     try:
         stored = optuna.load_study(study_name=study.name, storage=storage)
     except KeyError as error:

@@ -31,8 +31,12 @@ _MOST_CHANNELS = 9
 #: Features of a token id, drawn from a normal distribution.
 _ID_WIDTH = 9
 
-#: Samples whose convolutions give the biases, and samples whose features give their scales, at most.
-_N_BIAS_SAMPLES, _N_SCALE_SAMPLES = 256, 4096
+#: Samples whose convolutions give the biases, at most.
+_N_BIAS_SAMPLES = 256
+
+#: Number of sums that are always shared, and of samples from which on more of them are: with fewer, the number of calls
+#: decides.
+_FEW_SUMS, _MANY_SAMPLES = 4, 32
 
 #: Numbers per convolution that are in memory at once, about.
 _MOST_NUMBERS = 2**23
@@ -146,8 +150,7 @@ class RandomConvolutions(nn.Module):
         would otherwise decide whether they are above it, differently in an exported program.
 
         Args:
-            inputs: (n, T, F), (n, T) ids or (n, C, H, W); the first 256 samples give the biases, and 4096 that are
-                spread over all of them the scales.
+            inputs: (n, T, F), (n, T) ids or (n, C, H, W); the first 256 samples give the biases.
             mask: (n, T); None if all steps are real.
         """
         levels = _levels(self.n_shares).reshape(self.biases.shape)
@@ -160,9 +163,7 @@ class RandomConvolutions(nn.Module):
             ordered = torch.cat(parts, dim=1).sort(dim=1).values
             if ordered.shape[1]:
                 self.biases[index] = _quantiles(ordered, levels[index].to(ordered.device))
-        every = max(math.ceil(len(inputs) / _N_SCALE_SAMPLES), 1)
-        spread = inputs[::every], None if mask is None else mask[::every]
-        features = torch.cat([self._unscaled(*part) for part in self._parts(*spread)])
+        features = torch.cat([self._unscaled(*part) for part in self._parts(inputs, mask)])
         self.mean.copy_(features.mean(dim=0))
         self.std.copy_(features.std(dim=0, correction=0).clamp_min(_LEAST_STD))
 
@@ -215,15 +216,22 @@ class RandomConvolutions(nn.Module):
 
     def _convolve(self, values: Tensor, index: int) -> Tensor:
         """Returns the convolutions (b, n_kernels, ...) with dilation number `index`."""
-        sums = self._sums
-        if sums is None or sums.of is not self.channels or is_tracing() or (places := sums.places[index]) is None:
+        sums = self._sums_for(values, index)
+        if sums is None:
             summed = _sum(values, self.channels[index].unbind(1))
             return self._convolve_sums(summed, self.kernels[index], index=index)
         parts = [
             self._convolve_sums(_sum(values, [[one] for one in channels]), self.kernels[index, kernels], index=index)
             for channels, kernels in sums.kernels[index]
         ]
-        return torch.cat(parts, dim=1)[:, places]
+        return torch.cat(parts, dim=1)[:, sums.places[index]]
+
+    def _sums_for(self, values: Tensor, index: int) -> "_Sums | None":
+        """Returns the sums that kernels share; None where each kernel is better computed with its own."""
+        sums = self._sums
+        if sums is None or sums.of is not self.channels or is_tracing() or sums.places[index] is None:
+            return None
+        return sums if len(sums.kernels[index]) <= _FEW_SUMS or len(values) >= _MANY_SAMPLES else None
 
     def _convolve_sums(self, summed: Tensor, kernels: Tensor, *, index: int) -> Tensor:
         """Returns the convolutions of (b, n, ...) sums with a kernel of each, or of one sum with all kernels."""

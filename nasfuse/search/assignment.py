@@ -1,7 +1,7 @@
 """What a scheduler hands out to be trained."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nasfuse.spec.recipe import Recipe
 
@@ -35,3 +35,13 @@ class Assignment:
     overdue_s: float | None = None
     ends_s: float | None = None
     killed_s: float | None = None
+
+    def after(self, seconds: float) -> "Assignment":
+        """Returns the assignment of a trial that runs again, `seconds` after it was handed out first."""
+        if seconds <= 0:
+            return self
+
+        def left(time: float | None) -> float | None:
+            return None if time is None else max(time - seconds, 0.0)
+
+        return replace(self, overdue_s=left(self.overdue_s), ends_s=left(self.ends_s), killed_s=left(self.killed_s))

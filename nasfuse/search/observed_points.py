@@ -1,6 +1,5 @@
 """Observed points: the operating points of complete trainings, as trials of their own."""
 
-import itertools
 from collections.abc import Sequence
 
 import optuna
@@ -20,7 +19,7 @@ class ObservedPoints:
     def __init__(self, study: optuna.Study, storage: WriteThroughStorage, config: StudyConfig, space: Space) -> None:
         """Adds to `study`, which lives in `storage`."""
         self._study, self._storage, self._config, self._space = study, storage, config, space
-        self._last = -1  # number of the last training whose points were added
+        self._seen: set[int] = set()  # numbers of the trainings whose points were added
 
     def add(self, visible: Sequence[TrialView]) -> None:
         """Adds the points of trainings that have become visible, by number.
@@ -28,11 +27,11 @@ class ObservedPoints:
         Raises:
             OutdatedError: Another driver has written to the study.
         """
-        new = itertools.takewhile(lambda training: training.number > self._last, reversed(visible))
-        for training in reversed(list(new)):
-            if training.is_complete:
-                self._add_points(training)
-            self._last = training.number
+        for training in visible:
+            if training.number not in self._seen:
+                if training.is_complete:
+                    self._add_points(training)
+                self._seen.add(training.number)
 
     def _add_points(self, training: TrialView) -> None:
         config = self._config

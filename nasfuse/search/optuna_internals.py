@@ -121,7 +121,8 @@ class TrialDatabase(RDBStorage):
             if not rows:
                 return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
             trials = {row.trial_id: _without_parts(row) for row in rows}
-            is_whole = states is None and trial_id_greater_than == -1
+            span = rows[-1].trial_id - rows[0].trial_id
+            is_whole = states is None and trial_id_greater_than == -1 and span < 2 * len(rows)  # few of other studies
             _add_parts(connection, trials, None if is_whole else wanted, with_parameters=self.reads_parameters)
         return list(trials.values())
 

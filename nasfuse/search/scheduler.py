@@ -84,6 +84,7 @@ class Scheduler:
         check: Callable[[Recipe], None] | None = None,
         check_macs: Callable[[Recipe, int], None] | None = None,
         seconds_of: Callable[[Recipe, int], float] | None = None,
+        short_s: float = 0.0,
         fingerprint: str = "",
         saved_epochs: Callable[[int], int] = lambda _number: 0,
         take_begun: Callable[[int], bool] = lambda _number: True,
@@ -106,6 +107,7 @@ class Scheduler:
             check_macs: The same for a recipe that must not be trained because of the least MACs of its network.
             seconds_of: Returns the estimated seconds of the training of a recipe with these least MACs; None: the
                 durations of trainings do not matter.
+            short_s: Estimated seconds of short trainings, for which others do not wait.
             fingerprint: Fingerprint of the data.
             saved_epochs: Returns the number of epochs from which the training of a trial can be resumed.
             take_begun: Returns whether the training of a trial had begun when its process died, and forgets it.
@@ -121,7 +123,7 @@ class Scheduler:
         self._config = study
         self._space = space
         self.saved_epochs, self.take_begun = saved_epochs, take_begun
-        self._clock = clock
+        self._clock, self._short_s = clock, short_s
         self._full_macs_of = full_macs_of or macs_of
         self._full_macs: dict[str, int] = {}
         self._costs = ComputedCosts(
@@ -321,10 +323,15 @@ class Scheduler:
         visible, _ = split_by_visibility(trials, visibility_lag=self.visibility_lag, number=number)
         return self._rungs.passes(trials[number], visible, epoch=epoch, metric=metric)
 
-    def stop(self, number: int, *, epoch: int, metric: float | None) -> None:
-        """Records that trial `number` was stopped after `epoch`, with the value of its metric, if there is one."""
+    def stop(self, number: int, *, epoch: int, metric: float | None, out_of_time: bool = False) -> None:
+        """Records that trial `number` was stopped after `epoch`, with the value of its metric, if there is one.
+
+        `out_of_time` says that it was stopped because the time of the study was over.
+        """
+        view = self._view(number)
+        where = self._rungs.where_stopped(view, epoch=epoch, metric=metric, out_of_time=out_of_time)
         with self._storage.in_one_transaction():
-            self._writer(number).stopped(self._rungs.where_stopped(self._view(number), epoch=epoch, metric=metric))
+            self._writer(number).stopped(where)
             self._end(number, state=TrialState.PRUNED)
 
     def release(self) -> None:
@@ -420,8 +427,12 @@ class Scheduler:
         """Returns the visibility lag of a training that takes long for the time of the study; None for all others."""
         if not self._costs.estimates_seconds or self._budget.seconds is None:
             return None
-        share = self._costs.seconds(parameters) / self._budget.seconds
-        return own_visibility_lag(share, visibility_lag=self.visibility_lag)
+        return own_visibility_lag(
+            self._costs.seconds(parameters),
+            short_s=self._short_s,
+            budget_s=self._budget.seconds,
+            visibility_lag=self.visibility_lag,
+        )
 
     def _adopt(self, number: int) -> Assignment | None:
         """Returns the assignment of a trial that was running when its driver ended; None if it has failed.

@@ -30,7 +30,7 @@ _RECIPE_HASH = "recipe_hash"
 _MACS = "macs"
 _FULL_MACS = "full_macs"
 _EPOCHS = "epochs"
-_VISIBILITY_LAG = "lag"
+_VISIBILITY_LAG = "visibility_lag"
 _INHERITED = "inherited"
 # Of a trial that is an operating point of an earlier training.
 _POINT_OF = "point_of"
@@ -68,12 +68,14 @@ class StoppedTraining:
         epochs: Epochs that its recipe asks for.
         metric: Value of the study's metric after `epoch`; None where it had none, as the end of the time came first.
         log_cost: log10 of the study's cost.
+        out_of_time: Whether the time of the study was over; otherwise, a comparison at a rung stopped it.
     """
 
     epoch: int
     epochs: int
     metric: float | None
     log_cost: float
+    out_of_time: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +147,7 @@ class TrialView:
     @cached_property
     def is_out_of_time(self) -> bool:
         """Whether the training was stopped because the time of the study was over, not by a comparison at a rung."""
-        return self.is_stopped and self._attributes[_STOPPED]["epoch"] not in self.rungs
+        return (stopped := self.stopped) is not None and stopped.out_of_time
 
     @cached_property
     def is_over_max_macs(self) -> bool:

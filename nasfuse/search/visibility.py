@@ -14,10 +14,13 @@ from nasfuse.search.trial import TrialView
 #: avdigits study.
 DEFAULT_VISIBILITY_LAG = 8
 
-#: The result of a training that is expected to take a share s of the time of a study is waited for only after
-#: `_PER_SHARE` times s times the lag of the study, in further trainings, and after `_MOST` at most. That is five times
-#: the lag for a third of the time: else all workers would wait for a training that takes as long as twenty others.
-_PER_SHARE, _MOST = 15, 60
+#: The result of a training that is expected to take r times as long as short ones is waited for only after `_PER_RATIO`
+#: times r times the lag of the study, in further trainings, and after `_MOST` at most. Otherwise all workers would wait
+#: for a training that takes as long as twenty others.
+_PER_RATIO, _MOST = 0.25, 60
+
+#: Least time of what counts as a short training, as a share of the time of the study.
+_LEAST_SHORT = 1 / 60
 
 
 def visibility_lag(*, workers: int, n_trials: int | None) -> int:
@@ -34,12 +37,17 @@ def visibility_lag(*, workers: int, n_trials: int | None) -> int:
     return max(DEFAULT_VISIBILITY_LAG, min(2 * workers, most))
 
 
-def own_visibility_lag(share: float, *, visibility_lag: int) -> int | None:
-    """Returns the visibility lag of a training that is expected to take a `share` of the time of a study.
+def own_visibility_lag(seconds: float, *, short_s: float, budget_s: float, visibility_lag: int) -> int | None:
+    """Returns the visibility lag of a training; None for that of the study, unless it takes much longer than others.
 
-    It is that of the study, and None is returned, unless the training is long.
+    Args:
+        seconds: Expected time of the training.
+        short_s: Expected time of short trainings.
+        budget_s: Time of the study.
+        visibility_lag: Lag of the study.
     """
-    lag = min(math.ceil(_PER_SHARE * share * visibility_lag), _MOST)
+    ratio = seconds / max(short_s, _LEAST_SHORT * budget_s)
+    lag = min(math.ceil(_PER_RATIO * ratio * visibility_lag), _MOST)
     return lag if lag > visibility_lag else None
 
 
@@ -48,9 +56,9 @@ def split_by_visibility(
 ) -> tuple[list[TrialView], list[TrialView]]:
     """Returns the trainings whose results a trial may depend on, and the other trainings before it.
 
-    A trial depends on all trainings before it except the last `visibility_lag` - 1, and those among the last few more
-    whose own lag is larger. Whether those have ended when the trial is handed out depends on the number of workers and
-    on how long trainings take.
+    A trial depends on all trainings before it except the last `visibility_lag` - 1, and except long ones before these
+    whose own lag has not passed. Whether those have ended when the trial is handed out depends on the number of workers
+    and on how long trainings take.
 
     Args:
         trials: All trials of the study, by number.

@@ -1,6 +1,6 @@
 """Fixed features in training: fitted on training samples, and computed once where no input changes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -48,8 +48,7 @@ def features_computed_once(network: StreamNetwork, dataset: Dataset, *, device: 
     """
     stems = fixed_stems(network)
     names = tuple(stems)
-    n_samples = len(dataset.train) + len(dataset.val)
-    if not stems or n_samples * sum(stem.n_features for stem in stems.values()) * 4 > _MOST_BYTES:
+    if not stems or not fit_in_memory(stems, dataset):
         yield dataset
         return
     train, val = (_with_features(split, stems, device) for split in (dataset.train, dataset.val))
@@ -60,6 +59,12 @@ def features_computed_once(network: StreamNetwork, dataset: Dataset, *, device: 
     finally:
         for name in names:
             stems[name].takes_features = False
+
+
+def fit_in_memory(stems: Mapping[str, FixedStem], dataset: Dataset) -> bool:
+    """Returns whether the fixed features of all samples need at most 1 GiB, so that they can be computed once."""
+    n_samples = len(dataset.train) + len(dataset.val)
+    return n_samples * sum(stem.n_features for stem in stems.values()) * 4 <= _MOST_BYTES
 
 
 @torch.no_grad()

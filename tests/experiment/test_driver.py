@@ -12,6 +12,7 @@ import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
+from nasfuse.backends.base import Decision
 from nasfuse.backends.interrupts import Interrupted
 from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Stopped
 from nasfuse.backends.simulated import SimulatedBackend, SimulatedTraining
@@ -222,12 +223,60 @@ def test_a_training_that_never_reports_is_ended_with_its_process():
 
 
 def test_a_first_training_that_takes_longer_than_the_time_starts_again_and_is_not_ended():
-    backend = SimulatedBackend(lambda assignment: training_of(assignment, epoch_s=500.0))
+    times = []
+
+    def train(assignment):
+        times.append((assignment.ends_s, assignment.overdue_s, assignment.killed_s))
+        return training_of(assignment, epoch_s=500.0)
+
+    backend = SimulatedBackend(train)
     scheduler = open_scheduler(budget={"minutes": 5}, clock=backend.clock)
     SearchDriver(scheduler, n_workers=1).run(backend)
     (trial,) = scheduler.trials()
     assert trial.is_complete
     assert backend.now == 420 + 9 * 500
+    assert times == [(330, 360, 420), (0, 0, None)], "it ends after an epoch, and reports each"
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_study_without_a_result_does_not_try_for_ever_what_dies(late):
+    now = [0.0]
+    scheduler = open_scheduler(budget={"minutes": 1}, clock=lambda: now[0])
+    driver = SearchDriver(scheduler, n_workers=1)
+    one, n_deaths = driver.next_trial(), 0
+    now[0] = 80.0 if late else 1.0
+    while not scheduler.trials()[one.number].is_failed:
+        driver.on_end(one.number, Died())
+        n_deaths += 1
+        if not scheduler.trials()[one.number].is_failed:
+            assert driver.next_trial().number == one.number
+    assert n_deaths == MAX_WORKER_DEATHS + late
+
+
+def test_a_training_that_is_ended_after_a_rung_is_out_of_time():
+    now = [0.0]
+    scheduler = open_scheduler(budget={"minutes": 1}, clock=lambda: now[0])
+    driver = SearchDriver(scheduler, n_workers=2)
+    first, second = driver.next_trial(), driver.next_trial()
+    driver.on_end(first.number, training_of(first).outcome)
+    rung, now[0] = second.rungs[0], 30.0
+    assert driver.on_report(second.number, epoch=rung, metric=0.9) is Decision.CONTINUE
+    now[0] = 91.0
+    driver.on_end(second.number, Died())
+    trial = scheduler.trials()[second.number]
+    assert (trial.stopped.epoch, trial.stopped.metric, trial.is_out_of_time) == (rung, 0.9, True)
+
+
+def test_a_trial_that_runs_again_ends_when_it_would_have_ended():
+    now = [0.0]
+    scheduler = open_scheduler(budget={"minutes": 1}, clock=lambda: now[0])
+    driver = SearchDriver(scheduler, n_workers=1)
+    one = driver.next_trial()
+    assert (one.ends_s, one.overdue_s, one.killed_s) == (67.5, 75, 90)
+    now[0] = 50.0
+    driver.on_end(one.number, Died())
+    again = driver.next_trial()
+    assert (again.number, again.ends_s, again.overdue_s, again.killed_s) == (one.number, 17.5, 25, 40)
 
 
 def test_a_study_without_a_result_goes_on_beyond_its_time():

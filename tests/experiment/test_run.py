@@ -120,6 +120,16 @@ class TestWithoutRay:
         assert events.count("trial 3 complete") == 1
         assert progress.best_baseline.baseline == "both"
 
+    def test_the_database_is_one_file_in_the_end(self, in_process, folder):
+        """It is whole without its write-ahead log, also after somebody has read it."""
+        run(folder)
+        assert [file.name for file in folder.root.glob("study.db*")] == ["study.db"]
+        n_trials = len(read_run(folder).trials)
+        assert n_trials >= 6
+        for file in folder.root.glob("study.db-*"):
+            file.unlink()
+        assert len(read_run(folder).trials) == n_trials
+
     @pytest.mark.parametrize(("n_trials", "told"), [(1000, True), (2, False)])
     def test_the_limit_that_ended_it_is_told(self, in_process, folder, n_trials, told):
         progress, events = run(folder, budget={"trials": n_trials, "minutes": 0.03})

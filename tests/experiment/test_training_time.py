@@ -68,6 +68,15 @@ def test_fixed_features_are_computed_once(digits):
     assert 2 * once - twice == pytest.approx(1.5 + features * (1437 + n_val) / 4e8)
 
 
+def test_fixed_features_of_inputs_that_change_are_computed_in_every_epoch(digits):
+    plain = SMALL.to_plain()
+    plain["network"]["streams"]["left"] = {"encoder": "random_conv", "depth": 1, "width": 8}
+    recipe = Recipe.parse(plain)
+    changing = Recipe.parse({**plain, "training": {**plain["training"], "mixup": 0.2}})
+    limit, macs = limit_of(digits), macs_of(recipe, digits)
+    assert limit.seconds(changing, macs) > limit.seconds(recipe, macs) + 1e-3
+
+
 @pytest.mark.parametrize(("kind", "n_more"), [("sequential", 3), ("gate", 7)])
 def test_a_step_trains_all_routes_with_a_head_each(digits, kind, n_more):
     """The routes share the left stream; `left` has a head more, from 512 features to ten classes, in three modules."""

@@ -58,7 +58,7 @@ def test_features_are_those_of_a_naive_computation():
 def test_kernels_on_the_same_channels_share_their_sum(n_channels):
     """Also after weights are loaded, and in a call with the buffers of another network."""
     modality = Modality("i", "image", (n_channels, 9, 8))
-    inputs = random_inputs(modality, 5)
+    inputs = random_inputs(modality, 40)
     one, other, alone = (make(modality, n_kernels=84) for _ in range(3))
     alone._sums = None  # each kernel sums its channels by itself
     assert one._sums is not None and all(places is not None for places in one._sums.places)

@@ -85,6 +85,12 @@ def test_designs_are_shown_as_they_were_trained(run):
     assert [(one.trial, one.point) for one in hand_made_designs(run)] == [(1, 0), (0, 0)]
 
 
+def test_a_training_that_ended_no_epoch_is_drawn_at_the_lower_edge(make_run, tmp_path):
+    chart = trials_chart(read_run(make_run(tmp_path / "late", [(0.5, 100), (0.4, 200), Stopped(0, None)])))
+    (late,) = (series for series in chart.series if series.name == "out of time")
+    assert [(point.x, point.y, point.text[1:]) for point in late.points] == [(2, 0.4, ["epoch 0 of 2"])]
+
+
 def test_every_training_is_drawn_once(run):
     chart = trials_chart(run)
     drawn = {series.name: [(point.x, point.y) for point in series.points] for series in chart.series}

@@ -115,6 +115,40 @@ def contents(scheduler):
     ]
 
 
+def long_if_wide(recipe, macs):
+    """Returns the expected seconds of a training; those of routed and of wide networks are long for an hour."""
+    return 600.0 if recipe.network.router is not None else 300.0 if macs >= 64 else 1.0
+
+
+@pytest.fixture
+def make_timed(make_study, open_scheduler):
+    """Opens a study of an hour whose long trainings have a visibility lag of their own."""
+
+    def open_one(storage=None, drivers=None, **changes):
+        budget = {"trials": 60, "minutes": 60, "repeats": 2}
+        study = make_study(space=SPACE, **{"budget": budget, "max_macs": 120, **changes})
+        storage = storage or InMemoryStorage()
+        return open_scheduler(storage, study, drivers=drivers, seconds_of=long_if_wide, clock=lambda: 0.0)
+
+    return open_one
+
+
+@pytest.mark.parametrize(("sampler", "inherit"), [("tpe", False), ("random", True)])
+def test_long_trainings_change_nothing_for_several_workers_or_a_restart(make_timed, sampler, inherit):
+    alone = run(make_timed(sampler=sampler, inherit=inherit), n_workers=1)
+    attributes = [one for *_, one in alone]
+    long = {number for number, one in enumerate(attributes) if "visibility_lag" in one}
+    assert len(long) > 5
+    assert any(one.get("point_of") in long for one in attributes), "their operating points are observed, too"
+    assert run(make_timed(sampler=sampler, inherit=inherit), n_workers=7, seed=5) == alone
+    storage = InMemoryStorage()
+    scheduler = make_timed(storage, sampler=sampler, inherit=inherit)
+    Workers(scheduler, n_workers=3, seed=0).run(deaths_after=200)
+    scheduler.release()
+    Workers(make_timed(storage, sampler=sampler, inherit=inherit), n_workers=2, seed=0).run()
+    assert contents(make_timed(storage, sampler=sampler, inherit=inherit)) == alone
+
+
 @pytest.fixture
 def make(make_study, open_scheduler):
     def open_one(storage=None, drivers=None, **changes):

@@ -126,18 +126,18 @@ def test_stopping_tells_a_stopped_training_from_one_that_is_over_max_macs(study)
         study.tell(trial, state=TrialState.PRUNED)
     stopped, rejected = trials_of(study)
     assert stopped.stopped == StoppedTraining(epoch=3, epochs=9, metric=0.5, log_cost=2.0)
-    assert stopped.frozen.user_attrs["stopped"] == {"epoch": 3, "epochs": 9, "metric": 0.5, "log_cost": 2.0}
+    plain = {"epoch": 3, "epochs": 9, "metric": 0.5, "log_cost": 2.0, "out_of_time": False}
+    assert stopped.frozen.user_attrs["stopped"] == plain
     assert (stopped.is_stopped, stopped.is_over_max_macs, stopped.was_trained) == (True, False, True)
     assert (rejected.is_stopped, rejected.is_over_max_macs, rejected.was_trained) == (False, True, False)
     assert rejected.reason == "7 MACs are above max_macs 5"
 
 
-def test_a_training_that_was_stopped_at_no_rung_is_out_of_time(study):
-    for rungs in ({1: 0.4, 3: 0.5}, {1: 0.4}, {}):
+def test_trainings_that_were_stopped_as_the_time_was_over(study):
+    for metric, out_of_time in ((0.5, False), (0.5, True), (None, True)):
         trial, writer = asked(study)
         writer.recipe(RECIPE, macs=7)
-        writer.stopped(StoppedTraining(epoch=3, epochs=9, metric=0.5, log_cost=2.0))
-        writer.rungs(rungs)
+        writer.stopped(StoppedTraining(epoch=3, epochs=9, metric=metric, log_cost=2.0, out_of_time=out_of_time))
         study.tell(trial, state=TrialState.PRUNED)
     assert [view.is_stopped for view in trials_of(study)] == [True, True, True]
     assert [view.is_out_of_time for view in trials_of(study)] == [False, True, True]

@@ -99,7 +99,7 @@ def test_the_last_few_trainings_are_hidden(lag, number, visible, hidden):
 
 
 def test_a_long_training_is_hidden_for_longer_than_those_beside_it():
-    trials = [trial(number, lag=5 if number == 1 else None) for number in range(8)]
+    trials = [trial(number, visibility_lag=5 if number == 1 else None) for number in range(8)]
     for end, visible in ((4, [0, 2]), (5, [0, 2, 3]), (6, [0, 1, 2, 3, 4])):
         found = split_by_visibility(trials[:end], visibility_lag=2)
         assert [one.number for one in found[0]] == visible
@@ -107,7 +107,9 @@ def test_a_long_training_is_hidden_for_longer_than_those_beside_it():
 
 
 @pytest.mark.parametrize(
-    ("share", "lag", "own"), [(0.01, 8, None), (1 / 15, 8, None), (0.1, 8, 12), (1 / 3, 8, 40), (1.0, 8, 60)]
+    ("seconds", "short_s", "own"),
+    [(5, 1, None), (40, 1, None), (60, 1, 12), (200, 1, 40), (600, 1, 60), (200, 100, None), (200, 20, 20)],
 )
-def test_the_lag_of_a_training_follows_its_share_of_the_time(share, lag, own):
-    assert own_visibility_lag(share, visibility_lag=lag) == own
+def test_the_lag_of_a_training_follows_its_time_beside_that_of_short_ones(seconds, short_s, own):
+    """Of ten minutes, ten seconds are short. Where all trainings are long, none is waited for less than before."""
+    assert own_visibility_lag(seconds, short_s=short_s, budget_s=600, visibility_lag=8) == own

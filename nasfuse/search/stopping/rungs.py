@@ -68,9 +68,11 @@ class Rungs:
         """Returns and removes the metrics of trial `number` at its rungs, by epoch."""
         return self._reached.pop(number, {})
 
-    def where_stopped(self, trial: TrialView, *, epoch: int, metric: float | None) -> StoppedTraining:
+    def where_stopped(
+        self, trial: TrialView, *, epoch: int, metric: float | None, out_of_time: bool = False
+    ) -> StoppedTraining:
         """Returns what is recorded of a trial that does not continue."""
-        return StoppedTraining(epoch, trial.epochs, metric, _log_cost(trial))
+        return StoppedTraining(epoch, trial.epochs, metric, _log_cost(trial), out_of_time)
 
     def _costs(self, trial: TrialView, metric: float) -> tuple[float, float]:
         return self._sign * metric, _log_cost(trial)
