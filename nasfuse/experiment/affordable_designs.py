@@ -10,8 +10,9 @@ from nasfuse.experiment.training_time import TimeLimit
 from nasfuse.search.space import Space
 from nasfuse.spec.recipe import Recipe
 
-_STRIDE, _EPOCHS = ".stride", "training.epochs"
-#: MACs after a stride was raised, as a share of those before, above which no further stride is raised.
+#: Ends of the names of the parameters that are changed, one after another: strides are raised, all others lowered.
+_STRIDE, _DILATIONS, _KERNELS, _EPOCHS = ".stride", ".n_dilations", ".n_kernels", "training.epochs"
+#: MACs after a step, as a share of those before, above which no further one of its kind is taken; epochs have no MACs.
 _LARGEST_REST = 0.9
 
 
@@ -19,7 +20,7 @@ def coarsen_designs(space: Space, limit: TimeLimit, designs: Mapping[str, Recipe
     """Replaces hand-made designs above the limit by coarser ones, if these are within it.
 
     The strides of images and sequences are raised one step at a time, where that saves most MACs; where this is not
-    enough, the number of epochs is lowered.
+    enough, dilations and kernels of random convolutions are made fewer, and then the number of epochs.
 
     Args:
         space: Space with the designs.
@@ -41,14 +42,14 @@ def coarsen_designs(space: Space, limit: TimeLimit, designs: Mapping[str, Recipe
 def _coarser(space: Space, limit: TimeLimit, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
     """Returns the least coarse version of a design within the limit; None if there is none."""
     current = dict(parameters)
-    for wanted in (_STRIDE, _EPOCHS):
+    for wanted in (_STRIDE, _DILATIONS, _KERNELS, _EPOCHS):
         while steps := list(_steps(space, current, wanted)):
             usable = [one for one in steps if _is_above(space, limit, one) is not None]
             if not usable:
                 break
             best = min(usable, key=lambda one: limit.macs(space.recipe(one)))
             rest = limit.macs(space.recipe(best)) / limit.macs(space.recipe(current))
-            if wanted == _STRIDE and rest > _LARGEST_REST:
+            if wanted != _EPOCHS and rest > _LARGEST_REST:
                 break
             current = best
             if not _is_above(space, limit, current):
@@ -57,13 +58,13 @@ def _coarser(space: Space, limit: TimeLimit, parameters: Mapping[str, Any]) -> d
 
 
 def _steps(space: Space, parameters: Mapping[str, Any], ending: str) -> Iterator[dict[str, Any]]:
-    """Yields the parameters with one stride raised, or with the epochs lowered, to the next value of the space."""
+    """Yields the parameters with one that ends so changed to the next value of the space."""
     for parameter in space.parameters:
         name, distribution = parameter.name, parameter.distribution
         if name not in parameters or not name.endswith(ending) or not isinstance(distribution, CategoricalDistribution):
             continue
         values = sorted(distribution.choices)  # type: ignore[type-var]
-        if ending == _EPOCHS:
+        if ending != _STRIDE:
             values.reverse()
         place = values.index(parameters[name])
         if place + 1 < len(values):

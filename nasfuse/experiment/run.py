@@ -138,7 +138,6 @@ def run_search(
             check=lambda recipe: check_training(recipe, dataset),
             check_macs=time_limit.check,
             seconds_of=time_limit.seconds if time_limit.is_set and study.budget.trials is None else None,
-            short_s=time_limit.short_s or 0.0,
             fingerprint=dataset.fingerprint,
             saved_epochs=lambda number: saved_progress(folder.trial(number)),
             take_begun=lambda number: take_begun(folder.trial(number)),

@@ -35,9 +35,6 @@ class TimeLimit:
     A budget in minutes allows trainings of at most a third of it. At least a quarter of the surveyed networks are
     allowed, however short the budget is. There is no limit without a budget in minutes, on GPUs, whose speed is not
     known, and for samplers of Optuna, which cannot be told.
-
-    Attributes:
-        short_s: Estimated seconds that three quarters of the surveyed trainings take at least; None without a limit.
     """
 
     def __init__(self, study: StudyConfig, dataset: Dataset, surveyed: Sequence[Recipe]) -> None:
@@ -53,14 +50,14 @@ class TimeLimit:
         self._macs: dict[tuple[str, RoutingConfig | None], int] = {}  # by network and training of its routes
         self._layers: dict[str, int] = {}  # by network
         self._of_fixed: dict[str, tuple[int, bool]] = {}  # by network
-        self.short_s: float | None = None
         self._seconds: float | None = None
         can_be_limited = study.sampler == "known_cost" and study.resources.gpus_per_trial == 0
         if can_be_limited and study.budget.minutes is not None:
             share = _LARGEST_SHARE * 60 * study.budget.minutes
             times = sorted(self._seconds_of(recipe) for recipe in surveyed)
-            self.short_s = statistics.quantiles(times, n=4, method="inclusive")[0] if len(times) > 1 else times[0]
-            self._seconds = max(share, self.short_s)
+            self._seconds = max(
+                share, statistics.quantiles(times, n=4, method="inclusive")[0] if len(times) > 1 else times[0]
+            )
 
     @property
     def is_set(self) -> bool:

@@ -35,7 +35,7 @@ from nasfuse.search.swept_points import values_of
 from nasfuse.search.trial import TrialView, TrialWriter
 from nasfuse.search.trial_rows import OutdatedError
 from nasfuse.search.views import trials_of
-from nasfuse.search.visibility import DEFAULT_VISIBILITY_LAG, own_visibility_lag, split_by_visibility, visibility_lag
+from nasfuse.search.visibility import DEFAULT_VISIBILITY_LAG, split_by_visibility, visibility_lag
 from nasfuse.search.write_through import WriteThroughStorage
 from nasfuse.seeds import derive_seed
 from nasfuse.spec.recipe import Recipe
@@ -60,9 +60,9 @@ class Scheduler:
     study gives the same trials as one that was never interrupted. Several drivers may share a study (`drivers`): each
     draws the next trial from what all have done, and the storage takes it only if no other driver was faster.
 
-    The parameters of a trial, its weight sources, and whether it is stopped depend on the results of earlier trainings
-    except the last few (`visibility_lag` - 1 of them, and earlier ones that are expected to take a large share of the
-    time), ended or not. Trials are therefore the same for any number of workers up to `visibility_lag`, however long
+    The parameters of a trial, its weight sources, and whether it is stopped depend on the results of earlier trainings,
+    ended or not, except the last few: `visibility_lag` - 1 of them, and earlier ones that are expected to take much
+    longer than those. Trials are therefore the same for any number of workers up to `visibility_lag`, however long
     trainings take. The price is that suggestions use slightly fewer results than are available when there are few
     workers.
 
@@ -84,7 +84,6 @@ class Scheduler:
         check: Callable[[Recipe], None] | None = None,
         check_macs: Callable[[Recipe, int], None] | None = None,
         seconds_of: Callable[[Recipe, int], float] | None = None,
-        short_s: float = 0.0,
         fingerprint: str = "",
         saved_epochs: Callable[[int], int] = lambda _number: 0,
         take_begun: Callable[[int], bool] = lambda _number: True,
@@ -107,7 +106,6 @@ class Scheduler:
             check_macs: The same for a recipe that must not be trained because of the least MACs of its network.
             seconds_of: Returns the estimated seconds of the training of a recipe with these least MACs; None: the
                 durations of trainings do not matter.
-            short_s: Estimated seconds of short trainings, for which others do not wait.
             fingerprint: Fingerprint of the data.
             saved_epochs: Returns the number of epochs from which the training of a trial can be resumed.
             take_begun: Returns whether the training of a trial had begun when its process died, and forgets it.
@@ -123,7 +121,7 @@ class Scheduler:
         self._config = study
         self._space = space
         self.saved_epochs, self.take_begun = saved_epochs, take_begun
-        self._clock, self._short_s = clock, short_s
+        self._clock = clock
         self._full_macs_of = full_macs_of or macs_of
         self._full_macs: dict[str, int] = {}
         self._costs = ComputedCosts(
@@ -400,8 +398,8 @@ class Scheduler:
             self._study.tell(trial.number, state=TrialState.PRUNED)
             return None
         drawn = self._view(trial.number)
-        if drawn.visibility_lag is None and (lag := self._own_visibility_lag(parameters)) is not None:
-            writer.visibility_lag(lag)
+        if self._costs.estimates_seconds and drawn.expected_s is None:
+            writer.expected_s(self._costs.seconds(parameters))
         if self._weight_sources is not None and not (
             drawn.is_baseline or drawn.is_repetition or drawn.has_weight_sources
         ):
@@ -421,17 +419,6 @@ class Scheduler:
             overdue_s=self._budget.left_s(End.STOPPED, seconds=seconds),
             ends_s=None if drawn.is_repetition else shortened_s,
             killed_s=self._budget.left_s(End.KILLED, seconds=seconds),
-        )
-
-    def _own_visibility_lag(self, parameters: Mapping[str, Any]) -> int | None:
-        """Returns the visibility lag of a training that takes long for the time of the study; None for all others."""
-        if not self._costs.estimates_seconds or self._budget.seconds is None:
-            return None
-        return own_visibility_lag(
-            self._costs.seconds(parameters),
-            short_s=self._short_s,
-            budget_s=self._budget.seconds,
-            visibility_lag=self.visibility_lag,
         )
 
     def _adopt(self, number: int) -> Assignment | None:

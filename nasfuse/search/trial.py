@@ -30,7 +30,7 @@ _RECIPE_HASH = "recipe_hash"
 _MACS = "macs"
 _FULL_MACS = "full_macs"
 _EPOCHS = "epochs"
-_VISIBILITY_LAG = "visibility_lag"
+_EXPECTED_S = "expected_s"
 _INHERITED = "inherited"
 # Of a trial that is an operating point of an earlier training.
 _POINT_OF = "point_of"
@@ -241,9 +241,9 @@ class TrialView:
         return int(self._attributes[_EPOCHS])
 
     @cached_property
-    def visibility_lag(self) -> int | None:
-        """Visibility lag of the training where it is longer than that of the study, as the training is."""
-        return self._attributes.get(_VISIBILITY_LAG)
+    def expected_s(self) -> float | None:
+        """Seconds that the training was expected to take; None where that does not matter."""
+        return self._attributes.get(_EXPECTED_S)
 
     @property
     def has_weight_sources(self) -> bool:
@@ -358,9 +358,9 @@ class TrialWriter:
             self._write(_FULL_MACS, full_macs)
         self._write(_EPOCHS, recipe.n_epochs)
 
-    def visibility_lag(self, n_trainings: int) -> None:
-        """Writes the visibility lag of a long training."""
-        self._write(_VISIBILITY_LAG, n_trainings)
+    def expected_s(self, seconds: float) -> None:
+        """Writes the seconds that the training is expected to take."""
+        self._write(_EXPECTED_S, seconds)
 
     def weight_sources(self, sources: Mapping[str, int]) -> None:
         """Writes stream to the number of the trial whose weights it starts from."""

@@ -1,7 +1,6 @@
 """Visibility: on the results of which trainings a further trial may depend."""
 
 import bisect
-import math
 from collections.abc import Sequence
 from operator import attrgetter
 
@@ -14,13 +13,9 @@ from nasfuse.search.trial import TrialView
 #: avdigits study.
 DEFAULT_VISIBILITY_LAG = 8
 
-#: The result of a training that is expected to take r times as long as short ones is waited for only after `_PER_RATIO`
-#: times r times the lag of the study, in further trainings, and after `_MOST` at most. Otherwise all workers would wait
-#: for a training that takes as long as twenty others.
-_PER_RATIO, _MOST = 0.25, 60
-
-#: Least time of what counts as a short training, as a share of the time of the study.
-_LEAST_SHORT = 1 / 60
+#: Expected time of the trainings after a long one that are handed out before its result is waited for, as a multiple of
+#: its own and of the visibility lag: other workers have enough to do in the meantime. It is waited for after `_MOST`.
+_WORK_PER_LAG, _MOST = 0.25, 60
 
 
 def visibility_lag(*, workers: int, n_trials: int | None) -> int:
@@ -37,28 +32,14 @@ def visibility_lag(*, workers: int, n_trials: int | None) -> int:
     return max(DEFAULT_VISIBILITY_LAG, min(2 * workers, most))
 
 
-def own_visibility_lag(seconds: float, *, short_s: float, budget_s: float, visibility_lag: int) -> int | None:
-    """Returns the visibility lag of a training; None for that of the study, unless it takes much longer than others.
-
-    Args:
-        seconds: Expected time of the training.
-        short_s: Expected time of short trainings.
-        budget_s: Time of the study.
-        visibility_lag: Lag of the study.
-    """
-    ratio = seconds / max(short_s, _LEAST_SHORT * budget_s)
-    lag = min(math.ceil(_PER_RATIO * ratio * visibility_lag), _MOST)
-    return lag if lag > visibility_lag else None
-
-
 def split_by_visibility(
     trials: Sequence[TrialView], *, visibility_lag: int, number: int | None = None
 ) -> tuple[list[TrialView], list[TrialView]]:
     """Returns the trainings whose results a trial may depend on, and the other trainings before it.
 
     A trial depends on all trainings before it except the last `visibility_lag` - 1, and except long ones before these
-    whose own lag has not passed. Whether those have ended when the trial is handed out depends on the number of workers
-    and on how long trainings take.
+    after which little work has been handed out. Whether those have ended when the trial is handed out depends on the
+    number of workers and on how long trainings take.
 
     Args:
         trials: All trials of the study, by number.
@@ -68,13 +49,22 @@ def split_by_visibility(
     earlier = handed_out(trials)
     end = len(earlier) if number is None else bisect.bisect_left(earlier, number, key=attrgetter("number"))
     n_visible = max(end - (visibility_lag - 1), 0)
-    first = max(end - (_MOST - 1), 0)
-    older = range(min(first, n_visible), n_visible)
-    long = {place for place in older if place + (earlier[place].visibility_lag or 0) > end}
+    long = _too_long_to_wait_for(earlier[:end], n_visible=n_visible, factor=_WORK_PER_LAG * visibility_lag)
     if not long:
         return earlier[:n_visible], earlier[n_visible:end]
     visible = [trial for place, trial in enumerate(earlier[:n_visible]) if place not in long]
     return visible, [*(earlier[place] for place in sorted(long)), *earlier[n_visible:end]]
+
+
+def _too_long_to_wait_for(trainings: Sequence[TrialView], *, n_visible: int, factor: float) -> set[int]:
+    """Returns the places among the first `n_visible` trainings that took more time than a share of what came later."""
+    found, work_s = set[int](), 0.0
+    for place in range(len(trainings) - 1, max(len(trainings) - _MOST, -1), -1):
+        expected_s = trainings[place].expected_s or 0.0
+        if place < n_visible and work_s < factor * expected_s:
+            found.add(place)
+        work_s += expected_s
+    return found
 
 
 def handed_out(trials: Sequence[TrialView]) -> list[TrialView]:

@@ -64,3 +64,24 @@ def test_a_design_that_is_never_short_enough_stays_as_it_is(coarsened):
     names, space, _ = coarsened(1e-6)
     assert names == {}
     assert list(space.baselines) == ["small", "large"]
+
+
+def test_random_convolutions_get_fewer_kernels():
+    """Their features are computed once, so fewer epochs alone may save too little."""
+    fields = {
+        "network.streams.*.n_kernels": {"choices": [12, 84]},
+        "network.streams.*.n_dilations": {"choices": [1, 2]},
+        "training.epochs": {"choices": [5, 10, 20], "default": 20},
+    }
+    fixed = {"network.streams.*.encoder": "random_conv", "network.streams.*.stride": 1, "network.streams.*.depth": 0}
+    large = {"network.streams.*.n_kernels": 84, "network.streams.*.n_dilations": 2}
+    space = {"fields": fields, "fixed": fixed, "baselines": {"large": large}}
+    study = StudyConfig.parse({"name": "x", "data": {"source": "digits"}, "space": space, "budget": {"minutes": 1e-9}})
+    dataset = load_dataset(study.data)
+    made = make_space(study, dataset)
+    recipe = made.recipe(made.baselines["large"])
+    limit = TimeLimit(study, dataset, [recipe])
+    limit._seconds = 0.8 * limit.seconds(recipe, macs_of(recipe, dataset))
+    assert coarsen_designs(made, limit, {"large": recipe}) == {"large": "large, coarser"}
+    coarser = made.recipe(made.baselines["large, coarser"])
+    assert min(stream.n_kernels for stream in coarser.network.streams.values()) == 12

@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from nasfuse.search.trial import TrialView
-from nasfuse.search.visibility import own_visibility_lag, split_by_visibility, visibility_lag
+from nasfuse.search.visibility import split_by_visibility, visibility_lag
 
 
 def trial(number, state=TrialState.COMPLETE, **attributes):
@@ -98,18 +98,31 @@ def test_the_last_few_trainings_are_hidden(lag, number, visible, hidden):
     assert [[one.number for one in part] for part in found] == [visible, hidden]
 
 
-def test_a_long_training_is_hidden_for_longer_than_those_beside_it():
-    trials = [trial(number, visibility_lag=5 if number == 1 else None) for number in range(8)]
-    for end, visible in ((4, [0, 2]), (5, [0, 2, 3]), (6, [0, 1, 2, 3, 4])):
-        found = split_by_visibility(trials[:end], visibility_lag=2)
-        assert [one.number for one in found[0]] == visible
-        assert sorted(one.number for part in found for one in part) == list(range(end))
-
-
 @pytest.mark.parametrize(
-    ("seconds", "short_s", "own"),
-    [(5, 1, None), (40, 1, None), (60, 1, 12), (200, 1, 40), (600, 1, 60), (200, 100, None), (200, 20, 20)],
+    ("end", "visible"),
+    [(7, []), (9, [0]), (13, [0, 2, 3, 4, 5]), (17, [0, 2, 3, 4, 5, 6, 7, 8, 9]), (30, list(range(23)))],
 )
-def test_the_lag_of_a_training_follows_its_time_beside_that_of_short_ones(seconds, short_s, own):
-    """Of ten minutes, ten seconds are short. Where all trainings are long, none is waited for less than before."""
-    assert own_visibility_lag(seconds, short_s=short_s, budget_s=600, visibility_lag=8) == own
+def test_a_long_training_is_waited_for_after_twice_its_time_of_work(end, visible):
+    """Training 1 takes ten times as long as each of the others."""
+    trials = [trial(number, expected_s=100.0 if number == 1 else 10.0) for number in range(30)]
+    found = split_by_visibility(trials[:end], visibility_lag=8)
+    assert [one.number for one in found[0]] == visible
+    assert sorted(one.number for part in found for one in part) == list(range(end))
+
+
+def test_where_all_trainings_are_long_none_is_hidden_for_longer():
+    trials = [trial(number, expected_s=600.0) for number in range(30)]
+    plain = [trial(number) for number in range(30)]
+    for end in range(30):
+        pairs = [split_by_visibility(some[:end], visibility_lag=8) for some in (trials, plain)]
+        assert [len(part) for part in pairs[0]] == [len(part) for part in pairs[1]]
+
+
+def test_no_training_is_hidden_for_ever():
+    trials = [trial(number, expected_s=1e6 if number == 1 else 1.0) for number in range(80)]
+    assert [
+        1 in {one.number for one in split_by_visibility(trials[:end], visibility_lag=8)[0]} for end in (60, 61)
+    ] == [
+        False,
+        True,
+    ]
