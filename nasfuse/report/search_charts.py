@@ -7,7 +7,8 @@ from nasfuse.experiment.run_reader import Run
 from nasfuse.report.chart import Axis, Chart, Mark, Point, Series, stepped
 from nasfuse.search.history import Milestone
 from nasfuse.search.spending import KINDS, kind_of
-from nasfuse.search.trial import StoppedTraining, TrialView
+from nasfuse.search.stopped_training import StoppedTraining
+from nasfuse.search.trial import TrialView
 
 _MARKS: dict[str, Mark] = {"hand-made": "diamond", "suggested": "circle", "confirmation": "square"}
 _COLORS = {"hand-made": 1, "suggested": 0, "confirmation": 3}

@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import optuna
@@ -63,8 +64,7 @@ class Scheduler:
     The parameters of a trial, its weight sources, and whether it is stopped depend on the results of earlier trainings,
     ended or not, except the last few: `visibility_lag` - 1 of them, and earlier ones that are expected to take much
     longer than those. Trials are therefore the same for any number of workers up to `visibility_lag`, however long
-    trainings take. The price is that suggestions use slightly fewer results than are available when there are few
-    workers.
+    trainings take.
 
     Attributes:
         saved_epochs: Returns the number of epochs from which the training of a trial can be resumed.
@@ -322,12 +322,8 @@ class Scheduler:
         return self._rungs.passes(trials[number], visible, epoch=epoch, metric=metric)
 
     def stop(self, number: int, *, epoch: int, metric: float | None, out_of_time: bool = False) -> None:
-        """Records that trial `number` was stopped after `epoch`, with the value of its metric, if there is one.
-
-        `out_of_time` says that it was stopped because the time of the study was over.
-        """
-        view = self._view(number)
-        where = self._rungs.where_stopped(view, epoch=epoch, metric=metric, out_of_time=out_of_time)
+        """Records that trial `number` was stopped after `epoch`, with its metric, if any; see `StoppedTraining`."""
+        where = self._rungs.where_stopped(self._view(number), epoch=epoch, metric=metric, out_of_time=out_of_time)
         with self._storage.in_one_transaction():
             self._writer(number).stopped(where)
             self._end(number, state=TrialState.PRUNED)
@@ -387,12 +383,10 @@ class Scheduler:
             self.fail(trial.number, f"no valid network: {error}")
             return None
         writer = TrialWriter(self._storage, trial_id_of(trial))
-        is_routed = recipe.network.router is not None
-        if is_routed and recipe.hash not in self._full_macs:  # a repetition has those of the first training
+        if recipe.network.router is not None and recipe.hash not in self._full_macs:  # that of a repetition is there
             self._full_macs[recipe.hash] = self._full_macs_of(recipe)
         writer.recipe(recipe, macs=macs, full_macs=self._full_macs.get(recipe.hash))
-        limit = self._config.max_macs
-        if limit is not None and macs > limit:
+        if (limit := self._config.max_macs) is not None and macs > limit:
             trial.set_constraint("max_macs", macs - limit)
             writer.reason(f"{macs} MACs are above max_macs {limit}")
             self._study.tell(trial.number, state=TrialState.PRUNED)
@@ -406,8 +400,7 @@ class Scheduler:
             writer.weight_sources(self._weight_sources.choose(recipe, visible))
             drawn = self._view(trial.number)
         self._storage.publish(trial_id_of(trial))
-        seconds = self.seconds
-        shortened_s = self._budget.left_s(End.SHORTENED, seconds=seconds)
+        left_s = partial(self._budget.left_s, seconds=self.seconds)
         return Assignment(
             trial.number,
             derive_seed(self._config.seed, "trial", trial.number),
@@ -416,9 +409,9 @@ class Scheduler:
             baseline=drawn.baseline,
             rungs=() if drawn.is_repetition else self._rungs.epochs_of(recipe),
             inherited={} if drawn.lost_inheritance else drawn.weight_sources,
-            overdue_s=self._budget.left_s(End.STOPPED, seconds=seconds),
-            ends_s=None if drawn.is_repetition else shortened_s,
-            killed_s=self._budget.left_s(End.KILLED, seconds=seconds),
+            overdue_s=left_s(End.STOPPED),
+            ends_s=None if drawn.is_repetition else left_s(End.SHORTENED),
+            killed_s=left_s(End.KILLED),
         )
 
     def _adopt(self, number: int) -> Assignment | None:

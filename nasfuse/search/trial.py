@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.search.deaths import Deaths
+from nasfuse.search.stopped_training import StoppedTraining
 from nasfuse.spec.recipe import Recipe
 
 # Written when a trial is enqueued or drawn.
@@ -57,25 +58,6 @@ _ORIGIN = (_BASELINE, _REPEAT_OF, _DIVISION)
 
 #: Characters after which a reason is cut off.
 _LONGEST_REASON = 1000
-
-
-@dataclass(frozen=True)
-class StoppedTraining:
-    """State of a training when it was stopped, at a rung by early stopping or because the study's time was over.
-
-    Attributes:
-        epoch: Epochs trained.
-        epochs: Epochs that its recipe asks for.
-        metric: Value of the study's metric after `epoch`; None where it had none, as the end of the time came first.
-        log_cost: log10 of the study's cost.
-        out_of_time: Whether the time of the study was over; otherwise, a comparison at a rung stopped it.
-    """
-
-    epoch: int
-    epochs: int
-    metric: float | None
-    log_cost: float
-    out_of_time: bool = False
 
 
 @dataclass(frozen=True, eq=False)

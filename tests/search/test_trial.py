@@ -12,9 +12,9 @@ from optuna.trial import TrialState
 from nasfuse.domain.operating_point import Measurements, OperatingPoint
 from nasfuse.search.deaths import Deaths
 from nasfuse.search.optuna_internals import storage_of, trial_id_of
+from nasfuse.search.stopped_training import StoppedTraining
 from nasfuse.search.study_attributes import StudyAttributes
 from nasfuse.search.trial import (
-    StoppedTraining,
     TrialView,
     TrialWriter,
     enqueue_baseline,

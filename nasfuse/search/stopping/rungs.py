@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pkgutil import resolve_name
 
 from nasfuse.domain.metric import METRICS
+from nasfuse.search.stopped_training import StoppedTraining
 from nasfuse.search.stopping.extrapolation import Extrapolation
 from nasfuse.search.stopping.rule import StoppingRule
-from nasfuse.search.trial import StoppedTraining, TrialView
+from nasfuse.search.trial import TrialView
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import StoppingConfig, StudyConfig
 

@@ -5,8 +5,9 @@ import pytest
 from optuna.trial import TrialState
 
 from nasfuse.domain.operating_point import OperatingPoint
+from nasfuse.search.stopped_training import StoppedTraining
 from nasfuse.search.stopping.rungs import Rungs
-from nasfuse.search.trial import StoppedTraining, TrialView
+from nasfuse.search.trial import TrialView
 from nasfuse.spec.recipe import Recipe
 
 
