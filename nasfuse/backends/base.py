@@ -67,7 +67,11 @@ class Backend(Protocol):
         """Whether machines may join or be lost, so that `capacity` changes during a run."""
 
     def run(self, driver: Driver) -> None:
-        """Runs trials until the driver is done and no trial runs."""
+        """Runs trials until the driver is done and no trial runs.
+
+        A trial that takes longer than its `killed_s` ends with the outcome `Died`, unless the driver has let it go on
+        after it was overdue.
+        """
 
 
 class OpenBackend(Protocol):

@@ -14,7 +14,7 @@ _CONFIRM_FROM = 0.8
 #: take long, trying every family would leave no time to improve on what was found.
 _COVER_UNTIL = 0.5
 
-#: Time beyond a budget in minutes that running trainings get to finish, as a share of it, and at least in seconds.
+#: Time beyond a budget in minutes after which running trainings are stopped, as a share of it, and at least in seconds.
 _GRACE, _LEAST_GRACE_S = 0.2, 15.0
 
 #: Time in which the front is measured after the last training, as a share of that of the search, and at least in
@@ -23,7 +23,7 @@ _MEASURING, _LEAST_MEASURING_S = 0.1, 60.0
 
 
 class End(float, Enum):
-    """How a training ends that runs when the time of a study is over, as the share of its grace after which it does."""
+    """How a training ends that runs when the time of a study is over, by the multiple of its grace when it does."""
 
     #: By itself, with the epochs that it has run, so that it can be measured in what is left.
     SHORTENED = 0.5
