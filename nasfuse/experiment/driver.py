@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
 from nasfuse.backends.base import Backend, Decision, Pause
 from nasfuse.backends.interrupts import Interrupts, interruptible
 from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Outcome, Stopped
-from nasfuse.errors import NasfuseError, RecurringFailureError
+from nasfuse.errors import NasfuseError, RecurringFailureError, RunFolderError
 from nasfuse.search.assignment import Assignment
 from nasfuse.search.faults import Faults, Judgement, Verdict
 from nasfuse.search.lease import TakenOverError
@@ -108,8 +109,12 @@ class SearchDriver:
         try:
             with interruptible() as self._interrupts:
                 backend.run(self)
+        except RunFolderError:
+            self._interrupts.check()  # a storage that does not answer is not waited for after a signal
+            raise
         except KeyboardInterrupt:
-            self._scheduler.release()
+            with suppress(RunFolderError):
+                self._scheduler.release()
             raise
         if self._error is not None:
             raise self._error

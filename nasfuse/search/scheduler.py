@@ -376,9 +376,10 @@ class Scheduler:
         return TrialWriter(self._storage, self._id(number))
 
     def _accept(self, trial: Trial, parameters: dict[str, Any], visible: Sequence[TrialView] = ()) -> Assignment | None:
+        drawn = self._view(trial.number)
         try:
             recipe = self._space.recipe(parameters)
-            macs = self._costs.least(recipe)
+            macs = drawn.macs if drawn.has_recipe else self._costs.least(recipe)  # limits may be others by now
         except NasfuseError as error:
             self.fail(trial.number, f"no valid network: {error}")
             return None
@@ -391,8 +392,7 @@ class Scheduler:
             writer.reason(f"{macs} MACs are above max_macs {limit}")
             self._study.tell(trial.number, state=TrialState.PRUNED)
             return None
-        drawn = self._view(trial.number)
-        if self._costs.estimates_seconds and drawn.expected_s is None:
+        if self._costs.estimates_seconds and not drawn.has_recipe:
             writer.expected_s(self._costs.seconds(parameters))
         if self._weight_sources is not None and not (
             drawn.is_baseline or drawn.is_repetition or drawn.has_weight_sources

@@ -620,6 +620,29 @@ class TestEnds:
         run(unbroken)
         assert contents(scheduler) == contents(unbroken)
 
+    def test_a_signal_counts_more_than_a_storage_that_is_away(self, monkeypatch):
+        """In either order: the storage is away when the running trials are to be released, or before the signal."""
+
+        def away(*_):
+            raise RunFolderError("the storage of the study has not answered for 0 s")
+
+        def train(assignment):
+            signal.raise_signal(signal.SIGTERM)
+
+        scheduler = open_scheduler()
+        monkeypatch.setattr(scheduler, "release", away)
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            run(scheduler, train)
+
+        def strike_and_fail():
+            signal.raise_signal(signal.SIGTERM)
+            away()
+
+        scheduler = open_scheduler()
+        monkeypatch.setattr(scheduler, "next", strike_and_fail)
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            run(scheduler)
+
     @pytest.mark.parametrize(
         ("method", "is_complete"),
         [("create_new_trial", False), ("set_trial_user_attr", True), ("set_trial_state_values", True)],

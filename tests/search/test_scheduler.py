@@ -170,6 +170,17 @@ class TestTimeThatIsSpent:
         assert not scheduler.wants_more(running=0)
         assert states(scheduler) == [TrialState.COMPLETE] * 2
 
+    def test_interrupted_trials_go_on_under_other_limits(self, reopened, open_scheduler, make_study, storage, measured):
+        """They began when the study had more time, in which their trainings were short enough."""
+
+        def too_long(recipe, macs):
+            raise InvalidInputError("a training would take more than a third of the budget in minutes")
+
+        _, lost = reopened
+        study = make_study(budget={"minutes": 0.5})
+        scheduler = open_scheduler(storage, study, check_macs=too_long, seconds_of=lambda recipe, macs: 1.0)
+        assert [scheduler.next().number for _ in lost] == [one.number for one in lost]
+
     def test_no_other_is_begun_if_they_cannot_be(self, reopened, open_scheduler, make_study, storage, monkeypatch):
         dead, _ = reopened
         assert [dead.next().number, dead.next().number] == [0, 1]
