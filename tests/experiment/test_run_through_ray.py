@@ -361,11 +361,11 @@ def make_endless():
 def test_a_search_whose_trainings_do_not_end_ends_in_time(folder, monkeypatch, capfd):
     monkeypatch.setattr("nasfuse.search.budget._LEAST_GRACE_S", 2.0)
     display, started = Display(), time.monotonic()
-    asked = study(budget={"minutes": 0.05})
+    asked = study(budget={"minutes": 0.3})  # enough for two workers to start
     progress = run_search(asked, folder, display=display, objective=make_endless())
     assert time.monotonic() - started < 300
     assert progress.states["complete"] >= 1
-    assert progress.states["out_of_time"] == 1
+    assert progress.states["out_of_time"] in {1, 2}, "of each worker"
     assert progress.states["failed"] == progress.states["running"] == 0
     assert display.ends[1] == 0, "no epoch has ended"
     assert [file.name for file in folder.trial(1).iterdir()] == ["recipe.yaml"]
