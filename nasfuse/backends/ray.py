@@ -6,6 +6,7 @@ experiment.
 
 import json
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
@@ -158,7 +159,8 @@ def _short_name(trial: Any) -> str:
 
 def _run_trial(config: dict[str, Any], *, objective: Objective) -> None:
     """Runs one trial in a worker. An exception of the objective is a result; only the death of the process is not."""
-    outcome = config["task"].run(
+    task: Task = pickle.loads(config["task"])
+    outcome = task.run(
         objective,
         report=lambda epoch, metric: tune.report({"epoch": epoch, "metric": metric}),  # SystemExit if it is stopped
         report_lost_inheritance=lambda reason: tune.report({"lost_inheritance": reason}),
@@ -202,7 +204,8 @@ class _DriverSearcher(Searcher):
         if isinstance(assignment, Pause):
             return Searcher.FINISHED if assignment is Pause.DONE else None
         self._numbers[trial_id] = assignment.number
-        task = Task.of(assignment, folder_of=self._folder_of)
+        # Tune keeps the configurations of all trials, and copies of them in results; bytes need a fifth of the memory.
+        task = pickle.dumps(Task.of(assignment, folder_of=self._folder_of))
         return {"task": task, "selector": selector, "place": self._places.take(trial_id)}
 
     def decide(self, trial_id: str, result: dict[str, Any]) -> Decision:
@@ -266,6 +269,12 @@ class _DriverScheduler(FIFOScheduler):
         """Notes that a trial has been handed out."""
         super().on_trial_add(tune_controller, trial)
         self._kept.keep(trial.placement_group_factory, tune_controller._tune_controller)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Notes that a trial has ended, and drops what Tune has computed of every number in its reports."""
+        super().on_trial_complete(tune_controller, trial, result)
+        trial.metric_analysis.clear()
+        trial.metric_n_steps.clear()
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
         """Returns the trial that Tune starts next; called in each of its steps."""
