@@ -34,9 +34,9 @@ _ID_WIDTH = 9
 #: Samples whose convolutions give the biases, at most.
 _N_BIAS_SAMPLES = 256
 
-#: Number of sums that are always shared, and of samples from which on more of them are: with fewer, the number of calls
-#: decides.
-_FEW_SUMS, _MANY_SAMPLES = 4, 32
+#: Number of sums that are always shared, and of positions in all samples from which on more of them are: with fewer,
+#: the number of calls decides.
+_FEW_SUMS, _MANY_POSITIONS = 4, 4096
 
 #: Numbers per convolution that are in memory at once, about.
 _MOST_NUMBERS = 2**23
@@ -231,7 +231,7 @@ class RandomConvolutions(nn.Module):
         sums = self._sums
         if sums is None or sums.of is not self.channels or is_tracing() or sums.places[index] is None:
             return None
-        return sums if len(sums.kernels[index]) <= _FEW_SUMS or len(values) >= _MANY_SAMPLES else None
+        return sums if len(sums.kernels[index]) <= _FEW_SUMS or values[:, 0].numel() >= _MANY_POSITIONS else None
 
     def _convolve_sums(self, summed: Tensor, kernels: Tensor, *, index: int) -> Tensor:
         """Returns the convolutions of (b, n, ...) sums with a kernel of each, or of one sum with all kernels."""

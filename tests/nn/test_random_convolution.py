@@ -58,7 +58,7 @@ def test_features_are_those_of_a_naive_computation():
 def test_kernels_on_the_same_channels_share_their_sum(n_channels):
     """Also after weights are loaded, and in a call with the buffers of another network."""
     modality = Modality("i", "image", (n_channels, 9, 8))
-    inputs = random_inputs(modality, 40)
+    inputs = random_inputs(modality, 60)  # of 72 positions each
     one, other, alone = (make(modality, n_kernels=84) for _ in range(3))
     alone._sums = None  # each kernel sums its channels by itself
     assert one._sums is not None and all(places is not None for places in one._sums.places)
@@ -71,6 +71,17 @@ def test_kernels_on_the_same_channels_share_their_sum(n_channels):
     one.load_state_dict(other.state_dict())
     assert torch.equal(one(inputs, None), other(inputs, None))
     assert torch.equal(copy.deepcopy(one)(inputs, None), other(inputs, None))
+
+
+@pytest.mark.parametrize(
+    ("shape", "n", "shares"),
+    [((3, 64, 64), 24, True), ((3, 64, 64), 1, True), ((3, 8, 8), 8, False), ((1, 8, 8), 1, True)],
+)
+def test_sums_are_shared_where_there_is_more_to_compute_than_to_call(shape, n, shares):
+    """Images of 3 x 64 x 64 are computed 24 at a time."""
+    modality = Modality("i", "image", shape)
+    module = make(modality, n_kernels=84)
+    assert (module._sums_for(random_inputs(modality, n), 0) is not None) is shares
 
 
 @pytest.mark.parametrize("modality", [LONG, IMAGE], ids=str)
