@@ -53,7 +53,7 @@ def search(
         data: Data in place of those of the study; see `draft_study`. Objects are written into the folder of the search.
         target: Column or array of the target of data that the study does not describe, or a list of several.
         trials: Maximum number of trainings; `trials` and `minutes` replace the budget of the study.
-        minutes: Maximum time in minutes. Trainings that run then are finished.
+        minutes: Maximum time in minutes. Trainings that run then end with the epochs that fit in, or are stopped.
         max_macs: Largest number of MACs per sample of a network that is trained.
         workers: Maximum number of parallel trainings. Default: as many as fit.
         seed: Seed of suggestions and trainings.

@@ -57,7 +57,7 @@ def split_by_visibility(
 
 
 def _too_long_to_wait_for(trainings: Sequence[TrialView], *, n_visible: int, factor: float) -> set[int]:
-    """Returns the places among the first `n_visible` trainings that took more time than a share of what came later."""
+    """Returns the places, among the first `n_visible` trainings, of those after which too little work came."""
     found, work_s = set[int](), 0.0
     for place in range(len(trainings) - 1, max(len(trainings) - _MOST, -1), -1):
         expected_s = trainings[place].expected_s or 0.0
