@@ -23,6 +23,7 @@ from ray.tune.search import Searcher
 
 from nasfuse.backends.base import Decision, Driver, Pause, too_small
 from nasfuse.backends.cluster_nodes import ClusterNodes, checked_nodes
+from nasfuse.backends.ended_trials import EndedTrials, NoProgressReports
 from nasfuse.backends.objective import Objective, Task, failure_of
 from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Outcome, Stopped
 from nasfuse.backends.ray_processes import inherited_environment
@@ -141,6 +142,7 @@ class RayBackend:
                 name="trials",
                 storage_path=str(self._scratch.absolute()),
                 verbose=0,
+                callbacks=[NoProgressReports()],
                 # Ray's own retries lose a trial whose worker dies while the process is being reset for it (the trial
                 # is then still pending), so the driver hands trials out again.
                 failure_config=tune.FailureConfig(max_failures=0),
@@ -264,6 +266,7 @@ class _DriverScheduler(FIFOScheduler):
         super().__init__()
         self._searcher = searcher
         self._kept = KeptWorkers()
+        self._ended = EndedTrials()
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Notes that a trial has been handed out."""
@@ -271,13 +274,18 @@ class _DriverScheduler(FIFOScheduler):
         self._kept.keep(trial.placement_group_factory, tune_controller._tune_controller)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Notes that a trial has ended, and drops what Tune has computed of every number in its reports."""
+        """Notes that a trial has ended."""
         super().on_trial_complete(tune_controller, trial, result)
-        trial.metric_analysis.clear()
-        trial.metric_n_steps.clear()
+        self._ended.add(trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Notes that the worker of a trial has died."""
+        super().on_trial_error(tune_controller, trial)
+        self._ended.add(trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
         """Returns the trial that Tune starts next; called in each of its steps."""
+        self._ended.forget(tune_controller._tune_controller)
         self._kept.release_if_idle(tune_controller._tune_controller)
         return super().choose_trial_to_run(tune_controller)
 

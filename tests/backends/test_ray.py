@@ -1,11 +1,14 @@
 """The Ray backend: what Ray Tune and a driver tell each other, first without Ray's processes, then with them."""
 
 import contextlib
+import gc
 import json
 import pickle
+from functools import partial
 from pathlib import Path
 
 import pytest
+from ray.tune.experiment import Trial
 
 from nasfuse.backends import ray as module
 from nasfuse.backends import ray_session
@@ -18,6 +21,7 @@ from nasfuse.search.assignment import Assignment
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.study import ResourcesConfig
 from nasfuse.testing import BackendSuite
+from nasfuse.testing import backend as suite
 
 RECIPE = Recipe.parse(
     {"data": {"source": "digits"}, "network": {"route": ["left"], "streams": {"left": {"encoder": "mlp"}}}}
@@ -151,3 +155,31 @@ class TestRay(BackendSuite):
     @pytest.fixture(scope="class")
     def open_backend(self):
         return module.open_ray
+
+
+KINDS = [suite.MEASURED, suite.KILLED, suite.LAST, *[suite.MEASURED] * 7]
+
+
+class CountingDriver(suite.RecordingDriver):
+    """Notes how many trials of Tune there are whenever one has ended."""
+
+    def on_end(self, number, outcome):
+        """Notes their number."""
+        super().on_end(number, outcome)
+        self.counts.append(sum(type(one) is Trial for one in gc.get_objects()))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_tune_keeps_no_trials_that_have_ended(tmp_path):
+    objective = partial(suite.run_trial, die=suite.kill_process)
+    opening = module.open_ray(
+        objective, resources=ResourcesConfig(), folder_of=lambda number: tmp_path / str(number), scratch=tmp_path / "s"
+    )
+    with opening as backend:
+        # One kind of trial ends with its worker, one after reports, one at once.
+        driver = CountingDriver(1, [Assignment(number, kind, RECIPE) for number, kind in enumerate(KINDS)])
+        driver.counts = []
+        backend.run(driver)
+    assert [*driver.outcomes] == [*range(len(KINDS))]
+    assert max(driver.counts) <= 4, driver.counts
