@@ -1,7 +1,7 @@
 """Confirmation: repeated trainings of members of the front, which average out the randomness of training."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nasfuse.search.fold import Fold
 from nasfuse.search.front import Candidate, Objectives, allowed_candidates, best, front_of
@@ -9,9 +9,13 @@ from nasfuse.search.trial import TrialView
 
 
 def next_repetition(
-    trials: Sequence[TrialView], objectives: Objectives, *, repeats: int
+    trials: Sequence[TrialView],
+    objectives: Objectives,
+    *,
+    repeats: int,
+    fits: Callable[[TrialView], bool] = lambda _: True,
 ) -> tuple[TrialView, int] | None:
-    """Returns the training to repeat, and the index of the train/val division to use; None if all are confirmed.
+    """Returns the training to repeat, and the index of the train/val division to use; None if there is none.
 
     A recipe that was only trained from inherited weights and whose result would be on the front is trained from scratch
     first. Then the member with the best metric is repeated until it is confirmed, so that the best point of a search is
@@ -24,6 +28,7 @@ def next_repetition(
         trials: All trials of the study, by number.
         objectives: Objectives of the study.
         repeats: Trainings required to confirm a member.
+        fits: Returns whether there is time to repeat a training.
     """
     others = _UNMEASURED.of(trials)
     front = front_of(allowed_candidates(trials, objectives), objectives)
@@ -37,6 +42,7 @@ def next_repetition(
         return len(member.trainings) + others[first], first
 
     unconfirmed = [member for member in (*promising, *front) if of(member)[0] < repeats]
+    unconfirmed = [member for member in unconfirmed if fits(trials[of(member)[1]])]
     if not unconfirmed:
         return None
     top = best(front, objectives) if front else None

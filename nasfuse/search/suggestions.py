@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 from optuna.trial import Trial
 
-from nasfuse.search.budget import Budget
+from nasfuse.search.budget import Budget, End
 from nasfuse.search.computed_costs import ComputedCosts
 from nasfuse.search.confirmation import next_repetition
 from nasfuse.search.counts import n_waiting
@@ -72,7 +72,9 @@ class Suggestions:
         trials = trials_of(self._study)
         if n_waiting(trials):
             return self._ask()
-        if self._is_time_to_confirm(objectives, trials, seconds=seconds) and self._enqueue_repetition(objectives):
+        if self._is_time_to_confirm(objectives, trials, seconds=seconds) and self._enqueue_repetition(
+            objectives, within_s=self._budget.left_s(End.SHORTENED, seconds=seconds)
+        ):
             return self._ask()
         design = self.designs.first(trials, seconds=seconds)
         if design is not None:
@@ -103,9 +105,14 @@ class Suggestions:
         """Returns a repetition of an unconfirmed member of the front; None if all are confirmed."""
         return self._ask() if self._enqueue_repetition(objectives) else None
 
-    def _enqueue_repetition(self, objectives: Objectives) -> bool:
+    def _enqueue_repetition(self, objectives: Objectives, *, within_s: float | None = None) -> bool:
+        """Enqueues a repetition of a training that took at most `within_s`, if any; returns whether there is one."""
         trials = trials_of(self._study)
-        found = next_repetition(trials, objectives, repeats=self._budget.repeats)
+
+        def fits(first: TrialView) -> bool:
+            return within_s is None or first.record is None or first.record.get("wall_s", 0.0) <= within_s
+
+        found = next_repetition(trials, objectives, repeats=self._budget.repeats, fits=fits)
         if found is None:
             return False
         first, division = found

@@ -74,6 +74,13 @@ def test_a_best_point_that_was_lucky_makes_room_for_the_next():
     assert repeated(again, repeats=3) == (1, 1)
 
 
+def test_one_that_takes_longer_than_is_left_makes_room_for_the_next():
+    found = next_repetition(study(*ROWS), ACCURACY, repeats=3, fits=lambda first: first.number != 2)
+    assert found is not None
+    assert found[0].number == 0
+    assert next_repetition(study(*ROWS), ACCURACY, repeats=3, fits=lambda _: False) is None
+
+
 def test_then_what_the_front_would_miss_most():
     """b is hardly better than a, a hardly cheaper than b, and d far from both."""
     rows = [("a", 0.5, 10, {}), ("b", 0.51, 20, {}), ("d", 0.8, 1000, {}), ("c", 0.95, 10_000, {})]

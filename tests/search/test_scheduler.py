@@ -608,6 +608,20 @@ class TestRepetitions:
         assert repeated
         assert max(repeated.count(number) for number in repeated) <= 2
 
+    @pytest.mark.parametrize(("took_s", "is_repeated"), [(20, True), (100, False)])
+    def test_none_of_a_training_that_took_longer_than_is_left(
+        self, open_scheduler, make_study, storage, measured, took_s, is_repeated
+    ):
+        now = [0.0]
+        study = make_study(budget={"minutes": 10, "repeats": 3})
+        scheduler = open_scheduler(storage, study, clock=lambda: now[0])
+        for number in range(14):
+            found = measured(0.9 if number == 2 else 0.5, 64)
+            found.record["wall_s"] = took_s
+            scheduler.finish(scheduler.next().number, found)
+        now[0] = 590.0  # 10 s and half of two minutes are left
+        assert (scheduler.next().division > 0) is is_repeated
+
     def test_none_where_one_training_is_enough(self, open_scheduler, make_study, storage, measured):
         scheduler = open_scheduler(storage, make_study(budget={"trials": 20, "repeats": 1}))
         self.noisy(scheduler, measured, n_trials=20)
