@@ -202,7 +202,23 @@ def _local(stored: datetime | None) -> datetime | None:
 
 
 class EditableStorage(InMemoryStorage):
-    """In-memory storage in which trials can be reset, replaced and removed."""
+    """In-memory storage in which trials can be reset, replaced and removed.
+
+    Attributes:
+        distributions: Distributions of all parameters; trials share equal ones.
+    """
+
+    def __init__(self) -> None:
+        """Holds no study."""
+        super().__init__()
+        self.distributions: dict[BaseDistribution, BaseDistribution] = {}
+
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
+    ) -> None:
+        """Sets a parameter of a running trial."""
+        shared = self.distributions.setdefault(distribution, distribution)
+        super().set_trial_param(trial_id, param_name, param_value_internal, shared)
 
     def study_id_of_trial(self, trial_id: int) -> int:
         """Returns the identifier of the study that a trial belongs to."""

@@ -215,6 +215,17 @@ class TestTrialDatabase:
             TrialDatabase(url).get_all_trials(100)
 
 
+def test_trials_share_equal_distributions():
+    study = optuna.create_study(storage=EditableStorage())
+    for _ in range(2):
+        trial = study.ask()
+        trial.suggest_categorical("kind", ["a", "b"])
+        trial.suggest_int("width", 8, 32)
+    first, second = study.trials
+    assert all(first.distributions[name] is second.distributions[name] for name in ("kind", "width"))
+    assert all(trial.distributions["width"] == IntDistribution(8, 32) for trial in (first, second))
+
+
 def test_a_draft_can_be_reset_and_given_other_parameters():
     storage = EditableStorage()
     study = optuna.create_study(storage=storage)
