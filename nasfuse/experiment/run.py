@@ -41,7 +41,7 @@ from nasfuse.search.patience import Patience
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.scheduler import Scheduler
 from nasfuse.search.space import Space
-from nasfuse.search.storage import open_storage
+from nasfuse.search.storage import check_storage, open_storage
 from nasfuse.spec.study import ResourcesConfig, StudyConfig
 from nasfuse.train import check_training
 from nasfuse.train.preconditions import ROUTER_WITH_FOLDS
@@ -157,7 +157,10 @@ def run_search(
                     f"{counted(len(coarser), 'hand-made design')}"
                 )
             if too_long := [name for name in time_limit.above(survey.designs) if name not in coarser]:
-                display.note(f"hand-made designs that would take too much of the time: {'; '.join(too_long)}")
+                display.note(
+                    "hand-made designs that are left out, as their training would take more than a third of the time: "
+                    f"{'; '.join(too_long)}"
+                )
             if scheduler.postponed:
                 display.note(_postponed(scheduler.postponed))
             opening = open_backend or _open_ray(address)
@@ -188,12 +191,15 @@ def run_search(
 
 
 def check_free(folder: RunFolder, study: StudyConfig) -> None:
-    """Checks that a search of `study` may write to `folder`; reads no data and creates nothing.
+    """Checks that a search of `study` may write to `folder` and to its storage; reads no data and creates no file.
 
     Raises:
-        RunFolderError: The folder cannot be written, or another search is writing to it and does not share its study.
+        RunFolderError: The folder cannot be written, another search is writing to it and does not share its study, or
+            the storage cannot be opened.
     """
     folder.check_writable()
+    if study.storage is not None:
+        check_storage(study.storage)
     if not _is_shared(study):
         folder.check_unlocked()
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import make_url
 
 from nasfuse.errors import RunFolderError
-from nasfuse.search.storage import open_storage, sqlite_url, with_password
+from nasfuse.search.storage import check_storage, open_storage, sqlite_url, with_password
 
 
 @pytest.fixture
@@ -65,9 +65,19 @@ def test_cut_off(database):
 
 
 @pytest.mark.parametrize("url", ["nothing", "sqlite:////no/such/folder/study.db", "unknown://x", "postgresql://h/x"])
-def test_an_unreachable_server(url):
+@pytest.mark.parametrize("opens", [open_storage, check_storage])
+def test_an_unreachable_server(url, opens):
     with pytest.raises(RunFolderError, match="cannot open the study's storage"):
-        open_storage(url)
+        opens(url)
+
+
+def test_a_check_creates_nothing(tmp_path, database):
+    check_storage(sqlite_url(tmp_path / "new.db"))
+    assert not (tmp_path / "new.db").exists()
+    check_storage(sqlite_url(database))
+    (tmp_path / "text.db").write_text("text")
+    with pytest.raises(RunFolderError, match="cannot open the study's storage"):
+        check_storage(sqlite_url(tmp_path / "text.db"))
 
 
 def test_a_password_comes_from_the_environment(monkeypatch):
