@@ -93,11 +93,12 @@ def _search(
     from nasfuse.errors import counted
     from nasfuse.search.budget import end_by_time
 
-    with display, data_bar(err):
+    with display:
         display.phase("loading PyTorch")
         from nasfuse.experiment.run import run_search
 
-        progress = run_search(study, folder, display=display, address=address, retry_failed=retry_failed)
+        with data_bar(err):
+            progress = run_search(study, folder, display=display, address=address, retry_failed=retry_failed)
     if not display.ran:
         complete = counted(progress.states["complete"], "trial")
         ends = {"stopped": "stopped early", "out_of_time": "out of time"}
