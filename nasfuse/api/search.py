@@ -25,6 +25,7 @@ from nasfuse.experiment.no_result import no_result
 from nasfuse.experiment.run import Display, check_free, run_search
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
+from nasfuse.experiment.started_ahead import started_ahead
 from nasfuse.report.run_files import write_run_files
 from nasfuse.search.assignment import Assignment
 from nasfuse.search.progress import Progress
@@ -87,8 +88,11 @@ def search(
                 raise RunFolderError(
                     f"{folder.root} cannot be written ({error.strerror}); name another folder with output"
                 ) from error
-        with _display(asked, folder, shown=progress) as display:
-            found = run_search(asked, folder, display=display, address=address)
+        with (
+            _display(asked, folder, shown=progress) as display,
+            started_ahead(asked, folder, address=address) as ahead,
+        ):
+            found = run_search(asked, folder, display=display, address=address, ahead=ahead)
         if found.best is None:
             raise no_result(found, asked)
         for one in read_part(read_checks, folder) or []:

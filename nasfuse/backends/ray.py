@@ -29,6 +29,7 @@ from nasfuse.backends.outcome import Died, Failed, Faulted, Measured, Outcome, S
 from nasfuse.backends.ray_processes import inherited_environment
 from nasfuse.backends.session_watch import hold_if_lost
 from nasfuse.backends.worker_places import KeptWorkers, Place, PlaceNumbers
+from nasfuse.backends.workers_ahead import WorkersAhead
 from nasfuse.domain.operating_point import Measurements
 from nasfuse.spec.study import ResourcesConfig
 
@@ -41,6 +42,7 @@ def open_ray(
     folder_of: Callable[[int], Path],
     scratch: Path,
     address: str | None = None,
+    ahead: WorkersAhead | None = None,
 ) -> Iterator["RayBackend"]:
     """Yields a backend on the Ray cluster at `address`, or on this machine.
 
@@ -50,16 +52,19 @@ def open_ray(
         folder_of: Returns the folder of a trial from its number, on a file system that all nodes share.
         scratch: Folder for the files of Tune, which may be removed after the search.
         address: Address of a Ray cluster; None starts Ray on this machine.
+        ahead: Workers that have started in a session on this machine, which stays open; None if there is no session.
 
     Raises:
         InvalidInputError: This machine is too small for one trial, or has no folder for Ray's sockets.
         NasfuseError: There is no cluster at `address`, or none of its nodes can run trials.
     """
-    with ray_session(address), ExitStack() as stack:
+    with nullcontext() if ahead is not None else ray_session(address), ExitStack() as stack:
         nodes = None
         if address is not None:
             nodes = stack.enter_context(checked_nodes(scratch, needs_cuda=resources.gpus_per_trial > 0))
-        backend = RayBackend(objective, resources=resources, folder_of=folder_of, scratch=scratch, nodes=nodes)
+        backend = RayBackend(
+            objective, resources=resources, folder_of=folder_of, scratch=scratch, nodes=nodes, ahead=ahead
+        )
         if backend.capacity == 0 and address is None:  # a cluster may still grow
             raise too_small(resources)
         yield backend
@@ -76,6 +81,7 @@ class RayBackend:
         folder_of: Callable[[int], Path],
         scratch: Path,
         nodes: ClusterNodes | None = None,
+        ahead: WorkersAhead | None = None,
     ) -> None:
         """Keeps the arguments, which are those of `open_ray`, and the nodes of a cluster; None for this machine."""
         self._objective = objective
@@ -83,6 +89,7 @@ class RayBackend:
         self._folder_of = folder_of
         self._scratch = scratch
         self._nodes = nodes
+        self._ahead = ahead
         self._here = ray.cluster_resources() if nodes is None else {}
 
     @property
@@ -100,7 +107,10 @@ class RayBackend:
     def run(self, driver: Driver) -> None:
         """Runs trials until the driver is done and no trial runs."""
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(driver.n_workers)
-        with inherited_environment() if self._nodes is None else nullcontext():
+        if self._ahead is not None:
+            self._ahead.keep(driver.n_workers)
+        actor_class = ray.remote if self._ahead is None else self._ahead.actor_class
+        with inherited_environment(actor_class) if self._nodes is None else nullcontext():
             self._tuner(driver).fit()
 
     @property

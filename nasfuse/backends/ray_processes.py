@@ -6,7 +6,7 @@ known. With other versions Ray starts as it does by itself, which takes a few se
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -30,6 +30,11 @@ _PORTS = (
 _AGENTS = ("--dashboard_agent_command", "--runtime_env_agent_command")
 
 
+def is_known_ray() -> bool:
+    """Returns whether functions of the installed version of Ray can be replaced."""
+    return bool(ray.__version__.startswith(_KNOWN))
+
+
 @contextmanager
 def few_processes() -> Iterator[None]:
     """Keeps `ray.init` from starting processes of Python that one machine does not need.
@@ -39,7 +44,7 @@ def few_processes() -> Iterator[None]:
     agents of the dashboard and of runtime environments, for which the raylet waits before it accepts a driver. The two
     agents alone take 3.2 of 7.0 s of CPU time of a start with two workers (one measurement on two slow cores).
     """
-    if not ray.__version__.startswith(_KNOWN):
+    if not is_known_ray():
         yield
         return
     from ray._private import node, parameter, services  # names that other versions may not have
@@ -71,19 +76,22 @@ def _start_without_agents(start: Any, command: Sequence[str], kind: str, *argume
 
 
 @contextmanager
-def inherited_environment() -> Iterator[None]:
-    """Lets trials of Tune run in the workers that Ray has started in advance, with the environment of this process.
+def inherited_environment(actor_class: Callable[[Any], Any] = ray.remote) -> Iterator[None]:
+    """Lets trials of Tune run in workers with the environment of this process.
 
     Tune gives its actors a runtime environment with a few variables. On this machine, workers inherit all variables,
     and a runtime environment would need its agent, and other workers than those that have been started.
+
+    Args:
+        actor_class: Returns the actor class of a trainable.
     """
-    if not ray.__version__.startswith(_KNOWN):
+    if not is_known_ray():
         yield
         return
     from ray.tune.execution import tune_controller  # not for a session without Tune
 
     cache = tune_controller._ActorClassCache
-    tune_controller._ActorClassCache = _PlainActors
+    tune_controller._ActorClassCache = partial(_PlainActors, actor_class)
     try:
         yield
     finally:
@@ -93,11 +101,12 @@ def inherited_environment() -> Iterator[None]:
 class _PlainActors:
     """Actor classes of Tune without a runtime environment."""
 
-    def __init__(self) -> None:
+    def __init__(self, actor_class: Callable[[Any], Any]) -> None:
+        self._actor_class = actor_class
         self._of: dict[Any, Any] = {}
 
     def get(self, trainable: Any) -> Any:
         """Returns the actor class of a trainable, which is made once."""
         if trainable not in self._of:
-            self._of[trainable] = ray.remote(trainable)
+            self._of[trainable] = self._actor_class(trainable)
         return self._of[trainable]

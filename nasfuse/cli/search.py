@@ -91,14 +91,18 @@ def _search(
     from nasfuse.cli.data_bar import data_bar
     from nasfuse.domain.task import TASKS
     from nasfuse.errors import counted
+    from nasfuse.experiment.started_ahead import started_ahead
     from nasfuse.search.budget import end_by_time
 
     with display:
         display.phase("loading PyTorch")
-        from nasfuse.experiment.run import run_search
+        with started_ahead(study, folder, address=address) as ahead:
+            from nasfuse.experiment.run import run_search
 
-        with data_bar(err):
-            progress = run_search(study, folder, display=display, address=address, retry_failed=retry_failed)
+            with data_bar(err):
+                progress = run_search(
+                    study, folder, display=display, address=address, retry_failed=retry_failed, ahead=ahead
+                )
     if not display.ran:
         complete = counted(progress.states["complete"], "trial")
         ends = {"stopped": "stopped early", "out_of_time": "out of time"}

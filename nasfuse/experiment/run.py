@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
@@ -46,6 +46,9 @@ from nasfuse.spec.study import ResourcesConfig, StudyConfig
 from nasfuse.train import check_training
 from nasfuse.train.preconditions import ROUTER_WITH_FOLDS
 
+if TYPE_CHECKING:
+    from nasfuse.backends.workers_ahead import WorkersAhead
+
 
 class Display(Observer, Protocol):
     """Shows a search while it runs."""
@@ -69,6 +72,7 @@ def run_search(
     retry_failed: bool = False,
     objective: Objective | None = None,
     open_backend: OpenBackend | None = None,
+    ahead: "WorkersAhead | None" = None,
 ) -> Progress:
     """Runs `study` in `folder` until its budget is spent; a search that is in the folder is continued.
 
@@ -80,6 +84,7 @@ def run_search(
         retry_failed: Whether trainings that failed in earlier sessions are run again.
         objective: Function that trials call; None trains their recipes.
         open_backend: Function that starts the backend; None is Ray, at `address`.
+        ahead: Workers that have started on this machine; None starts them.
 
     Raises:
         DataError: The data violate the data contract.
@@ -163,7 +168,7 @@ def run_search(
                 )
             if scheduler.postponed:
                 display.note(_postponed(scheduler.postponed))
-            opening = open_backend or _open_ray(address)
+            opening = open_backend or _open_ray(address, ahead)
             _run(
                 study,
                 folder,
@@ -234,10 +239,10 @@ def check_machine(resources: ResourcesConfig) -> None:
         raise too_small(resources)
 
 
-def _open_ray(address: str | None) -> OpenBackend:
+def _open_ray(address: str | None, ahead: "WorkersAhead | None") -> OpenBackend:
     from nasfuse.backends.ray import open_ray  # takes seconds; imported after the checks
 
-    return partial(open_ray, address=address)
+    return partial(open_ray, address=address, ahead=ahead)
 
 
 def _run(

@@ -1,5 +1,6 @@
 """`nasfuse.search`: what it takes for a study and for data, and a small search without Ray."""
 
+import contextlib
 import pickle
 import subprocess
 import sys
@@ -23,6 +24,14 @@ from tests.tiny_study import TINY
 IMAGES = load_digits().images[:400].astype(np.uint8)
 DATA = {"left": IMAGES[:, :, :4], "right": IMAGES[:, :, 4:], "y": load_digits().target[:400]}
 STUDY = {**TINY, "budget": {"trials": 3, "repeats": 1}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_ahead():
+    """Starts no workers of Ray, which nothing here uses."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["nasfuse.api.search"], "started_ahead", lambda *_, **__: contextlib.nullcontext())
+        yield
 
 
 class TestTheName:
@@ -172,7 +181,7 @@ def searched(tmp_path_factory):
     """Three trials of data that were handed over, and the folder."""
     folder = tmp_path_factory.mktemp("searched") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search_module, "_open_ray", lambda address: InProcess().open)
+        patch.setattr(search_module, "_open_ray", lambda *_: InProcess().open)
         study = {key: value for key, value in STUDY.items() if key != "data"}
         return nasfuse.search(study, data=DATA, output=folder, progress=False), folder
 
@@ -187,7 +196,7 @@ class TestASearch:
 
     def test_it_continues(self, searched, monkeypatch, capsys):
         run, folder = searched
-        monkeypatch.setattr(search_module, "_open_ray", lambda address: pytest.fail("its budget is spent"))
+        monkeypatch.setattr(search_module, "_open_ray", lambda *_: pytest.fail("its budget is spent"))
         study = {key: value for key, value in STUDY.items() if key != "data"}
         again = nasfuse.search(study, data=DATA, output=folder)
         pd.testing.assert_frame_equal(again.front, run.front)

@@ -1,5 +1,6 @@
 """The command line in this process: what it prints, where, and its exit code."""
 
+import contextlib
 import json
 import sys
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from nasfuse.cli import console, main
+from nasfuse.experiment import started_ahead as ahead
 
 
 @dataclass
@@ -29,8 +31,9 @@ class Ran:
 
 @pytest.fixture
 def nasfuse(capsys, monkeypatch, tmp_path):
-    """Runs `nasfuse ...` in an empty working folder."""
+    """Runs `nasfuse ...` in an empty working folder; a search that is refused has not started Ray by then."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ahead, "started_ahead", lambda *_, **__: contextlib.nullcontext())
     monkeypatch.setenv("NASFUSE_DATA", str(tmp_path / "no-data"))
     monkeypatch.setenv("COLUMNS", "200")
     for one in (console.out, console.err):  # made at import, with the width of that moment

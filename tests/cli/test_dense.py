@@ -51,7 +51,7 @@ def study(nasfuse, tmp_path):
 
 
 def test_from_a_folder_of_images_to_label_files(nasfuse, study, tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "_open_ray", lambda address: InProcess().open)
+    monkeypatch.setattr(running, "_open_ray", lambda *_: InProcess().open)
     checked = nasfuse("data", "check", "street.yaml", "--json").json
     assert (checked["label maps"], checked["metric"]) == ("24 x 32 pixels", "miou")
     assert checked["scores"]["linear"] > checked["scores"]["constant"]

@@ -344,7 +344,7 @@ class TestOptions:
     def asked(self, nasfuse, monkeypatch, *options):
         seen = []
 
-        def note(study, folder, *, display, address, retry_failed):
+        def note(study, folder, *, display, address, **_):
             seen.append((study, folder, address))
             raise KeyboardInterrupt
 

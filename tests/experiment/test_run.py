@@ -98,7 +98,7 @@ def route_names(recipe):
 def in_process(monkeypatch):
     """Searches run on a simulated backend of `in_process.capacity`, without Ray."""
     backend = InProcess()
-    monkeypatch.setattr(search, "_open_ray", lambda address: backend.open)
+    monkeypatch.setattr(search, "_open_ray", lambda *_: backend.open)
     return backend
 
 

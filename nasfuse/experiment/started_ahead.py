@@ -1,0 +1,36 @@
+"""What a search starts before PyTorch is loaded and its data are read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from nasfuse.experiment.run_folder import RunFolder
+from nasfuse.spec.study import StudyConfig
+
+if TYPE_CHECKING:
+    from nasfuse.backends.workers_ahead import WorkersAhead
+
+
+@contextmanager
+def started_ahead(study: StudyConfig, folder: RunFolder, *, address: str | None) -> "Iterator[WorkersAhead | None]":
+    """Yields the workers of a new search on this machine; None for a cluster, and for a search that is continued.
+
+    That may have spent its budget, which is seen when its trials are read.
+
+    Args:
+        study: Study of the search.
+        folder: Its folder.
+        address: Address of a Ray cluster; None for this machine.
+
+    Raises:
+        RunFolderError: The folder cannot be written, or another search is writing to it.
+        NasfuseError: Ray does not start on this machine.
+    """
+    if address is not None or folder.study_file.is_file():
+        yield None
+        return
+    folder.check_writable()
+    from nasfuse.backends.workers_ahead import workers_ahead  # imports Ray
+
+    with workers_ahead(study, modules=["nasfuse.experiment.objective", "nasfuse.train.metric_formulas"]) as ahead:
+        yield ahead
