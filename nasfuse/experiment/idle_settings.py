@@ -1,14 +1,16 @@
 """Settings of a recipe without effect on its data and network, of which the user is warned."""
 
+import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from nasfuse.data import Dataset
 from nasfuse.domain.loss import LOSS_OPTIONS, get_loss
 from nasfuse.domain.modality import Modality
 from nasfuse.domain.readout import parse_readout
-from nasfuse.errors import DataWarning
+from nasfuse.errors import DataWarning, listed
 from nasfuse.spec.data_source import SHIPPED_SOURCES
 from nasfuse.spec.fusion import EquilibriumFusion
 from nasfuse.spec.recipe import Recipe
@@ -48,6 +50,25 @@ def warn_of_idle_settings(recipes: Iterable[Recipe], dataset: Dataset, *, may_be
             continue
         if all(key in other for other in found):
             warnings.warn(f"{key} has no effect: {reason}; remove it", DataWarning, stacklevel=2)
+
+
+def warn_of_idle_elastic(elastic: Mapping[str, Any], recipes: Iterable[Recipe]) -> None:
+    """Warns of what a space makes elastic and is not in any of `recipes`, which were drawn from it.
+
+    A field is elastic in networks that have it, with the values below its own. Data of one modality have no fusion, for
+    which a space may be written all the same.
+    """
+    found = list(recipes)
+    used = {(path, value) for recipe in found for path, values in recipe.elastic.items() for value in values}
+    for key, values in elastic.items():
+        if key.startswith("network.fusion.") and all(recipe.network.fusion is None for recipe in found):
+            continue
+        pattern = re.compile(re.escape(key).replace(r"\*", "[^.]+"))
+        reached = {value for path, value in used if pattern.fullmatch(path)}
+        idle = listed(str(value) for value in values if value not in reached)
+        if idle:
+            reason = "no network that was drawn has the field with a larger value"
+            warnings.warn(f"elastic.{key}: {idle} has no effect: {reason}; remove it", DataWarning, stacklevel=2)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from nasfuse.experiment.countdown import Countdown
 from nasfuse.experiment.driver import Observer, SearchDriver
 from nasfuse.experiment.ensembles import update_ensembles
 from nasfuse.experiment.front_measurement import measure_front
-from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_settings
+from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_elastic, warn_of_idle_settings
 from nasfuse.experiment.objective import Training, cached_dataset, cached_table
 from nasfuse.experiment.plain_models import constant_score
 from nasfuse.experiment.run_folder import RunFolder, drop_scratch, scratch_of, shared_data_of
@@ -116,6 +116,7 @@ def run_search(
         folder.check(study)  # after the problems of the study itself
         survey = SpaceSurvey(study, space, dataset)
         warn_of_idle_settings(survey.recipes, dataset)
+        warn_of_idle_elastic(space.constants.get("elastic", {}), survey.recipes)
     time_limit = TimeLimit(study, dataset, survey.recipes)
     coarser = coarsen_designs(space, time_limit, survey.designs)
     with ExitStack() as stack:

@@ -26,6 +26,7 @@ from nasfuse.search.parameters import (
 from nasfuse.search.streams import PREFIX, WILDCARD, Streams, stream_of
 from nasfuse.search.task_fields import choices_of, is_field_of
 from nasfuse.spec.data import DataConfig
+from nasfuse.spec.elastic import misnamed
 from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.schema.fields import accepts, known_paths, types_at
 from nasfuse.spec.space import FieldConfig, SpaceConfig
@@ -222,6 +223,9 @@ class Space:
             elif not self._takes(path, value):
                 self._complain(where, f"{value!r} is not a value of this field; {_hint(path)}")
                 continue
+            elif path == "elastic":
+                for key, problem in misnamed(value, self._streams.modalities).items():
+                    self._complain(f"{where}.{key}", problem)
             fixed |= {one: value for one in self._streams.paths(path) if self._suits(where, one, value)}
         return fixed
 

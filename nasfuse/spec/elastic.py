@@ -1,13 +1,15 @@
 """Schema of elastic networks: which fields of a network may shrink after training, and how it is trained for that."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from nasfuse.domain.knob import with_settings
-from nasfuse.errors import nearest
+from nasfuse.errors import listed, nearest
 from nasfuse.spec.network import NetworkConfig
+from nasfuse.spec.schema.fields import members_of, types_at
 from nasfuse.spec.schema.model import MisfitError, Model
 
 #: Smaller values of a field, in increasing order.
@@ -83,6 +85,23 @@ def shrinkable_fields(network: NetworkConfig) -> dict[str, object]:
     if network.fusion is not None:
         found |= {f"network.fusion.{field}": getattr(network.fusion, field) for field in network.fusion.shrinkable}
     return found
+
+
+def misnamed(elastic: Mapping[str, Any], modalities: Iterable[str]) -> dict[str, str]:
+    """Returns the keys of `elastic` that are no fields that may shrink in some network of these modalities, and why."""
+    of_stream, of_fusion = _shrinkable_somewhere("streams.*"), _shrinkable_somewhere("fusion")
+    known = [f"network.streams.*.{field}" for field in of_stream] + [f"network.fusion.{field}" for field in of_fusion]
+    named = [f"network.streams.{name}.{field}" for name in modalities for field in of_stream]
+    found = {}
+    for path in set(elastic) - {*known, *named}:
+        close = get_close_matches(path, [*known, *named], n=1)
+        found[path] = f"cannot shrink; {f'did you mean {close[0]}?' if close else f'those that can: {listed(known)}'}"
+    return found
+
+
+def _shrinkable_somewhere(path: str) -> list[str]:
+    kinds = [kind for one in types_at(NetworkConfig, path) for kind in members_of(one)]
+    return sorted({field for kind in kinds for field in getattr(kind, "shrinkable", ())})
 
 
 def why_not_elastic(network: NetworkConfig) -> str | None:

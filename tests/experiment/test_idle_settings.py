@@ -6,7 +6,7 @@ import pytest
 
 from nasfuse.data.sources.digits import load_digits
 from nasfuse.errors import DataWarning
-from nasfuse.experiment.idle_settings import idle_settings, warn_of_idle_settings
+from nasfuse.experiment.idle_settings import idle_settings, warn_of_idle_elastic, warn_of_idle_settings
 from nasfuse.experiment.run import make_space
 from nasfuse.experiment.space_survey import SpaceSurvey
 from nasfuse.spec.recipe import Recipe
@@ -186,3 +186,23 @@ def test_the_shipped_study_has_none():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_of_idle_settings(recipes, dataset)
+
+
+def test_what_is_elastic_in_no_network(make_recipe):
+    recipe = Recipe.parse({**make_recipe().to_plain(), "elastic": {"network.streams.v.width": [4]}})
+    elastic = {"network.streams.*.width": [4, 64], "network.fusion.rank": [2]}
+    with pytest.warns(DataWarning) as noted:
+        warn_of_idle_elastic(elastic, [recipe])
+    assert [str(one.message).split(" has no effect")[0] for one in noted] == [
+        "elastic.network.streams.*.width: 64",
+        "elastic.network.fusion.rank: 2",
+    ]
+
+
+def test_the_shipped_elastic_space_has_none():
+    study = StudyConfig.of({"name": "x", "space": "elastic", "data": {"source": "digits"}, "budget": {"trials": 1}})
+    dataset = load_digits()
+    space = make_space(study, dataset)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_idle_elastic(space.constants["elastic"], SpaceSurvey(study, space, dataset).recipes)

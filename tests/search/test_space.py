@@ -534,3 +534,24 @@ def test_a_drawn_field_that_the_kind_does_not_have_is_an_error():
     space = make({"network.streams.*.stride": {"choices": [2]}}, modalities=[VECTOR])
     with pytest.raises(ConfigError, match=r"network\.streams\.v\.stride: unknown key"):
         space.recipe({"network.streams.v.stride": 2})
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("network.streams.*.widht", "cannot shrink; did you mean network.streams.*.width?"),
+        ("network.streams.w.width", "cannot shrink; did you mean network.streams.v.width?"),
+        ("network.fusion.kind", "cannot shrink; did you mean network.fusion.width?"),
+        ("training.lr", "cannot shrink; those that can: network.streams.*.blocks, network.streams.*.depth, "),
+    ],
+)
+def test_what_can_shrink_in_no_network_cannot_be_elastic(path, problem):
+    found = problems({"network.streams.*.width": WIDTH}, fixed={"elastic": {path: [4]}}, modalities=[VECTOR])
+    assert len(found) == 1
+    assert found[0].startswith(f"fixed.elastic.{path}: {problem}")
+
+
+def test_what_some_networks_have_can_be_elastic():
+    elastic = {"network.streams.*.width": [4], "network.streams.v.heads": [1], "network.fusion.rank": [2]}
+    space = make({"network.streams.*.width": WIDTH}, fixed={"elastic": elastic}, modalities=[VECTOR])
+    assert space.recipe({"network.streams.v.width": 8}).elastic == {"network.streams.v.width": (4,)}
