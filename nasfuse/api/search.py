@@ -78,21 +78,22 @@ def search(
         asked, raw = _asked(study, data, target=target, output=output)
         asked = asked.replaced(trials=trials, minutes=minutes, max_macs=max_macs, workers=workers, seed=seed)
         folder = RunFolder(Path(output) if output is not None else Path("runs") / asked.name)
-        if raw is not None:
-            file = kept_data_file(folder, raw)
-            asked = asked.model_copy(update={"data": asked.data.model_copy(update={"source": str(file)})})
-            check_free(folder, asked)
-            try:
-                keep_data(folder, raw)
-            except OSError as error:
-                raise RunFolderError(
-                    f"{folder.root} cannot be written ({error.strerror}); name another folder with output"
-                ) from error
-        with (
-            _display(asked, folder, shown=progress) as display,
-            started_ahead(asked, folder, address=address) as ahead,
-        ):
-            found = run_search(asked, folder, display=display, address=address, ahead=ahead)
+        with folder.only_if_claimed():
+            if raw is not None:
+                file = kept_data_file(folder, raw)
+                asked = asked.model_copy(update={"data": asked.data.model_copy(update={"source": str(file)})})
+                check_free(folder, asked)
+                try:
+                    keep_data(folder, raw)
+                except OSError as error:
+                    raise RunFolderError(
+                        f"{folder.root} cannot be written ({error.strerror}); name another folder with output"
+                    ) from error
+            with (
+                _display(asked, folder, shown=progress) as display,
+                started_ahead(asked, folder, address=address) as ahead,
+            ):
+                found = run_search(asked, folder, display=display, address=address, ahead=ahead)
         if found.best is None:
             raise no_result(found, asked)
         for one in read_part(read_checks, folder) or []:

@@ -55,7 +55,7 @@ def search(
     )
     folder = RunFolder(output or Path("runs") / asked.name)
     display = LiveDisplay(err, asked, folder)
-    with resumable(lambda: _kept(folder, display)):
+    with resumable(lambda: _kept(folder, display)), folder.only_if_claimed():
         _search(asked, folder, display=display, address=address, retry_failed=retry_failed, as_json=as_json)
 
 

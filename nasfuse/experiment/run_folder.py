@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from nasfuse.backends.beginning import drop_mark
-from nasfuse.errors import ConfigError, MissingFileError, RunFolderError
+from nasfuse.errors import ConfigError, MissingFileError, NasfuseError, RunFolderError
 from nasfuse.experiment.atomic_files import write_text
 from nasfuse.experiment.folder_format import FORMAT_FILE, check_folder_format, write_format
 from nasfuse.search.storage import sqlite_url
@@ -203,6 +203,17 @@ class RunFolder:
         (self.root / "lock").touch()
         write_format(self.root)
         write_text(self.study_file, study.to_yaml())
+
+    @contextmanager
+    def only_if_claimed(self) -> Iterator[None]:
+        """Removes a folder that was created inside the block, if an error ends the block before it is claimed."""
+        was_there = self.root.exists()
+        try:
+            yield
+        except NasfuseError:
+            if not was_there and not self.study_file.exists():
+                shutil.rmtree(self.root, ignore_errors=True)
+            raise
 
     def _check_same(self, study: StudyConfig) -> None:
         try:

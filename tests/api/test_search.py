@@ -170,6 +170,12 @@ class TestWhatIsAsked:
         with pytest.raises(InvalidInputError, match=r"mine\.csv holds data, and the first argument is a study"):
             search_function(tmp_path / "mine.csv", target="y")
 
+    def test_a_refused_search_leaves_no_folder(self, tmp_path):
+        study = {key: value for key, value in STUDY.items() if key != "data"}
+        with pytest.raises(InvalidInputError, match="max_macs"):
+            search_function(study, data=DATA, max_macs=1, output=tmp_path / "run", progress=False)
+        assert not (tmp_path / "run").exists()
+
     def test_errors_name_arguments(self, make_run, tmp_path):
         other = make_run(tmp_path / "run", [(0.5, 100)]).root
         with pytest.raises(RunFolderError, match=r"run holds another study: .* Choose another folder with output, or "):

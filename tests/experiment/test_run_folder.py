@@ -118,6 +118,24 @@ def test_a_damaged_study_file(folder, text):
     assert folder.study_file.read_text() == text
 
 
+@pytest.mark.parametrize("was_there", [False, True])
+def test_a_refused_search_removes_only_a_folder_of_its_own(folder, was_there):
+    if was_there:
+        folder.root.mkdir(parents=True)
+    with pytest.raises(RunFolderError), folder.only_if_claimed(), folder.locked():
+        (folder.root / "data.parquet").touch()
+        raise RunFolderError("refused")
+    assert folder.root.exists() is was_there
+    assert (folder.root / "data.parquet").exists() is was_there
+
+
+def test_an_error_of_a_search_that_has_begun_removes_nothing(folder):
+    with pytest.raises(RunFolderError), folder.only_if_claimed(), folder.locked():
+        folder.claim(STUDY)
+        raise RunFolderError("too many failures")
+    assert folder.study_file.exists()
+
+
 @pytest.mark.parametrize("name", ["absent", "."])
 def test_a_folder_without_a_study_is_refused(tmp_path, name):
     with pytest.raises(MissingFileError, match=r"is not a run folder: it has no study\.yaml"):
