@@ -122,13 +122,17 @@ class Silent:
 def run_session(folder: Path, *, trains: bool, n_workers: int) -> None:
     """Runs the search in `folder`, or goes on with it, on as many cores of Ray as it has workers."""
     from nasfuse.backends.ray_session import ray
-    from nasfuse.experiment.run import run_search
     from nasfuse.experiment.run_folder import RunFolder
+    from nasfuse.experiment.started_ahead import started_ahead
     from nasfuse.spec.study import StudyConfig
 
     ray.init = partial(ray.init, num_cpus=n_workers)
-    asked = StudyConfig.parse(study(trains=trains, n_workers=n_workers))
-    run_search(asked, RunFolder(folder), display=Silent(), objective=None if trains else make_table())  # type: ignore[arg-type]
+    asked, run = StudyConfig.parse(study(trains=trains, n_workers=n_workers)), RunFolder(folder)
+    with started_ahead(asked, run, address=None) as ahead:  # as the command does
+        from nasfuse.experiment.run import run_search
+
+        table = None if trains else make_table()
+        run_search(asked, run, display=Silent(), objective=table, ahead=ahead)  # type: ignore[arg-type]
 
 
 @dataclass
