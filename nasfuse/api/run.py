@@ -13,6 +13,7 @@ from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import Run, read_run
 from nasfuse.export import Choice, explanation, select_point, trained_point
 from nasfuse.prediction import Predictor
+from nasfuse.prediction.device import device_of
 from nasfuse.search.front import COLUMNS, to_row
 from nasfuse.spec.ensemble import AnyRecipe
 from nasfuse.spec.study import StudyConfig
@@ -29,7 +30,7 @@ class Criteria(TypedDict, total=False):
         max_macs: Largest number of MACs.
         max_latency_ms: Largest measured latency in milliseconds.
         min_metric: Smallest metric (largest, if it is minimised).
-        within: Percentage of the best metric within the other limits that may be lost.
+        within: Percentage of the best metric within the other limits that may be lost, from 0 to 100.
         trial: Label of a point, as in the index of `SearchRun.front`, in place of all others.
     """
 
@@ -105,10 +106,13 @@ class SearchRun:
         Of a cross-validated point and of an ensemble, it is the average of several networks.
 
         Raises:
-            InvalidInputError: See `explain`.
+            InvalidInputError: See `explain`; or there is no such device.
             RunFolderError: The run has no network of the point any more.
         """
-        return trained_point(self._run, self._choice(criteria).candidate, device=torch.device(device))
+        where = device_of(device)
+        chosen = self._choice(criteria).candidate
+        with errors_in_python():
+            return trained_point(self._run, chosen, device=where)
 
     def _choice(self, criteria: Criteria) -> Choice:
         """Returns the chosen point.

@@ -18,20 +18,6 @@ def device_of(name: str) -> "torch.device":
     Raises:
         InvalidInputError: There is no such device here.
     """
-    import torch
+    from nasfuse.prediction import device
 
-    from nasfuse.errors import InvalidInputError, counted
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(name)
-    except RuntimeError as error:
-        raise InvalidInputError(f"--device {name}: there is no such device; use cpu, cuda or auto") from error
-    if chosen.type not in ("cpu", "cuda"):
-        raise InvalidInputError(f"--device {name}: only cpu and cuda are supported; use one of them or auto")
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise InvalidInputError(
-            f"--device {name}: torch sees {counted(torch.cuda.device_count(), 'GPU')} here; use cpu or auto"
-        )
-    return chosen
+    return device.device_of(name, called="--device")

@@ -56,13 +56,17 @@ def export(
             help="Choose trial N, operating point P of trial N as N:P, or an ensemble as N+N:P, as in the tables."
         ),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--force", help="Replace another recipe file, or the folder of an older export.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the exported point as JSON.")] = False,
 ) -> None:
     """Write one point of the front: its recipe, for `nasfuse train`, or its network, for deployment.
 
     --pick chooses among the points that keep all of --max-macs, --max-latency-ms, --min-metric and --within; --trial
     names a point instead. The network is compared with what is written on validation data, and not written if they
-    differ. Without -o, --onnx and --torch, the recipe is printed.
+    differ. Without -o, --onnx and --torch, the recipe is printed. A file with another recipe and
+    a folder with an export are replaced only with --force, a folder with other files never.
     """
     from nasfuse.cli.console import command_line, err, out, print_json, say
     from nasfuse.cli.output_file import check_output
@@ -75,11 +79,14 @@ def export(
     criteria = (pick, max_macs, max_latency_ms, min_metric, within, trial)
     is_file = run.is_file() or (run.suffix == ".pt" and not run.is_dir())
     _check_options(output, onnx, torch, int8=int8, point=point, criteria=criteria, is_file=is_file, run=run)
+    _check_folders(onnx, torch, overwrite=overwrite)
     check_output(output, "-o", suffixes=(".yaml", ".yml"))
     if is_file:
         from nasfuse.export.deployable import network_in_file
 
-        written = _deploy(network_in_file(run, point=point or 0), onnx, torch, int8=int8, quiet=as_json)
+        written = _deploy(
+            network_in_file(run, point=point or 0), onnx, torch, int8=int8, overwrite=overwrite, quiet=as_json
+        )
         if as_json:
             print_json(written)
         return
@@ -95,6 +102,8 @@ def export(
     )
     chosen = choice.candidate
     recipe = found.recipe(chosen)
+    if output is not None and not overwrite:
+        _check_same_recipe(output, recipe.to_yaml())
     saved = None
     if onnx is not None or torch is not None:
         from nasfuse.export.deployable import network_of_point
@@ -122,7 +131,7 @@ def export(
             trains = command_line("train", output)
             say(out, f"wrote {output} (recipe {recipe.hash}); train it with: {trains}")
     if saved is not None:
-        document |= _deploy(saved, onnx, torch, int8=int8, quiet=as_json)
+        document |= _deploy(saved, onnx, torch, int8=int8, overwrite=overwrite, quiet=as_json)
     if as_json:
         print_json(document)
 
@@ -153,8 +162,30 @@ def _check_options(
         raise InvalidInputError(f"criteria such as --pick choose from the folder of a search, and {run} is none")
 
 
+def _check_folders(onnx: Path | None, torch: Path | None, *, overwrite: bool) -> None:
+    """Checks before anything is computed that the folders can be written."""
+    from nasfuse.errors import InvalidInputError
+    from nasfuse.export.export_folder import check_folder
+
+    if onnx is not None and torch is not None and onnx.resolve() == torch.resolve():
+        raise InvalidInputError(f"--onnx and --torch both name {onnx}; give each a folder of its own")
+    for folder in (onnx, torch):
+        if folder is not None:
+            check_folder(folder, overwrite=overwrite)
+
+
+def _check_same_recipe(output: Path, text: str) -> None:
+    """Checks that a file that is there has the recipe that would be written."""
+    from nasfuse.errors import InvalidInputError
+
+    if output.exists() and output.read_bytes() != text.encode():
+        raise InvalidInputError(
+            f"{output} exists and holds something else; name another file with -o, or overwrite it with --force"
+        )
+
+
 def _deploy(
-    saved: "SavedNetwork", onnx: Path | None, torch: Path | None, *, int8: bool, quiet: bool
+    saved: "SavedNetwork", onnx: Path | None, torch: Path | None, *, int8: bool, overwrite: bool, quiet: bool
 ) -> dict[str, object]:
     """Writes the network, prints what was checked, and returns it."""
     from nasfuse.cli.console import out, say
@@ -163,7 +194,7 @@ def _deploy(
     if onnx is not None:
         from nasfuse.export.bundle import write_bundle
 
-        written = write_bundle(saved, onnx, int8=int8)
+        written = write_bundle(saved, onnx, int8=int8, overwrite=overwrite)
         parity, figures = written.parity, written.figures
         document["onnx"] = {"folder": str(onnx), "figures": figures, "parity": parity.to_plain()}
         if not quiet:
@@ -190,7 +221,7 @@ def _deploy(
     if torch is not None:
         from nasfuse.export.torch_files import write_torch_programs
 
-        differences = write_torch_programs(saved, torch)
+        differences = write_torch_programs(saved, torch, overwrite=overwrite)
         document["torch"] = {"folder": str(torch), "differences": differences}
         if not quiet:
             shown = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())

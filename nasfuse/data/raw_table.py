@@ -1,6 +1,7 @@
 """Raw data: the columns of a table or the arrays of a file as they were read, before they become modalities."""
 
 import difflib
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -100,9 +101,11 @@ def missing(values: Array) -> NDArray[np.bool_]:
 
     >>> missing(np.array(["red", "", None], dtype=object))
     array([False,  True,  True])
+    >>> missing(np.zeros((0, 3)))
+    array([], dtype=bool)
     """
     if values.dtype.kind == "f":
-        return np.asarray(np.isnan(values).reshape(len(values), -1).all(axis=1), bool)
+        return np.asarray(np.isnan(values).reshape(len(values), math.prod(values.shape[1:])).all(axis=1), bool)
     if values.dtype.kind in "mM":
         return np.asarray(np.isnat(values))
     if values.dtype.kind == "O":

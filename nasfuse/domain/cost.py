@@ -56,3 +56,15 @@ COSTS: dict[str, Cost] = {
         ),
     )
 }
+
+
+def times_text(ratio: float) -> str:
+    """Returns a ratio of costs as text that "as much" can follow, with enough digits to tell it from 1.
+
+    >>> times_text(1.0204), times_text(0.99996), times_text(0.2), times_text(1234.0)
+    ('1.02 times', 'about', '0.2 times', '1,234 times')
+    """
+    if ratio >= 99.5:
+        return f"{ratio:,.0f} times"
+    texts = [f"{ratio:.{n_digits}g}" for n_digits in (2, 3, 4)]
+    return next((f"{text} times" for text in texts if float(text) != 1), "about")

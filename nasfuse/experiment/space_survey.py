@@ -86,8 +86,8 @@ class SpaceSurvey:
         limit = study.max_macs
         if limit is not None and min(self._macs) > limit:
             raise InvalidInputError(
-                f"max_macs: no network of the space was found below {limit} MACs, the cheapest of {_N_DRAWS} draws "
-                f"and the baselines has {min(self._macs)}; raise it"
+                f"max_macs: no network of at most {limit} MACs was found in the space, the cheapest of "
+                f"{_N_DRAWS} draws and the baselines has {min(self._macs)}; raise it"
             )
 
 

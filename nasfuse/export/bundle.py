@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +17,10 @@ from nasfuse.data.label_maps import class_numbers
 from nasfuse.deployment import RawInputs, deploy
 from nasfuse.deployment.quantisation import quantised
 from nasfuse.domain.modality import Task
-from nasfuse.errors import InvalidInputError
 from nasfuse.experiment.checkpoint_evaluation import samples_of_training, spent_macs
 from nasfuse.export.bundle_sources import source_of
 from nasfuse.export.deployable import raw_inputs_of
+from nasfuse.export.export_folder import check_folder, replacing_folder
 from nasfuse.export.parity import Parity, compare
 from nasfuse.prediction import SavedNetwork
 from nasfuse.runtime import FORMAT, Bundle
@@ -118,22 +117,23 @@ def deployment_of(saved: SavedNetwork, samples: Split | None = None) -> Deployme
     return Deployment(manifest, deployed.graphs, RawInputs(inputs))
 
 
-def write_bundle(saved: SavedNetwork, folder: Path, *, int8: bool = False) -> Written:
+def write_bundle(saved: SavedNetwork, folder: Path, *, int8: bool = False, overwrite: bool = False) -> Written:
     """Writes the bundle of a network, after it has been compared with the network on validation data.
 
     Args:
         saved: The network, on the CPU.
-        folder: New or empty folder, or one with a bundle, which is replaced.
+        folder: New or empty folder, or one with an older export.
         int8: Whether the weights of linear layers become 8-bit integers. The comparison is then that of the metric, and
             differences of outputs are accepted.
+        overwrite: Whether an older export is replaced.
 
     Raises:
-        InvalidInputError: The folder holds something else.
+        InvalidInputError: The folder holds something else, or an export that may not be replaced.
         DeploymentError: The bundle differs from the network.
         MissingPackageError: The package onnx or onnxruntime is not installed.
         DataError: The data of the training cannot be read.
     """
-    check_folder(folder)
+    check_folder(folder, overwrite=overwrite)
     dataset, samples = samples_of_training(saved, "val")
     if not len(samples):
         dataset, samples = samples_of_training(saved, "train")
@@ -151,18 +151,6 @@ def write_bundle(saved: SavedNetwork, folder: Path, *, int8: bool = False) -> Wr
     write_files(folder, manifest, deployment.graphs)
     n_bytes = sum(len(graph) for graph in deployment.graphs.values())
     return Written(folder, len(deployment.graphs), n_bytes, parity, figures)
-
-
-def check_folder(folder: Path) -> None:
-    """Checks that a folder can be written: it is new, empty or an older export.
-
-    Raises:
-        InvalidInputError: It holds something else.
-    """
-    if folder.is_file():
-        raise InvalidInputError(f"{folder} is a file; give the name of a new folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "manifest.json").is_file():
-        raise InvalidInputError(f"{folder} has files that are no export; give the name of a new folder")
 
 
 def _bounded(samples: Split, task: Task) -> Split:
@@ -196,14 +184,8 @@ def _figures(saved: SavedNetwork, parity: Parity, dataset: Dataset, samples: Spl
 
 
 def write_files(folder: Path, manifest: Mapping[str, Any], graphs: Mapping[str, bytes]) -> None:
-    """Writes the files into a folder beside `folder`, which then takes its place."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir()
-    for name, graph in graphs.items():
-        (new / name).write_bytes(graph)
-    (new / "manifest.json").write_text(json.dumps(manifest, indent=1, default=str), encoding="utf-8")
-    if folder.exists():
-        shutil.rmtree(folder)
-    new.rename(folder)
+    """Writes the files of a bundle into a folder that takes the place of `folder`."""
+    with replacing_folder(folder) as new:
+        for name, graph in graphs.items():
+            (new / name).write_bytes(graph)
+        (new / "manifest.json").write_text(json.dumps(manifest, indent=1, default=str), encoding="utf-8")

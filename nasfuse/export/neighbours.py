@@ -1,6 +1,6 @@
 """Why a point is chosen, and what the members of the front beside it would give for less or more cost."""
 
-from nasfuse.domain.cost import COSTS
+from nasfuse.domain.cost import COSTS, times_text
 from nasfuse.domain.metric import METRICS, metric_text
 from nasfuse.experiment.run_reader import Run
 from nasfuse.export.point import Choice
@@ -43,5 +43,4 @@ def _described(run: Run, one: Candidate, chosen: Candidate) -> str:
     cost, kind = one.measured.cost(name), COSTS[name]
     amount = f"{1e3 * cost:.3g} ms" if kind.unit == "s" else f"{cost:,.0f} {kind.unit}"
     ratio = cost / max(chosen.measured.cost(name), 1e-12)
-    times = f"{ratio:.2g}" if ratio < 99.5 else f"{ratio:,.0f}"
-    return f"trial {one.label}, {metric_text(abs(difference))} {word} at {amount} ({times} times as much)"
+    return f"trial {one.label}, {metric_text(abs(difference))} {word} at {amount} ({times_text(ratio)} as much)"

@@ -67,17 +67,21 @@ def select_point(
         max_macs: Upper limit of MACs.
         max_latency_ms: Upper limit of the measured latency in milliseconds.
         min_metric: Lower limit of the metric (upper limit if it is minimised).
-        within: Percentage of the best metric within the other limits that may be lost.
+        within: Percentage of the best metric within the other limits that may be lost, from 0 to 100.
 
     Raises:
-        InvalidInputError: No point is within the limits; the message names the nearest. Or `trial` is not alone.
+        InvalidInputError: A criterion is invalid, `trial` is not alone, or no point is within the limits; the message
+            then names the nearest.
     """
-    if pick not in (None, *PICKS):
-        raise InvalidInputError(f"pick must be one of {', '.join(PICKS)}, got {pick!r}; correct it")
+    if pick is not None and not (isinstance(pick, str) and pick in PICKS):
+        raise InvalidInputError(f"--pick must be one of {', '.join(PICKS)}, got {pick!r}; correct it")
     limits_given = {"max_macs": max_macs, "max_latency_ms": max_latency_ms, "min_metric": min_metric, "within": within}
     for name, value in limits_given.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
-            raise InvalidInputError(f"{name} must be a number, got {value!r}; correct it")
+        option = f"--{name.replace('_', '-')}"
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value)):
+            raise InvalidInputError(f"{option} must be a number, got {value!r}; correct it")
+    if within is not None and not 0 <= within <= 100:
+        raise InvalidInputError(f"--within must be a percentage from 0 to 100, got {within:g}; correct it")
     objectives = run.objectives
     if trial is not None:
         if any(value is not None for value in (pick, max_macs, max_latency_ms, min_metric, within)):
@@ -126,8 +130,6 @@ def _limits(
             )
         )
     if min_metric is not None:
-        if math.isnan(min_metric):
-            raise InvalidInputError("--min-metric must be a number, got nan")
         found.append(
             _Limit(
                 f"{name} of at {'least' if sign < 0 else 'most'} {min_metric:g}",
@@ -175,7 +177,7 @@ def _of_trial(run: Run, label: str) -> Candidate:
     if "+" in label:
         known = f"it has {', '.join(ensembles)}" if ensembles else "it has none"
         raise InvalidInputError(f"--trial {label}: no ensemble of the front has these members; {known}")
-    match = re.fullmatch(r"(\d+)(?::(\d+))?", label)
+    match = re.fullmatch(r"([0-9]{1,18})(?::([0-9]{1,18}))?", label)
     if match is None:
         raise InvalidInputError(f"--trial must be the number N of a trial, or N:P for its point P, got {label!r}")
     number = int(match[1])
@@ -186,11 +188,21 @@ def _of_trial(run: Run, label: str) -> Candidate:
     if points:
         known = ", ".join(str(one) for one in sorted(points))
         raise InvalidInputError(f"--trial {label}: trial {number} has the points {known}; choose one of them")
-    reason = run.progress.reasons.get(number)
+    raise InvalidInputError(
+        f"--trial {label}: {_why_no_point(run, number)}; `nasfuse pareto {shlex.quote(str(run.folder.root))}` lists "
+        "the front"
+    )
+
+
+def _why_no_point(run: Run, number: int) -> str:
+    """Returns why a trial has no point to choose, as a clause."""
+    numbers = [trial.number for trial in run.trials if not trial.is_operating_point]
+    if number not in numbers:
+        last = f", the last is trial {max(numbers)}" if numbers else ""
+        return f"there is no such trial in this run{last}"
+    if reason := run.progress.reasons.get(number):
+        return f"it failed: {reason}"
     how = " that was trained from scratch" if run.study.inherit else ""
     limit = run.objectives.max_macs
     within = f", or has no operating point of at most max_macs {limit}" if limit is not None else ""
-    why = f"it failed: {reason}" if reason else f"it is not a finished trial of this run{how}{within}"
-    raise InvalidInputError(
-        f"--trial {label}: {why}; `nasfuse pareto {shlex.quote(str(run.folder.root))}` lists the front"
-    )
+    return f"it is not a finished trial of this run{how}{within}"

@@ -9,8 +9,8 @@ from nasfuse.deployment import RawInputs
 from nasfuse.deployment.torch_programs import torch_programs
 from nasfuse.errors import DeploymentError
 from nasfuse.experiment.checkpoint_evaluation import samples_of_training
-from nasfuse.export.bundle import check_folder
 from nasfuse.export.deployable import raw_inputs_of
+from nasfuse.export.export_folder import check_folder, replacing_folder
 from nasfuse.export.parity import TOLERANCE
 from nasfuse.nn.routing.network import RoutedNetwork
 from nasfuse.prediction import SavedNetwork
@@ -19,19 +19,20 @@ from nasfuse.prediction import SavedNetwork
 _N_SAMPLES = 256
 
 
-def write_torch_programs(saved: SavedNetwork, folder: Path) -> dict[str, float]:
+def write_torch_programs(saved: SavedNetwork, folder: Path, *, overwrite: bool = False) -> dict[str, float]:
     """Writes one program per route with a manifest, and returns its largest difference from the network by route.
 
     Args:
         saved: The network, on the CPU.
-        folder: New or empty folder, or one with an export, whose files of the same names are replaced.
+        folder: New or empty folder, or one with an older export.
+        overwrite: Whether an older export is replaced.
 
     Raises:
-        InvalidInputError: The folder holds something else.
+        InvalidInputError: The folder holds something else, or an export that may not be replaced.
         TracingError: The network has fixed points whose number of steps depends on the sample.
         DeploymentError: A program differs from the network.
     """
-    check_folder(folder)
+    check_folder(folder, overwrite=overwrite)
     _, samples = samples_of_training(saved, "val")
     if not len(samples):
         _, samples = samples_of_training(saved, "train")
@@ -53,10 +54,7 @@ def write_torch_programs(saved: SavedNetwork, folder: Path) -> dict[str, float]:
                 f"the program of {name} differs from the network by up to {differences[name]:.2g}, so none was "
                 "written. Please report the recipe as a fault of nasfuse; --onnx writes the network in another form"
             )
-    folder.mkdir(parents=True, exist_ok=True)
     files = {name: f"route{number}.pt2" for number, name in enumerate(programs)}
-    for name, program in programs.items():
-        torch.export.save(program, folder / files[name])
     manifest = {
         "programs": files,
         "inputs": [one.to_plain() for one in inputs],
@@ -66,5 +64,8 @@ def write_torch_programs(saved: SavedNetwork, folder: Path) -> dict[str, float]:
         "recipe": saved.recipe.to_plain(),
         "torch": torch.__version__,
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    with replacing_folder(folder) as new:
+        for name, program in programs.items():
+            torch.export.save(program, new / files[name])
+        (new / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     return differences

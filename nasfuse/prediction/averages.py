@@ -1,7 +1,8 @@
 """Averages of the predictions of several networks for the same data, for example those of a cross-validation."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from nasfuse.domain.task import VOID
 from nasfuse.errors import DataWarning
-from nasfuse.prediction.new_data import new_data
+from nasfuse.prediction.new_data import UNKNOWN_CATEGORIES, new_data
 from nasfuse.prediction.predictions import Predictions
 from nasfuse.prediction.predictor import Predictor
 from nasfuse.prediction.trained_network import TrainedNetwork
@@ -40,7 +41,8 @@ class NetworkAverage(Predictor):
     def forward(self, data: Any) -> Tensor:
         """Returns outputs whose probabilities or numbers are the means; numbers have the scale of the first network."""
         raw = new_data(data, columns=self.columns)
-        outputs = [network(raw) for network in self._networks]
+        with _warning_once():
+            outputs = [network(raw) for network in self._networks]
         scales = [network.target_scale for network in self._networks]
         first = scales[0]
         if first is not None:
@@ -63,14 +65,27 @@ class NetworkAverage(Predictor):
         The probabilities of all pixels are in memory meanwhile, because they are averaged.
         """
         raw = new_data(data, columns=self.columns)
-        first = self._networks[0].predictions(raw, started=started, pixel_probabilities=True)
-        with warnings.catch_warnings():  # folds differ in which categories are rare
-            warnings.filterwarnings("ignore", message=".* has categories that were rare", category=DataWarning)
-            others = [
-                network.predictions(raw, started=started, pixel_probabilities=True) for network in self._networks[1:]
-            ]
-        found = averaged([first, *others])
+        with _warning_once():
+            parts = [network.predictions(raw, started=started, pixel_probabilities=True) for network in self._networks]
+        found = averaged(parts)
         return found if pixel_probabilities or not found.numbers else replace(found, probabilities=None)
+
+
+@contextmanager
+def _warning_once() -> Iterator[None]:
+    """Shows the warnings of the block after it, each once, and of unknown categories only the first."""
+    seen = set()
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", DataWarning)
+            yield
+    finally:
+        for one in caught:
+            # folds differ in which categories are rare
+            key = UNKNOWN_CATEGORIES if UNKNOWN_CATEGORIES in str(one.message) else str(one.message)
+            if key not in seen:
+                warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+            seen.add(key)
 
 
 def averaged(parts: Sequence[Predictions]) -> Predictions:

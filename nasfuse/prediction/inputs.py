@@ -13,7 +13,7 @@ from nasfuse.data.storage import Storage, largest_unchanged
 from nasfuse.domain.modality import Modality
 from nasfuse.errors import DataError
 from nasfuse.prediction.saved_network import SavedNetwork
-from nasfuse.prediction.unusable_rows import unusable_rows
+from nasfuse.prediction.unusable_rows import row_text, unusable_rows
 
 Rows = NDArray[np.int64]
 
@@ -81,7 +81,7 @@ def prepare(
     rows = np.setdiff1d(np.arange(n_rows), np.fromiter(found, np.int64, len(found)))
     if not len(rows):
         row, reason = min(found.items())
-        raise DataError(f"{name} has no row that can be used; row {row}, {reason}")
+        raise DataError(f"{name} has no row that can be used; {row_text(row, reason)}")
     columns, checked = {}, {}
     for key, modality in modalities.items():
         where = f"{name}: modality {key}"

@@ -18,6 +18,9 @@ from nasfuse.prediction.inputs import Inputs, prepare
 from nasfuse.prediction.saved_network import SavedNetwork
 from nasfuse.spec.data_source import is_function
 
+#: Part of the warning of categories that a network does not tell apart.
+UNKNOWN_CATEGORIES = "has categories that were rare or absent in the training, which are treated as unknown"
+
 
 def new_data(data: Any, *, columns: Collection[str] = ()) -> RawTable:
     """Returns raw data from a file, a folder, a function, or an object from Python.
@@ -87,8 +90,7 @@ def warn_of_unknown(saved: SavedNetwork, raw: RawTable) -> None:
     if counts:
         columns = ", ".join(f"{listed([column])} in {counted(count, 'row')}" for column, count in counts.items())
         warnings.warn(
-            f"{raw.origin} has categories that were rare or absent in the training, which are treated as unknown: "
-            f"{columns}",
+            f"{raw.origin} {UNKNOWN_CATEGORIES}: {columns}",
             DataWarning,
             stacklevel=3,
         )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nasfuse.domain.modality import Modality, Task
 from nasfuse.errors import DataError, InvalidInputError, counted
 from nasfuse.prediction.predictions import Predictions
+from nasfuse.prediction.unusable_rows import row_text
 
 if TYPE_CHECKING:
     import pandas
@@ -119,7 +120,7 @@ def check_rows(problems: dict[int, str]) -> None:
     """
     if not problems:
         return
-    listed = [f"row {row}, {reason}" for row, reason in list(problems.items())[:_MOST_LISTED]]
+    listed = [row_text(row, reason) for row, reason in list(problems.items())[:_MOST_LISTED]]
     more = f" and {len(problems) - len(listed)} more" if len(problems) > len(listed) else ""
     raise DataError(
         f"{counted(len(problems), 'row')} cannot be used: {'; '.join(listed)}{more}; correct or remove them, or use "

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -187,9 +188,9 @@ def read_network(path: Path, *, point: int = 0, device: torch.device) -> SavedNe
     )
     task = Task(**content["task"])
     settings = tuple(content["points"])
-    if not 0 <= point < len(settings):
+    if not isinstance(point, Integral) or not 0 <= point < len(settings):
         raise InvalidInputError(
-            f"{path} has the operating points 0 to {len(settings) - 1}, got {point}; name one of them"
+            f"{path} has the operating points 0 to {len(settings) - 1}, got {point!r}; name one of them"
         )
     network = build_network(recipe.network, modalities, task, drops=recipe.drops_modalities)
     try:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nasfuse.data import Scale
+from nasfuse.prediction.device import device_of
 from nasfuse.prediction.new_data import inputs_of, new_data, warn_of_unknown
 from nasfuse.prediction.outputs import outputs_of
 from nasfuse.prediction.predictions import Predictions, kept_maps, predictions_of
@@ -82,15 +83,15 @@ def load_network(path: str | os.PathLike[str], *, point: int = 0, device: str | 
     Args:
         path: A `model.pt` of `train` or of a search.
         point: Index P of an operating point of a trial, shown as N:P; 0 is the setting of its recipe.
-        device: Device of the network.
+        device: Device of the network: cpu, cuda, cuda:1, ..., or auto, which is a GPU if there is one.
 
     Raises:
         MissingFileError: The file does not exist.
         CheckpointError: The file is damaged, of another version, or no trained network.
-        InvalidInputError: The network has no such point.
+        InvalidInputError: The network has no such point, or there is no such device.
 
     Example:
         network = nasfuse.load_network("runs/mine/trials/12/model.pt")
         network.predict({"photo": photos, "notes": notes})
     """
-    return TrainedNetwork(read_network(Path(path), point=point, device=torch.device(device)))
+    return TrainedNetwork(read_network(Path(path), point=point, device=device_of(device)))

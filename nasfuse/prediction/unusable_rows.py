@@ -1,5 +1,6 @@
 """Rows of new data for which a network has no prediction, and why."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,15 @@ def unusable_rows(
             in_use &= _in_use(~np.isnan(values), index, lengths, modality)
         _add(found, in_use, reason)
     return found
+
+
+def row_text(row: int, reason: str) -> str:
+    """Returns a row and why it cannot be used; the reason may name the row itself.
+
+    >>> row_text(3, "v: it has values that are NaN"), row_text(3, "column a of t.csv, row 3: must be a number")
+    ('row 3, v: it has values that are NaN', 'column a of t.csv, row 3: must be a number')
+    """
+    return reason if re.search(rf", row {row}\b", reason) else f"row {row}, {reason}"
 
 
 def _whole_numbers(values: Array | None, n_rows: int) -> NDArray[np.int64] | None:

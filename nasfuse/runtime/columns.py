@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasfuse.domain.date_text import in_iso_order
-from nasfuse.errors import DataError
+from nasfuse.errors import DataError, counted
 
 Array = NDArray[Any]
 
@@ -28,9 +28,17 @@ def table(features: list[dict[str, Any]], data: Mapping[str, Any]) -> Array:
         data: Values by column.
 
     Raises:
-        DataError: A column is absent, or a value is no number or no date.
+        DataError: A column is absent, has another number of rows than the first, or a value is no number or no date.
     """
-    return np.concatenate([_FEATURES[one["type"]](one, _column(data, one["column"])) for one in features], axis=1)
+    columns = {one["column"]: _column(data, one["column"]) for one in features}
+    first, n_rows = next((name, len(values)) for name, values in columns.items())
+    for name, values in columns.items():
+        if len(values) != n_rows:
+            raise DataError(
+                f"column {name} has {counted(len(values), 'row')}, and column {first} has {n_rows}; give all the same "
+                "rows"
+            )
+    return np.concatenate([_FEATURES[one["type"]](one, columns[one["column"]]) for one in features], axis=1)
 
 
 def tokens(text: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[Array, Array, Array]:
@@ -114,7 +122,10 @@ def _check(bad: Array, column: str, values: Array, rule: str) -> None:
 def _column(data: Mapping[str, Any], name: str) -> Array:
     if name not in data:
         raise DataError(f"the data have no column {name!r}; add it, they have {', '.join(map(repr, data))}")
-    values = np.asarray(data[name])
+    try:
+        values = np.asarray(data[name])
+    except ValueError as error:
+        raise DataError(f"column {name} must have one value in each row, got lists of several; correct it") from error
     if values.ndim != 1:
         raise DataError(f"column {name} must have one value in each row, got the shape {values.shape}; correct it")
     return values

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasfuse.errors import DataError
+from nasfuse.errors import DataError, counted
 from nasfuse.runtime.columns import table, tokens
 
 Array = NDArray[Any]
@@ -20,20 +20,23 @@ def graph_inputs(inputs: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -
         data: Arrays or columns by name. A modality is an array of its name, or what its source names.
 
     Raises:
-        DataError: A modality is absent, has another shape than in the training, or has values that are not finite.
+        DataError: A modality is absent, has another number of rows than the others or another shape than in the
+            training, or has values that are not finite.
     """
+    if not hasattr(data, "keys"):
+        raise DataError(f"the data must be a mapping from names to arrays, got {type(data).__name__}; name the arrays")
     found: dict[str, Array] = {}
     absent = [one["name"] for one in inputs if _is_absent(one, data)]
-    n_rows = 0
+    counts: dict[str, int] = {}
     for one in inputs:
         if one["name"] not in absent:
-            found |= _of_modality(one, data)
-            n_rows = _checked_rows(one["name"], len(found[one["name"]]), n_rows)
+            found |= _of_modality(one, data, before=counts)
+            counts[one["name"]] = len(found[one["name"]])
     if len(absent) == len(inputs):
         raise DataError(f"the data have no modality {inputs[0]['name']!r}; they have {', '.join(map(repr, data))}")
     for one in inputs:
         if one["name"] in absent:
-            found |= _nothing(one, n_rows)
+            found |= _nothing(one, next(iter(counts.values())))
     return found
 
 
@@ -42,19 +45,32 @@ def _is_absent(modality: Mapping[str, Any], data: Mapping[str, Any]) -> bool:
     return bool(modality["can_be_absent"]) and modality["name"] not in data and not set(source["columns"]) & set(data)
 
 
-def _checked_rows(name: str, n_rows: int, before: int) -> int:
-    if n_rows == 0 or before not in (0, n_rows):
-        raise DataError(f"modality {name} has {n_rows} rows, others have {before or 'some'}; give all the same rows")
-    return n_rows
+def _check_rows(name: str, n_rows: int, before: Mapping[str, int]) -> None:
+    for other, count in before.items():
+        if count != n_rows:
+            raise DataError(
+                f"modality {name} has {counted(n_rows, 'row')}, and modality {other} has {count}; give all the same "
+                "rows"
+            )
+    if n_rows == 0:
+        raise DataError("the data have no rows; give at least one")
 
 
-def _of_modality(modality: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Array]:
+def _of_modality(
+    modality: Mapping[str, Any], data: Mapping[str, Any], *, before: Mapping[str, int]
+) -> dict[str, Array]:
+    """Returns the inputs of one modality; `before` has the numbers of rows of others."""
     values, lengths, present = _read(modality, data)
     name = modality["name"]
+    _check_rows(name, len(values), before)
+    if present is not None and present.shape != (len(values),):
+        raise DataError(f"{name}.present must have a value for each of the {len(values)} rows of {name}; correct it")
     if modality["kind"] == "image":
         values = _channels_first(values, tuple(modality["shape"]))
     if modality["kind"] == "sequence" and values.ndim == 2 and modality["vocabulary"] is None:
         values = values[..., None]  # one feature
+    if values.ndim == 1:
+        raise _wrong_shape(modality, values)
     own_lengths = np.full(len(values), values.shape[1]) if lengths is None else np.asarray(lengths)
     values = _in_shape(modality, values, own_lengths)
     if modality["can_be_absent"]:
@@ -86,22 +102,48 @@ def _read(modality: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[Array, 
             return ids, n_words, has_text if modality["can_be_absent"] else None
     given = source["array"] if source["array"] in data else name
     if given not in data:
-        wanted = " or ".join(dict.fromkeys([repr(name), *map(repr, source["columns"])]))
-        raise DataError(f"the data have no {wanted} (modality {name}); they have {', '.join(map(repr, data))}")
+        raise _absent_error(modality, data)
     try:
         values = np.asarray(data[given])
+        if values.dtype == object and values.ndim == 1 and any(hasattr(one, "__len__") for one in values):
+            values = np.array([np.asarray(one) for one in values])  # a column of arrays
     except ValueError as error:
         raise DataError(
             f"{given} has rows of different lengths (modality {name}); give one array, filled up at the end, and the "
             f"numbers of steps as {name}.lengths"
         ) from error
+    if not values.ndim:
+        raise DataError(
+            f"{given} must have the values of each row, got a single {type(data[given]).__name__}; correct it"
+        )
     if source["index"] in data and given == source["array"]:
-        values = values[np.asarray(data[source["index"]])]
+        values = values[_rows_of(source["index"], data, n_values=len(values))]
     if source["shape"] is not None and given == source["array"]:
         values = values.reshape(len(values), *source["shape"])
     named = [key for key in (f"{name}.lengths", source["lengths"]) if key in data]
     lengths = np.asarray(data[named[0]]) if named else None
     return values, lengths, present
+
+
+def _absent_error(modality: Mapping[str, Any], data: Mapping[str, Any]) -> DataError:
+    """Returns the error of a modality of which the data lack everything, or some of the columns."""
+    name, columns = modality["name"], modality["source"]["columns"]
+    there = f"they have {', '.join(map(repr, data))}" if len(data) else "they are empty"
+    lacking = [repr(column) for column in columns if column not in data]
+    if len(lacking) < len(columns):
+        noun = "column" if len(lacking) == 1 else "columns"
+        return DataError(f"the data have no {noun} {', '.join(lacking)} (modality {name}); {there}")
+    wanted = repr(name) if columns in ([], [name]) else f"{name!r}, and none of its columns {', '.join(lacking)}"
+    if len(columns) == 1 and columns != [name]:
+        wanted = f"{name!r} or {lacking[0]} (modality {name})"
+    return DataError(f"the data have no {wanted}; {there}")
+
+
+def _rows_of(index: str, data: Mapping[str, Any], *, n_values: int) -> Array:
+    rows = np.asarray(data[index])
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or ((rows < 0) | (rows >= n_values)).any():
+        raise DataError(f"{index} must have a number from 0 to {n_values - 1} for each row; correct it")
+    return rows
 
 
 def _is_text(values: Any) -> bool:
@@ -146,7 +188,7 @@ def _in_shape(modality: Mapping[str, Any], values: Array, lengths: Array) -> Arr
 
 
 def _wrong_shape(modality: Mapping[str, Any], values: Array) -> DataError:
-    shown = [" x ".join(map(str, shape)) for shape in (values.shape[1:], modality["shape"])]
+    shown = [" x ".join(map(str, shape)) or "()" for shape in (values.shape[1:], modality["shape"])]
     return DataError(
         f"modality {modality['name']} has samples of shape {shown[0]}, and the network was trained with {shown[1]}; "
         "give it data of the same form"

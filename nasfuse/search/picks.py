@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nasfuse.domain.cost import times_text
 from nasfuse.domain.metric import metric_text
 from nasfuse.search.front import Candidate, Objectives, best, knee_of
 
@@ -50,4 +51,4 @@ def _against(chosen: Candidate, top: Candidate, objectives: Objectives) -> str:
         return "which is the best point itself"
     loss = metric_text(abs(top.measured.metric - chosen.measured.metric))
     share = chosen.measured.cost(objectives.cost) / max(top.measured.cost(objectives.cost), 1e-12)
-    return f"which is {loss} worse than the best one at {share:.2g} times its cost"
+    return f"which is {loss} worse than the best one at {times_text(share)} its cost"

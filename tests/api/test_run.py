@@ -41,7 +41,8 @@ def test_criteria_are_checked(make_run, tmp_path):
         ({"trial": "x"}, r"^trial must be the number N of a trial, or N:P for its point P, got 'x'$"),
         ({"trial": 9}, r"^trial 9: .*; `nasfuse pareto \S+/run` lists the front$"),
         ({"trial": 0, "max_macs": 100}, r"^trial names one point, so no other criterion applies; leave the others out"),
-        ({"min_metric": math.nan}, "^min_metric must be a number, got nan$"),
+        ({"min_metric": math.nan}, "^min_metric must be a number, got nan; correct it$"),
+        ({"within": -1}, "^within must be a percentage from 0 to 100, got -1; correct it$"),
     ],
 )
 def test_errors_name_arguments(make_run, tmp_path, criteria, message):
@@ -70,6 +71,21 @@ def test_a_network_that_is_gone(make_run, tmp_path):
     run = nasfuse.load_run(make_run(tmp_path / "run", RESULTS).root)
     with pytest.raises(RunFolderError, match="run has no network of trial 4 any more; export the recipe of the point"):
         run.network()
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("bla", "^device bla: there is no such device; use cpu, cuda or auto$"),
+        ("mps", "^device mps: only cpu and cuda are supported; use one of them or auto$"),
+        ("cuda:99", "^device cuda:99: torch sees [0-9]+ GPUs? here; use cpu or auto$"),
+        (3, r"^device must be a name or a torch\.device, got 3; use cpu, cuda or auto$"),
+    ],
+)
+def test_a_device_that_is_not_there(make_run, tmp_path, device, message):
+    run = nasfuse.load_run(make_run(tmp_path / "run", RESULTS).root)
+    with pytest.raises(InvalidInputError, match=message):
+        run.network(device=device)
 
 
 def test_no_run(tmp_path):

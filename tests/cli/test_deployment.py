@@ -92,11 +92,28 @@ class TestBundles:
         assert figures["bundle"] == pytest.approx(figures["network"], abs=0.1)
         assert ran.json["onnx"]["parity"]["difference"] > 1e-4, "rounding of weights shows"
 
-    def test_an_older_bundle_is_replaced(self, nasfuse, model, tmp_path):
+    def test_an_older_export_is_replaced_with_force(self, nasfuse, refuses, model, tmp_path):
         nasfuse("export", model, "--onnx", "bundle")
         (tmp_path / "bundle" / "old.onnx").touch()
-        assert nasfuse("export", model, "--onnx", "bundle").code == 0
+        message = "bundle has an export; give the name of a new folder, or replace it with --force"
+        for option in ("--onnx", "--torch"):
+            assert message in refuses("export", model, option, "bundle")
+        assert (tmp_path / "bundle" / "old.onnx").exists()
+        assert nasfuse("export", model, "--onnx", "bundle", "--force").code == 0
+        assert {path.suffix for path in (tmp_path / "bundle").iterdir()} == {".onnx", ".json"}
         assert not (tmp_path / "bundle" / "old.onnx").exists()
+        assert nasfuse("export", model, "--torch", "bundle", "--force").code == 0
+        assert {path.suffix for path in (tmp_path / "bundle").iterdir()} == {".pt2", ".json"}
+
+    @pytest.mark.parametrize("other", ["notes.txt", "weights.onnx.d/x", "manifest.json"])
+    def test_other_files_are_kept_even_with_force(self, nasfuse, refuses, model, tmp_path, other):
+        nasfuse("export", model, "--onnx", "bundle")
+        path = tmp_path / "bundle" / other
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{}")
+        message = "bundle has files that are no export; give the name of a new folder"
+        assert message in refuses("export", model, "--onnx", "bundle", "--force")
+        assert path.read_text() == "{}"
 
 
 def test_torch_programs(nasfuse, model, tmp_path):
@@ -127,6 +144,8 @@ def test_refusals_of_files(refuses, model, tmp_path):
     assert "criteria such as --pick choose from" in refuses("export", model, "--onnx", "b", "--pick", "best")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").touch()
+    message = "--onnx and --torch both name b; give each a folder of its own"
+    assert message in refuses("export", model, "--onnx", "b", "--torch", "./b")
     assert "mine has files that are no export; give the name of a new" in refuses("export", model, "--onnx", "mine")
 
 

@@ -39,7 +39,7 @@ def test_it_is_exported(nasfuse, refuses, run_folder, tmp_path):
     assert "trial 3+2: accuracy 0.9700 (validation), 21,000 MACs" in ran.out
     recipe = load_recipe(tmp_path / "r.yaml")
     assert nasfuse("export", run_folder, "--trial", "3+2", "-o", "s.yaml", "--json").json["recipe_hash"] == recipe.hash
-    assert nasfuse("export", run_folder, "--trial", "3", "-o", "s.yaml", "--json").json["members"] is None
+    assert nasfuse("export", run_folder, "--trial", "3", "-o", "s.yaml", "--json", "--force").json["members"] is None
     message = "--trial 2+1: no ensemble of the front has these members; it has 3+2"
     assert message in refuses("export", run_folder, "--trial", "2+1", "-o", "s.yaml")
 

@@ -41,6 +41,17 @@ def test_without_a_file_the_recipe_is_printed(nasfuse, run_folder, tmp_path):
     assert Recipe.parse(printed["recipe"]) == RunFolder(run_folder).recipe(1)
 
 
+def test_another_recipe_is_overwritten_with_force_alone(nasfuse, refuses, run_folder, tmp_path):
+    file = tmp_path / "r.yaml"
+    nasfuse("export", run_folder, "--trial", 1, "-o", "r.yaml")
+    assert nasfuse("export", run_folder, "--trial", 1, "-o", "r.yaml").code == 0
+    message = "r.yaml exists and holds something else; name another file with -o, or overwrite it with --force"
+    assert message in refuses("export", run_folder, "--trial", 2, "-o", "r.yaml")
+    assert Recipe.load(file) == RunFolder(run_folder).recipe(1)
+    assert nasfuse("export", run_folder, "--trial", 2, "-o", "r.yaml", "--force").code == 0
+    assert Recipe.load(file) == RunFolder(run_folder).recipe(2)
+
+
 def test_text(nasfuse, run_folder):
     out = nasfuse("export", run_folder, "-o", "r.yaml").out
     assert "trial 4: accuracy 0.9500 (validation), 20,000 MACs" in out
@@ -60,7 +71,7 @@ def test_text(nasfuse, run_folder):
         (["--min-metric", 1], "no point has accuracy of at least 1; the nearest is trial 4 with accuracy 0.9500"),
         (["--trial", 3], "--trial 3: it failed: ValueError: shape [3, /4]"),
         (["--trial", 5], "--trial 5: it is not a finished trial of this run"),
-        (["--trial", 44], "--trial 44: it is not a finished trial of this run"),
+        (["--trial", 44], "--trial 44: there is no such trial in this run, the last is trial 5"),
     ],
 )
 def test_refusals(refuses, run_folder, tmp_path, options, message):

@@ -83,7 +83,7 @@ class TestRefusals:
                 "fixed: {network.streams.top.width: 8}\nbudget:",
                 "the data has no modality 'top'; Known:",
             ),
-            ("budget:", "max_macs: 5\nbudget:", "max_macs: no network of the space was found below 5 MACs"),
+            ("budget:", "max_macs: 5\nbudget:", "max_macs: no network of at most 5 MACs was found in the space"),
             ("budget:", "\tbudget:", "study.yaml has 1 problem: line 9: not valid YAML: found character '\\t'"),
             (STUDY, "", "study.yaml has 1 problem: the file must hold a YAML mapping"),
             (STUDY, "- a\n- b\n", "the file must hold a YAML mapping"),
@@ -139,7 +139,7 @@ class TestRefusals:
     def test_max_macs_below_the_cheapest(self, refuses, write):
         sentence = refuses("search", write(), "--max-macs", "10", "-o", "out")
         assert (
-            "no network of the space was found below 10 MACs, the cheapest of 128 draws and the baselines has"
+            "no network of at most 10 MACs was found in the space, the cheapest of 128 draws and the baselines has"
             in sentence
         )
 

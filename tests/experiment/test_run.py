@@ -414,7 +414,7 @@ class TestRefusals:
             (
                 {"max_macs": 10},
                 InvalidInputError,
-                r"max_macs: no network .* found below 10 MACs.*raise it",
+                r"max_macs: no network of at most 10 MACs was found.*raise it",
             ),
         ],
     )

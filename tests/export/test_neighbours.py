@@ -34,6 +34,11 @@ def test_of_each_point(run, trial, sentence):
     assert sentence in explanation(run, select_point(run, trial=trial))
 
 
+def test_the_ratio_of_costs_that_are_close(make_run, tmp_path):
+    run = read_run(make_run(tmp_path / "run", [(0.5, 10_000), (0.6, 10_204), (0.7, 10_204.1)]))
+    assert "better at 10,204 MACs (1.02 times as much)" in explanation(run, select_point(run, trial="0"))
+
+
 def test_an_error_is_better_where_it_is_smaller(make_run, tmp_path):
     study = {"metric": "mae", "data": {"source": "digits", "task": "regression"}}
     run = read_run(make_run(tmp_path / "run", [(0.9, 10), (0.5, 100)], **study))

@@ -68,12 +68,19 @@ def test_what_is_selected(run, how, trial, point):
         ({"max_macs": 5, "min_metric": 0.95}, "relaxing one limit is not enough$"),
         ({"max_macs": 5, "within": 10}, "no point has at most 5 MACs; the nearest is trial 0"),
         ({"trial": "1", "pick": "best"}, "--trial names one point, so no other criterion applies; leave the others"),
-        ({"min_metric": float("nan")}, "--min-metric must be a number, got nan"),
+        ({"min_metric": float("nan")}, "--min-metric must be a number, got nan; correct it"),
+        ({"max_macs": float("nan")}, "--max-macs must be a number, got nan; correct it"),
+        ({"max_latency_ms": True}, "--max-latency-ms must be a number, got True; correct it"),
+        ({"within": -1}, "--within must be a percentage from 0 to 100, got -1; correct it"),
+        ({"within": 100.5}, "--within must be a percentage from 0 to 100, got 100.5; correct it"),
+        ({"within": float("nan")}, "--within must be a number, got nan; correct it"),
+        ({"pick": ["best"]}, r"--pick must be one of best, knee, cheapest, got \['best'\]; correct it"),
         ({"trial": "3"}, "--trial 3: it failed: ValueError: it broke; `nasfuse pareto .*run` lists the front"),
         ({"trial": "6"}, "--trial 6: it is not a finished trial of this run"),
         ({"trial": "5:9"}, "--trial 5:9: trial 5 has the points 0, 1; choose one of them"),
         ({"trial": "five"}, "--trial must be the number N of a trial, or N:P for its point P, got 'five'"),
-        ({"trial": "99"}, "--trial 99: it is not a finished trial of this run"),
+        ({"trial": "9" * 5000}, "--trial must be the number N of a trial, or N:P for its point P, got '9999"),
+        ({"trial": "99"}, "--trial 99: there is no such trial in this run, the last is trial 6; `nasfuse pareto"),
     ],
 )
 def test_what_cannot_be_selected(run, how, message):
@@ -113,6 +120,8 @@ def test_nothing_within_the_limit_of_the_study(make_run, tmp_path):
         InvalidInputError, match="finished trial of this run, or has no operating point of at most max_macs"
     ):
         select_point(run, trial="1")
+    with pytest.raises(InvalidInputError, match="--trial 2: there is no such trial in this run, the last is trial 1; "):
+        select_point(run, trial="2")
 
 
 @pytest.mark.parametrize("how", [{}, {"pick": "knee"}, {"max_macs": 10}, {"min_metric": 0.5}])

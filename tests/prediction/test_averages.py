@@ -1,14 +1,18 @@
 """Averages of predictions."""
 
 import math
+import warnings
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from nasfuse.data import Scale
 from nasfuse.domain.modality import Task
+from nasfuse.errors import DataWarning, MissingValuesWarning
 from nasfuse.prediction import NetworkAverage, Predictions, averaged
+from nasfuse.prediction.new_data import UNKNOWN_CATEGORIES
 from nasfuse.testing.inputs import MODALITIES
 
 
@@ -72,3 +76,36 @@ def test_numbers_are_averaged_in_the_unit_of_the_data():
     """12 and 20 are 16, which is 3 standard deviations of 2 above the 10 of the first network."""
     folds = [Fold([[1.0]], scale=scale(10, 2), task="regression"), Fold([[0.0]], scale=scale(20, 4), task="regression")]
     assert NetworkAverage(folds)({"x": [1]}).tolist() == [[3.0]]
+
+
+class WarningFold(Fold):
+    """A network of a fold that warns of the data."""
+
+    def __init__(self, *messages):
+        super().__init__([[0.0, 1.0]])
+        self.messages = messages
+
+    def forward(self, data):
+        for message in self.messages:
+            warnings.warn(message, stacklevel=1)
+        return super().forward(data)
+
+    def predictions(self, data, *, started=None, pixel_probabilities=False):
+        self(data)
+        return make([0.0], [[0.5, 0.5]])
+
+
+@pytest.mark.parametrize("method", ["forward", "predictions"])
+def test_a_warning_of_several_networks_is_shown_once(method):
+    missing = "column wave of the data: 1 value is missing"
+    rare = [DataWarning(f"the data {UNKNOWN_CATEGORIES}: site in {count} rows") for count in (2, 3)]
+    folds = [WarningFold(MissingValuesWarning(missing, modality="wave"), one) for one in rare]
+    folds.append(WarningFold(DataWarning("all rows lack the modality text")))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        getattr(NetworkAverage(folds), method)({"x": [1.0]})
+    assert [str(one.message) for one in caught] == [missing, str(rare[0]), "all rows lack the modality text"]
+    assert caught[0].message.modality == "wave"
+    with warnings.catch_warnings(), pytest.raises(MissingValuesWarning, match="1 value is missing"):
+        warnings.simplefilter("error")
+        getattr(NetworkAverage(folds), method)({"x": [1.0]})

@@ -101,9 +101,9 @@ class TestData:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"v": None}, r"the data have no 'v' \(modality v\); they have 's', 'n_steps', 'q', 'i', 'which'"),
+            ({"v": None}, "the data have no 'v'; they have 's', 'n_steps', 'q', 'i', 'which'"),
             ({"v": np.zeros((60, 3))}, "modality v has samples of shape 3, and the network was trained with 4; give"),
-            ({"v": np.zeros((3, 4))}, "modality s has 60 rows, others have 3; give all the same rows"),
+            ({"v": np.zeros((3, 4))}, "modality s has 60 rows, and modality v has 3; give all the same rows"),
             ({"v": np.full((60, 4), np.inf)}, "modality v, row 0: its values must be finite numbers; correct or"),
             ({"q": np.full((60, 5), 9)}, "modality q, row 0: its values must be ids from 0 to 8; correct or remove"),
             ({"n_steps": np.full(60, 8)}, "modality s must have a length from 0 to 7 for each of its 60 samples"),

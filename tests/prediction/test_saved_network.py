@@ -1,5 +1,6 @@
 """The file of a network stands alone: it needs no data, at any operating point."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -75,3 +76,13 @@ def test_files_that_are_not_there(tmp_path):
 def test_points_that_are_not_there(static):
     with pytest.raises(InvalidInputError, match="has the operating points 0 to 0, got 4; name one of them"):
         read_network(static[0], point=4, device=CPU)
+    with pytest.raises(InvalidInputError, match="has the operating points 0 to 0, got '0'; name one of them"):
+        nasfuse.load_network(static[0], point="0")
+    assert nasfuse.load_network(static[0], point=np.int64(0), device=CPU).columns
+
+
+def test_devices_that_are_not_there(static):
+    with pytest.raises(InvalidInputError, match=r"^device bla: there is no such device; use cpu, cuda or auto$"):
+        nasfuse.load_network(static[0], device="bla")
+    with pytest.raises(InvalidInputError, match=r"^device meta: only cpu and cuda are supported"):
+        nasfuse.load_network(static[0], device=torch.device("meta"))

@@ -27,18 +27,21 @@ class Problem:
         row: Row, counted from 0.
         column: Name of the column.
         message: One sentence that names column, file and row, and says what to do.
+        training_advice: What else can be done while no network is trained yet, to follow the message; may be empty.
     """
 
     row: int
     column: str
     message: str
+    training_advice: str = ""
 
 
 def text_of(problems: Sequence[Problem]) -> str:
-    """Returns the first of the problems in words, and the columns and rows of the others, as far as they fit."""
+    """Returns the first of the problems of a training in words, and the columns and rows of the others that fit."""
     first, *others = problems
+    message = f"{first.message}, {first.training_advice}" if first.training_advice else first.message
     if not others:
-        return first.message
+        return message
     rows: dict[str, list[int]] = {}
     for one in others:
         rows.setdefault(one.column, []).append(one.row)
@@ -46,7 +49,7 @@ def text_of(problems: Sequence[Problem]) -> str:
         where = _rows_text(rows[first.column])
     else:
         where = "; ".join(f"{_rows_text(own)} of {column}" for column, own in rows.items())
-    return f"{first.message} (and {len(others)} more: {where})"
+    return f"{message} (and {len(others)} more: {where})"
 
 
 def _rows_text(rows: Sequence[int]) -> str:

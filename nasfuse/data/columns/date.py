@@ -1,7 +1,7 @@
 """A column of dates as numbers: the days since 1970, and the positions in the year, the week and the day."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ class Date(Feature):
         day_first: Whether the day is before the month in dates such as 31.01.2026; None: there are none.
     """
 
+    training_advice: ClassVar[str] = "or make the column a category"
+
     median: float
     has_time: bool
     has_indicator: bool
@@ -53,9 +55,9 @@ class Date(Feature):
         days, absent = _days(parsed_dates(values, day_first=self.day_first)), missing(values)
         gone = np.isnan(days)
         example = {None: "", True: " or 31.01.2026", False: " or 01/31/2026"}[self.day_first]
-        wanted, advice = f"must be a date such as 2026-01-31{example}", "correct it, or make it a category"
+        wanted = f"must be a date such as 2026-01-31{example}"
         wrong = [
-            (row, f"{wanted}, got {values.item(row)!r}; {advice}") for row in np.flatnonzero(gone & ~absent).tolist()
+            (row, f"{wanted}, got {values.item(row)!r}; correct it") for row in np.flatnonzero(gone & ~absent).tolist()
         ]
         days = np.where(gone, self.median, days)
         features = [days]

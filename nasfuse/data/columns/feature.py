@@ -1,7 +1,7 @@
 """Interface of the features that one column of a table becomes."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,13 @@ Wrong = list[tuple[int, str]]
 
 
 class Feature(ABC):
-    """Features of one column, fitted on training samples."""
+    """Features of one column, fitted on training samples.
+
+    Attributes:
+        training_advice: What else can be done about a value that cannot be used while no network is trained yet.
+    """
+
+    training_advice: ClassVar[str] = ""
 
     @classmethod
     @abstractmethod

@@ -1,7 +1,7 @@
 """A column of numbers as a feature, with an indicator of missing values."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -19,6 +19,8 @@ class Number(Feature):
         has_indicator: Whether there is a second feature, 1 for a missing number: where training samples miss some.
     """
 
+    training_advice: ClassVar[str] = "or make the column a category"
+
     median: float
     has_indicator: bool
 
@@ -34,7 +36,7 @@ class Number(Feature):
         """Returns (n, 1) numbers, or (n, 2) with the indicator."""
         numbers, absent = parsed_numbers(values), missing(values)
         wrong = [
-            (int(row), f"must be a finite number, got {_shown(values[row])}; correct it, or make the column a category")
+            (int(row), f"must be a finite number, got {_shown(values[row])}; correct it")
             for row in np.flatnonzero(~np.isfinite(numbers) & ~absent)
         ]
         gone = ~np.isfinite(numbers)

@@ -1,6 +1,7 @@
 """A vector of features from columns of numbers, categories and dates."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ from nasfuse.data.columns.feature import Feature
 from nasfuse.data.columns.number import Number, parsed_numbers
 from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.raw_table import Array, RawTable, missing, texts
-from nasfuse.errors import DataError
+from nasfuse.errors import DataError, counted
 from nasfuse.spec.modality import ColumnType, TableConfig
 
 #: Classes of features by type of column.
@@ -49,8 +50,9 @@ class TableColumns(Transform):
             DataError: There is no such column, or its training samples do not tell how to read it.
         """
         features: dict[str, Feature] = {}
+        columns = _columns(raw, config.columns, name)
         for column, given in config.columns.items():
-            values = _column(raw, column, name)[rows]
+            values = columns[column][rows]
             kind = guess_type(values) if given == "auto" else given
             try:
                 features[column] = FEATURES[kind].fit(values, config)
@@ -59,12 +61,20 @@ class TableColumns(Transform):
         return cls(name, features)
 
     def read(self, raw: RawTable) -> Reading:
-        """Returns (n, F) float64."""
+        """Returns (n, F) float64.
+
+        Raises:
+            DataError: A column is absent, has arrays in its rows, or has another number of rows than the first.
+        """
         blocks, problems = [], []
+        columns = _columns(raw, self.features, self.name)
         for column, feature in self.features.items():
-            block, wrong = feature.encode(_column(raw, column, self.name))
+            block, wrong = feature.encode(columns[column])
             blocks.append(block)
-            problems += [Problem(row, column, f"{raw.place(column, row)}: {text}") for row, text in wrong]
+            problems += [
+                Problem(row, column, f"{raw.place(column, row)}: {text}", feature.training_advice)
+                for row, text in wrong
+            ]
         ordered = tuple(sorted(problems, key=lambda problem: problem.row))
         return Reading(ModalityArrays("vector", np.concatenate(blocks, axis=1)), ordered)
 
@@ -119,6 +129,23 @@ def are_dates(values: Array) -> NDArray[np.bool_]:
     """Returns the (n,) mask of dates, with the order of day and month that fits most values."""
     masks = [~np.isnat(parsed_dates(values, day_first=day_first)) for day_first in (True, False)]
     return max(masks, key=lambda mask: int(mask.sum()))
+
+
+def _columns(raw: RawTable, names: Iterable[str], modality: str) -> dict[str, Array]:
+    """Returns the columns of a table, which have the same rows.
+
+    Raises:
+        DataError: A column is absent, has arrays in its rows, or has another number of rows than the first.
+    """
+    columns = {name: _column(raw, name, modality) for name in names}
+    first, n_rows = next((name, len(values)) for name, values in columns.items())
+    for name, values in columns.items():
+        if len(values) != n_rows:
+            raise DataError(
+                f"{raw.place(name)} has {counted(len(values), 'row')}, and {raw.noun} {first} has {n_rows}; give all "
+                "the same rows"
+            )
+    return columns
 
 
 def _column(raw: RawTable, column: str, modality: str) -> Array:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from nasfuse.data.raw_table import Array, RawTable
+from nasfuse.data.sources.npz import OBJECTS, holds_objects
 from nasfuse.errors import DataError
 
 #: Endings of images.
@@ -55,6 +56,8 @@ def read_array(file: Path) -> Array:
     try:
         return np.asarray(np.load(file, allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
+        if holds_objects(error):
+            raise DataError(f"{file} {OBJECTS}") from error
         raise DataError(f"{file} is no array of plain numbers or text: {error}; write it with numpy.save") from error
 
 

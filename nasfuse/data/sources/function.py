@@ -28,7 +28,7 @@ def as_raw(data: Any, *, name: str = "data", folder: Path | None = None) -> RawT
         folder: Folder to which paths in columns are relative. Default: the working folder.
 
     Raises:
-        DataError: `data` is something else, or a mapping with a single value instead of an array or list.
+        DataError: `data` is empty or something else, or a mapping with a single value instead of an array or list.
     """
     import pandas as pd  # slow to import, and few data need it
 
@@ -37,10 +37,15 @@ def as_raw(data: Any, *, name: str = "data", folder: Path | None = None) -> RawT
         return data
     if isinstance(data, pd.DataFrame):
         return raw_of_frame(data, name=name, origin=name, folder=folder)
-    if isinstance(data, Mapping) and data:
+    if isinstance(data, Mapping | list | tuple) and not data:
+        what = "names no array" if isinstance(data, Mapping) else "has no rows"
+        raise DataError(f"{name} {what}; give at least one")
+    if isinstance(data, Mapping):
         _check_columns(data, name)
         columns = {str(key): _array(values) for key, values in data.items()}
         sizes = {len(values) for values in columns.values()}
+        if sizes == {0}:
+            raise DataError(f"{name} has no rows; give at least one")
         return RawTable(name, name, columns, sizes.pop() if len(sizes) == 1 else None, folder)
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, str | np.ndarray):
         rows = [_named(data[index]) for index in range(len(data))]

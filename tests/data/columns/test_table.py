@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nasfuse.data.columns.base import text_of
 from nasfuse.data.columns.category import Category
 from nasfuse.data.columns.date import Date
 from nasfuse.data.columns.number import Number
@@ -41,7 +42,26 @@ def test_numbers_as_text_and_what_is_none():
     features, wrong = Number.fit(objects("1.5", "2"), CONFIG).encode(objects("3e2", "many", None, "inf"))
     assert features.tolist() == [[300.0], [1.75], [1.75], [1.75]]
     assert [row for row, _ in wrong] == [1, 3]
-    assert wrong[0][1] == "must be a finite number, got 'many'; correct it, or make the column a category"
+    assert wrong[0][1] == "must be a finite number, got 'many'; correct it"
+
+
+@pytest.mark.parametrize(("first", "second"), [(3, 1), (1, 3), (0, 2)])
+def test_columns_of_different_numbers_of_rows(first, second):
+    both = TableConfig(kind="table", columns={"a": "number", "b": "number"})
+    whole = RawTable("t", "t.npz", {"a": np.zeros(4), "b": np.zeros(4)}, None)
+    parts = RawTable("t", "t.npz", {"a": np.zeros(first), "b": np.zeros(second)}, None)
+    fitted = TableColumns.fit("m", both, whole, np.arange(4))
+    message = rf"^array b of t\.npz has {second} rows?, and array a has {first}; give all the same rows$"
+    for read in (fitted.read, lambda raw: TableColumns.fit("m", both, raw, np.arange(1))):
+        with pytest.raises(DataError, match=message):
+            read(parts)
+
+
+def test_another_type_is_proposed_before_the_training_alone():
+    raw = RawTable("t", "t.csv", {"a": objects("1", "x")}, 2)
+    (problem,) = table(objects("1", "2"), kind="number").read(raw).problems
+    assert problem.message == "column a of t.csv, row 1: must be a finite number, got 'x'; correct it"
+    assert text_of([problem]) == f"{problem.message}, or make the column a category"
 
 
 def test_times_keep_their_precision():
@@ -83,9 +103,9 @@ def test_dates():
     assert features[:, 0].tolist() == [2.0, 4.5, 4.5]
     assert features[:, -1].tolist() == [0, 1, 1]
     assert features.shape == (3, 6)
-    assert wrong == [(2, "must be a date such as 2026-01-31, got 'soon'; correct it, or make it a category")]
+    assert wrong == [(2, "must be a date such as 2026-01-31, got 'soon'; correct it")]
     _, numbers = date.encode(np.array([4.5]))
-    assert numbers == [(0, "must be a date such as 2026-01-31, got 4.5; correct it, or make it a category")]
+    assert numbers == [(0, "must be a date such as 2026-01-31, got 4.5; correct it")]
 
 
 def test_times_of_the_day_and_zones():

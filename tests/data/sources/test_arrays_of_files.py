@@ -106,5 +106,5 @@ def test_what_is_wrong_is_told(tmp_path, name, content, match):
 def test_objects_are_not_unpickled(tmp_path):
     (tmp_path / "arrays").mkdir()
     np.save(tmp_path / "arrays" / "x.npy", np.array([{}, None], dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match=r"x\.npy is no array of plain numbers or text"):
+    with pytest.raises(DataError, match=r"x\.npy holds Python objects, which are not read from files"):
         load_raw(str(tmp_path / "arrays"))

@@ -186,11 +186,23 @@ class TestObjects:
         assert raw.columns["y"].tolist() == [0, 1, 0]
         assert as_raw([(1.0, 2.0, "a")]).columns.keys() == {"x0", "x1", "y"}
 
-    @pytest.mark.parametrize("data", [3, "text", np.zeros(3), [], [1, 2]])
+    @pytest.mark.parametrize("data", [3, "text", np.zeros(3), None, [1, 2]])
     def test_other_objects(self, data):
         with pytest.raises(
             DataError, match=r"^data must be a pandas DataFrame, a mapping from names to arrays, or a seq"
         ):
+            as_raw(data)
+
+    @pytest.mark.parametrize(
+        ("data", "message"),
+        [
+            ({}, "^data names no array; give at least one$"),
+            ([], "^data has no rows; give at least one$"),
+            ({"x": np.zeros(0), "y": []}, "^data has no rows; give at least one$"),
+        ],
+    )
+    def test_nothing(self, data, message):
+        with pytest.raises(DataError, match=message):
             as_raw(data)
 
 
