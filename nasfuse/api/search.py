@@ -17,12 +17,13 @@ from nasfuse.cli.live import LiveDisplay
 from nasfuse.data import Dataset
 from nasfuse.data.raw_table import RawTable
 from nasfuse.data.sources.registry import READERS
-from nasfuse.errors import InvalidInputError, RunFolderError, RunFolderWarning, listed
+from nasfuse.errors import InvalidInputError, RunFolderWarning, listed
 from nasfuse.experiment.damaged_part import read_part
-from nasfuse.experiment.handed_over_data import keep_data, kept_data_file
+from nasfuse.experiment.free_folder import check_free
+from nasfuse.experiment.handed_over_data import data_kept, kept_data_file
 from nasfuse.experiment.macs_check import read_checks
 from nasfuse.experiment.no_result import no_result
-from nasfuse.experiment.run import Display, check_free, run_search
+from nasfuse.experiment.run import Display, run_search
 from nasfuse.experiment.run_folder import RunFolder
 from nasfuse.experiment.run_reader import read_run
 from nasfuse.experiment.started_ahead import started_ahead
@@ -78,22 +79,16 @@ def search(
         asked, raw = _asked(study, data, target=target, output=output)
         asked = asked.replaced(trials=trials, minutes=minutes, max_macs=max_macs, workers=workers, seed=seed)
         folder = RunFolder(Path(output) if output is not None else Path("runs") / asked.name)
-        with folder.only_if_claimed():
-            if raw is not None:
-                file = kept_data_file(folder, raw)
-                asked = asked.model_copy(update={"data": asked.data.model_copy(update={"source": str(file)})})
-                check_free(folder, asked)
-                try:
-                    keep_data(folder, raw)
-                except OSError as error:
-                    raise RunFolderError(
-                        f"{folder.root} cannot be written ({error.strerror}); name another folder with output"
-                    ) from error
-            with (
-                _display(asked, folder, shown=progress) as display,
-                started_ahead(asked, folder, address=address) as ahead,
-            ):
-                found = run_search(asked, folder, display=display, address=address, ahead=ahead)
+        if raw is not None:
+            file = kept_data_file(folder, raw)
+            asked = asked.model_copy(update={"data": asked.data.model_copy(update={"source": str(file)})})
+            check_free(folder, asked)
+        with (
+            nullcontext() if raw is None else data_kept(folder, raw),
+            _display(asked, folder, shown=progress) as display,
+            started_ahead(asked, folder, address=address) as ahead,
+        ):
+            found = run_search(asked, folder, display=display, address=address, ahead=ahead)
         if found.best is None:
             raise no_result(found, asked)
         for one in read_part(read_checks, folder) or []:

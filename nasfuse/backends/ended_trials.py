@@ -26,8 +26,12 @@ class EndedTrials:
         self._ended: list[Any] = []
 
     def add(self, trial: Any) -> None:
-        """Notes that a trial ends; Tune still has to stop its worker or to keep it for another trial."""
-        self._ended.append(trial)
+        """Notes that a trial ends; Tune still has to stop its worker or to keep it for another trial.
+
+        Tune tells the end of a trial a second time, as an error, where what it called at the first time has raised.
+        """
+        if trial not in self._ended:
+            self._ended.append(trial)
 
     def forget(self, controller: Any) -> None:
         """Takes those with which Tune has done out of `controller`, but for the last one, so that there is one."""
@@ -35,5 +39,10 @@ class EndedTrials:
         for trial in done:
             self._ended.remove(trial)
             controller._trials.remove(trial)
-            for kept in (controller._stopped_trials, controller._failed_trials, controller._trials_to_cache):
+            for kept in (
+                controller._stopped_trials,
+                controller._failed_trials,
+                controller._live_trials,
+                controller._trials_to_cache,
+            ):
                 kept.discard(trial)

@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 #: Ctrl-C; what schedulers, containers and `kill` send; what a closed terminal sends.
@@ -79,6 +79,13 @@ def is_ending() -> bool:
     work away.
     """
     return _current is not None and _is_ending
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Lets the block end before `Interrupted` is raised, if there is a handler; some C++ cannot pass exceptions on."""
+    with _current.deferred() if _current is not None else nullcontext():
+        yield
 
 
 @contextmanager

@@ -52,13 +52,13 @@ def open_ray(
         folder_of: Returns the folder of a trial from its number, on a file system that all nodes share.
         scratch: Folder for the files of Tune, which may be removed after the search.
         address: Address of a Ray cluster; None starts Ray on this machine.
-        ahead: Workers that have started in a session on this machine, which stays open; None if there is no session.
+        ahead: Workers that have started, in a session on this machine which ends with the backend; None if none have.
 
     Raises:
         InvalidInputError: This machine is too small for one trial, or has no folder for Ray's sockets.
         NasfuseError: There is no cluster at `address`, or none of its nodes can run trials.
     """
-    with nullcontext() if ahead is not None else ray_session(address), ExitStack() as stack:
+    with ray_session(address) if ahead is None else ahead.session, ExitStack() as stack:
         nodes = None
         if address is not None:
             nodes = stack.enter_context(checked_nodes(scratch, needs_cuda=resources.gpus_per_trial > 0))

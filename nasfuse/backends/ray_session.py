@@ -61,9 +61,13 @@ def ray_session(address: str | None) -> Iterator[None]:
 
     Raises:
         InvalidInputError: No folder on this machine can hold Ray's sockets.
-        NasfuseError: No cluster answers there, or Ray does not start here.
+        NasfuseError: No cluster answers there, Ray does not start here, or this process uses it already.
         Interrupted: SIGTERM came while Ray started, and this is the main thread.
     """
+    if ray.is_initialized():
+        raise NasfuseError(
+            "this process uses Ray already; call ray.shutdown() first, and give the address of a cluster"
+        )
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     with _silent(), _cluster(address) if address is not None else _local():
         yield

@@ -5,8 +5,9 @@ data and for building networks. Started ahead, the first training begins as soon
 """
 
 import importlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from nasfuse.backends.ray_processes import is_known_ray
@@ -35,8 +36,10 @@ _METHODS = (
 class ImplicitFuncAhead:
     """Actor that is given a trainable of Tune, and its name in lists of processes, later."""
 
-    def __init__(self, modules: Sequence[str]) -> None:
-        """Imports `modules`."""
+    def __init__(self, modules: Sequence[str], *, threads: int | None) -> None:
+        """Imports `modules`; `threads` is the number of threads of OpenMP and BLAS, None that of the environment."""
+        if threads is not None:
+            os.environ["OMP_NUM_THREADS"] = str(threads)  # Ray has set it, for an actor without cores
         for name in modules:
             importlib.import_module(name)
 
@@ -58,12 +61,18 @@ for _name in _METHODS:
 
 
 class WorkersAhead:
-    """Workers without a trial, in a session of Ray that is open."""
+    """Workers without a trial, in a session of Ray.
 
-    def __init__(self, count: int, *, modules: Sequence[str]) -> None:
+    Attributes:
+        session: Ends the session when it is closed.
+    """
+
+    def __init__(self, count: int, *, modules: Sequence[str], cpus_per_trial: int, session: ExitStack) -> None:
         """Starts workers, which import `modules`; their cores are those of the trials that they will run."""
+        self.session = session
         actor = ray.remote(ImplicitFuncAhead).options(num_cpus=0)
-        self._waiting = [actor.remote(modules) for _ in range(count)]
+        threads = None if "OMP_NUM_THREADS" in os.environ else cpus_per_trial
+        self._waiting = [actor.remote(modules, threads=threads) for _ in range(count)]
 
     def keep(self, count: int) -> None:
         """Ends all but `count` workers that have no trial yet."""
@@ -81,18 +90,19 @@ class WorkersAhead:
 class _AheadFirst(ActorClass):  # Tune makes an actor class of everything that is none
     """Makes actors of a trainable from workers that have started, as long as there are some."""
 
-    def __init__(self, ahead: WorkersAhead, trainable: type, options: Mapping[str, Any] | None = None) -> None:
-        self._ahead, self._trainable, self._options = ahead, trainable, options or {}
+    def __init__(self, ahead: WorkersAhead, trainable: type, others: Any = None) -> None:
+        self._ahead, self._trainable = ahead, trainable
+        self._others = ray.remote(trainable) if others is None else others
 
     def options(self, **options: Any) -> "_AheadFirst":
         """Returns the same class with options for the actors that are started anew."""
-        return _AheadFirst(self._ahead, self._trainable, options)
+        return _AheadFirst(self._ahead, self._trainable, self._others.options(**options))
 
     def remote(self, **arguments: Any) -> Any:
         """Returns the handle of an actor."""
         worker = self._ahead.take()
         if worker is None:
-            return ray.remote(self._trainable).options(**self._options).remote(**arguments)
+            return self._others.remote(**arguments)
         worker.become.remote(self._trainable, arguments)
         return worker
 
@@ -101,7 +111,8 @@ class _AheadFirst(ActorClass):  # Tune makes an actor class of everything that i
 def workers_ahead(study: StudyConfig, *, modules: Sequence[str]) -> Iterator[WorkersAhead | None]:
     """Yields as many workers as a new search of `study` on this machine will use, in a session of Ray.
 
-    None is yielded where the workers need GPUs, or with a version of Ray in which Tune cannot be given workers.
+    The session ends with the backend that uses them, or after the block. None is yielded where the workers need GPUs,
+    or with a version of Ray in which Tune cannot be given workers.
 
     Args:
         study: Study of the search.
@@ -114,9 +125,9 @@ def workers_ahead(study: StudyConfig, *, modules: Sequence[str]) -> Iterator[Wor
     if study.resources.gpus_per_trial > 0 or not is_known_ray():
         yield None
         return
-    with ray_session(None):
-        fitting = trials_at_a_time(
-            ray.cluster_resources(), cpus_per_trial=study.resources.cpus_per_trial, gpus_per_trial=0
-        )
+    with ExitStack() as session:
+        session.enter_context(ray_session(None))
+        cpus = study.resources.cpus_per_trial
+        fitting = trials_at_a_time(ray.cluster_resources(), cpus_per_trial=cpus, gpus_per_trial=0)
         most = [one for one in (study.resources.workers, study.budget.trials) if one is not None]
-        yield WorkersAhead(min([fitting, *most]), modules=modules)
+        yield WorkersAhead(min([fitting, *most]), modules=modules, cpus_per_trial=cpus, session=session)

@@ -55,7 +55,7 @@ def search(
     )
     folder = RunFolder(output or Path("runs") / asked.name)
     display = LiveDisplay(err, asked, folder)
-    with resumable(lambda: _kept(folder, display)), folder.only_if_claimed():
+    with resumable(lambda: _kept(folder, display)):
         _search(asked, folder, display=display, address=address, retry_failed=retry_failed, as_json=as_json)
 
 
@@ -87,6 +87,7 @@ def _search(
     retry_failed: bool,
     as_json: bool,
 ) -> None:
+    from nasfuse.backends.interrupts import deferred
     from nasfuse.cli.console import command_line, doing, err, explain_fault, out, print_json, say, warn
     from nasfuse.cli.data_bar import data_bar
     from nasfuse.domain.task import TASKS
@@ -97,7 +98,8 @@ def _search(
     with display:
         display.phase("loading PyTorch")
         with started_ahead(study, folder, address=address) as ahead:
-            from nasfuse.experiment.run import run_search
+            with deferred():  # the process aborts if a signal interrupts the import of PyTorch
+                from nasfuse.experiment.run import run_search
 
             with data_bar(err):
                 progress = run_search(

@@ -24,6 +24,7 @@ from nasfuse.experiment.affordable_designs import coarsen_designs
 from nasfuse.experiment.countdown import Countdown
 from nasfuse.experiment.driver import Observer, SearchDriver
 from nasfuse.experiment.ensembles import update_ensembles
+from nasfuse.experiment.free_folder import check_free, is_shared
 from nasfuse.experiment.front_measurement import measure_front
 from nasfuse.experiment.idle_settings import data_warnings_once, warn_of_idle_elastic, warn_of_idle_settings
 from nasfuse.experiment.objective import Training, cached_dataset, cached_table
@@ -36,12 +37,12 @@ from nasfuse.experiment.trial_files import TrialFiles
 from nasfuse.search.budget import Budget, End, end_by_time, measuring_s
 from nasfuse.search.hand_made_designs import LARGEST_RATIO
 from nasfuse.search.lease import leased
-from nasfuse.search.live_drivers import can_be_shared, joined, new_token
+from nasfuse.search.live_drivers import joined, new_token
 from nasfuse.search.patience import Patience
 from nasfuse.search.progress import Progress, summarise
 from nasfuse.search.scheduler import Scheduler
 from nasfuse.search.space import Space
-from nasfuse.search.storage import check_storage, open_storage
+from nasfuse.search.storage import open_storage
 from nasfuse.spec.study import ResourcesConfig, StudyConfig
 from nasfuse.train import check_training
 from nasfuse.train.preconditions import ROUTER_WITH_FOLDS
@@ -120,7 +121,7 @@ def run_search(
     time_limit = TimeLimit(study, dataset, survey.recipes)
     coarser = coarsen_designs(space, time_limit, survey.designs)
     with ExitStack() as stack:
-        token = new_token() if _is_shared(study) else None
+        token = new_token() if is_shared(study) else None
         own = stack.enter_context(folder.locked(driver=token))
         storage = open_storage(folder.storage_url(study))  # before `claim`, so that a wrong address claims no folder
         stack.callback(storage.engine.dispose)  # SQLite then moves its write-ahead log into the file
@@ -196,25 +197,6 @@ def run_search(
         return summarise(scheduler.trials(), scheduler.objectives)
 
 
-def check_free(folder: RunFolder, study: StudyConfig) -> None:
-    """Checks that a search of `study` may write to `folder` and to its storage; reads no data and creates no file.
-
-    Raises:
-        RunFolderError: The folder cannot be written, another search is writing to it and does not share its study, or
-            the storage cannot be opened.
-    """
-    folder.check_writable()
-    if study.storage is not None:
-        check_storage(study.storage)
-    if not _is_shared(study):
-        folder.check_unlocked()
-
-
-def _is_shared(study: StudyConfig) -> bool:
-    """Returns whether several drivers may write to the study at a time."""
-    return study.storage is not None and can_be_shared(study.storage)
-
-
 def _times_deployed(study: StudyConfig, display: Display) -> bool:
     """Returns whether trials time their networks as ONNX graphs, and says why not where latency is the cost."""
     if study.cost != "latency_s":
@@ -231,7 +213,7 @@ def _times_deployed(study: StudyConfig, display: Display) -> bool:
 
 
 def check_machine(resources: ResourcesConfig) -> None:
-    """Checks that a trial fits on this machine, before Ray is started there.
+    """Checks that a trial fits on this machine.
 
     Raises:
         InvalidInputError: It needs more cores, or more GPUs, than there are.

@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Container, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class RunFolder:
     def __init__(self, root: Path) -> None:
         """Stores the path; the folder is neither read nor created."""
         self.root = root
+        self._is_claimed = False
 
     @property
     def study_file(self) -> Path:
@@ -202,18 +203,8 @@ class RunFolder:
         self.root.mkdir(parents=True, exist_ok=True)
         (self.root / "lock").touch()
         write_format(self.root)
+        self._is_claimed = True
         write_text(self.study_file, study.to_yaml())
-
-    @contextmanager
-    def only_if_claimed(self) -> Iterator[None]:
-        """Removes a folder that was created inside the block, if an error ends the block before it is claimed."""
-        was_there = self.root.exists()
-        try:
-            yield
-        except NasfuseError:
-            if not was_there and not self.study_file.exists():
-                shutil.rmtree(self.root, ignore_errors=True)
-            raise
 
     def _check_same(self, study: StudyConfig) -> None:
         try:
@@ -251,7 +242,8 @@ class RunFolder:
     def locked(self, *, driver: str | None = None) -> Iterator[Path]:
         """Locks the folder for a search inside the block; the lock is released when the process ends in any way.
 
-        Yields the path of the folder for the files that are needed only while this search runs.
+        Yields the path of the folder for the files that are needed only while this search runs. A folder that is
+        created here is removed if an error ends the block before the folder is claimed.
 
         Args:
             driver: Token of one of several drivers; None if this process is the only one that may write.
@@ -259,6 +251,7 @@ class RunFolder:
         Raises:
             RunFolderError: Another search is writing to it, and it is not one of several.
         """
+        was_there = self.root.exists()
         self.root.mkdir(parents=True, exist_ok=True)
         own = self.root if driver is None else self.of_driver(driver)
         own.mkdir(parents=True, exist_ok=True)
@@ -270,9 +263,22 @@ class RunFolder:
                 raise self._locked_error() from error
             try:
                 yield own
+            except NasfuseError:
+                if not was_there:
+                    self.drop_unclaimed()
+                raise
             finally:
                 if driver is not None:
                     shutil.rmtree(own, ignore_errors=True)
+
+    def drop_unclaimed(self) -> None:
+        """Removes what a search that was refused has written, if this one has not claimed the folder."""
+        if self._is_claimed:
+            return
+        for name in ("study.db", "study.db-shm", "study.db-wal", "lock"):
+            (self.root / name).unlink(missing_ok=True)
+        with suppress(OSError):  # something else is in it
+            self.root.rmdir()
 
     @contextmanager
     def ending(self) -> Iterator[None]:

@@ -94,22 +94,19 @@ def open_storage(url: str) -> RDBStorage:
 
 
 def check_storage(url: str) -> None:
-    """Checks that a storage can be opened; creates no SQLite file. For passwords see `with_password`.
+    """Checks that a storage can be opened; creates no file. For passwords see `with_password`.
 
     Raises:
         RunFolderError: The URL is not a storage, the file is damaged or its folder is missing, or the server cannot be
             reached.
     """
-    if not url.startswith(_SQLITE):
-        open_storage(url).engine.dispose()
-        return
     file = Path(url.removeprefix(_SQLITE))
-    if not file.parent.is_dir():
+    if not url.startswith(_SQLITE) or file.is_file():
+        open_storage(url).engine.dispose()
+    elif not url.startswith(f"{_SQLITE}file:") and not file.parent.is_dir():  # not a URL in a URL
         raise RunFolderError(
             f"cannot open the study's storage {url}: there is no folder {file.parent}; create it or correct the URL"
         )
-    if file.is_file():
-        open_to_read(url).engine.dispose()
 
 
 def _connected(url: str, options: dict[str, Any]) -> RDBStorage:

@@ -50,7 +50,7 @@ def test_none_for_gpus_and_with_other_versions_of_ray(monkeypatch, known, gpus):
 def test_as_many_as_the_search_will_use(monkeypatch, changes, count):
     monkeypatch.setattr(module, "ray_session", lambda address: contextlib.nullcontext())
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 3})
-    monkeypatch.setattr(module, "WorkersAhead", lambda count, modules: (count, modules))
+    monkeypatch.setattr(module, "WorkersAhead", lambda count, **options: (count, options["modules"]))
     with module.workers_ahead(study(**changes), modules=["torch"]) as ahead:
         assert ahead == (count, ["torch"])
 

@@ -122,18 +122,31 @@ def test_a_damaged_study_file(folder, text):
 def test_a_refused_search_removes_only_a_folder_of_its_own(folder, was_there):
     if was_there:
         folder.root.mkdir(parents=True)
-    with pytest.raises(RunFolderError), folder.only_if_claimed(), folder.locked():
-        (folder.root / "data.parquet").touch()
+    with pytest.raises(RunFolderError), folder.locked():
+        (folder.root / "study.db").touch()
         raise RunFolderError("refused")
     assert folder.root.exists() is was_there
-    assert (folder.root / "data.parquet").exists() is was_there
+
+
+def test_a_refused_search_removes_no_file_of_others(folder):
+    with pytest.raises(RunFolderError), folder.locked():
+        (folder.root / "mine.txt").touch()
+        raise RunFolderError("refused")
+    assert (folder.root / "mine.txt").exists()
+
+
+def test_a_search_that_finds_the_folder_locked_removes_nothing(folder):
+    with folder.locked(), pytest.raises(RunFolderError, match="another search"), type(folder)(folder.root).locked():
+        pass
+    assert (folder.root / "lock").exists()
 
 
 def test_an_error_of_a_search_that_has_begun_removes_nothing(folder):
-    with pytest.raises(RunFolderError), folder.only_if_claimed(), folder.locked():
+    with pytest.raises(RunFolderError), folder.locked():
         folder.claim(STUDY)
         raise RunFolderError("too many failures")
     assert folder.study_file.exists()
+    assert (folder.root / "lock").exists()
 
 
 @pytest.mark.parametrize("name", ["absent", "."])

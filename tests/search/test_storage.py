@@ -75,6 +75,9 @@ def test_a_check_creates_nothing(tmp_path, database):
     check_storage(sqlite_url(tmp_path / "new.db"))
     assert not (tmp_path / "new.db").exists()
     check_storage(sqlite_url(database))
+    check_storage(f"sqlite:///file:{tmp_path}/new.db?uri=true")
+    (tmp_path / "empty.db").touch()
+    check_storage(sqlite_url(tmp_path / "empty.db"))
     (tmp_path / "text.db").write_text("text")
     with pytest.raises(RunFolderError, match="cannot open the study's storage"):
         check_storage(sqlite_url(tmp_path / "text.db"))
