@@ -262,22 +262,26 @@ class RunFolder:
             except OSError as error:
                 raise self._locked_error() from error
             try:
-                yield own
+                try:
+                    yield own
+                finally:
+                    if driver is not None:
+                        shutil.rmtree(own, ignore_errors=True)
             except NasfuseError:
                 if not was_there:
                     self.drop_unclaimed()
                 raise
-            finally:
-                if driver is not None:
-                    shutil.rmtree(own, ignore_errors=True)
 
     def drop_unclaimed(self) -> None:
         """Removes what a search that was refused has written, if this one has not claimed the folder."""
         if self._is_claimed:
             return
-        for name in ("study.db", "study.db-shm", "study.db-wal", "lock"):
+        for name in ("study.db", "study.db-shm", "study.db-wal"):
             (self.root / name).unlink(missing_ok=True)
-        with suppress(OSError):  # something else is in it
+        with suppress(OSError):  # another driver is in it, or there is none
+            (self.root / _DRIVERS).rmdir()
+        if [entry.name for entry in self.root.iterdir()] == ["lock"]:  # which says whose the other files are
+            (self.root / "lock").unlink()
             self.root.rmdir()
 
     @contextmanager

@@ -135,6 +135,17 @@ def test_a_refused_search_removes_no_file_of_others(folder):
     assert (folder.root / "mine.txt").exists()
 
 
+def test_a_refused_driver_among_others_leaves_their_folder(folder):
+    with pytest.raises(RunFolderError), folder.locked(driver="first"):
+        raise RunFolderError("refused")
+    assert not folder.root.exists()
+    with folder.locked(driver="first"):
+        with pytest.raises(RunFolderError), type(folder)(folder.root).locked(driver="second"):
+            raise RunFolderError("refused")
+        assert folder.is_locked()
+        assert folder.is_free()
+
+
 def test_a_search_that_finds_the_folder_locked_removes_nothing(folder):
     with folder.locked(), pytest.raises(RunFolderError, match="another search"), type(folder)(folder.root).locked():
         pass
