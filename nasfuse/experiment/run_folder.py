@@ -276,13 +276,14 @@ class RunFolder:
         """Removes what a search that was refused has written, if this one has not claimed the folder."""
         if self._is_claimed:
             return
-        for name in ("study.db", "study.db-shm", "study.db-wal"):
-            (self.root / name).unlink(missing_ok=True)
         with suppress(OSError):  # another driver is in it, or there is none
             (self.root / _DRIVERS).rmdir()
-        if [entry.name for entry in self.root.iterdir()] == ["lock"]:  # which says whose the other files are
-            (self.root / "lock").unlink()
-            self.root.rmdir()
+        with suppress(OSError):  # the folder has been moved, or can no longer be written
+            for name in ("study.db", "study.db-shm", "study.db-wal"):
+                (self.root / name).unlink(missing_ok=True)
+            if [entry.name for entry in self.root.iterdir()] == ["lock"]:  # which says whose the other files are
+                (self.root / "lock").unlink()
+                self.root.rmdir()
 
     @contextmanager
     def ending(self) -> Iterator[None]:

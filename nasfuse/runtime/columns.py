@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasfuse.domain.date_text import in_iso_order
-from nasfuse.errors import DataError, counted
+from nasfuse.domain.row_counts import check_same_rows
+from nasfuse.errors import DataError
 
 Array = NDArray[Any]
 
@@ -31,13 +32,7 @@ def table(features: list[dict[str, Any]], data: Mapping[str, Any]) -> Array:
         DataError: A column is absent, has another number of rows than the first, or a value is no number or no date.
     """
     columns = {one["column"]: _column(data, one["column"]) for one in features}
-    first, n_rows = next((name, len(values)) for name, values in columns.items())
-    for name, values in columns.items():
-        if len(values) != n_rows:
-            raise DataError(
-                f"column {name} has {counted(len(values), 'row')}, and column {first} has {n_rows}; give all the same "
-                "rows"
-            )
+    check_same_rows({name: len(values) for name, values in columns.items()}, noun="column")
     return np.concatenate([_FEATURES[one["type"]](one, columns[one["column"]]) for one in features], axis=1)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nasfuse.errors import DataError, counted
+from nasfuse.domain.row_counts import check_same_rows
+from nasfuse.errors import DataError
 from nasfuse.runtime.columns import table, tokens
 
 Array = NDArray[Any]
@@ -46,12 +47,7 @@ def _is_absent(modality: Mapping[str, Any], data: Mapping[str, Any]) -> bool:
 
 
 def _check_rows(name: str, n_rows: int, before: Mapping[str, int]) -> None:
-    for other, count in before.items():
-        if count != n_rows:
-            raise DataError(
-                f"modality {name} has {counted(n_rows, 'row')}, and modality {other} has {count}; give all the same "
-                "rows"
-            )
+    check_same_rows({**before, name: n_rows}, noun="modality")
     if n_rows == 0:
         raise DataError("the data have no rows; give at least one")
 

@@ -146,6 +146,12 @@ def test_a_refused_driver_among_others_leaves_their_folder(folder):
         assert folder.is_free()
 
 
+def test_a_refused_search_whose_folder_has_been_moved_says_why_it_was_refused(folder):
+    with pytest.raises(RunFolderError, match="refused"), folder.locked():
+        folder.root.rename(folder.root.with_name("moved"))
+        raise RunFolderError("refused")
+
+
 def test_a_search_that_finds_the_folder_locked_removes_nothing(folder):
     with folder.locked(), pytest.raises(RunFolderError, match="another search"), type(folder)(folder.root).locked():
         pass

@@ -15,7 +15,8 @@ from nasfuse.data.columns.feature import Feature
 from nasfuse.data.columns.number import Number, parsed_numbers
 from nasfuse.data.layout import ModalityArrays
 from nasfuse.data.raw_table import Array, RawTable, missing, texts
-from nasfuse.errors import DataError, counted
+from nasfuse.domain.row_counts import check_same_rows
+from nasfuse.errors import DataError
 from nasfuse.spec.modality import ColumnType, TableConfig
 
 #: Classes of features by type of column.
@@ -138,13 +139,8 @@ def _columns(raw: RawTable, names: Iterable[str], modality: str) -> dict[str, Ar
         DataError: A column is absent, has arrays in its rows, or has another number of rows than the first.
     """
     columns = {name: _column(raw, name, modality) for name in names}
-    first, n_rows = next((name, len(values)) for name, values in columns.items())
-    for name, values in columns.items():
-        if len(values) != n_rows:
-            raise DataError(
-                f"{raw.place(name)} has {counted(len(values), 'row')}, and {raw.noun} {first} has {n_rows}; give all "
-                "the same rows"
-            )
+    counts = {name: len(values) for name, values in columns.items()}
+    check_same_rows(counts, noun=raw.noun, origin=f" of {raw.origin}")
     return columns
 
 
