@@ -14,6 +14,9 @@ every member of every front is trained again, with the same new seeds and the sa
 hypervolume of the means is what counts, in accuracy x decades of MACs, with the reference point of nasfuse's study of
 that seed. `found` is the hypervolume that each engine believes in. `nasfuse+inherit` is nasfuse with `inherit: true`.
 The front that nasfuse had after half of the time is compared with the others' in the whole time.
+
+The searches of all seeds come first and want a quiet machine; the trainings of the fronts follow, whose results do not
+depend on its speed. What has ended is kept under --out, and the same command goes on from there.
 """
 
 import argparse
@@ -26,7 +29,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -79,12 +82,10 @@ def main() -> None:
     lines = arguments.out / "results.jsonl"
     rows = [json.loads(line) for line in lines.read_text().splitlines()] if lines.is_file() else []
     done = [row for row in rows if row["engines"].keys() >= set(arguments.engines)]
-    for seed in range(arguments.seeds):
-        if any(row["seed"] == seed for row in done):
-            continue
-        folder = arguments.out / f"seed{seed}"
-        shutil.rmtree(folder, ignore_errors=True)
-        row = _one_seed(arguments, seed, folder)
+    left = [seed for seed in range(arguments.seeds) if all(row["seed"] != seed for row in done)]
+    found = {seed: _searched(arguments, seed, arguments.out / f"seed{seed}") for seed in left}
+    for seed in left:
+        row = _row(arguments, seed, found[seed])
         with lines.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         done.append(row)
@@ -109,23 +110,35 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _one_seed(arguments: argparse.Namespace, seed: int, folder: Path) -> dict[str, Any]:
+def _searched(arguments: argparse.Namespace, seed: int, folder: Path) -> dict[str, Found]:
+    """Returns what every engine finds, each searching in its turn unless it has done so in an earlier run."""
     found: dict[str, Found] = {}
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     # In turn, the first one changing, so that a machine that gets slower or faster favours nobody.
     engines = arguments.engines
     first = seed % len(engines)
     for engine in engines[first:] + engines[:first]:
-        started = time.time()
+        place, noted = folder / engine, folder / f"{engine}.started"
+        if not noted.is_file():
+            shutil.rmtree(place, ignore_errors=True)
+            started = time.time()
+            deadline = started + arguments.seconds
+            command = _command(engine, arguments, place, deadline=deadline, seed=seed)
+            _run(command, deadline, log=folder / f"{engine}.log")
+            noted.write_text(str(started), encoding="utf-8")
+        started = float(noted.read_text(encoding="utf-8"))
         deadline = started + arguments.seconds
-        place = folder / engine
-        _run(_command(engine, arguments, place, deadline=deadline, seed=seed), deadline, log=folder / f"{engine}.log")
         found[engine] = _nasfuse_found(place, deadline) if engine in OURS else _noted(place, deadline)
         if engine == "nasfuse":
             found[HALF] = _nasfuse_found(place, started + arguments.seconds / 2)
         print(f"seed {seed}, {engine}: {found[engine].trainings} trainings", flush=True)
-    objectives = read_run(RunFolder(folder / "nasfuse")).objectives
-    retrained = _retrain([one for of_engine in found.values() for one, *_ in of_engine.front], arguments.retrainings)
+    return found
+
+
+def _row(arguments: argparse.Namespace, seed: int, found: dict[str, Found]) -> dict[str, Any]:
+    objectives = read_run(RunFolder(arguments.out / f"seed{seed}" / "nasfuse")).objectives
+    recipes = [recipe for of_engine in found.values() for recipe, *_ in of_engine.front]
+    retrained = _retrained(recipes, arguments.retrainings, arguments.out / "retrained.jsonl")
     return {"seed": seed, "engines": {name: _score(one, objectives, retrained) for name, one in found.items()}}
 
 
@@ -189,27 +202,31 @@ def _noted(place: Path, deadline: float) -> Found:
     return Found(len(rows), [(Recipe.parse(row["recipe"]), row["metric"], row["macs"]) for row in front])
 
 
-def _retrain(recipes: Sequence[Recipe], n_times: int) -> dict[str, float]:
-    """Returns recipe hash to its mean metric over new trainings, two at a time."""
+def _retrained(recipes: Sequence[Recipe], n_times: int, kept: Path) -> dict[str, float]:
+    """Returns recipe hash to its mean metric over new trainings, two at a time; each is noted in `kept` at once."""
+    rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.is_file() else []
+    metrics = {(row["recipe"], row["number"]): row["metric"] for row in rows}
     distinct = {recipe.hash: recipe for recipe in recipes}
+    left = [(key, number) for number in range(n_times) for key in distinct if (key, number) not in metrics]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        means = pool.map(_mean_metric, distinct.values(), [n_times] * len(distinct))
-        return dict(zip(distinct, means, strict=True))
+        trainings = {pool.submit(_val_metric, distinct[key], number): (key, number) for key, number in left}
+        for training in as_completed(trainings):
+            key, number = trainings[training]
+            metrics[key, number] = training.result()
+            with kept.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"recipe": key, "number": number, "metric": metrics[key, number]}) + "\n")
+    return {key: statistics.fmean(metrics[key, number] for number in range(n_times)) for key in distinct}
 
 
-def _mean_metric(recipe: Recipe, n_times: int) -> float:
+def _val_metric(recipe: Recipe, number: int) -> float:
     import torch
 
     from nasfuse.train import train_network
 
     torch.set_num_threads(1)
-    data = recipe.data.model_dump_json()
-    metrics = []
-    for number in range(n_times):
-        dataset = cached_dataset(data, FIRST_DIVISION + number)
-        seed = derive_seed(0, "retraining", number)
-        metrics.append(train_network(recipe, dataset, seed=seed, device=torch.device("cpu")).chosen.val_metric)
-    return statistics.fmean(metrics)
+    dataset = cached_dataset(recipe.data.model_dump_json(), FIRST_DIVISION + number)
+    seed = derive_seed(0, "retraining", number)
+    return train_network(recipe, dataset, seed=seed, device=torch.device("cpu")).chosen.val_metric
 
 
 def _score(found: Found, objectives: Objectives, retrained: dict[str, float]) -> dict[str, Any]:
