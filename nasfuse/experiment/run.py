@@ -1,7 +1,7 @@
 """A search from start to end: data, space, scheduler, workers and the files of the run."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
@@ -35,7 +35,7 @@ from nasfuse.experiment.training_files import saved_progress
 from nasfuse.experiment.training_time import TimeLimit
 from nasfuse.experiment.trial_files import TrialFiles
 from nasfuse.search.budget import Budget, End, end_by_time, measuring_s
-from nasfuse.search.hand_made_designs import LARGEST_RATIO
+from nasfuse.search.hand_made_designs import LARGEST_RATIO, LONGEST_SHARE, HandMadeDesigns
 from nasfuse.search.lease import leased
 from nasfuse.search.live_drivers import joined, new_token
 from nasfuse.search.patience import Patience
@@ -168,8 +168,8 @@ def run_search(
                     "hand-made designs that are left out, as their training would take more than a third of the time: "
                     f"{'; '.join(too_long)}"
                 )
-            if scheduler.postponed:
-                display.note(_postponed(scheduler.postponed))
+            for sentence in _postponed(scheduler.designs):
+                display.note(sentence)
             opening = open_backend or _open_ray(address, ahead)
             _run(
                 study,
@@ -302,12 +302,23 @@ def _left_out(survey: SpaceSurvey) -> Iterator[str]:
         yield f"hand-made designs that cannot be trained here: {'; '.join(groups)}"
 
 
-def _postponed(macs: Mapping[str, int]) -> str:
-    designs = [f"{name} ({count:,} MACs)" for name, count in macs.items()]
-    return (
-        f"not trained before the suggestions, as more than {LARGEST_RATIO:g} times as costly as the median hand-made "
-        f"design: {'; '.join(designs)}"
-    )
+def _postponed(designs: HandMadeDesigns) -> Iterator[str]:
+    """Yields a sentence for each reason for which hand-made designs are not trained before the suggestions."""
+    if designs.postponed:
+        costly = [f"{name} ({count:,} MACs)" for name, count in designs.postponed.items()]
+        yield (
+            f"not trained before the suggestions, as more than {LARGEST_RATIO:g} times as costly as the median "
+            f"hand-made design: {'; '.join(costly)}"
+        )
+    if designs.too_long:
+        long = [
+            f"{name} (about {seconds:.0f} s)"
+            for name, seconds in sorted(designs.too_long.items(), key=lambda one: one[1])
+        ]
+        yield (
+            f"not trained before the suggestions, as training takes more than a {1 / LONGEST_SHARE:.0f}th of the time: "
+            + (long[0] if len(long) == 1 else f"{len(long)} hand-made designs, from {long[0]} to {long[-1]}")
+        )
 
 
 def _time_of_the_end(study: StudyConfig) -> str:

@@ -20,6 +20,10 @@ SHARE_BEFORE_SUGGESTIONS = 1 / 6
 #: MACs, as a multiple of the median of all designs, above which a design is not trained before the suggestions.
 LARGEST_RATIO = 10.0
 
+#: Share of a budget in minutes above which the training of a design takes too long to come before the suggestions,
+#: unless it is a recommended one.
+LONGEST_SHARE = 1 / 15
+
 
 class HandMadeDesigns:
     """The hand-made designs of a study, in the order in which they are trained.
@@ -30,6 +34,7 @@ class HandMadeDesigns:
 
     Attributes:
         postponed: Names of the designs that are too costly to be trained before the suggestions, with their MACs.
+        too_long: Names of those whose training takes too long for that, with its estimated seconds.
     """
 
     def __init__(
@@ -52,10 +57,15 @@ class HandMadeDesigns:
         self._allowed = {name: one for name, one in macs.items() if max_macs is None or one <= max_macs}
         self.postponed = {name: one for name, one in self._allowed.items() if one > limit}
         recommended = [name for name in space.recommended if name in self._allowed]
-        others = sorted((name for name in self._allowed if name not in self.postponed), key=lambda name: macs[name])
-        self._order = list(dict.fromkeys([*recommended, *others]))
         for name in recommended:
             self.postponed.pop(name, None)
+        others = [name for name in self._allowed if name not in self.postponed and name not in recommended]
+        self.too_long = {}
+        if budget.seconds is not None and costs.estimates_seconds:
+            times = {name: costs.seconds(space.baselines[name]) for name in others}
+            self.too_long = {name: one for name, one in times.items() if one > LONGEST_SHARE * budget.seconds}
+        in_time = sorted((name for name in others if name not in self.too_long), key=lambda name: macs[name])
+        self._order = [*recommended, *in_time]
 
     def first(self, trials: Sequence[TrialView], *, seconds: float) -> str | None:
         """Returns the name of the design to be trained next, before any suggestion; None where it is not their turn.

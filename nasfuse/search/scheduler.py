@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -69,6 +69,7 @@ class Scheduler:
     Attributes:
         saved_epochs: Returns the number of epochs from which the training of a trial can be resumed.
         take_begun: Returns whether the training of a trial had begun when its process died, and forgets it.
+        designs: The hand-made designs of the study.
         exhausted: Whether every network of the space that may be trained was trained, and the front is confirmed.
     """
 
@@ -161,6 +162,7 @@ class Scheduler:
             self._retry_failed()
         self._interrupted = InterruptedTrials(self._study, self._storage, drivers)
         self._suggestions = Suggestions(self._study, self._storage, study, space, costs=self._costs)
+        self.designs = self._suggestions.designs
         self._rungs = Rungs(study)
         self._weight_sources = WeightSources(space, metric=study.objective) if study.inherit else None
         self._points = ObservedPoints(self._study, self._storage, study, space)
@@ -189,11 +191,6 @@ class Scheduler:
     def seconds(self) -> float:
         """Wall-clock time since the first trial was handed out, over all sessions."""
         return self._earlier_s + (self._clock() - self._started if self._started is not None else 0.0)
-
-    @property
-    def postponed(self) -> Mapping[str, int]:
-        """MACs of the hand-made designs that are too costly to be trained before the suggestions, by name."""
-        return self._suggestions.designs.postponed
 
     @property
     def objectives(self) -> Objectives:

@@ -26,9 +26,9 @@ SPACE = {
 
 @pytest.fixture
 def make(open_scheduler, make_study):
-    def open_one(storage=None, *, space=SPACE, check=None, clock=lambda: 0.0, **changes):
+    def open_one(storage=None, *, space=SPACE, check=None, clock=lambda: 0.0, seconds_of=None, **changes):
         study = make_study(space=space, **{"budget": {"trials": 60}, **changes})
-        return open_scheduler(storage or InMemoryStorage(), study, check=check, clock=clock)
+        return open_scheduler(storage or InMemoryStorage(), study, check=check, clock=clock, seconds_of=seconds_of)
 
     return open_one
 
@@ -79,11 +79,27 @@ def test_those_that_are_far_costlier_are_postponed(make, measured):
     plain = {name: {"network.route": "left", "training.lr": lr} for name, lr in (("a", 0.01), ("b", 0.02), ("c", 0.03))}
     space = {**SPACE, "baselines": {**plain, "huge": {"network.route": "all", "network.streams.*.width": 128}}}
     scheduler = make(space={**space, "recommended": []})
-    assert dict(scheduler.postponed) == {"huge": 256}
+    assert dict(scheduler.designs.postponed) == {"huge": 256}
     assert designs(run(scheduler, measured, n_trials=6)) == ["a", "b", "c"]
     scheduler = make(space={**space, "recommended": ["huge"]})
-    assert not scheduler.postponed
+    assert not scheduler.designs.postponed
     assert designs(run(scheduler, measured, n_trials=6)) == ["huge", "a", "b", "c"]
+
+
+def test_those_that_take_a_large_share_of_the_time_are_left_to_the_sampler(make, measured):
+    """A fifteenth of the time is 40 s."""
+    timed = {
+        "sampler": "known_cost",
+        "budget": {"minutes": 10},
+        "seconds_of": lambda recipe, macs: float(macs),
+    }
+    scheduler = make(**timed)
+    assert scheduler.designs.too_long == {"wide": 128.0}
+    done = designs(run(scheduler, measured, n_trials=20))
+    assert done[:5] == ["middle", "small", "one: left", "one: right", "medium"]
+    offered = [scheduler.designs.name_of(one) for one in scheduler.designs.offered(scheduler.trials())]
+    assert "wide" in [*done, *offered]
+    assert not make(seconds_of=timed["seconds_of"]).designs.too_long
 
 
 def test_those_above_a_limit_or_that_cannot_be_trained_are_left_out(make, measured):

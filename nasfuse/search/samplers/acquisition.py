@@ -33,11 +33,6 @@ _MOST_FITTED = 200
 #: Weight of coverage in the score of a draw; log hypervolumes are far smaller.
 _PREFERENCE = 1e6
 
-#: Power of the duration by which an improvement is divided. With 1, the improvement per second (Snoek et al., 2012),
-#: small networks are trained in the place of large ones until they promise hardly anything. In simulated searches .5
-#: gained most of what 1 did (benchmarks/search/README.md).
-_POWER = 0.5
-
 #: Distance of the default reference point from the worst observation, as a share of the observed range.
 _MARGIN = 0.1
 
@@ -128,8 +123,9 @@ class Acquisition:
         """Returns scores (n,) of draws (n, p) with what their durations and the coverage that they add are worth."""
         gains = np.zeros(len(rows)) if self._coverage is None else self._coverage.gains(rows)
         if self._durations is not None and log_seconds is not None:
-            scores = scores - _POWER * log_seconds
-            gains = np.where(self._durations.can_explore(log_seconds), gains, 0.0)
+            log_worth = self._durations.log_worth(log_seconds)
+            scores = scores + log_worth
+            gains = np.where(self._durations.can_explore(log_seconds), gains * np.exp(log_worth), 0.0)
         return scores + _PREFERENCE * gains
 
     def _score(self, encoded: Array, cost: tuple[Array, Array]) -> Array:

@@ -12,6 +12,11 @@ from nasfuse.search.samplers.domain import Array, Domain
 
 SecondsOf = Callable[[Mapping[str, Any]], float]
 
+#: Power of the duration by which an improvement is divided. With 1, the improvement per second (Snoek et al., 2012),
+#: small networks are trained in the place of large ones until they promise hardly anything. In simulated searches .5
+#: gained most of what 1 did (benchmarks/search/README.md).
+_POWER = 0.5
+
 
 class Durations:
     """Estimated durations of the trainings of the draws of one domain."""
@@ -36,6 +41,10 @@ class Durations:
     def can_explore(self, log_seconds: Array) -> NDArray[np.bool_]:
         """Returns which draws may be tried for their families alone, from the logarithms of their seconds (n,)."""
         return log_seconds <= self._log_longest
+
+    def log_worth(self, log_seconds: Array) -> Array:
+        """Returns the logarithms of the factors (n,) by which durations lessen what a training is worth."""
+        return -_POWER * log_seconds
 
     def _log_seconds(self, row: Array) -> float:
         try:

@@ -39,6 +39,9 @@ _LONGEST_TO_EXPLORE = 1 / 30
 #: Share of the draws, the shortest, that are tried where the trainings of all would take longer.
 _SHORTEST = 1 / 8
 
+#: Share of the largest coverage for the time of a training from which draws count as equally good.
+_NEARLY_BEST = 0.9
+
 #: Complete trainings required before the model is used.
 MIN_FULL = 3
 
@@ -53,7 +56,7 @@ class KnownCostSampler(BaseSampler):
     `cost_of`; a second Gaussian process predicts it where it can only be measured. The front to be improved consists of
     predictions for the observed networks rather than of the observations, so that the noise of a single training does
     not shift it. Running trials count as if they had ended as predicted. Where durations of trainings are estimated,
-    the improvement counts relative to their square root.
+    improvement and coverage count relative to their square root.
 
     A suggestion depends only on the seed, the trial's number and the content of the storage. Where the sampler cannot
     be used, TPE suggests instead, and the reason is recorded with the trial. Conditional parameters are supported:
@@ -184,8 +187,8 @@ class KnownCostSampler(BaseSampler):
         The continuous parameters are those of the trial's point of a scrambled Sobol sequence. Of draws of the others,
         those in the families that lack most come first, and among these the one whose cost is nearest to the last
         coordinate of the point, as a share of the range of costs. Random draws seldom have the lowest and highest
-        costs, between which the front lies. Draws whose training would take too long come after the others, whatever
-        their families.
+        costs, between which the front lies. Where durations are estimated, what a draw adds counts for the time of its
+        training, and draws that would take too long come after the others, whatever their families.
         """
         from scipy.stats import qmc
 
@@ -195,10 +198,11 @@ class KnownCostSampler(BaseSampler):
         *units, share = sobol.random(1)[0]
         rng = np.random.default_rng(derive_seed(self._seed, "families", trial.number))
         rows, gains = coverage.variants(np.array(units), rng)
-        due = rows, gains
-        if durations is not None:
-            due = _short(rows, gains, durations, domain=domain, surveyed=costs.surveyed_rows())
-        yield from costs.nearest_first(_due(*due), share=share)
+        if durations is None:
+            due = _due(rows, gains)
+        else:
+            due = _due_in_time(rows, gains, durations, domain=domain, surveyed=costs.surveyed_rows())
+        yield from costs.nearest_first(due, share=share)
         yield from rows
 
     def _draws(self, trial: FrozenTrial, domain: Domain) -> Iterator[Array]:
@@ -218,10 +222,18 @@ def _due(rows: Array, gains: Array) -> Array:
     return rows[: min(n_due, _N_START)]
 
 
-def _short(rows: Array, gains: Array, durations: Durations, *, domain: Domain, surveyed: Array) -> tuple[Array, Array]:
-    """Returns those of `rows` (n, p) whose training does not take too long, the shortest if all do, and their gains.
+def _due_in_time(rows: Array, gains: Array, durations: Durations, *, domain: Domain, surveyed: Array) -> Array:
+    """Returns those of `rows` (n, p), at least one, that add most for the time that their training takes.
 
-    Durations are predicted from those of the `surveyed` draws (m, p), and those of the first draws are checked.
+    Trainings that take too long are left out, unless all do, when the shortest are taken. Durations are predicted from
+    those of the `surveyed` draws (m, p), and those of the first draws are checked.
+
+    Args:
+        rows: Draws (n, p).
+        gains: What each adds to the coverage, shape (n,).
+        durations: Durations of the trainings.
+        domain: Domain of the draws.
+        surveyed: Draws (m, p) whose durations are estimated.
     """
     from nasfuse.search.samplers.duration_model import DurationModel  # SciPy's optimisers take a while to load
 
@@ -230,6 +242,8 @@ def _short(rows: Array, gains: Array, durations: Durations, *, domain: Domain, s
     is_short = durations.can_explore(predicted)
     if not is_short.any():
         is_short = predicted <= np.quantile(predicted, _SHORTEST)
-    rows, gains = rows[is_short], gains[is_short]
-    is_checked = durations.can_explore(durations.log_seconds(rows[:_N_START]))
-    return (rows[:_N_START][is_checked], gains[:_N_START][is_checked]) if is_checked.any() else (rows, gains)
+    rows, worth = rows[is_short], (gains * np.exp(durations.log_worth(predicted)))[is_short]
+    order = np.argsort(-worth, kind="stable")
+    best = rows[order[worth[order] >= _NEARLY_BEST * worth.max()][:_N_START]]
+    is_checked = durations.can_explore(durations.log_seconds(best))
+    return best[is_checked] if is_checked.any() else best

@@ -150,14 +150,20 @@ def test_of_equal_improvements_the_shorter_training_counts():
     assert best(lambda parameters: 1 + 99 * (parameters["x"] < 0.5)) > 0.5
 
 
-@pytest.mark.parametrize(("longest", "is_tried"), [(10.0, False), (1000.0, True)])
-def test_what_takes_long_is_not_tried_for_its_family_alone(longest, is_tried):
+@pytest.mark.parametrize(
+    ("longest", "seconds", "is_tried"), [(10.0, 4.0, True), (3.0, 4.0, False), (1000.0, 100.0, False)]
+)
+def test_a_family_is_tried_for_its_own_sake_where_that_does_not_take_long(longest, seconds, is_tried):
+    """Three times the coverage is worth four times the seconds, and not a hundred times."""
+
     class Coverage:
         def gains(self, rows):
             return np.where(rows[:, 0] > 0.7, 1.5, 0.5)
 
-    found = best(lambda parameters: 1 + 99 * (parameters["x"] > 0.5), coverage=Coverage(), longest=longest)
-    assert (found > 0.7) == is_tried
+    def seconds_of(parameters):
+        return seconds if parameters["x"] > 0.5 else 1.0
+
+    assert (best(seconds_of, coverage=Coverage(), longest=longest) > 0.7) == is_tried
 
 
 def test_draws_whose_time_is_not_known_are_left_to_the_costs():
