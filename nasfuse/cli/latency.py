@@ -28,9 +28,11 @@ def latency(
     from dataclasses import asdict
 
     from nasfuse.cli.console import err, out, print_json, print_table, say, warn
-    from nasfuse.errors import counted
+    from nasfuse.errors import InvalidInputError, counted
     from nasfuse.export.latency import rank_correlations, time_bundle, write_timings
 
+    if not run.exists():
+        raise InvalidInputError(f"there is no {run}; give the folder of a search, a model.pt or a bundle")
     say(err, "timing each network, some seconds each ...", style="dim")
     missing: dict[str, str] = {}
     correlations = None

@@ -191,6 +191,11 @@ class TestLatency:
         assert "not timed: 1 point (4), because " in ran.sentence
         assert [one["label"] for one in json.loads((run_with_networks / "latency.json").read_text())] == ["0", "2"]
 
+    def test_a_path_that_does_not_exist_is_told_at_once(self, nasfuse):
+        ran = nasfuse("latency", "missing")
+        assert ran.code == 2
+        assert ran.err == "error: there is no missing; give the folder of a search, a model.pt or a bundle\n"
+
     def test_of_cross_validated_points(self, nasfuse, make_run, tmp_path):
         folder = make_run(tmp_path / "run", [(0.5, 100), (0.4, 200), (0.9, 1000)])
         for number, fold in itertools.product((0, 2), (0, 1)):
