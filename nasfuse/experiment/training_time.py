@@ -14,7 +14,7 @@ from nasfuse.spec.recipe import Recipe
 from nasfuse.spec.routing import RoutingConfig
 from nasfuse.spec.study import StudyConfig
 from nasfuse.train.augmentation import Augmentation
-from nasfuse.train.fixed_features import fit_in_memory
+from nasfuse.train.fixed_features import can_be_kept
 
 #: Seconds of a training whatever its network, half of them for its suggestion; of a layer in each step; and MACs
 #: per second of a core. On a slow core, four fifths of 48 trainings on digits and MFNet took .8 to 1.7 times as long as
@@ -78,7 +78,11 @@ class TimeLimit:
         n_networks = 1 if elastic is None else 2 + elastic.n_random  # of a step, none larger than the whole one
         n_samples = len(self._dataset.train)
         fixed, are_kept = self._fixed(recipe)
-        if not are_kept or Augmentation.from_config(recipe.training, ids=frozenset()).changes_fixed:
+        if (
+            elastic is not None
+            or not are_kept
+            or Augmentation.from_config(recipe.training, ids=frozenset()).changes_fixed
+        ):
             n_computed = recipe.training.epochs * n_samples
         else:
             n_computed = n_samples + len(self._dataset.val)
@@ -113,14 +117,14 @@ class TimeLimit:
         return self._macs[key]
 
     def _fixed(self, recipe: Recipe) -> tuple[int, bool]:
-        """Returns the MACs of the fixed features of a sample, and whether those of all samples fit in memory."""
+        """Returns the MACs of the fixed features of a sample, and whether they can be computed once."""
         key = recipe.network.model_dump_json()
         if key not in self._of_fixed:
             network = weightless_network(recipe, self._dataset)
             stems = fixed_stems(network) if isinstance(network, StreamNetwork) else {}
             lengths = {one.name: one.shape[0] for one in self._dataset.modalities}
             macs = sum(stem.features_macs(lengths[name]) for name, stem in stems.items())
-            self._of_fixed[key] = macs, fit_in_memory(stems, self._dataset)
+            self._of_fixed[key] = macs, not isinstance(network, StreamNetwork) or can_be_kept(network, self._dataset)
         return self._of_fixed[key]
 
     def _n_layers(self, recipe: Recipe) -> int:

@@ -1,6 +1,6 @@
 """Fixed features in training: fitted on training samples, and computed once where no input changes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from nasfuse.data.dataset import Column, Dataset, Scale, Split
 from nasfuse.nn.fixed_stem import FixedStem, fixed_stems
 from nasfuse.nn.network import StreamNetwork
+from nasfuse.nn.routing.gated import GatedNetwork
 
 #: Training samples that stems are fitted on, at most.
 _N_FITTED = 2048
@@ -38,8 +39,8 @@ def fit_stems(network: StreamNetwork, train: Split, *, seed: int) -> None:
 def features_computed_once(network: StreamNetwork, dataset: Dataset, *, device: torch.device) -> Iterator[Dataset]:
     """Yields the data set with fixed features in place of the inputs of fixed stems, which take them inside the block.
 
-    Nothing may change inputs in the meantime, neither augmentation nor a test split, which has inputs still. Where
-    the features need more than 1 GiB, the data set is yielded as it is.
+    Nothing may change inputs in the meantime, neither augmentation nor a test split, which has inputs still. The data
+    set is yielded as it is where `can_be_kept` says no.
 
     Args:
         network: On `device`; its fixed stems are fitted.
@@ -48,7 +49,7 @@ def features_computed_once(network: StreamNetwork, dataset: Dataset, *, device: 
     """
     stems = fixed_stems(network)
     names = tuple(stems)
-    if not stems or not fit_in_memory(stems, dataset):
+    if not stems or not can_be_kept(network, dataset):
         yield dataset
         return
     train, val = (_with_features(split, stems, device) for split in (dataset.train, dataset.val))
@@ -61,8 +62,14 @@ def features_computed_once(network: StreamNetwork, dataset: Dataset, *, device: 
             stems[name].takes_features = False
 
 
-def fit_in_memory(stems: Mapping[str, FixedStem], dataset: Dataset) -> bool:
-    """Returns whether the fixed features of all samples need at most 1 GiB, so that they can be computed once."""
+def can_be_kept(network: StreamNetwork, dataset: Dataset) -> bool:
+    """Returns whether fixed features can take the place of inputs, so that they are computed once.
+
+    They need at most 1 GiB for all samples, and the router reads no input of a fixed stem itself.
+    """
+    stems = fixed_stems(network)
+    if isinstance(network, GatedNetwork) and not network.router.inputs.isdisjoint(stems):
+        return False
     n_samples = len(dataset.train) + len(dataset.val)
     return n_samples * sum(stem.n_features for stem in stems.values()) * 4 <= _MOST_BYTES
 

@@ -147,7 +147,7 @@ class _Run(TrainingInProgress):
 
     @property
     def keeps_inputs_fixed(self) -> bool:
-        return super().keeps_inputs_fixed and self.routing is None and self.sandwich is None
+        return super().keeps_inputs_fixed and self.sandwich is None
 
     def rows(self) -> Tensor:
         return self.rows_of_stages[self.epoch >= self.first_stage]

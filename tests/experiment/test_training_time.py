@@ -68,6 +68,23 @@ def test_fixed_features_are_computed_once(digits):
     assert 2 * once - twice == pytest.approx(1.5 + features * (1437 + n_val) / 4e8)
 
 
+@pytest.mark.parametrize(("reads", "n_times"), [("cheapest_stream", 1), ("cheap_route", 1), ("inputs", 10)])
+def test_fixed_features_of_a_routed_network_are_computed_once_unless_its_router_reads_the_inputs(
+    digits, reads, n_times
+):
+    plain = SMALL.to_plain()
+    stream = {"encoder": "random_conv", "depth": 1, "width": 8, "n_kernels": 84, "stride": 1}
+    plain["network"]["streams"]["left"] = stream
+    plain["network"]["router"] = {"routes": ["left", "left+right"], "reads": reads}
+    routed = Recipe.parse(plain)
+    fixed, others = limit_of(digits), limit_of(digits)
+    others._of_fixed[routed.network.model_dump_json()] = 0, True
+    n_samples = len(digits.train) * (n_times if n_times > 1 else 1) + (len(digits.val) if n_times == 1 else 0)
+    features = 84 * 9 * 8 * 4
+    without = 3 * features * len(digits.train) * 10 / 7e9
+    assert fixed.seconds(routed, 0) - others.seconds(routed, 0) == pytest.approx(features * n_samples / 4e8 - without)
+
+
 def test_fixed_features_of_inputs_that_change_are_computed_in_every_epoch(digits):
     plain = SMALL.to_plain()
     plain["network"]["streams"]["left"] = {"encoder": "random_conv", "depth": 1, "width": 8}

@@ -5,6 +5,7 @@ import torch
 
 from nasfuse.nn.build import build_network
 from nasfuse.nn.fixed_stem import fixed_stems
+from nasfuse.nn.random_convolution import RandomConvStem
 from nasfuse.train import fixed_features, in_progress, loop, train_network
 from nasfuse.train.evaluation import evaluate
 from nasfuse.train.fixed_features import features_computed_once, fit_stems
@@ -85,6 +86,40 @@ def test_training_is_the_same_without_computing_features_once(make_recipe, datas
     for one, other in zip(first.curve, second.curve, strict=True):
         assert one.train_loss == pytest.approx(other.train_loss, rel=1e-4)
     assert first.curve[-1].train_loss < first.curve[0].train_loss
+
+
+@pytest.mark.parametrize(
+    ("router", "routing", "is_kept"),
+    [
+        ({"reads": "cheapest_stream"}, {}, True),
+        ({"reads": "cheapest_stream"}, {"holdout": 0.2}, True),
+        ({"reads": "cheap_route"}, {"routes_per_step": "one"}, True),
+        ({"reads": "cheap_route"}, {"freeze": False}, True),
+        ({"reads": "inputs"}, {}, False),
+        ({"kind": "sequential"}, None, True),
+    ],
+)
+def test_features_are_kept_unless_the_router_reads_their_inputs(
+    make_recipe, dataset, monkeypatch, router, routing, is_kept
+):
+    """Features of all samples are computed once in training, or in every step and validation."""
+    training = {} if routing is None else {"routing": {"first_stage": 0.5, **routing}}
+    recipe = make_recipe(encoders=ENCODERS, router={"routes": ["s", "v+s"], **router}, epochs=4, **training)
+    counted: list[int] = []
+    features = RandomConvStem.features
+
+    def count(stem, inputs, mask):
+        counted.append(len(inputs))
+        return features(stem, inputs, mask)
+
+    monkeypatch.setattr(RandomConvStem, "features", count)
+    kept, n_kept = train_network(recipe, dataset, seed=0, device=CPU), sum(counted)
+    monkeypatch.setattr(fixed_features, "_MOST_BYTES", 0)
+    anew, n_anew = train_network(recipe, dataset, seed=0, device=CPU), sum(counted) - n_kept
+    assert (n_kept < n_anew) == is_kept
+    for one, other in zip(kept.curve, anew.curve, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-4)
+        assert one.val_loss == pytest.approx(other.val_loss, rel=1e-3)
 
 
 def test_interrupted_and_resumed_equals_unbroken(make_recipe, dataset, tmp_path, monkeypatch, assert_same):
