@@ -118,15 +118,19 @@ def _searched(arguments: argparse.Namespace, seed: int, folder: Path) -> dict[st
     engines = arguments.engines
     first = seed % len(engines)
     for engine in engines[first:] + engines[:first]:
-        place, noted = folder / engine, folder / f"{engine}.started"
+        place, noted = folder / engine, folder / f"{engine}.json"
+        asked = {"study": arguments.study, "seconds": arguments.seconds}
         if not noted.is_file():
             shutil.rmtree(place, ignore_errors=True)
             started = time.time()
             deadline = started + arguments.seconds
             command = _command(engine, arguments, place, deadline=deadline, seed=seed)
             _run(command, deadline, log=folder / f"{engine}.log")
-            noted.write_text(str(started), encoding="utf-8")
-        started = float(noted.read_text(encoding="utf-8"))
+            noted.write_text(json.dumps({**asked, "started": started}), encoding="utf-8")
+        kept = json.loads(noted.read_text(encoding="utf-8"))
+        started = kept.pop("started")
+        if kept != asked:
+            raise SystemExit(f"{folder} has a search of {kept}; give another --out")
         deadline = started + arguments.seconds
         found[engine] = _nasfuse_found(place, deadline) if engine in OURS else _noted(place, deadline)
         if engine == "nasfuse":
@@ -159,17 +163,24 @@ def _command(engine: str, arguments: argparse.Namespace, place: Path, *, deadlin
 
 
 def _run(command: list[str], deadline: float, *, log: Path) -> None:
-    """Runs a command until it ends, or is interrupted some time after the deadline."""
+    """Runs a command until it ends, or is interrupted some time after the deadline; it must not end before that."""
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
     with log.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
-    for number in (signal.SIGINT, signal.SIGKILL):
-        try:
-            process.wait(timeout=max(deadline - time.time(), 0) + GRACE_S)
-            return
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, number)
-    process.wait()
+    try:
+        for number in (signal.SIGINT, signal.SIGKILL):
+            try:
+                process.wait(timeout=max(deadline - time.time(), 0) + GRACE_S)
+                break
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, number)
+        process.wait()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait()
+        raise
+    if process.returncode and time.time() < deadline:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}; see {log}")
 
 
 def _nasfuse_found(place: Path, deadline: float) -> Found:

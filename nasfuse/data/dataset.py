@@ -83,8 +83,8 @@ class Column:
         lengths: (n,) true length of each sequence; None if all have full length.
         scale: Scale of the stored numbers, applied by `gather`; None for token ids.
         present: (n,) bool, false for samples that lack the modality; None if all have it.
-        is_filled: Whether stored rows of samples that lack the modality are what stands for it, as fixed features of
-            absent inputs are; else they become 0.
+        is_filled: Whether stored rows are fixed features of inputs, of absent ones, too, and of sequences of `lengths`:
+            they are neither cut to a length nor set to 0.
     """
 
     values: Tensor
@@ -105,7 +105,7 @@ class Column:
         """
         values = self.values.index_select(0, rows if self.index is None else self.index[rows])
         mask = None
-        if self.lengths is not None:
+        if self.lengths is not None and not self.is_filled:
             lengths = self.lengths[rows]
             longest = max(int(lengths.max()), 1)
             values = values[:, :longest]

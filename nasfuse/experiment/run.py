@@ -160,7 +160,7 @@ def run_search(
                 display.note(_time_of_the_end(study))
             if coarser:
                 display.note(
-                    "trained with larger strides or fewer epochs, to fit the time: "
+                    "made coarser (larger strides or fewer epochs), to fit the time: "
                     f"{counted(len(coarser), 'hand-made design')}"
                 )
             if too_long := [name for name in time_limit.above(survey.designs) if name not in coarser]:

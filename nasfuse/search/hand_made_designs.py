@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from nasfuse.errors import NasfuseError
 from nasfuse.search.budget import Budget
 from nasfuse.search.computed_costs import ComputedCosts
@@ -21,7 +23,7 @@ SHARE_BEFORE_SUGGESTIONS = 1 / 6
 LARGEST_RATIO = 10.0
 
 #: Share of a budget in minutes above which the training of a design takes too long to come before the suggestions,
-#: unless it is a recommended one.
+#: unless it is a recommended one or one of the shortest quarter.
 LONGEST_SHARE = 1 / 15
 
 
@@ -62,8 +64,9 @@ class HandMadeDesigns:
         others = [name for name in self._allowed if name not in self.postponed and name not in recommended]
         self.too_long = {}
         if budget.seconds is not None and costs.estimates_seconds:
-            times = {name: costs.seconds(space.baselines[name]) for name in others}
-            self.too_long = {name: one for name, one in times.items() if one > LONGEST_SHARE * budget.seconds}
+            times = {name: costs.seconds(space.baselines[name]) for name in self._allowed}
+            longest = max(LONGEST_SHARE * budget.seconds, np.quantile(list(times.values()), 0.25) if times else 0.0)
+            self.too_long = {name: times[name] for name in others if times[name] > longest}
         in_time = sorted((name for name in others if name not in self.too_long), key=lambda name: macs[name])
         self._order = [*recommended, *in_time]
 

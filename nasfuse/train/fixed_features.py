@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from nasfuse.data.dataset import Column, Dataset, Scale, Split
+from nasfuse.data.dataset import Dataset, Scale, Split
 from nasfuse.nn.fixed_stem import FixedStem, fixed_stems
 from nasfuse.nn.network import StreamNetwork
 from nasfuse.nn.routing.gated import GatedNetwork
@@ -85,7 +85,7 @@ def _with_features(split: Split, stems: dict[str, FixedStem], device: torch.devi
             parts[name].append(stem.features(batch.inputs[name], batch.masks.get(name)).cpu())
     unscaled = Scale(torch.zeros(1, 1), torch.ones(1, 1))
     columns = {
-        name: Column(torch.cat(values), scale=unscaled, present=split.columns[name].present, is_filled=True)
+        name: replace(split.columns[name], values=torch.cat(values), index=None, scale=unscaled, is_filled=True)
         for name, values in parts.items()
     }
     return replace(split, columns={**split.columns, **columns})

@@ -102,6 +102,12 @@ def test_those_that_take_a_large_share_of_the_time_are_left_to_the_sampler(make,
     assert not make(seconds_of=timed["seconds_of"]).designs.too_long
 
 
+def test_the_shortest_designs_are_trained_however_short_the_time_is(make, measured):
+    scheduler = make(budget={"minutes": 0.1}, seconds_of=lambda recipe, macs: float(macs), sampler="known_cost")
+    assert scheduler.designs.too_long == {"medium": 32.0, "wide": 128.0}
+    assert designs(run(scheduler, measured, n_trials=4)) == ["middle", "small", "one: left", "one: right"]
+
+
 def test_those_above_a_limit_or_that_cannot_be_trained_are_left_out(make, measured):
     def refuse(recipe):
         if recipe.network.route == ("right",):

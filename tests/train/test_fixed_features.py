@@ -92,9 +92,9 @@ def test_training_is_the_same_without_computing_features_once(make_recipe, datas
     ("router", "routing", "is_kept"),
     [
         ({"reads": "cheapest_stream"}, {}, True),
-        ({"reads": "cheapest_stream"}, {"holdout": 0.2}, True),
-        ({"reads": "cheap_route"}, {"routes_per_step": "one"}, True),
-        ({"reads": "cheap_route"}, {"freeze": False}, True),
+        ({"reads": "cheapest_stream", "macs": 2000}, {"holdout": 0.2}, True),
+        ({"reads": "cheap_route", "routes": ["s", "v+s"]}, {"routes_per_step": "one"}, True),
+        ({"reads": "cheap_route", "macs": 2000}, {"freeze": False}, True),
         ({"reads": "inputs"}, {}, False),
         ({"kind": "sequential"}, None, True),
     ],
@@ -102,9 +102,10 @@ def test_training_is_the_same_without_computing_features_once(make_recipe, datas
 def test_features_are_kept_unless_the_router_reads_their_inputs(
     make_recipe, dataset, monkeypatch, router, routing, is_kept
 ):
-    """Features of all samples are computed once in training, or in every step and validation."""
+    """Losses and metrics of all epochs are as if features were computed in every step, MACs of short sequences too."""
+    assert dataset.train.lengths("s").float().mean() < dataset.train.columns["s"].values.shape[1] - 1
     training = {} if routing is None else {"routing": {"first_stage": 0.5, **routing}}
-    recipe = make_recipe(encoders=ENCODERS, router={"routes": ["s", "v+s"], **router}, epochs=4, **training)
+    recipe = make_recipe(encoders=ENCODERS, router={"routes": ["v", "v+s"], **router}, epochs=4, **training)
     counted: list[int] = []
     features = RandomConvStem.features
 
@@ -119,7 +120,15 @@ def test_features_are_kept_unless_the_router_reads_their_inputs(
     assert (n_kept < n_anew) == is_kept
     for one, other in zip(kept.curve, anew.curve, strict=True):
         assert one.train_loss == pytest.approx(other.train_loss, rel=1e-4)
-        assert one.val_loss == pytest.approx(other.val_loss, rel=1e-3)
+        assert one.val_loss == pytest.approx(other.val_loss, rel=1e-4)
+        assert one.val_metric == pytest.approx(other.val_metric)
+
+
+def test_features_keep_the_lengths_of_sequences(network, dataset):
+    fit_stems(network, dataset.train, seed=0)
+    with features_computed_once(network, dataset, device=CPU) as computed:
+        assert torch.equal(computed.train.lengths("s"), dataset.train.lengths("s"))
+        assert computed.val.batch(torch.arange(4), names=("v", "s")).masks == {}
 
 
 def test_interrupted_and_resumed_equals_unbroken(make_recipe, dataset, tmp_path, monkeypatch, assert_same):

@@ -45,7 +45,8 @@ class Acquisition:
     model of the error has an additional feature that marks them, so that it can learn how their errors are related to
     the others.
 
-    Where durations are estimated, the expected improvement is divided by a power of the seconds (Lee et al., 2020).
+    Where durations are estimated, the expected improvement is divided by a power of the seconds (Lee et al., 2020), and
+    so is what a draw adds to the coverage.
     """
 
     def __init__(
@@ -67,8 +68,8 @@ class Acquisition:
             observations: Observations, at least one of a complete training.
             reference: Shape (2,), reference point with both objectives minimised; None takes the worst observed values
                 and a margin.
-            coverage: Draws that add more coverage are preferred, whatever the models say, unless their training takes
-                too long; None: no preference.
+            coverage: Draws that add more coverage for their time are preferred, whatever the models say, unless their
+                training takes too long; None: no preference.
             durations: Durations of the trainings of draws; None: improvements count whatever time they take.
             offered: Rows (p,) that are candidates beside the random draws.
         """

@@ -188,7 +188,7 @@ class KnownCostSampler(BaseSampler):
         those in the families that lack most come first, and among these the one whose cost is nearest to the last
         coordinate of the point, as a share of the range of costs. Random draws seldom have the lowest and highest
         costs, between which the front lies. Where durations are estimated, what a draw adds counts for the time of its
-        training, and draws that would take too long come after the others, whatever their families.
+        training, and draws that would take too long are left out unless all do.
         """
         from scipy.stats import qmc
 
@@ -201,7 +201,7 @@ class KnownCostSampler(BaseSampler):
         if durations is None:
             due = _due(rows, gains)
         else:
-            due = _due_in_time(rows, gains, durations, domain=domain, surveyed=costs.surveyed_rows())
+            rows, due = _due_in_time(rows, gains, durations, domain=domain, surveyed=costs.surveyed_rows())
         yield from costs.nearest_first(due, share=share)
         yield from rows
 
@@ -222,8 +222,10 @@ def _due(rows: Array, gains: Array) -> Array:
     return rows[: min(n_due, _N_START)]
 
 
-def _due_in_time(rows: Array, gains: Array, durations: Durations, *, domain: Domain, surveyed: Array) -> Array:
-    """Returns those of `rows` (n, p), at least one, that add most for the time that their training takes.
+def _due_in_time(
+    rows: Array, gains: Array, durations: Durations, *, domain: Domain, surveyed: Array
+) -> tuple[Array, Array]:
+    """Returns draws that add most for the time that their training takes.
 
     Trainings that take too long are left out, unless all do, when the shortest are taken. Durations are predicted from
     those of the `surveyed` draws (m, p), and those of the first draws are checked.
@@ -234,6 +236,10 @@ def _due_in_time(rows: Array, gains: Array, durations: Durations, *, domain: Dom
         durations: Durations of the trainings.
         domain: Domain of the draws.
         surveyed: Draws (m, p) whose durations are estimated.
+
+    Returns:
+        All draws that do not take too long (k, p), those that add most first, and the first of them (l, p), at least
+        one, that are about equally good.
     """
     from nasfuse.search.samplers.duration_model import DurationModel  # SciPy's optimisers take a while to load
 
@@ -242,8 +248,9 @@ def _due_in_time(rows: Array, gains: Array, durations: Durations, *, domain: Dom
     is_short = durations.can_explore(predicted)
     if not is_short.any():
         is_short = predicted <= np.quantile(predicted, _SHORTEST)
-    rows, worth = rows[is_short], (gains * np.exp(durations.log_worth(predicted)))[is_short]
+    worth: Array = gains[is_short] * np.exp(durations.log_worth(predicted[is_short]))
     order = np.argsort(-worth, kind="stable")
-    best = rows[order[worth[order] >= _NEARLY_BEST * worth.max()][:_N_START]]
+    short, worth = rows[is_short][order], worth[order]
+    best = short[worth >= _NEARLY_BEST * worth[0]][:_N_START]
     is_checked = durations.can_explore(durations.log_seconds(best))
-    return best[is_checked] if is_checked.any() else best
+    return short, best[is_checked] if is_checked.any() else best

@@ -122,8 +122,10 @@ class TestSuggestions:
         rows, gains = np.array([[0.9], [0.2], [0.04], [0.02]]), np.array([6.0, 5.0, 2.3, 1.0])
         durations = Durations(domain, seconds_of=lambda p: max(p["x"], 0.01), longest_to_explore=longest)
         surveyed = np.geomspace(0.01, 1, 60)[:, None]
-        due = known_cost._due_in_time(rows, gains, durations, domain=domain, surveyed=surveyed)
+        short, due = known_cost._due_in_time(rows, gains, durations, domain=domain, surveyed=surveyed)
         np.testing.assert_allclose(due[:, 0], expected)
+        np.testing.assert_allclose(short[: len(due)], due)
+        assert (short <= max(longest, 0.02) + 0.01).all()
 
     def test_the_same_storage_gives_the_same_suggestion(self):
         _, drawn = search(make(), n_trials=12)
